@@ -1,0 +1,111 @@
+//! What the two halves of the agent say to each other.
+//!
+//! The executor believes nothing that the network half says: grants, targets and secrets are signed
+//! or sealed by others, bodies are checked by hash. The network half cannot read a secret, make a
+//! state accepted, or write a report. These messages are what a Unix socket will carry.
+
+use email_engine_protocol::bytes::{ContentHash, Nonce, SealingPublicKey, VerifyingKey};
+use email_engine_protocol::crypto::{RecoveryPublic, SealedSecret, Signed};
+use email_engine_protocol::desired::{EpochGrant, PlanKeyGrant, Target};
+use email_engine_protocol::generation::Generation;
+use email_engine_protocol::id::{ClusterId, HostId, Role};
+use email_engine_protocol::observed::{GenerationStates, HostReport};
+use email_engine_protocol::secret::SecretRef;
+use email_engine_protocol::wire::Floor;
+use serde::{Deserialize, Serialize};
+
+/// From the network half to the executor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToExecutor {
+    /// The host was let into a cluster. Pinned for ever: a second, different one is refused.
+    Admitted(Box<Trust>),
+    /// A session began: reports carry this nonce from now on, and one is due at once.
+    Session {
+        /// The coordinator's nonce.
+        nonce: Nonce,
+    },
+    /// Grants that came with the session.
+    Grants {
+        /// The current plan key.
+        plan_key: Signed<PlanKeyGrant>,
+        /// The epoch, when the cluster was restored or recovered.
+        epoch: Option<Signed<EpochGrant>>,
+    },
+    /// The host's current target.
+    Offer(Signed<Target>),
+    /// A whole body that was wanted.
+    Body {
+        /// Its claimed hash.
+        hash: ContentHash,
+        /// Its bytes.
+        bytes: Vec<u8>,
+    },
+    /// A wanted body could not be had.
+    BodyMissing {
+        /// Which one.
+        hash: ContentHash,
+        /// Why.
+        reason: String,
+    },
+    /// Secrets that were wanted.
+    Secrets(Vec<SealedSecret>),
+    /// The session ended: stop asking for bodies and secrets until the next one.
+    Disconnected,
+}
+
+/// From the executor to the network half.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromExecutor {
+    /// Where the executor stands: for the next Hello. Sent at start and after every change.
+    Standing(Standing),
+    /// A signed report for the current session.
+    Report(Signed<HostReport>),
+    /// Bodies that the offered state needs and the ledger lacks.
+    BodiesWanted(Vec<ContentHash>),
+    /// Secrets that the offered state needs and the ledger lacks.
+    SecretsWanted {
+        /// For which state.
+        generation: Generation,
+        /// Which ones; split into messages by whoever sends them.
+        secrets: Vec<SecretRef>,
+    },
+    /// The host was retired: secrets are gone, the confirming report was sent before this.
+    Retired,
+}
+
+/// Where the executor stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// Known generations.
+    pub generations: GenerationStates,
+    /// What it will not go below.
+    pub floor: Option<Floor>,
+    /// The plan key that it trusts; 0 before enrolment.
+    pub plan_key_version: u32,
+}
+
+/// What the executor is told once, when the host is let in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trust {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// The host's name.
+    pub host: HostId,
+    /// Its role.
+    pub role: Role,
+    /// Verifies every grant.
+    pub recovery: RecoveryPublic,
+    /// The plan key in force.
+    pub plan_key: Signed<PlanKeyGrant>,
+    /// The epoch in force.
+    pub epoch: u64,
+}
+
+/// The executor's public keys, for enrolment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecutorKeys {
+    /// Verifies its reports.
+    pub report_key: VerifyingKey,
+    /// Secrets are sealed to it.
+    pub sealing_key: SealingPublicKey,
+}

@@ -1,0 +1,18 @@
+//! Desired state: what one host shall be, whole, never as a delta.
+//!
+//! A [`HostConfig`] is a manifest: it lists resources, and names file contents by hash and secrets by
+//! reference. Its own postcard bytes are a content body too, and their hash is the *digest* that a
+//! [`Target`] signs. So a host that has the digest can fetch, check and keep everything by hash.
+
+mod config;
+mod path;
+mod resource;
+mod target;
+
+pub use config::{ConfigError, Disposition, HostConfig};
+pub use path::{HostPath, PathError};
+pub use resource::{
+    CommandLine, DirectorySpec, FileContent, FileSpec, Guard, OnNotify, OnRemove, PackageSpec,
+    Policy, Resource, ResourceKind, ServiceSpec, Spec, StepSpec,
+};
+pub use target::{EpochGrant, PlanKeyGrant, Target};

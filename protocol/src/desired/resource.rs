@@ -1,0 +1,217 @@
+//! The resources that an agent knows, one `*Spec` each.
+
+use serde::{Deserialize, Serialize};
+
+use super::HostPath;
+use crate::bytes::ContentHash;
+use crate::id::ResourceId;
+use crate::secret::SecretRef;
+
+/// One thing that shall be so on the host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resource {
+    /// Unique within the host, such as `file:/etc/pmta/config`.
+    pub id: ResourceId,
+    /// What it shall be.
+    pub spec: Spec,
+    /// What happens to it when a later state no longer names it.
+    pub on_remove: OnRemove,
+    /// What happens when it drifts.
+    pub policy: Policy,
+    /// Applied only after these, beside the natural order (a file after its folder).
+    pub after: Vec<ResourceId>,
+    /// Services and steps to be told when this one changed.
+    pub notify: Vec<ResourceId>,
+}
+
+/// What a resource shall be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Spec {
+    /// A regular file with content, mode and owner.
+    File(FileSpec),
+    /// A folder.
+    Directory(DirectorySpec),
+    /// A distribution package.
+    Package(PackageSpec),
+    /// A systemd unit.
+    Service(ServiceSpec),
+    /// A guarded command: the last resort.
+    Step(StepSpec),
+}
+
+/// The kind of a [`Spec`], for ids, tables and metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ResourceKind {
+    /// See [`FileSpec`].
+    File,
+    /// See [`DirectorySpec`].
+    Directory,
+    /// See [`PackageSpec`].
+    Package,
+    /// See [`ServiceSpec`].
+    Service,
+    /// See [`StepSpec`].
+    Step,
+}
+
+impl Spec {
+    /// Which kind this is.
+    #[must_use]
+    pub const fn kind(&self) -> ResourceKind {
+        match self {
+            Self::File(_) => ResourceKind::File,
+            Self::Directory(_) => ResourceKind::Directory,
+            Self::Package(_) => ResourceKind::Package,
+            Self::Service(_) => ResourceKind::Service,
+            Self::Step(_) => ResourceKind::Step,
+        }
+    }
+
+    /// The path that this resource owns, for files and folders.
+    #[must_use]
+    pub const fn path(&self) -> Option<&HostPath> {
+        match self {
+            Self::File(file) => Some(&file.path),
+            Self::Directory(directory) => Some(&directory.path),
+            Self::Package(_) | Self::Service(_) | Self::Step(_) => None,
+        }
+    }
+}
+
+/// A regular file, replaced atomically.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileSpec {
+    /// Where.
+    pub path: HostPath,
+    /// What is in it.
+    pub content: FileContent,
+    /// Permission bits, at most `0o7777`.
+    pub mode: u32,
+    /// Owning user's name; the agent's own user when absent.
+    pub owner: Option<String>,
+    /// Owning group's name; the agent's own group when absent.
+    pub group: Option<String>,
+    /// Run on the staged copy before it is swapped in; `{}` in an argument stands for its path.
+    pub validate: Option<CommandLine>,
+}
+
+/// Bytes of a file: public content by hash, or a secret by reference.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FileContent {
+    /// A content body of `length` bytes.
+    Body {
+        /// Its SHA-256.
+        hash: ContentHash,
+        /// Its size in bytes.
+        length: u64,
+    },
+    /// The bytes of a secret. They are in no manifest, body, report or diff.
+    Secret(SecretRef),
+}
+
+/// A folder. Its entries are not touched unless they are resources of their own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DirectorySpec {
+    /// Where.
+    pub path: HostPath,
+    /// Permission bits, at most `0o7777`.
+    pub mode: u32,
+    /// Owning user's name; the agent's own user when absent.
+    pub owner: Option<String>,
+    /// Owning group's name; the agent's own group when absent.
+    pub group: Option<String>,
+}
+
+/// A package of the distribution's own package tool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackageSpec {
+    /// Its name in the distribution.
+    pub name: String,
+    /// The exact version, or any installed one.
+    pub version: Option<String>,
+    /// Whether the package tool is kept from upgrading it.
+    pub hold: bool,
+}
+
+/// A systemd unit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceSpec {
+    /// Unit name with its suffix, such as `pmta.service`.
+    pub unit: String,
+    /// Started at boot.
+    pub enabled: bool,
+    /// Running now.
+    pub running: bool,
+    /// What a notification from a changed resource does.
+    pub on_notify: OnNotify,
+}
+
+/// What a service does when a resource that it depends on changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnNotify {
+    /// `systemctl reload`.
+    Reload,
+    /// `systemctl restart`.
+    Restart,
+}
+
+/// A command with a guard that says when it is needed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepSpec {
+    /// What is run, without a shell.
+    pub command: CommandLine,
+    /// When it is needed.
+    pub guard: Guard,
+    /// Ended and failed after this many seconds.
+    pub timeout_seconds: u32,
+    /// Exit codes that mean success.
+    pub success_codes: Vec<u8>,
+}
+
+/// A program and its arguments, run without a shell.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandLine {
+    /// Absolute path of the program.
+    pub program: HostPath,
+    /// Its arguments; never secrets, which would show in the process list.
+    pub arguments: Vec<String>,
+}
+
+/// When a step is needed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Guard {
+    /// Needed while this path does not exist.
+    Creates(HostPath),
+    /// Needed only when a resource that names it in `notify` changed.
+    Notified,
+}
+
+/// What happens to a resource that the next state no longer names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnRemove {
+    /// It is deleted; secrets are overwritten first.
+    Delete,
+    /// It is switched off and left in place.
+    Disable,
+    /// It stays as it is and is no longer ours.
+    Leave,
+}
+
+/// What the agent does about drift.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Policy {
+    /// Repair it.
+    #[default]
+    Enforce,
+    /// Report it only.
+    Report,
+    /// Leave it as it is, even when the desired state changes.
+    Hold,
+}

@@ -1,0 +1,28 @@
+//! Bounds of everything that is read from the network, in one list.
+
+/// Largest frame on a message stream, in bytes, its 4-byte length not counted.
+pub const FRAME_BYTES: usize = 1024 * 1024;
+/// Largest content body (a rendered file, a manifest), in bytes.
+pub const BODY_BYTES: u64 = 64 * 1024 * 1024;
+/// Bytes of one chunk of a body on its stream.
+pub const CHUNK_BYTES: usize = 64 * 1024;
+/// Largest secret, in bytes: an RSA-4096 key in PEM fits thrice.
+pub const SECRET_BYTES: usize = 16 * 1024;
+/// Most resources in one host's desired state.
+pub const RESOURCES_PER_HOST: usize = 300_000;
+/// Most secrets in one host's desired state: one DKIM key per identity.
+pub const SECRETS_PER_HOST: usize = 100_000;
+/// Secrets that fit one `Secrets` message; a host with more is sent several.
+pub const SECRETS_PER_MESSAGE: usize = 128;
+/// Resources whose status one report carries; those that are not converged come first.
+pub const STATUSES_PER_REPORT: usize = 500;
+/// Longest text of a reason or diff in a report, in bytes.
+pub const REASON_BYTES: usize = 1024;
+/// Largest join token, in characters.
+pub const TOKEN_CHARS: usize = 4096;
+/// Largest certificate request or certificate, in bytes of DER.
+pub const CERTIFICATE_BYTES: usize = 8 * 1024;
+/// Most coordinator end points an agent remembers.
+pub const ENDPOINTS: usize = 16;
+/// Largest request body of the HTTP API, in bytes.
+pub const REQUEST_BYTES: usize = 16 * 1024 * 1024;

@@ -1,0 +1,14 @@
+//! Observed state: what an agent saw, measured and did.
+//!
+//! Unreadable is never empty and unknown is never false: every observation is [`Observed::Known`] or
+//! [`Observed::Unknown`].
+
+mod facts;
+mod report;
+mod statistics;
+mod status;
+
+pub use facts::{Disk, Facts, Mode};
+pub use report::{Attempt, Convergence, GenerationStates, HostReport, Stage, StatusCounts};
+pub use statistics::{AccountingFileId, IdentityTotals, StatisticsBatch};
+pub use status::{Observed, ResourceState, ResourceStatus};
