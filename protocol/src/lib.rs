@@ -20,6 +20,7 @@ pub mod generation;
 pub mod id;
 pub mod join;
 pub mod limits;
+pub mod mail;
 pub mod observed;
 pub mod secret;
 pub mod time;

@@ -1,1 +1,23 @@
-//! Bodies of the HTTP API.
+//! Bodies of the HTTP API `/api/v1`, shared by coordinator, command line and tests.
+//!
+//! What an operator *declares* are the `*Spec` types of [`fleet`]; they are also what the replicated
+//! state keeps. What is *answered* are views of it. Errors are [`Problem`]s (RFC 9457).
+
+mod access;
+mod cluster;
+mod fleet;
+mod problem;
+mod view;
+
+pub use access::{
+    AccessRole, ApiKeyCreated, ApiKeyRequest, ApiKeyView, TokenCreated, TokenRequest, TokenView,
+};
+pub use cluster::{ClusterView, Consistency, MemberRole, NodeView};
+pub use fleet::{
+    FleetDocument, HostSpec, IpDocument, IpSpec, IpStatus, Phase, Purpose, Settings, TenantSpec,
+};
+pub use problem::Problem;
+pub use view::{
+    ApplyAnswer, Change, ChangeAction, DomainRecord, DomainView, FleetState, HostView,
+    RenderedConfig, RenderedFile, StatusView,
+};

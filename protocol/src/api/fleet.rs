@@ -1,0 +1,374 @@
+//! What an operator declares: the fleet document, and the specs that the state keeps of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{HostId, IdError, PoolName, Role, TenantId, VmtaName};
+use crate::mail::{DomainName, LocalPart, MailAddress};
+
+/// A fleet file: `apply` creates and changes what it names, and never removes what it omits unless
+/// asked to prune.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FleetDocument {
+    /// Fleet-wide settings; what is absent stays as it is.
+    #[serde(default)]
+    pub settings: Option<Settings>,
+    /// Tenants.
+    #[serde(default)]
+    pub tenants: Vec<TenantSpec>,
+    /// Hosts.
+    #[serde(default)]
+    pub hosts: Vec<HostSpec>,
+    /// Sending identities.
+    #[serde(default)]
+    pub ips: Vec<IpDocument>,
+}
+
+/// A customer with nothing in common with another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TenantSpec {
+    /// Slug.
+    pub id: TenantId,
+    /// Name for people.
+    pub name: String,
+    /// Web-site domains that may never send.
+    #[serde(default)]
+    pub brand_domains: BTreeSet<DomainName>,
+    /// Domains of links and trackers.
+    #[serde(default)]
+    pub link_domains: BTreeSet<DomainName>,
+    /// Where replies, postmaster and abuse mail go.
+    #[serde(default)]
+    pub inbound_mailbox: Option<MailAddress>,
+    /// Where DMARC aggregate reports go.
+    #[serde(default)]
+    pub dmarc_rua: Option<MailAddress>,
+}
+
+/// A managed machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostSpec {
+    /// Slug.
+    pub id: HostId,
+    /// What it is for.
+    pub role: Role,
+    /// Whose it is; absent = shared. A MailWizz host has exactly one.
+    #[serde(default)]
+    pub tenant: Option<TenantId>,
+    /// Its addresses, the admin address first; sending addresses need not be listed.
+    pub addresses: Vec<IpAddr>,
+    /// Free labels.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What an identity sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Purpose {
+    /// Answers of a machine to a person.
+    Autoresponder,
+    /// Campaigns.
+    Marketing,
+    /// Regular letters.
+    Newsletter,
+    /// Notices of a service.
+    Notification,
+    /// Mail that a customer waits for.
+    Transactional,
+}
+
+/// Where an identity stands in its life.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum IpStatus {
+    /// Sends at its full quota.
+    Active,
+    /// Taken out after a listing.
+    Quarantine,
+    /// Gets better without mail.
+    Resting,
+    /// Drains and goes.
+    Retiring,
+    /// Waits for its turn.
+    #[default]
+    Standby,
+    /// Sends along the warm-up.
+    Warming,
+}
+
+/// Where an identity stands in the warm-up.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// 50 a day.
+    #[default]
+    Week1,
+    /// 100 a day.
+    Week2,
+    /// 250 a day.
+    Week3,
+    /// 500 a day.
+    Week4,
+    /// 1,000 a day.
+    Week5,
+    /// 2,000 a day.
+    Week6,
+    /// Through.
+    Active,
+}
+
+/// A sending identity as written in a fleet file or an API request; what is absent is defaulted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IpDocument {
+    /// The sending address.
+    #[serde(alias = "ip")]
+    pub address: IpAddr,
+    /// The sending domain.
+    pub domain: DomainName,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The PowerMTA host that has the address; the tenant's or the only one when absent.
+    #[serde(default)]
+    pub host: Option<HostId>,
+    /// EHLO name and PTR; the domain when absent.
+    #[serde(default)]
+    pub hostname: Option<DomainName>,
+    /// Local part of the visible sender; `contact` when absent.
+    #[serde(default)]
+    pub sender: Option<LocalPart>,
+    /// Display name of the sender; the tenant's name when absent.
+    #[serde(default)]
+    pub display_name: Option<String>,
+    /// Local part of the envelope sender, always in the identity's own domain; `bounce` when absent.
+    #[serde(default)]
+    pub return_path: Option<LocalPart>,
+    /// DNS zone that holds the domain; the domain itself when absent.
+    #[serde(default)]
+    pub zone: Option<DomainName>,
+    /// DKIM selector; the fleet's when absent.
+    #[serde(default)]
+    pub selector: Option<String>,
+    /// What it sends; `marketing` when absent.
+    #[serde(default)]
+    pub purpose: Option<Purpose>,
+    /// Its pool; `TENANT-pool` when absent.
+    #[serde(default)]
+    pub pool: Option<PoolName>,
+    /// Its virtual MTA; `vmta-` and the domain with dashes when absent.
+    #[serde(default)]
+    pub vmta: Option<VmtaName>,
+    /// Where it stands in its life; `standby` when absent.
+    #[serde(default)]
+    pub status: Option<IpStatus>,
+    /// Where it stands in the warm-up; `week_1` when absent.
+    #[serde(default)]
+    pub phase: Option<Phase>,
+    /// Mails a day that are planned for after the warm-up.
+    #[serde(default)]
+    pub planned_daily: Option<u32>,
+}
+
+/// A sending identity with everything decided: 1 address = 1 domain = 1 sender = 1 DKIM key = 1
+/// virtual MTA.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IpSpec {
+    /// The sending address.
+    pub address: IpAddr,
+    /// The sending domain.
+    pub domain: DomainName,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The PowerMTA host that has the address.
+    pub host: HostId,
+    /// EHLO name and PTR.
+    pub hostname: DomainName,
+    /// Local part of the visible sender.
+    pub sender: LocalPart,
+    /// Display name of the sender.
+    pub display_name: String,
+    /// Local part of the envelope sender.
+    pub return_path: LocalPart,
+    /// DNS zone that holds the domain.
+    pub zone: DomainName,
+    /// DKIM selector: one DNS label.
+    pub selector: String,
+    /// What it sends.
+    pub purpose: Purpose,
+    /// Its pool.
+    pub pool: PoolName,
+    /// Its virtual MTA.
+    pub vmta: VmtaName,
+    /// Where it stands in its life.
+    pub status: IpStatus,
+    /// Where it stands in the warm-up.
+    pub phase: Phase,
+    /// Mails a day that are planned for after the warm-up.
+    pub planned_daily: u32,
+}
+
+/// Fleet-wide settings that rendering depends on. A host sees a change only when its release moves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Selector of new identities.
+    #[serde(default = "default_selector")]
+    pub dkim_selector: String,
+    /// Where PowerMTA's notices go.
+    #[serde(default)]
+    pub postmaster: Option<MailAddress>,
+    /// Size at which PowerMTA begins a new accounting file, such as `50M`.
+    #[serde(default = "default_accounting_size")]
+    pub accounting_max_size: String,
+    /// Port of PowerMTA's monitor on loopback.
+    #[serde(default = "default_management_port")]
+    pub management_port: u16,
+}
+
+fn default_selector() -> String {
+    "mail".to_owned()
+}
+
+fn default_accounting_size() -> String {
+    "50M".to_owned()
+}
+
+const fn default_management_port() -> u16 {
+    1983
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            dkim_selector: default_selector(),
+            postmaster: None,
+            accounting_max_size: default_accounting_size(),
+            management_port: default_management_port(),
+        }
+    }
+}
+
+impl Phase {
+    /// Mails a day in this phase (spec: warm-up table); `active` is the target per identity.
+    #[must_use]
+    pub const fn daily_quota(self) -> u32 {
+        match self {
+            Self::Week1 => 50,
+            Self::Week2 => 100,
+            Self::Week3 => 250,
+            Self::Week4 => 500,
+            Self::Week5 => 1_000,
+            Self::Week6 => 2_000,
+            Self::Active => 10_000,
+        }
+    }
+}
+
+impl IpSpec {
+    /// Share of new mail, 0 to 100: follows status and phase.
+    #[must_use]
+    pub const fn weight(&self) -> u8 {
+        match (self.status, self.phase) {
+            (IpStatus::Active, _) | (IpStatus::Warming, Phase::Active) => 100,
+            (IpStatus::Warming, Phase::Week6) => 70,
+            (IpStatus::Warming, Phase::Week5) => 50,
+            (IpStatus::Warming, Phase::Week4) => 40,
+            (IpStatus::Warming, Phase::Week3) => 30,
+            (IpStatus::Warming, Phase::Week2) => 20,
+            (IpStatus::Warming, Phase::Week1) => 10,
+            _ => 0,
+        }
+    }
+
+    /// Mails a day that it may send now.
+    #[must_use]
+    pub const fn daily_quota(&self) -> u32 {
+        match self.status {
+            IpStatus::Active => Phase::Active.daily_quota(),
+            IpStatus::Warming => self.phase.daily_quota(),
+            _ => 0,
+        }
+    }
+
+    /// The visible sender.
+    #[must_use]
+    pub fn sender_address(&self) -> MailAddress {
+        MailAddress {
+            local: self.sender.clone(),
+            domain: self.domain.clone(),
+        }
+    }
+
+    /// The envelope sender.
+    #[must_use]
+    pub fn return_address(&self) -> MailAddress {
+        MailAddress {
+            local: self.return_path.clone(),
+            domain: self.domain.clone(),
+        }
+    }
+}
+
+impl IpDocument {
+    /// Fills in what is absent.
+    ///
+    /// # Errors
+    /// When a default cannot be a valid name, for example a pool of a tenant with a very long slug.
+    pub fn resolve(
+        &self,
+        host: HostId,
+        tenant_name: &str,
+        settings: &Settings,
+    ) -> Result<IpSpec, IdError> {
+        let pool = match &self.pool {
+            Some(pool) => pool.clone(),
+            None => PoolName::new(format!("{}-pool", self.tenant))?,
+        };
+        let vmta = match &self.vmta {
+            Some(vmta) => vmta.clone(),
+            None => VmtaName::new(format!("vmta-{}", self.domain.as_str().replace('.', "-")))?,
+        };
+        let sender = match &self.sender {
+            Some(sender) => sender.clone(),
+            None => LocalPart::new("contact")?,
+        };
+        let return_path = match &self.return_path {
+            Some(return_path) => return_path.clone(),
+            None => LocalPart::new("bounce")?,
+        };
+        Ok(IpSpec {
+            address: self.address,
+            domain: self.domain.clone(),
+            tenant: self.tenant.clone(),
+            host,
+            hostname: self.hostname.clone().unwrap_or_else(|| self.domain.clone()),
+            sender,
+            display_name: self
+                .display_name
+                .clone()
+                .unwrap_or_else(|| tenant_name.to_owned()),
+            return_path,
+            zone: self.zone.clone().unwrap_or_else(|| self.domain.clone()),
+            selector: self
+                .selector
+                .clone()
+                .unwrap_or_else(|| settings.dkim_selector.clone()),
+            purpose: self.purpose.unwrap_or(Purpose::Marketing),
+            pool,
+            vmta,
+            status: self.status.unwrap_or_default(),
+            phase: self.phase.unwrap_or_default(),
+            planned_daily: self.planned_daily.unwrap_or(0),
+        })
+    }
+}

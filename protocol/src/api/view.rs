@@ -1,0 +1,149 @@
+//! Views of the fleet, as answered.
+
+use serde::{Deserialize, Serialize};
+
+use super::{ClusterView, HostSpec, IpSpec};
+use crate::bytes::ContentHash;
+use crate::desired::Resource;
+use crate::generation::Generation;
+use crate::id::{HostId, NodeId};
+use crate::mail::DomainName;
+use crate::observed::{Attempt, Convergence, StatusCounts};
+use crate::time::Timestamp;
+
+/// One host with where it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostView {
+    /// What was declared.
+    #[serde(flatten)]
+    pub spec: HostSpec,
+    /// `declared` (never enrolled), `enrolled`, `retiring` or `retired`.
+    pub lifecycle: String,
+    /// Generation that it shall be at.
+    pub target: Option<Generation>,
+    /// Generation that it said it enforces.
+    pub running: Option<Generation>,
+    /// Its last outcome.
+    pub convergence: Convergence,
+    /// Resources by state.
+    pub counts: StatusCounts,
+    /// The last generation that did not get through.
+    pub attempted: Option<Attempt>,
+    /// The node that its agent is connected to.
+    pub connected: Option<NodeId>,
+    /// When its outcome last changed.
+    pub changed_at: Option<Timestamp>,
+}
+
+/// Overall state of a fleet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FleetState {
+    /// Every host runs its target.
+    Converged,
+    /// Some host is on its way.
+    Converging,
+    /// Some host failed, is silent or cannot be known, or the cluster has no leader.
+    Degraded,
+}
+
+/// Answer of `GET /api/v1/status`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusView {
+    /// Overall state.
+    pub state: FleetState,
+    /// Whether this was read with the leader's word or from this node alone.
+    pub stale: bool,
+    /// Why it is not converged, for people.
+    pub reasons: Vec<String>,
+    /// The cluster.
+    pub cluster: ClusterView,
+    /// All hosts.
+    pub hosts: Vec<HostView>,
+    /// Number of identities.
+    pub ips: u64,
+}
+
+/// What a change does to one object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChangeAction {
+    /// It did not exist.
+    Create,
+    /// It differs.
+    Update,
+    /// It goes (prune only).
+    Remove,
+}
+
+/// One line of a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// What is done.
+    pub action: ChangeAction,
+    /// `tenant`, `host`, `ip` or `settings`.
+    pub kind: String,
+    /// Which one.
+    pub name: String,
+    /// What differs, one `field: old -> new` each.
+    pub details: Vec<String>,
+}
+
+/// Answer of `POST /api/v1/fleet`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApplyAnswer {
+    /// Whether it was done; false for a dry run and when there was nothing to do.
+    pub applied: bool,
+    /// Fleet revision after it.
+    pub revision: u64,
+    /// What was, or would be, changed.
+    pub changes: Vec<Change>,
+    /// Warnings that stop nothing.
+    pub warnings: Vec<String>,
+}
+
+/// A sending domain with the records that it needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DomainView {
+    /// The identity that it belongs to.
+    pub ip: IpSpec,
+    /// The domain.
+    pub domain: DomainName,
+    /// Records to publish.
+    pub records: Vec<DomainRecord>,
+}
+
+/// One DNS record that is wanted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DomainRecord {
+    /// Owner name, without the final dot.
+    pub name: String,
+    /// `A`, `AAAA`, `MX`, `TXT` or `PTR`.
+    pub kind: String,
+    /// Its data in presentation form.
+    pub value: String,
+}
+
+/// Answer of `GET /api/v1/hosts/{id}/config`: what is or would be pushed, secrets masked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenderedConfig {
+    /// The host.
+    pub host: HostId,
+    /// Its generation; absent when it was never planned.
+    pub generation: Option<Generation>,
+    /// Digest of the manifest.
+    pub digest: ContentHash,
+    /// Its resources.
+    pub resources: Vec<Resource>,
+    /// Files with public content.
+    pub files: Vec<RenderedFile>,
+}
+
+/// A rendered file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenderedFile {
+    /// Where on the host.
+    pub path: String,
+    /// Its text, or `(secret ID version N)`.
+    pub text: String,
+}
