@@ -1,1 +1,23 @@
+//! Email-Engine's coordinator: keeps the desired state of the fleet and hands it to the hosts.
+//!
+//! Rooms, in the order in which data flows:
+//! [`api`] takes requests and turns them into [`command`]s; [`raft`] commits those and applies them to
+//! the [`state`] under the rules of [`fleet`]; the [`planner`] (with the [`powermta`] language) turns
+//! the state into one whole desired state per host; [`push`] hands it to the agents, whom [`pki`] let
+//! in, and takes their reports back. [`seal`] keeps secrets unreadable at rest. [`tasks`] is the
+//! leader's clockwork that joins the rooms; [`run`] starts them in order.
 
+pub mod api;
+pub mod command;
+pub mod config;
+pub mod fleet;
+pub mod metrics;
+pub mod pki;
+pub mod planner;
+pub mod powermta;
+pub mod push;
+pub mod raft;
+pub mod run;
+pub mod seal;
+pub mod state;
+pub mod tasks;

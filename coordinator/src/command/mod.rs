@@ -1,0 +1,94 @@
+//! Commands: what may happen to the fleet. One verb, one file, one `apply`.
+//!
+//! A command is checked wholly before anything changes; a [`Rejection`] changes nothing and is an
+//! answer, not an error. Clock, ids, keys and random bytes are in the command: `apply` has none.
+//! Variants are append-only: their order is the log's format.
+
+mod outcome;
+mod payload;
+
+use serde::{Deserialize, Serialize};
+
+use email_engine_protocol::id::RequestId;
+use email_engine_protocol::time::Timestamp;
+
+pub use outcome::{Answer, BodyChange, Effect, Outcome, Rejection, RejectionCode};
+pub use payload::*;
+
+/// A command with who, when and why: one entry of the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proposal {
+    /// Who: `key NAME`, `node N`, `host NAME`, `init`.
+    pub actor: String,
+    /// A repeated one returns the first outcome.
+    pub request: RequestId,
+    /// Why, in the actor's words.
+    pub reason: String,
+    /// The proposer's clock.
+    pub now: Timestamp,
+    /// An admin allows a `now` more than 24 h ahead of the fleet's clock.
+    pub override_clock: bool,
+    /// What.
+    pub command: Command,
+}
+
+/// What may happen to the fleet. Append-only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// First command of a cluster's life.
+    Found(Box<Found>),
+    /// Adds a customer.
+    CreateTenant(CreateTenant),
+    /// Changes a customer.
+    ChangeTenant(ChangeTenant),
+    /// Removes a customer that has nothing left.
+    RemoveTenant(RemoveTenant),
+    /// Declares a machine.
+    AddHost(AddHost),
+    /// Changes a machine's declaration.
+    ChangeHost(ChangeHost),
+    /// Wipes a machine's secrets, then cuts it off.
+    RetireHost(RetireHost),
+    /// The wipe is confirmed, or its deadline passed: the machine is cut off.
+    CutOffHost(CutOffHost),
+    /// Adds a sending identity; takes its DKIM key from the prepared ones.
+    AddIdentity(AddIdentity),
+    /// Changes a sending identity.
+    ChangeIdentity(ChangeIdentity),
+    /// Removes a sending identity.
+    RetireIdentity(RetireIdentity),
+    /// Issues a join token.
+    IssueToken(IssueToken),
+    /// Takes a join token back.
+    RevokeToken(RevokeToken),
+    /// A machine used its token.
+    RedeemToken(Box<RedeemToken>),
+    /// A certificate was renewed.
+    RenewCertificate(RenewCertificate),
+    /// A certificate is no longer good.
+    RevokeCertificate(RevokeCertificate),
+    /// New targets of hosts, with the bodies that they need.
+    SetTargets(SetTargets),
+    /// Stores a role bundle.
+    PutBundle(PutBundle),
+    /// Moves hosts to a release.
+    SetRelease(SetRelease),
+    /// Stores a revision of the settings.
+    PutSettings(PutSettings),
+    /// A host's outcome changed.
+    RecordOutcome(RecordOutcome),
+    /// Adds an API key.
+    CreateApiKey(CreateApiKey),
+    /// Revokes an API key.
+    RevokeApiKey(RevokeApiKey),
+    /// Stocks DKIM keys made ahead of need.
+    StockKeys(StockKeys),
+    /// Records a node's part in Raft or its end points.
+    SetNode(SetNode),
+    /// Raises the cluster version.
+    RaiseVersion(RaiseVersion),
+    /// The cluster was restored from a backup: a new epoch begins.
+    Recover(Box<Recover>),
+    /// All or nothing.
+    Batch(Batch),
+}

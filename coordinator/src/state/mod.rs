@@ -1,0 +1,89 @@
+//! The replicated state of the fleet: tables, and nothing but tables.
+//!
+//! It is rebuilt from a snapshot and the log on every node, so everything here is ordered and
+//! integral, and changes only inside [`crate::command`]. Rows of tables that grow with the fleet are
+//! behind `Arc`, so that a snapshot copies pointers and does not stall `apply`.
+
+mod access;
+mod audit;
+mod cluster;
+mod content;
+mod host;
+mod identity;
+mod secret;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use email_engine_protocol::api::TenantSpec;
+use email_engine_protocol::bytes::{CertificateSerial, ContentHash};
+use email_engine_protocol::id::{
+    ApiKeyId, HostId, NodeId, PoolName, RequestId, SecretId, TenantId, TokenId,
+};
+use email_engine_protocol::time::Timestamp;
+
+pub use access::{ApiKey, CertificateRecord, CertificateSubject, Token, TokenState};
+pub use audit::{AuditEntry, Remembered};
+pub use cluster::{ClusterRecord, Issuer, Node, PlanKey};
+pub use content::{BodyRecord, Release, RoleBundle, SettingsRevision};
+pub use host::{Host, HostKeys, HostLifecycle, Outcome, TargetRecord};
+pub use identity::{Identity, Pool};
+pub use secret::{PreparedKey, SealedAtRest, StoredSecret};
+
+/// Everything the cluster knows about its fleet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FleetState {
+    /// The cluster itself; absent until the first command.
+    pub cluster: Option<ClusterRecord>,
+    /// Time of the last command: the fleet's clock.
+    pub now: Timestamp,
+    /// Number of accepted changes.
+    pub revision: u64,
+    /// Customers.
+    pub tenants: BTreeMap<TenantId, TenantSpec>,
+    /// Machines.
+    pub hosts: BTreeMap<HostId, Host>,
+    /// Sending identities by address.
+    pub identities: BTreeMap<IpAddr, Arc<Identity>>,
+    /// Inventory groups.
+    pub pools: BTreeMap<PoolName, Pool>,
+    /// Secrets in use, sealed.
+    pub secrets: BTreeMap<SecretId, Arc<StoredSecret>>,
+    /// DKIM keys made ahead of need, in order of making.
+    pub prepared_keys: BTreeMap<u64, Arc<PreparedKey>>,
+    /// Number of the next prepared key.
+    pub next_prepared_key: u64,
+    /// Join tokens.
+    pub tokens: BTreeMap<TokenId, Token>,
+    /// API keys.
+    pub api_keys: BTreeMap<ApiKeyId, ApiKey>,
+    /// Issued certificates that have not ended.
+    pub certificates: BTreeMap<CertificateSerial, Arc<CertificateRecord>>,
+    /// Revoked certificates; never pruned at their end.
+    pub revoked: BTreeSet<CertificateSerial>,
+    /// Coordinator nodes, removed ones included: a number is never used again.
+    pub nodes: BTreeMap<NodeId, Node>,
+    /// Number of the next node.
+    pub next_node: u64,
+    /// What every host shall be at.
+    pub targets: BTreeMap<HostId, TargetRecord>,
+    /// Content bodies that are stored beside the state, by hash.
+    pub bodies: BTreeMap<ContentHash, BodyRecord>,
+    /// Role bundles by hash.
+    pub bundles: BTreeMap<ContentHash, Arc<RoleBundle>>,
+    /// All revisions of the settings that some release still pins, and the newest.
+    pub settings: BTreeMap<u64, SettingsRevision>,
+    /// The release that new hosts get and that a roll-out leads to.
+    pub default_release: Option<Release>,
+    /// Last outcome of every host.
+    pub outcomes: BTreeMap<HostId, Outcome>,
+    /// Who did what, newest last, bounded.
+    pub audit: Vec<Arc<AuditEntry>>,
+    /// Sequence number of the next audit entry.
+    pub next_audit: u64,
+    /// First outcomes by request id, bounded.
+    pub remembered: BTreeMap<RequestId, Arc<Remembered>>,
+}

@@ -1,0 +1,64 @@
+//! Secrets at rest: only ever sealed (see [`crate::seal`]).
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use email_engine_protocol::bytes::Commitment;
+use email_engine_protocol::id::SecretId;
+use email_engine_protocol::secret::SecretRef;
+
+/// Bytes under envelope encryption: a data key of their own, wrapped with the key-encryption key.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealedAtRest {
+    /// Random name of this blob, bound into both encryptions, so that blobs cannot be swapped.
+    pub uid: [u8; 16],
+    /// Version of the key-encryption key.
+    pub kek_version: u32,
+    /// Nonce and data key, encrypted with the key-encryption key.
+    pub wrapped_key: Vec<u8>,
+    /// Nonce and bytes, encrypted with the data key.
+    pub ciphertext: Vec<u8>,
+}
+
+impl fmt::Debug for SealedAtRest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SealedAtRest({} bytes)", self.ciphertext.len())
+    }
+}
+
+/// A secret in use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredSecret {
+    /// Its name.
+    pub id: SecretId,
+    /// Grows when the bytes change.
+    pub version: u32,
+    /// Commits to salt and bytes.
+    pub commitment: Commitment,
+    /// Salt and bytes (postcard of `SecretBytes`), sealed.
+    pub sealed: SealedAtRest,
+}
+
+impl StoredSecret {
+    /// What a configuration names.
+    #[must_use]
+    pub fn reference(&self) -> SecretRef {
+        SecretRef {
+            id: self.id.clone(),
+            version: self.version,
+            commitment: self.commitment,
+        }
+    }
+}
+
+/// A DKIM key made ahead of need.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreparedKey {
+    /// Commits to salt and bytes.
+    pub commitment: Commitment,
+    /// Salt and private key (PKCS#8 PEM), sealed as in [`StoredSecret`].
+    pub sealed: SealedAtRest,
+    /// Public half: base64 of the DER SubjectPublicKeyInfo.
+    pub public: String,
+}
