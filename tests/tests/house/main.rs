@@ -4,6 +4,11 @@
 //! Each rule is a function from text to complaints, and has a test that shows it complaining; the
 //! tests here apply the rules to the repository.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "everything in this crate is a test, its functions too"
+)]
+
 mod budget;
 mod packages;
 mod purity;
