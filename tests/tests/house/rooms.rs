@@ -1,0 +1,90 @@
+//! Which rooms are pure: their result depends on their arguments alone.
+
+/// Folder or file stem of each pure room.
+const PURE: [&str; 8] = [
+    "protocol/src",
+    "coordinator/src/state",
+    "coordinator/src/command",
+    "coordinator/src/fleet",
+    "coordinator/src/planner",
+    "coordinator/src/powermta",
+    "agent/src/reconciler/plan",
+    "agent/src/reconciler/order",
+];
+
+/// The pure room that a file belongs to.
+pub(crate) fn of(path: &str) -> Option<&'static str> {
+    PURE.into_iter().find(|room| {
+        path.strip_prefix(room)
+            .is_some_and(|rest| rest.starts_with('/') || rest == ".rs")
+    })
+}
+
+/// A room that was renamed would leave the check silently: once a crate has its composition root
+/// (`run.rs`), each of its pure rooms must be found.
+pub(crate) fn missing(paths: &[String]) -> Vec<String> {
+    PURE.into_iter()
+        .filter(|room| {
+            let crate_name = room.split('/').next().unwrap_or(room);
+            let runs = ["run.rs", "run/mod.rs"];
+            let is_built = crate_name == "protocol"
+                || runs
+                    .iter()
+                    .any(|run| paths.contains(&format!("{crate_name}/src/{run}")));
+            is_built && !paths.iter().any(|path| of(path) == Some(room))
+        })
+        .map(|room| format!("{room}: this pure room is gone; was it renamed? (rooms.rs)"))
+        .collect()
+}
+
+/// Dependencies of a manifest that are crates of this workspace.
+pub(crate) fn own_dependencies(manifest: &str) -> Vec<String> {
+    let manifest: toml::Table = toml::from_str(manifest).unwrap();
+    ["dependencies", "dev-dependencies", "build-dependencies"]
+        .iter()
+        .filter_map(|section| manifest.get(*section)?.as_table())
+        .flat_map(toml::Table::keys)
+        .filter(|name| name.starts_with("email-engine-"))
+        .map(|name| format!("protocol must not depend on {name}"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_room_is_a_folder_or_a_file_and_not_a_longer_name() {
+        assert_eq!(
+            of("coordinator/src/state/mod.rs"),
+            Some("coordinator/src/state")
+        );
+        assert_eq!(
+            of("agent/src/reconciler/plan.rs"),
+            Some("agent/src/reconciler/plan")
+        );
+        assert_eq!(of("coordinator/src/state_file.rs"), None);
+        assert_eq!(of("coordinator/src/raft/mod.rs"), None);
+    }
+
+    #[test]
+    fn a_renamed_room_is_missed_once_the_crate_runs() {
+        let paths = |run: &str| vec!["protocol/src/id.rs".to_owned(), run.to_owned()];
+        assert!(missing(&paths("agent/src/lib.rs")).is_empty());
+        let complaints = missing(&paths("agent/src/run.rs")).join("\n");
+        assert!(
+            complaints.contains("agent/src/reconciler/order"),
+            "{complaints}"
+        );
+        assert!(!complaints.contains("coordinator"), "{complaints}");
+    }
+
+    #[test]
+    fn a_dependency_on_our_own_crate_is_found() {
+        let manifest = "[dev-dependencies]\nserde = \"1\"\nemail-engine-agent = { path = \"x\" }\n";
+        assert_eq!(
+            own_dependencies(manifest),
+            ["protocol must not depend on email-engine-agent"]
+        );
+    }
+}
