@@ -269,15 +269,22 @@ impl Session<'_> {
         Some((SessionEnd::Link(LinkEnd::Retired), close::DONE))
     }
 
-    /// Hands over the report that confirms the wipe: until the other side has it, or for a while.
+    /// Hands over the report that confirms the wipe. The coordinator closes when it has read the
+    /// finished stream: a close of ours could overtake what it has received but not yet read.
     async fn last_words(&mut self) {
         let words = async {
-            self.outbox.flush(&mut self.send).await.is_ok()
+            let sent = self.outbox.flush(&mut self.send).await.is_ok()
                 && self.send.finish().is_ok()
-                && self.send.stopped().await.is_ok()
+                && matches!(self.send.stopped().await, Ok(None));
+            if sent {
+                self.connection.closed().await;
+            }
+            sent
         };
-        if !timeout(LAST_WORDS, words).await.unwrap_or(false) {
-            tracing::warn!("the report that confirms the wipe may not have arrived");
+        match timeout(LAST_WORDS, words).await {
+            Ok(true) => {}
+            Ok(false) => tracing::error!("the report that confirms the wipe was not delivered"),
+            Err(_) => tracing::warn!("the report that confirms the wipe may not have been read"),
         }
     }
 

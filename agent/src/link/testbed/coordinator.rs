@@ -1,6 +1,6 @@
 //! A coordinator that does nothing by itself: a test takes its connections and plays its part.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -162,11 +162,18 @@ impl TestCoordinator {
         }
     }
 
-    /// Stops at once, like a machine that loses its power: nothing is said to anybody.
+    /// Stops; its port is free when this returns.
     pub(super) async fn stop(self) -> SocketAddr {
+        let address = self.address;
         self.endpoint.close(0_u32.into(), b"stopped");
-        wait_for(self.endpoint.wait_idle(), "the end point closes").await;
-        self.address
+        drop(self);
+        let free = async {
+            while UdpSocket::bind(address).is_err() {
+                tokio::task::yield_now().await;
+            }
+        };
+        wait_for(free, "the port is free again").await;
+        address
     }
 }
 
