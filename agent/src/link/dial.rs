@@ -20,7 +20,7 @@ use super::tls::OwnCertificateError;
 use super::verify::{NodeVerifier, ServerRefusal};
 
 /// One address: handshake included.
-const CONNECT: Duration = Duration::from_secs(8);
+const CONNECT: Duration = Duration::from_secs(5);
 /// From Hello to Welcome.
 const WELCOME: Duration = Duration::from_secs(10);
 /// How long a closing connection may take to say so.

@@ -29,16 +29,14 @@ use std::time::Duration;
 use email_engine_protocol::join::Endpoint;
 use email_engine_protocol::observed::Mode;
 use email_engine_protocol::wire::{ALPN_AGENT, Hello, Refusal, RefusalCode, SUPPORTED};
-use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use self::bodies::Bodies;
 use self::dial::{DialError, Opened};
-use self::relay::Relay;
+pub use self::relay::ExecutorSide;
 use self::route::{Candidates, Pace};
 use self::session::SessionEnd;
 use self::verify::{Anchor, Dates};
-use crate::halves::{FromExecutor, Standing, ToExecutor};
 use crate::identity::{Clock, Identity, IdentityError, IdentityStore};
 
 /// How the link behaves.
@@ -52,19 +50,6 @@ pub struct LinkSettings {
     pub silence: Duration,
     /// Our version, for people.
     pub software: String,
-}
-
-/// Both ends of the channels to the executor, and the wish to stop.
-#[derive(Debug)]
-pub struct ExecutorSide {
-    /// To the executor.
-    pub to: mpsc::Sender<ToExecutor>,
-    /// From the executor.
-    pub from: mpsc::Receiver<FromExecutor>,
-    /// Where it stands at the start.
-    pub standing: Standing,
-    /// Becomes true when the process shall end.
-    pub shutdown: watch::Receiver<bool>,
 }
 
 /// Why the link ended for good.
@@ -88,7 +73,7 @@ pub struct Link {
     identity: Identity,
     clock: Clock,
     candidates: Candidates,
-    relay: Relay,
+    relay: ExecutorSide,
     bodies: Bodies,
 }
 
@@ -122,13 +107,7 @@ impl Link {
             identity,
             clock,
             candidates,
-            relay: Relay {
-                to: executor.to,
-                from: executor.from,
-                shutdown: executor.shutdown,
-                standing: executor.standing,
-                retired: false,
-            },
+            relay: executor,
             bodies: Bodies::default(),
         })
     }
@@ -192,6 +171,7 @@ impl Link {
             SessionEnd::Link(end) => Err(end),
             SessionEnd::Lost(reason) => {
                 tracing::warn!(endpoint, reason, "session lost");
+                self.candidates.demote(endpoint);
                 Ok(Next::Round { lasted })
             }
             SessionEnd::Refused(refusal) => {

@@ -9,7 +9,7 @@ use crate::halves::{FromExecutor, Standing, ToExecutor};
 
 /// Both directions to the executor, and the wish to stop.
 #[derive(Debug)]
-pub(super) struct Relay {
+pub struct ExecutorSide {
     pub(super) to: mpsc::Sender<ToExecutor>,
     pub(super) from: mpsc::Receiver<FromExecutor>,
     pub(super) shutdown: watch::Receiver<bool>,
@@ -19,10 +19,30 @@ pub(super) struct Relay {
     pub(super) retired: bool,
 }
 
-impl Relay {
+impl ExecutorSide {
+    /// Puts the channels together. `shutdown` becomes true when the process shall end.
+    #[must_use]
+    pub const fn new(
+        to: mpsc::Sender<ToExecutor>,
+        from: mpsc::Receiver<FromExecutor>,
+        standing: Standing,
+        shutdown: watch::Receiver<bool>,
+    ) -> Self {
+        Self {
+            to,
+            from,
+            shutdown,
+            standing,
+            retired: false,
+        }
+    }
+
     /// Awaits `work` while reading what the executor says: where it stands is kept, the rest is for
     /// a session and dropped, since the executor says it again when one begins.
-    pub(super) async fn during<T>(&mut self, work: impl Future<Output = T>) -> Result<T, LinkEnd> {
+    ///
+    /// # Errors
+    /// When the process shall end or the executor has stopped first.
+    pub async fn during<T>(&mut self, work: impl Future<Output = T>) -> Result<T, LinkEnd> {
         let mut work = std::pin::pin!(work);
         loop {
             tokio::select! {
@@ -34,7 +54,10 @@ impl Relay {
     }
 
     /// Tells the executor something outside of a session.
-    pub(super) async fn tell(&mut self, message: ToExecutor) -> Result<(), LinkEnd> {
+    ///
+    /// # Errors
+    /// When the process shall end or the executor has stopped first.
+    pub async fn tell(&mut self, message: ToExecutor) -> Result<(), LinkEnd> {
         let to = self.to.clone();
         self.during(async move { to.send(message).await })
             .await?

@@ -58,6 +58,15 @@ impl Candidates {
             .insert(endpoint.to_owned(), Instant::now() + pause);
     }
 
+    /// Its session was lost: whoever else is known is called first, so that a dead node does not
+    /// cost the time of a dial.
+    pub(super) fn demote(&mut self, endpoint: &str) {
+        if let Some(at) = self.learnt.iter().position(|learnt| learnt == endpoint) {
+            let lost = self.learnt.remove(at);
+            self.learnt.push(lost);
+        }
+    }
+
     /// `worked` let us in and told of all coordinators. Returns the list to remember, when it is
     /// news.
     pub(super) fn learn(&mut self, worked: &str, told: &[Endpoint]) -> Option<&[Endpoint]> {

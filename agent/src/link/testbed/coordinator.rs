@@ -225,4 +225,11 @@ impl TestSession {
         let next = self.reader.next(&mut self.recv);
         wait_for(next, "the agent says something").await.unwrap()
     }
+
+    /// Sees the agent finish its stream, and closes.
+    pub(super) async fn over(mut self) {
+        let end = wait_for(self.recv.read_chunk(1, true), "the stream ends").await;
+        assert!(end.unwrap().is_none());
+        self.connection.close(0_u32.into(), b"");
+    }
 }

@@ -46,12 +46,7 @@ impl Agent {
             silence: Duration::from_secs(60),
             software: "0.0.0".to_owned(),
         };
-        let executor = ExecutorSide {
-            to,
-            from,
-            standing: Standing::default(),
-            shutdown,
-        };
+        let executor = ExecutorSide::new(to, from, Standing::default(), shutdown);
         let link = Link::new(settings, store.clone(), identity, executor).unwrap();
         Self {
             link: tokio::spawn(link.run()),
@@ -424,6 +419,7 @@ async fn a_retired_host_hands_over_its_last_report_and_ends() {
     agent.say(FromExecutor::Report(report.clone())).await;
     agent.say(FromExecutor::Retired).await;
     assert_eq!(session.heard().await, AgentMessage::Report(report));
+    session.over().await;
     assert_eq!(agent.end().await, LinkEnd::Retired);
 }
 
@@ -441,6 +437,7 @@ async fn a_host_that_was_retired_while_alone_confirms_it_in_the_next_session() {
     let report = stage.cluster.report();
     agent.say(FromExecutor::Report(report.clone())).await;
     assert_eq!(session.heard().await, AgentMessage::Report(report));
+    session.over().await;
     assert_eq!(agent.end().await, LinkEnd::Retired);
 }
 
