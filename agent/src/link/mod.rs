@@ -75,6 +75,7 @@ pub struct Link {
     candidates: Candidates,
     relay: ExecutorSide,
     bodies: Bodies,
+    renewed_at: Option<Instant>,
 }
 
 /// What to do after one end point was tried.
@@ -109,6 +110,7 @@ impl Link {
             candidates,
             relay: executor,
             bodies: Bodies::default(),
+            renewed_at: None,
         })
     }
 
@@ -153,10 +155,13 @@ impl Link {
             Err(DialError::Refused(refusal)) => {
                 return self.refused(endpoint, refusal, pace).await;
             }
-            Err(DialError::Expired) => {
-                self.renew_past_end().await?;
-                return Ok(Next::Round { lasted: false });
+            // Not again and again: a node may have let its own certificate end, and each renewal
+            // is an entry in the cluster's log.
+            Err(error @ DialError::Expired) if self.was_renewed_lately() => {
+                tracing::error!(endpoint, %error, "coordinator not reached");
+                return Ok(Next::Other);
             }
+            Err(DialError::Expired) => return self.renew_and_retry().await,
             Err(error) => {
                 tracing::warn!(endpoint, %error, "coordinator not reached");
                 return Ok(Next::Other);
@@ -225,37 +230,37 @@ impl Link {
                 // The answer to a renewal may have been lost on its way: then the cluster knows
                 // the staged key and refuses the old one, which can still ask for it.
                 if !self.relay.retired && self.store.has_staged_key() {
-                    return if self.renew_past_end().await? {
-                        Ok(Next::Round { lasted: false })
-                    } else {
-                        Ok(Next::Other)
-                    };
+                    return self.renew_and_retry().await;
                 }
-                Err(self.revoked(reason))
+                Err(self.revoked(&reason))
             }
             RefusalCode::Superseded => Ok(Next::Away(pace.pause_superseded().max(asked))),
             RefusalCode::NoLeader | RefusalCode::Busy => {
                 self.candidates.rest(endpoint, asked);
                 Ok(Next::Other)
             }
-            // Nothing that another coordinator would see differently, but an operator or an
-            // upgrade can mend it while we live.
+            // An operator or an upgrade can mend it while we live, and another node may be ahead.
             RefusalCode::Identity
             | RefusalCode::Protocol
             | RefusalCode::Version
             | RefusalCode::WrongMode => {
-                tracing::error!(
-                    endpoint,
-                    ?code,
-                    "the host stays without a coordinator until this is mended"
-                );
-                Ok(Next::Away(self.settings.reconnect_max.max(asked)))
+                let pause = self.settings.reconnect_max.max(asked);
+                self.candidates.rest(endpoint, pause);
+                Ok(Next::Other)
             }
         }
     }
 
+    async fn renew_and_retry(&mut self) -> Result<Next, LinkEnd> {
+        if self.renew_past_end().await? {
+            Ok(Next::Round { lasted: false })
+        } else {
+            Ok(Next::Other)
+        }
+    }
+
     /// The cluster does not know us any more.
-    fn revoked(&self, reason: String) -> LinkEnd {
+    fn revoked(&self, reason: &str) -> LinkEnd {
         if self.relay.retired {
             return LinkEnd::Retired;
         }

@@ -15,6 +15,9 @@ const AGAIN: Duration = Duration::from_secs(300);
 /// Longest sleep until a renewal: a machine that was suspended notices by then.
 const NAP: Duration = Duration::from_secs(3600);
 
+/// A certificate of this age is not what is wrong with a connection.
+const LATELY: Duration = Duration::from_secs(3600);
+
 /// Why a renewal came to nothing.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RenewError {
@@ -89,8 +92,13 @@ impl Link {
         };
         self.store.save(&renewed)?;
         self.identity = renewed;
+        self.renewed_at = Some(Instant::now());
         tracing::info!(not_after = %validity.not_after, "certificate renewed");
         Ok(())
+    }
+
+    pub(super) fn was_renewed_lately(&self) -> bool {
+        self.renewed_at.is_some_and(|at| at.elapsed() < LATELY)
     }
 
     /// Asks every coordinator once, on the enrol ALPN. Returns whether a new certificate is held.
@@ -111,7 +119,7 @@ impl Link {
                 Ok(EnrollReply::Refused {
                     code: EnrollRefusal::Revoked,
                     reason,
-                }) => return Err(self.revoked(reason)),
+                }) => return Err(self.revoked(&reason)),
                 Ok(EnrollReply::Refused { code, reason }) => {
                     tracing::warn!(%endpoint, ?code, reason, "renewal refused");
                 }

@@ -324,8 +324,6 @@ impl Session<'_> {
     }
 }
 
-// By value, because it comes out of a `Result`.
-#[expect(clippy::needless_pass_by_value)]
 fn lost(error: impl std::fmt::Display) -> Option<(SessionEnd, VarInt)> {
     Some((SessionEnd::Lost(error.to_string()), close::DONE))
 }

@@ -201,7 +201,9 @@ async fn the_list_of_coordinators_is_learnt_remembered_and_used() {
     session.say(&CoordinatorMessage::Ping { number: 1 }).await;
     session.heard().await;
     let known = agent.store.coordinators().unwrap();
-    assert_eq!(known, [first, second, "192.0.2.9:7443".to_owned()]);
+    assert_eq!(known, [first, second.clone(), "192.0.2.9:7443".to_owned()]);
+    let list = vec![second];
+    session.say(&CoordinatorMessage::Coordinators(list)).await;
 
     let refusal = Refusal {
         code: RefusalCode::NoLeader,
@@ -295,6 +297,79 @@ async fn a_host_that_slept_past_its_certificate_comes_back_by_itself() {
     call.answer(&EnrollReply::Host(Box::new(admission))).await;
     let _session = stage.session(&[]).await;
     agent.heard_session().await;
+}
+
+#[tokio::test]
+async fn a_coordinator_that_finds_the_certificate_ended_is_asked_for_a_new_one() {
+    let mut stage = Stage::new();
+    let over = Validity {
+        not_before: Timestamp(0),
+        not_after: Timestamp(TestCluster::now().0 - Timestamp::DAY),
+    };
+    let endpoints = vec![stage.coordinator.name()];
+    let mut identity = stage.cluster.identity_of("pmta1", over, endpoints);
+    // By our clock it would still be good.
+    identity.validity = TestCluster::week();
+    let mut agent = Agent::start(identity);
+    let call = stage.coordinator.enrolling().await;
+    let EnrollRequest::Renew(renewal) = &call.request else {
+        panic!("not a renewal: {:?}", call.request);
+    };
+    let admission = stage.cluster.admission(&renewal.request, "pmta1", vec![]);
+    call.answer(&EnrollReply::Host(Box::new(admission))).await;
+    let _session = stage.session(&[]).await;
+    agent.heard_session().await;
+}
+
+#[tokio::test]
+async fn whoever_may_have_lost_a_renewal_asks_for_it_before_giving_up() {
+    let mut stage = Stage::new();
+    let identity = stage.identity();
+    let mut agent = Agent::start(identity);
+    let staged = agent.store.staged_key(None).unwrap();
+    let refusal = |code| {
+        CoordinatorMessage::Refused(Refusal {
+            code,
+            reason: "another key is known".to_owned(),
+            retry_after_millis: None,
+        })
+    };
+    let mut session = stage.coordinator.hello().await;
+    session.say(&refusal(RefusalCode::Revoked)).await;
+    let call = stage.coordinator.enrolling().await;
+    let EnrollRequest::Renew(renewal) = &call.request else {
+        panic!("not a renewal: {:?}", call.request);
+    };
+    let admission = stage.cluster.admission(&renewal.request, "pmta1", vec![]);
+    call.answer(&EnrollReply::Host(Box::new(admission))).await;
+    let mut session = stage.session(&[]).await;
+    agent.heard_session().await;
+    let found = agent.store.load().unwrap().unwrap();
+    assert_eq!(found.key.public(), staged.public());
+    session.say(&refusal(RefusalCode::Revoked)).await;
+    // Said after its Welcome, while the session was good: told to the executor all the same.
+    assert_eq!(agent.heard().await, ToExecutor::Disconnected);
+    assert_eq!(agent.end().await, LinkEnd::Revoked);
+}
+
+#[tokio::test]
+async fn a_busy_executor_does_not_silence_the_link() {
+    let mut stage = Stage::new();
+    let mut agent = Agent::start(stage.identity());
+    let mut session = stage.session(&[]).await;
+    // Far more than the channel to the executor takes.
+    for _ in 0..30 {
+        session.say(&CoordinatorMessage::Secrets(vec![])).await;
+    }
+    session.say(&CoordinatorMessage::Ping { number: 4 }).await;
+    assert_eq!(session.heard().await, AgentMessage::Pong { number: 4 });
+    let report = stage.cluster.report();
+    agent.say(FromExecutor::Report(report.clone())).await;
+    assert_eq!(session.heard().await, AgentMessage::Report(report));
+    agent.heard_session().await;
+    for _ in 0..30 {
+        assert_eq!(agent.heard().await, ToExecutor::Secrets(vec![]));
+    }
 }
 
 #[tokio::test]
