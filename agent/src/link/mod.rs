@@ -189,27 +189,35 @@ impl Link {
     }
 
     async fn open(&mut self, endpoint: &str) -> Result<Result<Opened, DialError>, LinkEnd> {
-        let hello = Hello {
+        let anchor = Anchor::Root(self.identity.root.clone());
+        let dates = Dates::At(self.clock.now());
+        let verifier = enroll::verifier(self.identity.cluster(), anchor, dates);
+        let identity = &self.identity;
+        let connecting = async move {
+            let config = tls::client_config(ALPN_AGENT, verifier.clone(), Some(identity))?;
+            dial::connect(endpoint, config, &verifier).await
+        };
+        match self.relay.during(connecting).await? {
+            // Only now, since the executor may have moved on while we were dialling.
+            Ok(call) => {
+                let hello = self.hello();
+                self.relay.during(dial::greet(call, hello)).await
+            }
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    fn hello(&self) -> Hello {
+        Hello {
             versions: SUPPORTED,
             software: self.settings.software.clone(),
             mode: self.settings.mode,
             cluster: self.identity.cluster(),
             host: self.identity.host().clone(),
-            generations: self.relay.generations(),
+            generations: self.relay.standing.generations.clone(),
             floor: self.relay.standing.floor,
             plan_key_version: self.relay.standing.plan_key_version,
-        };
-        let anchor = Anchor::Root(self.identity.root.clone());
-        let dates = Dates::At(self.clock.now());
-        let verifier = enroll::verifier(self.identity.cluster(), anchor, dates);
-        let identity = &self.identity;
-        self.relay
-            .during(async move {
-                let config = tls::client_config(ALPN_AGENT, verifier.clone(), Some(identity))?;
-                let call = dial::connect(endpoint, config, &verifier).await?;
-                dial::greet(call, hello).await
-            })
-            .await
+        }
     }
 
     async fn refused(

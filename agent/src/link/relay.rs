@@ -1,7 +1,6 @@
 //! The way to the executor, kept open while the link is busy with anything else: an executor that
 //! speaks must never wait for the network.
 
-use email_engine_protocol::observed::GenerationStates;
 use tokio::sync::{mpsc, watch};
 
 use super::LinkEnd;
@@ -72,10 +71,6 @@ impl ExecutorSide {
             | FromExecutor::BodiesWanted(_)
             | FromExecutor::SecretsWanted { .. } => {}
         }
-    }
-
-    pub(super) fn generations(&self) -> GenerationStates {
-        self.standing.generations.clone()
     }
 }
 

@@ -4,6 +4,7 @@
 mod coordinator;
 mod enrolling;
 mod sessions;
+mod whole;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
