@@ -13,7 +13,6 @@ mod step;
 
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::desired::{OnRemove, Resource, Spec};
-use email_engine_protocol::id::ResourceId;
 use email_engine_protocol::secret::{SecretBytes, SecretRef};
 
 use crate::host::{AccountError, FileError, Machine, SystemError};
@@ -211,10 +210,4 @@ pub fn remove(
 pub fn spec_hash(spec: &Spec) -> ContentHash {
     let bytes = postcard::to_stdvec(spec).expect("a spec holds nothing that postcard cannot write");
     ContentHash::of(&bytes)
-}
-
-/// The resource's id in front of an error: what a report says.
-pub(crate) fn reason(id: &ResourceId, error: &ApplyError) -> String {
-    tracing::warn!(resource = %id, %error, "resource failed");
-    error.to_string()
 }
