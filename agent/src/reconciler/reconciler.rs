@@ -165,7 +165,7 @@ impl Reconciler {
         if !walk.interrupted {
             left.extend(removal::run(self, &plan.late, retiring, false));
         }
-        self.settle(config, &walk)?;
+        self.settle(config, scope, &walk)?;
         let outcome = self.outcome(config, walk, left);
         tracing::debug!(
             changed = outcome.changed,
@@ -241,11 +241,18 @@ impl Reconciler {
         self.owe(owed)
     }
 
-    fn settle(&mut self, config: &HostConfig, walk: &Walk<'_>) -> Result<(), PassError> {
+    fn settle(
+        &mut self,
+        config: &HostConfig,
+        scope: &Scope,
+        walk: &Walk<'_>,
+    ) -> Result<(), PassError> {
         let mut news = false;
         for resource in &config.resources {
             if let Some(finding) = walk.findings.get(&resource.id) {
                 self.findings.insert(resource.id.clone(), finding.clone());
+            } else if !scope.covers(&resource.id) {
+                continue;
             }
             let right = self
                 .findings
