@@ -97,7 +97,9 @@ pub enum OfferRefused {
 pub fn judge_target(at: &Standpoint<'_>, signed: &Signed<Target>) -> Result<Verdict, OfferRefused> {
     let target = match signed.verify(&at.plan_key.key) {
         Ok(target) => target,
-        Err(error) => return Err(name_version(at, signed).unwrap_or(OfferRefused::Signature(error))),
+        Err(error) => {
+            return Err(name_version(at, signed).unwrap_or(OfferRefused::Signature(error)));
+        }
     };
     if target.plan_key_version != at.plan_key.version {
         return Err(OfferRefused::PlanKeyVersion {
