@@ -37,7 +37,10 @@ impl Watched {
         let was_empty = self.touched.is_empty();
         if let Some(names) = self.folders.get(&watch) {
             match name {
-                Some(name) => self.touched.ids.extend(names.get(name).into_iter().flatten().cloned()),
+                Some(name) => self
+                    .touched
+                    .ids
+                    .extend(names.get(name).into_iter().flatten().cloned()),
                 None => self.touched.ids.extend(names.values().flatten().cloned()),
             }
         }

@@ -91,7 +91,11 @@ impl Watcher {
                 Err(_) => missing += 1,
             }
         }
-        for watch in watched.folders.keys().filter(|watch| !next.contains_key(watch)) {
+        for watch in watched
+            .folders
+            .keys()
+            .filter(|watch| !next.contains_key(watch))
+        {
             // Gone already when its folder is.
             let _ = inotify::remove_watch(&*self.inotify, *watch);
         }
@@ -188,6 +192,11 @@ mod tests {
         assert_eq!(touched.ids, [ResourceId::new("/etc/z").unwrap()].into());
         std::fs::rename(root.path().join("etc"), root.path().join("gone")).unwrap();
         woken.recv_timeout(PATIENCE).unwrap();
-        assert!(watcher.take().ids.contains(&ResourceId::new("/etc/a").unwrap()));
+        assert!(
+            watcher
+                .take()
+                .ids
+                .contains(&ResourceId::new("/etc/a").unwrap())
+        );
     }
 }

@@ -121,13 +121,9 @@ impl Core {
             host: &trust.host,
         };
         let stop = Arc::clone(&self.stop);
-        let passed = self.reconciler.pass(
-            &enforced.config,
-            &enforced.order,
-            &contents,
-            scope,
-            &stop,
-        );
+        let passed =
+            self.reconciler
+                .pass(&enforced.config, &enforced.order, &contents, scope, &stop);
         match passed {
             Ok(outcome) => self.conclude(scope, outcome),
             Err(error) => {
@@ -143,10 +139,13 @@ impl Core {
         let changed = outcome.changed > 0;
         let whole = *scope == Scope::All && !outcome.interrupted;
         let good = outcome.is_good();
-        let first_failure = outcome.statuses.iter().find_map(|status| match &status.state {
-            ResourceState::Failed(reason) => Some(format!("{}: {reason}", status.id)),
-            _ => None,
-        });
+        let first_failure = outcome
+            .statuses
+            .iter()
+            .find_map(|status| match &status.state {
+                ResourceState::Failed(reason) => Some(format!("{}: {reason}", status.id)),
+                _ => None,
+            });
         self.outcome = Some(outcome);
         if changed || whole {
             self.arm();
@@ -229,7 +228,11 @@ impl Core {
             enforced.config.disposition == Disposition::Retired
                 && self.ledger.page().last_good.as_ref() == Some(&enforced.target)
         });
-        let holds_secrets = self.reconciler.inventory().iter().any(|(_, item)| item.secret);
+        let holds_secrets = self
+            .reconciler
+            .inventory()
+            .iter()
+            .any(|(_, item)| item.secret);
         if !retired || holds_secrets || self.session.is_none() {
             return;
         }

@@ -89,10 +89,7 @@ impl Core {
     }
 
     /// Calls with where we stand; nothing before the host was let in.
-    pub(super) fn with_standpoint<T>(
-        &self,
-        then: impl FnOnce(&Standpoint<'_>) -> T,
-    ) -> Option<T> {
+    pub(super) fn with_standpoint<T>(&self, then: impl FnOnce(&Standpoint<'_>) -> T) -> Option<T> {
         let trust = self.trust.as_ref()?;
         let plan_key = self.plan_key()?;
         let page = self.ledger.page();

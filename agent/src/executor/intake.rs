@@ -114,7 +114,11 @@ impl Core {
             }
             // Opened here and forgotten again: only what will open later is kept.
             let kept = match sealed.open(cluster, &host, &self.keys.sealing) {
-                Ok(_) => self.ledger.store.keep_secret(sealed).map_err(|e| e.to_string()),
+                Ok(_) => self
+                    .ledger
+                    .store
+                    .keep_secret(sealed)
+                    .map_err(|e| e.to_string()),
                 Err(error) => Err(error.to_string()),
             };
             match kept {

@@ -85,12 +85,7 @@ impl Core {
     }
 
     /// Asks for contents, when somebody is there to ask.
-    fn want(
-        &mut self,
-        generation: Generation,
-        bodies: Vec<ContentHash>,
-        secrets: Vec<SecretRef>,
-    ) {
+    fn want(&mut self, generation: Generation, bodies: Vec<ContentHash>, secrets: Vec<SecretRef>) {
         if self.session.is_none() {
             return;
         }

@@ -69,7 +69,10 @@ mod tests {
         outbox.say(FromExecutor::BodiesWanted(vec![hash]));
         assert_eq!(events.try_recv(), Ok(FromExecutor::Retired));
         assert!(outbox.flush());
-        assert_eq!(events.try_recv(), Ok(FromExecutor::BodiesWanted(vec![hash])));
+        assert_eq!(
+            events.try_recv(),
+            Ok(FromExecutor::BodiesWanted(vec![hash]))
+        );
         assert!(events.try_recv().is_err());
     }
 }

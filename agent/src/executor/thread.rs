@@ -36,7 +36,10 @@ impl Ended {
     pub(super) fn wait(&self) {
         let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         while !*ended {
-            ended = self.bell.wait(ended).unwrap_or_else(PoisonError::into_inner);
+            ended = self
+                .bell
+                .wait(ended)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 }

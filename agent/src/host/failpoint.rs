@@ -12,7 +12,11 @@ pub(super) struct Failpoint {
 impl Failpoint {
     /// One step further; an error once the set number is used up.
     #[cfg(not(test))]
-    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "its twin counts")]
+    #[expect(
+        clippy::unused_self,
+        clippy::unnecessary_wraps,
+        reason = "its twin counts"
+    )]
     pub(super) const fn step(&self) -> Result<(), Errno> {
         Ok(())
     }

@@ -81,7 +81,8 @@ impl Rooted {
                 });
             }
         }
-        self.swap(&dir, &temporary, name).map_err(io("replace", path))
+        self.swap(&dir, &temporary, name)
+            .map_err(io("replace", path))
     }
 
     fn stage(
@@ -99,7 +100,13 @@ impl Rooted {
                 self.fill(&fd, file, old, bytes)?;
                 self.failpoint.step()?;
                 let itself = format!("/proc/self/fd/{}", fd.as_raw_fd());
-                fs::linkat(fs::CWD, itself.as_str(), dir, temporary, AtFlags::SYMLINK_FOLLOW)
+                fs::linkat(
+                    fs::CWD,
+                    itself.as_str(),
+                    dir,
+                    temporary,
+                    AtFlags::SYMLINK_FOLLOW,
+                )
             }
             // A file system without nameless files: 0600 under the name that the sweep knows.
             Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
@@ -126,8 +133,14 @@ impl Rooted {
         }
         let kept = old.filter(|old| old.kind == EntryKind::File);
         let own = Entry::from(&fs::fstat(fd)?);
-        let uid = file.uid.or(kept.map(|old| old.uid)).filter(|uid| *uid != own.uid);
-        let gid = file.gid.or(kept.map(|old| old.gid)).filter(|gid| *gid != own.gid);
+        let uid = file
+            .uid
+            .or(kept.map(|old| old.uid))
+            .filter(|uid| *uid != own.uid);
+        let gid = file
+            .gid
+            .or(kept.map(|old| old.gid))
+            .filter(|gid| *gid != own.gid);
         if uid.is_some() || gid.is_some() {
             let change = fs::fchown(fd, uid.map(fs::Uid::from_raw), gid.map(fs::Gid::from_raw));
             // Without root a foreign owner cannot be kept; one that was asked for must be.
@@ -263,7 +276,10 @@ mod tests {
         tree.replace(&new_file(&path), b"new", None).unwrap();
         let entry = tree.look(&path).unwrap().unwrap();
         assert_eq!((entry.kind, entry.mode), (EntryKind::File, 0o640));
-        assert_eq!(std::fs::read(root.path().join("victim")).unwrap(), b"victim");
+        assert_eq!(
+            std::fs::read(root.path().join("victim")).unwrap(),
+            b"victim"
+        );
     }
 
     #[test]

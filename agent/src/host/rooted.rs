@@ -189,9 +189,7 @@ impl Rooted {
         File::from(file)
             .take(limit + 1)
             .read_to_end(&mut bytes)
-            .map_err(|error| {
-                io("read", path)(Errno::from_io_error(&error).unwrap_or(Errno::IO))
-            })?;
+            .map_err(|error| io("read", path)(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
         if bytes.len() as u64 > limit {
             return Err(FileError::TooLarge {
                 path: path.clone(),
@@ -233,7 +231,9 @@ impl Rooted {
             Err(source) => return Err(io("open", &parent)(source)),
         }
         self.make_parents(&parent)?;
-        let dir = self.parent_of(&parent).map_err(io("open folder of", &parent))?;
+        let dir = self
+            .parent_of(&parent)
+            .map_err(io("open folder of", &parent))?;
         match fs::mkdirat(&dir, parent.file_name(), Mode::from_raw_mode(0o755)) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(source) => return Err(io("make", &parent)(source)),
@@ -266,8 +266,8 @@ impl Rooted {
     ) -> Result<(), FileError> {
         let dir = self.parent_of(path).map_err(io("open folder of", path))?;
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = fs::openat(&dir, path.file_name(), flags, Mode::empty())
-            .map_err(io("open", path))?;
+        let fd =
+            fs::openat(&dir, path.file_name(), flags, Mode::empty()).map_err(io("open", path))?;
         let stat = fs::fstat(&fd).map_err(io("look at", path))?;
         if Entry::from(&stat).kind == EntryKind::Symlink {
             return Err(io("set the mode of", path)(Errno::LOOP));
@@ -328,7 +328,10 @@ mod tests {
         assert_eq!(tree.look(&path("/relative/passwd")).unwrap(), None);
         std::fs::create_dir(inside.path().join("etc")).unwrap();
         std::fs::write(inside.path().join("etc/passwd"), "inside").unwrap();
-        assert_eq!(tree.read(&path("/relative/passwd"), 100).unwrap(), b"inside");
+        assert_eq!(
+            tree.read(&path("/relative/passwd"), 100).unwrap(),
+            b"inside"
+        );
         assert!(tree.make_parents(&path("/absolute/x/y")).is_err());
         assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 1);
     }

@@ -94,10 +94,12 @@ impl System for Simulated {
 
     fn package(&mut self, _id: &ResourceId, name: &str) -> Result<PackageSeen, SystemError> {
         let seen = self.state.packages.get(name);
-        Ok(seen.map_or_else(PackageSeen::default, |package| PackageSeen {
-            version: Some(package.version.clone()),
-            held: package.held,
-        }))
+        Ok(
+            seen.map_or_else(PackageSeen::default, |package| PackageSeen {
+                version: Some(package.version.clone()),
+                held: package.held,
+            }),
+        )
     }
 
     fn install(&mut self, id: &ResourceId, spec: &PackageSpec) -> Result<(), SystemError> {
@@ -118,10 +120,12 @@ impl System for Simulated {
 
     fn service(&mut self, _id: &ResourceId, unit: &str) -> Result<ServiceSeen, SystemError> {
         let seen = self.state.services.get(unit);
-        Ok(seen.map_or_else(ServiceSeen::default, |service| ServiceSeen {
-            enabled: service.enabled,
-            running: service.running,
-        }))
+        Ok(
+            seen.map_or_else(ServiceSeen::default, |service| ServiceSeen {
+                enabled: service.enabled,
+                running: service.running,
+            }),
+        )
     }
 
     fn set_service(&mut self, id: &ResourceId, spec: &ServiceSpec) -> Result<(), SystemError> {

@@ -132,7 +132,10 @@ mod tests {
         std::fs::hard_link(root.path().join("shadow"), root.path().join("key")).unwrap();
         let tree = Rooted::open(root.path()).unwrap();
         tree.wipe(&HostPath::new("/key").unwrap()).unwrap();
-        assert_eq!(std::fs::read(root.path().join("shadow")).unwrap(), b"theirs");
+        assert_eq!(
+            std::fs::read(root.path().join("shadow")).unwrap(),
+            b"theirs"
+        );
         assert!(!root.path().join("key").exists());
     }
 

@@ -135,7 +135,12 @@ impl Store {
             self.cabinet.remove(&format!("{BODIES}/{hash}"))?;
             self.bodies.borrow_mut().remove(&hash);
         }
-        let stale: Vec<ContentHash> = self.secrets.borrow().difference(&secrets).copied().collect();
+        let stale: Vec<ContentHash> = self
+            .secrets
+            .borrow()
+            .difference(&secrets)
+            .copied()
+            .collect();
         for key in stale {
             self.cabinet.wipe(&format!("{SECRETS}/{key}"))?;
             self.secrets.borrow_mut().remove(&key);
@@ -155,7 +160,10 @@ impl Store {
                 reason,
             }
         };
-        match self.cabinet.read::<SealedSecret>(&format!("{SECRETS}/{key}")) {
+        match self
+            .cabinet
+            .read::<SealedSecret>(&format!("{SECRETS}/{key}"))
+        {
             Ok(Some(sealed)) if sealed.secret == *secret => Ok(sealed),
             Ok(Some(_)) => Err(refuse("another one lies in its place".to_owned())),
             Ok(None) => Err(refuse("it is not in the ledger".to_owned())),

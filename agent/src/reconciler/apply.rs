@@ -127,7 +127,12 @@ impl<'a> Walk<'a> {
         let bad = |state: &ResourceState| {
             matches!(state, ResourceState::Failed(_) | ResourceState::Blocked(_))
         };
-        if !due || bad(&state) || self.order.notifiers[at].iter().any(|from| self.is_bad(*from)) {
+        if !due
+            || bad(&state)
+            || self.order.notifiers[at]
+                .iter()
+                .any(|from| self.is_bad(*from))
+        {
             return state;
         }
         // A command that ran just now has seen the change already.
@@ -162,8 +167,8 @@ impl<'a> Walk<'a> {
 
     /// The state of every resource, those that were not reached as unknown.
     pub(super) fn into_states(self) -> impl Iterator<Item = ResourceState> {
-        self.states.into_iter().map(|state| {
-            state.unwrap_or_else(|| ResourceState::Unknown("not reached".to_owned()))
-        })
+        self.states
+            .into_iter()
+            .map(|state| state.unwrap_or_else(|| ResourceState::Unknown("not reached".to_owned())))
     }
 }

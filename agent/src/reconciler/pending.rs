@@ -42,7 +42,11 @@ impl Pending {
     ///
     /// # Errors
     /// When the disk refuses: then nothing may be changed that would have to be told.
-    pub fn set(&mut self, cabinet: &Cabinet, owed: BTreeSet<ResourceId>) -> Result<(), RecordError> {
+    pub fn set(
+        &mut self,
+        cabinet: &Cabinet,
+        owed: BTreeSet<ResourceId>,
+    ) -> Result<(), RecordError> {
         if owed != self.owed {
             cabinet.write(RECORD, &owed)?;
             self.owed = owed;

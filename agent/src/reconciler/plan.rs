@@ -126,9 +126,9 @@ pub fn state_of(finding: &Finding) -> ResourceState {
         Finding::Differs(diff) => ResourceState::Drifted(diff.clone()),
         Finding::Right => ResourceState::Converged,
         Finding::Simulated => ResourceState::Simulated,
-        Finding::Unknown(reason) | Finding::Unverified(reason) => {
-            ResourceState::Unknown(reason.clone())
-        }
+        // What should be knowable and is not counts as wrong; what cannot be known here does not.
+        Finding::Unknown(reason) => ResourceState::Failed(format!("cannot be told: {reason}")),
+        Finding::Unverified(reason) => ResourceState::Unknown(reason.clone()),
     }
 }
 
@@ -271,7 +271,12 @@ pub(crate) mod tests {
         let state = config(vec![file("/a"), directory("/d")]);
         let mut inventory = Inventory::default();
         inventory.claim(&state);
-        let plan = plan(&state, &found(&state, &Finding::Right), &inventory, &BTreeSet::new());
+        let plan = plan(
+            &state,
+            &found(&state, &Finding::Right),
+            &inventory,
+            &BTreeSet::new(),
+        );
         assert!(plan.is_noop());
     }
 
@@ -287,9 +292,14 @@ pub(crate) mod tests {
             if applied {
                 inventory.mark_applied(&wanted);
             }
-            plan(&state, &found(&state, &differs), &inventory, &BTreeSet::new())
-                .decisions
-                .remove(0)
+            plan(
+                &state,
+                &found(&state, &differs),
+                &inventory,
+                &BTreeSet::new(),
+            )
+            .decisions
+            .remove(0)
         };
         let make = |repair| Decision::Make {
             diff: "mode".to_owned(),

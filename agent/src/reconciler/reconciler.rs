@@ -315,3 +315,115 @@ impl Reconciler {
             })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use email_engine_protocol::bytes::ContentHash;
+    use email_engine_protocol::secret::{SecretBytes, SecretRef};
+
+    use super::*;
+    use crate::host::Root;
+    use crate::reconciler::order;
+    use crate::reconciler::plan::tests::{config, file, service};
+    use crate::resources::ContentError;
+
+    /// The body of each file is its path.
+    struct Paths(BTreeMap<ContentHash, Vec<u8>>);
+
+    impl Contents for Paths {
+        fn body(&self, hash: &ContentHash) -> Result<Vec<u8>, ContentError> {
+            Ok(self.0[hash].clone())
+        }
+
+        fn secret(&self, secret: &SecretRef) -> Result<SecretBytes, ContentError> {
+            unreachable!("no secret {secret:?} is wanted")
+        }
+
+        fn is_secret(&self, _: &SecretRef, _: &[u8]) -> Result<bool, ContentError> {
+            unreachable!("no secret is wanted")
+        }
+    }
+
+    fn contents(state: &HostConfig) -> Paths {
+        let paths = state.resources.iter().filter_map(|r| r.spec.path());
+        let bodies = paths.map(|path| path.as_str().as_bytes().to_vec());
+        Paths(bodies.map(|body| (ContentHash::of(&body), body)).collect())
+    }
+
+    fn reconciler(dir: &std::path::Path) -> Reconciler {
+        let cabinet = Cabinet::open(&dir.join("data")).unwrap();
+        let root = Root::Sandbox(dir.join("root"));
+        Reconciler::open(Machine::open(&root, cabinet.clone()).unwrap(), cabinet)
+    }
+
+    #[test]
+    fn a_warm_pass_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = config(
+            (0..100)
+                .map(|at| file(&format!("/etc/d/{at:03}")))
+                .collect(),
+        );
+        let order = order::order(&state.resources).unwrap();
+        let contents = contents(&state);
+        let mut reconciler = reconciler(dir.path());
+        let go = AtomicBool::new(false);
+        let mut pass = || {
+            let begin = Instant::now();
+            let outcome = reconciler.pass(&state, &order, &contents, &Scope::All, &go);
+            (outcome.unwrap(), begin.elapsed())
+        };
+        let (first, cold) = pass();
+        assert!(first.is_good());
+        assert_eq!(first.changed, 100);
+        let (second, warm) = pass();
+        assert_eq!(second.changed, 0);
+        assert_eq!(second.statuses, first.statuses);
+        println!("100 files: cold pass {cold:?}, warm pass {warm:?}");
+    }
+
+    #[test]
+    fn a_change_whose_notification_was_lost_in_a_crash_is_told_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut told = file("/etc/a");
+        told.notify.push(service("pmta").id);
+        let state = config(vec![told.clone(), service("pmta")]);
+        let order = order::order(&state.resources).unwrap();
+        let contents = contents(&state);
+        let go = AtomicBool::new(false);
+        let reloads = || {
+            let text = std::fs::read_to_string(dir.path().join("data/simulated.toml")).unwrap();
+            text.contains("reloads = 1")
+        };
+        {
+            // The crash: everything up to the change is durable, nothing after it happens.
+            let mut crashed = reconciler(dir.path());
+            crashed.observe(&state, &contents, &Scope::All);
+            let plan = crashed.plan(&state);
+            crashed.make_durable(&state, &plan).unwrap();
+            resources::ensure(&mut crashed.machine, &contents, &told).unwrap();
+        }
+        let mut next = reconciler(dir.path());
+        let outcome = next.pass(&state, &order, &contents, &Scope::All, &go);
+        assert_eq!(outcome.unwrap().changed, 1, "only the service is started");
+        assert!(reloads());
+        next.pass(&state, &order, &contents, &Scope::All, &go)
+            .unwrap();
+        assert!(reloads(), "and it is told once");
+    }
+
+    #[test]
+    fn a_pass_that_is_stopped_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = config(vec![file("/etc/a")]);
+        let order = order::order(&state.resources).unwrap();
+        let mut reconciler = reconciler(dir.path());
+        let stop = AtomicBool::new(true);
+        let contents = contents(&state);
+        let outcome = reconciler
+            .pass(&state, &order, &contents, &Scope::All, &stop)
+            .unwrap();
+        assert!(outcome.interrupted && !outcome.is_good());
+        assert!(!dir.path().join("root/etc/a").exists());
+    }
+}

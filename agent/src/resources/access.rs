@@ -14,7 +14,11 @@ pub(super) struct Access<'a> {
 
 impl Access<'_> {
     /// What differs, in words; nothing when all is right.
-    pub(super) fn diff(&self, machine: &Machine, entry: &Entry) -> Result<Vec<String>, AccountError> {
+    pub(super) fn diff(
+        &self,
+        machine: &Machine,
+        entry: &Entry,
+    ) -> Result<Vec<String>, AccountError> {
         let mut diff = Vec::new();
         if entry.mode != self.mode {
             diff.push(format!("mode {:04o}, not {:04o}", entry.mode, self.mode));

@@ -13,10 +13,18 @@ pub(super) fn observe(machine: &mut Machine, id: &ResourceId, spec: &ServiceSpec
     };
     let mut diff = Vec::new();
     if seen.enabled != spec.enabled {
-        diff.push(if seen.enabled { "enabled" } else { "not enabled" });
+        diff.push(if seen.enabled {
+            "enabled"
+        } else {
+            "not enabled"
+        });
     }
     if seen.running != spec.running {
-        diff.push(if seen.running { "running" } else { "not running" });
+        diff.push(if seen.running {
+            "running"
+        } else {
+            "not running"
+        });
     }
     match (diff.is_empty(), machine.system.is_simulated()) {
         (false, _) => Finding::Differs(diff.join("; ")),
