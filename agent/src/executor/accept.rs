@@ -364,23 +364,22 @@ mod tests {
     #[test]
     fn who_is_spoken_to_and_with_which_key() {
         let world = world();
-        let good = world.target(1, 1, 1);
         let foreign = Target {
             cluster: OTHER,
-            ..good.clone()
+            ..world.target(1, 1, 1)
         };
         let refused = world.judge(None, None, &foreign);
         assert!(matches!(refused, Err(OfferRefused::Cluster { .. })));
         let neighbour = Target {
             host: HostId::new("pmta2").unwrap(),
-            ..good.clone()
+            ..world.target(1, 1, 1)
         };
         let refused = world.judge(None, None, &neighbour);
         assert!(matches!(refused, Err(OfferRefused::Host { .. })));
         for version in [2, 4] {
             let other = Target {
                 plan_key_version: version,
-                ..good.clone()
+                ..world.target(1, 1, 1)
             };
             let refused = world.judge(None, None, &other);
             assert!(matches!(refused, Err(OfferRefused::PlanKeyVersion { .. })));

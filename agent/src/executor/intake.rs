@@ -125,7 +125,7 @@ impl Core {
                 Ok(()) => {
                     self.wanted.secrets.remove(&sealed.secret);
                 }
-                Err(reason) => self.refuse_secret(&sealed.secret, reason),
+                Err(reason) => self.refuse_secret(&sealed.secret, &reason),
             }
         }
         self.advance();
@@ -133,7 +133,7 @@ impl Core {
         self.report_changes();
     }
 
-    fn refuse_secret(&mut self, secret: &SecretRef, reason: String) {
+    fn refuse_secret(&mut self, secret: &SecretRef, reason: &str) {
         tracing::warn!(secret = %secret.id, reason, "a secret cannot be used");
         if let Some(offered) = &self.offered {
             let generation = offered.target.generation;
