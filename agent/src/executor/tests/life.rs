@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use email_engine_protocol::desired::{
-    Disposition, HostConfig, OnNotify, Resource, ServiceSpec, Spec,
+    CommandLine, Disposition, Guard, HostConfig, HostPath, OnNotify, Resource, ServiceSpec, Spec,
+    StepSpec,
 };
 use email_engine_protocol::id::{ResourceId, Role};
 use email_engine_protocol::observed::{Convergence, ResourceState, Stage};
@@ -211,4 +212,46 @@ fn a_host_that_slept_gets_only_the_last() {
     let report = rig.converge(&config, 90);
     assert_eq!(report.generations.last_good, Some(generation(90)));
     assert_eq!(rig.bodies_asked - asked, 2);
+}
+
+#[test]
+fn guarded_commands_run_when_they_are_needed_and_are_only_simulated() {
+    let mut rig = Rig::new();
+    let step = |rig: &mut Rig, name: &str, guard: Guard| {
+        let mut made = rig.file("/x", "x");
+        made.id = ResourceId::new(format!("step:{name}")).unwrap();
+        made.spec = Spec::Step(StepSpec {
+            command: CommandLine {
+                program: HostPath::new("/usr/bin/touch").unwrap(),
+                arguments: vec![rig.dir.path().join("proof").display().to_string()],
+            },
+            guard,
+            timeout_seconds: 10,
+            success_codes: vec![0],
+        });
+        made
+    };
+    let once = Guard::Creates(HostPath::new("/var/lib/made").unwrap());
+    let once = step(&mut rig, "once", once);
+    let told = step(&mut rig, "told", Guard::Notified);
+    let runs = |rig: &Rig| {
+        let text = std::fs::read_to_string(rig.data().join("simulated.toml")).unwrap();
+        let mut lines: Vec<String> = text
+            .lines()
+            .filter(|line| line.contains("step:"))
+            .map(str::to_owned)
+            .collect();
+        lines.sort();
+        lines
+    };
+    for (number, expected) in [(1, "1"), (2, "2")] {
+        let mut file = rig.file("/etc/a", &number.to_string());
+        file.notify.push(told.id.clone());
+        let config = rig.config(vec![file, once.clone(), told.clone()]);
+        let report = rig.converge(&config, number);
+        assert_eq!(report.counts.simulated, 2);
+        let told = format!("\"step:told\" = {expected}");
+        assert_eq!(runs(&rig), ["\"step:once\" = 1", told.as_str()]);
+    }
+    assert!(!rig.dir.path().join("proof").exists());
 }
