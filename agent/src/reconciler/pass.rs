@@ -319,12 +319,14 @@ impl Reconciler {
 #[cfg(test)]
 mod tests {
     use email_engine_protocol::bytes::ContentHash;
+    use email_engine_protocol::desired::{OnRemove, Spec};
     use email_engine_protocol::secret::{SecretBytes, SecretRef};
+    use proptest::prelude::*;
 
     use super::*;
     use crate::host::Root;
     use crate::reconciler::order;
-    use crate::reconciler::plan::tests::{config, file, service};
+    use crate::reconciler::plan::tests::{config, directory, file, service};
     use crate::resources::ContentError;
 
     /// The body of each file is its path.
@@ -350,7 +352,7 @@ mod tests {
         Paths(bodies.map(|body| (ContentHash::of(&body), body)).collect())
     }
 
-    fn reconciler(dir: &std::path::Path) -> Reconciler {
+    fn reconciler_at(dir: &std::path::Path) -> Reconciler {
         let cabinet = Cabinet::open(&dir.join("data")).unwrap();
         let root = Root::Sandbox(dir.join("root"));
         Reconciler::open(Machine::open(&root, cabinet.clone()).unwrap(), cabinet)
@@ -366,7 +368,7 @@ mod tests {
         );
         let order = order::order(&state.resources).unwrap();
         let contents = contents(&state);
-        let mut reconciler = reconciler(dir.path());
+        let mut reconciler = reconciler_at(dir.path());
         let go = AtomicBool::new(false);
         let mut pass = || {
             let begin = Instant::now();
@@ -397,13 +399,13 @@ mod tests {
         };
         {
             // The crash: everything up to the change is durable, nothing after it happens.
-            let mut crashed = reconciler(dir.path());
+            let mut crashed = reconciler_at(dir.path());
             crashed.observe(&state, &contents, &Scope::All);
             let plan = crashed.plan(&state);
             crashed.make_durable(&state, &plan).unwrap();
             resources::ensure(&mut crashed.machine, &contents, &told).unwrap();
         }
-        let mut next = reconciler(dir.path());
+        let mut next = reconciler_at(dir.path());
         let outcome = next.pass(&state, &order, &contents, &Scope::All, &go);
         assert_eq!(outcome.unwrap().changed, 1, "only the service is started");
         assert!(reloads());
@@ -417,7 +419,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let state = config(vec![file("/etc/a")]);
         let order = order::order(&state.resources).unwrap();
-        let mut reconciler = reconciler(dir.path());
+        let mut reconciler = reconciler_at(dir.path());
         let stop = AtomicBool::new(true);
         let contents = contents(&state);
         let outcome = reconciler
@@ -425,5 +427,71 @@ mod tests {
             .unwrap();
         assert!(outcome.interrupted && !outcome.is_good());
         assert!(!dir.path().join("root/etc/a").exists());
+    }
+
+    const PATHS: [&str; 6] = ["/a", "/a/b", "/a/b/c", "/a/d", "/e", "/e/f"];
+
+    /// A state out of one digit per path: nothing, a file, or a folder. Below a file is nothing.
+    fn state_of_digits(digits: &[u8]) -> HostConfig {
+        let mut resources: Vec<Resource> = Vec::new();
+        for (path, digit) in PATHS.iter().zip(digits) {
+            let below_file = resources.iter().any(|above| {
+                matches!(above.spec, Spec::File(_))
+                    && path.starts_with(&format!("{}/", above.spec.path().unwrap()))
+            });
+            match digit {
+                1 if !below_file => resources.push(file(path)),
+                2 if !below_file => resources.push(directory(path)),
+                _ => {}
+            }
+        }
+        for resource in &mut resources {
+            resource.on_remove = OnRemove::Delete;
+        }
+        config(resources)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        /// Whatever states follow each other, and whatever is lost in between, the last is what is
+        /// there, and no file of an earlier one.
+        #[test]
+        fn the_last_state_is_what_is_there(
+            states in proptest::collection::vec(proptest::collection::vec(0_u8..3, 6), 1..6),
+            restarts in proptest::collection::vec(any::<bool>(), 6),
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let go = AtomicBool::new(false);
+            let mut reconciler = reconciler_at(dir.path());
+            for (digits, restart) in states.iter().zip(restarts) {
+                let state = state_of_digits(digits);
+                let order = order::order(&state.resources).unwrap();
+                let contents = contents(&state);
+                reconciler.change_state();
+                if restart {
+                    reconciler = reconciler_at(dir.path());
+                }
+                let outcome =
+                    reconciler.pass(&state, &order, &contents, &Scope::All, &go).unwrap();
+                prop_assert!(outcome.is_good(), "{:?}", outcome.statuses);
+                let again = reconciler.pass(&state, &order, &contents, &Scope::All, &go).unwrap();
+                prop_assert_eq!(again.changed, 0);
+                for path in PATHS {
+                    let at = dir.path().join("root").join(&path[1..]);
+                    let wanted = state
+                        .resources
+                        .iter()
+                        .find(|resource| resource.spec.path().unwrap().as_str() == path);
+                    match wanted.map(|resource| &resource.spec) {
+                        Some(Spec::File(_)) => {
+                            prop_assert_eq!(std::fs::read(at).unwrap(), path.as_bytes());
+                        }
+                        Some(_) => prop_assert!(at.is_dir()),
+                        None => prop_assert!(!at.is_file(), "{} is left", path),
+                    }
+                }
+            }
+        }
     }
 }

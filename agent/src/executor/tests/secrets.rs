@@ -162,6 +162,25 @@ fn a_key_whose_path_changes_leaves_the_old_path_empty() {
 }
 
 #[test]
+fn a_key_whose_folder_becomes_a_file_is_wiped_and_not_moved_aside() {
+    let mut rig = Rig::new();
+    let key = rig.secret_file("/etc/dkim/a.pem", "dkim/a", 1, KEY);
+    let mut all: Vec<_> = (0..5)
+        .map(|at| rig.file(&format!("/etc/{at}"), "x"))
+        .collect();
+    all.push(key);
+    let config = rig.config(all.clone());
+    rig.converge(&config, 1);
+    all.pop();
+    all.push(rig.file("/etc/dkim", "a file now"));
+    let config = rig.config(all);
+    rig.converge(&config, 2);
+    let held = files_with(rig.dir.path(), KEY.as_bytes());
+    assert_eq!(held, Vec::<PathBuf>::new());
+    assert_eq!(std::fs::read(rig.at("/etc/dkim")).unwrap(), b"a file now");
+}
+
+#[test]
 fn a_staged_copy_of_a_crash_is_swept_at_the_next_start() {
     let mut rig = Rig::new();
     let key = rig.secret_file("/etc/key", "dkim/a", 1, KEY);
