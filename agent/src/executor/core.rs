@@ -60,6 +60,8 @@ pub(super) struct Core {
     pub(super) offered: Option<Offered>,
     /// What was asked for and has not come.
     pub(super) wanted: Wanted,
+    /// Whether something was heard that may bring the offer further.
+    pub(super) due: bool,
     pub(super) enforced: Option<Enforced>,
     pub(super) outcome: Option<Outcome>,
     pub(super) facts: Observed<Facts>,
@@ -114,6 +116,7 @@ impl Core {
             alone_since: Instant::now(),
             offered: None,
             wanted: Wanted::default(),
+            due: false,
             enforced: None,
             outcome: None,
             facts,

@@ -8,7 +8,7 @@ use email_engine_protocol::observed::{HostReport, Stage};
 use email_engine_protocol::time::Timestamp;
 
 use super::rig::{CLUSTER, Rig, generation};
-use crate::halves::ToExecutor;
+use crate::halves::{FromExecutor, ToExecutor};
 
 fn rig_at_five() -> (Rig, HostConfig) {
     let mut rig = Rig::new();
@@ -192,4 +192,36 @@ fn a_second_trust_is_refused() {
     rig.tell(ToExecutor::Admitted(Box::new(other)));
     let report = rig.converge(&config, 6);
     assert_eq!(report.cluster, CLUSTER);
+}
+
+#[test]
+fn of_offers_that_wait_only_the_newest_is_taken_up() {
+    let (mut rig, _) = rig_at_five();
+    let mut digests = Vec::new();
+    let mut offers = Vec::new();
+    for number in [8, 7, 6] {
+        let file = rig.file("/etc/a", &number.to_string());
+        let state = rig.config(vec![file]);
+        let target = rig.target(&state, generation(number));
+        digests.push(target.digest);
+        offers.push(rig.plan.sign(&target));
+    }
+    rig.stop();
+    let (sender, mut events) = tokio::sync::mpsc::channel(64);
+    let mut core = rig.core(sender);
+    core.resume();
+    core.hear(ToExecutor::Session {
+        nonce: email_engine_protocol::bytes::Nonce([9; 16]),
+    });
+    for offer in offers {
+        core.hear(ToExecutor::Offer(offer));
+    }
+    core.proceed();
+    let mut wanted = Vec::new();
+    while let Ok(event) = events.try_recv() {
+        if let FromExecutor::BodiesWanted(hashes) = event {
+            wanted.extend(hashes);
+        }
+    }
+    assert_eq!(wanted, [digests[0]]);
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use email_engine_protocol::bytes::{ContentHash, Nonce};
@@ -17,8 +18,10 @@ use email_engine_protocol::secret::{SecretBytes, SecretRef};
 use email_engine_protocol::time::Timestamp;
 use ring::rand::SystemRandom;
 
+use crate::executor::core::Core;
 use crate::executor::{ExecutorConfig, ExecutorHandle, Root, Started, start};
 use crate::halves::{ExecutorKeys, FromExecutor, ToExecutor, Trust};
+use crate::host::Cabinet;
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) const CLUSTER: ClusterId = ClusterId([7; 16]);
@@ -39,6 +42,8 @@ pub(super) struct Rig {
     /// Bodies that were asked for so far.
     pub(super) bodies_asked: usize,
     pub(super) retired: bool,
+    /// The next secrets are sealed for this host instead.
+    pub(super) misdirected: Option<HostId>,
 }
 
 pub(super) fn host() -> HostId {
@@ -101,6 +106,7 @@ impl Rig {
             session: 0,
             bodies_asked: 0,
             retired: false,
+            misdirected: None,
         };
         rig.tell(ToExecutor::Admitted(Box::new(rig.trust.clone())));
         rig.begin_session();
@@ -148,6 +154,13 @@ impl Rig {
         self.keys = keys;
         self.handle = Some(handle);
         self.events = events;
+    }
+
+    /// The executor of this host without its thread.
+    pub(super) fn core(&self, events: tokio::sync::mpsc::Sender<FromExecutor>) -> Core {
+        let config = config(self.dir.path(), self.audit_interval);
+        let cabinet = Cabinet::open(&config.data_dir).unwrap();
+        Core::open(config, cabinet, events, Arc::default()).unwrap()
     }
 
     pub(super) fn restart(&mut self) {
@@ -298,7 +311,8 @@ impl Rig {
             }
             FromExecutor::Retired => self.retired = true,
             FromExecutor::SecretsWanted { secrets, .. } => {
-                let sealed = secrets.iter().map(|secret| self.seal(secret, &host()));
+                let to = self.misdirected.take().unwrap_or_else(host);
+                let sealed = secrets.iter().map(|secret| self.seal(secret, &to));
                 let sealed = sealed.collect();
                 self.tell(ToExecutor::Secrets(sealed));
             }
@@ -320,7 +334,7 @@ impl Rig {
         }
     }
 
-    pub(super) fn seal(&self, secret: &SecretRef, host: &HostId) -> SealedSecret {
+    fn seal(&self, secret: &SecretRef, host: &HostId) -> SealedSecret {
         let random = SystemRandom::new();
         let bytes = &self.secrets[secret];
         let mut entropy = Entropy(&random);
