@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 
 use email_engine_protocol::bytes::ContentHash;
-use email_engine_protocol::desired::{FileContent, HostConfig, HostPath, OnRemove, Resource, Spec};
+use email_engine_protocol::desired::{
+    FileContent, HostConfig, HostPath, OnRemove, Policy, Resource, Spec,
+};
 use email_engine_protocol::id::ResourceId;
 use serde::{Deserialize, Serialize};
 
@@ -93,6 +95,7 @@ impl Inventory {
     }
 
     /// Takes every resource of a state into the inventory, and says whether that changed anything.
+    /// What is held from the beginning was never touched by us, and is not ours to remove later.
     pub fn claim(&mut self, config: &HostConfig) -> bool {
         let mut changed = false;
         for resource in &config.resources {
@@ -102,6 +105,9 @@ impl Inventory {
                 Spec::File(file) if matches!(file.content, FileContent::Secret(_))
             );
             let known = self.items.get(&thing);
+            if known.is_none() && resource.policy == Policy::Hold {
+                continue;
+            }
             let item = Item {
                 id: resource.id.clone(),
                 on_remove: resource.on_remove,
@@ -169,5 +175,66 @@ impl Inventory {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reconciler::plan::tests::{config, directory, file};
+
+    #[test]
+    fn what_is_owned_is_known_by_what_it_is() {
+        let mut moving = file("/old");
+        moving.id = ResourceId::new("file:moving").unwrap();
+        let mut inventory = Inventory::default();
+        assert!(inventory.claim(&config(vec![moving.clone(), directory("/d")])));
+        assert!(!inventory.claim(&config(vec![moving.clone(), directory("/d")])));
+        let mut moved = file("/new");
+        moved.id = moving.id;
+        let next = config(vec![moved, directory("/d")]);
+        assert!(inventory.claim(&next));
+        let orphans: Vec<Thing> = inventory.orphans(&next).into_iter().map(|o| o.0).collect();
+        assert_eq!(orphans, [Thing::File(HostPath::new("/old").unwrap())]);
+        inventory.forget(&orphans[0]);
+        assert_eq!(inventory.len(), 2);
+    }
+
+    #[test]
+    fn a_changed_wish_is_not_yet_applied() {
+        let wanted = file("/a");
+        let mut inventory = Inventory::default();
+        inventory.claim(&config(vec![wanted.clone()]));
+        assert!(!inventory.was_applied(&wanted));
+        assert!(inventory.mark_applied(&wanted));
+        assert!(!inventory.mark_applied(&wanted));
+        assert!(inventory.was_applied(&wanted));
+        let mut changed = wanted;
+        if let Spec::File(spec) = &mut changed.spec {
+            spec.mode = 0o600;
+        }
+        inventory.claim(&config(vec![changed.clone()]));
+        assert!(!inventory.was_applied(&changed));
+    }
+
+    #[test]
+    fn what_was_held_from_the_beginning_is_never_ours() {
+        let mut held = file("/theirs");
+        held.policy = Policy::Hold;
+        let mut inventory = Inventory::default();
+        assert!(!inventory.claim(&config(vec![held])));
+        assert!(inventory.orphans(&config(Vec::new())).is_empty());
+    }
+
+    #[test]
+    fn it_survives_on_disk_and_damage_is_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let cabinet = Cabinet::open(dir.path()).unwrap();
+        let mut inventory = Inventory::default();
+        inventory.claim(&config(vec![file("/a"), directory("/d")]));
+        inventory.write(&cabinet).unwrap();
+        assert_eq!(Inventory::read(&cabinet).unwrap(), inventory);
+        std::fs::write(dir.path().join(RECORD), "EEA1 nonsense").unwrap();
+        assert!(Inventory::read(&cabinet).is_err());
     }
 }

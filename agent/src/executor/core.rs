@@ -25,6 +25,9 @@ use crate::ledger::{self, Ledger};
 use crate::reconciler::order::Order;
 use crate::reconciler::{Outcome, Reconciler};
 
+/// Audits without a pause would starve everything else.
+const SHORTEST_AUDIT: Duration = Duration::from_millis(10);
+
 /// A session with a coordinator.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Session {
@@ -57,6 +60,8 @@ pub(super) struct Core {
     pub(super) offered: Option<Offered>,
     /// What was asked for and has not come.
     pub(super) wanted: Wanted,
+    /// Whether something was heard that may bring the offer further.
+    pub(super) due: bool,
     pub(super) enforced: Option<Enforced>,
     pub(super) outcome: Option<Outcome>,
     pub(super) facts: Observed<Facts>,
@@ -93,12 +98,13 @@ impl Core {
             root: config.root,
             source,
         })?;
+        let audit_interval = config.audit_interval.max(SHORTEST_AUDIT);
         let facts = Observed::Unknown {
             reason: "not measured yet".to_owned(),
             since: now(),
         };
         Ok(Self {
-            audit_interval: config.audit_interval,
+            audit_interval,
             agent_version: config.agent_version,
             keys,
             trust,
@@ -110,6 +116,7 @@ impl Core {
             alone_since: Instant::now(),
             offered: None,
             wanted: Wanted::default(),
+            due: false,
             enforced: None,
             outcome: None,
             facts,
@@ -118,7 +125,7 @@ impl Core {
             outbox: Outbox::new(events),
             stop,
             failures: 0,
-            next_audit: Instant::now() + config.audit_interval,
+            next_audit: Instant::now() + audit_interval,
         })
     }
 
@@ -181,8 +188,9 @@ impl Core {
             stage,
             reason: super::report::cut(reason),
         };
-        // Said at least, when it cannot be kept.
-        let _ = self.turn(|page| page.attempted = Some(attempt));
+        if let Err(error) = self.ledger.note(|page| page.attempted = Some(attempt)) {
+            tracing::error!(%error, "ledger cannot be written");
+        }
         self.say_standing();
     }
 

@@ -38,6 +38,7 @@ impl Core {
                 tracing::info!(cluster = %trust.cluster, host = %trust.host, "trust is pinned");
                 self.trust = Some(trust);
                 self.say_standing();
+                self.report();
             }
             Err(error) => tracing::error!(%error, "trust cannot be pinned"),
         }

@@ -31,6 +31,16 @@ impl Core {
         }
     }
 
+    /// Acts on what was heard. Apart from hearing, so that of several offers that wait only the
+    /// newest is taken up.
+    pub(super) fn proceed(&mut self) {
+        if std::mem::take(&mut self.due) {
+            self.advance();
+            self.mend();
+            self.report_changes();
+        }
+    }
+
     fn begin_session(&mut self, nonce: Nonce) {
         self.session = Some(Session { nonce, sequence: 0 });
         self.measure();
@@ -58,9 +68,8 @@ impl Core {
                     tracing::info!(generation = %target.generation, "offer is well signed");
                     self.offered = Some(Offered::new(target, signed));
                     self.wanted = Wanted::default();
-                    self.advance();
+                    self.due = true;
                 }
-                self.report_changes();
             }
             Err(error) => {
                 // Claimed only: good enough to say what was refused.
@@ -86,9 +95,7 @@ impl Core {
             return;
         }
         self.wanted.bodies.remove(&hash);
-        self.advance();
-        self.mend();
-        self.report_changes();
+        self.due = true;
     }
 
     fn miss_body(&mut self, hash: &ContentHash, reason: &str) {
@@ -125,15 +132,13 @@ impl Core {
                 Ok(()) => {
                     self.wanted.secrets.remove(&sealed.secret);
                 }
-                Err(reason) => self.refuse_secret(&sealed.secret, reason),
+                Err(reason) => self.refuse_secret(&sealed.secret, &reason),
             }
         }
-        self.advance();
-        self.mend();
-        self.report_changes();
+        self.due = true;
     }
 
-    fn refuse_secret(&mut self, secret: &SecretRef, reason: String) {
+    fn refuse_secret(&mut self, secret: &SecretRef, reason: &str) {
         tracing::warn!(secret = %secret.id, reason, "a secret cannot be used");
         if let Some(offered) = &self.offered {
             let generation = offered.target.generation;

@@ -91,7 +91,8 @@ const WAITING: usize = 16;
 /// Events that may wait for the network half; what is too much is said later.
 const EVENTS: usize = 64;
 
-/// Speaks to the executor; cheap to clone.
+/// Speaks to the executor; cheap to clone. Dropping it changes nothing: the host stays kept until
+/// [`stop`](Self::stop) or the end of the process.
 #[derive(Clone, Debug)]
 pub struct ExecutorHandle {
     wake: WakeSender,

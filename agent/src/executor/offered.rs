@@ -144,6 +144,7 @@ impl Core {
             order,
         });
         self.say_standing();
+        self.report_changes();
         self.pass_all();
     }
 

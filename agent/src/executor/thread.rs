@@ -1,5 +1,6 @@
 //! The executor's thread: wakes on messages, touches and time, and hands them to the core.
 
+use std::iter;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,6 +13,8 @@ use crate::halves::ToExecutor;
 
 /// Changes come in bursts (write, rename, chmod): one pass for all.
 const SETTLE: Duration = Duration::from_millis(2);
+/// Messages that are heard before anything is done about them: a stream of them stops nothing.
+const AT_ONCE: usize = 32;
 /// When something waits to be said and the network half does not read.
 const SAY_AGAIN: Duration = Duration::from_millis(50);
 
@@ -91,13 +94,24 @@ fn serve(core: &mut Core, inbox: &Receiver<Wake>) {
         let due = [Some(core.next_audit()), settled, unsaid];
         let next = due.into_iter().flatten().min().unwrap_or(now);
         match inbox.recv_timeout(next.saturating_duration_since(Instant::now())) {
-            Ok(Wake::Message(message, permit)) => {
-                core.hear(*message);
-                drop(permit);
+            Ok(wake) => {
+                let waiting = inbox.try_iter().take(AT_ONCE);
+                for wake in iter::once(wake).chain(waiting) {
+                    match wake {
+                        Wake::Message(message, permit) => {
+                            core.hear(*message);
+                            drop(permit);
+                        }
+                        Wake::Stop => return,
+                        Wake::Touched => {
+                            settled = settled.or_else(|| Some(Instant::now() + SETTLE));
+                        }
+                    }
+                }
+                core.proceed();
             }
-            Ok(Wake::Touched) => settled = settled.or_else(|| Some(Instant::now() + SETTLE)),
             Err(RecvTimeoutError::Timeout) => {}
-            Ok(Wake::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Disconnected) => return,
         }
     }
 }

@@ -21,8 +21,8 @@ pub(super) fn measure(mode: Mode, agent_version: &str) -> Result<Facts, String> 
     let networks =
         Networks::new_with_refreshed_list().map_err(|error| format!("networks: {error}"))?;
     let addresses: BTreeSet<IpAddr> = networks
-        .iter()
-        .flat_map(|(_, network)| network.ip_networks())
+        .values()
+        .flat_map(|network| network.ip_networks())
         .map(|network| network.addr)
         .filter(|address| !address.is_loopback())
         .take(BOUND)

@@ -103,3 +103,39 @@ impl Machine {
         facts::measure(self.mode, agent_version)
     }
 }
+
+#[cfg(test)]
+impl Machine {
+    /// A folder with real programs, for tests of what is otherwise only simulated.
+    pub(crate) fn with_programs(folder: &std::path::Path) -> Self {
+        Self {
+            files: Rooted::open(folder).unwrap(),
+            system: Box::new(real::Real),
+            mode: Mode::Real,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_real_machine_knows_its_accounts_and_a_sandbox_has_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let cabinet = Cabinet::open(dir.path()).unwrap();
+        let real = Machine::open(&Root::Real, cabinet.clone()).unwrap();
+        assert_eq!(
+            real.owners(Some("root"), Some("root")).unwrap(),
+            (Some(0), Some(0))
+        );
+        let error = real.owners(Some("nobody-has-this-name"), None).unwrap_err();
+        assert!(
+            error.to_string().contains("nobody-has-this-name"),
+            "{error}"
+        );
+        let sandbox = Root::Sandbox(dir.path().join("root"));
+        let sandbox = Machine::open(&sandbox, cabinet).unwrap();
+        assert_eq!(sandbox.owners(Some("root"), None).unwrap(), (None, None));
+    }
+}

@@ -135,11 +135,11 @@ impl Rooted {
         let own = Entry::from(&fs::fstat(fd)?);
         let uid = file
             .uid
-            .or(kept.map(|old| old.uid))
+            .or_else(|| kept.map(|old| old.uid))
             .filter(|uid| *uid != own.uid);
         let gid = file
             .gid
-            .or(kept.map(|old| old.gid))
+            .or_else(|| kept.map(|old| old.gid))
             .filter(|gid| *gid != own.gid);
         if uid.is_some() || gid.is_some() {
             let change = fs::fchown(fd, uid.map(fs::Uid::from_raw), gid.map(fs::Gid::from_raw));

@@ -75,6 +75,20 @@ impl Ledger {
         Ok(())
     }
 
+    /// Changes the page and tries to make the change durable. For what is said to others, and not
+    /// for what is relied on.
+    ///
+    /// # Errors
+    /// When the disk refuses; the change holds for this life.
+    pub fn note(&mut self, change: impl FnOnce(&mut Page)) -> Result<(), RecordError> {
+        let before = self.page.clone();
+        change(&mut self.page);
+        if before == self.page {
+            return Ok(());
+        }
+        self.cabinet.write(PAGE, &self.page)
+    }
+
     /// The checked manifest with this digest.
     ///
     /// # Errors

@@ -10,10 +10,10 @@ mod apply;
 pub mod contest;
 pub mod guard;
 pub mod order;
+mod pass;
 mod pending;
 pub mod plan;
-mod reconciler;
 mod removal;
 
+pub use pass::{Outcome, PassError, Reconciler, Scope};
 pub use pending::Pending;
-pub use reconciler::{Outcome, PassError, Reconciler, Scope};

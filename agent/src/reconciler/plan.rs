@@ -76,20 +76,61 @@ pub fn plan(
         .map(|resource| decide(resource, findings, inventory, contested))
         .collect();
     look_again_below_made_folders(config, &mut decisions);
-    let claimed: BTreeSet<&HostPath> = config
-        .resources
-        .iter()
-        .filter_map(|resource| resource.spec.path())
-        .collect();
-    let (early, mut late): (Vec<_>, Vec<_>) = inventory
-        .orphans(config)
+    let ground = Ground::of(config);
+    let mut orphans = inventory.orphans(config);
+    orphans.sort_by(|(one, _), (two, _)| removal_rank(one).cmp(&removal_rank(two)));
+    let (early, late) = orphans
         .into_iter()
-        .partition(|(thing, _)| thing.path().is_some_and(|path| claimed.contains(path)));
-    late.sort_by(|(one, _), (two, _)| removal_rank(one).cmp(&removal_rank(two)));
+        .partition(|(thing, _)| ground.is_needed(thing));
     Plan {
         early,
         decisions,
         late,
+    }
+}
+
+/// The places that a state needs for itself.
+struct Ground {
+    /// Its files and folders.
+    own: BTreeSet<HostPath>,
+    /// Its files: nothing can be below them.
+    files: BTreeSet<HostPath>,
+    /// Everything above its files and folders: has to be a folder.
+    above: BTreeSet<HostPath>,
+}
+
+impl Ground {
+    fn of(config: &HostConfig) -> Self {
+        let paths = config.resources.iter().filter_map(|r| r.spec.path());
+        let own: BTreeSet<HostPath> = paths.cloned().collect();
+        let files = config
+            .resources
+            .iter()
+            .filter_map(|resource| match &resource.spec {
+                Spec::File(spec) => Some(spec.path.clone()),
+                _ => None,
+            })
+            .collect();
+        let mut above = BTreeSet::new();
+        for path in &own {
+            let mut folder = path.parent();
+            while let Some(here) = folder {
+                folder = here.parent();
+                if !above.insert(here) {
+                    break;
+                }
+            }
+        }
+        Self { own, files, above }
+    }
+
+    /// Whether an orphan is in the way: it goes first, and if it is a folder that cannot go, then it
+    /// is let go.
+    fn is_needed(&self, thing: &Thing) -> bool {
+        thing.path().is_some_and(|path| {
+            let below_file = above_in(path, &self.files).is_some();
+            below_file || self.own.contains(path) || self.above.contains(path)
+        })
     }
 }
 
@@ -126,9 +167,9 @@ pub fn state_of(finding: &Finding) -> ResourceState {
         Finding::Differs(diff) => ResourceState::Drifted(diff.clone()),
         Finding::Right => ResourceState::Converged,
         Finding::Simulated => ResourceState::Simulated,
-        Finding::Unknown(reason) | Finding::Unverified(reason) => {
-            ResourceState::Unknown(reason.clone())
-        }
+        // What should be knowable and is not counts as wrong; what cannot be known here does not.
+        Finding::Unknown(reason) => ResourceState::Failed(format!("cannot be told: {reason}")),
+        Finding::Unverified(reason) => ResourceState::Unknown(reason.clone()),
     }
 }
 
@@ -153,7 +194,7 @@ fn look_again_below_made_folders(config: &HostConfig, decisions: &mut [Decision]
         );
         if may_be_elsewhere
             && resource.policy == Policy::Enforce
-            && let Some(folder) = above_in(resource, &made)
+            && let Some(folder) = resource.spec.path().and_then(|path| above_in(path, &made))
         {
             *decision = Decision::Make {
                 diff: format!("its folder {folder} is made again"),
@@ -163,10 +204,11 @@ fn look_again_below_made_folders(config: &HostConfig, decisions: &mut [Decision]
     }
 }
 
-fn above_in<'a>(resource: &Resource, folders: &'a BTreeSet<HostPath>) -> Option<&'a HostPath> {
-    let mut above = resource.spec.path()?.parent();
+/// The nearest of some places above a path.
+fn above_in<'a>(path: &HostPath, places: &'a BTreeSet<HostPath>) -> Option<&'a HostPath> {
+    let mut above = path.parent();
     while let Some(folder) = above {
-        if let Some(found) = folders.get(&folder) {
+        if let Some(found) = places.get(&folder) {
             return Some(found);
         }
         above = folder.parent();
@@ -193,6 +235,7 @@ pub(crate) mod tests {
         DirectorySpec, Disposition, FileContent, FileSpec, OnNotify, OnRemove, ServiceSpec,
     };
     use email_engine_protocol::id::{ClusterId, HostId, Role};
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -369,5 +412,58 @@ pub(crate) mod tests {
                 Thing::Directory(path("/d")),
             ]
         );
+    }
+
+    fn any_finding() -> impl Strategy<Value = Finding> {
+        prop_oneof![
+            Just(Finding::Right),
+            Just(Finding::Simulated),
+            Just(Finding::Differs("differs".to_owned())),
+            Just(Finding::Unknown("unreadable".to_owned())),
+            Just(Finding::Unverified("owner".to_owned())),
+        ]
+    }
+
+    fn any_policy() -> impl Strategy<Value = Policy> {
+        prop_oneof![
+            Just(Policy::Enforce),
+            Just(Policy::Report),
+            Just(Policy::Hold)
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_done_without_a_reason_and_nothing_orphaned_is_forgotten(
+            wanted in proptest::collection::btree_map(0_u8..30, (any_policy(), any_finding()), 0..20),
+            owned in proptest::collection::btree_set(0_u8..30, 0..20),
+        ) {
+            let resource = |at: &u8| file(&format!("/f/{at:02}"));
+            let mut findings = BTreeMap::new();
+            let mut resources = Vec::new();
+            for (at, (policy, finding)) in &wanted {
+                let mut wished = resource(at);
+                wished.policy = *policy;
+                findings.insert(wished.id.clone(), finding.clone());
+                resources.push(wished);
+            }
+            let state = config(resources);
+            let mut inventory = Inventory::default();
+            inventory.claim(&config(owned.iter().map(resource).collect()));
+            let plan = plan(&state, &findings, &inventory, &BTreeSet::new());
+            for (resource, decision) in state.resources.iter().zip(&plan.decisions) {
+                let differs = matches!(findings[&resource.id], Finding::Differs(_));
+                let made = matches!(decision, Decision::Make { .. });
+                prop_assert_eq!(made, differs && resource.policy != Policy::Hold);
+            }
+            let removed: BTreeSet<Thing> =
+                plan.early.iter().chain(&plan.late).map(|(thing, _)| thing.clone()).collect();
+            let orphaned: BTreeSet<Thing> = owned
+                .iter()
+                .filter(|at| !wanted.contains_key(at))
+                .map(|at| Thing::of(&resource(at)))
+                .collect();
+            prop_assert_eq!(removed, orphaned);
+        }
     }
 }

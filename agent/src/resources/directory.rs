@@ -18,7 +18,7 @@ pub(super) fn observe(machine: &Machine, spec: &DirectorySpec) -> Finding {
     let entry = match machine.files.look(&spec.path) {
         Ok(Some(entry)) => entry,
         Ok(None) => return Finding::Differs("missing".to_owned()),
-        Err(error) => return Finding::Unknown(error.to_string()),
+        Err(error) => return Finding::Differs(error.to_string()),
     };
     if entry.kind != EntryKind::Directory {
         return Finding::Differs(format!("{}, not a directory", entry.kind.as_str()));

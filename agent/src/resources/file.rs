@@ -32,7 +32,7 @@ pub(super) fn observe(machine: &Machine, contents: &dyn Contents, spec: &FileSpe
     let entry = match machine.files.look(&spec.path) {
         Ok(Some(entry)) => entry,
         Ok(None) => return Finding::Differs("missing".to_owned()),
-        Err(error) => return Finding::Unknown(error.to_string()),
+        Err(error) => return Finding::Differs(error.to_string()),
     };
     if entry.kind != EntryKind::File {
         return Finding::Differs(format!("{}, not a regular file", entry.kind.as_str()));
@@ -44,10 +44,9 @@ pub(super) fn observe(machine: &Machine, contents: &dyn Contents, spec: &FileSpe
     match compare(machine, contents, spec, &entry) {
         Ok(Content::Same) => {}
         Ok(Content::Differs(text)) => diff.push(text),
-        // With a wrong mode it may be the mode that keeps us out: that is to be repaired first.
-        Ok(Content::Unreadable(_)) if !diff.is_empty() => {}
-        Ok(Content::Unreadable(text)) => return Finding::Unknown(text),
-        Err(error) => return Finding::Unknown(error.to_string()),
+        // Unreadable is not right: written anew, it is known.
+        Ok(Content::Unreadable(text)) => diff.push(text),
+        Err(error) => diff.push(error.to_string()),
     }
     if diff.is_empty() {
         access(spec)

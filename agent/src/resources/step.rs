@@ -43,3 +43,51 @@ pub(super) fn run(
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use email_engine_protocol::desired::{CommandLine, HostPath};
+
+    use super::*;
+
+    fn step(guard: Guard, script: &str) -> StepSpec {
+        StepSpec {
+            command: CommandLine {
+                program: HostPath::new("/bin/sh").unwrap(),
+                arguments: vec!["-c".to_owned(), script.to_owned()],
+            },
+            guard,
+            timeout_seconds: 20,
+            success_codes: vec![0, 3],
+        }
+    }
+
+    #[test]
+    fn a_command_is_needed_until_its_path_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut machine = Machine::with_programs(dir.path());
+        let id = ResourceId::new("step:make").unwrap();
+        let guard = Guard::Creates(HostPath::new("/made").unwrap());
+        let script = format!("touch {}/made", dir.path().display());
+        let spec = step(guard, &script);
+        let missing = Finding::Differs("/made does not exist".to_owned());
+        assert_eq!(observe(&machine, &id, &spec), missing);
+        run(&mut machine, &id, &spec).unwrap();
+        assert_eq!(observe(&machine, &id, &spec), Finding::Right);
+    }
+
+    #[test]
+    fn only_the_named_codes_are_success() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut machine = Machine::with_programs(dir.path());
+        let id = ResourceId::new("step:code").unwrap();
+        run(&mut machine, &id, &step(Guard::Notified, "exit 3")).unwrap();
+        let error = run(
+            &mut machine,
+            &id,
+            &step(Guard::Notified, "echo why; exit 4"),
+        );
+        let text = error.unwrap_err().to_string();
+        assert_eq!(text, "/bin/sh ended with code 4: why");
+    }
+}

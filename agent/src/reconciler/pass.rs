@@ -315,3 +315,183 @@ impl Reconciler {
             })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use email_engine_protocol::bytes::ContentHash;
+    use email_engine_protocol::desired::{OnRemove, Spec};
+    use email_engine_protocol::secret::{SecretBytes, SecretRef};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::host::Root;
+    use crate::reconciler::order;
+    use crate::reconciler::plan::tests::{config, directory, file, service};
+    use crate::resources::ContentError;
+
+    /// The body of each file is its path.
+    struct Paths(BTreeMap<ContentHash, Vec<u8>>);
+
+    impl Contents for Paths {
+        fn body(&self, hash: &ContentHash) -> Result<Vec<u8>, ContentError> {
+            Ok(self.0[hash].clone())
+        }
+
+        fn secret(&self, secret: &SecretRef) -> Result<SecretBytes, ContentError> {
+            unreachable!("no secret {secret:?} is wanted")
+        }
+
+        fn is_secret(&self, _: &SecretRef, _: &[u8]) -> Result<bool, ContentError> {
+            unreachable!("no secret is wanted")
+        }
+    }
+
+    fn contents(state: &HostConfig) -> Paths {
+        let paths = state.resources.iter().filter_map(|r| r.spec.path());
+        let bodies = paths.map(|path| path.as_str().as_bytes().to_vec());
+        Paths(bodies.map(|body| (ContentHash::of(&body), body)).collect())
+    }
+
+    fn reconciler_at(dir: &std::path::Path) -> Reconciler {
+        let cabinet = Cabinet::open(&dir.join("data")).unwrap();
+        let root = Root::Sandbox(dir.join("root"));
+        Reconciler::open(Machine::open(&root, cabinet.clone()).unwrap(), cabinet)
+    }
+
+    #[test]
+    fn a_warm_pass_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = config(
+            (0..100)
+                .map(|at| file(&format!("/etc/d/{at:03}")))
+                .collect(),
+        );
+        let order = order::order(&state.resources).unwrap();
+        let contents = contents(&state);
+        let mut reconciler = reconciler_at(dir.path());
+        let go = AtomicBool::new(false);
+        let mut pass = || {
+            let begin = Instant::now();
+            let outcome = reconciler.pass(&state, &order, &contents, &Scope::All, &go);
+            (outcome.unwrap(), begin.elapsed())
+        };
+        let (first, cold) = pass();
+        assert!(first.is_good());
+        assert_eq!(first.changed, 100);
+        let (second, warm) = pass();
+        assert_eq!(second.changed, 0);
+        assert_eq!(second.statuses, first.statuses);
+        println!("100 files: cold pass {cold:?}, warm pass {warm:?}");
+    }
+
+    #[test]
+    fn a_change_whose_notification_was_lost_in_a_crash_is_told_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut told = file("/etc/a");
+        told.notify.push(service("pmta").id);
+        let state = config(vec![told.clone(), service("pmta")]);
+        let order = order::order(&state.resources).unwrap();
+        let contents = contents(&state);
+        let go = AtomicBool::new(false);
+        let reloads = || {
+            let text = std::fs::read_to_string(dir.path().join("data/simulated.toml")).unwrap();
+            text.contains("reloads = 1")
+        };
+        {
+            // The crash: everything up to the change is durable, nothing after it happens.
+            let mut crashed = reconciler_at(dir.path());
+            crashed.observe(&state, &contents, &Scope::All);
+            let plan = crashed.plan(&state);
+            crashed.make_durable(&state, &plan).unwrap();
+            resources::ensure(&mut crashed.machine, &contents, &told).unwrap();
+        }
+        let mut next = reconciler_at(dir.path());
+        let outcome = next.pass(&state, &order, &contents, &Scope::All, &go);
+        assert_eq!(outcome.unwrap().changed, 1, "only the service is started");
+        assert!(reloads());
+        next.pass(&state, &order, &contents, &Scope::All, &go)
+            .unwrap();
+        assert!(reloads(), "and it is told once");
+    }
+
+    #[test]
+    fn a_pass_that_is_stopped_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = config(vec![file("/etc/a")]);
+        let order = order::order(&state.resources).unwrap();
+        let mut reconciler = reconciler_at(dir.path());
+        let stop = AtomicBool::new(true);
+        let contents = contents(&state);
+        let outcome = reconciler
+            .pass(&state, &order, &contents, &Scope::All, &stop)
+            .unwrap();
+        assert!(outcome.interrupted && !outcome.is_good());
+        assert!(!dir.path().join("root/etc/a").exists());
+    }
+
+    const PATHS: [&str; 6] = ["/a", "/a/b", "/a/b/c", "/a/d", "/e", "/e/f"];
+
+    /// A state out of one digit per path: nothing, a file, or a folder. Below a file is nothing.
+    fn state_of_digits(digits: &[u8]) -> HostConfig {
+        let mut resources: Vec<Resource> = Vec::new();
+        for (path, digit) in PATHS.iter().zip(digits) {
+            let below_file = resources.iter().any(|above| {
+                matches!(above.spec, Spec::File(_))
+                    && path.starts_with(&format!("{}/", above.spec.path().unwrap()))
+            });
+            match digit {
+                1 if !below_file => resources.push(file(path)),
+                2 if !below_file => resources.push(directory(path)),
+                _ => {}
+            }
+        }
+        for resource in &mut resources {
+            resource.on_remove = OnRemove::Delete;
+        }
+        config(resources)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        /// Whatever states follow each other, and whatever is lost in between, the last is what is
+        /// there, and no file of an earlier one.
+        #[test]
+        fn the_last_state_is_what_is_there(
+            states in proptest::collection::vec(proptest::collection::vec(0_u8..3, 6), 1..6),
+            restarts in proptest::collection::vec(any::<bool>(), 6),
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let go = AtomicBool::new(false);
+            let mut reconciler = reconciler_at(dir.path());
+            for (digits, restart) in states.iter().zip(restarts) {
+                let state = state_of_digits(digits);
+                let order = order::order(&state.resources).unwrap();
+                let contents = contents(&state);
+                reconciler.change_state();
+                if restart {
+                    reconciler = reconciler_at(dir.path());
+                }
+                let outcome =
+                    reconciler.pass(&state, &order, &contents, &Scope::All, &go).unwrap();
+                prop_assert!(outcome.is_good(), "{:?}", outcome.statuses);
+                let again = reconciler.pass(&state, &order, &contents, &Scope::All, &go).unwrap();
+                prop_assert_eq!(again.changed, 0);
+                for path in PATHS {
+                    let at = dir.path().join("root").join(&path[1..]);
+                    let wanted = state
+                        .resources
+                        .iter()
+                        .find(|resource| resource.spec.path().unwrap().as_str() == path);
+                    match wanted.map(|resource| &resource.spec) {
+                        Some(Spec::File(_)) => {
+                            prop_assert_eq!(std::fs::read(at).unwrap(), path.as_bytes());
+                        }
+                        Some(_) => prop_assert!(at.is_dir()),
+                        None => prop_assert!(!at.is_file(), "{} is left", path),
+                    }
+                }
+            }
+        }
+    }
+}

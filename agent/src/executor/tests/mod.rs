@@ -1,0 +1,9 @@
+//! The executor, driven through its channels as the network half does.
+
+mod acceptance;
+mod drift;
+mod life;
+mod removal;
+mod rig;
+mod sandbox;
+mod secrets;

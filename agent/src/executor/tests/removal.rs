@@ -1,0 +1,108 @@
+//! What goes when it is no longer wanted, and what is refused to go.
+
+use email_engine_protocol::desired::{DirectorySpec, HostPath, OnRemove, Spec};
+use email_engine_protocol::id::ResourceId;
+use email_engine_protocol::observed::{Convergence, ResourceState, Stage};
+
+use super::rig::{Rig, generation};
+
+#[test]
+fn a_state_that_removes_too_much_is_refused_without_the_operators_word() {
+    let mut rig = Rig::new();
+    let files: Vec<_> = (0..10)
+        .map(|at| rig.file(&format!("/etc/{at}"), "x"))
+        .collect();
+    let config = rig.config(files.clone());
+    rig.converge(&config, 1);
+    let mut few = rig.config(files[..6].to_vec());
+    let report = rig.offer(&few, 2);
+    let attempt = report.generations.attempted.unwrap();
+    assert_eq!(attempt.stage, Stage::Plan);
+    assert!(
+        attempt.reason.contains("removes 4 of 10"),
+        "{}",
+        attempt.reason
+    );
+    assert_eq!(report.generations.accepted, Some(generation(1)));
+    assert!(rig.at("/etc/9").exists());
+    few.large_removal = true;
+    let report = rig.converge(&few, 3);
+    assert_eq!(report.inventory, 6);
+    assert!(!rig.at("/etc/9").exists());
+    assert!(rig.at("/etc/0").exists());
+}
+
+#[test]
+fn on_remove_decides_and_only_what_is_owned_goes() {
+    let mut rig = Rig::new();
+    let stays: Vec<_> = (0..8)
+        .map(|at| rig.file(&format!("/etc/{at}"), "x"))
+        .collect();
+    let mut all = stays.clone();
+    all.push(rig.file("/etc/deleted", "x"));
+    let mut left = rig.file("/etc/left", "x");
+    left.on_remove = OnRemove::Leave;
+    all.push(left);
+    let config = rig.config(all);
+    rig.converge(&config, 1);
+    std::fs::write(rig.at("/etc/foreign"), "theirs").unwrap();
+    let config = rig.config(stays);
+    rig.converge(&config, 2);
+    assert!(!rig.at("/etc/deleted").exists());
+    assert!(rig.at("/etc/left").exists());
+    assert!(rig.at("/etc/foreign").exists());
+}
+
+#[test]
+fn a_folder_with_foreign_entries_is_reported_and_never_emptied() {
+    let mut rig = Rig::new();
+    let stays = rig.file("/etc/a", "x");
+    let mut folder = rig.file("/x", "x");
+    folder.id = ResourceId::new("directory:/spool").unwrap();
+    folder.spec = Spec::Directory(DirectorySpec {
+        path: HostPath::new("/spool").unwrap(),
+        mode: 0o755,
+        owner: None,
+        group: None,
+    });
+    let config = rig.config(vec![stays.clone(), folder]);
+    rig.converge(&config, 1);
+    std::fs::write(rig.at("/spool/mail"), "theirs").unwrap();
+    let mut config = rig.config(vec![stays]);
+    let report = rig.offer(&config, 2);
+    assert!(
+        report
+            .generations
+            .attempted
+            .unwrap()
+            .reason
+            .contains("bears data")
+    );
+    config.large_removal = true;
+    let report = rig.offer(&config, 3);
+    assert_eq!(report.convergence, Convergence::Degraded);
+    assert!(matches!(
+        &report.statuses[0].state,
+        ResourceState::Drifted(text) if text.contains("not empty")
+    ));
+    assert_eq!(std::fs::read(rig.at("/spool/mail")).unwrap(), b"theirs");
+}
+
+#[test]
+fn a_cycle_is_refused_by_name() {
+    let mut rig = Rig::new();
+    let mut one = rig.file("/a", "x");
+    let mut two = rig.file("/b", "x");
+    one.after.push(two.id.clone());
+    two.after.push(one.id.clone());
+    let config = rig.config(vec![one, two]);
+    let report = rig.offer(&config, 1);
+    let attempt = report.generations.attempted.unwrap();
+    assert_eq!(attempt.stage, Stage::Plan);
+    assert!(
+        attempt.reason.contains("file:/a -> file:/b"),
+        "{}",
+        attempt.reason
+    );
+    assert_eq!(report.generations.accepted, None);
+}
