@@ -174,13 +174,34 @@ fn pruning_keeps_what_the_file_still_needs_and_lets_a_domain_move() {
     assert_eq!(without_prune.field, "ips[0].hostname");
 }
 
+/// Each text is refused with this code and this place.
+fn assert_refused<const N: usize>(faults: [(String, RejectionCode, &str); N]) {
+    for (text, code, field) in faults {
+        let rejection = refused(&text);
+        let got = (rejection.code, rejection.field.as_str());
+        assert_eq!(got, (code, field), "{rejection}");
+        assert!(!rejection.accepted.is_empty());
+    }
+}
+
 #[test]
-fn a_fault_names_its_place_its_value_and_what_would_do() {
+fn what_belongs_to_one_identity_is_refused_to_a_second() {
     use RejectionCode as Code;
-    let host = "addresses = [\"198.51.100.20\"]";
-    for (text, code, field) in [
+    let pool = with("purpose = \"newsletter\"", "pool = \"p\"") + &other_tenant();
+    let domain = "domain = \"mail5.sos-holidays.com\"";
+    assert_refused([
         (
             with("192.0.2.3\"", "192.0.2.1\""),
+            Code::Duplicate,
+            "ips[2].address",
+        ),
+        (
+            with("192.0.2.3\"", "198.51.100.20\""),
+            Code::Duplicate,
+            "ips[2].address",
+        ),
+        (
+            with("192.0.2.3\"", "198.51.100.10\""),
             Code::Duplicate,
             "ips[2].address",
         ),
@@ -195,81 +216,88 @@ fn a_fault_names_its_place_its_value_and_what_would_do() {
             "ips[3].vmta",
         ),
         (
+            with(domain, "domain = \"sos-holidays.com\""),
+            Code::BrandDomain,
+            "ips[4].domain",
+        ),
+        (pool, Code::PoolMismatch, "ips[5].pool"),
+    ]);
+}
+
+#[test]
+fn a_fault_of_an_identity_names_its_place_and_what_would_do() {
+    use RejectionCode as Code;
+    let hello = "sender = \"hello\"";
+    let zone = "zone = \"sos-holidays.com\"";
+    let tenant = "\ntenant = \"sos-holidays\"\nsender = \"hello\"";
+    assert_refused([
+        (
+            with(tenant, "\ntenant = \"nobody\""),
+            Code::NotFound,
+            "ips[2].tenant",
+        ),
+        (
+            with(hello, "host = \"mailwizz1\""),
+            Code::WrongRole,
+            "ips[2].host",
+        ),
+        (
+            with(hello, "host = \"nobody\""),
+            Code::NotFound,
+            "ips[2].host",
+        ),
+        (
+            with(hello, "selector = \"a,b\""),
+            Code::Invalid,
+            "ips[2].selector",
+        ),
+        (
             with("vmta-mail4", "reject-mail4"),
             Code::Invalid,
             "ips[3].vmta",
         ),
         (
-            with(
-                "domain = \"mail5.sos-holidays.com\"",
-                "domain = \"sos-holidays.com\"",
-            ),
-            Code::BrandDomain,
-            "ips[4].domain",
-        ),
-        (
-            with(
-                "\ntenant = \"sos-holidays\"\nsender = \"hello\"",
-                "\ntenant = \"nobody\"",
-            ),
-            Code::NotFound,
-            "ips[2].tenant",
-        ),
-        (
-            with("sender = \"hello\"", "host = \"mailwizz1\""),
-            Code::WrongRole,
-            "ips[2].host",
-        ),
-        (
-            with("sender = \"hello\"", "host = \"nobody\""),
-            Code::NotFound,
-            "ips[2].host",
-        ),
-        (
-            with("sender = \"hello\"", "selector = \"a,b\""),
-            Code::Invalid,
-            "ips[2].selector",
-        ),
-        (
-            with("phase = \"week_4\"", "phase = \"active\""),
+            with("\"week_4\"", "\"active\""),
             Code::Invalid,
             "ips[2].phase",
         ),
         (
-            with("zone = \"sos-holidays.com\"", "zone = \"example.com\""),
+            with(zone, "zone = \"example.com\""),
             Code::Invalid,
             "ips[0].zone",
         ),
+    ]);
+}
+
+#[test]
+fn a_fault_of_a_host_or_a_setting_names_its_place_and_what_would_do() {
+    use RejectionCode as Code;
+    let powermta = "addresses = [\"198.51.100.20\"]";
+    let mailwizz = "tenant = \"sos-holidays\"\naddresses = [\"198.51.100.10\"]";
+    let name = "\"pmta1.sos-holidays.com\"";
+    assert_refused([
         (
-            with("192.0.2.3\"", "198.51.100.20\""),
-            Code::Duplicate,
-            "ips[2].address",
-        ),
-        (
-            with("192.0.2.3\"", "198.51.100.10\""),
-            Code::Duplicate,
-            "ips[2].address",
-        ),
-        (
-            with("id = \"api1\"", "id = \"pmta1\""),
+            with("\"api1\"", "\"pmta1\""),
             Code::Duplicate,
             "hosts[2].id",
         ),
         (
-            with(host, "addresses = [\"2001:db8::1\"]"),
+            with(powermta, "addresses = [\"2001:db8::1\"]"),
             Code::Invalid,
             "hosts[1].addresses",
         ),
         (
-            with(
-                "tenant = \"sos-holidays\"\naddresses = [\"198.51.100.10\"]",
-                "addresses = [\"198.51.100.10\"]",
-            ),
+            with(mailwizz, "addresses = [\"198.51.100.10\"]"),
             Code::Invalid,
             "hosts[0].tenant",
         ),
         (
-            with("\"50M\"", "\"50 megabytes\""),
+            with(name, "\"pmta1\""),
+            Code::Invalid,
+            "hosts[1].labels.host-name",
+        ),
+        (
+            with("\"50M\"", "\"50 MB\""),
             Code::Invalid,
             "settings.accounting_max_size",
         ),
@@ -278,25 +306,7 @@ fn a_fault_names_its_place_its_value_and_what_would_do() {
             Code::Invalid,
             "settings.management_port",
         ),
-        (
-            with("\"pmta1.sos-holidays.com\"", "\"pmta1\""),
-            Code::Invalid,
-            "hosts[1].labels.host-name",
-        ),
-        (
-            with("purpose = \"newsletter\"", "pool = \"p\"") + &other_tenant(),
-            Code::PoolMismatch,
-            "ips[5].pool",
-        ),
-    ] {
-        let rejection = refused(&text);
-        assert_eq!(
-            (rejection.code, rejection.field.as_str()),
-            (code, field),
-            "{rejection}"
-        );
-        assert!(!rejection.accepted.is_empty());
-    }
+    ]);
 }
 
 /// A second tenant with its own PowerMTA host, whose identity wants the pool of the first.

@@ -22,7 +22,8 @@ pub(super) fn resolve(
         .map(|(index, ip)| {
             let old = state.identities.get(&ip.address).map(|old| &old.spec);
             let spec = resolve_one(index, ip, old, wanted)?;
-            check(index, &spec, wanted)?;
+            check_host(index, &spec, wanted)?;
+            check_values(index, &spec)?;
             Ok(spec)
         })
         .collect()
@@ -125,7 +126,7 @@ fn default_host(index: usize, ip: &IpDocument, wanted: &Wanted<'_>) -> Result<Ho
     }
 }
 
-fn check(index: usize, spec: &IpSpec, wanted: &Wanted<'_>) -> Result<(), Rejection> {
+fn check_host(index: usize, spec: &IpSpec, wanted: &Wanted<'_>) -> Result<(), Rejection> {
     let place = |field: &str| format!("ips[{index}].{field}");
     let usable = wanted.hosts.values().filter(|host| {
         host.role == Role::Powermta
@@ -172,6 +173,12 @@ fn check(index: usize, spec: &IpSpec, wanted: &Wanted<'_>) -> Result<(), Rejecti
             known,
         ));
     }
+    Ok(())
+}
+
+/// What can be judged by the identity alone.
+fn check_values(index: usize, spec: &IpSpec) -> Result<(), Rejection> {
+    let place = |field: &str| format!("ips[{index}].{field}");
     if powermta::is_reserved(&spec.vmta) {
         let accepted = "a name that begins neither with 'reject-' nor with 'fleet-'";
         return Err(reject(
