@@ -15,6 +15,8 @@ mod cluster;
 mod content;
 #[cfg(test)]
 pub(crate) mod fixture;
+#[cfg(test)]
+mod format;
 mod host;
 mod identity;
 mod outcome;
