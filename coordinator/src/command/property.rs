@@ -206,7 +206,7 @@ fn tables(state: &FleetState) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn invariants_hold_and_refusals_change_nothing(steps in steps()) {
