@@ -27,7 +27,7 @@ struct Step {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step =
         (0..28_u8, 0..4_u8, 0..4_u8).prop_map(|(verb, which, how)| Step { verb, which, how });
-    prop::collection::vec(step, 1..60)
+    prop::collection::vec(step, 1..100)
 }
 
 const HOSTS: [(&str, Role); 4] = [
@@ -114,13 +114,19 @@ fn fleet_command(fleet: &Fleet, step: Step) -> Command {
     }
 }
 
+/// Retires one identity and adds it again, with another one: all or nothing.
 fn batch_of(step: Step) -> Command {
-    let add = |which| {
+    let address = address(step.which.into());
+    let add = |at: u8| {
         Command::AddIdentity(AddIdentity {
-            ip: identity_with(Step { which, ..step }),
+            ip: identity(at.into()),
         })
     };
-    let commands = vec![add(0), add(step.which), add(3)];
+    let commands = vec![
+        Command::RetireIdentity(RetireIdentity { address }),
+        add(step.which),
+        add(step.how),
+    ];
     Command::Batch(Batch {
         base_revision: None,
         commands,
@@ -236,7 +242,7 @@ proptest! {
     #[test]
     fn the_same_log_gives_the_same_bytes_with_a_snapshot_in_between(
         steps in steps(),
-        cut in 0..60_usize,
+        cut in 0..100_usize,
     ) {
         let mut fleet = Fleet::with_identities(1);
         for step in steps {
