@@ -7,6 +7,7 @@ use crate::command::RejectionCode::Invalid;
 use crate::command::refuse::{at_most, label, refuse};
 use crate::command::verb::{Change, Turn, Verb};
 use crate::command::{PutSettings, Rejection};
+use crate::powermta;
 use crate::state::{FleetState, SettingsRevision};
 
 /// Most revisions that releases pin at once.
@@ -57,17 +58,11 @@ impl Verb for PutSettings {
 
 fn check(settings: &Settings) -> Result<(), Rejection> {
     label("dkim_selector", &settings.dkim_selector)?;
-    let size = settings.accounting_max_size.as_str();
-    let digits = size.strip_suffix(['K', 'M', 'G']).unwrap_or(size);
-    let is_number = digits.len() <= 9 && digits.parse::<u32>().is_ok_and(|number| number > 0);
-    if !is_number || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        let accepted = "a number of bytes, with K, M or G when meant so, such as 50M";
-        return Err(refuse(
-            Invalid,
-            "accounting_max_size",
-            &size.escape_debug(),
-            accepted,
-        ));
+    let size = &settings.accounting_max_size;
+    if !powermta::is_accounting_size(size) {
+        let accepted = "a size of one megabyte or more with its unit, such as 50M";
+        let value = size.escape_debug();
+        return Err(refuse(Invalid, "accounting_max_size", &value, accepted));
     }
     if settings.management_port == 0 {
         return Err(refuse(Invalid, "management_port", &0, "1 to 65535"));

@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn values_that_cannot_be_used_are_refused_by_field() {
         type Change = fn(&mut IpSpec);
-        let changes: [(&str, Change); 5] = [
+        let changes: [(&str, Change); 6] = [
             ("address", |spec| {
                 spec.address = "127.0.0.1".parse().unwrap()
             }),
@@ -192,6 +192,9 @@ mod tests {
             }),
             ("selector", |spec| spec.selector = "Mail.2".to_owned()),
             ("zone", |spec| spec.zone = domain("example.org")),
+            ("vmta", |spec| {
+                spec.vmta = VmtaName::new("reject-client-1").unwrap()
+            }),
             ("tenant", |spec| spec.tenant = tenant("nobody").id),
         ];
         for (field, change) in changes {

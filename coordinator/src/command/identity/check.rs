@@ -11,6 +11,7 @@ use crate::command::RejectionCode::{
     BrandDomain, Duplicate, ForeignTenant, Invalid, PoolMismatch, WrongRole, WrongState,
 };
 use crate::command::refuse::{label, not_found, refuse, sending_address, text};
+use crate::powermta;
 use crate::state::FleetState;
 
 /// `current` is the declaration that is replaced, when there is one.
@@ -30,6 +31,10 @@ fn values(spec: &IpSpec) -> Result<(), Rejection> {
     sending_address("address", spec.address)?;
     text("display_name", &spec.display_name)?;
     label("selector", &spec.selector)?;
+    if powermta::is_reserved(&spec.vmta) {
+        let accepted = "a name that begins with neither reject- nor fleet-";
+        return Err(refuse(Invalid, "vmta", &spec.vmta, accepted));
+    }
     if !spec.domain.is_within(&spec.zone) {
         let accepted = format!("{} or a domain above it", spec.domain);
         return Err(refuse(Invalid, "zone", &spec.zone, accepted));
