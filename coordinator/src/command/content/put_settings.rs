@@ -105,7 +105,7 @@ mod tests {
         for bad in [
             "",
             "M",
-            "50m",
+            "50x",
             "5 M",
             "-1M",
             "+5M",
