@@ -4,6 +4,7 @@
 //! answer, not an error. Clock, ids, keys and random bytes are in the command: `apply` has none.
 //! Variants are append-only: their order is the log's format.
 
+mod apply;
 mod outcome;
 mod payload;
 
