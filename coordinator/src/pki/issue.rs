@@ -47,6 +47,12 @@ impl Term {
         Self::of(CertificateSerial(serial), whole(now.plus(LEAF_MILLIS)))
     }
 
+    /// The middle between its issue and its end: when it wants to be renewed.
+    #[must_use]
+    pub const fn half_life(&self) -> Timestamp {
+        Timestamp(self.not_after.0.saturating_sub(LEAF_MILLIS / 2))
+    }
+
     /// That of a certificate that was recorded already.
     #[must_use]
     pub const fn of(serial: CertificateSerial, not_after: Timestamp) -> Self {

@@ -144,12 +144,6 @@ pub fn past_end(
     Ok(credential)
 }
 
-/// When a certificate is renewed: at half of its life from `obtained` on.
-#[must_use]
-pub const fn renew_at(not_after: Timestamp, obtained: Timestamp) -> Timestamp {
-    obtained.plus(not_after.since(obtained) / 2)
-}
-
 fn roots(root: &CertificateDer<'_>) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     roots

@@ -17,6 +17,8 @@ mod listener;
 pub mod metric_names;
 mod registry;
 mod session;
+#[cfg(test)]
+pub(crate) mod testbed;
 mod transport;
 
 use std::net::SocketAddr;

@@ -27,6 +27,7 @@ use crate::raft::ProposeError;
 use crate::state::{ClusterRecord, FleetState, Token, TokenState};
 
 pub(super) use host::current_term;
+#[cfg(test)]
 pub(super) use node::KEK_INFO;
 
 /// Largest request.
@@ -47,9 +48,11 @@ pub(super) async fn run<F: Fleet>(push: &Push<F>, connection: Connection) {
         let request = FrameReader::new(REQUEST_BYTES)
             .next::<EnrollRequest>(&mut recv)
             .await;
-        Some((send, request))
+        Some((send, recv, request))
     };
-    let (mut send, request) = match timeout(ASKED, asked).await {
+    // The receiving half is kept: dropping it would stop a client that is still writing, and it
+    // would miss its answer.
+    let (mut send, _recv, request) = match timeout(ASKED, asked).await {
         Ok(Some(asked)) => asked,
         Ok(None) | Err(_) => {
             connection.close(transport::SILENT, b"nothing was asked");

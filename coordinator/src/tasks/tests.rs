@@ -1,0 +1,1 @@
+//! The tasks in front of a state in memory.
