@@ -6,6 +6,7 @@
 //! - [`registry`] knows the live sessions of this node: the newest of a host wins. [`dispatch`] walks
 //!   over them whenever the applied state changes: new targets out, revoked hosts out.
 //! - [`intake`] makes few log entries of many reports.
+//! - [`join`] is the other side of it: a new node's call to its cluster.
 //! - [`fleet`] is the little of Raft that all of this needs, so that tests can do without.
 
 mod dispatch;
@@ -13,6 +14,7 @@ mod enroll;
 mod fleet;
 mod frames;
 mod intake;
+pub mod join;
 mod listener;
 pub mod metric_names;
 mod registry;

@@ -4,20 +4,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ring::rand::SystemRandom;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use email_engine_protocol::crypto::Entropy;
 use email_engine_protocol::id::NodeId;
 use email_engine_protocol::time::Timestamp;
 
 use crate::command::{Command, RenewCertificate};
-use crate::pki::issue::Request;
 use crate::pki::store::{IdentityStore, StoreError};
 use crate::pki::{
-    Authority, AuthorityError, Credential, CredentialError, IssueError, Issued, NodeIdentity,
-    NodeKey, Term,
+    Authority, AuthorityError, Credential, CredentialError, IssueError, Issued, NodeIdentity, Term,
 };
 use crate::push::{Fleet, now, proposal};
 use crate::raft::ProposeError;
@@ -115,17 +111,12 @@ pub fn reissue(
         return Err(unknown);
     };
     let authority = Authority::load(record, vault)?;
-    let key = NodeKey::generate()?;
-    let request = Request::parse(key.request())?;
     let endpoints = [
         row.raft_endpoint.clone(),
         row.agent_endpoint.clone(),
         row.api_endpoint.clone(),
     ];
-    let term = Term::fresh(now(), &Entropy(&SystemRandom::new()));
-    let issued = authority.issue_node(&request, node, &endpoints, term)?;
-    let identity = key.into_identity(record.id, node, &issued.chain, &record.root);
-    Ok((identity, issued))
+    Ok(authority.issue_own(node, &endpoints, now())?)
 }
 
 async fn renew<F: Fleet>(

@@ -27,7 +27,6 @@ use crate::raft::ProposeError;
 use crate::state::{ClusterRecord, FleetState, Token, TokenState};
 
 pub(super) use host::current_term;
-#[cfg(test)]
 pub(super) use node::KEK_INFO;
 
 /// Largest request.
