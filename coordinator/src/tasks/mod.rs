@@ -38,8 +38,6 @@ pub struct TasksConfig<F> {
     pub registry: Registry,
     /// The planner.
     pub plan: PlanFn,
-    /// Its version.
-    pub planner_version: u32,
     /// DKIM keys to keep ahead of need.
     pub keys_ahead: usize,
     /// Where this node's identity lies.
@@ -51,7 +49,6 @@ pub struct TasksConfig<F> {
 impl<F> std::fmt::Debug for TasksConfig<F> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TasksConfig")
-            .field("planner_version", &self.planner_version)
             .field("keys_ahead", &self.keys_ahead)
             .finish_non_exhaustive()
     }
@@ -72,7 +69,6 @@ pub fn start<F: Fleet>(config: TasksConfig<F>) -> TasksHandle<F> {
         vault,
         registry,
         plan,
-        planner_version,
         keys_ahead,
         store,
         identity,
@@ -83,7 +79,6 @@ pub fn start<F: Fleet>(config: TasksConfig<F>) -> TasksHandle<F> {
         fleet: fleet.clone(),
         registry,
         plan,
-        planner_version,
         errors,
     };
     let tasks = vec![

@@ -51,7 +51,6 @@ pub(super) struct Planning<F> {
     pub(super) fleet: F,
     pub(super) registry: Registry,
     pub(super) plan: PlanFn,
-    pub(super) planner_version: u32,
     pub(super) errors: watch::Sender<PlanErrors>,
 }
 
@@ -105,7 +104,7 @@ async fn pass<F: Fleet>(planning: &Planning<F>) -> Pass {
     };
     let mut frozen = planning.registry.frozen();
     frozen.retain(|_, frozen| frozen.holds_in(epoch));
-    let (plan, version) = (planning.plan.clone(), planning.planner_version);
+    let plan = planning.plan.clone();
     let planned = tokio::task::spawn_blocking(move || {
         let hosts = state.hosts.iter().filter(|(id, host)| {
             host.lifecycle != HostLifecycle::Retired
@@ -115,7 +114,7 @@ async fn pass<F: Fleet>(planning: &Planning<F>) -> Pass {
         let mut drafts = Vec::new();
         let mut errors = PlanErrors::new();
         for (id, host) in hosts {
-            match draft(&state, id, host, epoch, &plan, version) {
+            match draft(&state, id, host, epoch, &plan) {
                 Ok(draft) => drafts.extend(draft),
                 Err(error) => {
                     errors.insert(id.clone(), error);
@@ -153,7 +152,6 @@ fn draft(
     host: &Host,
     epoch: u64,
     plan: &PlanFn,
-    planner_version: u32,
 ) -> Result<Option<Draft>, String> {
     let Plan { config, mut bodies } = plan(state, id)?;
     let manifest = config.to_bytes();
@@ -179,7 +177,7 @@ fn draft(
         digest,
         bodies: named,
         resources: u32::try_from(config.resources.len()).unwrap_or(u32::MAX),
-        planner_version,
+        planner_version: host.release.planner_version,
         release: host.release.clone(),
     };
     bodies.retain(|hash, _| {

@@ -81,7 +81,6 @@ fn planning(hosts: &[&str]) -> Plans {
         fleet: fleet.clone(),
         registry: Registry::default(),
         plan,
-        planner_version: 1,
         errors,
     }));
     Plans {
