@@ -1,1 +1,173 @@
-//! Written by its room.
+//! What the agent owns on its host: written before it creates, erased after a verified removal.
+//!
+//! Only what is listed here is ever removed. A thing is known by what it is (a path, a package), not
+//! by the resource's id, so that a resource that moves leaves nothing behind.
+
+use std::collections::BTreeMap;
+
+use email_engine_protocol::bytes::ContentHash;
+use email_engine_protocol::desired::{FileContent, HostConfig, HostPath, OnRemove, Resource, Spec};
+use email_engine_protocol::id::ResourceId;
+use serde::{Deserialize, Serialize};
+
+use crate::host::{Cabinet, RecordError};
+use crate::resources;
+
+const RECORD: &str = "inventory";
+
+/// Something on the host that can be owned.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Thing {
+    /// A folder.
+    Directory(HostPath),
+    /// A file.
+    File(HostPath),
+    /// A package by name.
+    Package(String),
+    /// A unit by name.
+    Service(String),
+    /// A command leaves nothing that could be taken back.
+    Step(ResourceId),
+}
+
+impl Thing {
+    /// What a resource owns.
+    #[must_use]
+    pub fn of(resource: &Resource) -> Self {
+        match &resource.spec {
+            Spec::Directory(spec) => Self::Directory(spec.path.clone()),
+            Spec::File(spec) => Self::File(spec.path.clone()),
+            Spec::Package(spec) => Self::Package(spec.name.clone()),
+            Spec::Service(spec) => Self::Service(spec.unit.clone()),
+            Spec::Step(_) => Self::Step(resource.id.clone()),
+        }
+    }
+
+    /// Its path, for files and folders.
+    #[must_use]
+    pub const fn path(&self) -> Option<&HostPath> {
+        match self {
+            Self::Directory(path) | Self::File(path) => Some(path),
+            Self::Package(_) | Self::Service(_) | Self::Step(_) => None,
+        }
+    }
+}
+
+/// What is known about an owned thing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Item {
+    /// The resource that it was last.
+    pub id: ResourceId,
+    /// What happens to it when it is no longer wanted.
+    pub on_remove: OnRemove,
+    /// Whether it holds a secret and is overwritten before it goes.
+    pub secret: bool,
+    /// The spec that was last applied and seen to be right.
+    pub applied: Option<ContentHash>,
+}
+
+/// Everything that is owned.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inventory {
+    items: BTreeMap<Thing, Item>,
+}
+
+impl Inventory {
+    /// Reads the inventory.
+    ///
+    /// # Errors
+    /// When it is damaged or unreadable.
+    pub fn read(cabinet: &Cabinet) -> Result<Self, RecordError> {
+        let items: Option<Vec<(Thing, Item)>> = cabinet.read(RECORD)?;
+        Ok(Self {
+            items: items.unwrap_or_default().into_iter().collect(),
+        })
+    }
+
+    /// Writes it durably.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn write(&self, cabinet: &Cabinet) -> Result<(), RecordError> {
+        cabinet.write(RECORD, &self.items.iter().collect::<Vec<_>>())
+    }
+
+    /// Takes every resource of a state into the inventory, and says whether that changed anything.
+    pub fn claim(&mut self, config: &HostConfig) -> bool {
+        let mut changed = false;
+        for resource in &config.resources {
+            let thing = Thing::of(resource);
+            let secret = matches!(
+                &resource.spec,
+                Spec::File(file) if matches!(file.content, FileContent::Secret(_))
+            );
+            let known = self.items.get(&thing);
+            let item = Item {
+                id: resource.id.clone(),
+                on_remove: resource.on_remove,
+                secret,
+                applied: known.and_then(|known| known.applied),
+            };
+            if known != Some(&item) {
+                self.items.insert(thing, item);
+                changed = true;
+            }
+        }
+        changed
+    }
+
+    /// Remembers that a resource was seen right, and says whether that is news.
+    pub fn mark_applied(&mut self, resource: &Resource) -> bool {
+        let hash = resources::spec_hash(&resource.spec);
+        match self.items.get_mut(&Thing::of(resource)) {
+            Some(item) if item.applied != Some(hash) => {
+                item.applied = Some(hash);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a resource was seen right as it is wanted now: then a difference is drift.
+    #[must_use]
+    pub fn was_applied(&self, resource: &Resource) -> bool {
+        self.items
+            .get(&Thing::of(resource))
+            .and_then(|item| item.applied)
+            .is_some_and(|applied| applied == resources::spec_hash(&resource.spec))
+    }
+
+    /// Owned things that a state does not name.
+    #[must_use]
+    pub fn orphans(&self, config: &HostConfig) -> Vec<(Thing, Item)> {
+        let wanted: std::collections::BTreeSet<Thing> =
+            config.resources.iter().map(Thing::of).collect();
+        self.items
+            .iter()
+            .filter(|(thing, _)| !wanted.contains(thing))
+            .map(|(thing, item)| (thing.clone(), item.clone()))
+            .collect()
+    }
+
+    /// Forgets a thing that is gone or is no longer ours.
+    pub fn forget(&mut self, thing: &Thing) {
+        self.items.remove(thing);
+    }
+
+    /// Everything that is owned, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&Thing, &Item)> {
+        self.items.iter()
+    }
+
+    /// How many things are owned.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether nothing is owned.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+}

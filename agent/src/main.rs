@@ -1,1 +1,98 @@
-fn main() {}
+//! `email-engine-agent`: the command line.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use email_engine_agent::config::{Config, Overrides};
+use email_engine_agent::link::enroll::EnrollError;
+use email_engine_agent::run::{self, End, RunError, Task};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done, or stopped by SIGTERM or SIGINT
+  1  anything that is not named here
+  2  bad usage or configuration, or no join token where one is needed
+  3  the cluster refuses the join token
+  4  whoever answers is not the cluster of the join token (CA pin, cluster)
+  5  the host was retired or its certificate revoked: do not restart
+
+Every setting can stand in the configuration file (TOML, same names with `_`), in the environment
+(EMAIL_ENGINE_AGENT_...) or in a flag; a flag wins over the environment, that over the file.";
+
+/// Keeps this host at the state that its cluster signed for it.
+#[derive(Debug, Parser)]
+#[command(name = "email-engine-agent", version, after_help = EXIT_CODES)]
+struct Cli {
+    /// Configuration file [default: /etc/email-engine/agent.toml, if it exists]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "EMAIL_ENGINE_AGENT_CONFIG"
+    )]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    overrides: Overrides,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+enum Command {
+    /// Redeem the join token and stop; a host that is enrolled is left as it is
+    Enroll,
+    /// Enrol if need be, then keep the host at its desired state
+    Run,
+    /// Print the settings in force, as a configuration file
+    ShowConfig,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let config = match Config::load(cli.config.as_deref(), cli.overrides) {
+        Ok(config) => config,
+        Err(error) => return complain(&error, 2),
+    };
+    let task = match cli.command {
+        Command::Enroll => Task::Enroll,
+        Command::Run => Task::Run,
+        Command::ShowConfig => {
+            print!("{}", config.to_toml());
+            return ExitCode::SUCCESS;
+        }
+    };
+    run::logging::init(&config);
+    match run::run(&config, task) {
+        Ok(End::Done) => ExitCode::SUCCESS,
+        Ok(End::Retired | End::Revoked) => ExitCode::from(5),
+        Err(error) => complain(&error, code(&error)),
+    }
+}
+
+const fn code(error: &RunError) -> u8 {
+    match error {
+        RunError::Token(_) | RunError::OtherHost { .. } => 2,
+        RunError::Enroll(EnrollError::NotForHosts) => 2,
+        RunError::Enroll(EnrollError::Refused { .. }) => 3,
+        RunError::Enroll(EnrollError::Server { .. } | EnrollError::Mismatch { .. }) => 4,
+        _ => 1,
+    }
+}
+
+/// Prints an error with its causes, once.
+fn complain(error: &dyn Error, code: u8) -> ExitCode {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        // Some errors print their cause themselves.
+        if !text.ends_with(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        cause = inner.source();
+    }
+    eprintln!("email-engine-agent: {text}");
+    ExitCode::from(code)
+}

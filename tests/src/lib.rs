@@ -1,1 +1,30 @@
+//! The harness of the scenarios: real coordinators and agents as processes on the loopback, in a
+//! folder of their own, so that a scenario can read as prose.
+//!
+//! - [`Fleet`] founds a cluster, lets agents in, applies documents and answers questions.
+//! - [`Api`] is a plain HTTP client of the cluster, for what the fleet has no word for.
+//! - [`wait_for`] is the only way to wait: for a condition, with a stated reason and a deadline.
+//!
+//! Every process that is started here is ended here, by its own id.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "a harness that cannot go on has failed its test"
+)]
+
+mod agent;
+mod api;
+mod fleet;
+pub mod lying;
+mod node;
+mod process;
+pub mod samples;
+mod wait;
+
+pub use agent::AgentProcess;
+pub use api::{Answer, Api};
+pub use fleet::Fleet;
+pub use node::{Endpoints, NodeProcess};
+pub use process::{Daemon, binary};
+pub use wait::{DEADLINE, wait_for, wait_until};

@@ -1,1 +1,168 @@
-//! Written by its room.
+//! The executor half: owns the machine, and believes nobody but the keys that it pinned.
+//!
+//! [`start`] runs it on a thread of its own, because files and programs block. It is told
+//! [`ToExecutor`] through an [`ExecutorHandle`] and says [`FromExecutor`].
+//!
+//! A generation's way: `offered` (signature and floor judged by [`accept`], contents gathered), then
+//! accepted (written to the ledger, which is the floor), then enforced by passes of the reconciler at
+//! once, on drift, and at every audit. While passes fail they are repeated with back-off. Which state
+//! is enforced: the accepted one; only when it was never wholly right, the last pass over it failed,
+//! and nobody was there for a whole audit interval, the last good one, until somebody is there again.
+
+pub mod accept;
+mod core;
+mod enforce;
+mod grants;
+mod intake;
+mod offered;
+mod outbox;
+mod report;
+#[cfg(test)]
+mod tests;
+mod thread;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::halves::{ExecutorKeys, FromExecutor, Standing, ToExecutor, Trust};
+pub use crate::host::Root;
+use crate::host::{Cabinet, RecordError};
+use thread::{Wake, WakeSender};
+
+/// How the executor is set up.
+#[derive(Clone, Debug)]
+pub struct ExecutorConfig {
+    /// Folder of its own: keys, ledger, inventory. Created 0700 when absent.
+    pub data_dir: PathBuf,
+    /// The machine itself, or a folder that stands for one.
+    pub root: Root,
+    /// Longest time between two full audits.
+    pub audit_interval: Duration,
+    /// Reported among the facts.
+    pub agent_version: String,
+}
+
+/// Why the executor cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecutorError {
+    /// Its own folder.
+    #[error("data folder {path}: {source}")]
+    DataDir {
+        /// Which folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Keys or trust.
+    #[error("{what}: {source}; a host whose keys are lost needs a new join token with --replace")]
+    Identity {
+        /// Which of them.
+        what: &'static str,
+        /// Why.
+        source: RecordError,
+    },
+    /// The ledger.
+    #[error("ledger: {0}")]
+    Ledger(RecordError),
+    /// The machine or sandbox.
+    #[error("root {root:?}: {source}")]
+    Root {
+        /// Which one.
+        root: Root,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Its thread.
+    #[error("executor's thread: {0}")]
+    Thread(std::io::Error),
+}
+
+/// The executor's thread is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("executor has stopped")]
+pub struct Stopped;
+
+/// Messages that may wait for the executor: each may hold a whole body.
+const WAITING: usize = 16;
+/// Events that may wait for the network half; what is too much is said later.
+const EVENTS: usize = 64;
+
+/// Speaks to the executor; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct ExecutorHandle {
+    wake: WakeSender,
+    room: Arc<Semaphore>,
+    stop: Arc<AtomicBool>,
+    ended: Arc<thread::Ended>,
+}
+
+/// What [`start`] gives.
+#[derive(Debug)]
+pub struct Started {
+    /// Its public keys, for enrolment.
+    pub keys: ExecutorKeys,
+    /// Where it stands.
+    pub standing: Standing,
+    /// The trust that was pinned in an earlier life.
+    pub trust: Option<Trust>,
+    /// The way to it.
+    pub handle: ExecutorHandle,
+    /// What it says. Must be read: it is bounded.
+    pub events: mpsc::Receiver<FromExecutor>,
+}
+
+/// Starts the executor on its own thread. With a ledger from an earlier life it goes on at once.
+///
+/// # Errors
+/// When its folder, keys or root cannot be used.
+pub fn start(config: ExecutorConfig) -> Result<Started, ExecutorError> {
+    let cabinet = Cabinet::open(&config.data_dir).map_err(|source| ExecutorError::DataDir {
+        path: config.data_dir.clone(),
+        source,
+    })?;
+    let (sender, events) = mpsc::channel(EVENTS);
+    let stop = Arc::new(AtomicBool::new(false));
+    let core = core::Core::open(config, cabinet, sender, Arc::clone(&stop))?;
+    let keys = core.keys.public();
+    let standing = core.standing();
+    let trust = core.trust.clone();
+    let (wake, ended) = thread::run(core).map_err(ExecutorError::Thread)?;
+    Ok(Started {
+        keys,
+        standing,
+        trust,
+        handle: ExecutorHandle {
+            wake,
+            room: Arc::new(Semaphore::new(WAITING)),
+            stop,
+            ended,
+        },
+        events,
+    })
+}
+
+impl ExecutorHandle {
+    /// Sends a message; waits while the executor has many to read.
+    ///
+    /// # Errors
+    /// When the executor's thread is gone.
+    pub async fn send(&self, message: ToExecutor) -> Result<(), Stopped> {
+        let room = Arc::clone(&self.room);
+        let permit = room.acquire_owned().await.map_err(|_| Stopped)?;
+        self.wake
+            .send(Wake::Message(Box::new(message), permit))
+            .map_err(|_| Stopped)
+    }
+
+    /// Ends the executor after the action in progress and waits for its thread. Blocks.
+    pub fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // Gone already is stopped too.
+        let _ = self.wake.send(Wake::Stop);
+        self.ended.wait();
+    }
+}

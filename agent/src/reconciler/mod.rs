@@ -1,1 +1,19 @@
-//! Written by its room.
+//! The reconcile loop's one pass: observe, plan, apply, say how everything is.
+//!
+//! - [`order`] (pure) puts resources in the order in which they are applied and names cycles.
+//! - [`guard`] (pure) refuses a state that takes too much away.
+//! - [`plan`] (pure) decides from desired state, findings and inventory what is to be done.
+//! - [`contest`] (pure) sees who fights with us and gives way.
+//! - [`Reconciler`] holds the machine and walks through a plan.
+
+mod apply;
+pub mod contest;
+pub mod guard;
+pub mod order;
+mod pending;
+pub mod plan;
+mod reconciler;
+mod removal;
+
+pub use pending::Pending;
+pub use reconciler::{Outcome, PassError, Reconciler, Scope};

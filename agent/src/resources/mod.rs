@@ -1,1 +1,213 @@
-//! Written by its room.
+//! Resources: one file per kind of [`Spec`], each of which observes, applies and removes.
+//!
+//! [`observe`] changes nothing. [`ensure`] looks again, changes what differs, and looks once more: a
+//! change that cannot be seen afterwards is a failure. Contents come from [`Contents`], so that this
+//! room knows neither the ledger nor the keys.
+
+mod access;
+mod directory;
+mod file;
+mod package;
+mod service;
+mod step;
+
+use email_engine_protocol::bytes::ContentHash;
+use email_engine_protocol::desired::{OnRemove, Resource, Spec};
+use email_engine_protocol::secret::{SecretBytes, SecretRef};
+
+use crate::host::{AccountError, FileError, Machine, SystemError};
+use crate::inventory::{Item, Thing};
+
+/// How a resource was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// Not as desired: what differs, never with content.
+    Differs(String),
+    /// As desired.
+    Right,
+    /// As desired in a simulation.
+    Simulated,
+    /// Cannot be told: why.
+    Unknown(String),
+    /// As desired as far as it can be told: what cannot.
+    Unverified(String),
+}
+
+impl Finding {
+    /// Whether nothing is to be done.
+    #[must_use]
+    pub const fn is_satisfied(&self) -> bool {
+        matches!(self, Self::Right | Self::Simulated | Self::Unverified(_))
+    }
+}
+
+/// Why content is not at hand.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ContentError {
+    /// A body is missing or damaged.
+    #[error("body {hash} is not at hand: {reason}")]
+    Body {
+        /// Which body.
+        hash: ContentHash,
+        /// Why.
+        reason: String,
+    },
+    /// A secret is missing, damaged or does not open.
+    #[error("secret {id} is not at hand: {reason}")]
+    Secret {
+        /// Which secret.
+        id: email_engine_protocol::id::SecretId,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Where the bytes of files come from.
+pub trait Contents {
+    /// A body by its hash.
+    ///
+    /// # Errors
+    /// When it is not at hand.
+    fn body(&self, hash: &ContentHash) -> Result<Vec<u8>, ContentError>;
+
+    /// A secret, opened.
+    ///
+    /// # Errors
+    /// When it is not at hand or does not open.
+    fn secret(&self, secret: &SecretRef) -> Result<SecretBytes, ContentError>;
+
+    /// Whether bytes are those of a secret; does not open it each time.
+    ///
+    /// # Errors
+    /// When the secret is not at hand or does not open.
+    fn is_secret(&self, secret: &SecretRef, bytes: &[u8]) -> Result<bool, ContentError>;
+}
+
+/// Why a resource could not be made right.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// An owner or group has no number.
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    /// Content is missing.
+    #[error(transparent)]
+    Content(#[from] ContentError),
+    /// The file system refused.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// It was changed, and is not right nevertheless.
+    #[error("still not right after it was applied: {0}")]
+    Still(String),
+    /// A command ended with a code that means failure.
+    #[error("{program} ended with code {code}: {output}")]
+    Step {
+        /// The program.
+        program: String,
+        /// Its exit code.
+        code: u8,
+        /// The end of its output.
+        output: String,
+    },
+    /// Package tool, service manager or command failed.
+    #[error(transparent)]
+    System(#[from] SystemError),
+}
+
+/// Looks at a resource without changing anything.
+#[must_use]
+pub fn observe(machine: &mut Machine, contents: &dyn Contents, resource: &Resource) -> Finding {
+    let id = &resource.id;
+    match &resource.spec {
+        Spec::Directory(spec) => directory::observe(machine, spec),
+        Spec::File(spec) => file::observe(machine, contents, spec),
+        Spec::Package(spec) => package::observe(machine, id, spec),
+        Spec::Service(spec) => service::observe(machine, id, spec),
+        Spec::Step(spec) => step::observe(machine, id, spec),
+    }
+}
+
+/// Makes a resource right if it is not, and says what it found and left.
+///
+/// # Errors
+/// When it cannot be made right.
+pub fn ensure(
+    machine: &mut Machine,
+    contents: &dyn Contents,
+    resource: &Resource,
+) -> Result<Ensured, ApplyError> {
+    let before = observe(machine, contents, resource);
+    if before.is_satisfied() {
+        return Ok(Ensured {
+            changed: false,
+            finding: before,
+        });
+    }
+    let id = &resource.id;
+    match &resource.spec {
+        Spec::Directory(spec) => directory::apply(machine, spec)?,
+        Spec::File(spec) => file::apply(machine, contents, id, spec)?,
+        Spec::Package(spec) => machine.system.install(id, spec)?,
+        Spec::Service(spec) => machine.system.set_service(id, spec)?,
+        Spec::Step(spec) => step::run(machine, id, spec)?,
+    }
+    match observe(machine, contents, resource) {
+        Finding::Differs(diff) | Finding::Unknown(diff) => Err(ApplyError::Still(diff)),
+        finding => Ok(Ensured {
+            changed: true,
+            finding,
+        }),
+    }
+}
+
+/// What [`ensure`] did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ensured {
+    /// Whether something was changed.
+    pub changed: bool,
+    /// How it is now; always satisfied.
+    pub finding: Finding,
+}
+
+/// Tells a service or a step that something it depends on changed. Others have no ears.
+///
+/// # Errors
+/// When it fails.
+pub fn notify(machine: &mut Machine, resource: &Resource) -> Result<(), ApplyError> {
+    match &resource.spec {
+        Spec::Service(spec) => service::notify(machine, &resource.id, spec),
+        Spec::Step(spec) => step::run(machine, &resource.id, spec),
+        Spec::Directory(_) | Spec::File(_) | Spec::Package(_) => Ok(()),
+    }
+}
+
+/// Removes what no desired state names any more. A secret is wiped whatever `on_remove` says when
+/// `retiring`.
+///
+/// # Errors
+/// When it stays although it should go.
+pub fn remove(
+    machine: &mut Machine,
+    thing: &Thing,
+    item: &Item,
+    retiring: bool,
+) -> Result<(), ApplyError> {
+    let delete = item.on_remove == OnRemove::Delete;
+    match thing {
+        Thing::File(path) if delete || (item.secret && retiring) => {
+            file::remove(machine, path, item.secret)
+        }
+        Thing::Directory(path) if delete => Ok(machine.files.remove_folder(path)?),
+        Thing::Package(name) if delete => Ok(machine.system.uninstall(&item.id, name)?),
+        Thing::Service(unit) if item.on_remove != OnRemove::Leave => {
+            service::switch_off(machine, &item.id, unit)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What a spec is applied as: says later whether a difference is drift or a new wish.
+#[must_use]
+pub fn spec_hash(spec: &Spec) -> ContentHash {
+    let bytes = postcard::to_stdvec(spec).expect("a spec holds nothing that postcard cannot write");
+    ContentHash::of(&bytes)
+}

@@ -1,0 +1,233 @@
+//! The executor's state, and what it does by itself: begin, audit, end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use email_engine_protocol::bytes::Nonce;
+use email_engine_protocol::crypto::Entropy;
+use email_engine_protocol::desired::{HostConfig, Target};
+use email_engine_protocol::generation::Generation;
+use email_engine_protocol::observed::{Attempt, Facts, GenerationStates, Observed, Stage};
+use email_engine_protocol::time::Timestamp;
+use tokio::sync::mpsc::Sender;
+
+use super::offered::{Offered, Wanted};
+use super::outbox::Outbox;
+use super::report::Reported;
+use super::{ExecutorConfig, ExecutorError};
+use crate::drift::Watcher;
+use crate::halves::{FromExecutor, Standing, Trust};
+use crate::host::{Cabinet, Machine, RecordError};
+use crate::ledger::keys::ExecutorSecrets;
+use crate::ledger::page::Page;
+use crate::ledger::{self, Ledger};
+use crate::reconciler::order::Order;
+use crate::reconciler::{Outcome, Reconciler};
+
+/// A session with a coordinator.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Session {
+    pub(super) nonce: Nonce,
+    pub(super) sequence: u64,
+}
+
+/// The state that is enforced.
+#[derive(Debug)]
+pub(super) struct Enforced {
+    pub(super) target: Target,
+    pub(super) config: HostConfig,
+    pub(super) order: Order,
+}
+
+/// Everything that the executor's thread owns.
+#[derive(Debug)]
+pub(super) struct Core {
+    pub(super) audit_interval: Duration,
+    pub(super) agent_version: String,
+    pub(super) cabinet: Cabinet,
+    pub(super) keys: ExecutorSecrets,
+    pub(super) trust: Option<Trust>,
+    pub(super) ledger: Ledger,
+    pub(super) reconciler: Reconciler,
+    pub(super) watcher: Option<Watcher>,
+    pub(super) session: Option<Session>,
+    /// Since when nobody is there.
+    pub(super) alone_since: Instant,
+    pub(super) offered: Option<Offered>,
+    /// What was asked for and has not come.
+    pub(super) wanted: Wanted,
+    pub(super) enforced: Option<Enforced>,
+    pub(super) outcome: Option<Outcome>,
+    pub(super) facts: Observed<Facts>,
+    pub(super) reported: Option<Reported>,
+    pub(super) said: Option<Standing>,
+    pub(super) outbox: Outbox,
+    pub(super) stop: Arc<AtomicBool>,
+    /// Failed passes in a row.
+    pub(super) failures: u32,
+    pub(super) next_audit: Instant,
+}
+
+impl Core {
+    pub(super) fn open(
+        config: ExecutorConfig,
+        cabinet: Cabinet,
+        events: Sender<FromExecutor>,
+        stop: Arc<AtomicBool>,
+    ) -> Result<Self, ExecutorError> {
+        let ledger = open_ledger(&cabinet)?;
+        let random = ring::rand::SystemRandom::new();
+        let keys = ExecutorSecrets::open(&cabinet, &Entropy(&random)).map_err(|source| {
+            ExecutorError::Identity {
+                what: "keys",
+                source,
+            }
+        })?;
+        let trust = ledger::read_trust(&cabinet).map_err(|source| ExecutorError::Identity {
+            what: "trust",
+            source,
+        })?;
+        let machine = Machine::open(&config.root, cabinet.clone());
+        let machine = machine.map_err(|source| ExecutorError::Root {
+            root: config.root,
+            source,
+        })?;
+        let facts = Observed::Unknown {
+            reason: "not measured yet".to_owned(),
+            since: now(),
+        };
+        Ok(Self {
+            audit_interval: config.audit_interval,
+            agent_version: config.agent_version,
+            keys,
+            trust,
+            ledger,
+            reconciler: Reconciler::open(machine, cabinet.clone()),
+            cabinet,
+            watcher: None,
+            session: None,
+            alone_since: Instant::now(),
+            offered: None,
+            wanted: Wanted::default(),
+            enforced: None,
+            outcome: None,
+            facts,
+            reported: None,
+            said: None,
+            outbox: Outbox::new(events),
+            stop,
+            failures: 0,
+            next_audit: Instant::now() + config.audit_interval,
+        })
+    }
+
+    /// Goes on from the ledger, with nobody's help.
+    pub(super) fn resume(&mut self) {
+        self.say_standing();
+        self.enforce_accepted();
+        self.audit();
+    }
+
+    /// The full look at everything: the guarantee.
+    pub(super) fn audit(&mut self) {
+        self.next_audit = Instant::now() + self.audit_interval;
+        self.measure();
+        if self.enforced.is_none() {
+            self.enforce_accepted();
+        }
+        self.fall_back_if_alone();
+        self.pass_all();
+        self.ask_again();
+        self.report_changes();
+    }
+
+    pub(super) const fn next_audit(&self) -> Instant {
+        self.next_audit
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn flush(&mut self) -> bool {
+        self.outbox.flush()
+    }
+
+    pub(super) fn measure(&mut self) {
+        self.facts = match self.reconciler.machine.facts(&self.agent_version) {
+            Ok(value) => Observed::Known { value, at: now() },
+            Err(reason) => Observed::Unknown {
+                reason,
+                since: now(),
+            },
+        };
+    }
+
+    /// Writes to the ledger; what cannot be written must not be acted on.
+    pub(super) fn turn(&mut self, change: impl FnOnce(&mut Page)) -> Result<(), RecordError> {
+        let turned = self.ledger.turn(change);
+        if let Err(error) = &turned {
+            tracing::error!(%error, "ledger cannot be written");
+        }
+        turned
+    }
+
+    /// Remembers that a generation did not get through.
+    pub(super) fn attempted(&mut self, generation: Generation, stage: Stage, reason: String) {
+        tracing::warn!(%generation, ?stage, reason, "generation did not get through");
+        let attempt = Attempt {
+            generation,
+            stage,
+            reason: super::report::cut(reason),
+        };
+        // Said at least, when it cannot be kept.
+        let _ = self.turn(|page| page.attempted = Some(attempt));
+        self.say_standing();
+    }
+
+    pub(super) fn generations(&self) -> GenerationStates {
+        let page = self.ledger.page();
+        GenerationStates {
+            accepted: page.floor().map(|floor| floor.generation),
+            running: self.enforced.as_ref().map(|e| e.target.generation),
+            last_good: page.last_good.as_ref().map(|target| target.generation),
+            attempted: page.attempted.clone(),
+        }
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        let page = self.ledger.page();
+        Standing {
+            generations: self.generations(),
+            floor: page.floor(),
+            plan_key_version: self.plan_key().map_or(0, |grant| grant.version),
+        }
+    }
+
+    pub(super) fn say_standing(&mut self) {
+        let standing = self.standing();
+        if self.said.as_ref() != Some(&standing) {
+            self.said = Some(standing.clone());
+            self.outbox.say(FromExecutor::Standing(standing));
+        }
+    }
+}
+
+fn open_ledger(cabinet: &Cabinet) -> Result<Ledger, ExecutorError> {
+    let ledger = Ledger::open(cabinet.clone()).map_err(ExecutorError::Ledger)?;
+    if !ledger.page().retired {
+        return Ok(ledger);
+    }
+    tracing::info!("this host was retired: its identity is forgotten");
+    ledger::forget_all(cabinet).map_err(ExecutorError::Ledger)?;
+    Ledger::open(cabinet.clone()).map_err(ExecutorError::Ledger)
+}
+
+/// The machine's clock.
+pub(super) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    Timestamp(since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }))
+}

@@ -1,0 +1,260 @@
+//! Making it so: which state is enforced, passes over it, and what follows from them.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use backon::BackoffBuilder;
+use email_engine_protocol::desired::{Disposition, Target};
+use email_engine_protocol::observed::{ResourceState, Stage};
+
+use super::core::{Core, Enforced, now};
+use crate::halves::FromExecutor;
+use crate::ledger::store::Opened;
+use crate::reconciler::{Outcome, Scope, order};
+
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+
+impl Core {
+    /// Enforces the accepted state, when there is one and its manifest is at hand.
+    pub(super) fn enforce_accepted(&mut self) {
+        if let Some(target) = self.accepted_target() {
+            self.enforce_target(target);
+        }
+    }
+
+    fn enforce_target(&mut self, target: Target) {
+        let config = match self.ledger.manifest(&target.digest) {
+            Ok(config) => config,
+            Err(reason) => {
+                tracing::error!(generation = %target.generation, reason, "state is not at hand");
+                return;
+            }
+        };
+        // Ordered before it was accepted, so it can be ordered again.
+        match order::order(&config.resources) {
+            Ok(order) => self.enforce(Enforced {
+                target,
+                config,
+                order,
+            }),
+            Err(error) => tracing::error!(%error, "state cannot be ordered"),
+        }
+    }
+
+    pub(super) fn enforce(&mut self, enforced: Enforced) {
+        self.reconciler.change_state();
+        self.outcome = None;
+        self.failures = 0;
+        self.enforced = Some(enforced);
+        self.arm();
+    }
+
+    /// Whether something else than the accepted state is enforced.
+    pub(super) fn is_fallen_back(&self) -> bool {
+        match (&self.enforced, self.accepted_target()) {
+            (Some(enforced), Some(accepted)) => enforced.target != accepted,
+            _ => false,
+        }
+    }
+
+    /// With nobody there, a state that never was wholly right gives way to the last that was.
+    pub(super) fn fall_back_if_alone(&mut self) {
+        let alone = self.session.is_none() && self.alone_since.elapsed() >= self.audit_interval;
+        let failing = self.failures > 0;
+        let Some(enforced) = self.enforced.as_ref().filter(|_| alone && failing) else {
+            return;
+        };
+        let retired = enforced.config.disposition == Disposition::Retired;
+        let good = self.ledger.page().last_good.clone();
+        let Some(good) = good.filter(|good| *good != enforced.target && !retired) else {
+            return;
+        };
+        if self.is_fallen_back() {
+            return;
+        }
+        tracing::warn!(
+            failing = %enforced.target.generation, generation = %good.generation,
+            "alone with a state that fails: the last good one is enforced"
+        );
+        self.enforce_target(good);
+        self.say_standing();
+    }
+
+    /// Repairs what was touched.
+    pub(super) fn repair(&mut self) {
+        let Some(watcher) = &self.watcher else {
+            return;
+        };
+        let touched = watcher.take();
+        if touched.lost {
+            tracing::warn!("file system events were lost: everything is looked at");
+            self.pass_all();
+        } else if !touched.ids.is_empty() {
+            self.pass(&Scope::Some(touched.ids));
+        }
+        self.report_changes();
+    }
+
+    /// Goes over everything.
+    pub(super) fn pass_all(&mut self) {
+        self.pass(&Scope::All);
+    }
+
+    /// A content that was missing came: whatever failed for it may work now.
+    pub(super) fn mend(&mut self) {
+        if self.enforced.is_none() {
+            self.enforce_accepted();
+            self.pass_all();
+        } else if self.failures > 0 && self.offered.is_none() {
+            self.pass_all();
+        }
+    }
+
+    fn pass(&mut self, scope: &Scope) {
+        let (Some(enforced), Some(trust)) = (&self.enforced, &self.trust) else {
+            return;
+        };
+        let contents = Opened {
+            store: &self.ledger.store,
+            key: &self.keys.sealing,
+            cluster: trust.cluster,
+            host: &trust.host,
+        };
+        let stop = Arc::clone(&self.stop);
+        let passed =
+            self.reconciler
+                .pass(&enforced.config, &enforced.order, &contents, scope, &stop);
+        match passed {
+            Ok(outcome) => self.conclude(scope, outcome),
+            Err(error) => {
+                let generation = enforced.target.generation;
+                self.failures += 1;
+                self.schedule_retry();
+                self.attempted(generation, Stage::Apply, error.to_string());
+            }
+        }
+    }
+
+    fn conclude(&mut self, scope: &Scope, outcome: Outcome) {
+        let changed = outcome.changed > 0;
+        let whole = *scope == Scope::All && !outcome.interrupted;
+        let good = outcome.is_good();
+        let first_failure = outcome
+            .statuses
+            .iter()
+            .find_map(|status| match &status.state {
+                ResourceState::Failed(reason) => Some(format!("{}: {reason}", status.id)),
+                _ => None,
+            });
+        self.outcome = Some(outcome);
+        if changed || whole {
+            self.arm();
+        }
+        if !good {
+            // A touched neighbour of something that fails does not make its retry rarer.
+            if whole || self.failures == 0 {
+                self.failures += 1;
+            }
+            self.schedule_retry();
+            if let (Some(reason), Some(enforced)) = (first_failure, &self.enforced) {
+                self.attempted(enforced.target.generation, Stage::Apply, reason);
+            }
+        } else if whole {
+            self.failures = 0;
+            self.remember_good();
+        }
+    }
+
+    /// Retries come sooner than the audit, and ever later until they are as rare as it.
+    fn schedule_retry(&mut self) {
+        let mut delays = backon::ExponentialBuilder::default()
+            .with_min_delay(FIRST_RETRY.min(self.audit_interval))
+            .with_max_delay(self.audit_interval)
+            .without_max_times()
+            .build();
+        let nth = usize::try_from(self.failures.clamp(1, 64)).unwrap_or(1) - 1;
+        let delay = delays.nth(nth).unwrap_or(self.audit_interval);
+        self.next_audit = self.next_audit.min(Instant::now() + delay);
+    }
+
+    /// The enforced state was wholly right: it is the one to fall back on, and what only older ones
+    /// needed is removed.
+    fn remember_good(&mut self) {
+        let Some(enforced) = &self.enforced else {
+            return;
+        };
+        let target = enforced.target.clone();
+        let page = self.ledger.page();
+        let accepted = page.accepted.as_ref();
+        let is_accepted = accepted.is_some_and(|accepted| accepted.target == target);
+        if is_accepted && page.last_good.as_ref() != Some(&target) {
+            let millis = accepted.map(|accepted| now().since(accepted.at));
+            let done = target.generation;
+            let kept = self.turn(|page| {
+                page.apply_millis = millis;
+                page.last_good = Some(target);
+                let over = page.attempted.as_ref();
+                if over.is_some_and(|attempt| attempt.generation <= done) {
+                    page.attempted = None;
+                }
+            });
+            tracing::info!(generation = %done, millis, "wholly right");
+            if kept.is_ok() && self.offered.is_none() {
+                self.tidy();
+            }
+            self.say_standing();
+        }
+        if !self.ledger.page().retired {
+            self.confirm_retirement();
+        }
+    }
+
+    fn tidy(&self) {
+        let Some(enforced) = &self.enforced else {
+            return;
+        };
+        let kept = self
+            .ledger
+            .store
+            .keep_only(&[&enforced.config], &[enforced.target.digest]);
+        if let Err(error) = kept {
+            tracing::warn!(%error, "older contents stay in the ledger");
+        }
+    }
+
+    /// A retired host says so once its secrets are gone, from the machine and from the ledger.
+    pub(super) fn confirm_retirement(&mut self) {
+        let retired = self.enforced.as_ref().is_some_and(|enforced| {
+            enforced.config.disposition == Disposition::Retired
+                && self.ledger.page().last_good.as_ref() == Some(&enforced.target)
+        });
+        let holds_secrets = self
+            .reconciler
+            .inventory()
+            .iter()
+            .any(|(_, item)| item.secret);
+        if !retired || holds_secrets || self.session.is_none() {
+            return;
+        }
+        self.tidy();
+        self.report();
+        if self.turn(|page| page.retired = true).is_ok() {
+            self.outbox.say(FromExecutor::Retired);
+        }
+    }
+
+    fn arm(&self) {
+        let (Some(watcher), Some(enforced)) = (&self.watcher, &self.enforced) else {
+            return;
+        };
+        let managed = enforced
+            .config
+            .resources
+            .iter()
+            .filter_map(|resource| Some((resource.spec.path()?, &resource.id)));
+        let missing = watcher.arm(&self.reconciler.machine.files, managed);
+        if missing > 0 {
+            tracing::debug!(missing, "folders that are not there cannot be watched");
+        }
+    }
+}

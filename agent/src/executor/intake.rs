@@ -1,0 +1,144 @@
+//! What the network half says, one method per message. None of it is believed.
+
+use std::time::Instant;
+
+use email_engine_protocol::bytes::{ContentHash, Nonce};
+use email_engine_protocol::crypto::{SealedSecret, Signed};
+use email_engine_protocol::desired::Target;
+use email_engine_protocol::observed::Stage;
+use email_engine_protocol::secret::SecretRef;
+
+use super::accept::{self, Verdict};
+use super::core::{Core, Session};
+use super::offered::{Offered, Wanted};
+use crate::halves::ToExecutor;
+
+impl Core {
+    pub(super) fn hear(&mut self, message: ToExecutor) {
+        match message {
+            ToExecutor::Admitted(trust) => self.admit(*trust),
+            ToExecutor::Body { hash, bytes } => self.take_body(hash, &bytes),
+            ToExecutor::BodyMissing { hash, reason } => self.miss_body(&hash, &reason),
+            ToExecutor::Disconnected => {
+                self.session = None;
+                self.wanted = Wanted::default();
+                self.alone_since = Instant::now();
+            }
+            ToExecutor::Grants { plan_key, epoch } => self.take_grants(&plan_key, epoch.as_ref()),
+            ToExecutor::Offer(signed) => self.weigh(signed),
+            ToExecutor::Secrets(secrets) => self.take_secrets(&secrets),
+            ToExecutor::Session { nonce } => self.begin_session(nonce),
+        }
+    }
+
+    fn begin_session(&mut self, nonce: Nonce) {
+        self.session = Some(Session { nonce, sequence: 0 });
+        self.measure();
+        if self.is_fallen_back() {
+            self.enforce_accepted();
+            self.pass_all();
+        }
+        self.report();
+        self.confirm_retirement();
+        self.ask_again();
+    }
+
+    fn weigh(&mut self, signed: Signed<Target>) {
+        let Some(judged) = self.with_standpoint(|at| accept::judge_target(at, &signed)) else {
+            tracing::warn!("a target before trust is ignored");
+            return;
+        };
+        match judged {
+            Ok(Verdict::Known) => self.ask_again(),
+            Ok(Verdict::New(target)) => {
+                let newer = self.offered.as_ref().is_none_or(|waiting| {
+                    waiting.target.generation <= target.generation && waiting.target != target
+                });
+                if newer {
+                    tracing::info!(generation = %target.generation, "offer is well signed");
+                    self.offered = Some(Offered::new(target, signed));
+                    self.wanted = Wanted::default();
+                    self.advance();
+                }
+                self.report_changes();
+            }
+            Err(error) => {
+                // Claimed only: good enough to say what was refused.
+                let generation = signed.unverified().map(|target| target.generation);
+                let generation = generation.unwrap_or_default();
+                self.attempted(generation, Stage::Accept, error.to_string());
+                self.report_changes();
+            }
+        }
+    }
+
+    fn take_body(&mut self, hash: ContentHash, bytes: &[u8]) {
+        if !self.wanted.bodies.contains(&hash) {
+            tracing::debug!(%hash, "a body that nobody wants is dropped");
+            return;
+        }
+        if ContentHash::of(bytes) != hash {
+            self.miss_body(&hash, "its bytes have another hash");
+            return;
+        }
+        if let Err(error) = self.ledger.store.keep_body(hash, bytes) {
+            self.miss_body(&hash, &error.to_string());
+            return;
+        }
+        self.wanted.bodies.remove(&hash);
+        self.advance();
+        self.mend();
+        self.report_changes();
+    }
+
+    fn miss_body(&mut self, hash: &ContentHash, reason: &str) {
+        let Some(offered) = &self.offered else {
+            tracing::warn!(%hash, reason, "a body could not be had");
+            return;
+        };
+        let generation = offered.target.generation;
+        self.attempted(generation, Stage::Fetch, format!("body {hash}: {reason}"));
+        self.report_changes();
+    }
+
+    fn take_secrets(&mut self, secrets: &[SealedSecret]) {
+        let Some(trust) = &self.trust else {
+            return;
+        };
+        let (cluster, host) = (trust.cluster, trust.host.clone());
+        for sealed in secrets {
+            let id = &sealed.secret.id;
+            if !self.wanted.secrets.contains(&sealed.secret) {
+                tracing::debug!(secret = %id, "a secret that nobody wants is dropped");
+                continue;
+            }
+            // Opened here and forgotten again: only what will open later is kept.
+            let kept = match sealed.open(cluster, &host, &self.keys.sealing) {
+                Ok(_) => self
+                    .ledger
+                    .store
+                    .keep_secret(sealed)
+                    .map_err(|e| e.to_string()),
+                Err(error) => Err(error.to_string()),
+            };
+            match kept {
+                Ok(()) => {
+                    self.wanted.secrets.remove(&sealed.secret);
+                }
+                Err(reason) => self.refuse_secret(&sealed.secret, reason),
+            }
+        }
+        self.advance();
+        self.mend();
+        self.report_changes();
+    }
+
+    fn refuse_secret(&mut self, secret: &SecretRef, reason: String) {
+        tracing::warn!(secret = %secret.id, reason, "a secret cannot be used");
+        if let Some(offered) = &self.offered {
+            let generation = offered.target.generation;
+            let reason = format!("secret {}: {reason}", secret.id);
+            self.attempted(generation, Stage::Fetch, reason);
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! Replacing a file whole: whoever looks sees the old one or the new one.
+//!
+//! The new content is written to a file without a name (`O_TMPFILE`), so that a crash while it is
+//! written leaves nothing. Only then, with its final mode and owner, it gets the temporary name that
+//! belongs to this path, and is renamed over it. A crash between these two steps leaves the
+//! temporary name, which [`Rooted::sweep`] finds again because it follows from the path.
+
+use std::io::Write;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use email_engine_protocol::bytes::ContentHash;
+use email_engine_protocol::desired::HostPath;
+use rustix::fs::{self, AtFlags, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
+
+use super::rooted::{Entry, EntryKind, FileError, Rooted, io};
+
+/// A file as it shall be.
+#[derive(Clone, Copy, Debug)]
+pub struct NewFile<'a> {
+    /// Where.
+    pub path: &'a HostPath,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owning user; the one that the file has, or ours, when absent.
+    pub uid: Option<u32>,
+    /// Owning group; the one that the file has, or ours, when absent.
+    pub gid: Option<u32>,
+}
+
+/// Judges a staged copy by its path below the root.
+pub type Validator<'a> = &'a mut dyn FnMut(&HostPath) -> Result<(), String>;
+
+fn temporary_name(path: &HostPath) -> String {
+    // A hash, because the name with an affix might be longer than a name may be.
+    let hash = ContentHash::of(path.file_name().as_bytes()).to_string();
+    format!(".email-engine.{}.tmp", &hash[..16])
+}
+
+fn staged_path(path: &HostPath) -> Result<HostPath, Errno> {
+    let folder = path.parent();
+    let folder = folder.as_ref().map_or("", HostPath::as_str);
+    HostPath::new(format!("{folder}/{}", temporary_name(path))).map_err(|_| Errno::NAMETOOLONG)
+}
+
+impl Rooted {
+    /// Replaces or creates a file atomically and durably. What is no regular file at that path is
+    /// replaced itself, never written through; a folder with entries is moved aside.
+    ///
+    /// # Errors
+    /// When a step fails; then the old state stands.
+    pub fn replace(
+        &self,
+        file: &NewFile<'_>,
+        bytes: &[u8],
+        validator: Option<Validator<'_>>,
+    ) -> Result<(), FileError> {
+        let path = file.path;
+        self.make_parents(path)?;
+        let dir = self.parent_of(path).map_err(io("open folder of", path))?;
+        self.sweep_in(&dir, path)?;
+        let name = path.file_name();
+        let old = match fs::statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Some(Entry::from(&stat)),
+            Err(Errno::NOENT) => None,
+            Err(source) => return Err(io("look at", path)(source)),
+        };
+        if old.is_some_and(|old| old.kind == EntryKind::Directory) {
+            self.clear_way(path)?;
+        }
+        let temporary = temporary_name(path);
+        self.stage(&dir, &temporary, file, old, bytes)
+            .map_err(io("write", path))?;
+        if let Some(validator) = validator {
+            let staged = staged_path(path).map_err(io("name a copy of", path))?;
+            if let Err(reason) = validator(&staged) {
+                self.wipe_in(&dir, &temporary, path)?;
+                return Err(FileError::Refused {
+                    path: path.clone(),
+                    reason,
+                });
+            }
+        }
+        self.swap(&dir, &temporary, name)
+            .map_err(io("replace", path))
+    }
+
+    fn stage(
+        &self,
+        dir: &OwnedFd,
+        temporary: &str,
+        file: &NewFile<'_>,
+        old: Option<Entry>,
+        bytes: &[u8],
+    ) -> Result<(), Errno> {
+        self.failpoint.step()?;
+        let unnamed = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+        match fs::openat(dir, ".", unnamed, Mode::RUSR | Mode::WUSR) {
+            Ok(fd) => {
+                self.fill(&fd, file, old, bytes)?;
+                self.failpoint.step()?;
+                let itself = format!("/proc/self/fd/{}", fd.as_raw_fd());
+                fs::linkat(
+                    fs::CWD,
+                    itself.as_str(),
+                    dir,
+                    temporary,
+                    AtFlags::SYMLINK_FOLLOW,
+                )
+            }
+            // A file system without nameless files: 0600 under the name that the sweep knows.
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
+                let named = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY;
+                let flags = named | OFlags::CLOEXEC;
+                let fd = fs::openat(dir, temporary, flags, Mode::RUSR | Mode::WUSR)?;
+                self.fill(&fd, file, old, bytes)
+            }
+            Err(source) => Err(source),
+        }
+    }
+
+    fn fill(
+        &self,
+        fd: &OwnedFd,
+        file: &NewFile<'_>,
+        old: Option<Entry>,
+        bytes: &[u8],
+    ) -> Result<(), Errno> {
+        let (half, rest) = bytes.split_at(bytes.len() / 2);
+        for part in [half, rest] {
+            self.failpoint.step()?;
+            write_all(fd, part)?;
+        }
+        let kept = old.filter(|old| old.kind == EntryKind::File);
+        let own = Entry::from(&fs::fstat(fd)?);
+        let uid = file
+            .uid
+            .or(kept.map(|old| old.uid))
+            .filter(|uid| *uid != own.uid);
+        let gid = file
+            .gid
+            .or(kept.map(|old| old.gid))
+            .filter(|gid| *gid != own.gid);
+        if uid.is_some() || gid.is_some() {
+            let change = fs::fchown(fd, uid.map(fs::Uid::from_raw), gid.map(fs::Gid::from_raw));
+            // Without root a foreign owner cannot be kept; one that was asked for must be.
+            if file.uid.is_some() || file.gid.is_some() || change != Err(Errno::PERM) {
+                change?;
+            }
+        }
+        // After the owner: a change of owner clears the set-id bits.
+        fs::fchmod(fd, Mode::from_raw_mode(file.mode))?;
+        self.failpoint.step()?;
+        fs::fsync(fd)
+    }
+
+    fn swap(&self, dir: &OwnedFd, temporary: &str, name: &str) -> Result<(), Errno> {
+        self.failpoint.step()?;
+        fs::renameat(dir, temporary, dir, name)?;
+        self.failpoint.step()?;
+        fs::fsync(dir)
+    }
+
+    /// Takes away what stands where something of another kind shall stand. What may hold somebody's
+    /// work, a folder with entries or a file with bytes, is moved aside and not destroyed.
+    ///
+    /// # Errors
+    /// When it stays.
+    pub fn clear_way(&self, path: &HostPath) -> Result<(), FileError> {
+        let Some(entry) = self.look(path)? else {
+            return Ok(());
+        };
+        let dir = self.parent_of(path).map_err(io("open folder of", path))?;
+        let name = path.file_name();
+        let gone = match entry.kind {
+            EntryKind::Directory => fs::unlinkat(&dir, name, AtFlags::REMOVEDIR),
+            EntryKind::File if entry.size > 0 => Err(Errno::NOTEMPTY),
+            EntryKind::File | EntryKind::Special | EntryKind::Symlink => {
+                fs::unlinkat(&dir, name, AtFlags::empty())
+            }
+        };
+        match gone {
+            Err(Errno::NOTEMPTY | Errno::EXIST) => set_aside(&dir, path),
+            other => other.map_err(io("remove", path)),
+        }
+    }
+
+    /// Removes what a crash may have left of a write to `path`.
+    ///
+    /// # Errors
+    /// When it is there and stays.
+    pub fn sweep(&self, path: &HostPath) -> Result<(), FileError> {
+        match self.parent_of(path) {
+            Ok(dir) => self.sweep_in(&dir, path),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(()),
+            Err(source) => Err(io("open folder of", path)(source)),
+        }
+    }
+
+    fn sweep_in(&self, dir: &OwnedFd, path: &HostPath) -> Result<(), FileError> {
+        self.wipe_in(dir, &temporary_name(path), path)
+    }
+}
+
+fn set_aside(dir: &OwnedFd, path: &HostPath) -> Result<(), FileError> {
+    let hash = ContentHash::of(path.file_name().as_bytes()).to_string();
+    for number in 1..1000_u32 {
+        let aside = format!(".email-engine.{}.aside-{number}", &hash[..16]);
+        let name = path.file_name();
+        match fs::renameat_with(dir, name, dir, aside.as_str(), RenameFlags::NOREPLACE) {
+            Ok(()) => {
+                tracing::warn!(%path, aside, "something else stood here and was moved aside");
+                return fs::fsync(dir).map_err(io("sync folder of", path));
+            }
+            Err(Errno::EXIST) => {}
+            Err(source) => return Err(io("move aside", path)(source)),
+        }
+    }
+    Err(FileError::NotEmpty(path.clone()))
+}
+
+pub(super) fn write_all(fd: impl AsFd, bytes: &[u8]) -> Result<(), Errno> {
+    let clone = fd.as_fd().try_clone_to_owned();
+    let mut file = std::fs::File::from(clone.map_err(|_| Errno::MFILE)?);
+    file.write_all(bytes)
+        .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    fn new_file(path: &HostPath) -> NewFile<'_> {
+        NewFile {
+            path,
+            mode: 0o640,
+            uid: None,
+            gid: None,
+        }
+    }
+
+    #[test]
+    fn a_crash_at_any_step_leaves_old_or_new_and_after_the_sweep_no_secret_elsewhere() {
+        let secret = b"-----BEGIN PRIVATE KEY-----";
+        let path = HostPath::new("/etc/key").unwrap();
+        let mut crashes = 0;
+        for steps in 0..32 {
+            let root = tempfile::tempdir().unwrap();
+            std::fs::create_dir(root.path().join("etc")).unwrap();
+            std::fs::write(root.path().join("etc/key"), "old").unwrap();
+            let tree = Rooted::open(root.path()).unwrap();
+            tree.failpoint.die_after(steps);
+            let done = tree.replace(&new_file(&path), secret, None).is_ok();
+            crashes += u32::from(!done);
+            drop(tree);
+            let again = Rooted::open(root.path()).unwrap();
+            again.sweep(&path).unwrap();
+            let now = again.read(&path, 100).unwrap();
+            assert!(now == b"old" || now == secret, "after {steps} steps");
+            assert!(!done || now == secret);
+            let names = again.list(&HostPath::new("/etc").unwrap()).unwrap();
+            assert_eq!(names, ["key"], "after {steps} steps");
+        }
+        assert!(crashes >= 7, "only {crashes} crash points were reached");
+    }
+
+    #[test]
+    fn the_mode_is_exact_and_a_link_is_replaced_not_followed() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::write(root.path().join("victim"), "victim").unwrap();
+        symlink("victim", root.path().join("key")).unwrap();
+        let tree = Rooted::open(root.path()).unwrap();
+        let path = HostPath::new("/key").unwrap();
+        tree.replace(&new_file(&path), b"new", None).unwrap();
+        let entry = tree.look(&path).unwrap().unwrap();
+        assert_eq!((entry.kind, entry.mode), (EntryKind::File, 0o640));
+        assert_eq!(
+            std::fs::read(root.path().join("victim")).unwrap(),
+            b"victim"
+        );
+    }
+
+    #[test]
+    fn a_folder_with_entries_is_moved_aside_and_an_empty_one_goes() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("a")).unwrap();
+        std::fs::write(root.path().join("a/theirs"), "x").unwrap();
+        std::fs::create_dir_all(root.path().join("b")).unwrap();
+        let tree = Rooted::open(root.path()).unwrap();
+        for name in ["/a", "/b"] {
+            let path = HostPath::new(name).unwrap();
+            tree.replace(&new_file(&path), b"new", None).unwrap();
+            assert_eq!(tree.read(&path, 10).unwrap(), b"new");
+        }
+        let aside: Vec<_> = std::fs::read_dir(root.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.join("theirs").exists())
+            .collect();
+        assert_eq!(aside.len(), 1);
+    }
+
+    #[test]
+    fn a_refused_copy_leaves_the_old_file_and_nothing_else() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::write(root.path().join("config"), "old").unwrap();
+        let tree = Rooted::open(root.path()).unwrap();
+        let path = HostPath::new("/config").unwrap();
+        let mut seen = Vec::new();
+        let mut refuse = |staged: &HostPath| {
+            seen = tree.read(staged, 100).unwrap();
+            Err("syntax error in line 1".to_owned())
+        };
+        let error = tree
+            .replace(&new_file(&path), b"bad", Some(&mut refuse))
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "new content of /config was refused: syntax error in line 1"
+        );
+        assert_eq!(seen, b"bad");
+        assert_eq!(tree.read(&path, 10).unwrap(), b"old");
+        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn an_existing_owner_is_kept() {
+        use std::os::unix::fs::MetadataExt;
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("owned");
+        std::fs::write(&file, "old").unwrap();
+        let before = std::fs::metadata(&file).unwrap();
+        let foreign = std::os::unix::fs::chown(&file, Some(12345), Some(54321)).is_ok();
+        let tree = Rooted::open(root.path()).unwrap();
+        let path = HostPath::new("/owned").unwrap();
+        tree.replace(&new_file(&path), b"new", None).unwrap();
+        let after = std::fs::metadata(&file).unwrap();
+        let expected = if foreign { 12345 } else { before.uid() };
+        assert_eq!(after.uid(), expected);
+        assert_eq!(after.permissions().mode() & 0o7777, 0o640);
+    }
+}

@@ -1,0 +1,370 @@
+//! A tree of files that no path leads out of.
+//!
+//! Every folder is opened with `openat2(RESOLVE_IN_ROOT)`, so that symlinks, absolute ones too, and
+//! `..` stay below the root; the last component is then used with `*at` calls that do not follow
+//! links. A real machine is the tree at `/`, a sandbox the tree at a folder, the agent's own data
+//! a third: one implementation, one set of tests.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
+
+use email_engine_protocol::desired::HostPath;
+use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat};
+use rustix::io::Errno;
+
+use super::failpoint::Failpoint;
+
+/// Why something could not be done to a file or folder.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// The system refused.
+    #[error("cannot {action} {path}: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: String,
+        /// Its answer.
+        source: Errno,
+    },
+    /// A folder that shall go still has entries.
+    #[error("{0} is not empty")]
+    NotEmpty(HostPath),
+    /// Something else than a regular file.
+    #[error("{0} is not a regular file")]
+    NotRegular(HostPath),
+    /// Larger than it may be.
+    #[error("{path} is larger than {limit} bytes")]
+    TooLarge {
+        /// Which file.
+        path: HostPath,
+        /// The bound.
+        limit: u64,
+    },
+    /// The staged copy was refused by its validator.
+    #[error("new content of {path} was refused: {reason}")]
+    Refused {
+        /// Which file.
+        path: HostPath,
+        /// What the validator said.
+        reason: String,
+    },
+}
+
+pub(super) fn io(action: &'static str, path: &HostPath) -> impl FnOnce(Errno) -> FileError {
+    let path = path.to_string();
+    move |source| FileError::Io {
+        action,
+        path,
+        source,
+    }
+}
+
+/// What stands at a path, the last component not followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// What kind of thing.
+    pub kind: EntryKind,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owning user.
+    pub uid: u32,
+    /// Owning group.
+    pub gid: u32,
+    /// Size in bytes.
+    pub size: u64,
+    /// Names that lead to it.
+    pub links: u64,
+}
+
+/// The kinds that matter to a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A folder.
+    Directory,
+    /// A regular file.
+    File,
+    /// Socket, pipe, device.
+    Special,
+    /// A symbolic link.
+    Symlink,
+}
+
+impl EntryKind {
+    /// For diffs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Directory => "a directory",
+            Self::File => "a regular file",
+            Self::Special => "a special file",
+            Self::Symlink => "a symbolic link",
+        }
+    }
+}
+
+impl From<&Stat> for Entry {
+    fn from(stat: &Stat) -> Self {
+        let kind = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => EntryKind::Directory,
+            FileType::RegularFile => EntryKind::File,
+            FileType::Symlink => EntryKind::Symlink,
+            _ => EntryKind::Special,
+        };
+        Self {
+            kind,
+            mode: stat.st_mode & 0o7777,
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+            size: u64::try_from(stat.st_size).unwrap_or(0),
+            links: stat.st_nlink,
+        }
+    }
+}
+
+/// The tree.
+#[derive(Debug)]
+pub struct Rooted {
+    root: OwnedFd,
+    pub(super) failpoint: Failpoint,
+}
+
+const FOLDER: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::CLOEXEC);
+
+impl Rooted {
+    /// Opens the tree at a folder.
+    ///
+    /// # Errors
+    /// When the folder cannot be opened.
+    pub fn open(root: &Path) -> Result<Self, FileError> {
+        let root = fs::open(root, FOLDER, Mode::empty()).map_err(|source| FileError::Io {
+            action: "open",
+            path: root.display().to_string(),
+            source,
+        })?;
+        Ok(Self {
+            root,
+            failpoint: Failpoint::default(),
+        })
+    }
+
+    /// What stands at a path; nothing when it or a folder above it is missing.
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    pub fn look(&self, path: &HostPath) -> Result<Option<Entry>, FileError> {
+        let found = self
+            .parent_of(path)
+            .and_then(|dir| fs::statat(&dir, path.file_name(), AtFlags::SYMLINK_NOFOLLOW));
+        match found {
+            Ok(stat) => Ok(Some(Entry::from(&stat))),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+            Err(source) => Err(io("look at", path)(source)),
+        }
+    }
+
+    /// Reads a regular file of at most `limit` bytes; never follows a link, never waits on a pipe.
+    ///
+    /// # Errors
+    /// When it is missing, something else, larger or unreadable.
+    pub fn read(&self, path: &HostPath, limit: u64) -> Result<Vec<u8>, FileError> {
+        let dir = self.parent_of(path).map_err(io("open folder of", path))?;
+        let name = path.file_name();
+        let stat = fs::statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW).map_err(io("read", path))?;
+        if Entry::from(&stat).kind != EntryKind::File {
+            return Err(FileError::NotRegular(path.clone()));
+        }
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = fs::openat(&dir, name, flags, Mode::empty()).map_err(io("read", path))?;
+        let stat = fs::fstat(&file).map_err(io("read", path))?;
+        if Entry::from(&stat).kind != EntryKind::File {
+            return Err(FileError::NotRegular(path.clone()));
+        }
+        let size = u64::try_from(stat.st_size).unwrap_or(0).min(limit);
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 1);
+        File::from(file)
+            .take(limit + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|error| io("read", path)(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
+        if bytes.len() as u64 > limit {
+            return Err(FileError::TooLarge {
+                path: path.clone(),
+                limit,
+            });
+        }
+        Ok(bytes)
+    }
+
+    /// Names in a folder, in order, without `.` and `..`.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn list(&self, path: &HostPath) -> Result<Vec<String>, FileError> {
+        let dir = self.folder(Some(path)).map_err(io("list", path))?;
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&dir).map_err(io("list", path))? {
+            let entry = entry.map_err(io("list", path))?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name != "." && name != ".." {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// Makes every missing folder above `path`, 0755. They are nobody's: nothing removes them.
+    ///
+    /// # Errors
+    /// When one cannot be made, or something that is no folder is in the way.
+    pub fn make_parents(&self, path: &HostPath) -> Result<(), FileError> {
+        let Some(parent) = path.parent() else {
+            return Ok(());
+        };
+        match self.folder(Some(&parent)) {
+            Ok(_) => return Ok(()),
+            Err(Errno::NOENT) => {}
+            Err(source) => return Err(io("open", &parent)(source)),
+        }
+        self.make_parents(&parent)?;
+        let dir = self
+            .parent_of(&parent)
+            .map_err(io("open folder of", &parent))?;
+        match fs::mkdirat(&dir, parent.file_name(), Mode::from_raw_mode(0o755)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(source) => return Err(io("make", &parent)(source)),
+        }
+        self.folder(Some(&parent)).map_err(io("open", &parent))?;
+        Ok(())
+    }
+
+    /// Makes one folder, open to nobody else until its mode is set.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn make_folder(&self, path: &HostPath) -> Result<(), FileError> {
+        self.make_parents(path)?;
+        let dir = self.parent_of(path).map_err(io("open folder of", path))?;
+        fs::mkdirat(&dir, path.file_name(), Mode::RWXU).map_err(io("make", path))?;
+        fs::fsync(&dir).map_err(io("sync folder of", path))
+    }
+
+    /// Sets mode and, where given, owner and group of what stands at `path`, which is no link.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn set_access(
+        &self,
+        path: &HostPath,
+        mode: u32,
+        uid: Option<u32>,
+        gid: Option<u32>,
+    ) -> Result<(), FileError> {
+        let dir = self.parent_of(path).map_err(io("open folder of", path))?;
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd =
+            fs::openat(&dir, path.file_name(), flags, Mode::empty()).map_err(io("open", path))?;
+        let stat = fs::fstat(&fd).map_err(io("look at", path))?;
+        if Entry::from(&stat).kind == EntryKind::Symlink {
+            return Err(io("set the mode of", path)(Errno::LOOP));
+        }
+        // fchmod refuses O_PATH descriptors; through /proc it reaches this very inode.
+        let itself = format!("/proc/self/fd/{}", fd.as_raw_fd());
+        if uid.is_some() || gid.is_some() {
+            fs::chownat(
+                fs::CWD,
+                itself.as_str(),
+                uid.map(fs::Uid::from_raw),
+                gid.map(fs::Gid::from_raw),
+                AtFlags::empty(),
+            )
+            .map_err(io("set the owner of", path))?;
+        }
+        fs::chmod(itself.as_str(), Mode::from_raw_mode(mode)).map_err(io("set the mode of", path))
+    }
+
+    /// The folder at `path`, or the root, opened below the root whatever links say.
+    pub(crate) fn folder(&self, path: Option<&HostPath>) -> Result<OwnedFd, Errno> {
+        let relative = path.map_or(".", |path| &path.as_str()[1..]);
+        let mut tries = 0;
+        loop {
+            let flags = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+            match fs::openat2(&self.root, relative, FOLDER, Mode::empty(), flags) {
+                // The kernel asks to try again when somebody renames folders meanwhile.
+                Err(Errno::AGAIN) if tries < 64 => tries += 1,
+                other => return other,
+            }
+        }
+    }
+
+    pub(crate) fn parent_of(&self, path: &HostPath) -> Result<OwnedFd, Errno> {
+        self.folder(path.parent().as_ref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn path(text: &str) -> HostPath {
+        HostPath::new(text).unwrap()
+    }
+
+    #[test]
+    fn links_out_of_the_root_stay_inside_it() {
+        let outside = tempfile::tempdir().unwrap();
+        std::fs::write(outside.path().join("passwd"), "outside").unwrap();
+        let inside = tempfile::tempdir().unwrap();
+        symlink(outside.path(), inside.path().join("absolute")).unwrap();
+        symlink("../../../../../etc", inside.path().join("relative")).unwrap();
+        let tree = Rooted::open(inside.path()).unwrap();
+        assert_eq!(tree.look(&path("/absolute/passwd")).unwrap(), None);
+        assert_eq!(tree.look(&path("/relative/passwd")).unwrap(), None);
+        std::fs::create_dir(inside.path().join("etc")).unwrap();
+        std::fs::write(inside.path().join("etc/passwd"), "inside").unwrap();
+        assert_eq!(
+            tree.read(&path("/relative/passwd"), 100).unwrap(),
+            b"inside"
+        );
+        assert!(tree.make_parents(&path("/absolute/x/y")).is_err());
+        assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn the_last_component_is_never_followed() {
+        let inside = tempfile::tempdir().unwrap();
+        std::fs::write(inside.path().join("target"), "x").unwrap();
+        symlink("target", inside.path().join("link")).unwrap();
+        let tree = Rooted::open(inside.path()).unwrap();
+        let entry = tree.look(&path("/link")).unwrap().unwrap();
+        assert_eq!(entry.kind, EntryKind::Symlink);
+        assert!(matches!(
+            tree.read(&path("/link"), 10),
+            Err(FileError::NotRegular(_))
+        ));
+        assert!(tree.set_access(&path("/link"), 0o777, None, None).is_err());
+    }
+
+    #[test]
+    fn a_file_over_the_bound_and_a_pipe_are_refused() {
+        let inside = tempfile::tempdir().unwrap();
+        std::fs::write(inside.path().join("big"), "12345").unwrap();
+        let tree = Rooted::open(inside.path()).unwrap();
+        assert!(matches!(
+            tree.read(&path("/big"), 4),
+            Err(FileError::TooLarge { .. })
+        ));
+        let dir = tree.folder(None).unwrap();
+        fs::mknodat(&dir, "pipe", FileType::Fifo, Mode::RWXU, 0).unwrap();
+        assert!(matches!(
+            tree.read(&path("/pipe"), 4),
+            Err(FileError::NotRegular(_))
+        ));
+    }
+}

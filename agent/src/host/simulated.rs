@@ -1,0 +1,204 @@
+//! A machine of which nothing is real: what would have been done is written to a file.
+//!
+//! `simulated.toml` in the agent's data folder shows it. Whoever wants to see a failure writes the
+//! resource's id on a line of `simulated-failures` beside it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use email_engine_protocol::desired::{CommandLine, OnNotify, PackageSpec, ServiceSpec};
+use email_engine_protocol::id::ResourceId;
+use serde::{Deserialize, Serialize};
+
+use super::record::Cabinet;
+use super::system::{Ended, PackageSeen, ServiceSeen, System, SystemError};
+
+const STATE: &str = "simulated.toml";
+const FAILURES: &str = "simulated-failures";
+const LIMIT: u64 = 16 * 1024 * 1024;
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct State {
+    #[serde(default)]
+    packages: BTreeMap<String, Package>,
+    #[serde(default)]
+    services: BTreeMap<String, Service>,
+    /// How often each command would have run.
+    #[serde(default)]
+    commands: BTreeMap<String, u64>,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Package {
+    version: String,
+    held: bool,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Service {
+    enabled: bool,
+    running: bool,
+    reloads: u64,
+    restarts: u64,
+}
+
+/// Keeps what would have been done.
+#[derive(Debug)]
+pub(super) struct Simulated {
+    cabinet: Cabinet,
+    state: State,
+}
+
+impl Simulated {
+    /// Goes on where an earlier simulation ended.
+    pub(super) fn open(cabinet: Cabinet) -> Self {
+        let text = cabinet.read_plain(STATE, LIMIT).unwrap_or_else(|error| {
+            tracing::warn!(%error, "simulation begins anew");
+            None
+        });
+        let state = text
+            .and_then(|bytes| String::from_utf8(bytes).ok())
+            .and_then(|text| toml::from_str(&text).ok())
+            .unwrap_or_default();
+        Self { cabinet, state }
+    }
+
+    fn check(&self, id: &ResourceId) -> Result<(), SystemError> {
+        let listed = self
+            .cabinet
+            .read_plain(FAILURES, LIMIT)
+            .map_err(|error| SystemError::State(error.to_string()))?
+            .unwrap_or_default();
+        let wanted = String::from_utf8_lossy(&listed)
+            .lines()
+            .any(|line| line.trim() == id.as_str());
+        if wanted {
+            Err(SystemError::Simulated(id.clone()))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn keep(&self) -> Result<(), SystemError> {
+        let text = toml::to_string(&self.state).map_err(|e| SystemError::State(e.to_string()))?;
+        self.cabinet
+            .write_plain(STATE, text.as_bytes())
+            .map_err(|error| SystemError::State(error.to_string()))
+    }
+}
+
+impl System for Simulated {
+    fn is_simulated(&self) -> bool {
+        true
+    }
+
+    fn package(&mut self, _id: &ResourceId, name: &str) -> Result<PackageSeen, SystemError> {
+        let seen = self.state.packages.get(name);
+        Ok(
+            seen.map_or_else(PackageSeen::default, |package| PackageSeen {
+                version: Some(package.version.clone()),
+                held: package.held,
+            }),
+        )
+    }
+
+    fn install(&mut self, id: &ResourceId, spec: &PackageSpec) -> Result<(), SystemError> {
+        self.check(id)?;
+        let package = Package {
+            version: spec.version.clone().unwrap_or_else(|| "any".to_owned()),
+            held: spec.hold,
+        };
+        self.state.packages.insert(spec.name.clone(), package);
+        self.keep()
+    }
+
+    fn uninstall(&mut self, id: &ResourceId, name: &str) -> Result<(), SystemError> {
+        self.check(id)?;
+        self.state.packages.remove(name);
+        self.keep()
+    }
+
+    fn service(&mut self, _id: &ResourceId, unit: &str) -> Result<ServiceSeen, SystemError> {
+        let seen = self.state.services.get(unit);
+        Ok(
+            seen.map_or_else(ServiceSeen::default, |service| ServiceSeen {
+                enabled: service.enabled,
+                running: service.running,
+            }),
+        )
+    }
+
+    fn set_service(&mut self, id: &ResourceId, spec: &ServiceSpec) -> Result<(), SystemError> {
+        self.check(id)?;
+        let service = self.state.services.entry(spec.unit.clone()).or_default();
+        service.enabled = spec.enabled;
+        service.running = spec.running;
+        self.keep()
+    }
+
+    fn notify_service(
+        &mut self,
+        id: &ResourceId,
+        unit: &str,
+        how: OnNotify,
+    ) -> Result<(), SystemError> {
+        self.check(id)?;
+        let service = self.state.services.entry(unit.to_owned()).or_default();
+        match how {
+            OnNotify::Reload => service.reloads += 1,
+            OnNotify::Restart => service.restarts += 1,
+        }
+        self.keep()
+    }
+
+    fn run(
+        &mut self,
+        id: &ResourceId,
+        _command: &CommandLine,
+        _timeout: Duration,
+    ) -> Result<Ended, SystemError> {
+        self.check(id)?;
+        *self.state.commands.entry(id.to_string()).or_default() += 1;
+        self.keep()?;
+        Ok(Ended {
+            code: 0,
+            output: String::new(),
+        })
+    }
+
+    fn has_run(&self, id: &ResourceId) -> bool {
+        self.state.commands.contains_key(id.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_simulation_survives_a_restart_and_fails_on_demand() {
+        let dir = tempfile::tempdir().unwrap();
+        let id = ResourceId::new("service:pmta").unwrap();
+        let spec = ServiceSpec {
+            unit: "pmta.service".to_owned(),
+            enabled: true,
+            running: true,
+            on_notify: OnNotify::Reload,
+        };
+        let cabinet = Cabinet::open(dir.path()).unwrap();
+        let mut first = Simulated::open(cabinet.clone());
+        first.set_service(&id, &spec).unwrap();
+        first
+            .notify_service(&id, &spec.unit, OnNotify::Reload)
+            .unwrap();
+        let mut second = Simulated::open(cabinet);
+        assert!(second.service(&id, &spec.unit).unwrap().running);
+        let shown = std::fs::read_to_string(dir.path().join(STATE)).unwrap();
+        assert!(shown.contains("reloads = 1"), "{shown}");
+        std::fs::write(dir.path().join(FAILURES), "service:pmta\n").unwrap();
+        assert_eq!(
+            second.set_service(&id, &spec),
+            Err(SystemError::Simulated(id))
+        );
+    }
+}

@@ -1,0 +1,151 @@
+//! Running a program without a shell, for a bounded time, keeping a bounded end of its output.
+
+use std::io::Read;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::system::{Ended, SystemError};
+
+/// Bytes of output that are kept, the last ones.
+const OUTPUT_BYTES: usize = 4096;
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Runs a program in a clean environment and waits for it.
+///
+/// # Errors
+/// When it cannot be started, or runs longer than `timeout`; then its whole process group is ended.
+pub(super) fn run(
+    program: &str,
+    arguments: &[&str],
+    timeout: Duration,
+) -> Result<Ended, SystemError> {
+    let start = |error: std::io::Error| SystemError::Start {
+        program: program.to_owned(),
+        reason: error.to_string(),
+    };
+    let (reader, writer) = std::io::pipe().map_err(start)?;
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .env_clear()
+        .env("PATH", PATH)
+        .env("LC_ALL", "C.UTF-8")
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(writer.try_clone().map_err(start)?)
+        .stderr(writer)
+        .process_group(0);
+    let mut child = command.spawn().map_err(start)?;
+    // Our ends of the pipe close here, so that the reader sees the end of the output.
+    drop(command);
+    let (sender, output) = mpsc::channel();
+    thread::spawn(move || sender.send(keep_end(reader)));
+    let status = wait(&mut child, timeout).map_err(start)?;
+    if status.is_none() {
+        end_group(&mut child);
+    }
+    // A daemon that it left behind may hold the pipe open for ever.
+    let output = output
+        .recv_timeout(Duration::from_millis(500))
+        .unwrap_or_default();
+    match status {
+        None => Err(SystemError::Timeout {
+            program: program.to_owned(),
+            seconds: timeout.as_secs(),
+            output,
+        }),
+        Some(status) => ended(program, status, output),
+    }
+}
+
+fn ended(program: &str, status: ExitStatus, output: String) -> Result<Ended, SystemError> {
+    match status.code().map(u8::try_from) {
+        Some(Ok(code)) => Ok(Ended { code, output }),
+        _ => Err(SystemError::Failed {
+            program: program.to_owned(),
+            code: format!("signal {}", status.signal().unwrap_or_default()),
+            output,
+        }),
+    }
+}
+
+fn wait(child: &mut Child, timeout: Duration) -> std::io::Result<Option<ExitStatus>> {
+    let deadline = Instant::now() + timeout;
+    let mut pause = Duration::from_millis(1);
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if Instant::now() >= deadline {
+            return Ok(None);
+        }
+        thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(50));
+    }
+}
+
+fn end_group(child: &mut Child) {
+    if let Some(group) = i32::try_from(child.id())
+        .ok()
+        .and_then(rustix::process::Pid::from_raw)
+    {
+        // It may have ended by itself in this moment.
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+    }
+    let _ = child.wait();
+}
+
+fn keep_end(mut reader: impl Read) -> String {
+    let mut kept = Vec::new();
+    let mut part = [0; 4096];
+    while let Ok(count @ 1..) = reader.read(&mut part) {
+        kept.extend_from_slice(&part[..count]);
+        let excess = kept.len().saturating_sub(OUTPUT_BYTES);
+        kept.drain(..excess);
+    }
+    String::from_utf8_lossy(&kept).trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn code_and_output_come_back() {
+        let ended = run("/bin/sh", &["-c", "echo out; echo err >&2; exit 3"], LONG).unwrap();
+        assert_eq!(ended.code, 3);
+        assert_eq!(ended.output, "out\nerr");
+    }
+
+    #[test]
+    fn a_program_that_hangs_is_ended_with_its_children() {
+        let begin = Instant::now();
+        let error = run(
+            "/bin/sh",
+            &["-c", "sleep 60 & sleep 60"],
+            Duration::from_millis(100),
+        )
+        .unwrap_err();
+        assert!(matches!(error, SystemError::Timeout { .. }), "{error}");
+        assert!(begin.elapsed() < LONG);
+    }
+
+    #[test]
+    fn output_is_bounded_to_its_end() {
+        let ended = run("/bin/sh", &["-c", "seq 1 100000"], LONG).unwrap();
+        assert!(ended.output.len() <= OUTPUT_BYTES);
+        assert!(ended.output.ends_with("100000"));
+    }
+
+    #[test]
+    fn a_missing_program_says_so() {
+        let error = run("/nowhere/tool", &[], LONG).unwrap_err().to_string();
+        assert!(error.contains("/nowhere/tool could not be run"), "{error}");
+    }
+}

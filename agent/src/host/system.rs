@@ -1,0 +1,134 @@
+//! What is behind packages, services and commands: a real machine or a simulation.
+
+use std::fmt;
+use std::time::Duration;
+
+use email_engine_protocol::desired::{CommandLine, OnNotify, PackageSpec, ServiceSpec};
+use email_engine_protocol::id::ResourceId;
+
+/// Why the system did not do what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SystemError {
+    /// The program ended with a failure.
+    #[error("{program} ended with {code}: {output}")]
+    Failed {
+        /// Which program.
+        program: String,
+        /// Its exit code, or the signal that ended it.
+        code: String,
+        /// The end of what it wrote.
+        output: String,
+    },
+    /// A test asked for this failure.
+    #[error("simulated failure of {0}")]
+    Simulated(ResourceId),
+    /// It could not be started or watched.
+    #[error("{program} could not be run: {reason}")]
+    Start {
+        /// Which program.
+        program: String,
+        /// Why.
+        reason: String,
+    },
+    /// The simulation's file cannot be written.
+    #[error("simulation cannot be kept: {0}")]
+    State(String),
+    /// It ran for too long and was ended.
+    #[error("{program} was ended after {seconds} s: {output}")]
+    Timeout {
+        /// Which program.
+        program: String,
+        /// The bound.
+        seconds: u64,
+        /// The end of what it wrote.
+        output: String,
+    },
+}
+
+/// How a package was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PackageSeen {
+    /// The installed version; none when it is not installed.
+    pub version: Option<String>,
+    /// Whether upgrades of it are held.
+    pub held: bool,
+}
+
+/// How a service was found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ServiceSeen {
+    /// Started at boot.
+    pub enabled: bool,
+    /// Running now.
+    pub running: bool,
+}
+
+/// What a command ended with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Its exit code.
+    pub code: u8,
+    /// The end of what it wrote, bounded.
+    pub output: String,
+}
+
+/// Packages, services and commands of a machine.
+pub trait System: Send + fmt::Debug {
+    /// Whether nothing of it is real.
+    fn is_simulated(&self) -> bool;
+
+    /// How a package is.
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    fn package(&mut self, id: &ResourceId, name: &str) -> Result<PackageSeen, SystemError>;
+
+    /// Installs a package at its version and sets its hold.
+    ///
+    /// # Errors
+    /// When the package tool fails.
+    fn install(&mut self, id: &ResourceId, spec: &PackageSpec) -> Result<(), SystemError>;
+
+    /// Removes a package; its configuration stays, as the package tool's `remove` does.
+    ///
+    /// # Errors
+    /// When the package tool fails.
+    fn uninstall(&mut self, id: &ResourceId, name: &str) -> Result<(), SystemError>;
+
+    /// How a service is.
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    fn service(&mut self, id: &ResourceId, unit: &str) -> Result<ServiceSeen, SystemError>;
+
+    /// Enables or disables, starts or stops a service.
+    ///
+    /// # Errors
+    /// When the service manager fails.
+    fn set_service(&mut self, id: &ResourceId, spec: &ServiceSpec) -> Result<(), SystemError>;
+
+    /// Reloads or restarts a service.
+    ///
+    /// # Errors
+    /// When the service manager fails.
+    fn notify_service(
+        &mut self,
+        id: &ResourceId,
+        unit: &str,
+        how: OnNotify,
+    ) -> Result<(), SystemError>;
+
+    /// Runs a command.
+    ///
+    /// # Errors
+    /// When it cannot be started or takes too long.
+    fn run(
+        &mut self,
+        id: &ResourceId,
+        command: &CommandLine,
+        timeout: Duration,
+    ) -> Result<Ended, SystemError>;
+
+    /// Whether a simulated command ran before; false where commands are real.
+    fn has_run(&self, id: &ResourceId) -> bool;
+}

@@ -1,0 +1,120 @@
+//! The executor's durable memory: what it accepted, what it will not go below, and everything that
+//! it needs to go on without anybody.
+//!
+//! - [`page`]: one small record, replaced whole and synced before any apply: floor, accepted target,
+//!   last good one, grants.
+//! - [`store`]: bodies by hash and secrets, these still sealed; opened in memory only.
+//! - [`keys`] and the pinned trust lie beside it, so that losing the ledger loses neither. An agent
+//!   that lost its ledger has no floor: it takes the current target again and rebuilds its host.
+
+pub mod keys;
+pub mod page;
+pub mod store;
+
+use email_engine_protocol::desired::HostConfig;
+
+use crate::halves::Trust;
+use crate::host::{Cabinet, RecordError};
+use keys::ExecutorSecrets;
+use page::Page;
+use store::Store;
+
+const PAGE: &str = "ledger/page";
+const TRUST: &str = "trust";
+const INVENTORY: &str = "inventory";
+const PENDING: &str = "pending";
+
+/// The ledger.
+#[derive(Debug)]
+pub struct Ledger {
+    cabinet: Cabinet,
+    page: Page,
+    /// Bodies and secrets.
+    pub store: Store,
+}
+
+impl Ledger {
+    /// Opens the ledger. A damaged page is said and treated as lost.
+    ///
+    /// # Errors
+    /// When the stored bodies and secrets cannot be listed.
+    pub fn open(cabinet: Cabinet) -> Result<Self, RecordError> {
+        let page = match cabinet.read::<Page>(PAGE) {
+            Ok(Some(page)) => page,
+            Ok(None) => Page::default(),
+            Err(error) => {
+                tracing::error!(%error, "ledger is lost: the current target is taken again");
+                Page::default()
+            }
+        };
+        let store = Store::open(cabinet.clone())?;
+        Ok(Self {
+            cabinet,
+            page,
+            store,
+        })
+    }
+
+    /// What it says.
+    #[must_use]
+    pub const fn page(&self) -> &Page {
+        &self.page
+    }
+
+    /// Changes the page and makes the change durable.
+    ///
+    /// # Errors
+    /// When the disk refuses; then the page is as it was.
+    pub fn turn(&mut self, change: impl FnOnce(&mut Page)) -> Result<(), RecordError> {
+        let mut next = self.page.clone();
+        change(&mut next);
+        if next != self.page {
+            self.cabinet.write(PAGE, &next)?;
+            self.page = next;
+        }
+        Ok(())
+    }
+
+    /// The checked manifest with this digest.
+    ///
+    /// # Errors
+    /// When it is not at hand, or not what it was when it was accepted.
+    pub fn manifest(
+        &self,
+        digest: &email_engine_protocol::bytes::ContentHash,
+    ) -> Result<HostConfig, String> {
+        let bytes = self.store.body(digest).map_err(|error| error.to_string())?;
+        HostConfig::from_bytes(&bytes).map_err(|error| error.to_string())
+    }
+}
+
+/// The trust that was pinned, if any.
+///
+/// # Errors
+/// When it is damaged or unreadable.
+pub fn read_trust(cabinet: &Cabinet) -> Result<Option<Trust>, RecordError> {
+    cabinet.read(TRUST)
+}
+
+/// Pins the trust.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn pin_trust(cabinet: &Cabinet, trust: &Trust) -> Result<(), RecordError> {
+    cabinet.write(TRUST, trust)
+}
+
+/// Forgets everything: the host was retired and said so.
+///
+/// # Errors
+/// When something stays.
+pub fn forget_all(cabinet: &Cabinet) -> Result<(), RecordError> {
+    let store = Store::open(cabinet.clone())?;
+    store.keep_only(&[], &[])?;
+    ExecutorSecrets::wipe(cabinet)?;
+    for record in [TRUST, INVENTORY, PENDING] {
+        cabinet.remove(record)?;
+    }
+    // Last: as long as it is there, this is done again.
+    cabinet.remove(PAGE)
+}

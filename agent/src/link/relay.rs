@@ -1,0 +1,80 @@
+//! The way to the executor, kept open while the link is busy with anything else: an executor that
+//! speaks must never wait for the network.
+
+use tokio::sync::{mpsc, watch};
+
+use super::LinkEnd;
+use crate::halves::{FromExecutor, Standing, ToExecutor};
+
+/// Both directions to the executor, and the wish to stop.
+#[derive(Debug)]
+pub struct ExecutorSide {
+    pub(super) to: mpsc::Sender<ToExecutor>,
+    pub(super) from: mpsc::Receiver<FromExecutor>,
+    pub(super) shutdown: watch::Receiver<bool>,
+    /// The newest, for the next Hello.
+    pub(super) standing: Standing,
+    /// The executor has wiped the host; only the confirming report is still to be handed over.
+    pub(super) retired: bool,
+}
+
+impl ExecutorSide {
+    /// Puts the channels together. `shutdown` becomes true when the process shall end.
+    #[must_use]
+    pub const fn new(
+        to: mpsc::Sender<ToExecutor>,
+        from: mpsc::Receiver<FromExecutor>,
+        standing: Standing,
+        shutdown: watch::Receiver<bool>,
+    ) -> Self {
+        Self {
+            to,
+            from,
+            shutdown,
+            standing,
+            retired: false,
+        }
+    }
+
+    /// Awaits `work` while reading what the executor says: where it stands is kept, the rest is for
+    /// a session and dropped, since the executor says it again when one begins.
+    ///
+    /// # Errors
+    /// When the process shall end or the executor has stopped first.
+    pub async fn during<T>(&mut self, work: impl Future<Output = T>) -> Result<T, LinkEnd> {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return Ok(done),
+                said = self.from.recv() => self.absorb(said.ok_or(LinkEnd::ExecutorGone)?),
+                () = asked_to_stop(&mut self.shutdown) => return Err(LinkEnd::Shutdown),
+            }
+        }
+    }
+
+    /// Tells the executor something outside of a session.
+    ///
+    /// # Errors
+    /// When the process shall end or the executor has stopped first.
+    pub async fn tell(&mut self, message: ToExecutor) -> Result<(), LinkEnd> {
+        let to = self.to.clone();
+        self.during(async move { to.send(message).await })
+            .await?
+            .map_err(|_| LinkEnd::ExecutorGone)
+    }
+
+    pub(super) fn absorb(&mut self, said: FromExecutor) {
+        match said {
+            FromExecutor::Standing(standing) => self.standing = standing,
+            FromExecutor::Retired => self.retired = true,
+            FromExecutor::Report(_)
+            | FromExecutor::BodiesWanted(_)
+            | FromExecutor::SecretsWanted { .. } => {}
+        }
+    }
+}
+
+/// Ends when the process shall end. Nobody left to ask is the same.
+pub(super) async fn asked_to_stop(shutdown: &mut watch::Receiver<bool>) {
+    let _ = shutdown.wait_for(|stop| *stop).await;
+}

@@ -1,0 +1,240 @@
+//! In which order resources are applied.
+//!
+//! Edges that *block* come from `after` and from the tree of folders: what is in a folder comes after
+//! the folder, and not at all when the folder failed. Edges of `notify` only order. Among those that
+//! may come next, kind and id decide, so that every run takes the same way.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+use email_engine_protocol::desired::{HostPath, Resource, Spec};
+use email_engine_protocol::id::ResourceId;
+use petgraph::graph::{DiGraph, NodeIndex};
+
+/// Resources that wait for each other.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("resources wait for each other: {}", names(.0))]
+pub struct Cycle(pub Vec<ResourceId>);
+
+fn names(ids: &[ResourceId]) -> String {
+    let names: Vec<&str> = ids.iter().map(ResourceId::as_str).collect();
+    names.join(" -> ")
+}
+
+/// The way through a state, as indices into its resources.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Order {
+    /// Every resource once, each after all that it waits for.
+    pub sequence: Vec<usize>,
+    /// For each resource those that block it.
+    pub needs: Vec<Vec<usize>>,
+    /// For each resource those that notify it.
+    pub notifiers: Vec<Vec<usize>>,
+}
+
+/// Orders the resources of a checked state.
+///
+/// # Errors
+/// When some wait for each other: names them.
+pub fn order(resources: &[Resource]) -> Result<Order, Cycle> {
+    let by_id: BTreeMap<&ResourceId, usize> = resources
+        .iter()
+        .enumerate()
+        .map(|(at, resource)| (&resource.id, at))
+        .collect();
+    let folders: BTreeMap<&HostPath, usize> = resources
+        .iter()
+        .enumerate()
+        .filter_map(|(at, resource)| match &resource.spec {
+            Spec::Directory(spec) => Some((&spec.path, at)),
+            _ => None,
+        })
+        .collect();
+    let mut needs = vec![Vec::new(); resources.len()];
+    let mut notifiers = vec![Vec::new(); resources.len()];
+    for (at, resource) in resources.iter().enumerate() {
+        needs[at].extend(resource.after.iter().filter_map(|id| by_id.get(id)));
+        needs[at].extend(resource.spec.path().and_then(|path| above(path, &folders)));
+        for told in resource.notify.iter().filter_map(|id| by_id.get(id)) {
+            notifiers[*told].push(at);
+        }
+    }
+    let sequence = walk(resources, &needs, &notifiers)?;
+    Ok(Order {
+        sequence,
+        needs,
+        notifiers,
+    })
+}
+
+/// The nearest managed folder above a path.
+fn above(path: &HostPath, folders: &BTreeMap<&HostPath, usize>) -> Option<usize> {
+    let mut folder = path.parent();
+    while let Some(here) = folder {
+        if let Some(at) = folders.get(&here) {
+            return Some(*at);
+        }
+        folder = here.parent();
+    }
+    None
+}
+
+fn walk(
+    resources: &[Resource],
+    needs: &[Vec<usize>],
+    notifiers: &[Vec<usize>],
+) -> Result<Vec<usize>, Cycle> {
+    let mut graph: DiGraph<usize, ()> = DiGraph::new();
+    let nodes: Vec<NodeIndex> = (0..resources.len()).map(|at| graph.add_node(at)).collect();
+    for at in 0..resources.len() {
+        for before in needs[at].iter().chain(&notifiers[at]) {
+            graph.update_edge(nodes[*before], nodes[at], ());
+        }
+    }
+    let mut waits: Vec<usize> = nodes
+        .iter()
+        .map(|node| {
+            graph
+                .neighbors_directed(*node, petgraph::Direction::Incoming)
+                .count()
+        })
+        .collect();
+    let key = |at: usize| Reverse((resources[at].spec.kind_rank(), at));
+    let mut ready: BinaryHeap<_> = (0..resources.len())
+        .filter(|at| waits[*at] == 0)
+        .map(key)
+        .collect();
+    let mut sequence = Vec::with_capacity(resources.len());
+    while let Some(Reverse((_, at))) = ready.pop() {
+        sequence.push(at);
+        for next in graph.neighbors(nodes[at]) {
+            let next = graph[next];
+            waits[next] -= 1;
+            if waits[next] == 0 {
+                ready.push(key(next));
+            }
+        }
+    }
+    if sequence.len() == resources.len() {
+        Ok(sequence)
+    } else {
+        Err(name_cycle(resources, &graph))
+    }
+}
+
+fn name_cycle(resources: &[Resource], graph: &DiGraph<usize, ()>) -> Cycle {
+    let loops = petgraph::algo::tarjan_scc(graph);
+    let members = loops.into_iter().find(|members| {
+        members.len() > 1
+            || members
+                .first()
+                .is_some_and(|only| graph.contains_edge(*only, *only))
+    });
+    let mut ids: Vec<ResourceId> = members
+        .unwrap_or_default()
+        .into_iter()
+        .map(|node| resources[graph[node]].id.clone())
+        .collect();
+    ids.sort();
+    Cycle(ids)
+}
+
+/// Which kinds come first when nothing else decides.
+trait KindRank {
+    fn kind_rank(&self) -> u8;
+}
+
+impl KindRank for Spec {
+    fn kind_rank(&self) -> u8 {
+        match self {
+            Self::Package(_) => 0,
+            Self::Directory(_) => 1,
+            Self::File(_) => 2,
+            Self::Step(_) => 3,
+            Self::Service(_) => 4,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::reconciler::plan::tests::{directory, file, service};
+
+    fn ids<'a>(resources: &'a [Resource], order: &Order) -> Vec<&'a str> {
+        let id = |at: &usize| resources[*at].id.as_str();
+        order.sequence.iter().map(id).collect()
+    }
+
+    #[test]
+    fn folders_come_before_what_is_in_them_and_services_after_what_tells_them() {
+        let mut config = file("/etc/pmta/config");
+        config.notify.push(service("pmta").id);
+        let resources = [
+            service("pmta"),
+            config,
+            directory("/etc/pmta"),
+            directory("/etc"),
+        ];
+        let order = order(&resources).unwrap();
+        assert_eq!(
+            ids(&resources, &order),
+            [
+                "directory:/etc",
+                "directory:/etc/pmta",
+                "file:/etc/pmta/config",
+                "service:pmta"
+            ]
+        );
+        assert_eq!(order.needs[1], [2]);
+        assert_eq!(order.notifiers[0], [1]);
+    }
+
+    #[test]
+    fn a_cycle_is_named() {
+        let mut one = file("/a");
+        let mut two = file("/b");
+        one.after.push(two.id.clone());
+        two.after.push(one.id.clone());
+        let error = order(&[one, two, file("/c")]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "resources wait for each other: file:/a -> file:/b"
+        );
+        let mut selfish = file("/a");
+        selfish.after.push(selfish.id.clone());
+        assert_eq!(order(&[selfish.clone()]), Err(Cycle(vec![selfish.id])));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_waits_comes_later(edges in proptest::collection::vec((0_usize..20, 0_usize..20), 0..60)) {
+            let mut resources: Vec<Resource> =
+                (0..20).map(|at| file(&format!("/{at:02}"))).collect();
+            for (from, to) in edges {
+                let id = resources[to].id.clone();
+                resources[from].after.push(id);
+            }
+            match order(&resources) {
+                Ok(order) => {
+                    let place = |at: usize| order.sequence.iter().position(|x| *x == at).unwrap();
+                    for at in 0..20 {
+                        for need in &order.needs[at] {
+                            prop_assert!(place(*need) < place(at));
+                        }
+                    }
+                }
+                Err(Cycle(ids)) => {
+                    // Each member waits for another member.
+                    for id in &ids {
+                        let member = resources.iter().find(|r| r.id == *id).unwrap();
+                        prop_assert!(member.after.iter().any(|to| ids.contains(to)));
+                    }
+                    prop_assert!(!ids.is_empty());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! What is to be done, decided from what shall be, what was found and what is owned.
+//!
+//! Pure: no machine, no clock. A plan leaves nothing to decide for whoever walks through it, except
+//! what only the walk can tell: what failed, and what really changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use email_engine_protocol::desired::{HostConfig, HostPath, Policy, Resource, Spec};
+use email_engine_protocol::id::ResourceId;
+use email_engine_protocol::observed::ResourceState;
+
+use crate::inventory::{Inventory, Item, Thing};
+use crate::resources::Finding;
+
+/// What is decided about one resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Nothing to do: this is how it is.
+    Leave(ResourceState),
+    /// Make it right.
+    Make {
+        /// What differs.
+        diff: String,
+        /// Whether it was right before, so that this undoes drift.
+        repair: bool,
+    },
+}
+
+/// Everything that a pass does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Removed first: something else shall stand in its place.
+    pub early: Vec<(Thing, Item)>,
+    /// One decision per resource of the state, in its order.
+    pub decisions: Vec<Decision>,
+    /// Removed last, in this order.
+    pub late: Vec<(Thing, Item)>,
+}
+
+impl Plan {
+    /// Whether nothing is to be done.
+    #[must_use]
+    pub fn is_noop(&self) -> bool {
+        self.early.is_empty()
+            && self.late.is_empty()
+            && self
+                .decisions
+                .iter()
+                .all(|decision| matches!(decision, Decision::Leave(_)))
+    }
+
+    /// Whom the changes of this plan will notify.
+    #[must_use]
+    pub fn to_be_told(&self, config: &HostConfig) -> BTreeSet<ResourceId> {
+        config
+            .resources
+            .iter()
+            .zip(&self.decisions)
+            .filter(|(_, decision)| matches!(decision, Decision::Make { .. }))
+            .flat_map(|(resource, _)| resource.notify.iter().cloned())
+            .collect()
+    }
+}
+
+/// Decides. `findings` has every resource of the state; `contested` those that are given up.
+#[must_use]
+pub fn plan(
+    config: &HostConfig,
+    findings: &BTreeMap<ResourceId, Finding>,
+    inventory: &Inventory,
+    contested: &BTreeSet<ResourceId>,
+) -> Plan {
+    let mut decisions: Vec<Decision> = config
+        .resources
+        .iter()
+        .map(|resource| decide(resource, findings, inventory, contested))
+        .collect();
+    look_again_below_made_folders(config, &mut decisions);
+    let claimed: BTreeSet<&HostPath> = config
+        .resources
+        .iter()
+        .filter_map(|resource| resource.spec.path())
+        .collect();
+    let (early, mut late): (Vec<_>, Vec<_>) = inventory
+        .orphans(config)
+        .into_iter()
+        .partition(|(thing, _)| thing.path().is_some_and(|path| claimed.contains(path)));
+    late.sort_by(|(one, _), (two, _)| removal_rank(one).cmp(&removal_rank(two)));
+    Plan {
+        early,
+        decisions,
+        late,
+    }
+}
+
+fn decide(
+    resource: &Resource,
+    findings: &BTreeMap<ResourceId, Finding>,
+    inventory: &Inventory,
+    contested: &BTreeSet<ResourceId>,
+) -> Decision {
+    let diff = match findings.get(&resource.id) {
+        None => return Decision::Leave(ResourceState::Unknown("not looked at".to_owned())),
+        Some(Finding::Differs(diff)) => diff,
+        Some(finding) => return Decision::Leave(state_of(finding)),
+    };
+    let repair = inventory.was_applied(resource);
+    match resource.policy {
+        Policy::Hold => Decision::Leave(ResourceState::Drifted(format!("held: {diff}"))),
+        Policy::Report if repair => Decision::Leave(ResourceState::Drifted(diff.clone())),
+        _ if contested.contains(&resource.id) => {
+            let text = format!("contested: somebody undoes every repair; {diff}");
+            Decision::Leave(ResourceState::Drifted(text))
+        }
+        Policy::Enforce | Policy::Report => Decision::Make {
+            diff: diff.clone(),
+            repair,
+        },
+    }
+}
+
+/// How a resource with this finding is reported when nothing is done about it.
+#[must_use]
+pub fn state_of(finding: &Finding) -> ResourceState {
+    match finding {
+        Finding::Differs(diff) => ResourceState::Drifted(diff.clone()),
+        Finding::Right => ResourceState::Converged,
+        Finding::Simulated => ResourceState::Simulated,
+        Finding::Unknown(reason) | Finding::Unverified(reason) => {
+            ResourceState::Unknown(reason.clone())
+        }
+    }
+}
+
+/// What was found below a folder that is made anew was found somewhere else, behind a link perhaps.
+fn look_again_below_made_folders(config: &HostConfig, decisions: &mut [Decision]) {
+    let made: BTreeSet<HostPath> = config
+        .resources
+        .iter()
+        .zip(&*decisions)
+        .filter_map(|(resource, decision)| match (&resource.spec, decision) {
+            (Spec::Directory(spec), Decision::Make { .. }) => Some(spec.path.clone()),
+            _ => None,
+        })
+        .collect();
+    if made.is_empty() {
+        return;
+    }
+    for (resource, decision) in config.resources.iter().zip(decisions) {
+        let may_be_elsewhere = matches!(
+            decision,
+            Decision::Leave(ResourceState::Converged | ResourceState::Unknown(_))
+        );
+        if may_be_elsewhere
+            && resource.policy == Policy::Enforce
+            && let Some(folder) = above_in(resource, &made)
+        {
+            *decision = Decision::Make {
+                diff: format!("its folder {folder} is made again"),
+                repair: false,
+            };
+        }
+    }
+}
+
+fn above_in<'a>(resource: &Resource, folders: &'a BTreeSet<HostPath>) -> Option<&'a HostPath> {
+    let mut above = resource.spec.path()?.parent();
+    while let Some(folder) = above {
+        if let Some(found) = folders.get(&folder) {
+            return Some(found);
+        }
+        above = folder.parent();
+    }
+    None
+}
+
+/// Services stop before their files go, files before their package, the deepest folder first.
+fn removal_rank(thing: &Thing) -> (u8, std::cmp::Reverse<Option<&HostPath>>) {
+    let kind = match thing {
+        Thing::Service(_) => 0,
+        Thing::Step(_) => 1,
+        Thing::File(_) => 2,
+        Thing::Package(_) => 3,
+        Thing::Directory(_) => 4,
+    };
+    (kind, std::cmp::Reverse(thing.path()))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use email_engine_protocol::bytes::ContentHash;
+    use email_engine_protocol::desired::{
+        DirectorySpec, Disposition, FileContent, FileSpec, OnNotify, OnRemove, ServiceSpec,
+    };
+    use email_engine_protocol::id::{ClusterId, HostId, Role};
+
+    use super::*;
+
+    fn resource(id: String, spec: Spec) -> Resource {
+        Resource {
+            id: ResourceId::new(id).unwrap(),
+            spec,
+            on_remove: OnRemove::Delete,
+            policy: Policy::Enforce,
+            after: Vec::new(),
+            notify: Vec::new(),
+        }
+    }
+
+    pub(crate) fn file(path: &str) -> Resource {
+        let body = path.as_bytes();
+        resource(
+            format!("file:{path}"),
+            Spec::File(FileSpec {
+                path: HostPath::new(path).unwrap(),
+                content: FileContent::Body {
+                    hash: ContentHash::of(body),
+                    length: body.len() as u64,
+                },
+                mode: 0o644,
+                owner: None,
+                group: None,
+                validate: None,
+            }),
+        )
+    }
+
+    pub(crate) fn directory(path: &str) -> Resource {
+        let spec = DirectorySpec {
+            path: HostPath::new(path).unwrap(),
+            mode: 0o755,
+            owner: None,
+            group: None,
+        };
+        let mut made = resource(format!("directory:{path}"), Spec::Directory(spec));
+        made.on_remove = OnRemove::Leave;
+        made
+    }
+
+    pub(crate) fn service(name: &str) -> Resource {
+        resource(
+            format!("service:{name}"),
+            Spec::Service(ServiceSpec {
+                unit: format!("{name}.service"),
+                enabled: true,
+                running: true,
+                on_notify: OnNotify::Reload,
+            }),
+        )
+    }
+
+    pub(crate) fn config(mut resources: Vec<Resource>) -> HostConfig {
+        resources.sort_by(|one, two| one.id.cmp(&two.id));
+        HostConfig {
+            cluster: ClusterId([1; 16]),
+            host: HostId::new("pmta1").unwrap(),
+            role: Role::Powermta,
+            disposition: Disposition::Active,
+            resources,
+            large_removal: false,
+        }
+    }
+
+    fn found(config: &HostConfig, finding: &Finding) -> BTreeMap<ResourceId, Finding> {
+        let ids = config.resources.iter().map(|resource| resource.id.clone());
+        ids.map(|id| (id, finding.clone())).collect()
+    }
+
+    #[test]
+    fn a_host_that_is_right_needs_nothing() {
+        let state = config(vec![file("/a"), directory("/d")]);
+        let mut inventory = Inventory::default();
+        inventory.claim(&state);
+        let plan = plan(
+            &state,
+            &found(&state, &Finding::Right),
+            &inventory,
+            &BTreeSet::new(),
+        );
+        assert!(plan.is_noop());
+    }
+
+    #[test]
+    fn policies_tell_drift_from_a_new_wish() {
+        let differs = Finding::Differs("mode".to_owned());
+        let decide_with = |policy: Policy, applied: bool| {
+            let mut wanted = file("/a");
+            wanted.policy = policy;
+            let state = config(vec![wanted.clone()]);
+            let mut inventory = Inventory::default();
+            inventory.claim(&state);
+            if applied {
+                inventory.mark_applied(&wanted);
+            }
+            plan(
+                &state,
+                &found(&state, &differs),
+                &inventory,
+                &BTreeSet::new(),
+            )
+            .decisions
+            .remove(0)
+        };
+        let make = |repair| Decision::Make {
+            diff: "mode".to_owned(),
+            repair,
+        };
+        assert_eq!(decide_with(Policy::Enforce, false), make(false));
+        assert_eq!(decide_with(Policy::Enforce, true), make(true));
+        assert_eq!(decide_with(Policy::Report, false), make(false));
+        let drifted = |text: &str| Decision::Leave(ResourceState::Drifted(text.to_owned()));
+        assert_eq!(decide_with(Policy::Report, true), drifted("mode"));
+        assert_eq!(decide_with(Policy::Hold, false), drifted("held: mode"));
+        assert_eq!(decide_with(Policy::Hold, true), drifted("held: mode"));
+    }
+
+    #[test]
+    fn a_contested_resource_is_left_and_said() {
+        let state = config(vec![file("/a")]);
+        let findings = found(&state, &Finding::Differs("content differs".to_owned()));
+        let contested = BTreeSet::from([state.resources[0].id.clone()]);
+        let plan = plan(&state, &findings, &Inventory::default(), &contested);
+        assert!(plan.is_noop());
+        assert!(matches!(
+            &plan.decisions[0],
+            Decision::Leave(ResourceState::Drifted(text)) if text.starts_with("contested")
+        ));
+    }
+
+    #[test]
+    fn what_is_below_a_folder_that_is_made_again_is_looked_at_again() {
+        let state = config(vec![directory("/d"), file("/d/deep/a"), file("/e")]);
+        let mut findings = found(&state, &Finding::Right);
+        let link = Finding::Differs("a symbolic link, not a directory".to_owned());
+        findings.insert(directory("/d").id, link);
+        let plan = plan(&state, &findings, &Inventory::default(), &BTreeSet::new());
+        let made: Vec<bool> = plan
+            .decisions
+            .iter()
+            .map(|decision| matches!(decision, Decision::Make { .. }))
+            .collect();
+        assert_eq!(made, [true, true, false]);
+    }
+
+    #[test]
+    fn a_path_that_changes_its_kind_is_freed_first_and_the_rest_goes_in_order() {
+        let old = config(vec![
+            file("/x"),
+            file("/d/b"),
+            directory("/d"),
+            directory("/d/e"),
+            service("s"),
+        ]);
+        let mut inventory = Inventory::default();
+        inventory.claim(&old);
+        let new = config(vec![directory("/x")]);
+        let missing = Finding::Differs("missing".to_owned());
+        let plan = plan(&new, &found(&new, &missing), &inventory, &BTreeSet::new());
+        let path = |text: &str| HostPath::new(text).unwrap();
+        assert_eq!(plan.early.len(), 1);
+        assert_eq!(plan.early[0].0, Thing::File(path("/x")));
+        let late: Vec<Thing> = plan.late.into_iter().map(|(thing, _)| thing).collect();
+        assert_eq!(
+            late,
+            [
+                Thing::Service("s.service".to_owned()),
+                Thing::File(path("/d/b")),
+                Thing::Directory(path("/d/e")),
+                Thing::Directory(path("/d")),
+            ]
+        );
+    }
+}

@@ -1,0 +1,65 @@
+//! Taking away what is owned and no longer wanted.
+
+use email_engine_protocol::desired::ResourceKind;
+use email_engine_protocol::observed::{ResourceState, ResourceStatus};
+
+use super::Reconciler;
+use crate::host::FileError;
+use crate::inventory::{Item, Thing};
+use crate::resources::{self, ApplyError};
+
+/// Removes things and forgets them once they are gone; says which stayed.
+///
+/// A folder with entries is never emptied. It stays listed and reported, so that it goes as soon as
+/// it is empty; when the host is retired or its path is claimed by something else, it is let go.
+pub(super) fn run(
+    reconciler: &mut Reconciler,
+    things: &[(Thing, Item)],
+    retiring: bool,
+    claimed: bool,
+) -> Vec<ResourceStatus> {
+    let mut left = Vec::new();
+    let mut forgotten = false;
+    for (thing, item) in things {
+        match resources::remove(&mut reconciler.machine, thing, item, retiring) {
+            Ok(()) => {
+                tracing::info!(resource = %item.id, on_remove = ?item.on_remove, "let go");
+                reconciler.inventory.forget(thing);
+                forgotten = true;
+            }
+            Err(ApplyError::File(FileError::NotEmpty(path))) if retiring || claimed => {
+                tracing::warn!(%path, "not empty: left in place and no longer ours");
+                reconciler.inventory.forget(thing);
+                forgotten = true;
+            }
+            Err(error) => left.push(status(thing, item, &error)),
+        }
+    }
+    // A crash here removes again what is gone already, which is fine.
+    if forgotten && let Err(error) = reconciler.write_inventory() {
+        tracing::error!(%error, "removed things are still listed");
+    }
+    left
+}
+
+fn status(thing: &Thing, item: &Item, error: &ApplyError) -> ResourceStatus {
+    tracing::warn!(resource = %item.id, %error, "could not be removed");
+    let kind = match thing {
+        Thing::Directory(_) => ResourceKind::Directory,
+        Thing::File(_) => ResourceKind::File,
+        Thing::Package(_) => ResourceKind::Package,
+        Thing::Service(_) => ResourceKind::Service,
+        Thing::Step(_) => ResourceKind::Step,
+    };
+    let state = match error {
+        ApplyError::File(FileError::NotEmpty(_)) => {
+            ResourceState::Drifted(format!("no longer wanted, but left in place: {error}"))
+        }
+        _ => ResourceState::Failed(format!("could not be removed: {error}")),
+    };
+    ResourceStatus {
+        id: item.id.clone(),
+        kind,
+        state,
+    }
+}

@@ -1,0 +1,163 @@
+//! A regular file: content, mode, owner.
+
+use std::time::Duration;
+
+use email_engine_protocol::bytes::ContentHash;
+use email_engine_protocol::desired::{CommandLine, FileContent, FileSpec, HostPath};
+use email_engine_protocol::id::ResourceId;
+use email_engine_protocol::limits;
+use zeroize::Zeroizing;
+
+use super::access::Access;
+use super::{ApplyError, ContentError, Contents, Finding};
+use crate::host::{Entry, EntryKind, FileError, Machine, NewFile, System, SystemError};
+
+const VALIDATE: Duration = Duration::from_secs(60);
+
+fn access(spec: &FileSpec) -> Access<'_> {
+    Access {
+        mode: spec.mode,
+        owner: spec.owner.as_deref(),
+        group: spec.group.as_deref(),
+    }
+}
+
+enum Content {
+    Differs(String),
+    Same,
+    Unreadable(String),
+}
+
+pub(super) fn observe(machine: &Machine, contents: &dyn Contents, spec: &FileSpec) -> Finding {
+    let entry = match machine.files.look(&spec.path) {
+        Ok(Some(entry)) => entry,
+        Ok(None) => return Finding::Differs("missing".to_owned()),
+        Err(error) => return Finding::Unknown(error.to_string()),
+    };
+    if entry.kind != EntryKind::File {
+        return Finding::Differs(format!("{}, not a regular file", entry.kind.as_str()));
+    }
+    let mut diff = match access(spec).diff(machine, &entry) {
+        Ok(diff) => diff,
+        Err(error) => return Finding::Differs(error.to_string()),
+    };
+    match compare(machine, contents, spec, &entry) {
+        Ok(Content::Same) => {}
+        Ok(Content::Differs(text)) => diff.push(text),
+        // With a wrong mode it may be the mode that keeps us out: that is to be repaired first.
+        Ok(Content::Unreadable(_)) if !diff.is_empty() => {}
+        Ok(Content::Unreadable(text)) => return Finding::Unknown(text),
+        Err(error) => return Finding::Unknown(error.to_string()),
+    }
+    if diff.is_empty() {
+        access(spec)
+            .unverified(machine)
+            .map_or(Finding::Right, Finding::Unverified)
+    } else {
+        Finding::Differs(diff.join("; "))
+    }
+}
+
+fn compare(
+    machine: &Machine,
+    contents: &dyn Contents,
+    spec: &FileSpec,
+    entry: &Entry,
+) -> Result<Content, ContentError> {
+    let limit = match &spec.content {
+        FileContent::Body { length, .. } if entry.size != *length => {
+            let text = format!("{} bytes, not {length}", entry.size);
+            return Ok(Content::Differs(text));
+        }
+        FileContent::Body { length, .. } => *length,
+        FileContent::Secret(_) => limits::SECRET_BYTES as u64,
+    };
+    let bytes = match machine.files.read(&spec.path, limit) {
+        Ok(bytes) => Zeroizing::new(bytes),
+        Err(FileError::TooLarge { .. }) => {
+            return Ok(Content::Differs("content differs".to_owned()));
+        }
+        Err(error) => return Ok(Content::Unreadable(error.to_string())),
+    };
+    let same = match &spec.content {
+        FileContent::Body { hash, .. } => ContentHash::of(&bytes) == *hash,
+        FileContent::Secret(secret) => contents.is_secret(secret, &bytes)?,
+    };
+    Ok(if same {
+        Content::Same
+    } else {
+        Content::Differs("content differs".to_owned())
+    })
+}
+
+pub(super) fn apply(
+    machine: &mut Machine,
+    contents: &dyn Contents,
+    id: &ResourceId,
+    spec: &FileSpec,
+) -> Result<(), ApplyError> {
+    let (uid, gid) = machine.owners(spec.owner.as_deref(), spec.group.as_deref())?;
+    if let Some(entry) = machine.files.look(&spec.path)?
+        && entry.kind == EntryKind::File
+        && matches!(compare(machine, contents, spec, &entry)?, Content::Same)
+    {
+        // The same file stays: whoever has it open keeps it.
+        return Ok(machine.files.set_access(&spec.path, spec.mode, uid, gid)?);
+    }
+    let file = NewFile {
+        path: &spec.path,
+        mode: spec.mode,
+        uid,
+        gid,
+    };
+    let bytes = match &spec.content {
+        FileContent::Body { hash, .. } => Zeroizing::new(contents.body(hash)?),
+        FileContent::Secret(secret) => Zeroizing::new(contents.secret(secret)?.bytes.clone()),
+    };
+    let Machine { files, system, .. } = machine;
+    let Some(command) = &spec.validate else {
+        return Ok(files.replace(&file, &bytes, None)?);
+    };
+    let mut judge = |staged: &HostPath| validate(system.as_mut(), id, command, staged);
+    Ok(files.replace(&file, &bytes, Some(&mut judge))?)
+}
+
+fn validate(
+    system: &mut dyn System,
+    id: &ResourceId,
+    command: &CommandLine,
+    staged: &HostPath,
+) -> Result<(), String> {
+    let command = CommandLine {
+        program: command.program.clone(),
+        arguments: command
+            .arguments
+            .iter()
+            .map(|argument| argument.replace("{}", staged.as_str()))
+            .collect(),
+    };
+    match system.run(id, &command, VALIDATE) {
+        Ok(ended) if ended.code == 0 => Ok(()),
+        Ok(ended) => Err(format!("code {}: {}", ended.code, ended.output)),
+        Err(error @ SystemError::Simulated(_)) => Err(error.to_string()),
+        Err(error) => Err(format!("validator: {error}")),
+    }
+}
+
+pub(super) fn remove(machine: &Machine, path: &HostPath, secret: bool) -> Result<(), ApplyError> {
+    match machine.files.look(path)? {
+        // Ours is gone; what stands there now is somebody's.
+        Some(entry) if entry.kind == EntryKind::Directory => {
+            tracing::warn!(%path, "a folder stands where our file was: left alone");
+        }
+        _ if secret => machine.files.wipe(path)?,
+        _ => machine.files.remove_file(path)?,
+    }
+    machine.files.sweep(path)?;
+    match machine.files.look(path)? {
+        Some(entry) if entry.kind != EntryKind::Directory => {
+            Err(ApplyError::Still("it is still there".to_owned()))
+        }
+        _ => Ok(()),
+    }
+}

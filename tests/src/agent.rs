@@ -1,0 +1,94 @@
+//! One agent as a process, with a sandbox root.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::{Daemon, binary};
+
+/// One agent.
+#[derive(Debug)]
+pub struct AgentProcess {
+    host: String,
+    dir: PathBuf,
+    daemon: Option<Daemon>,
+    extra: Vec<(String, String)>,
+}
+
+impl AgentProcess {
+    /// An agent whose root, data and log live in `dir`; nothing is started.
+    pub fn new(host: &str, dir: &Path) -> Self {
+        std::fs::create_dir_all(dir.join("root")).unwrap();
+        Self {
+            host: host.to_owned(),
+            dir: dir.to_owned(),
+            daemon: None,
+            extra: Vec::new(),
+        }
+    }
+
+    /// The host's root folder.
+    #[must_use]
+    pub fn root(&self) -> PathBuf {
+        self.dir.join("root")
+    }
+
+    /// The agent's own data.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.join("agent")
+    }
+
+    /// Its log file.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.dir.join("log")
+    }
+
+    /// A file below the host's root.
+    #[must_use]
+    pub fn file(&self, path: &str) -> PathBuf {
+        self.root().join(path.trim_start_matches('/'))
+    }
+
+    /// The command that runs it; a join token goes through the environment, never through argv.
+    #[must_use]
+    pub fn command(&self, token: Option<&str>) -> Command {
+        let mut command = Command::new(binary("email-engine-agent"));
+        command
+            .arg("run")
+            .env("EMAIL_ENGINE_AGENT_DATA_DIR", self.data_dir())
+            .env("EMAIL_ENGINE_AGENT_SANDBOX_ROOT", self.root())
+            .env("EMAIL_ENGINE_AGENT_AUDIT_INTERVAL_SECONDS", "2")
+            .env("EMAIL_ENGINE_AGENT_RECONNECT_MAX_SECONDS", "1");
+        for (key, value) in &self.extra {
+            command.env(key, value);
+        }
+        if let Some(token) = token {
+            command.env("EMAIL_ENGINE_JOIN_TOKEN", token);
+        }
+        command
+    }
+
+    /// Sets an environment variable from its next start on.
+    pub fn set(&mut self, key: &str, value: &str) {
+        self.extra.push((key.to_owned(), value.to_owned()));
+    }
+
+    /// Starts it.
+    pub fn start(&mut self, token: Option<&str>) {
+        let name = format!("agent {}", self.host);
+        self.daemon = Some(Daemon::start(&name, self.command(token), &self.log()));
+    }
+
+    /// Ends it without a chance to tidy up.
+    pub fn kill(&mut self) {
+        if let Some(mut daemon) = self.daemon.take() {
+            daemon.kill();
+        }
+    }
+
+    /// The running process.
+    pub fn daemon(&mut self) -> &mut Daemon {
+        self.daemon.as_mut().unwrap()
+    }
+}

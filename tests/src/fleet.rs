@@ -1,0 +1,239 @@
+//! A whole cluster with its hosts.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{AgentProcess, Api, NodeProcess, wait_for};
+
+/// A cluster of real nodes and the agents of its hosts, in a folder that goes with it.
+#[derive(Debug)]
+pub struct Fleet {
+    dir: TempDir,
+    /// Nodes by number.
+    pub nodes: BTreeMap<u64, NodeProcess>,
+    /// Agents by host.
+    pub agents: BTreeMap<String, AgentProcess>,
+    ca_pem: String,
+    admin_key: String,
+    recovery_key: String,
+}
+
+impl Fleet {
+    /// A cluster of one node.
+    pub async fn single() -> Self {
+        Self::of(1).await
+    }
+
+    /// A cluster of three voters.
+    pub async fn three() -> Self {
+        Self::of(3).await
+    }
+
+    /// A cluster of `count` voters.
+    pub async fn of(count: u64) -> Self {
+        let dir = TempDir::new().unwrap();
+        let mut first = NodeProcess::new(&dir.path().join("nodes/1"));
+        let mut init = first.command("init");
+        init.args(["--mode", "sandbox", "--output", "json"]);
+        let founded = first.json(init);
+        let text = |name: &str| founded[name].as_str().unwrap().to_owned();
+        first.start().await;
+        let mut fleet = Self {
+            ca_pem: text("ca_pem"),
+            admin_key: text("admin_key"),
+            recovery_key: text("recovery_key"),
+            dir,
+            nodes: BTreeMap::from([(1, first)]),
+            agents: BTreeMap::new(),
+        };
+        fleet.leader().await;
+        for _ in 1..count {
+            let number = fleet.add_node().await;
+            fleet.promote(number).await;
+        }
+        fleet
+    }
+
+    /// Adds a node as a learner and gives its number.
+    pub async fn add_node(&mut self) -> u64 {
+        let token = self.token(&json!("node"), false).await;
+        let mut node = NodeProcess::new(
+            &self
+                .dir
+                .path()
+                .join(format!("nodes/{}", self.nodes.len() + 1)),
+        );
+        let mut join = node.command("join");
+        join.args(["--output", "json"])
+            .env("EMAIL_ENGINE_JOIN_TOKEN", token);
+        let number = node.json(join)["node"].as_u64().unwrap();
+        node.start().await;
+        self.nodes.insert(number, node);
+        number
+    }
+
+    /// Gives a learner its vote.
+    pub async fn promote(&self, number: u64) {
+        let path = format!("/cluster/nodes/{number}/promote");
+        wait_for("a learner has caught up and is promoted", async || {
+            let answer = self.api().post(&path, &json!({})).await;
+            if answer.status < 300 {
+                Ok(())
+            } else {
+                Err(answer)
+            }
+        })
+        .await;
+    }
+
+    /// Folder of everything.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The recovery key that was printed when the cluster was founded.
+    #[must_use]
+    pub fn recovery_key(&self) -> &str {
+        &self.recovery_key
+    }
+
+    /// The first admin key.
+    #[must_use]
+    pub fn admin_key(&self) -> &str {
+        &self.admin_key
+    }
+
+    /// The CA that the API's certificates chain to.
+    #[must_use]
+    pub fn ca_pem(&self) -> &str {
+        &self.ca_pem
+    }
+
+    /// A client of whichever node answers.
+    #[must_use]
+    pub fn api(&self) -> Api {
+        let urls = self.nodes.values().map(NodeProcess::url).collect();
+        Api::new(&self.ca_pem, urls, Some(&self.admin_key))
+    }
+
+    /// A client of one node.
+    #[must_use]
+    pub fn api_of(&self, node: u64) -> Api {
+        Api::new(
+            &self.ca_pem,
+            vec![self.nodes[&node].url()],
+            Some(&self.admin_key),
+        )
+    }
+
+    /// Number of the leader, as the nodes that run say.
+    pub async fn leader(&mut self) -> u64 {
+        let running: Vec<u64> = self
+            .nodes
+            .iter_mut()
+            .filter_map(|(number, node)| node.is_running().then_some(*number))
+            .collect();
+        wait_for(
+            "the nodes that run agree on a leader among them",
+            async || {
+                for number in &running {
+                    let answer = self
+                        .api_of(*number)
+                        .try_get("/cluster?consistency=stale")
+                        .await?;
+                    let leader = answer.body["leader"]
+                        .as_u64()
+                        .filter(|leader| running.contains(leader));
+                    if let Some(leader) = leader {
+                        return Ok(leader);
+                    }
+                }
+                Err("no leader yet".to_owned())
+            },
+        )
+        .await
+    }
+
+    /// Applies a fleet document and gives the answer's body.
+    pub async fn apply(&self, document: &Value) -> Value {
+        self.api().post("/fleet", document).await.ok()
+    }
+
+    /// Bytes of a download, such as a backup.
+    pub async fn download(&self, path: &str) -> Vec<u8> {
+        self.api().download(path).await
+    }
+
+    /// A new join token.
+    pub async fn token(&self, admission: &Value, replace: bool) -> String {
+        let request = json!({ "admission": admission, "ttl_seconds": 3600, "replace": replace });
+        let created = self.api().post("/tokens", &request).await.ok();
+        created["token"].as_str().unwrap().to_owned()
+    }
+
+    /// A new join token for a host.
+    pub async fn host_token(&self, host: &str, role: &str) -> String {
+        self.token(&json!({ "host": { "host": host, "role": role } }), false)
+            .await
+    }
+
+    /// Lets the agents of these hosts in and starts them.
+    pub async fn start_agents(&mut self, hosts: &[&str]) {
+        for host in hosts {
+            let role = self.api().get(&format!("/hosts/{host}")).await.ok()["role"].clone();
+            let token = self.host_token(host, role.as_str().unwrap()).await;
+            let mut agent = AgentProcess::new(host, &self.host_dir(host));
+            agent.start(Some(&token));
+            self.agents.insert((*host).to_owned(), agent);
+        }
+    }
+
+    /// Folder of a host.
+    #[must_use]
+    pub fn host_dir(&self, host: &str) -> PathBuf {
+        self.dir.path().join("hosts").join(host)
+    }
+
+    /// One host as the cluster sees it.
+    pub async fn host(&self, host: &str) -> Value {
+        self.api().get(&format!("/hosts/{host}")).await.ok()
+    }
+
+    /// Waits until every host that has an agent runs its newest target.
+    pub async fn converged(&self, why: &str) {
+        for host in self.agents.keys() {
+            self.host_converged(host, why).await;
+        }
+    }
+
+    /// Waits until one host runs its newest target, and gives what the cluster says of it.
+    pub async fn host_converged(&self, host: &str, why: &str) -> Value {
+        wait_for(
+            &format!("{host} has converged, because {why}"),
+            async || {
+                let answer = self.api().try_get(&format!("/hosts/{host}")).await?;
+                let view = answer.body;
+                let at_target = !view["target"].is_null() && view["target"] == view["running"];
+                if at_target && view["convergence"] == "converged" {
+                    Ok(view)
+                } else {
+                    Err(view.to_string())
+                }
+            },
+        )
+        .await
+    }
+
+    /// A small fleet that has converged: one tenant, three hosts, `identities` identities.
+    pub async fn converged_with(nodes: u64, identities: usize) -> Self {
+        let mut fleet = Self::of(nodes).await;
+        fleet.apply(&crate::samples::fleet(identities)).await;
+        fleet.start_agents(&crate::samples::HOSTS).await;
+        fleet.converged("its first document was applied").await;
+        fleet
+    }
+}

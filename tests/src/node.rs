@@ -1,0 +1,166 @@
+//! One coordinator node as a process.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{Daemon, binary, wait_for};
+
+/// Where a node is reached, as it writes it down when all its listeners are up.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Endpoints {
+    /// Agents (UDP).
+    pub agent: String,
+    /// Raft (UDP).
+    pub raft: String,
+    /// HTTPS (TCP).
+    pub api: String,
+}
+
+/// One coordinator node.
+#[derive(Debug)]
+pub struct NodeProcess {
+    dir: PathBuf,
+    daemon: Option<Daemon>,
+    endpoints: Option<Endpoints>,
+    extra: Vec<(String, String)>,
+}
+
+impl NodeProcess {
+    /// A node whose data and log live in `dir`; nothing is started.
+    pub fn new(dir: &Path) -> Self {
+        std::fs::create_dir_all(dir).unwrap();
+        Self {
+            dir: dir.to_owned(),
+            daemon: None,
+            endpoints: None,
+            extra: Vec::new(),
+        }
+    }
+
+    /// Folder of its data.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.join("data")
+    }
+
+    /// Its log file.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.dir.join("log")
+    }
+
+    /// Sets a configuration value from its next start on, such as `MIN_FREE_BYTES`.
+    pub fn set(&mut self, key: &str, value: &str) {
+        self.extra.retain(|(name, _)| name != key);
+        self.extra.push((key.to_owned(), value.to_owned()));
+    }
+
+    /// The command for one of its subcommands. Ports are kept once they are known.
+    #[must_use]
+    pub fn command(&self, subcommand: &str) -> Command {
+        let mut command = Command::new(binary("email-engine-coordinator"));
+        command.arg(subcommand);
+        let known = self.endpoints.clone();
+        let listen = |pick: fn(&Endpoints) -> &String| {
+            known
+                .as_ref()
+                .map_or_else(|| "127.0.0.1:0".to_owned(), |all| pick(all).clone())
+        };
+        let settings = [
+            ("DATA_DIR", self.data_dir().display().to_string()),
+            ("AGENT_LISTEN", listen(|all| &all.agent)),
+            ("RAFT_LISTEN", listen(|all| &all.raft)),
+            ("API_LISTEN", listen(|all| &all.api)),
+            ("DKIM_STOCK", "8".to_owned()),
+            ("LOG_LEVEL", "info".to_owned()),
+        ];
+        for (key, value) in settings
+            .iter()
+            .map(|(key, value)| (*key, value.as_str()))
+            .chain(
+                self.extra
+                    .iter()
+                    .map(|(key, value)| (key.as_str(), value.as_str())),
+            )
+        {
+            command.env(format!("EMAIL_ENGINE_COORDINATOR_{key}"), value);
+        }
+        command
+    }
+
+    /// Runs a subcommand to its end and gives its JSON.
+    pub fn json(&self, mut command: Command) -> Value {
+        let output = command.output().unwrap();
+        assert!(
+            output.status.success(),
+            "{command:?} failed: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// Starts it and waits until its listeners are up.
+    pub async fn start(&mut self) {
+        let file = self.data_dir().join("endpoints.json");
+        let _ = std::fs::remove_file(&file);
+        let name = format!("node {}", self.dir.display());
+        self.daemon = Some(Daemon::start(&name, self.command("run"), &self.log()));
+        let daemon = self.daemon.as_mut().unwrap();
+        let endpoints = wait_for("a node has all its listeners up", async || {
+            assert!(
+                daemon.is_running(),
+                "a node ended at once:\n{}",
+                daemon.log_tail()
+            );
+            let text = std::fs::read_to_string(&file).map_err(|error| error.to_string())?;
+            serde_json::from_str::<Endpoints>(&text).map_err(|error| error.to_string())
+        })
+        .await;
+        self.endpoints = Some(endpoints);
+    }
+
+    /// Where it is reached; it must have been started once.
+    #[must_use]
+    pub fn endpoints(&self) -> &Endpoints {
+        self.endpoints.as_ref().unwrap()
+    }
+
+    /// Base URL of its API.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("https://{}", self.endpoints().api)
+    }
+
+    /// Listens where another node did, so that agents find it.
+    pub fn take_over(&mut self, endpoints: Endpoints) {
+        self.endpoints = Some(endpoints);
+    }
+
+    /// Whether it runs.
+    pub fn is_running(&mut self) -> bool {
+        self.daemon.as_mut().is_some_and(Daemon::is_running)
+    }
+
+    /// Ends it as a power cut of the process would (SIGKILL).
+    pub fn kill(&mut self) {
+        if let Some(mut daemon) = self.daemon.take() {
+            daemon.kill();
+        }
+    }
+
+    /// Asks it to end.
+    pub fn stop(&mut self) {
+        if let Some(mut daemon) = self.daemon.take() {
+            let status = daemon.stop();
+            assert!(status.success(), "a node did not end well: {status:?}");
+        }
+    }
+
+    /// The running process.
+    pub fn daemon(&mut self) -> &mut Daemon {
+        self.daemon.as_mut().unwrap()
+    }
+}

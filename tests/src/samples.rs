@@ -1,0 +1,60 @@
+//! Fleet documents for the scenarios, as JSON bodies of the API.
+
+use email_engine_protocol::join::JoinToken;
+use serde_json::{Value, json};
+
+/// One tenant with a MailWizz, a PowerMTA and an API host, and `count` identities.
+#[must_use]
+pub fn fleet(count: usize) -> Value {
+    let ips: Vec<Value> = (1..=count).map(identity).collect();
+    json!({ "tenants": [tenant()], "hosts": hosts(), "ips": ips })
+}
+
+/// The tenant of [`fleet`].
+#[must_use]
+pub fn tenant() -> Value {
+    json!({
+        "id": "client-1",
+        "name": "Client One",
+        "brand_domains": ["example.org"],
+        "inbound_mailbox": "postmaster@example.org",
+    })
+}
+
+/// The hosts of [`fleet`].
+#[must_use]
+pub fn hosts() -> Value {
+    json!([
+        { "id": "mailwizz1", "role": "mailwizz", "tenant": "client-1", "addresses": ["192.0.2.10"] },
+        { "id": "pmta1", "role": "powermta", "addresses": ["192.0.2.20"] },
+        { "id": "api1", "role": "api", "tenant": "client-1", "addresses": ["192.0.2.30"] },
+    ])
+}
+
+/// Names of the hosts of [`fleet`].
+pub const HOSTS: [&str; 3] = ["mailwizz1", "pmta1", "api1"];
+
+/// Identity `number` of [`fleet`], from 1.
+#[must_use]
+pub fn identity(number: usize) -> Value {
+    json!({
+        "address": format!("198.51.100.{number}"),
+        "domain": format!("mail{number}.example.net"),
+        "tenant": "client-1",
+        "host": "pmta1",
+        "sender": "contact",
+        "purpose": "marketing",
+        "status": "warming",
+        "phase": "week2",
+    })
+}
+
+/// The first token with the end points of the second: what somebody gets who is lured to another
+/// cluster's address.
+#[must_use]
+pub fn token_with_endpoints_of(token: &str, other: &str) -> String {
+    let mut token: JoinToken = token.parse().unwrap();
+    let other: JoinToken = other.parse().unwrap();
+    token.endpoints = other.endpoints;
+    token.to_text().to_string()
+}

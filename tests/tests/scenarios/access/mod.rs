@@ -1,0 +1,9 @@
+//! Who may do what, and where secrets are.
+
+mod api_keys;
+mod doors;
+mod join_tokens;
+mod lying_agent;
+mod retirement;
+mod secrets;
+mod tenants;

@@ -1,0 +1,89 @@
+//! An older backup is restored, under a new epoch, and agents follow it.
+
+use std::fs;
+
+use email_engine_tests::{Fleet, NodeProcess, samples, wait_until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_backup_restored_under_a_new_epoch_and_agents_follow_it() {
+    let mut fleet = Fleet::converged_with(1, 2).await;
+    let backup = fleet.dir().join("backup");
+    let bytes = fleet.download("/cluster/backup").await;
+    fs::write(&backup, &bytes).unwrap();
+    for needle in ["mail1.example.net", "PRIVATE KEY", "client-1"] {
+        assert!(
+            !contains(&bytes, needle.as_bytes()),
+            "the backup shows {needle}"
+        );
+    }
+
+    // What comes after the backup is lost with the cluster.
+    fleet.api().post("/ips", &samples::identity(3)).await.ok();
+    fleet.converged("a third identity came").await;
+    let config = fleet.agents["pmta1"].file("/etc/pmta/config");
+    assert!(
+        fs::read_to_string(&config)
+            .unwrap()
+            .contains("mail3.example.net")
+    );
+    let endpoints = fleet.nodes[&1].endpoints().clone();
+    fleet.nodes.get_mut(&1).unwrap().kill();
+
+    let mut restored = NodeProcess::new(&fleet.dir().join("nodes/restored"));
+    restored.take_over(endpoints);
+    let key_file = fleet.dir().join("recovery-key");
+    fs::write(&key_file, fleet.recovery_key()).unwrap();
+    let mut restore = restored.command("restore");
+    restore.args(["--output", "json", "--from"]).arg(&backup);
+    restore.arg("--recovery-key-file").arg(&key_file);
+    let answer = restored.json(restore);
+    assert_eq!(answer["epoch"], 2);
+    assert_eq!(answer["node"], 2, "a restored node has a number of its own");
+    fleet.nodes.clear();
+    restored.start().await;
+    fleet.nodes.insert(2, restored);
+    fleet.leader().await;
+
+    wait_until(
+        "agents follow the older state under the new epoch",
+        async || fs::read_to_string(&config).is_ok_and(|text| !text.contains("mail3.example.net")),
+    )
+    .await;
+    let view = fleet
+        .host_converged("pmta1", "the cluster was restored")
+        .await;
+    assert_eq!(view["running"]["epoch"], 2);
+    assert!(
+        fs::read_to_string(&config)
+            .unwrap()
+            .contains("mail2.example.net")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_with_a_changed_byte_or_another_key_is_refused() {
+    let fleet = Fleet::single().await;
+    let mut bytes = fleet.download("/cluster/backup").await;
+    let at = bytes.len() / 2;
+    bytes[at] ^= 1;
+    let backup = fleet.dir().join("damaged");
+    fs::write(&backup, &bytes).unwrap();
+    let key_file = fleet.dir().join("recovery-key");
+    fs::write(&key_file, fleet.recovery_key()).unwrap();
+
+    let target = NodeProcess::new(&fleet.dir().join("nodes/restored"));
+    let mut restore = target.command("restore");
+    restore
+        .arg("--from")
+        .arg(&backup)
+        .arg("--recovery-key-file")
+        .arg(&key_file);
+    assert!(!restore.output().unwrap().status.success());
+    assert!(!target.data_dir().join("endpoints.json").exists());
+}
+
+fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+    haystack
+        .windows(needle.len())
+        .any(|window| window == needle)
+}

@@ -1,0 +1,47 @@
+//! An identity that was moved or removed leaves no key behind.
+
+use std::fs;
+
+use email_engine_tests::{Fleet, samples, wait_until};
+use serde_json::json;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_identity_moved_or_removed_leaves_no_key_behind() {
+    let mut fleet = Fleet::converged_with(1, 4).await;
+    let mut document = samples::fleet(4);
+    document["hosts"].as_array_mut().unwrap().push(json!(
+        { "id": "pmta2", "role": "powermta", "addresses": ["192.0.2.21"] }
+    ));
+    fleet.apply(&document).await;
+    fleet.start_agents(&["pmta2"]).await;
+    fleet.converged("a second PowerMTA host came").await;
+    let key_of = |fleet: &Fleet, host: &str, number: usize| {
+        let folder = fleet.agents[host].file("/etc/pmta/dkim");
+        let label = format!("mail{number}");
+        fs::read_dir(folder).is_ok_and(|entries| {
+            entries
+                .flatten()
+                .any(|entry| entry.file_name().to_string_lossy().contains(&label))
+        })
+    };
+    assert!(key_of(&fleet, "pmta1", 1) && key_of(&fleet, "pmta1", 2));
+
+    // Identity 1 moves, with a pool of its own: a pool stays on one host.
+    document["ips"][0]["host"] = json!("pmta2");
+    document["ips"][0]["pool"] = json!("client-1-second");
+    fleet.apply(&document).await;
+    fleet.api().delete("/ips/198.51.100.2").await.ok();
+    wait_until(
+        "moved and removed keys are gone, and the moved one is there",
+        async || {
+            !key_of(&fleet, "pmta1", 1) && !key_of(&fleet, "pmta1", 2) && key_of(&fleet, "pmta2", 1)
+        },
+    )
+    .await;
+
+    fleet.converged("identities moved and went").await;
+    assert!(
+        key_of(&fleet, "pmta1", 3) && key_of(&fleet, "pmta1", 4),
+        "the others stay"
+    );
+}

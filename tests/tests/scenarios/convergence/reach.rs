@@ -1,0 +1,67 @@
+//! A fleet document reaches every host, and the same document again is no work at all.
+
+use email_engine_tests::{Fleet, samples, wait_until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fleet_file_reaches_every_host() {
+    let fleet = Fleet::converged_with(3, 5).await;
+
+    let config = std::fs::read_to_string(fleet.agents["pmta1"].file("/etc/pmta/config")).unwrap();
+    for number in 1..=5 {
+        let source = format!("smtp-source-host 198.51.100.{number} mail{number}.example.net");
+        assert!(
+            config.contains(&source),
+            "{source} is missing in:\n{config}"
+        );
+    }
+    let keys = std::fs::read_dir(fleet.agents["pmta1"].file("/etc/pmta/dkim")).unwrap();
+    assert_eq!(keys.count(), 5, "one DKIM key per identity");
+    for host in ["mailwizz1", "api1"] {
+        let files = walk(&fleet.agents[host].root());
+        assert!(!files.is_empty(), "{host} got no files");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_file_again_changes_nothing_and_writes_no_log_entry() {
+    let mut fleet = Fleet::converged_with(3, 3).await;
+    let leader = fleet.leader().await;
+    // The stock of DKIM keys is filled up after keys were taken; wait until nobody writes any more.
+    let mut last = 0;
+    let mut quiet = 0;
+    wait_until("the log is quiet", async || {
+        let index = last_index(&fleet, leader).await;
+        quiet = if index == last { quiet + 1 } else { 0 };
+        last = index;
+        quiet > 40
+    })
+    .await;
+
+    let answer = fleet.apply(&samples::fleet(3)).await;
+
+    assert_eq!(answer["applied"], false);
+    assert_eq!(answer["changes"].as_array().unwrap().len(), 0);
+    assert_eq!(
+        last_index(&fleet, leader).await,
+        last,
+        "applying it again wrote to the log"
+    );
+}
+
+async fn last_index(fleet: &Fleet, node: u64) -> u64 {
+    let cluster = fleet.api_of(node).get("/cluster").await.ok();
+    cluster["last_index"].as_u64().unwrap()
+}
+
+fn walk(root: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(root).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(walk(&path))
+        } else {
+            files.push(path)
+        }
+    }
+    files
+}

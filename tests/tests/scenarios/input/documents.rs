@@ -1,0 +1,123 @@
+//! Bad fleet documents change nothing and say which field, which value, and what would be accepted.
+
+use email_engine_tests::{Fleet, samples};
+use serde_json::json;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_fault_of_a_document_is_named_and_changes_nothing() {
+    let fleet = Fleet::single().await;
+    fleet.apply(&samples::fleet(2)).await;
+    let before = fleet.api().get("/cluster").await.ok()["revision"].clone();
+
+    let with = |change: &dyn Fn(&mut serde_json::Value)| {
+        let mut document = samples::fleet(3);
+        change(&mut document);
+        document
+    };
+    let faults = [
+        (
+            "duplicate",
+            with(&|d| d["ips"][2]["domain"] = json!("mail1.example.net")),
+        ),
+        (
+            "brand-domain",
+            with(&|d| d["ips"][2]["domain"] = json!("example.org")),
+        ),
+        ("wrong-role", with(&|d| d["ips"][2]["host"] = json!("api1"))),
+        (
+            "not-found",
+            with(&|d| d["ips"][2]["tenant"] = json!("nobody")),
+        ),
+        (
+            "not-found",
+            with(&|d| d["ips"][2]["host"] = json!("nowhere")),
+        ),
+        (
+            "invalid",
+            with(&|d| d["ips"][2]["address"] = json!("198.51.100.300")),
+        ),
+        (
+            "invalid",
+            with(&|d| d["ips"][2]["domain"] = json!("no dots")),
+        ),
+        ("invalid", with(&|d| d["ips"][2]["colour"] = json!("blue"))),
+        ("invalid", with(&|d| d["hosts"][0]["role"] = json!("mail"))),
+    ];
+    for (code, document) in faults {
+        let refused = fleet.api().post("/fleet", &document).await;
+        assert!((400..500).contains(&refused.status), "{code}: {refused:?}");
+        assert_eq!(refused.code(), code, "{refused:?}");
+        assert!(
+            refused.body["detail"].as_str().unwrap().len() > 20,
+            "{refused:?}"
+        );
+    }
+    assert_eq!(
+        fleet.api().get("/cluster").await.ok()["revision"],
+        before,
+        "something changed"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_oversized_body_is_refused_before_it_is_read() {
+    let fleet = Fleet::single().await;
+    let body = json!({ "tenants": [], "padding": "x".repeat(17 * 1024 * 1024) });
+    let refused = fleet.api().try_post("/fleet", &body, "too-large").await;
+    // The connection may be closed while the client still sends; both are refusals.
+    if let Ok(answer) = refused {
+        assert_eq!(
+            (answer.status, answer.code()),
+            (413, "too-large"),
+            "{answer:?}"
+        );
+    }
+    assert_eq!(fleet.api().get("/tenants").await.ok(), json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_says_what_would_change_and_changes_nothing() {
+    let fleet = Fleet::single().await;
+    let answer = fleet
+        .api()
+        .post("/fleet?dry_run=true", &samples::fleet(2))
+        .await
+        .ok();
+    assert_eq!(answer["applied"], false);
+    assert_eq!(
+        answer["changes"].as_array().unwrap().len(),
+        6,
+        "1 tenant, 3 hosts, 2 identities"
+    );
+    assert_eq!(fleet.api().get("/ips").await.ok(), json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn apply_never_removes_what_the_document_omits_unless_told_to_prune() {
+    let fleet = Fleet::single().await;
+    fleet.apply(&samples::fleet(3)).await;
+    let kept = fleet.apply(&samples::fleet(1)).await;
+    assert_eq!(kept["changes"], json!([]));
+    let plan = fleet
+        .api()
+        .post("/fleet?prune=true&dry_run=true", &samples::fleet(1))
+        .await
+        .ok();
+    assert_eq!(plan["changes"].as_array().unwrap().len(), 2, "{plan}");
+    assert!(
+        plan["changes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|line| line["action"] == "remove")
+    );
+    fleet
+        .api()
+        .post("/fleet?prune=true", &samples::fleet(1))
+        .await
+        .ok();
+    assert_eq!(
+        fleet.api().get("/ips").await.ok().as_array().map(Vec::len),
+        Some(1)
+    );
+}

@@ -1,0 +1,4 @@
+//! What is wrong is refused, clearly and wholly.
+
+mod batches;
+mod documents;

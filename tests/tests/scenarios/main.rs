@@ -1,0 +1,16 @@
+//! Scenarios: each file is one promise, shown over real processes.
+//!
+//! - [`convergence`]: what is declared reaches the hosts, and stays.
+//! - [`cluster`]: nodes come, go, fall and return.
+//! - [`access`]: who may do what, and where secrets are.
+//! - [`input`]: what is wrong is refused, clearly and wholly.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a scenario that cannot go on has failed"
+)]
+
+mod access;
+mod cluster;
+mod convergence;
+mod input;
