@@ -287,13 +287,17 @@ mod tests {
     async fn a_plan_that_would_change_something_exits_2_and_asks_for_a_dry_run() {
         let authority = Authority::new(1);
         let node = authority.node(|_| PLANNED.into_response());
-        let plan = Plan {
+        let arguments = Plan {
             file: "-".into(),
             prune: true,
         };
-        let exit = super::plan(&authority.desk(&node), &plan, &FleetDocument::default())
-            .await
-            .unwrap();
+        let exit = plan(
+            &authority.desk(&node),
+            &arguments,
+            &FleetDocument::default(),
+        )
+        .await
+        .unwrap();
         assert_eq!(exit as u8, 2);
         assert_eq!(
             node.asked()[0].target,
@@ -315,15 +319,13 @@ mod tests {
         let document = FleetDocument::default();
         // Tests have no terminal on both ends, so nobody is there to ask.
         if !std::io::IsTerminal::is_terminal(&std::io::stdin()) {
-            let failure = super::apply(&desk, &arguments, &document)
-                .await
-                .unwrap_err();
+            let failure = apply(&desk, &arguments, &document).await.unwrap_err();
             assert!(failure.to_string().contains("say --yes"), "{failure}");
             let targets: Vec<_> = node.asked().into_iter().map(|a| a.target).collect();
             assert_eq!(targets, ["/api/v1/fleet?dry_run=true&prune=true"]);
         }
         arguments.yes = true;
-        super::apply(&desk, &arguments, &document).await.unwrap();
+        apply(&desk, &arguments, &document).await.unwrap();
         let last = node.asked().pop().unwrap();
         assert_eq!(last.target, "/api/v1/fleet?dry_run=false&prune=true");
     }

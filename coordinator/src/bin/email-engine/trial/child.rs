@@ -4,6 +4,7 @@
 //! again under a hidden command that asks for it and then becomes the program: no `unsafe` between
 //! fork and exec is needed.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
@@ -16,6 +17,7 @@ use clap::Args;
 use rustix::process::{Pid, Signal};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{self, SignalKind};
+use zeroize::Zeroizing;
 
 use super::TrialError;
 
@@ -56,12 +58,23 @@ pub(crate) fn follow(follow: &Follow) -> TrialError {
 }
 
 /// A process to be: its program, arguments, and where its words go.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Recipe {
     pub(super) name: String,
     pub(super) program: PathBuf,
     pub(super) arguments: Vec<std::ffi::OsString>,
+    /// May hold secrets: never shown.
+    pub(super) environment: Vec<(&'static str, Zeroizing<String>)>,
     pub(super) log: PathBuf,
+}
+
+impl fmt::Debug for Recipe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recipe")
+            .field("name", &self.name)
+            .field("arguments", &self.arguments)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Recipe {
@@ -128,6 +141,9 @@ impl Recipe {
                 command.env_remove(name);
             }
         }
+        for (name, value) in &self.environment {
+            command.env(name, value.as_str());
+        }
         Ok(command)
     }
 }
@@ -156,6 +172,10 @@ fn tail(path: &Path) -> String {
 
 /// Asks a process to end, and ends it when it does not.
 pub(super) async fn end(child: &mut Child) {
+    end_within(child, GRACE).await;
+}
+
+async fn end_within(child: &mut Child, grace: Duration) {
     let Some(pid) = child.id().and_then(|id| i32::try_from(id).ok()) else {
         return;
     };
@@ -163,7 +183,7 @@ pub(super) async fn end(child: &mut Child) {
         // Not reaped yet, so the number is still its own.
         let _ = rustix::process::kill_process(pid, Signal::TERM);
     }
-    if tokio::time::timeout(GRACE, child.wait()).await.is_err() {
+    if tokio::time::timeout(grace, child.wait()).await.is_err() {
         let _ = child.kill().await;
     }
 }
@@ -223,7 +243,7 @@ mod tests {
         tokio::io::AsyncReadExt::read_exact(&mut stdout, &mut ready)
             .await
             .unwrap();
-        end(&mut child).await;
+        end_within(&mut child, Duration::from_millis(200)).await;
         let status = child.wait().await.unwrap();
         assert_eq!(
             std::os::unix::process::ExitStatusExt::signal(&status),

@@ -57,11 +57,12 @@ fn suggestions(status: &StatusView, place: &Place) -> String {
             lines.push(format!("  find {} -type f", quoted(&root)));
         }
     }
-    if let Some(leader) = status.cluster.leader {
+    if let Some(leader) = status.cluster.leader
+        && let Some(config) = place.config_of(leader)
+    {
         lines.push(format!(
             "The loss of the leader (node {leader}) is not noticed by the hosts:"
         ));
-        let config = place.root().join("nodes").join(format!("{leader}.toml"));
         lines.push(format!("  pkill -KILL -f {}", quoted(&config)));
         lines.push(format!("  {program} cluster status"));
     }

@@ -1,6 +1,5 @@
 //! Brings the cluster up: the first node founds it, the others join by tokens and are given votes.
 
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use email_engine_protocol::api::{ClusterView, Consistency, MemberRole, NodeView, TokenRequest};
@@ -10,7 +9,7 @@ use email_engine_protocol::join::Admission;
 use super::TrialError;
 use super::keeper::Keeper;
 use super::place::Place;
-use super::programs::{Founded, Listeners};
+use super::programs::{Founded, Joined, Listeners, Programs};
 use crate::client::{Client, Patience};
 use crate::context::{Context, ContextEndpoint};
 use crate::output::Output;
@@ -79,7 +78,7 @@ async fn found(place: &Place, keeper: &mut Keeper, output: Output) -> Result<(),
         place.recovery_key().display()
     ));
     keeper.keep(keeper.programs.run(place, 1)?);
-    mark_joined(place, 1)?;
+    mark_joined(place, 1, founded.node)?;
     await_listeners(place, keeper, 1).await?;
     let context = Context {
         cluster: founded.cluster,
@@ -116,7 +115,6 @@ async fn join(
     client: &Client,
     n: u64,
 ) -> Result<(), TrialError> {
-    let known = numbers(&view(client).await?);
     // What an attempt that was cut off left behind: a node never comes back under its number.
     let leftover = place.node(n);
     if leftover.exists() {
@@ -132,15 +130,16 @@ async fn join(
         .create_token(&request)
         .await
         .map_err(TrialError::api("creating a node's token"))?;
-    private_file::write(&place.node_token(n), token.token.as_bytes())?;
-    let joined = keeper.programs.join(place, n)?.run(STEP).await;
-    // Used or not, it is of no more use.
-    let _ = std::fs::remove_file(place.node_token(n));
-    joined?;
+    let recipe = keeper.programs.join(place, n, &token.token)?;
+    let joined: Joined =
+        serde_json::from_slice(&recipe.run(STEP).await?).map_err(|error| TrialError::Answer {
+            name: "email-engine-coordinator join",
+            reason: error.to_string(),
+        })?;
     keeper.keep(keeper.programs.run(place, n)?);
     await_listeners(place, keeper, n).await?;
     let deadline = Instant::now() + STEP;
-    while numbers(&view(client).await?).is_subset(&known) {
+    while !lists(&view(client).await?, joined.node) {
         if Instant::now() >= deadline {
             return Err(keeper
                 .programs
@@ -149,7 +148,7 @@ async fn join(
         }
         tokio::time::sleep(LOOK).await;
     }
-    mark_joined(place, n)?;
+    mark_joined(place, n, joined.node)?;
     promote_learners(client).await
 }
 
@@ -179,8 +178,8 @@ fn learners(view: &ClusterView) -> impl Iterator<Item = NodeId> {
     view.nodes.iter().filter(is_learner).map(|node| node.id)
 }
 
-fn numbers(view: &ClusterView) -> BTreeSet<NodeId> {
-    view.nodes.iter().map(|node| node.id).collect()
+fn lists(view: &ClusterView, id: NodeId) -> bool {
+    view.nodes.iter().any(|node| node.id == id)
 }
 
 async fn view(client: &Client) -> Result<ClusterView, TrialError> {
@@ -202,14 +201,14 @@ async fn await_leader(client: &Client) -> Result<(), TrialError> {
     }
 }
 
-/// Waits until a node says where it listens, and does.
+/// Waits until a node says where it listens, and does; from then on it keeps its ports.
 async fn await_listeners(place: &Place, keeper: &Keeper, n: u64) -> Result<(), TrialError> {
     let deadline = Instant::now() + STEP;
     loop {
         if let Some(listeners) = Listeners::read(&place.node_endpoints(n))?
             && tokio::net::TcpStream::connect(listeners.api).await.is_ok()
         {
-            return Ok(());
+            return Programs::configure(place, n);
         }
         if Instant::now() >= deadline {
             let what = format!("does not listen after {} s", STEP.as_secs());
@@ -232,8 +231,12 @@ fn endpoints(place: &Place, nodes: u64) -> Result<Vec<ContextEndpoint>, TrialErr
     Ok(endpoints)
 }
 
-fn mark_joined(place: &Place, n: u64) -> Result<(), TrialError> {
-    Ok(private_file::write(&place.node_joined(n), b"")?)
+fn mark_joined(place: &Place, n: u64, number: NodeId) -> Result<(), TrialError> {
+    let number = number.to_string();
+    Ok(private_file::write(
+        &place.node_joined(n),
+        number.as_bytes(),
+    )?)
 }
 
 fn read_context(place: &Place) -> Result<Context, TrialError> {

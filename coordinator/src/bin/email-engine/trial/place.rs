@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
-use email_engine_protocol::id::HostId;
+use email_engine_protocol::id::{HostId, NodeId};
 
 use super::TrialError;
 use crate::private_file;
@@ -74,13 +74,18 @@ impl Place {
         self.root.join("nodes").join(format!("{n}.toml"))
     }
 
-    pub(super) fn node_token(&self, n: u64) -> PathBuf {
-        self.root.join("nodes").join(format!("{n}.token"))
-    }
-
-    /// Says that the n-th node belongs to the cluster.
+    /// Holds the number under which the n-th node belongs to the cluster, once it does.
     pub(super) fn node_joined(&self, n: u64) -> PathBuf {
         self.root.join("nodes").join(format!("{n}.joined"))
+    }
+
+    /// Configuration of the node with this number in the cluster. A number is never used again, so
+    /// that it can be ahead of the place in the folder.
+    pub(super) fn config_of(&self, node: NodeId) -> Option<PathBuf> {
+        (1..)
+            .map_while(|n| Some((n, std::fs::read_to_string(self.node_joined(n)).ok()?)))
+            .find(|(_, number)| number.trim() == node.to_string())
+            .map(|(n, _)| self.node_config(n))
     }
 
     /// Where a node says on which ports it listens.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use email_engine_protocol::id::{ClusterId, HostId, NodeId};
 
@@ -27,6 +28,8 @@ pub(super) struct Listeners {
     pub(super) raft: SocketAddr,
 }
 
+/// Where a node that joins takes its token from. Only its own user can read it there.
+const JOIN_TOKEN: &str = "EMAIL_ENGINE_JOIN_TOKEN";
 /// Any free port.
 const FREE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
@@ -38,6 +41,12 @@ pub(super) struct Founded {
     pub(super) ca_pem: String,
     pub(super) admin_key: String,
     pub(super) recovery_key: String,
+}
+
+/// What `join --output json` answers.
+#[derive(Debug, Deserialize)]
+pub(super) struct Joined {
+    pub(super) node: NodeId,
 }
 
 /// What a trial sets of a node's configuration; the rest has its defaults.
@@ -85,10 +94,11 @@ impl Programs {
         self.coordinator(place, n, &["init", "--output", "json"])
     }
 
-    /// Makes the n-th node a learner of the cluster, by the token in its file.
-    pub(super) fn join(&self, place: &Place, n: u64) -> Result<Recipe, TrialError> {
-        let mut recipe = self.coordinator(place, n, &["join", "--token-file"])?;
-        recipe.arguments.push(place.node_token(n).into());
+    /// Makes the n-th node a learner of the cluster, by a token.
+    pub(super) fn join(&self, place: &Place, n: u64, token: &str) -> Result<Recipe, TrialError> {
+        let mut recipe = self.coordinator(place, n, &["join", "--output", "json"])?;
+        let token = Zeroizing::new(token.to_owned());
+        recipe.environment.push((JOIN_TOKEN, token));
         Ok(recipe)
     }
 
@@ -98,8 +108,22 @@ impl Programs {
     }
 
     fn coordinator(&self, place: &Place, n: u64, verb: &[&str]) -> Result<Recipe, TrialError> {
+        Self::configure(place, n)?;
+        let mut arguments: Vec<OsString> = verb.iter().map(Into::into).collect();
+        arguments.splice(1..1, ["--config".into(), place.node_config(n).into()]);
+        Ok(Recipe {
+            name: format!("node {n}"),
+            program: self.coordinator.clone(),
+            arguments,
+            environment: Vec::new(),
+            log: place.log(&format!("node-{n}")),
+        })
+    }
+
+    /// Writes a node's configuration, with the ports that it has once it has some: started again, it
+    /// must be where the others know it.
+    pub(super) fn configure(place: &Place, n: u64) -> Result<(), TrialError> {
         let data_dir = place.node(n);
-        // The others know it by its ports: it keeps those that it had.
         let listeners = Listeners::read(&place.node_endpoints(n))?;
         let config = NodeConfig {
             data_dir: &data_dir,
@@ -111,16 +135,7 @@ impl Programs {
             min_free_bytes: 128 * 1024 * 1024,
             dkim_stock: 10,
         };
-        let file = place.node_config(n);
-        write_config(&file, &config)?;
-        let mut arguments: Vec<OsString> = verb.iter().map(Into::into).collect();
-        arguments.splice(1..1, ["--config".into(), file.into_os_string()]);
-        Ok(Recipe {
-            name: format!("node {n}"),
-            program: self.coordinator.clone(),
-            arguments,
-            log: place.log(&format!("node-{n}")),
-        })
+        write_config(&place.node_config(n), &config)
     }
 
     /// Runs a host's agent.
@@ -139,6 +154,7 @@ impl Programs {
             name: format!("agent {host}"),
             program: self.agent.clone(),
             arguments: vec!["run".into(), "--config".into(), file.into_os_string()],
+            environment: Vec::new(),
             log: place.log(&format!("agent-{host}")),
         })
     }
@@ -191,7 +207,7 @@ mod tests {
         std::fs::create_dir(place.node(1)).unwrap();
         let text = serde_json::to_string(&listeners).unwrap();
         std::fs::write(place.node_endpoints(1), text).unwrap();
-        programs().run(&place, 1).unwrap();
+        Programs::configure(&place, 1).unwrap();
         let config = std::fs::read_to_string(place.node_config(1)).unwrap();
         assert!(
             config.contains("raft_listen = \"127.0.0.1:7003\""),
@@ -206,12 +222,11 @@ mod tests {
         let host = HostId::new("pmta1").unwrap();
         std::fs::create_dir(place.host(&host)).unwrap();
         std::fs::write(place.host_token(&host), "eejoin1.secret").unwrap();
-        std::fs::write(place.node_token(2), "eejoin1.secret").unwrap();
         for recipe in [
-            programs().join(&place, 2).unwrap(),
+            programs().join(&place, 2, "eejoin1.secret").unwrap(),
             programs().agent(&place, &host).unwrap(),
         ] {
-            assert!(!format!("{:?}", recipe.arguments).contains("eejoin1"));
+            assert!(!format!("{recipe:?}").contains("eejoin1"), "{recipe:?}");
         }
     }
 }
