@@ -23,7 +23,10 @@ Examples:
   email-engine cluster add --out node.token     a token, and what to do with it
   email-engine cluster promote 3                let node 3 vote
   email-engine cluster remove 2                 its number is never used again
-  email-engine cluster backup fleet.backup      online, sealed to the recovery key")]
+  email-engine cluster backup fleet.backup      online, sealed to the recovery key
+
+A backup is restored into a new cluster, on its first machine:
+  email-engine-coordinator restore --from fleet.backup --recovery-key-file FILE")]
 pub(crate) struct Cluster {
     #[command(subcommand)]
     command: ClusterCommand,

@@ -66,6 +66,8 @@ pub(super) struct Recipe {
     /// May hold secrets: never shown.
     pub(super) environment: Vec<(&'static str, Zeroizing<String>)>,
     pub(super) log: PathBuf,
+    /// Exit code by which it says that it is not wanted any more.
+    pub(super) farewell: Option<i32>,
 }
 
 impl fmt::Debug for Recipe {
@@ -234,7 +236,7 @@ mod tests {
     #[tokio::test]
     async fn a_process_that_ignores_the_request_is_ended_by_force() {
         let mut child = Command::new("sh")
-            .args(["-c", "trap '' TERM; echo ready; while :; do sleep 1; done"])
+            .args(["-c", "trap '' TERM; echo ready; exec sleep 60"])
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();

@@ -15,8 +15,6 @@ const FIRST_PAUSE: Duration = Duration::from_secs(3);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Whoever lived this long is started again as if for the first time.
 const HEALTHY: Duration = Duration::from_secs(60);
-/// An agent whose host was retired or revoked says so by this code: it is not wanted any more.
-const RETIRED: i32 = 5;
 
 /// The processes of a trial.
 #[derive(Debug)]
@@ -74,8 +72,9 @@ async fn keep(recipe: Recipe, mut stop: watch::Receiver<bool>, output: Output) {
                 let pid = child.id().unwrap_or_default();
                 tokio::select! {
                     status = child.wait() => match status {
-                        Ok(status) if status.code() == Some(RETIRED) => {
-                            output.note(&format!("{}: its host is retired", recipe.name));
+                        Ok(status) if status.code().is_some() && status.code() == recipe.farewell => {
+                            let name = &recipe.name;
+                            output.note(&format!("{name}: its host is retired; it stays ended"));
                             return;
                         }
                         Ok(status) => format!("process {pid} {}", fate(status)),

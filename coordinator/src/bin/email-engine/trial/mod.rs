@@ -214,19 +214,20 @@ async fn stage(
     let declared = hosts::declare(&client, &document, arguments.fleet.is_some(), output).await?;
     hosts::start_agents(&client, place, keeper, &declared).await?;
     let ids: Vec<HostId> = declared.iter().map(|host| host.spec.id.clone()).collect();
-    let reached = progress::converge(&client, &ids, arguments.deadline(), output).await;
-    hosts::forget_tokens(place, &ids);
-    keeper.settle();
-    match reached {
-        Ok(status) => {
-            farewell::show(&status, place, arguments.once, output)?;
-            if arguments.once {
-                return Ok(Exit::Success);
-            }
+    let status = loop {
+        let reached = progress::converge(&client, &ids, arguments.deadline(), output).await;
+        keeper.settle();
+        match reached {
+            Ok(status) => break status,
+            Err(error) if arguments.once => return Err(error),
+            // It may still get there, and what keeps it is best seen while it runs.
+            Err(error) => output.note(&format!("{error}\nStill trying; Ctrl-C ends it.")),
         }
-        Err(error) if arguments.once => return Err(error),
-        // It may still get there, and what keeps it is best seen while it runs.
-        Err(error) => output.note(&format!("{error}\nStill running; Ctrl-C ends it.")),
+    };
+    hosts::forget_tokens(place, &ids);
+    farewell::show(&status, place, arguments.once, output)?;
+    if arguments.once {
+        return Ok(Exit::Success);
     }
     std::future::pending().await
 }

@@ -30,6 +30,8 @@ pub(super) struct Listeners {
 
 /// Where a node that joins takes its token from. Only its own user can read it there.
 const JOIN_TOKEN: &str = "EMAIL_ENGINE_JOIN_TOKEN";
+/// Exit code of an agent whose host was retired or whose certificate was revoked.
+const RETIRED: i32 = 5;
 /// Any free port.
 const FREE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
@@ -117,6 +119,7 @@ impl Programs {
             arguments,
             environment: Vec::new(),
             log: place.log(&format!("node-{n}")),
+            farewell: None,
         })
     }
 
@@ -156,6 +159,7 @@ impl Programs {
             arguments: vec!["run".into(), "--config".into(), file.into_os_string()],
             environment: Vec::new(),
             log: place.log(&format!("agent-{host}")),
+            farewell: Some(RETIRED),
         })
     }
 }
