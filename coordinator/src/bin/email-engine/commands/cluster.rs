@@ -135,8 +135,8 @@ async fn add(desk: &Desk, ttl: u64, out: PathBuf) -> Result<(), Failure> {
         "The token is in {file} and ends at {}. On the new machine:\n\
          \n\
          1. copy {file} there, readable for root only\n\
-         2. email-engine-coordinator join --token-file {file} --data-dir /var/lib/email-engine\n\
-         3. start email-engine-coordinator run --data-dir /var/lib/email-engine\n\
+         2. email-engine-coordinator join --token-file {file}\n\
+         3. email-engine-coordinator run          (as a service)\n\
          \n\
          Then here, once `email-engine cluster status` lists it as a learner:\n\
          \n\

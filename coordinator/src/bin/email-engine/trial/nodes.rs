@@ -9,7 +9,7 @@ use email_engine_protocol::join::Admission;
 use super::TrialError;
 use super::keeper::Keeper;
 use super::place::Place;
-use super::programs::{Founded, Joined, Listeners, Programs};
+use super::programs::{Founded, Listeners, Programs};
 use crate::client::{Client, Patience};
 use crate::context::{Context, ContextEndpoint};
 use crate::output::Output;
@@ -130,16 +130,18 @@ async fn join(
         .create_token(&request)
         .await
         .map_err(TrialError::api("creating a node's token"))?;
-    let recipe = keeper.programs.join(place, n, &token.token)?;
-    let joined: Joined =
-        serde_json::from_slice(&recipe.run(STEP).await?).map_err(|error| TrialError::Answer {
-            name: "email-engine-coordinator join",
-            reason: error.to_string(),
-        })?;
+    keeper
+        .programs
+        .join(place, n, &token.token)?
+        .run(STEP)
+        .await?;
     keeper.keep(keeper.programs.run(place, n)?);
     await_listeners(place, keeper, n).await?;
     let deadline = Instant::now() + STEP;
-    while !lists(&view(client).await?, joined.node) {
+    let number = loop {
+        if let Some(number) = number_of(&view(client).await?, place, n)? {
+            break number;
+        }
         if Instant::now() >= deadline {
             return Err(keeper
                 .programs
@@ -147,8 +149,8 @@ async fn join(
                 .failed("runs, but the cluster does not list it"));
         }
         tokio::time::sleep(LOOK).await;
-    }
-    mark_joined(place, n, joined.node)?;
+    };
+    mark_joined(place, n, number)?;
     promote_learners(client).await
 }
 
@@ -178,8 +180,16 @@ fn learners(view: &ClusterView) -> impl Iterator<Item = NodeId> {
     view.nodes.iter().filter(is_learner).map(|node| node.id)
 }
 
-fn lists(view: &ClusterView, id: NodeId) -> bool {
-    view.nodes.iter().any(|node| node.id == id)
+/// The number under which the cluster has the n-th node: the one that listens where it does.
+fn number_of(view: &ClusterView, place: &Place, n: u64) -> Result<Option<NodeId>, TrialError> {
+    let listeners = Listeners::read(&place.node_endpoints(n))?;
+    Ok(listeners.and_then(|listeners| {
+        let address = listeners.raft.to_string();
+        let mut nodes = view.nodes.iter();
+        nodes
+            .find(|node| node.raft_endpoint == address && node.role != MemberRole::Removed)
+            .map(|node| node.id)
+    }))
 }
 
 async fn view(client: &Client) -> Result<ClusterView, TrialError> {

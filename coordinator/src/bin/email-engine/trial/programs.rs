@@ -45,12 +45,6 @@ pub(super) struct Founded {
     pub(super) recovery_key: String,
 }
 
-/// What `join --output json` answers.
-#[derive(Debug, Deserialize)]
-pub(super) struct Joined {
-    pub(super) node: NodeId,
-}
-
 /// What a trial sets of a node's configuration; the rest has its defaults.
 #[derive(Serialize)]
 struct NodeConfig<'a> {
@@ -98,7 +92,7 @@ impl Programs {
 
     /// Makes the n-th node a learner of the cluster, by a token.
     pub(super) fn join(&self, place: &Place, n: u64, token: &str) -> Result<Recipe, TrialError> {
-        let mut recipe = self.coordinator(place, n, &["join", "--output", "json"])?;
+        let mut recipe = self.coordinator(place, n, &["join"])?;
         let token = Zeroizing::new(token.to_owned());
         recipe.environment.push((JOIN_TOKEN, token));
         Ok(recipe)
