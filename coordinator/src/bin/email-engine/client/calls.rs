@@ -71,6 +71,11 @@ impl Client {
         self.ask(call).await
     }
 
+    pub(crate) async fn revoke_certificate(&self, id: &HostId) -> Result<Value, ClientError> {
+        let call = Call::write(Method::POST, &["hosts", id.as_str(), "revoke"]);
+        self.ask(call).await
+    }
+
     pub(crate) async fn config(
         &self,
         host: &HostId,
@@ -192,8 +197,15 @@ impl Client {
         self.ask(Call::get(&["settings"])).await
     }
 
-    pub(crate) async fn put_settings(&self, settings: &Settings) -> Result<Value, ClientError> {
-        let call = Call::write(Method::PUT, &["settings"]).json(settings);
+    /// Stores settings; without `release` hosts go on with those that they have.
+    pub(crate) async fn put_settings(
+        &self,
+        settings: &Settings,
+        release: bool,
+    ) -> Result<Value, ClientError> {
+        let call = Call::write(Method::PUT, &["settings"])
+            .query("release", &release)
+            .json(settings);
         self.ask(call).await
     }
 

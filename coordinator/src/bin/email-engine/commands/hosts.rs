@@ -35,6 +35,14 @@ enum HostsCommand {
         #[arg(long, short)]
         yes: bool,
     },
+    /// Revoke the certificate of a host's agent; its session ends at once
+    Revoke {
+        /// Its name
+        host: HostId,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
     /// Show one host
     Show {
         /// Its name
@@ -53,27 +61,39 @@ pub(crate) async fn run(desk: &Desk, arguments: Hosts) -> Result<Exit, Failure> 
             desk.output.show(&host, |_| details(&host))?;
         }
         HostsCommand::Retire { host, yes } => {
-            let question = format!("Retire {host}? Its secrets are wiped and it is cut off.");
-            match prompt::confirm(&question, yes) {
-                Reply::Yes => {}
-                Reply::No => return Err(refused("not confirmed: nothing was changed")),
-                Reply::Nobody => {
-                    return Err(refused(
-                        "retiring wipes a host and there is no terminal to ask on: say --yes",
-                    ));
-                }
-            }
+            permitted(
+                &format!("Retire {host}? Its secrets are wiped and it is cut off."),
+                yes,
+            )?;
             let answer = desk.client.retire(&host).await?;
             desk.output.show(&answer, |_| {
                 format!("Host {host} is retiring: see `email-engine hosts show {host}`.")
+            })?;
+        }
+        HostsCommand::Revoke { host, yes } => {
+            permitted(&format!("Revoke the certificate of {host}?"), yes)?;
+            let answer = desk.client.revoke_certificate(&host).await?;
+            desk.output.show(&answer, |_| {
+                format!(
+                    "The certificate of {host} is revoked; a new agent needs a token \
+                     (email-engine token create --replace)."
+                )
             })?;
         }
     }
     Ok(Exit::Success)
 }
 
-fn refused(text: &str) -> Failure {
-    Failure::new(Exit::Failure, text)
+fn permitted(question: &str, yes: bool) -> Result<(), Failure> {
+    let refused = |text| Err(Failure::new(Exit::Failure, text));
+    match prompt::confirm(question, yes) {
+        Reply::Yes => Ok(()),
+        Reply::No => refused("not confirmed: nothing was changed"),
+        Reply::Nobody => refused(
+            "this cannot be taken back and there is no terminal to ask on: nothing was changed; \
+             say --yes to allow it",
+        ),
+    }
 }
 
 pub(crate) fn table(output: &Output, hosts: &[HostView]) -> String {

@@ -43,13 +43,17 @@ struct Set {
     /// Port of PowerMTA's monitor on loopback
     #[arg(long)]
     management_port: Option<u16>,
+    /// Only store them: hosts go on with the settings that they have until a release
+    #[arg(long)]
+    hold: bool,
 }
 
 pub(crate) async fn run(desk: &Desk, arguments: SettingsCommand) -> Result<Exit, Failure> {
     let mut settings = desk.client.settings().await?;
     if let Some(Verb::Set(set)) = arguments.command {
+        let release = !set.hold;
         merge(&mut settings, set);
-        desk.client.put_settings(&settings).await?;
+        desk.client.put_settings(&settings, release).await?;
     }
     desk.output.show(&settings, |_| lines(&settings))?;
     Ok(Exit::Success)
