@@ -250,17 +250,17 @@ mod tests {
     fn argument_comes_before_environment_before_home() {
         let environment = |name: &str| match name {
             VARIABLE => Some("env.toml".into()),
-            "HOME" => Some("/home/operator".into()),
+            "HOME" => Some("/somewhere".into()),
             _ => None,
         };
         let argument = Path::new("arg.toml");
         assert_eq!(location(Some(argument), environment).unwrap(), argument);
         let found = location(None, environment).unwrap();
         assert_eq!(found, Path::new("env.toml"));
-        let home = |name: &str| (name == "HOME").then(|| "/home/operator".into());
+        let home = |name: &str| (name == "HOME").then(|| "/somewhere".into());
         assert_eq!(
             location(None, home).unwrap(),
-            Path::new("/home/operator/.config/email-engine/context.toml")
+            Path::new("/somewhere/.config/email-engine/context.toml")
         );
         assert!(location(None, |_| None).is_err());
     }

@@ -21,7 +21,7 @@ host in a file or by its standard input; on a command line every user of the mac
 
 Examples:
   email-engine token create --role powermta --host pmta1 --ttl 1h --out pmta1.token
-  email-engine token create --node --ttl 30m | ssh root@198.51.100.7 'cat > /root/join.token'
+  email-engine token create --node --ttl 30m | ssh root@198.51.100.7 'cat > /etc/email-engine/join.token'
   email-engine token list
   email-engine token revoke t-4f1c")]
 pub(crate) struct Token {

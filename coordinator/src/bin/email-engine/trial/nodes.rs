@@ -22,7 +22,7 @@ const STEP: Duration = Duration::from_secs(45);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(150);
 pub(super) const PATIENCE: Patience = Patience {
-    request: Duration::from_secs(15),
+    request: Duration::from_secs(30),
     unavailable: Duration::from_secs(20),
 };
 
