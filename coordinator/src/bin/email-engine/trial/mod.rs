@@ -231,3 +231,14 @@ async fn stage(
     }
     std::future::pending().await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_example_is_a_fleet_of_three_hosts_and_five_identities() {
+        let document = fleet_file::parse("example", EXAMPLE).unwrap();
+        assert_eq!((document.hosts.len(), document.ips.len()), (3, 5));
+    }
+}
