@@ -25,6 +25,10 @@ pub trait Fleet: Send + Sync + 'static {
     fn linearize(&self) -> BoxFuture<'_, Result<(), ReadError>>;
     /// Who leads, as far as this node knows.
     fn leadership(&self) -> Leadership;
+    /// This node stopped taking part (its disk is full) and has only stale reads to give.
+    fn is_stopped(&self) -> bool {
+        false
+    }
     /// Raft figures of this node.
     fn raft_status(&self) -> RaftStatus;
     /// A stored content body.
@@ -85,15 +89,13 @@ pub struct Draft {
 
 /// A backup on its way out.
 pub struct Backup {
-    /// Last log index in it.
-    pub index: u64,
     /// Its bytes, in order.
     pub chunks: BoxStream<'static, std::io::Result<Bytes>>,
 }
 
 impl std::fmt::Debug for Backup {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Backup(index {})", self.index)
+        f.write_str("Backup")
     }
 }
 

@@ -143,6 +143,5 @@ pub(in crate::api) async fn backup(State(api): State<Arc<Api>>) -> Result<Respon
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/octet-stream"),
     );
-    headers.insert("email-engine-log-index", HeaderValue::from(backup.index));
     Ok(response)
 }

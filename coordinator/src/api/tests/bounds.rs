@@ -9,12 +9,26 @@ use super::testbed::Testbed;
 #[tokio::test]
 async fn unknown_paths_and_methods_are_problems() {
     let testbed = Testbed::new();
-    testbed.ask("admin", "GET", "/nowhere").send().await.is_problem(404, "not-found");
-    testbed.ask("admin", "GET", "/api/v1/nowhere").send().await.is_problem(404, "not-found");
-    let answered = testbed.ask("admin", "PATCH", "/api/v1/tenants").send().await;
+    testbed
+        .ask("admin", "GET", "/nowhere")
+        .send()
+        .await
+        .is_problem(404, "not-found");
+    testbed
+        .ask("admin", "GET", "/api/v1/nowhere")
+        .send()
+        .await
+        .is_problem(404, "not-found");
+    let answered = testbed
+        .ask("admin", "PATCH", "/api/v1/tenants")
+        .send()
+        .await;
     let answered = answered.is_problem(405, "method-not-allowed");
     let allowed = answered.headers["allow"].to_str().unwrap();
-    assert!(allowed.contains("GET") && allowed.contains("POST"), "{allowed}");
+    assert!(
+        allowed.contains("GET") && allowed.contains("POST"),
+        "{allowed}"
+    );
 }
 
 #[tokio::test]
@@ -33,7 +47,9 @@ async fn bad_json_is_placed_by_line_column_and_field() {
     let address = r#"{"ips": [{"address": "300.1.1.1", "domain": "a.example", "tenant": "red"}]}"#;
     let address = send(address).await.is_problem(422, "bad-field");
     assert_eq!(address.body["field"], "ips[0].address");
-    let kind = testbed.ask("operator", "POST", "/api/v1/fleet").header("content-type", "text/plain");
+    let kind = testbed
+        .ask("operator", "POST", "/api/v1/fleet")
+        .header("content-type", "text/plain");
     kind.send().await.is_problem(415, "media-type");
     assert_eq!(testbed.fleet.log_length(), 0);
 }
@@ -48,7 +64,9 @@ async fn a_body_over_the_limit_is_refused() {
     let announced = announced.header("content-length", "99999999999").text("{}");
     announced.send().await.is_problem(413, "body-too-large");
     // A stranger's body is not even read.
-    let stranger = testbed.ask_unknown("POST", "/api/v1/fleet").text(vec![b' '; 64]);
+    let stranger = testbed
+        .ask_unknown("POST", "/api/v1/fleet")
+        .text(vec![b' '; 64]);
     stranger.send().await.is_problem(401, "unauthenticated");
 }
 
@@ -64,8 +82,14 @@ async fn refusals_of_the_fleet_keep_their_code_field_and_value() {
     let ttl = json!({"admission": {"host": {"host": "h", "role": "api"}}, "ttl_seconds": 1});
     let ttl = send("/api/v1/tokens", ttl).await.is_problem(422, "invalid");
     assert_eq!(ttl.body["field"], "ttl_seconds");
-    let absent = testbed.ask("operator", "DELETE", "/api/v1/tenants/none").send().await;
+    let absent = testbed
+        .ask("operator", "DELETE", "/api/v1/tenants/none")
+        .send()
+        .await;
     absent.is_problem(404, "not-found");
-    testbed.ask("admin", "POST", "/api/v1/cluster/nodes/1/promote").send().await
+    testbed
+        .ask("admin", "POST", "/api/v1/cluster/nodes/1/promote")
+        .send()
+        .await
         .is_problem(409, "membership");
 }

@@ -17,7 +17,12 @@ async fn two_fleets() -> Testbed {
             {"address": "198.51.100.2", "domain": "mail1.blue.example.com", "tenant": "blue"}
         ]
     });
-    testbed.ask("operator", "POST", "/api/v1/fleet").json(document).send().await.is(200);
+    testbed
+        .ask("operator", "POST", "/api/v1/fleet")
+        .json(document)
+        .send()
+        .await
+        .is(200);
     testbed
 }
 
@@ -31,12 +36,24 @@ async fn a_bound_key_lists_its_own_objects_only() {
         ("/api/v1/domains", "mail1.red", "blue"),
         ("/api/v1/status", "red-mail", "blue"),
     ] {
-        let answered = testbed.ask("red-operator", "GET", path).send().await.is(200);
+        let answered = testbed
+            .ask("red-operator", "GET", path)
+            .send()
+            .await
+            .is(200);
         assert!(answered.text.contains(own), "{path}: {}", answered.text);
-        assert!(!answered.text.contains(foreign), "{path}: {}", answered.text);
+        assert!(
+            !answered.text.contains(foreign),
+            "{path}: {}",
+            answered.text
+        );
     }
     // A shared host carries everybody's identities.
-    let shared = testbed.ask("red-operator", "GET", "/api/v1/hosts/pmta1/config?proposed=true");
+    let shared = testbed.ask(
+        "red-operator",
+        "GET",
+        "/api/v1/hosts/pmta1/config?proposed=true",
+    );
     shared.send().await.is_problem(404, "not-found");
 }
 
@@ -59,7 +76,9 @@ async fn what_is_another_tenants_is_not_there() {
         assert_eq!(foreign.body["title"], absent.body["title"], "{path}");
     }
     let change = json!({"id": "blue", "name": "mine now"});
-    let change = testbed.ask("red-operator", "PUT", "/api/v1/tenants/blue").json(change);
+    let change = testbed
+        .ask("red-operator", "PUT", "/api/v1/tenants/blue")
+        .json(change);
     change.send().await.is_problem(404, "not-found");
     let add = json!({"address": "198.51.100.3", "domain": "m2.blue.example.com", "tenant": "blue"});
     let add = testbed.ask("red-operator", "POST", "/api/v1/ips").json(add);

@@ -80,12 +80,20 @@ impl Fleet for MemoryFleet {
             return async { Err(ProposeError::NoQuorum { reason }) }.boxed();
         }
         let racing = |left: usize| left.checked_sub(1);
-        if self.races.fetch_update(Ordering::Relaxed, Ordering::Relaxed, racing).is_ok() {
+        if self
+            .races
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, racing)
+            .is_ok()
+        {
             let settings = email_engine_protocol::api::Settings {
                 management_port: 2000 + u16::try_from(self.races.load(Ordering::Relaxed)).unwrap(),
                 ..Default::default()
             };
-            self.apply(Command::PutSettings(PutSettings { settings, release: false })).unwrap();
+            self.apply(Command::PutSettings(PutSettings {
+                settings,
+                release: false,
+            }))
+            .unwrap();
         }
         let answer = self.state.lock().unwrap().apply(&proposal).0;
         self.log.lock().unwrap().push(proposal);
@@ -143,8 +151,10 @@ impl Fleet for MemoryFleet {
 
     fn backup(&self) -> BoxFuture<'_, Result<Backup, StoreError>> {
         let chunks = futures::stream::iter(["one", "two"]);
-        let chunks = chunks.map(|chunk| Ok(Bytes::from_static(chunk.as_bytes()))).boxed();
-        async { Ok(Backup { index: 5, chunks }) }.boxed()
+        let chunks = chunks
+            .map(|chunk| Ok(Bytes::from_static(chunk.as_bytes())))
+            .boxed();
+        async { Ok(Backup { chunks }) }.boxed()
     }
 }
 
@@ -169,15 +179,33 @@ impl Planning for CreatingPlanner {
             });
             draft.commands.push(command);
         };
-        for tenant in document.tenants.iter().filter(|tenant| !state.tenants.contains_key(&tenant.id)) {
-            let command = CreateTenant { tenant: tenant.clone() };
-            created("tenant", tenant.id.to_string(), Command::CreateTenant(command));
+        for tenant in document
+            .tenants
+            .iter()
+            .filter(|tenant| !state.tenants.contains_key(&tenant.id))
+        {
+            let command = CreateTenant {
+                tenant: tenant.clone(),
+            };
+            created(
+                "tenant",
+                tenant.id.to_string(),
+                Command::CreateTenant(command),
+            );
         }
-        for host in document.hosts.iter().filter(|host| !state.hosts.contains_key(&host.id)) {
+        for host in document
+            .hosts
+            .iter()
+            .filter(|host| !state.hosts.contains_key(&host.id))
+        {
             let command = Command::AddHost(AddHost { host: host.clone() });
             created("host", host.id.to_string(), command);
         }
-        for ip in document.ips.iter().filter(|ip| !state.identities.contains_key(&ip.address)) {
+        for ip in document
+            .ips
+            .iter()
+            .filter(|ip| !state.identities.contains_key(&ip.address))
+        {
             if scope.is_some_and(|scope| *scope != ip.tenant) {
                 return Err(Rejection {
                     code: RejectionCode::NotFound,
@@ -186,12 +214,19 @@ impl Planning for CreatingPlanner {
                     accepted: "a tenant that exists".to_owned(),
                 });
             }
-            let host = ip.host.clone().unwrap_or_else(|| HostId::new("pmta1").unwrap());
+            let host = ip
+                .host
+                .clone()
+                .unwrap_or_else(|| HostId::new("pmta1").unwrap());
             let ip = ip.resolve(host, "Name", &Default::default()).unwrap();
             let name = ip.address.to_string();
             created("ip", name, Command::AddIdentity(AddIdentity { ip }));
         }
-        draft.new_identities = draft.changes.iter().filter(|change| change.kind == "ip").count();
+        draft.new_identities = draft
+            .changes
+            .iter()
+            .filter(|change| change.kind == "ip")
+            .count();
         Ok(draft)
     }
 
@@ -224,7 +259,9 @@ impl Planning for CreatingPlanner {
         let missing = needed.saturating_sub(held);
         if missing > 0 {
             let keys = (0..missing).map(|_| prepared_key()).collect();
-            self.0.apply(Command::StockKeys(StockKeys { keys })).unwrap();
+            self.0
+                .apply(Command::StockKeys(StockKeys { keys }))
+                .unwrap();
         }
         async { Ok(()) }.boxed()
     }
@@ -295,7 +332,9 @@ impl Testbed {
         for tenant in ["red", "blue"] {
             let tenant = serde_json::from_value(serde_json::json!({"id": tenant, "name": tenant}));
             let tenant = tenant.unwrap();
-            fleet.apply(Command::CreateTenant(CreateTenant { tenant })).unwrap();
+            fleet
+                .apply(Command::CreateTenant(CreateTenant { tenant }))
+                .unwrap();
         }
         let mut keys = BTreeMap::new();
         for (name, role, tenant) in [
@@ -307,7 +346,10 @@ impl Testbed {
         ] {
             let id = ApiKeyId::new(name).unwrap();
             let secret = Zeroizing::new([u8::try_from(keys.len()).unwrap() + 1; 32]);
-            let key = ApiKeyText { id: id.clone(), secret };
+            let key = ApiKeyText {
+                id: id.clone(),
+                secret,
+            };
             let command = CreateApiKey {
                 id,
                 secret: key.secret_hash(),
@@ -368,7 +410,10 @@ impl Ask<'_> {
         self.header("content-type", "application/json")
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "reads better with json! at the call")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "reads better with json! at the call"
+    )]
     pub(super) fn json(self, body: Value) -> Self {
         let text = body.to_string();
         self.text(text)
@@ -406,8 +451,13 @@ fn found(fleet: &MemoryFleet) {
     };
     fleet.apply(Command::Found(Box::new(found))).unwrap();
     let files = BTreeMap::from([("powermta.json".to_owned(), "{}".to_owned())]);
-    fleet.apply(Command::PutBundle(PutBundle { files })).unwrap();
+    fleet
+        .apply(Command::PutBundle(PutBundle { files }))
+        .unwrap();
     let settings = email_engine_protocol::api::Settings::default();
-    let put = PutSettings { settings, release: true };
+    let put = PutSettings {
+        settings,
+        release: true,
+    };
     fleet.apply(Command::PutSettings(put)).unwrap();
 }

@@ -11,8 +11,16 @@ async fn a_change_carries_its_author_reason_and_request() {
     let testbed = Testbed::new();
     let ask = testbed.ask("operator", "POST", "/api/v1/tenants");
     let ask = ask.header("email-engine-reason", "new customer");
-    let answered = ask.json(json!({"id": "green", "name": "Green"})).send().await.is(201);
-    let audit = testbed.ask("viewer", "GET", "/api/v1/audit?limit=1").send().await.is(200);
+    let answered = ask
+        .json(json!({"id": "green", "name": "Green"}))
+        .send()
+        .await
+        .is(201);
+    let audit = testbed
+        .ask("viewer", "GET", "/api/v1/audit?limit=1")
+        .send()
+        .await
+        .is(200);
     assert_eq!(audit.body[0]["actor"], "key operator");
     assert_eq!(audit.body[0]["reason"], "new customer");
     let request = answered.headers["x-request-id"].to_str().unwrap();
@@ -38,25 +46,39 @@ async fn a_repeated_idempotency_key_changes_once_and_answers_the_same() {
     assert_eq!(first.headers["x-request-id"], again.headers["x-request-id"]);
     assert_eq!(again.headers["idempotency-replayed"], "true");
     assert_eq!(testbed.fleet.log_length(), log);
-    create("operator", "Other").await.is_problem(422, "request-reused");
+    create("operator", "Other")
+        .await
+        .is_problem(422, "request-reused");
     // Another caller's key of the same text is another request.
-    create("admin", "Green").await.is_problem(409, "already-exists");
+    create("admin", "Green")
+        .await
+        .is_problem(409, "already-exists");
 }
 
 #[tokio::test]
 async fn a_secret_is_shown_in_one_answer_only() {
     let testbed = Testbed::new();
     let issue = || {
-        let ask = testbed.ask("admin", "POST", "/api/v1/tokens").header("idempotency-key", "t");
-        ask.json(json!({"admission": "node", "ttl_seconds": 600})).send()
+        let ask = testbed
+            .ask("admin", "POST", "/api/v1/tokens")
+            .header("idempotency-key", "t");
+        ask.json(json!({"admission": "node", "ttl_seconds": 600}))
+            .send()
     };
     let issued = issue().await.is(201);
     let text = issued.body["token"].as_str().unwrap();
     let token: email_engine_protocol::join::JoinToken = text.parse().unwrap();
     assert_eq!(token.endpoints, ["192.0.2.1:7443"]);
-    assert_eq!(token.expires_at.to_string(), issued.body["expires_at"].as_str().unwrap());
+    assert_eq!(
+        token.expires_at.to_string(),
+        issued.body["expires_at"].as_str().unwrap()
+    );
     issue().await.is_problem(409, "shown-once");
-    let listed = testbed.ask("operator", "GET", "/api/v1/tokens").send().await.is(200);
+    let listed = testbed
+        .ask("operator", "GET", "/api/v1/tokens")
+        .send()
+        .await
+        .is(200);
     assert_eq!(listed.body[0]["state"], "open");
     assert!(listed.body[0].get("token").is_none());
     // A node's token is an admin's to give.
@@ -70,11 +92,23 @@ async fn a_caller_that_gives_up_its_turn_to_a_racing_change_loses_nothing() {
     let testbed = Testbed::new();
     testbed.fleet.races.store(3, Relaxed);
     let document = json!({"tenants": [{"id": "green", "name": "Green"}]});
-    let answered = testbed.ask("operator", "POST", "/api/v1/fleet").json(document).send().await;
+    let answered = testbed
+        .ask("operator", "POST", "/api/v1/fleet")
+        .json(document)
+        .send()
+        .await;
     let answered = answered.is(200);
     assert_eq!(answered.body["applied"], true);
     assert_eq!(testbed.fleet.races.load(Relaxed), 0);
     let state = testbed.fleet.state();
-    assert!(state.tenants.keys().any(|tenant| tenant.as_str() == "green"));
-    assert!(state.settings.len() > 1, "the racing changes are there, too");
+    assert!(
+        state
+            .tenants
+            .keys()
+            .any(|tenant| tenant.as_str() == "green")
+    );
+    assert!(
+        state.settings.len() > 1,
+        "the racing changes are there, too"
+    );
 }
