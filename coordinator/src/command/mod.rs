@@ -4,8 +4,26 @@
 //! answer, not an error. Clock, ids, keys and random bytes are in the command: `apply` has none.
 //! Variants are append-only: their order is the log's format.
 
+//!
+//! Shelves by noun: `tenant`, `host`, `identity`, `access`, `content`, `cluster`; `batch` runs the
+//! others. The way in is [`FleetState::apply`](crate::state::FleetState::apply).
+
+mod access;
+mod apply;
+mod batch;
+mod cluster;
+mod content;
+#[cfg(test)]
+pub(crate) mod fixture;
+mod host;
+mod identity;
 mod outcome;
 mod payload;
+#[cfg(test)]
+mod property;
+mod refuse;
+mod tenant;
+mod verb;
 
 use serde::{Deserialize, Serialize};
 

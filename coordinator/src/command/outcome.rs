@@ -32,7 +32,7 @@ pub enum Effect {
     /// A node was given this number.
     Node(NodeId),
     /// Effects of a batch, in its order.
-    Batch(Vec<Effect>),
+    Batch(Vec<Self>),
 }
 
 /// A change of the stored content bodies, carried out by the shell in the same write as the applied
