@@ -97,13 +97,17 @@ impl Api {
         }
     }
 
-    /// Commits one command in the caller's name, under the request's own id.
+    /// Commits one command in the caller's name, under the request's own id. What was answered to
+    /// this very request before is answered again, without a log entry.
     pub(super) async fn commit(
         &self,
         write: &WriteRequest,
         command: Command,
     ) -> Result<Outcome, ApiError> {
-        self.commit_attempt(write, 0, command).await
+        match &write.replayed {
+            Some(first) => Ok(first.clone()?),
+            None => self.commit_attempt(write, 0, command).await,
+        }
     }
 
     /// As [`commit`](Self::commit), for the n-th try of a request whose base moved away.

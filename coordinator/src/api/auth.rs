@@ -105,8 +105,8 @@ impl Caller {
     }
 }
 
-/// The key in a request: `X-API-Key` or `Authorization: Bearer`.
-pub(super) fn presented(headers: &HeaderMap) -> Result<ApiKeyText, ApiError> {
+/// The key in a request, when there is one: `X-API-Key` or `Authorization: Bearer`.
+pub(super) fn presented(headers: &HeaderMap) -> Option<Result<ApiKeyText, ApiError>> {
     let direct = headers.get("x-api-key").map(|value| value.to_str());
     let bearer = headers.get(header::AUTHORIZATION).map(|value| {
         value.to_str().map(|text| match text.split_once(' ') {
@@ -114,15 +114,17 @@ pub(super) fn presented(headers: &HeaderMap) -> Result<ApiKeyText, ApiError> {
             _ => "",
         })
     });
-    match (direct, bearer) {
-        (Some(Ok(text)), _) | (None, Some(Ok(text))) => text.parse().map_err(|_| refused()),
-        (None, None) => Err(ApiError::new(
-            StatusCode::UNAUTHORIZED,
-            "unauthenticated",
-            "an API key is needed, as `X-API-Key: KEY` or `Authorization: Bearer KEY`",
-        )),
-        _ => Err(refused()),
-    }
+    let text = direct.or(bearer)?.unwrap_or_default();
+    Some(text.parse().map_err(|_| refused()))
+}
+
+/// The answer to a request without a key.
+pub(super) fn absent() -> ApiError {
+    ApiError::new(
+        StatusCode::UNAUTHORIZED,
+        "unauthenticated",
+        "an API key is needed, as `X-API-Key: KEY` or `Authorization: Bearer KEY`",
+    )
 }
 
 /// The one answer to every wrong key: it never says which half was wrong.

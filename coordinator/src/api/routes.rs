@@ -194,7 +194,7 @@ impl Gate {
     async fn check(&self, mut request: Request) -> Result<Admitted, ApiError> {
         let query = Query::read(&self.rule, request.uri().query())?;
         let address = peer(&request);
-        let presented = auth::presented(request.headers());
+        let presented = auth::presented(request.headers()).ok_or_else(auth::absent)?;
         let caller = self
             .authenticate(presented, address, query.freshness)
             .await?;

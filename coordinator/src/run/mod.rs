@@ -22,10 +22,12 @@ use crate::config::{ConfigError, NodeConfig};
 use crate::pki::NodeIdentity;
 use crate::push::{self, PushConfig, PushError};
 use crate::raft::{Cluster, ProposeError, RaftConfig, StartError, Timings};
-use crate::{metrics, tasks};
+use crate::tasks::{self, TasksConfig};
+use crate::{metrics, planner};
 
 use listeners::{Bound, ListenError, Published};
 use place::{Place, PlaceError};
+use rooms::Rooms;
 
 /// Newest cluster version that this software supports.
 pub const SUPPORTS_VERSION: u32 = 1;
@@ -105,34 +107,31 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
     };
     let endpoints = published.advertised(&config.advertise)?;
 
+    let tasks = tasks::start(TasksConfig {
+        fleet: cluster.clone(),
+        vault: Arc::clone(&vault),
+        registry: push.registry(),
+        plan: rooms::plan(),
+        planner_version: planner::PLANNER_VERSION,
+        keys_ahead: config.dkim_stock as usize,
+        store: place.identity(),
+        identity: renewed,
+    });
+    tracing::info!("the tasks run");
+
     let (stop, stopping) = watch::channel(false);
-    let planning = rooms::Rooms::new(cluster.clone(), Arc::clone(&vault));
-    let planning = Arc::new(planning);
-    let router = api::router(Arc::new(Api::new(
-        Arc::clone(&planning) as Arc<dyn api::Fleet>,
-        planning,
-        Some(recorder),
-        push::now,
-    )));
-    let serving = tokio::spawn(api::serve(api, router, identity.clone(), stopping.clone()));
+    let rooms = Arc::new(Rooms::new(cluster.clone(), vault, tasks.stock()));
+    let api_rooms = Api::new(Arc::clone(&rooms) as _, rooms, Some(recorder), push::now);
+    let router = api::router(Arc::new(api_rooms));
+    let serving = tokio::spawn(api::serve(api, router, identity, stopping.clone()));
+    let members = tokio::spawn(members::follow(cluster.clone(), endpoints, stopping));
     place.publish(&published)?;
     tracing::info!(address = %api_address, "the API serves");
-
-    let tasks = tasks::start(tasks::TaskConfig {
-        fleet: cluster.clone(),
-        vault,
-        identity: renewed,
-        store: place.identity(),
-        registry: push.registry(),
-        dkim_stock: config.dkim_stock as usize,
-    });
-    let members = tokio::spawn(members::follow(cluster.clone(), endpoints, stopping));
-    tracing::info!("the tasks run");
 
     let ended = ending(&cluster, &place, serving).await;
     tracing::info!("stopping");
     members.abort();
-    tasks.shutdown().await;
+    tasks.shutdown();
     // No receiver is left when the API failed on its own.
     let _ = stop.send(true);
     push.shutdown().await;

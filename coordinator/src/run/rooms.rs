@@ -24,7 +24,7 @@ use crate::raft::{
 };
 use crate::seal::Vault;
 use crate::state::{FleetState, Identity};
-use crate::tasks::stock;
+use crate::tasks::{Plan, PlanFn, Stock};
 
 /// Bytes of a backup that are read at a time, and how many such pieces may wait for a slow client.
 const PIECE: usize = 256 * 1024;
@@ -35,12 +35,28 @@ const WAITING: usize = 8;
 pub(super) struct Rooms {
     cluster: Cluster,
     vault: Arc<Vault>,
+    stock: Stock<Cluster>,
 }
 
 impl Rooms {
-    pub(super) const fn new(cluster: Cluster, vault: Arc<Vault>) -> Self {
-        Self { cluster, vault }
+    pub(super) const fn new(cluster: Cluster, vault: Arc<Vault>, stock: Stock<Cluster>) -> Self {
+        Self {
+            cluster,
+            vault,
+            stock,
+        }
     }
+}
+
+/// The planner as the tasks take it.
+pub(super) fn plan() -> PlanFn {
+    Arc::new(|state, host| {
+        let planned = planner::plan(state, host).map_err(|error| error.to_string())?;
+        Ok(Plan {
+            config: planned.config,
+            bodies: planned.bodies,
+        })
+    })
 }
 
 impl Fleet for Rooms {
@@ -205,12 +221,13 @@ impl Planning for Rooms {
     }
 
     fn ensure_stock(&self, needed: usize) -> BoxFuture<'_, Result<(), StockError>> {
-        let made = stock::ensure(&self.cluster, &self.vault, needed);
-        made.map(|made| {
-            made.map_err(|error| StockError {
-                reason: error.to_string(),
+        self.stock
+            .ensure(needed)
+            .map(|made| {
+                made.map_err(|error| StockError {
+                    reason: error.to_string(),
+                })
             })
-        })
-        .boxed()
+            .boxed()
     }
 }

@@ -269,16 +269,17 @@ impl Planning for CreatingPlanner {
 
 fn prepared_key() -> PreparedKey {
     static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let random = ring::rand::SystemRandom::new();
     let vault = crate::seal::Vault::new(1, Zeroizing::new([1; 32]));
     let secret = email_engine_protocol::secret::SecretBytes {
         salt: [1; 16],
-        bytes: b"key".to_vec(),
+        bytes: format!("key {number}").into_bytes(),
     };
     PreparedKey {
         commitment: secret.commitment(),
         sealed: vault.seal_secret(&secret, &email_engine_protocol::crypto::Entropy(&random)),
-        public: format!("public{}", NEXT.fetch_add(1, Ordering::Relaxed)),
+        public: format!("public{number}"),
     }
 }
 
