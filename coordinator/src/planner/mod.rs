@@ -3,9 +3,9 @@
 //!
 //! - [`plan`] takes one host at its pinned release: role bundle, planner version and settings revision
 //!   are the host's, so that a wave is not finished by accident; facts of identities always flow.
-//! - A role is data: [`bundle`] holds `ROLE/role.toml` and templates, [`role`] says what may stand in
-//!   them, [`template`] fills them in within limits, [`build`] makes resources of them.
-//! - [`values`] is what templates may know; the configuration of PowerMTA is made of [`routes`] by
+//! - A role is data: `bundle` holds `ROLE/role.toml` and templates, `role` says what may stand in
+//!   them, `template` fills them in within limits, `build` makes resources of them.
+//! - `values` is what templates may know; the configuration of PowerMTA is made of `routes` by
 //!   [`crate::powermta`] and not by a template, because its rules are rules.
 //! - [`document`] compares a fleet file with the state; [`dns`] says which records identities want.
 
@@ -14,10 +14,6 @@ mod bundle;
 pub mod dns;
 pub mod document;
 mod error;
-#[cfg(test)]
-mod fixture;
-#[cfg(test)]
-mod laws;
 mod role;
 mod routes;
 mod template;

@@ -227,3 +227,23 @@ fn tenants(
     }
     Ok(tenants)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn key_files_of_two_identities_never_meet(a in "[a-z][a-z0-9-]{0,20}[a-z0-9]", b in "[a-z][a-z0-9-]{0,20}[a-z0-9]") {
+            let file = |name: &str| key_file(&VmtaName::new(name).unwrap());
+            let names = [a.clone(), b.clone(), format!("vmta-{a}"), format!("vmta-{b}"), format!("vmta-vmta-{a}")];
+            let names: BTreeSet<_> = names.into_iter().collect();
+            let files: BTreeSet<_> = names.iter().map(|name| file(name)).collect();
+            prop_assert_eq!(files.len(), names.len());
+        }
+    }
+}

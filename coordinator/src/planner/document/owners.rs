@@ -37,7 +37,7 @@ pub(super) fn check(
                 return Err(reject(
                     RejectionCode::Duplicate,
                     format!("{place}.address"),
-                    ip.address,
+                    &ip.address,
                     "it is the address of a host",
                 ));
             }
@@ -45,7 +45,7 @@ pub(super) fn check(
                 return Err(reject(
                     RejectionCode::Duplicate,
                     format!("{place}.address"),
-                    ip.address,
+                    &ip.address,
                     format!("it is the admin address of host {}", host.id),
                 ));
             }
@@ -95,7 +95,7 @@ impl Owners {
                 return Err(reject(
                     RejectionCode::Duplicate,
                     format!("{place}.{field}"),
-                    value,
+                    &value,
                     format!("{owner} has it already; it belongs to one identity"),
                 ));
             }

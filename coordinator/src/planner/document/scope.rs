@@ -15,7 +15,7 @@ pub(super) fn check(
     tenant: &TenantId,
 ) -> Result<(), Rejection> {
     let foreign = |field: String, value: &dyn ToString| {
-        reject(RejectionCode::ForeignTenant, field, value.to_string(), OWN)
+        reject(RejectionCode::ForeignTenant, field, &value.to_string(), OWN)
     };
     if document.settings.is_some() {
         return Err(foreign("settings".to_owned(), &"the fleet's"));

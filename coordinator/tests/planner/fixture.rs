@@ -10,25 +10,27 @@ use email_engine_protocol::id::{ClusterId, HostId, SecretId, TenantId};
 use email_engine_protocol::observed::Mode;
 use email_engine_protocol::time::Timestamp;
 
-use super::{PLANNER_VERSION, Planned, builtin_bundle, bundle_hash, document, plan};
-use crate::command::Command;
-use crate::state::{
+use email_engine_coordinator::command::Command;
+use email_engine_coordinator::planner::{
+    PLANNER_VERSION, Planned, builtin_bundle, bundle_hash, document, plan,
+};
+use email_engine_coordinator::state::{
     ClusterRecord, FleetState, Host, HostLifecycle, Identity, Issuer, Pool, Release, RoleBundle,
     SealedAtRest, SettingsRevision, StoredSecret,
 };
 
-pub(super) const SOS_HOLIDAYS: &str = include_str!("../../../deploy/examples/sos-holidays.toml");
-pub(super) const TWO_TENANTS: &str = include_str!("../../../deploy/examples/two-tenants.toml");
+pub(crate) const SOS_HOLIDAYS: &str = include_str!("../../../deploy/examples/sos-holidays.toml");
+pub(crate) const TWO_TENANTS: &str = include_str!("../../../deploy/examples/two-tenants.toml");
 
 /// A state under construction.
 #[derive(Clone, Debug)]
-pub(super) struct Fleet {
-    pub(super) state: FleetState,
+pub(crate) struct Fleet {
+    pub(crate) state: FleetState,
 }
 
 impl Fleet {
     /// A founded cluster with the shipped roles and nothing in it.
-    pub(super) fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         let mut state = FleetState {
             cluster: Some(cluster()),
             ..FleetState::default()
@@ -53,24 +55,24 @@ impl Fleet {
     }
 
     /// The fleet of a file.
-    pub(super) fn of(text: &str) -> Self {
+    pub(crate) fn of(text: &str) -> Self {
         let mut fleet = Self::empty();
         fleet.apply(&parse(text), false);
         fleet
     }
 
     /// The shipped example.
-    pub(super) fn sos_holidays() -> Self {
+    pub(crate) fn sos_holidays() -> Self {
         Self::of(SOS_HOLIDAYS)
     }
 
     /// Two tenants on one PowerMTA host.
-    pub(super) fn two_tenants() -> Self {
+    pub(crate) fn two_tenants() -> Self {
         Self::of(TWO_TENANTS)
     }
 
     /// Applies a file.
-    pub(super) fn apply(
+    pub(crate) fn apply(
         &mut self,
         document: &FleetDocument,
         prune: bool,
@@ -83,7 +85,7 @@ impl Fleet {
     }
 
     /// Carries one command out.
-    pub(super) fn carry_out(&mut self, command: Command) {
+    pub(crate) fn carry_out(&mut self, command: Command) {
         let state = &mut self.state;
         match command {
             Command::PutSettings(put) => {
@@ -139,7 +141,7 @@ impl Fleet {
     }
 
     /// Puts an identity with a key.
-    pub(super) fn put(&mut self, spec: IpSpec) {
+    pub(crate) fn put(&mut self, spec: IpSpec) {
         let id = SecretId::new(format!("dkim/{}/{}", spec.domain, spec.selector)).unwrap();
         let byte = spec.domain.as_str().bytes().fold(7u8, u8::wrapping_add);
         let secret = StoredSecret {
@@ -166,27 +168,27 @@ impl Fleet {
     }
 
     /// Changes one identity.
-    pub(super) fn edit(&mut self, address: &str, change: impl FnOnce(&mut IpSpec)) {
+    pub(crate) fn edit(&mut self, address: &str, change: impl FnOnce(&mut IpSpec)) {
         let address = address.parse().unwrap();
         change(&mut Arc::make_mut(self.state.identities.get_mut(&address).unwrap()).spec);
     }
 
     /// Plans a host that can be planned.
-    pub(super) fn plan(&self, host: &str) -> Planned {
+    pub(crate) fn plan(&self, host: &str) -> Planned {
         plan(&self.state, &HostId::new(host).unwrap()).unwrap()
     }
 }
 
-pub(super) fn parse(text: &str) -> FleetDocument {
+pub(crate) fn parse(text: &str) -> FleetDocument {
     toml::from_str(text).unwrap()
 }
 
-pub(super) fn tenant(id: &str) -> TenantId {
+pub(crate) fn tenant(id: &str) -> TenantId {
     TenantId::new(id).unwrap()
 }
 
 /// Path and text of the public files.
-pub(super) fn texts(planned: &Planned) -> std::collections::BTreeMap<String, String> {
+pub(crate) fn texts(planned: &Planned) -> std::collections::BTreeMap<String, String> {
     use email_engine_protocol::desired::{FileContent, Spec};
     let text = |resource: &email_engine_protocol::desired::Resource| match &resource.spec {
         Spec::File(file) => match &file.content {
@@ -233,4 +235,24 @@ fn cluster() -> ClusterRecord {
         plan_keys: std::collections::BTreeMap::new(),
         created_at: Timestamp(0),
     }
+}
+
+/// Sections of the top level: head, and lines inside.
+pub(crate) fn sections(text: &str) -> Vec<(&str, Vec<&str>)> {
+    let mut found = Vec::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if line.starts_with('<') {
+            let inside = lines.by_ref().take_while(|line| !line.starts_with("</"));
+            found.push((line, inside.map(str::trim).collect()));
+        }
+    }
+    found
+}
+
+pub(crate) fn argument<'a>(head: &'a str, section: &str) -> Option<&'a str> {
+    head.strip_prefix('<')?
+        .strip_suffix('>')?
+        .strip_prefix(section)?
+        .strip_prefix(' ')
 }
