@@ -98,7 +98,7 @@ pub struct RaftTimings {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogConfig {
-    /// Filter, such as `info` or `info,email_engine_coordinator::push=debug`.
+    /// Filter, such as `info,openraft=warn` or `info,email_engine_coordinator::push=debug`.
     pub level: String,
     /// How lines look.
     pub format: LogFormat,
@@ -145,7 +145,7 @@ impl Default for RaftTimings {
 impl Default for LogConfig {
     fn default() -> Self {
         Self {
-            level: "info".to_owned(),
+            level: "info,openraft=warn".to_owned(),
             format: LogFormat::Text,
         }
     }

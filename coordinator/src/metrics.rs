@@ -10,6 +10,10 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 use email_engine_protocol::api::IpStatus;
 use email_engine_protocol::observed::Convergence;
 
+use crate::push::metric_names::{
+    DENIED, ENROLLMENTS, FROZEN_HOSTS, HANDSHAKES_SHED, OFFERS, OUTCOMES_RECORDED, PLAN_ERRORS,
+    PREPARED_KEYS, REPORTS_REFUSED, SESSIONS,
+};
 use crate::raft::RaftStatus;
 use crate::state::{FleetState, HostLifecycle};
 
@@ -60,9 +64,7 @@ const RAFT_VOTERS: &str = "email_engine_raft_voters";
 const REVISION: &str = "email_engine_fleet_revision";
 const HOSTS: &str = "email_engine_hosts_total";
 const AGENTS: &str = "email_engine_agents_total";
-const SESSIONS: &str = "email_engine_agent_sessions";
 const BEHIND: &str = "email_engine_agents_behind_target";
-const PREPARED_KEYS: &str = "email_engine_dkim_keys_prepared";
 
 /// Every metric.
 pub const ALL: &[Metric] = &[
@@ -157,6 +159,54 @@ pub const ALL: &[Metric] = &[
         Kind::Gauge,
         Unit::Count,
         "DKIM keys made ahead of need",
+    ),
+    metric(
+        DENIED,
+        Kind::Counter,
+        Unit::Count,
+        "Connections that were not let in, by reason",
+    ),
+    metric(
+        HANDSHAKES_SHED,
+        Kind::Counter,
+        Unit::Count,
+        "Handshakes put off: too many at once",
+    ),
+    metric(
+        ENROLLMENTS,
+        Kind::Counter,
+        Unit::Count,
+        "Requests to enrol, by outcome",
+    ),
+    metric(
+        REPORTS_REFUSED,
+        Kind::Counter,
+        Unit::Count,
+        "Reports that were not believed",
+    ),
+    metric(
+        OUTCOMES_RECORDED,
+        Kind::Counter,
+        Unit::Count,
+        "Outcomes written to the log",
+    ),
+    metric(
+        OFFERS,
+        Kind::Counter,
+        Unit::Count,
+        "Targets offered to agents",
+    ),
+    metric(
+        FROZEN_HOSTS,
+        Kind::Gauge,
+        Unit::Count,
+        "Hosts ahead of the replicated state",
+    ),
+    metric(
+        PLAN_ERRORS,
+        Kind::Gauge,
+        Unit::Count,
+        "Hosts that cannot be planned",
     ),
 ];
 

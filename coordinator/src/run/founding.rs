@@ -20,8 +20,7 @@ use crate::command::{
     SetRelease,
 };
 use crate::config::{ConfigError, NodeConfig};
-use crate::pki::issue::Request;
-use crate::pki::{self, AuthorityError, Founding, IssueError, NodeIdentity, NodeKey, Term};
+use crate::pki::{self, AuthorityError, Founding, IssueError, NodeIdentity};
 use crate::planner;
 use crate::raft::{Cluster, MembershipError, ProposeError};
 use crate::state::Node;
@@ -111,20 +110,9 @@ fn first_identity(
     endpoints: &Endpoints,
     now: Timestamp,
 ) -> Result<NodeIdentity, FoundError> {
-    let random = SystemRandom::new();
-    let key = NodeKey::generate()?;
-    let request = Request::parse(key.request())?;
-    let reached = [
-        endpoints.raft.clone(),
-        endpoints.agent.clone(),
-        endpoints.api.clone(),
-    ];
-    let term = Term::fresh(now, &Entropy(&random));
-    let issued = founding
-        .issuer
-        .issue_node(&request, FIRST, &reached, term)?;
-    let record = &founding.record;
-    Ok(key.into_identity(record.id, FIRST, &issued.chain, &record.root))
+    let Endpoints { raft, agent, api } = endpoints.clone();
+    let (identity, _) = founding.issuer.issue_own(FIRST, &[raft, agent, api], now)?;
+    Ok(identity)
 }
 
 /// What the log of a cluster begins with.

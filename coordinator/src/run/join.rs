@@ -1,21 +1,14 @@
 //! `join`: enters a cluster with a token. The node gets a number, a certificate and the key that
 //! opens the cluster's secrets; the leader then lets it follow, an operator lets it vote.
 
-use email_engine_protocol::crypto::{Entropy, SealingKey};
-use email_engine_protocol::enroll::{NodeEnrollment, TokenSecret};
 use email_engine_protocol::id::{ClusterId, NodeId};
 use email_engine_protocol::join::{Admission, JoinToken, JoinTokenError};
 use email_engine_protocol::time::Timestamp;
 
-use ring::rand::SystemRandom;
-use zeroize::Zeroizing;
-
 use super::listeners::{Bound, ListenError};
 use super::place::{Place, PlaceError};
 use crate::config::{ConfigError, NodeConfig};
-use crate::pki::{AuthorityError, NodeKey};
-use crate::push::join::{self, JoinError as CallError};
-use crate::seal::Vault;
+use crate::push::join::{self, JoinError as CallError, NodeEndpoints};
 
 /// Why the node is not let in.
 #[derive(Debug, thiserror::Error)]
@@ -40,15 +33,9 @@ pub enum JoinError {
     /// The token is past its end.
     #[error("this token ended at {0}; ask for a new one")]
     Expired(Timestamp),
-    /// A key cannot be made.
-    #[error(transparent)]
-    Key(#[from] AuthorityError),
     /// The cluster did not let it in.
     #[error(transparent)]
     Call(#[from] CallError),
-    /// The cluster's answer does not open.
-    #[error("the key-encryption key that the cluster sent does not open")]
-    Sealed,
 }
 
 /// A node that was let in.
@@ -78,32 +65,24 @@ pub async fn join(config: &NodeConfig, token: &str, now: Timestamp) -> Result<Jo
     let bound = Bound::open(config, place.published())?;
     let published = bound.published()?;
     let endpoints = published.advertised(&config.advertise)?;
-    let random = SystemRandom::new();
-    let seed = Zeroizing::new(Entropy(&random).bytes::<32>());
-    let sealing = SealingKey::from_seed(&seed);
-    let key = NodeKey::generate()?;
-    let enrollment = NodeEnrollment {
-        token: token.id.clone(),
-        secret: TokenSecret(token.secret),
-        request: key.request().to_vec(),
-        sealing_key: sealing.public_key(),
-        raft_endpoint: endpoints.raft,
-        agent_endpoint: endpoints.agent,
-        api_endpoint: endpoints.api,
+    // On disk before the call: after a lost answer the same key gets the same number.
+    let key = place.identity().staged_key().map_err(PlaceError::from)?;
+    let endpoints = NodeEndpoints {
+        raft: endpoints.raft,
+        agent: endpoints.agent,
+        api: endpoints.api,
     };
-    let admission = join::call(&token, enrollment).await?;
-    let node = admission.node;
-    let vault = join::open_key(&admission, &sealing).map_err(|_| JoinError::Sealed)?;
-    let vault: Vault = vault;
-    let identity = key.into_identity(admission.cluster, node, &admission.chain, &admission.root);
+    let joined = join::join(&token, key, endpoints).await?;
+    let (cluster, node) = (joined.identity.cluster, joined.identity.node);
     place.publish(&published)?;
     place
         .identity()
-        .save_vault(&vault)
+        .save_vault(&joined.vault)
         .map_err(PlaceError::from)?;
-    place.identity().save(&identity).map_err(PlaceError::from)?;
-    Ok(Joined {
-        cluster: admission.cluster,
-        node,
-    })
+    place
+        .identity()
+        .save(&joined.identity)
+        .map_err(PlaceError::from)?;
+    drop(bound);
+    Ok(Joined { cluster, node })
 }

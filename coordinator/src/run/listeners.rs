@@ -1,7 +1,7 @@
 //! The three addresses of a node: bound early, told to others, the same again after a restart.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 
 use serde::{Deserialize, Serialize};
 
@@ -73,7 +73,7 @@ pub struct Bound {
     /// Of the API.
     pub api: TcpListener,
     /// Held until the agents' end point binds it itself.
-    agent: UdpSocket,
+    pub agent: UdpSocket,
 }
 
 impl Bound {
@@ -96,7 +96,7 @@ impl Bound {
         Ok(Self { raft, api, agent })
     }
 
-    /// Lets go of the agents' socket for the room that binds it, and says where it was.
+    /// Where the agents' end point will be.
     ///
     /// # Errors
     /// When the system does not know its own socket.
@@ -165,8 +165,7 @@ fn tcp(
 
 /// The address of the last time, where the configuration leaves the port open.
 fn again(wanted: SocketAddr, last: Option<SocketAddr>) -> Option<SocketAddr> {
-    let same: fn(IpAddr, IpAddr) -> bool = |one, other| one == other;
-    last.filter(|last| wanted.port() == 0 && same(last.ip(), wanted.ip()))
+    last.filter(|last| wanted.port() == 0 && last.ip() == wanted.ip())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Log lines on standard error: text for people, JSON for machines.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 
 use tracing_subscriber::EnvFilter;
 
@@ -18,6 +18,7 @@ pub fn start(config: &LogConfig) -> Result<(), ConfigError> {
     })?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(io::stderr().is_terminal())
         .with_writer(io::stderr);
     // A second start in one process keeps the first one's format.
     let _ = match config.format {

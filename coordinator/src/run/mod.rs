@@ -86,13 +86,14 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
 
     let (renewed, identity) = watch::channel(Arc::new(identity));
     let agent_address = bound.agent_address()?;
-    let Bound { raft, api, .. } = bound;
+    let Bound { raft, api, agent } = bound;
     let raft_address = raft.local_addr().map_err(RunError::Signals)?;
     let api_address = api.local_addr().map_err(RunError::Signals)?;
     let cluster = start_raft(config, &place, &identity, raft).await?;
     tracing::info!(address = %raft_address, "Raft runs");
     founding::commit(&cluster, &place).await?;
 
+    drop(agent);
     let push = push::start(PushConfig {
         listen: agent_address,
         identity: identity.clone(),

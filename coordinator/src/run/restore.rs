@@ -5,11 +5,10 @@ use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
-use ring::rand::SystemRandom;
 use zeroize::Zeroizing;
 
 use email_engine_protocol::api::MemberRole;
-use email_engine_protocol::crypto::{Entropy, RecoveryKey, RecoveryKeyError};
+use email_engine_protocol::crypto::{RecoveryKey, RecoveryKeyError};
 use email_engine_protocol::id::{ClusterId, NodeId, RequestId};
 use email_engine_protocol::time::Timestamp;
 
@@ -18,8 +17,7 @@ use super::listeners::{Bound, ListenError};
 use super::place::{Place, PlaceError};
 use crate::command::{Command, Proposal, Recover};
 use crate::config::{ConfigError, NodeConfig};
-use crate::pki::issue::Request;
-use crate::pki::{Authority, AuthorityError, IssueError, NodeKey, Term, grant_epoch};
+use crate::pki::{Authority, AuthorityError, IssueError, grant_epoch};
 use crate::raft;
 use crate::seal::Vault;
 use crate::state::Node;
@@ -127,17 +125,12 @@ pub fn restore(
         joined_at: now,
         supports_version: SUPPORTS_VERSION,
     };
-    let own = NodeKey::generate()?;
-    let request = Request::parse(own.request())?;
     let reached = [
         node.raft_endpoint.clone(),
         node.agent_endpoint.clone(),
         node.api_endpoint.clone(),
     ];
-    let random = SystemRandom::new();
-    let term = Term::fresh(now, &Entropy(&random));
-    let issued = authority.issue_node(&request, node.id, &reached, term)?;
-    let identity = own.into_identity(record.id, node.id, &issued.chain, &record.root);
+    let (identity, _) = authority.issue_own(node.id, &reached, now)?;
     place.leave_founding(&[recovery(&key, record.id, epoch, node, now)])?;
     place.publish(&published)?;
     place

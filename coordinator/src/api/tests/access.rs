@@ -28,7 +28,7 @@ async fn every_route_asks_for_its_role_and_refuses_lesser_keys() {
             .ask_unknown(method, &path)
             .send()
             .await
-            .is_problem(401, "unauthenticated");
+            .refuses(401, "unauthenticated");
         for (key, role) in [
             ("viewer", AccessRole::Viewer),
             ("operator", AccessRole::Operator),
@@ -46,7 +46,7 @@ async fn every_route_asks_for_its_role_and_refuses_lesser_keys() {
         }
         if rule.reach == Reach::Fleet {
             let answered = testbed.ask("red-operator", method, &path).send().await;
-            answered.is_problem(404, "not-found");
+            answered.refuses(404, "not-found");
         }
     }
 }
@@ -63,7 +63,7 @@ async fn a_wrong_key_never_says_which_half_was_wrong() {
         let ask = testbed
             .ask_unknown("GET", "/api/v1/tenants")
             .header("x-api-key", key);
-        let mut body = ask.send().await.is_problem(401, "unauthenticated").body;
+        let mut body = ask.send().await.refuses(401, "unauthenticated").body;
         body["request_id"] = json!(null);
         answers.push(body);
     }
@@ -75,7 +75,7 @@ async fn a_wrong_key_never_says_which_half_was_wrong() {
     let ask = testbed
         .ask_unknown("GET", "/api/v1/tenants")
         .header("authorization", &bearer);
-    ask.send().await.is(200);
+    ask.send().await.gives(200);
 }
 
 #[tokio::test]
@@ -85,7 +85,7 @@ async fn a_revoked_key_is_refused_at_once() {
         .ask("viewer", "GET", "/api/v1/hosts")
         .send()
         .await
-        .is(200);
+        .gives(200);
     let id = ApiKeyId::new("viewer").unwrap();
     testbed
         .fleet
@@ -100,7 +100,7 @@ async fn a_revoked_key_is_refused_at_once() {
             .ask("viewer", "GET", path)
             .send()
             .await
-            .is_problem(401, "unauthenticated");
+            .refuses(401, "unauthenticated");
     }
 }
 
@@ -119,41 +119,41 @@ async fn guessing_keys_is_slowed_and_good_keys_still_pass() {
         refused += 1;
         assert!(refused < 100, "guesses are not slowed");
     }
-    guess().await.is_problem(429, "too-many-failures");
+    guess().await.refuses(429, "too-many-failures");
     testbed
         .ask("admin", "GET", "/api/v1/hosts")
         .send()
         .await
-        .is(200);
+        .gives(200);
 }
 
 #[tokio::test]
 async fn the_last_admin_key_cannot_be_revoked() {
     let testbed = Testbed::new();
     let ask = testbed.ask("admin", "DELETE", "/api/v1/keys/admin");
-    ask.send().await.is_problem(409, "in-use");
+    ask.send().await.refuses(409, "in-use");
     let request = json!({"id": "second", "role": "admin"});
     let created = testbed
         .ask("admin", "POST", "/api/v1/keys")
         .json(request)
         .send()
         .await
-        .is(201);
+        .gives(201);
     let second = created.body["key"].as_str().unwrap().to_owned();
     testbed
         .ask("admin", "DELETE", "/api/v1/keys/admin")
         .send()
         .await
-        .is(204);
+        .gives(204);
     testbed
         .ask("admin", "GET", "/api/v1/keys")
         .send()
         .await
-        .is_problem(401, "unauthenticated");
+        .refuses(401, "unauthenticated");
     let ask = testbed
         .ask_unknown("GET", "/api/v1/keys")
         .header("x-api-key", &second);
-    let listed = ask.send().await.is(200);
+    let listed = ask.send().await.gives(200);
     assert!(
         !listed.text.contains("secret") && !listed.text.contains(&second),
         "{}",
@@ -168,12 +168,12 @@ async fn health_needs_no_key_and_says_what_is_missing() {
         .ask_unknown("GET", "/api/v1/health/live")
         .send()
         .await
-        .is(200);
+        .gives(200);
     testbed
         .ask_unknown("GET", "/api/v1/health/ready")
         .send()
         .await
-        .is(200);
+        .gives(200);
     testbed
         .fleet
         .has_leader
@@ -182,12 +182,12 @@ async fn health_needs_no_key_and_says_what_is_missing() {
         .ask_unknown("GET", "/api/v1/health/live")
         .send()
         .await
-        .is(200);
+        .gives(200);
     let ready = testbed
         .ask_unknown("GET", "/api/v1/health/ready")
         .send()
         .await;
-    ready.is_problem(503, "not-ready");
+    ready.refuses(503, "not-ready");
 }
 
 #[tokio::test]
@@ -201,9 +201,9 @@ async fn without_a_leader_only_status_and_cluster_answer_and_say_so() {
             .ask("viewer", "GET", path)
             .send()
             .await
-            .is_problem(503, "no-quorum");
+            .refuses(503, "no-quorum");
         let stale = testbed.ask("viewer", "GET", &format!("{path}?consistency=stale"));
-        let answered = stale.send().await.is(200);
+        let answered = stale.send().await.gives(200);
         assert_eq!(answered.headers["email-engine-consistency"], "stale");
     }
     let status = testbed
@@ -216,11 +216,11 @@ async fn without_a_leader_only_status_and_cluster_answer_and_say_so() {
         .ask("viewer", "GET", "/api/v1/hosts?consistency=stale")
         .send()
         .await;
-    hosts.is_problem(503, "no-leader");
+    hosts.refuses(503, "no-leader");
     let write = testbed.ask("operator", "POST", "/api/v1/tenants");
     write
         .json(json!({"id": "x", "name": "X"}))
         .send()
         .await
-        .is_problem(503, "no-quorum");
+        .refuses(503, "no-quorum");
 }

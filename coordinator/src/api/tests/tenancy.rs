@@ -22,7 +22,7 @@ async fn two_fleets() -> Testbed {
         .json(document)
         .send()
         .await
-        .is(200);
+        .gives(200);
     testbed
 }
 
@@ -40,7 +40,7 @@ async fn a_bound_key_lists_its_own_objects_only() {
             .ask("red-operator", "GET", path)
             .send()
             .await
-            .is(200);
+            .gives(200);
         assert!(answered.text.contains(own), "{path}: {}", answered.text);
         assert!(
             !answered.text.contains(foreign),
@@ -54,7 +54,7 @@ async fn a_bound_key_lists_its_own_objects_only() {
         "GET",
         "/api/v1/hosts/pmta1/config?proposed=true",
     );
-    shared.send().await.is_problem(404, "not-found");
+    shared.send().await.refuses(404, "not-found");
 }
 
 #[tokio::test]
@@ -69,19 +69,19 @@ async fn what_is_another_tenants_is_not_there() {
         ("DELETE", "/api/v1/ips/198.51.100.2"),
     ] {
         let foreign = testbed.ask("red-operator", method, path).send().await;
-        let foreign = foreign.is_problem(404, "not-found");
+        let foreign = foreign.refuses(404, "not-found");
         let absent = path.replace("blue", "none").replace("100.2", "100.9");
         let absent = testbed.ask("red-operator", method, &absent).send().await;
-        let absent = absent.is_problem(404, "not-found");
+        let absent = absent.refuses(404, "not-found");
         assert_eq!(foreign.body["title"], absent.body["title"], "{path}");
     }
     let change = json!({"id": "blue", "name": "mine now"});
     let change = testbed
         .ask("red-operator", "PUT", "/api/v1/tenants/blue")
         .json(change);
-    change.send().await.is_problem(404, "not-found");
+    change.send().await.refuses(404, "not-found");
     let add = json!({"address": "198.51.100.3", "domain": "m2.blue.example.com", "tenant": "blue"});
     let add = testbed.ask("red-operator", "POST", "/api/v1/ips").json(add);
-    add.send().await.is_problem(404, "not-found");
+    add.send().await.refuses(404, "not-found");
     assert!(testbed.fleet.state().identities.len() == 2);
 }

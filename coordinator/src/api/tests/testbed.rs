@@ -300,7 +300,7 @@ pub(super) struct Answered {
 
 impl Answered {
     #[track_caller]
-    pub(super) fn is(self, status: u16) -> Self {
+    pub(super) fn gives(self, status: u16) -> Self {
         assert_eq!(self.status.as_u16(), status, "{}", self.text);
         if status >= 400 {
             let kind = &self.headers["content-type"];
@@ -313,8 +313,8 @@ impl Answered {
     }
 
     #[track_caller]
-    pub(super) fn is_problem(self, status: u16, code: &str) -> Self {
-        let answered = self.is(status);
+    pub(super) fn refuses(self, status: u16, code: &str) -> Self {
+        let answered = self.gives(status);
         assert_eq!(answered.body["code"], code, "{}", answered.text);
         answered
     }
