@@ -69,7 +69,7 @@ impl Credential {
             .subject_alternative_name()
             .ok()
             .flatten()
-            .ok_or(form("it has no alternative name"))?;
+            .ok_or_else(|| form("it has no alternative name"))?;
         let mut uris = names
             .value
             .general_names

@@ -47,6 +47,12 @@ impl Term {
         Self::of(CertificateSerial(serial), whole(now.plus(LEAF_MILLIS)))
     }
 
+    /// The middle between its issue and its end: when it wants to be renewed.
+    #[must_use]
+    pub const fn half_life(&self) -> Timestamp {
+        Timestamp(self.not_after.0.saturating_sub(LEAF_MILLIS / 2))
+    }
+
     /// That of a certificate that was recorded already.
     #[must_use]
     pub const fn of(serial: CertificateSerial, not_after: Timestamp) -> Self {
@@ -87,6 +93,9 @@ pub enum IssueError {
     /// An end point that no certificate can carry.
     #[error("end point {0:?} is not HOST:PORT")]
     Endpoint(Endpoint),
+    /// No new key.
+    #[error(transparent)]
+    Make(Box<AuthorityError>),
     /// The encoder failed.
     #[error("certificate cannot be signed: {0}")]
     Sign(rcgen::Error),
@@ -175,6 +184,25 @@ impl Authority {
         self.sign(&params, request, term)
     }
 
+    /// A new key and certificate for a node of ours, issued by itself: the first node of a new
+    /// cluster, or any node that renews.
+    ///
+    /// # Errors
+    /// As [`issue_node`](Self::issue_node), or when there is no randomness.
+    pub fn issue_own(
+        &self,
+        node: NodeId,
+        endpoints: &[Endpoint],
+        now: Timestamp,
+    ) -> Result<(NodeIdentity, Issued), IssueError> {
+        let key = NodeKey::generate().map_err(|error| IssueError::Make(Box::new(error)))?;
+        let request = Request::parse(key.request())?;
+        let term = Term::fresh(now, &Entropy(&ring::rand::SystemRandom::new()));
+        let issued = self.issue_node(&request, node, endpoints, term)?;
+        let identity = key.into_identity(self.cluster, node, &issued.chain, &self.root);
+        Ok((identity, issued))
+    }
+
     fn sign(
         &self,
         params: &CertificateParams,
@@ -199,6 +227,11 @@ pub struct NodeKey {
     request: Vec<u8>,
 }
 
+/// A key that is not a node's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a P-256 key in PKCS#8 form")]
+pub struct NodeKeyError;
+
 impl fmt::Debug for NodeKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("NodeKey(redacted)")
@@ -211,7 +244,35 @@ impl NodeKey {
     /// # Errors
     /// When the system has no randomness.
     pub fn generate() -> Result<Self, AuthorityError> {
-        let pair = key_pair("a node's key")?;
+        Self::of(key_pair("a node's key")?)
+    }
+
+    /// The key with this PKCS#8 form.
+    ///
+    /// # Errors
+    /// When the bytes are not one.
+    pub fn from_pkcs8(der: &[u8]) -> Result<Self, NodeKeyError> {
+        KeyPair::from_pkcs8_der_and_sign_algo(
+            &PrivatePkcs8KeyDer::from(der),
+            &rcgen::PKCS_ECDSA_P256_SHA256,
+        )
+        .map_err(|_| NodeKeyError)
+        .and_then(|pair| Self::of(pair).map_err(|_| NodeKeyError))
+    }
+
+    /// The private key (PKCS#8 DER), for storing it.
+    #[must_use]
+    pub fn pkcs8(&self) -> &[u8] {
+        self.pair.serialized_der()
+    }
+
+    /// SHA-256 of its public half (SubjectPublicKeyInfo).
+    #[must_use]
+    pub fn spki(&self) -> ContentHash {
+        ContentHash::of(&self.pair.subject_public_key_info())
+    }
+
+    fn of(pair: KeyPair) -> Result<Self, AuthorityError> {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
         let request = params

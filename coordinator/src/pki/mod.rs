@@ -6,6 +6,7 @@
 //! - [`authority`] founds a cluster and holds the intermediate; [`issue`] makes leaves with it.
 //! - [`verify`] is what TLS checks: the chain, the dates, no resumption. [`credential`] reads what a
 //!   peer showed. [`admit()`] is the one door behind that: it knows ALPN, certificate and state.
+//!   [`pin`] is for whoever has no root yet.
 //! - [`store`] keeps a node's own identity on disk.
 
 pub mod admit;
@@ -13,6 +14,7 @@ pub mod authority;
 pub mod credential;
 mod identity;
 pub mod issue;
+pub mod pin;
 pub mod store;
 #[cfg(test)]
 pub(crate) mod testbed;

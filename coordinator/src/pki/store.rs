@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 
 use data_encoding::{BASE64, HEXLOWER};
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use zeroize::Zeroizing;
 
 use email_engine_protocol::id::{ClusterId, NodeId};
 
-use super::{Credential, CredentialError, IdentityError, NodeIdentity, Peer};
+use super::{
+    AuthorityError, Credential, CredentialError, IdentityError, NodeIdentity, NodeKey, Peer,
+};
 use crate::seal::Vault;
 
 /// The node's private key.
@@ -22,6 +24,8 @@ const KEY: &str = "node.key";
 const CHAIN: &str = "node.chain.pem";
 /// The cluster's root certificate.
 const ROOT: &str = "root.pem";
+/// A private key whose certificate has still to come.
+const STAGED: &str = "node.staged.key";
 /// The cluster's key-encryption key.
 const KEK: &str = "kek";
 
@@ -53,6 +57,9 @@ pub enum StoreError {
         /// What it should be.
         wanted: &'static str,
     },
+    /// No key can be made.
+    #[error(transparent)]
+    Key(Box<AuthorityError>),
     /// The certificate is not a node's.
     #[error("{} is not the certificate of a node: {source}", path.display())]
     Certificate {
@@ -85,8 +92,8 @@ impl IdentityStore {
         self.folder.join(CHAIN).exists()
     }
 
-    /// Writes key, chain and root. The chain comes last: it is what [`exists`](Self::exists) asks
-    /// for, and a chain that does not fit its key is noticed at the next start.
+    /// Writes key, chain and root. Whenever it is cut off, the chain on disk has its key beside it:
+    /// the new key is staged before the chain changes, and [`load`](Self::load) looks there too.
     ///
     /// # Errors
     /// When the file system refuses.
@@ -98,32 +105,59 @@ impl IdentityStore {
         for certificate in &identity.chain {
             chain.push_str(&pem("CERTIFICATE", certificate));
         }
+        self.replace(STAGED, key.as_bytes(), 0o600)?;
         self.replace(ROOT, root.as_bytes(), 0o644)?;
+        self.replace(CHAIN, chain.as_bytes(), 0o644)?;
         self.replace(KEY, key.as_bytes(), 0o600)?;
-        self.replace(CHAIN, chain.as_bytes(), 0o644)
+        let staged = self.folder.join(STAGED);
+        fs::remove_file(&staged).map_err(file(&staged))
     }
 
     /// Reads the identity.
     ///
     /// # Errors
-    /// When a file is missing, damaged, or readable for others.
+    /// When a file is missing, damaged, or readable for others, or no key fits the certificate.
     pub fn load(&self) -> Result<NodeIdentity, StoreError> {
         let chain = self.certificates(CHAIN)?;
         let root = self.certificates(ROOT)?.swap_remove(0);
-        let path = self.folder.join(KEY);
-        let text = read_private(&path)?;
-        let key = PrivateKeyDer::from_pem_slice(&text).map_err(|_| StoreError::Content {
-            path,
-            wanted: "a private key in PEM",
-        })?;
-        let (cluster, node) = self.name(&chain[0])?;
-        Ok(NodeIdentity {
-            cluster,
-            node,
-            chain,
-            key,
-            root,
+        let (credential, cluster, node) = self.name(&chain[0])?;
+        for name in [KEY, STAGED] {
+            let path = self.folder.join(name);
+            if !path.exists() {
+                continue;
+            }
+            let key = read_key(&path)?;
+            if key.spki() == credential.spki {
+                let key = PrivatePkcs8KeyDer::from(key.pkcs8().to_vec()).into();
+                return Ok(NodeIdentity {
+                    cluster,
+                    node,
+                    chain,
+                    key,
+                    root,
+                });
+            }
+        }
+        Err(StoreError::Content {
+            path: self.folder.join(KEY),
+            wanted: "the private key of the certificate beside it",
         })
+    }
+
+    /// The key of a certificate that is still to be asked for: made once and kept, so that a lost
+    /// answer can be asked for again. [`save`](Self::save) ends it.
+    ///
+    /// # Errors
+    /// When it cannot be made or stored.
+    pub fn staged_key(&self) -> Result<NodeKey, StoreError> {
+        fs::create_dir_all(&self.folder).map_err(file(&self.folder))?;
+        let path = self.folder.join(STAGED);
+        if path.exists() {
+            return read_key(&path);
+        }
+        let key = NodeKey::generate().map_err(|error| StoreError::Key(Box::new(error)))?;
+        self.replace(STAGED, pem("PRIVATE KEY", key.pkcs8()).as_bytes(), 0o600)?;
+        Ok(key)
     }
 
     /// Writes the key-encryption key.
@@ -162,17 +196,23 @@ impl IdentityStore {
         }
     }
 
-    fn name(&self, leaf: &CertificateDer<'_>) -> Result<(ClusterId, NodeId), StoreError> {
+    fn name(
+        &self,
+        leaf: &CertificateDer<'_>,
+    ) -> Result<(Credential, ClusterId, NodeId), StoreError> {
         let refuse = |source| StoreError::Certificate {
             path: self.folder.join(CHAIN),
             source,
         };
         let cluster = Credential::cluster_of(leaf).map_err(refuse)?;
         let credential = Credential::read(cluster, leaf).map_err(refuse)?;
-        match credential.peer {
-            Peer::Node(node) => Ok((cluster, node)),
+        match &credential.peer {
+            Peer::Node(node) => {
+                let node = *node;
+                Ok((credential, cluster, node))
+            }
             Peer::Host(host) => Err(refuse(CredentialError::Name(IdentityError::Form(
-                super::host_uri(cluster, &host),
+                super::host_uri(cluster, host),
             )))),
         }
     }
@@ -210,6 +250,17 @@ fn parse_vault(text: &[u8]) -> Option<Vault> {
     let bytes = Zeroizing::new(HEXLOWER.decode(hex.as_bytes()).ok()?);
     let key: [u8; 32] = bytes[..].try_into().ok()?;
     Some(Vault::new(version.parse().ok()?, Zeroizing::new(key)))
+}
+
+fn read_key(path: &Path) -> Result<NodeKey, StoreError> {
+    let text = read_private(path)?;
+    PrivateKeyDer::from_pem_slice(&text)
+        .ok()
+        .and_then(|key| NodeKey::from_pkcs8(key.secret_der()).ok())
+        .ok_or_else(|| StoreError::Content {
+            path: path.to_owned(),
+            wanted: "a P-256 private key in PEM",
+        })
 }
 
 fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, StoreError> {
@@ -277,6 +328,26 @@ mod tests {
                 0o600
             );
         }
+    }
+
+    #[test]
+    fn a_renewal_that_was_cut_off_leaves_an_identity_whose_key_fits() {
+        let (_folder, store) = store();
+        let pki = TestPki::new();
+        let (old, new) = (pki.node(NodeId(1), &[]), pki.node(NodeId(1), &[]));
+        store.save(&old).unwrap();
+        let key = fs::read(store.folder.join(KEY)).unwrap();
+        let chain = fs::read(store.folder.join(CHAIN)).unwrap();
+        store.save(&new).unwrap();
+        // Cut off before the key was replaced, and before the chain was.
+        let newer = fs::read(store.folder.join(KEY)).unwrap();
+        store.replace(STAGED, &newer, 0o600).unwrap();
+        store.replace(KEY, &key, 0o600).unwrap();
+        assert_eq!(store.load().unwrap().key.secret_der(), new.key.secret_der());
+        store.replace(CHAIN, &chain, 0o644).unwrap();
+        assert_eq!(store.load().unwrap().key.secret_der(), old.key.secret_der());
+        store.replace(KEY, &newer, 0o600).unwrap();
+        assert!(matches!(store.load(), Err(StoreError::Content { .. })));
     }
 
     #[test]

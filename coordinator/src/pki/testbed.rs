@@ -46,10 +46,15 @@ impl TestPki {
     }
 
     pub(crate) fn node(&self, node: NodeId, endpoints: &[&str]) -> NodeIdentity {
+        self.node_at(node, endpoints, now())
+    }
+
+    /// A node's identity, issued at this moment.
+    pub(crate) fn node_at(&self, node: NodeId, endpoints: &[&str], at: Timestamp) -> NodeIdentity {
         let key = NodeKey::generate().unwrap();
         let request = Request::parse(key.request()).unwrap();
         let endpoints: Vec<String> = endpoints.iter().map(|&text| text.to_owned()).collect();
-        let term = Term::fresh(now(), &self.entropy());
+        let term = Term::fresh(at, &self.entropy());
         let issued = self
             .issuer
             .issue_node(&request, node, &endpoints, term)

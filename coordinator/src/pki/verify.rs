@@ -12,7 +12,6 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig, version};
 use rustls_pki_types::{CertificateDer, UnixTime};
 
 use email_engine_protocol::id::ClusterId;
-use email_engine_protocol::time::Timestamp;
 use email_engine_protocol::wire::{ALPN_AGENT, ALPN_ENROLL};
 
 use super::{Credential, CredentialError, NodeIdentity};
@@ -144,12 +143,6 @@ pub fn past_end(
     Ok(credential)
 }
 
-/// When a certificate is renewed: at half of its life from `obtained` on.
-#[must_use]
-pub const fn renew_at(not_after: Timestamp, obtained: Timestamp) -> Timestamp {
-    obtained.plus(not_after.since(obtained) / 2)
-}
-
 fn roots(root: &CertificateDer<'_>) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     roots
@@ -172,9 +165,11 @@ fn refuse_resumption(config: &mut ServerConfig) {
 
 #[cfg(test)]
 mod tests {
+    use email_engine_protocol::id::NodeId;
+    use email_engine_protocol::time::Timestamp;
+
     use super::super::testbed::{TestPki, now};
     use super::*;
-    use email_engine_protocol::id::NodeId;
 
     #[test]
     fn no_end_point_offers_resumption_or_early_data() {

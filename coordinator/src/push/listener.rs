@@ -87,7 +87,7 @@ async fn serve<F: Fleet>(
     _place: OwnedSemaphorePermit,
 ) {
     let remote = incoming.remote_address();
-    let shaken = async { Ok::<_, quinn::ConnectionError>(incoming.accept()?.await?) };
+    let shaken = async { incoming.accept()?.await };
     let connection = match timeout(HANDSHAKE, shaken).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => {

@@ -1,22 +1,26 @@
 //! Push: the agents' end point. Lets machines in, hands every host its target, takes its reports.
 //!
-//! - [`listener`] takes connections and passes each through [`crate::pki::admit()`]; whoever has no
-//!   certificate can only [`enroll`].
-//! - [`session`] is one agent's connection: Hello and Welcome, offers, secrets, bodies, reports.
-//! - [`registry`] knows the live sessions of this node: the newest of a host wins. [`dispatch`] walks
+//! - `listener` takes connections and passes each through [`crate::pki::admit()`]; whoever has no
+//!   certificate can only `enroll`.
+//! - `session` is one agent's connection: Hello and Welcome, offers, secrets, bodies, reports.
+//! - `registry` knows the live sessions of this node: the newest of a host wins. `dispatch` walks
 //!   over them whenever the applied state changes: new targets out, revoked hosts out.
-//! - [`intake`] makes few log entries of many reports.
-//! - [`fleet`] is the little of Raft that all of this needs, so that tests can do without.
+//! - `intake` makes few log entries of many reports.
+//! - [`join`] is the other side of it: a new node's call to its cluster.
+//! - `fleet` is the little of Raft that all of this needs, so that tests can do without.
 
 mod dispatch;
 mod enroll;
 mod fleet;
 mod frames;
 mod intake;
+pub mod join;
 mod listener;
 pub mod metric_names;
 mod registry;
 mod session;
+#[cfg(test)]
+pub(crate) mod testbed;
 mod transport;
 
 use std::net::SocketAddr;

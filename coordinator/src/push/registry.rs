@@ -35,6 +35,15 @@ pub struct Frozen {
     pub since: Timestamp,
 }
 
+impl Frozen {
+    /// Whether a cluster in this epoch is still behind: in a younger one, its next target is above
+    /// whatever the host accepted.
+    #[must_use]
+    pub const fn holds_in(&self, epoch: u64) -> bool {
+        self.accepted.epoch >= epoch
+    }
+}
+
 /// The registry. A cheap clone.
 #[derive(Clone, Debug, Default)]
 pub struct Registry(Arc<Shared>);
@@ -153,6 +162,11 @@ impl Registry {
     #[must_use]
     pub fn frozen(&self) -> BTreeMap<HostId, Frozen> {
         self.tables().frozen.clone()
+    }
+
+    /// Whether one host is frozen.
+    pub(super) fn frozen_host(&self, host: &HostId) -> Option<Frozen> {
+        self.tables().frozen.get(host).cloned()
     }
 
     /// Notes that a host is ahead of the state, or no longer is.

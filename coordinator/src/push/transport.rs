@@ -13,8 +13,6 @@ use crate::pki::verify::{self, TlsError};
 
 /// Everything was said.
 pub(super) const DONE: VarInt = VarInt::from_u32(0);
-/// The other side broke the protocol.
-pub(super) const PROTOCOL: VarInt = VarInt::from_u32(1);
 /// The other side took too long.
 pub(super) const SILENT: VarInt = VarInt::from_u32(2);
 /// Not let in.

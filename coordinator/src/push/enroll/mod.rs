@@ -47,14 +47,13 @@ pub(super) async fn run<F: Fleet>(push: &Push<F>, connection: Connection) {
         let request = FrameReader::new(REQUEST_BYTES)
             .next::<EnrollRequest>(&mut recv)
             .await;
-        Some((send, request))
+        Some((send, recv, request))
     };
-    let (mut send, request) = match timeout(ASKED, asked).await {
-        Ok(Some(asked)) => asked,
-        Ok(None) | Err(_) => {
-            connection.close(transport::SILENT, b"nothing was asked");
-            return;
-        }
+    // The receiving half is kept: dropping it would stop a client that is still writing, and it
+    // would miss its answer.
+    let Ok(Some((mut send, _recv, request))) = timeout(ASKED, asked).await else {
+        connection.close(transport::SILENT, b"nothing was asked");
+        return;
     };
     let answer = match request {
         Ok(request) => answer(push, &connection, request).await,
@@ -94,10 +93,13 @@ async fn answer<F: Fleet>(
     }
 }
 
+// By value, because they are handed to `map_err`.
+#[expect(clippy::needless_pass_by_value)]
 fn malformed(reason: impl ToString) -> Refused {
     (EnrollRefusal::Malformed, reason.to_string())
 }
 
+#[expect(clippy::needless_pass_by_value)]
 fn unavailable(reason: impl ToString) -> Refused {
     (EnrollRefusal::Unavailable, reason.to_string())
 }

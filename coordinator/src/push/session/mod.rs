@@ -325,7 +325,7 @@ impl<F: Fleet> Session<F> {
                 reports::confirms_retirement(state, report),
             )
         });
-        if frozen.is_some() != self.push.registry.frozen().contains_key(&self.host) {
+        if frozen.is_some() != self.push.registry.frozen_host(&self.host).is_some() {
             self.push.registry.set_frozen(&self.host, frozen);
         }
         self.intake()
@@ -352,8 +352,11 @@ impl<F: Fleet> Session<F> {
         let Some(target) = target.filter(|target| Some(target.generation) > self.offered) else {
             return Ok(());
         };
-        if self.push.registry.frozen().contains_key(&self.host) {
-            return Ok(());
+        if let Some(frozen) = self.push.registry.frozen_host(&self.host) {
+            if target.generation <= frozen.accepted {
+                return Ok(());
+            }
+            self.push.registry.set_frozen(&self.host, None);
         }
         match greet::sign(&self.push, &self.host, target) {
             Ok(signed) => {
