@@ -23,7 +23,7 @@ use crate::pki::NodeIdentity;
 use crate::push::{self, PushConfig, PushError};
 use crate::raft::{Cluster, ProposeError, RaftConfig, StartError, Timings};
 use crate::tasks::{self, TasksConfig};
-use crate::{metrics, planner};
+use crate::metrics;
 
 use listeners::{Bound, ListenError, Published};
 use place::{Place, PlaceError};
@@ -113,7 +113,6 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
         vault: Arc::clone(&vault),
         registry: push.registry(),
         plan: rooms::plan(),
-        planner_version: planner::PLANNER_VERSION,
         keys_ahead: config.dkim_stock as usize,
         store: place.identity(),
         identity: renewed,

@@ -18,7 +18,7 @@ use crate::raft::machine::{Header, SnapshotError, SnapshotFiles, SnapshotReader,
 use crate::raft::start::{create_slots, snapshots_path};
 use crate::raft::store::SlotState;
 use crate::raft::types::{LogId, NodeAddress, StoredMembership, Vote};
-use crate::state::FleetState;
+use crate::state::{ClusterRecord, FleetState};
 
 /// A restored node. Starting it and proposing [`crate::command::Command::Recover`] is the caller's.
 #[derive(Debug)]
@@ -33,6 +33,8 @@ pub struct Restored {
     pub epoch: u64,
     /// Fleet revision.
     pub revision: u64,
+    /// The cluster's keys: what the node's certificate is issued with.
+    pub record: ClusterRecord,
     /// Number of hosts.
     pub hosts: usize,
     /// Number of sending identities.
@@ -101,7 +103,8 @@ fn restore_into<R: Read>(
     let (node, last) = begun.ok_or(RestoreError::Empty)?;
     let same = image.fleet.cluster.as_ref();
     let same = same.filter(|record| record.id == cluster);
-    let epoch = same.ok_or(RestoreError::Empty)?.epoch;
+    let record = same.ok_or(RestoreError::Empty)?.clone();
+    let epoch = record.epoch;
     let file = written
         .into_inner()
         .map_err(io::IntoInnerError::into_error)?;
@@ -115,6 +118,7 @@ fn restore_into<R: Read>(
         node,
         kek,
         epoch,
+        record,
         revision: image.fleet.revision,
         hosts: image.fleet.hosts.len(),
         identities: image.fleet.identities.len(),
