@@ -67,6 +67,17 @@ impl Core {
         self.failed.borrow().clone()
     }
 
+    pub(super) fn fail(&self, reason: String) {
+        self.failed.send_if_modified(|failed| {
+            let first = failed.is_none();
+            if first {
+                tracing::error!(%reason, "this node no longer takes part in Raft");
+                *failed = Some(reason);
+            }
+            first
+        });
+    }
+
     /// Where a member is reached, as the membership says.
     pub(super) fn address(&self, node: NodeId) -> Option<String> {
         let metrics = self.metrics();

@@ -24,10 +24,11 @@ async fn losing_the_leader_loses_no_acknowledged_write() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_majority_writes_are_refused_in_time_and_taken_when_it_returns() {
     let mut fixture = Fixture::new();
-    let nodes = fixture.three().await;
+    let mut nodes = fixture.three().await;
     write(&nodes[0], "before").await.unwrap();
-    nodes[1].shutdown().await;
-    nodes[2].shutdown().await;
+    for other in nodes.drain(1..) {
+        other.shutdown().await;
+    }
     let began = Instant::now();
     let (written, read) = tokio::join!(write(&nodes[0], "lost"), nodes[0].linearize());
     assert!(
