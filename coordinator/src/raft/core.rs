@@ -22,6 +22,7 @@ use super::net::{ChangeRefusal, Door, MemberChange, Peers, ProposeAnswer, Server
 use super::store::Store;
 use super::types::{Raft, Types};
 use crate::command::Proposal;
+use crate::state::FleetState;
 
 /// Where a node's live sessions are read from.
 pub(super) type SessionSource = Arc<dyn Fn() -> Vec<SessionRow> + Send + Sync>;
@@ -65,6 +66,17 @@ impl Core {
     /// Why this node no longer takes part, once it does not.
     pub(super) fn failure(&self) -> Option<String> {
         self.failed.borrow().clone()
+    }
+
+    pub(super) fn fail(&self, reason: String) {
+        self.failed.send_if_modified(|failed| {
+            let first = failed.is_none();
+            if first {
+                tracing::error!(%reason, "this node no longer takes part in Raft");
+                *failed = Some(reason);
+            }
+            first
+        });
     }
 
     /// Where a member is reached, as the membership says.
@@ -111,18 +123,8 @@ impl Drop for Core {
 
 impl Door for Core {
     fn admits(&self, node: NodeId, serial: Option<&CertificateSerial>) -> bool {
-        self.replica.view(|image| {
-            let fleet = &image.fleet;
-            if serial.is_some_and(|serial| fleet.revoked.contains(serial)) {
-                return false;
-            }
-            match fleet.nodes.get(&node) {
-                Some(known) => known.role != MemberRole::Removed,
-                // Numbers grow: one above all known ones is newer than this state, which can only
-                // catch up if it lets that node speak.
-                None => node.0 >= fleet.next_node || fleet.nodes.is_empty(),
-            }
-        })
+        self.replica
+            .view(|image| admits(&image.fleet, node, serial))
     }
 
     fn leader_spoke(&self) {
@@ -147,5 +149,57 @@ impl Door for Core {
 
     fn clock(&self) -> u64 {
         (self.clock)().0
+    }
+}
+
+/// Whether the state lets a node with a good certificate speak.
+fn admits(fleet: &FleetState, node: NodeId, serial: Option<&CertificateSerial>) -> bool {
+    if serial.is_some_and(|serial| fleet.revoked.contains(serial)) {
+        return false;
+    }
+    match fleet.nodes.get(&node) {
+        Some(known) => known.role != MemberRole::Removed,
+        // Numbers grow: one above all known ones is newer than this state, which can only catch up
+        // if it lets that node speak.
+        None => node.0 >= fleet.next_node || fleet.nodes.is_empty(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use email_engine_protocol::time::Timestamp;
+
+    use super::*;
+    use crate::state::Node;
+
+    fn node(id: u64, role: MemberRole) -> (NodeId, Node) {
+        let id = NodeId(id);
+        let node = Node {
+            id,
+            raft_endpoint: String::new(),
+            agent_endpoint: String::new(),
+            api_endpoint: String::new(),
+            role,
+            joined_at: Timestamp(1),
+            supports_version: 1,
+        };
+        (id, node)
+    }
+
+    #[test]
+    fn removed_revoked_and_never_issued_numbers_do_not_speak() {
+        let revoked = CertificateSerial([1; 16]);
+        let mut fleet = FleetState::default();
+        assert!(admits(&fleet, NodeId(9), None), "a node that is joining");
+        fleet
+            .nodes
+            .extend([node(1, MemberRole::Voter), node(3, MemberRole::Removed)]);
+        fleet.next_node = 4;
+        fleet.revoked.insert(revoked);
+        assert!(admits(&fleet, NodeId(1), None));
+        assert!(!admits(&fleet, NodeId(1), Some(&revoked)));
+        assert!(!admits(&fleet, NodeId(2), None), "never on record");
+        assert!(!admits(&fleet, NodeId(3), None), "removed");
+        assert!(admits(&fleet, NodeId(4), None), "newer than this state");
     }
 }

@@ -64,21 +64,25 @@ pub(super) async fn follow_raft(core: Weak<Core>) {
         if let Err(error) = &now.running_state
             && !core.is_stopping()
         {
-            let reason = error.to_string();
-            core.failed.send_if_modified(|failed| {
-                let first = failed.is_none();
-                if first {
-                    tracing::error!(%reason, "this node no longer takes part in Raft");
-                    *failed = Some(reason);
-                }
-                first
-            });
+            core.fail(error.to_string());
         }
         drop(core);
         if let Ok(Err(_)) = tokio::time::timeout(TICK, metrics.changed()).await {
             // openraft is gone; the last verdict stands.
             return;
         }
+    }
+}
+
+/// Notices when the store fails: its own words say more than openraft's.
+pub(super) async fn follow_store(
+    core: Weak<Core>,
+    mut failed: tokio::sync::watch::Receiver<Option<String>>,
+) {
+    if let Ok(reason) = failed.wait_for(Option::is_some).await
+        && let Some(core) = core.upgrade()
+    {
+        core.fail(reason.clone().unwrap_or_default());
     }
 }
 

@@ -3,9 +3,9 @@
 //! Everything of openraft stays in this room. The other rooms hold a [`Cluster`]: they propose, read
 //! and watch through it, and never learn whether this node leads.
 //!
-//! [`start`] opens a node's folder ([`store`], [`machine`]), its QUIC end point ([`net`]), and joins
-//! them; [`propose`], [`membership`] and [`leadership`] are what the handle can do, [`guard`] what it
-//! refuses. [`backup`] seals a snapshot for keeping and makes a new cluster of it.
+//! `start` opens a node's folder (`store`, `machine`) and its QUIC end point (`net`), and joins them;
+//! `propose`, `membership` and `leadership` are what the handle can do, `guard` what it refuses.
+//! `backup` seals a snapshot for keeping and makes a new cluster of it.
 
 mod backup;
 mod config;

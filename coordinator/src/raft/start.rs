@@ -281,6 +281,7 @@ async fn assemble(config: RaftConfig, data: Data, apply: Apply) -> Result<Arc<Co
         store.bodies(),
         Arc::clone(&data.files),
     );
+    let store_failed = store.failed();
     let network = Network::new(config.node, peers.clone(), config.timings.append_answer());
     let raft = Raft::new(
         config.node.0,
@@ -319,6 +320,10 @@ async fn assemble(config: RaftConfig, data: Data, apply: Apply) -> Result<Arc<Co
         door: Arc::clone(&core) as Arc<dyn Door>,
         receiving: Arc::new(AtomicBool::new(false)),
     };
+    tokio::spawn(leadership::follow_store(
+        Arc::downgrade(&core),
+        store_failed,
+    ));
     spawn_tasks(&core, server, serving, config.identity);
     Ok(core)
 }

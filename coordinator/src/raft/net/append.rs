@@ -124,6 +124,7 @@ where
                 }
                 Event::Answer(answer) => {
                     self.due.pop_front();
+                    self.client.note(&answer.as_ref().map(|_| ()));
                     return answer.map(Some);
                 }
             }

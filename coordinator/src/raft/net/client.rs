@@ -121,6 +121,15 @@ impl Client {
             .await
     }
 
+    /// A request on the stream of log entries was answered, or not in time.
+    pub(super) fn note(&self, answer: &Result<(), &CallError>) {
+        match answer {
+            Ok(()) => self.peers.answered(self.target, self.lane),
+            Err(CallError::Timeout(_)) => self.peers.suspect(self.target, self.lane),
+            Err(_) => {}
+        }
+    }
+
     pub(super) const fn answer_within(&self) -> Duration {
         self.answer_within
     }

@@ -25,10 +25,31 @@ pub(crate) enum FrameError {
     Cut,
     /// The stream failed.
     #[error("{0}")]
-    Read(#[from] quinn::ReadError),
+    Read(quinn::ReadError),
     /// The stream failed.
     #[error("{0}")]
-    Write(#[from] quinn::WriteError),
+    Write(quinn::WriteError),
+    /// The connection failed.
+    #[error("{0}")]
+    Connection(quinn::ConnectionError),
+}
+
+impl From<quinn::ReadError> for FrameError {
+    fn from(error: quinn::ReadError) -> Self {
+        match error {
+            quinn::ReadError::ConnectionLost(error) => Self::Connection(error),
+            other => Self::Read(other),
+        }
+    }
+}
+
+impl From<quinn::WriteError> for FrameError {
+    fn from(error: quinn::WriteError) -> Self {
+        match error {
+            quinn::WriteError::ConnectionLost(error) => Self::Connection(error),
+            other => Self::Write(other),
+        }
+    }
 }
 
 impl From<FrameError> for io::Error {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use email_engine_protocol::id::{ClusterId, NodeId};
 
@@ -88,8 +89,22 @@ pub(crate) struct Peers {
     endpoint: quinn::Endpoint,
     identity: watch::Receiver<Arc<NodeIdentity>>,
     whereabouts: Whereabouts,
-    open: Arc<Mutex<BTreeMap<(NodeId, Lane), quinn::Connection>>>,
+    open: Arc<Mutex<BTreeMap<(NodeId, Lane), Slot>>>,
 }
+
+/// A connection of one lane to one node; locked while it is being dialled.
+type Slot = Arc<tokio::sync::Mutex<Option<Kept>>>;
+
+struct Kept {
+    connection: quinn::Connection,
+    /// When the peer answered on it last.
+    answered: Instant,
+}
+
+/// Longest handshake.
+const DIAL_WITHIN: Duration = Duration::from_secs(5);
+/// Silence after which an unanswered question gives a connection up.
+const SILENCE: Duration = Duration::from_secs(1);
 
 impl std::fmt::Debug for Peers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -123,9 +138,15 @@ impl Peers {
         request: &Request,
         within: Duration,
     ) -> Result<Response, CallError> {
-        tokio::time::timeout(within, self.ask(node, address, lane, request))
-            .await
-            .unwrap_or(Err(CallError::Timeout(within)))
+        let asked = tokio::time::timeout(within, self.ask(node, address, lane, request)).await;
+        if let Ok(answer) = asked {
+            if answer.is_ok() {
+                self.answered(node, lane);
+            }
+            return answer;
+        }
+        self.suspect(node, lane);
+        Err(CallError::Timeout(within))
     }
 
     async fn ask(
@@ -154,21 +175,59 @@ impl Peers {
         Ok((to, FrameReader::new(from)))
     }
 
+    /// The kept connection, or a new one. Dialling goes on when the asker gives up, so that short
+    /// deadlines do not make it begin anew for ever.
     async fn connection(
         &self,
         node: NodeId,
         address: &str,
         lane: Lane,
     ) -> Result<quinn::Connection, CallError> {
-        let kept = self.lock().get(&(node, lane)).cloned();
-        if let Some(connection) = kept
-            && connection.close_reason().is_none()
+        let slot = Arc::clone(self.lock().entry((node, lane)).or_default());
+        let (peers, address) = (self.clone(), address.to_owned());
+        let dialling = tokio::spawn(async move {
+            let mut kept = slot.lock().await;
+            if let Some(kept) = kept.as_ref()
+                && kept.connection.close_reason().is_none()
+            {
+                return Ok(kept.connection.clone());
+            }
+            let dialled = tokio::time::timeout(DIAL_WITHIN, peers.dial(node, &address));
+            let connection = dialled
+                .await
+                .unwrap_or(Err(CallError::Timeout(DIAL_WITHIN)))?;
+            *kept = Some(Kept {
+                connection: connection.clone(),
+                answered: Instant::now(),
+            });
+            Ok(connection)
+        });
+        dialling
+            .await
+            .unwrap_or_else(|error| Err(CallError::Failed(error.to_string())))
+    }
+
+    /// Notes that the peer answered on this lane.
+    pub(super) fn answered(&self, node: NodeId, lane: Lane) {
+        let slot = self.lock().get(&(node, lane)).cloned();
+        if let Some(slot) = slot
+            && let Ok(mut kept) = slot.try_lock()
+            && let Some(kept) = kept.as_mut()
         {
-            return Ok(connection);
+            kept.answered = Instant::now();
         }
-        let connection = self.dial(node, address).await?;
-        self.lock().insert((node, lane), connection.clone());
-        Ok(connection)
+    }
+
+    /// Gives up a connection on which no answer came for a while: a peer that was restarted knows
+    /// nothing of it, and QUIC alone would notice that much later.
+    pub(super) fn suspect(&self, node: NodeId, lane: Lane) {
+        let slot = self.lock().get(&(node, lane)).cloned();
+        if let Some(slot) = slot
+            && let Ok(mut kept) = slot.try_lock()
+            && let Some(silent) = kept.take_if(|kept| kept.answered.elapsed() > SILENCE)
+        {
+            silent.connection.close(4_u32.into(), b"no answer");
+        }
     }
 
     async fn dial(&self, node: NodeId, address: &str) -> Result<quinn::Connection, CallError> {
@@ -189,7 +248,7 @@ impl Peers {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(NodeId, Lane), quinn::Connection>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(NodeId, Lane), Slot>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -75,9 +75,9 @@ fn transport() -> Arc<quinn::TransportConfig> {
         .receive_window(WINDOW.into())
         .send_window(WINDOW.into())
         .datagram_receive_buffer_size(None)
-        .keep_alive_interval(Some(Duration::from_secs(2)))
+        .keep_alive_interval(Some(Duration::from_secs(1)))
         .max_idle_timeout(Some(quinn::IdleTimeout::from(quinn::VarInt::from_u32(
-            10_000,
+            4_000,
         ))));
     Arc::new(transport)
 }

@@ -203,11 +203,6 @@ impl Database {
         cursor.status().map_err(io::Error::other)?;
         Ok(hashes)
     }
-
-    #[cfg(test)]
-    pub(super) fn raw(&self) -> &DB {
-        &self.db
-    }
 }
 
 /// Damage, in the form that openraft takes.

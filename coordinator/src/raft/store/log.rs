@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use super::database::{Bodies, Database, OpenError, Recovered};
 use super::record;
 use super::slots::{Mark, Slots};
-use super::writer::{Ends, Pending, Shared, Write, WriterHandle, lock, write_lock};
+use super::writer::{Ends, Pending, Shared, Write, WriterHandle, is_before, lock, write_lock};
 use crate::raft::types::{Entry, LogId, Types, Vote};
 
 /// Most bytes of log that one answer to a follower carries, one entry more at most.
@@ -76,6 +76,14 @@ impl Store {
     /// Why the store no longer works, once it does not.
     pub(crate) fn failed(&self) -> watch::Receiver<Option<String>> {
         self.shared.failed.subscribe()
+    }
+
+    /// Makes every further write fail, as a full or broken disk does.
+    #[cfg(test)]
+    pub(crate) fn break_down(&self) {
+        self.shared
+            .failed
+            .send_replace(Some("no space left".into()));
     }
 
     /// Number of flushes so far.
@@ -272,7 +280,9 @@ impl RaftLogStorage<Types> for Store {
             .ask(|done| Write::TruncateAfter(last_log_id, done))
             .await?;
         let mut ends = lock(&self.shared.ends);
-        ends.last = last_log_id.or(ends.purged);
+        if is_before(last_log_id, ends.last) {
+            ends.last = last_log_id.or(ends.purged);
+        }
         drop(ends);
         let first = last_log_id.map_or(0, |id| id.index + 1);
         write_lock(&self.shared.tail).split_off(&first);

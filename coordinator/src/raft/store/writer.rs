@@ -286,6 +286,9 @@ impl Writer {
     /// The mark goes down, flushed, before the log is cut: a crash in between must not look like a
     /// lost tail.
     fn truncate(&mut self, batch: &mut Batch, after: Option<LogId>) -> io::Result<()> {
+        if !is_before(after, self.last) {
+            return Ok(());
+        }
         batch.mark = None;
         self.slots.lower(after.as_ref().map(Mark::of))?;
         let first = after.map_or(0, |id| id.index + 1);
@@ -396,6 +399,11 @@ struct Batch {
     mark: Option<Mark>,
     error: Option<io::Error>,
     notices: Vec<Notice>,
+}
+
+/// Whether cutting behind `after` takes anything from a log that ends at `last`.
+pub(super) fn is_before(after: Option<LogId>, last: Option<LogId>) -> bool {
+    after.map(|id| id.index) < last.map(|id| id.index)
 }
 
 fn encode(id: &Option<LogId>) -> Vec<u8> {

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose, SanType,
 };
+use ring::rand::SystemRandom;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::sync::watch;
 
@@ -73,7 +74,7 @@ pub(super) fn rules(state: &mut FleetState, proposal: &Proposal) -> (Answer, Vec
         return (known.answer.clone(), changes);
     }
     state.revision += 1;
-    state.cluster.get_or_insert_with(record);
+    state.cluster.get_or_insert_with(|| RECORD.clone());
     if let Command::SetTargets(targets) = &proposal.command {
         let old = std::mem::take(&mut state.bodies);
         changes.extend(old.into_keys().map(BodyChange::Drop));
@@ -101,13 +102,18 @@ pub(super) fn rules(state: &mut FleetState, proposal: &Proposal) -> (Answer, Vec
     (answer, changes)
 }
 
-pub(super) fn recovery_key() -> RecoveryKey {
-    RecoveryKey::generate(&Entropy(&ring::test::rand::FixedByteRandom { byte: 5 }))
+static RECOVERY: LazyLock<RecoveryKey> =
+    LazyLock::new(|| RecoveryKey::generate(&Entropy(&SystemRandom::new())));
+/// One for all nodes, as a command would bring it.
+static RECORD: LazyLock<ClusterRecord> = LazyLock::new(record);
+
+pub(super) fn recovery_key() -> &'static RecoveryKey {
+    &RECOVERY
 }
 
 fn record() -> ClusterRecord {
     let recovery = recovery_key().public();
-    let random = ring::test::rand::FixedByteRandom { byte: 5 };
+    let random = SystemRandom::new();
     let vault = Vault::new(1, zeroize::Zeroizing::new([3; 32]));
     ClusterRecord {
         id: CLUSTER,
@@ -189,7 +195,7 @@ impl Fixture {
 
     pub(super) fn config_as(&mut self, node: u64, identity: NodeIdentity) -> RaftConfig {
         let port = self.ports.get(&node).copied().unwrap_or(0);
-        let socket = UdpSocket::bind(("127.0.0.1", port)).unwrap();
+        let socket = bind(port);
         self.ports.insert(node, socket.local_addr().unwrap().port());
         let identity = watch::Sender::new(Arc::new(identity)).subscribe();
         let mut config =
@@ -229,6 +235,18 @@ impl Fixture {
             nodes[0].promote(NodeId(node)).await.unwrap();
         }
         nodes
+    }
+}
+
+/// A stopped node's port is free a moment after it was dropped.
+fn bind(port: u16) -> UdpSocket {
+    let deadline = std::time::Instant::now() + PATIENCE;
+    loop {
+        match UdpSocket::bind(("127.0.0.1", port)) {
+            Ok(socket) => return socket,
+            Err(error) if std::time::Instant::now() > deadline => panic!("port {port}: {error}"),
+            Err(_) => std::thread::yield_now(),
+        }
     }
 }
 

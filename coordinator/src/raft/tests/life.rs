@@ -87,8 +87,7 @@ async fn a_node_that_lags_catches_up_by_snapshot() {
     assert!(nodes[1].core().metrics().snapshot.is_some());
     let old = nodes[0].body(&ContentHash::of(b"body 3")).unwrap();
     assert_eq!(old, None, "what no target needs is swept");
-    nodes[1].shutdown().await;
-    nodes.remove(1);
+    nodes.remove(1).shutdown().await;
     let again = fixture.start(2).await;
     again.linearize().await.unwrap();
     assert!(knows(&again, "r59"), "restarted from the received snapshot");

@@ -24,10 +24,11 @@ async fn losing_the_leader_loses_no_acknowledged_write() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_majority_writes_are_refused_in_time_and_taken_when_it_returns() {
     let mut fixture = Fixture::new();
-    let nodes = fixture.three().await;
+    let mut nodes = fixture.three().await;
     write(&nodes[0], "before").await.unwrap();
-    nodes[1].shutdown().await;
-    nodes[2].shutdown().await;
+    for other in nodes.drain(1..) {
+        other.shutdown().await;
+    }
     let began = Instant::now();
     let (written, read) = tokio::join!(write(&nodes[0], "lost"), nodes[0].linearize());
     assert!(
@@ -45,4 +46,30 @@ async fn without_a_majority_writes_are_refused_in_time_and_taken_when_it_returns
     assert!(write(&nodes[0], "lost").await.unwrap() >= 2);
     back.linearize().await.unwrap();
     assert!(knows(&back, "lost"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_died_without_a_word_is_reached_again_soon() {
+    let mut fixture = Fixture::new();
+    let mut nodes = fixture.three().await;
+    let leader = leader_among(&nodes).await;
+    write(&nodes[leader], "before").await.unwrap();
+    let dead = nodes.remove((leader + 1) % 3);
+    let number = dead.node().0;
+    let runtime = dead.core().runtime.lock().unwrap().take().unwrap();
+    runtime.shutdown_background();
+    drop(dead);
+    write(&nodes[0], "meanwhile").await.unwrap();
+    let deadline = Instant::now() + super::harness::PATIENCE;
+    let back = loop {
+        let config = fixture.config(number);
+        match fixture.start_as(config).await {
+            Ok(node) => break node,
+            // Its threads hold the folder a moment longer.
+            Err(error) => assert!(Instant::now() < deadline, "{error}"),
+        }
+    };
+    let began = Instant::now();
+    wait_for("it follows again", || knows(&back, "meanwhile")).await;
+    assert!(began.elapsed() < Duration::from_secs(8));
 }

@@ -135,3 +135,24 @@ async fn a_leader_whose_clock_is_off_stops_proposing_until_it_is_right() {
     wait_for("the clock is right", || nodes[0].refuses_writes().is_none()).await;
     assert_eq!(write(&nodes[1], "r3").await.unwrap(), 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_whose_disk_fails_stops_taking_part_and_still_reads() {
+    let mut fixture = Fixture::new();
+    let nodes = fixture.three().await;
+    write(&nodes[2], "r1").await.unwrap();
+    let failed = nodes[2].failed();
+    if let Some(store) = nodes[2].core().store.read().unwrap().as_ref() {
+        store.break_down();
+    }
+    assert_eq!(write(&nodes[0], "r2").await.unwrap(), 2, "two are enough");
+    wait_for("the failure is known", || failed.borrow().is_some()).await;
+    assert_eq!(failed.borrow().as_deref(), Some("no space left"));
+    assert_eq!(nodes[2].view(|state| state.revision), 1);
+    let refused = write(&nodes[2], "r3").await.unwrap_err();
+    assert!(refused.to_string().contains("no space left"), "{refused}");
+    wait_for("it names no leader", || {
+        nodes[2].leadership().borrow().leader.is_none()
+    })
+    .await;
+}
