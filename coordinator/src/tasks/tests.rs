@@ -7,7 +7,7 @@ use rsa::pkcs8::{DecodePrivateKey, EncodePublicKey};
 use tokio::sync::watch;
 
 use email_engine_protocol::bytes::ContentHash;
-use email_engine_protocol::desired::HostConfig;
+use email_engine_protocol::desired::{Disposition, FileContent, HostConfig};
 use email_engine_protocol::generation::Generation;
 use email_engine_protocol::id::{HostId, NodeId, Role};
 use email_engine_protocol::observed::{Convergence, StatusCounts};
@@ -19,10 +19,13 @@ use crate::command::Command;
 use crate::pki::Credential;
 use crate::pki::store::IdentityStore;
 use crate::pki::testbed::{TestPki, now};
-use crate::push::testbed::{FakeFleet, founded, host_id, release, wait_for};
+use crate::push::testbed::{FakeFleet, file, founded, host_id, release, wait_for};
 use crate::push::{Fleet, Registry};
 use crate::seal::Vault;
 use crate::state::{FleetState, Host, HostLifecycle, Outcome};
+
+/// A body that all hosts have.
+const SHARED: &[u8] = b"the same everywhere";
 
 /// What each host shall have, as the planner of these tests knows it.
 type Wishes = Arc<Mutex<BTreeMap<HostId, Result<Role, String>>>>;
@@ -71,9 +74,20 @@ fn planning(hosts: &[&str]) -> Plans {
     let plan: PlanFn = Arc::new(move |state, host| {
         let role = asked.lock().unwrap()[host].clone()?;
         let cluster = state.cluster.as_ref().unwrap().id;
+        let content = FileContent::Body {
+            hash: ContentHash::of(SHARED),
+            length: SHARED.len() as u64,
+        };
         Ok(Plan {
-            config: HostConfig::retired(cluster, host.clone(), role),
-            bodies: BTreeMap::new(),
+            config: HostConfig {
+                cluster,
+                host: host.clone(),
+                role,
+                disposition: Disposition::Active,
+                resources: vec![file("/etc/shared", content)],
+                large_removal: false,
+            },
+            bodies: BTreeMap::from([(ContentHash::of(SHARED), SHARED.to_vec())]),
         })
     });
     let (errors, errors_seen) = watch::channel(PlanErrors::new());
@@ -109,18 +123,16 @@ async fn what_is_planned_becomes_the_target_once() {
     let newer = |state: &FleetState| number(state, "b") == 2;
     plans.fleet.until(newer, "b has its next target").await;
     assert_eq!(plans.fleet.view(|state| number(state, "a")), 1);
-    // Back to the former: its body is stored already and does not travel again.
-    let wish = Ok(Role::Powermta);
-    plans.wishes.lock().unwrap().insert(host_id("b"), wish);
-    plans.fleet.change(|_| ());
-    let third = |state: &FleetState| number(state, "b") == 3;
-    plans.fleet.until(third, "b has its third target").await;
+    // What is stored already does not travel again.
     let log = plans.fleet.log();
-    let Some(Command::SetTargets(last)) = log.last() else {
-        panic!("not a target: {log:?}");
+    let [Command::SetTargets(first), Command::SetTargets(second)] = &log[..] else {
+        panic!("not two commands: {log:?}");
     };
-    assert!(last.bodies.is_empty());
-    assert_eq!(log.len(), 3);
+    let shared = ContentHash::of(SHARED);
+    assert_eq!(first.bodies.len(), 3);
+    assert!(first.bodies.contains_key(&shared) && !second.bodies.contains_key(&shared));
+    let manifests: Vec<_> = second.bodies.keys().copied().collect();
+    assert_eq!(manifests, [second.targets[0].digest]);
 }
 
 #[tokio::test]

@@ -209,12 +209,15 @@ fn redeem_token(state: &mut FleetState, redeem: RedeemToken) -> Result<Effect, R
     let Some(token) = state.tokens.get_mut(&redeem.id) else {
         return reject(RejectionCode::TokenUnknown, "id");
     };
-    if let TokenState::Redeemed { spki, .. } = token.state {
-        return if spki == redeem.spki {
-            Ok(Effect::Unchanged)
-        } else {
-            reject(RejectionCode::TokenUsed, "id")
-        };
+    let mut given = None;
+    if let TokenState::Redeemed { spki, node } = token.state {
+        if spki != redeem.spki {
+            return reject(RejectionCode::TokenUsed, "id");
+        }
+        given = node;
+    }
+    if let Some(given) = given {
+        return Ok(Effect::Node(given));
     }
     let node = matches!(redeem.bearer, Bearer::Node { .. }).then_some(NodeId(state.next_node));
     token.state = TokenState::Redeemed {
@@ -284,10 +287,7 @@ fn redeem_token(state: &mut FleetState, redeem: RedeemToken) -> Result<Effect, R
 fn renew_certificate(state: &mut FleetState, renew: RenewCertificate) -> Result<Effect, Rejection> {
     if let CertificateSubject::Host(host) = &renew.subject {
         let keys = state.hosts.get_mut(host).unwrap().keys.as_mut().unwrap();
-        if keys.spki == renew.spki {
-            return Ok(Effect::Unchanged);
-        }
-        if keys.spki != renew.current_spki {
+        if keys.spki != renew.current_spki && keys.spki != renew.spki {
             return reject(RejectionCode::WrongState, "current_spki");
         }
         keys.serial = renew.serial;

@@ -81,6 +81,7 @@ pub(crate) fn founded(pki: &TestPki) -> FleetState {
         cluster: Some(pki.record.clone()),
         nodes: BTreeMap::from([(NodeId(1), node)]),
         next_node: 2,
+        now: now(),
         ..FleetState::default()
     }
 }
@@ -228,7 +229,8 @@ pub(crate) fn secret_of(token: &str) -> [u8; 32] {
     ContentHash::of(token.as_bytes()).0
 }
 
-fn file(path: &str, content: FileContent) -> Resource {
+/// A file of a test target.
+pub(crate) fn file(path: &str, content: FileContent) -> Resource {
     Resource {
         id: ResourceId::new(format!("file:{path}")).unwrap(),
         spec: Spec::File(FileSpec {

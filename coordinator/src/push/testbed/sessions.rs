@@ -210,7 +210,9 @@ async fn a_renewal_replaces_the_key_and_not_the_session() {
         assert_eq!(credential.serial, renewed.serial);
         serials.push(renewed.serial);
     }
-    assert_eq!(serials[0], serials[1]);
+    assert_ne!(serials[0], serials[1]);
+    let keys = |state: &crate::state::FleetState| state.hosts[&host_id("pmta1")].keys.clone();
+    assert_eq!(node.fleet.view(keys).unwrap().serial, serials[1]);
     // And once more, with the next key, on the same session.
     let next = NodeKey::generate().unwrap();
     let answer = renew(&next).await;
