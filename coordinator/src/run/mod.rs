@@ -19,11 +19,11 @@ use tokio::sync::watch;
 
 use crate::api::{self, Api, ServeError};
 use crate::config::{ConfigError, NodeConfig};
+use crate::metrics;
 use crate::pki::NodeIdentity;
 use crate::push::{self, PushConfig, PushError};
 use crate::raft::{Cluster, ProposeError, RaftConfig, StartError, Timings};
 use crate::tasks::{self, TasksConfig};
-use crate::{metrics, planner};
 
 use listeners::{Bound, ListenError, Published};
 use place::{Place, PlaceError};
@@ -113,7 +113,6 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
         vault: Arc::clone(&vault),
         registry: push.registry(),
         plan: rooms::plan(),
-        planner_version: planner::PLANNER_VERSION,
         keys_ahead: config.dkim_stock as usize,
         store: place.identity(),
         identity: renewed,
