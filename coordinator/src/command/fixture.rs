@@ -34,6 +34,8 @@ const BEGIN: Timestamp = Timestamp(1_795_240_800_000);
 pub(crate) struct Fleet {
     pub(crate) state: FleetState,
     pub(crate) bodies: Vec<BodyChange>,
+    /// Every proposal that was made.
+    pub(crate) log: Vec<Proposal>,
     clock: Timestamp,
     requests: u32,
 }
@@ -43,6 +45,7 @@ impl Fleet {
         Self {
             state: FleetState::default(),
             bodies: Vec::new(),
+            log: Vec::new(),
             clock: BEGIN,
             requests: 0,
         }
@@ -110,14 +113,16 @@ impl Fleet {
     pub(crate) fn proposal(&mut self, command: Command) -> Proposal {
         self.clock = self.clock.plus(1);
         self.requests += 1;
-        Proposal {
+        let proposal = Proposal {
             actor: "key admin".to_owned(),
             request: RequestId::new(format!("request-{}", self.requests)).unwrap(),
             reason: "a test".to_owned(),
             now: self.clock,
             override_clock: false,
             command,
-        }
+        };
+        self.log.push(proposal.clone());
+        proposal
     }
 
     pub(crate) fn accept(&mut self, command: Command) -> Outcome {

@@ -15,6 +15,8 @@ mod cluster;
 mod content;
 #[cfg(test)]
 pub(crate) mod fixture;
+#[cfg(test)]
+mod format;
 mod host;
 mod identity;
 mod outcome;
@@ -42,9 +44,10 @@ pub struct Proposal {
     pub request: RequestId,
     /// Why, in the actor's words.
     pub reason: String,
-    /// The proposer's clock.
+    /// The proposer's clock. The fleet's clock never goes back, so whoever orders proposals stamps it
+    /// in that order, and stamps it anew when it proposes again.
     pub now: Timestamp,
-    /// An admin allows a `now` more than 24 h ahead of the fleet's clock.
+    /// An admin allows a `now` before the fleet's clock or more than 24 h ahead of it.
     pub override_clock: bool,
     /// What.
     pub command: Command,

@@ -14,7 +14,7 @@ pub type Answer = Result<Outcome, Rejection>;
 /// A command that was carried out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// Fleet revision after it.
+    /// Fleet revision after it. Each change inside a batch is one.
     pub revision: u64,
     /// What came of it.
     pub effect: Effect,

@@ -156,8 +156,8 @@ pub fn only_active_and_warming_take_mail(state: &FleetState) -> Result<(), Viola
     Ok(())
 }
 
-/// 6. Every DKIM key is exactly one identity's, under its own name. (That it leaves only for that
-/// identity's host is the push room's part; that it is unreadable here follows from its type.)
+/// 6. Every DKIM key is exactly one identity's, under its own name. That it leaves only for
+///    that identity's host is the push room's part; that it is unreadable here follows from its type.
 ///
 /// # Errors
 /// Names the secret, never its bytes.
@@ -227,8 +227,8 @@ pub fn every_change_is_audited(state: &FleetState) -> Result<(), Violation> {
     }
 }
 
-/// 8. The state is wholly in its bytes, and the same state gives the same bytes. (That `apply` has no
-/// clock and no randomness is checked where its source is read.)
+/// 8. The state is wholly in its bytes, and the same state gives the same bytes. That `apply` has no
+///    clock and no randomness is checked where its source is read.
 ///
 /// # Errors
 /// When a snapshot would bring back another state.
@@ -240,4 +240,119 @@ pub fn replay_gives_the_same_bytes(state: &FleetState) -> Result<(), Violation> 
         return Err(broken(NAME, "a snapshot brings back another state"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use email_engine_protocol::api::IpSpec;
+
+    use super::*;
+    use crate::command::fixture::{Fleet, address, domain, host_id, tenant};
+    use crate::fleet::check;
+    use crate::state::Identity;
+
+    /// The invariant that a good fleet of two identities breaks after this change.
+    fn broken_by(change: impl FnOnce(&mut FleetState)) -> &'static str {
+        let mut state = Fleet::with_identities(2).state;
+        assert_eq!(check(&state), Ok(()));
+        change(&mut state);
+        check(&state).unwrap_err().invariant
+    }
+
+    fn second(state: &mut FleetState) -> &mut Identity {
+        Arc::make_mut(state.identities.get_mut(&address(1)).unwrap())
+    }
+
+    #[test]
+    fn a_name_of_two_identities_is_seen() {
+        let changes: [fn(&mut IpSpec, &IpSpec); 3] = [
+            |spec, other| spec.domain = other.domain.clone(),
+            |spec, other| spec.hostname = other.hostname.clone(),
+            |spec, other| spec.vmta = other.vmta.clone(),
+        ];
+        for change in changes {
+            let name = broken_by(|state| {
+                let other = state.identities[&address(0)].spec.clone();
+                change(&mut second(state).spec, &other);
+            });
+            assert_eq!(name, "every_name_is_one_identitys");
+        }
+    }
+
+    #[test]
+    fn what_two_tenants_share_is_seen() {
+        let name = broken_by(|state| {
+            let host = state.hosts.get_mut(&host_id("pmta1")).unwrap();
+            host.spec.tenant = Some(tenant("client-2").id);
+        });
+        assert_eq!(name, "tenants_share_nothing");
+    }
+
+    #[test]
+    fn a_sending_brand_domain_is_seen() {
+        let name = broken_by(|state| {
+            let row = state.tenants.values_mut().next().unwrap();
+            row.brand_domains.insert(domain("www.mail1.example.com"));
+        });
+        assert_eq!(name, "no_brand_domain_sends");
+    }
+
+    #[test]
+    fn a_mixed_and_an_empty_pool_are_seen() {
+        let mixed = broken_by(|state| {
+            let pool = state.pools.values_mut().next().unwrap();
+            pool.host = host_id("pmta2");
+        });
+        assert_eq!(mixed, "a_pool_has_one_tenant_and_one_host");
+        let empty = broken_by(|state| {
+            state.identities.clear();
+            state.secrets.clear();
+        });
+        assert_eq!(empty, "a_pool_has_one_tenant_and_one_host");
+    }
+
+    #[test]
+    fn a_shared_lost_or_left_over_key_is_seen() {
+        let shared = broken_by(|state| {
+            let public = state.identities[&address(0)].dkim_public.clone();
+            second(state).dkim_public = public;
+        });
+        let lost = broken_by(|state| drop(state.secrets.pop_first()));
+        let left = broken_by(|state| {
+            let identity = state.identities.remove(&address(1)).unwrap();
+            state.lookup.remove_identity(&identity.spec);
+        });
+        let prepared = broken_by(|state| {
+            let public = state.prepared_keys[&5].public.clone();
+            second(state).dkim_public = public;
+        });
+        for name in [shared, lost, left, prepared] {
+            assert_eq!(name, "every_key_is_one_identitys");
+        }
+    }
+
+    #[test]
+    fn a_change_without_its_audit_entry_is_seen() {
+        assert_eq!(
+            broken_by(|state| state.revision += 1),
+            "every_change_is_audited"
+        );
+        let gap = broken_by(|state| drop(state.audit.remove(3)));
+        assert_eq!(gap, "every_change_is_audited");
+    }
+
+    #[test]
+    fn tables_that_do_not_fit_each_other_are_seen() {
+        let lookup = broken_by(|state| state.lookup.vmtas.clear());
+        assert_eq!(lookup, "the_lookup_matches_the_tables");
+        let release = broken_by(|state| state.settings.clear());
+        assert_eq!(release, "every_reference_leads_somewhere");
+        let mut fleet = Fleet::with_identities(0);
+        fleet.accept(fleet.target(&[b"one"]));
+        fleet.state.bodies.pop_first();
+        let violation = check(&fleet.state).unwrap_err();
+        assert_eq!(violation.invariant, "needed_bodies_are_counted");
+    }
 }

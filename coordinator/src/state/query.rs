@@ -138,3 +138,27 @@ impl Host {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::command::fixture::{Fleet, address, host_id, tenant};
+    use crate::state::FleetState;
+
+    #[test]
+    fn a_fleet_answers_who_is_where_and_at_what() {
+        let state = Fleet::with_identities(2).state;
+        assert_eq!(state.identities_on(&host_id("pmta1")).count(), 2);
+        assert_eq!(state.identities_on(&host_id("pmta2")).count(), 0);
+        assert_eq!(state.identities_of(&tenant("client-1").id).count(), 2);
+        let secret = state.dkim_secret(address(1)).unwrap();
+        assert_eq!(secret.id.as_str(), "dkim/mail1.example.com/mail");
+        let release = state.default_release.as_ref().unwrap();
+        assert_eq!(
+            state.settings_of(release),
+            state.newest_settings().map(|(_, row)| row)
+        );
+        assert!(state.bundle_of(release).is_some());
+        assert_eq!(state.agent_endpoints(), ["192.0.2.101:7443"]);
+        assert_eq!((state.epoch(), FleetState::default().epoch()), (1, 0));
+    }
+}

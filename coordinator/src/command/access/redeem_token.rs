@@ -93,7 +93,7 @@ mod tests {
     use crate::command::fixture::{
         Fleet, SECOND, host_id, host_token, node_token, redeem, redeem_node, redemption, spki,
     };
-    use crate::command::{Bearer, Command, Effect, RejectionCode, RetireHost};
+    use crate::command::{Bearer, Command, Effect, RejectionCode, RetireHost, RevokeCertificate};
     use crate::state::HostLifecycle;
 
     fn with_token() -> Fleet {
@@ -142,6 +142,19 @@ mod tests {
         fleet.accept(Command::RedeemToken(Box::new(again)));
         assert_eq!(fleet.state.certificates.len(), 2);
         assert!(fleet.state.revoked.is_empty());
+    }
+
+    #[test]
+    fn a_revoked_host_does_not_come_back_by_repeating_its_token() {
+        let mut fleet = with_token();
+        fleet.accept(redeem("t1", 1));
+        let serial = fleet.state.hosts[&host_id("pmta1")]
+            .keys
+            .as_ref()
+            .unwrap()
+            .serial;
+        fleet.accept(Command::RevokeCertificate(RevokeCertificate { serial }));
+        assert_eq!(fleet.refuse(redeem("t1", 1)).code, RejectionCode::TokenUsed);
     }
 
     #[test]

@@ -118,16 +118,20 @@ mod tests {
             "0",
             "9999999999",
         ] {
-            let mut settings = Settings::default();
-            settings.accounting_max_size = bad.to_owned();
+            let settings = Settings {
+                accounting_max_size: bad.to_owned(),
+                ..Settings::default()
+            };
             let put = Command::PutSettings(PutSettings {
                 settings,
                 release: false,
             });
             assert_eq!(fleet.refuse(put).field, "accounting_max_size", "{bad}");
         }
-        let mut settings = Settings::default();
-        settings.dkim_selector = "a b".to_owned();
+        let settings = Settings {
+            dkim_selector: "a b".to_owned(),
+            ..Settings::default()
+        };
         let put = Command::PutSettings(PutSettings {
             settings,
             release: false,

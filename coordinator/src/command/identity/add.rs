@@ -182,7 +182,8 @@ mod tests {
 
     #[test]
     fn values_that_cannot_be_used_are_refused_by_field() {
-        let changes: [(&str, fn(&mut IpSpec)); 5] = [
+        type Change = fn(&mut IpSpec);
+        let changes: [(&str, Change); 5] = [
             ("address", |spec| {
                 spec.address = "127.0.0.1".parse().unwrap()
             }),
