@@ -43,7 +43,7 @@ impl Verb for SetTargets {
         let mut is_unchanged = false;
         for target in &self.targets {
             match self.fits(state, target) {
-                Ok(()) if current(state, &target.host) == Some(target.digest) => {
+                Ok(()) if is_current(state, target) => {
                     is_unchanged = true;
                 }
                 Ok(()) => accepted.push(target),
@@ -62,6 +62,14 @@ impl Verb for SetTargets {
             .collect();
         Ok(Change::Made(Effect::Targets(set)))
     }
+}
+
+/// The same content of an older epoch is not current: after a restore agents may hold a generation
+/// that only the new epoch outranks.
+fn is_current(state: &FleetState, target: &NewTarget) -> bool {
+    state.targets.get(&target.host).is_some_and(|current| {
+        current.digest == target.digest && current.generation.epoch == state.epoch()
+    })
 }
 
 impl SetTargets {
