@@ -132,8 +132,10 @@ fn start(arguments: Arguments) -> Result<(), Failure> {
 impl Settings {
     fn read(&self) -> Result<NodeConfig, Failure> {
         let path = self.config.as_deref();
-        let mut config =
-            NodeConfig::read(path.unwrap_or(Path::new(DEFAULT_CONFIG)), path.is_some())?;
+        let mut config = NodeConfig::read(
+            path.unwrap_or_else(|| Path::new(DEFAULT_CONFIG)),
+            path.is_some(),
+        )?;
         config.override_by(std::env::vars())?;
         if let Some(data_dir) = &self.data_dir {
             config.data_dir.clone_from(data_dir);

@@ -6,6 +6,7 @@
 //!
 //! `UPDATE_GOLDEN=1 cargo test -p email-engine-protocol --test golden_wire` writes the file anew.
 
+#![allow(clippy::disallowed_methods, reason = "a test may read its environment")]
 #![allow(
     clippy::unwrap_used,
     reason = "a test that cannot build its sample has failed"
