@@ -90,6 +90,18 @@ pub enum OfferRefused {
     Signature(VerifyError),
 }
 
+impl OfferRefused {
+    /// Whether what was refused is rightly signed and for this host: otherwise its generation is
+    /// no more than a claim.
+    #[must_use]
+    pub const fn is_ours(&self) -> bool {
+        matches!(
+            self,
+            Self::Content(_) | Self::Epoch { .. } | Self::Old { .. }
+        )
+    }
+}
+
 /// Judges a target.
 ///
 /// # Errors
