@@ -145,6 +145,61 @@ async fn messages_pass_both_ways_and_a_ping_is_answered() {
 }
 
 #[tokio::test]
+async fn a_late_report_for_an_older_session_is_not_relayed() {
+    let mut stage = Stage::new();
+    let mut agent = Agent::start(stage.identity());
+    let mut session = stage.session(&[]).await;
+    agent.heard_session().await;
+    // The executor was busy when its session ended: a coordinator takes this for a replay.
+    let late = stage.cluster.report_for(Nonce([6; 16]));
+    agent.say(FromExecutor::Report(late)).await;
+    let report = stage.cluster.report();
+    agent.say(FromExecutor::Report(report.clone())).await;
+    assert_eq!(session.heard().await, AgentMessage::Report(report));
+}
+
+#[tokio::test]
+async fn bodies_are_fetched_no_faster_than_the_executor_takes_them() {
+    let mut stage = Stage::new();
+    let mut agent = Agent::start(stage.identity());
+    let mut session = stage.session(&[]).await;
+    agent.heard_session().await;
+    let bodies: Vec<String> = (0..40).map(|at| format!("body {at}")).collect();
+    let hashes = bodies.iter().map(|body| ContentHash::of(body.as_bytes()));
+    agent
+        .say(FromExecutor::BodiesWanted(hashes.collect()))
+        .await;
+    let connection = session.connection.clone();
+    let mut asked = 0;
+    let mut number = 0;
+    // Many rounds to and fro: time enough to ask for all of them.
+    session.say(&CoordinatorMessage::Ping { number }).await;
+    loop {
+        tokio::select! {
+            biased;
+            opened = connection.accept_bi() => {
+                let (send, mut recv) = opened.unwrap();
+                let request: BodyRequest = FrameReader::default().next(&mut recv).await.unwrap();
+                let fits = |body: &&String| ContentHash::of(body.as_bytes()) == request.hash;
+                let body = bodies.iter().find(fits).unwrap().as_bytes();
+                let length = body.len() as u64;
+                answer_body(send, BodyReply::Found { length }, body).await;
+                asked += 1;
+            }
+            pong = session.heard() => {
+                assert_eq!(pong, AgentMessage::Pong { number });
+                number += 1;
+                if number > 60 {
+                    break;
+                }
+                session.say(&CoordinatorMessage::Ping { number }).await;
+            }
+        }
+    }
+    assert!((8..=20).contains(&asked), "{asked} of 40 were asked for");
+}
+
+#[tokio::test]
 async fn a_session_comes_back_after_its_coordinator_went_away() {
     let mut stage = Stage::new();
     let mut agent = Agent::start(stage.identity());
