@@ -81,11 +81,12 @@ impl Core {
         self.say_standing();
     }
 
-    /// Repairs what was touched.
-    pub(super) fn repair(&mut self) {
+    /// Repairs what was touched, and says whether anything had to be.
+    pub(super) fn repair(&mut self) -> bool {
         let Some(watcher) = &self.watcher else {
-            return;
+            return false;
         };
+        let before = self.reconciler.repairs();
         let touched = watcher.take();
         if touched.lost {
             tracing::warn!("file system events were lost: everything is looked at");
@@ -94,6 +95,7 @@ impl Core {
             self.pass(&Scope::Some(touched.ids));
         }
         self.report_changes();
+        self.reconciler.repairs() != before
     }
 
     /// Goes over everything.
