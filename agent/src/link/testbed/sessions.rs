@@ -34,9 +34,15 @@ struct Agent {
 
 impl Agent {
     fn start(identity: Identity) -> Self {
+        Self::start_believing(identity, Timestamp(0))
+    }
+
+    /// Starts with a time that a signature vouched for in an earlier life.
+    fn start_believing(identity: Identity, floor: Timestamp) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = IdentityStore::open(dir.path()).unwrap();
         store.save(&identity).unwrap();
+        store.save_clock_floor(floor).unwrap();
         let (to, heard) = mpsc::channel(4);
         let (say, from) = mpsc::channel(1);
         let (stop, shutdown) = watch::channel(false);
@@ -405,6 +411,23 @@ async fn whoever_may_have_lost_a_renewal_asks_for_it_before_giving_up() {
     // Said after its Welcome, while the session was good: told to the executor all the same.
     assert_eq!(agent.heard().await, ToExecutor::Disconnected);
     assert_eq!(agent.end().await, LinkEnd::Revoked);
+}
+
+#[tokio::test]
+async fn a_time_that_was_vouched_for_too_early_goes_with_the_next_certificate() {
+    let mut stage = Stage::new();
+    let future = TestCluster::now().plus(30 * Timestamp::DAY);
+    let mut agent = Agent::start_believing(stage.identity(), future);
+    let call = stage.coordinator.enrolling().await;
+    let EnrollRequest::Renew(renewal) = &call.request else {
+        panic!("not a renewal: {:?}", call.request);
+    };
+    let admission = stage.cluster.admission(&renewal.request, "pmta1", vec![]);
+    call.answer(&EnrollReply::Host(Box::new(admission))).await;
+    let _session = stage.session(&[]).await;
+    agent.heard_session().await;
+    // Otherwise every restart would ask for another certificate.
+    assert!(agent.store.clock_floor().unwrap() < TestCluster::now());
 }
 
 #[tokio::test]
