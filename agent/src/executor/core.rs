@@ -156,6 +156,15 @@ impl Core {
         self.report_changes();
     }
 
+    /// A retired host leaves no key behind: nobody starts its agent again.
+    pub(super) fn end(&self) {
+        if self.ledger.page().retired
+            && let Err(error) = ledger::forget_all(&self.cabinet)
+        {
+            tracing::error!(%error, "the identity of the retired host is not wholly forgotten");
+        }
+    }
+
     pub(super) const fn next_audit(&self) -> Instant {
         self.next_audit
     }

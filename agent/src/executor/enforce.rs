@@ -247,6 +247,10 @@ impl Core {
             return;
         }
         self.tidy();
+        if self.untidy {
+            // Sealed secrets are still in the ledger: the next audit tries again.
+            return;
+        }
         self.report();
         if self.turn(|page| page.retired = true).is_ok() {
             self.outbox.say(FromExecutor::Retired);

@@ -76,6 +76,7 @@ pub(super) fn run(mut core: Core) -> std::io::Result<(WakeSender, Arc<Ended>)> {
             }
             core.resume();
             serve(&mut core, &inbox);
+            core.end();
             tracing::info!("executor stopped");
         })?;
     Ok((sender, ended))
