@@ -163,7 +163,7 @@ mod tests {
         let sealed = vault(1).seal(b"private", &Entropy(&random));
         assert_eq!(&vault(1).open(&sealed).unwrap()[..], b"private");
         assert_eq!(vault(2).open(&sealed).unwrap_err(), SealError::Refused);
-        let mut newer = sealed.clone();
+        let mut newer = sealed;
         newer.kek_version = 2;
         assert!(matches!(
             vault(1).open(&newer),

@@ -37,8 +37,8 @@ impl Fleet {
         let dir = TempDir::new().unwrap();
         let mut first = NodeProcess::new(&dir.path().join("nodes/1"));
         let mut init = first.command("init");
-        init.args(["--mode", "sandbox", "--output", "json"]);
-        let founded = first.json(init);
+        init.args(["--output", "json"]);
+        let founded: Value = serde_json::from_slice(&first.run(init)).unwrap();
         let text = |name: &str| founded[name].as_str().unwrap().to_owned();
         first.start().await;
         let mut fleet = Self {
@@ -67,10 +67,18 @@ impl Fleet {
                 .join(format!("nodes/{}", self.nodes.len() + 1)),
         );
         let mut join = node.command("join");
-        join.args(["--output", "json"])
-            .env("EMAIL_ENGINE_JOIN_TOKEN", token);
-        let number = node.json(join)["node"].as_u64().unwrap();
+        join.env("EMAIL_ENGINE_JOIN_TOKEN", token);
+        node.run(join);
         node.start().await;
+        let endpoint = node.endpoints().raft.clone();
+        let number = wait_for("the cluster knows the node that joined", async || {
+            let cluster = self.api().try_get("/cluster").await?.body;
+            let nodes = cluster["nodes"].as_array().cloned().unwrap_or_default();
+            let own = nodes.iter().find(|view| view["raft_endpoint"] == *endpoint);
+            own.and_then(|view| view["id"].as_u64())
+                .ok_or_else(|| cluster.to_string())
+        })
+        .await;
         self.nodes.insert(number, node);
         number
     }

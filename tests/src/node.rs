@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde::Deserialize;
-use serde_json::Value;
 
 use crate::{Daemon, binary, wait_for};
 
@@ -74,6 +73,8 @@ impl NodeProcess {
             ("AGENT_LISTEN", listen(|all| &all.agent)),
             ("RAFT_LISTEN", listen(|all| &all.raft)),
             ("API_LISTEN", listen(|all| &all.api)),
+            ("MODE", "sandbox".to_owned()),
+            ("MIN_FREE_BYTES", "1048576".to_owned()),
             ("DKIM_STOCK", "8".to_owned()),
             ("LOG_LEVEL", "info".to_owned()),
         ];
@@ -91,15 +92,15 @@ impl NodeProcess {
         command
     }
 
-    /// Runs a subcommand to its end and gives its JSON.
-    pub fn json(&self, mut command: Command) -> Value {
+    /// Runs a subcommand to its end, which must be a good one, and gives what it printed.
+    pub fn run(&self, mut command: Command) -> Vec<u8> {
         let output = command.output().unwrap();
         assert!(
             output.status.success(),
             "{command:?} failed: {}",
             String::from_utf8_lossy(&output.stderr)
         );
-        serde_json::from_slice(&output.stdout).unwrap()
+        output.stdout
     }
 
     /// Starts it and waits until its listeners are up.

@@ -45,7 +45,7 @@ pub fn identity(number: usize) -> Value {
         "sender": "contact",
         "purpose": "marketing",
         "status": "warming",
-        "phase": "week2",
+        "phase": "week_2",
     })
 }
 

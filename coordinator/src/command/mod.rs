@@ -4,8 +4,28 @@
 //! answer, not an error. Clock, ids, keys and random bytes are in the command: `apply` has none.
 //! Variants are append-only: their order is the log's format.
 
+//!
+//! Shelves by noun: `tenant`, `host`, `identity`, `access`, `content`, `cluster`; `batch` runs the
+//! others. The way in is [`FleetState::apply`](crate::state::FleetState::apply).
+
+mod access;
+mod apply;
+mod batch;
+mod cluster;
+mod content;
+#[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
+mod format;
+mod host;
+mod identity;
 mod outcome;
 mod payload;
+#[cfg(test)]
+mod property;
+mod refuse;
+mod tenant;
+mod verb;
 
 use serde::{Deserialize, Serialize};
 
@@ -24,9 +44,10 @@ pub struct Proposal {
     pub request: RequestId,
     /// Why, in the actor's words.
     pub reason: String,
-    /// The proposer's clock.
+    /// The proposer's clock. The fleet's clock never goes back, so whoever orders proposals stamps it
+    /// in that order, and stamps it anew when it proposes again.
     pub now: Timestamp,
-    /// An admin allows a `now` more than 24 h ahead of the fleet's clock.
+    /// An admin allows a `now` before the fleet's clock or more than 24 h ahead of it.
     pub override_clock: bool,
     /// What.
     pub command: Command,

@@ -14,7 +14,7 @@ pub type Answer = Result<Outcome, Rejection>;
 /// A command that was carried out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// Fleet revision after it.
+    /// Fleet revision after it. Each change inside a batch is one.
     pub revision: u64,
     /// What came of it.
     pub effect: Effect,
@@ -32,7 +32,7 @@ pub enum Effect {
     /// A node was given this number.
     Node(NodeId),
     /// Effects of a batch, in its order.
-    Batch(Vec<Effect>),
+    Batch(Vec<Self>),
 }
 
 /// A change of the stored content bodies, carried out by the shell in the same write as the applied

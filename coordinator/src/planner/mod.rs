@@ -1,1 +1,114 @@
-//! Written by its room.
+//! From the state of the fleet to one whole desired state per host. Pure: same state, same bytes, on
+//! every node, and planning what was planned already changes nothing.
+//!
+//! - [`plan`] takes one host at its pinned release: role bundle, planner version and settings revision
+//!   are the host's, so that a wave is not finished by accident; facts of identities always flow.
+//! - A role is data: `bundle` holds `ROLE/role.toml` and templates, `role` says what may stand in
+//!   them, `template` fills them in within limits, `build` makes resources of them.
+//! - `values` is what templates may know; the configuration of PowerMTA is made of `routes` by
+//!   [`crate::powermta`] and not by a template, because its rules are rules.
+//! - [`document`] compares a fleet file with the state; [`dns`] says which records identities want.
+
+mod build;
+mod bundle;
+pub mod dns;
+pub mod document;
+mod error;
+mod role;
+mod routes;
+mod template;
+mod values;
+
+use std::collections::BTreeMap;
+
+use email_engine_protocol::bytes::ContentHash;
+use email_engine_protocol::desired::{Disposition, HostConfig};
+use email_engine_protocol::id::{HostId, Role};
+
+use crate::powermta;
+use crate::state::{FleetState, Host, HostLifecycle};
+
+pub use bundle::{builtin_bundle, bundle_hash};
+pub use error::{BundleFault, PlanError};
+
+/// Version of what [`plan`] does with the same state. A host is planned at the version that its
+/// release pins.
+pub const PLANNER_VERSION: u32 = 1;
+
+/// A host's desired state with the bodies that its manifest names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// The manifest.
+    pub config: HostConfig,
+    /// Contents by hash; the manifest's own bytes are not among them.
+    pub bodies: BTreeMap<ContentHash, Vec<u8>>,
+}
+
+/// Plans one host at its pinned release.
+///
+/// # Errors
+/// When the host is unknown, its release cannot be had, a template is broken, or the fleet holds
+/// something that must not be written down.
+pub fn plan(state: &FleetState, host: &HostId) -> Result<Planned, PlanError> {
+    let cluster = state.cluster.as_ref().ok_or(PlanError::NoCluster)?.id;
+    let record = state
+        .hosts
+        .get(host)
+        .ok_or_else(|| PlanError::UnknownHost(host.clone()))?;
+    let role = record.spec.role;
+    if matches!(
+        record.lifecycle,
+        HostLifecycle::Retiring { .. } | HostLifecycle::Retired
+    ) {
+        return Ok(Planned {
+            config: HostConfig::retired(cluster, host.clone(), role),
+            bodies: BTreeMap::new(),
+        });
+    }
+    let (resources, bodies) = resources(state, record)?;
+    let config = HostConfig {
+        cluster,
+        host: host.clone(),
+        role,
+        disposition: Disposition::Active,
+        resources,
+        large_removal: record.large_removal,
+    };
+    config.check().map_err(PlanError::Config)?;
+    Ok(Planned { config, bodies })
+}
+
+fn resources(state: &FleetState, host: &Host) -> Result<build::Built, PlanError> {
+    let release = &host.release;
+    if release.planner_version != PLANNER_VERSION {
+        return Err(PlanError::PlannerVersion {
+            host: host.spec.id.clone(),
+            pinned: release.planner_version,
+        });
+    }
+    let bundle = state
+        .bundles
+        .get(&release.bundle)
+        .ok_or_else(|| PlanError::MissingBundle {
+            host: host.spec.id.clone(),
+            bundle: release.bundle,
+        })?;
+    let settings = &state
+        .settings
+        .get(&release.settings)
+        .ok_or_else(|| PlanError::MissingSettings {
+            host: host.spec.id.clone(),
+            revision: release.settings,
+        })?
+        .settings;
+    let role = role::RoleFile::parse(&bundle.files, host.spec.role)?;
+    let values = match host.spec.role {
+        Role::Api => values::of_api(state, host)?,
+        Role::Mailwizz => values::of_mailwizz(state, host)?,
+        Role::Powermta => {
+            let configuration = routes::configuration(state, host, settings)?;
+            values::of_powermta(state, host, &powermta::render(&configuration))?
+        }
+    };
+    build::build(&bundle.files, &role, &values)
+}

@@ -1,18 +1,28 @@
 //! The door to Raft for all other rooms.
 
-use std::sync::Arc;
+use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
+use futures::FutureExt;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::generation::Generation;
-use email_engine_protocol::id::{HostId, NodeId};
+use email_engine_protocol::id::{ClusterId, HostId, NodeId};
+use email_engine_protocol::join::Endpoint;
 use email_engine_protocol::time::Timestamp;
 
+use super::core::Core;
+use super::net::{Member, MemberChange, Request, Response};
+use super::store::Store;
 use crate::command::{Answer, Proposal};
 use crate::state::FleetState;
+
+/// How long other nodes may take to tell their sessions.
+const SESSIONS_WITHIN: Duration = Duration::from_secs(1);
 
 /// How far this node has applied the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -124,23 +134,65 @@ pub struct StoreError {
     pub source: std::io::Error,
 }
 
+/// Why the membership was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum MembershipError {
+    /// The change is not possible.
+    #[error("membership is not changed: {reason}")]
+    Refused {
+        /// Why.
+        reason: String,
+    },
+    /// No leader carried it out before the deadline. It may still take effect.
+    #[error("no quorum: {reason}")]
+    NoQuorum {
+        /// What was seen last.
+        reason: String,
+    },
+    /// The node is stopping.
+    #[error("this node is stopping")]
+    Stopping,
+}
+
 /// The door to Raft. A cheap clone.
 #[derive(Clone)]
 pub struct Cluster {
-    _inner: Arc<()>,
+    core: Arc<Core>,
 }
 
 impl std::fmt::Debug for Cluster {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Cluster")
+        write!(f, "Cluster(node {})", self.core.node)
     }
 }
 
 impl Cluster {
+    pub(super) const fn new(core: Arc<Core>) -> Self {
+        Self { core }
+    }
+
+    pub(super) const fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
     /// This node's number.
     #[must_use]
     pub fn node(&self) -> NodeId {
-        unimplemented!()
+        self.core.node
+    }
+
+    /// Its cluster.
+    #[must_use]
+    pub fn cluster(&self) -> ClusterId {
+        self.core.cluster
+    }
+
+    /// Where its Raft end point listens.
+    ///
+    /// # Errors
+    /// When the socket is gone.
+    pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.core.server.local_addr()
     }
 
     /// Commits a command through whichever node leads, and waits until it is applied *here* too. A
@@ -148,8 +200,9 @@ impl Cluster {
     ///
     /// # Errors
     /// When no majority took it in time.
-    pub async fn propose(&self, _proposal: Proposal) -> Result<Answer, ProposeError> {
-        unimplemented!()
+    pub async fn propose(&self, proposal: Proposal) -> Result<Answer, ProposeError> {
+        // On the heap: the futures of a try are large.
+        self.core.propose(proposal).boxed().await
     }
 
     /// Waits until this node has applied everything that was committed when it was called.
@@ -157,47 +210,181 @@ impl Cluster {
     /// # Errors
     /// When no leader confirmed it in time.
     pub async fn linearize(&self) -> Result<(), ReadError> {
-        unimplemented!()
+        self.core.linearize().boxed().await
     }
 
     /// Reads the state as this node has it. Keep it short: `apply` waits meanwhile.
-    pub fn view<R>(&self, _read: impl FnOnce(&FleetState) -> R) -> R {
-        unimplemented!()
+    pub fn view<R>(&self, read: impl FnOnce(&FleetState) -> R) -> R {
+        self.core.replica.view(|image| read(&image.fleet))
     }
 
     /// A stored content body.
     ///
     /// # Errors
     /// When the store fails or the bytes do not have their hash.
-    pub fn body(&self, _hash: &ContentHash) -> Result<Option<Bytes>, StoreError> {
-        unimplemented!()
+    pub fn body(&self, hash: &ContentHash) -> Result<Option<Bytes>, StoreError> {
+        let doing = "reading a body";
+        let store = self
+            .core
+            .store
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        let Some(store) = store.as_ref() else {
+            let source = std::io::Error::other("this node is stopping");
+            return Err(StoreError { doing, source });
+        };
+        store
+            .bodies()
+            .read(hash)
+            .map_err(|source| StoreError { doing, source })
     }
 
     /// Latest applied position.
     #[must_use]
     pub fn applied(&self) -> watch::Receiver<Applied> {
-        unimplemented!()
+        self.core.replica.applied()
     }
 
     /// Who leads. `leader` is `None` after 10 s without contact.
     #[must_use]
     pub fn leadership(&self) -> watch::Receiver<Leadership> {
-        unimplemented!()
+        self.core.leadership.subscribe()
+    }
+
+    /// Why this node no longer takes part, once it does not. It still reads, but what it reads is
+    /// stale.
+    #[must_use]
+    pub fn failed(&self) -> watch::Receiver<Option<String>> {
+        self.core.failed.subscribe()
     }
 
     /// Raft figures.
     #[must_use]
     pub fn status(&self) -> RaftStatus {
-        unimplemented!()
+        let metrics = self.core.metrics();
+        let (voters, learners) = self.core.members();
+        let matched = metrics.replication.into_iter().flatten();
+        let own = (self.core.node, metrics.last_log_index.unwrap_or(0));
+        let mut matched: Vec<(NodeId, u64)> = matched
+            .map(|(node, id)| (NodeId(node), id.map_or(0, |id| id.index)))
+            .filter(|(node, _)| *node != own.0)
+            .collect();
+        if !matched.is_empty() {
+            matched.push(own);
+            matched.sort_unstable();
+        }
+        RaftStatus {
+            node: self.core.node,
+            leadership: *self.core.leadership.borrow(),
+            last_index: own.1,
+            applied_index: self.core.replica.applied().borrow().index,
+            voters: voters.into_iter().map(NodeId).collect(),
+            learners: learners.into_iter().map(NodeId).collect(),
+            matched,
+        }
+    }
+
+    /// Why this node would refuse proposals if it led: its disk, or its clock.
+    #[must_use]
+    pub fn refuses_writes(&self) -> Option<String> {
+        let guard = &self.core.guard;
+        guard.low_disk().or_else(|| guard.clock_off())
+    }
+
+    /// Number of flushes of the log since the start.
+    #[must_use]
+    pub fn flushes(&self) -> u64 {
+        let store = self
+            .core
+            .store
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        store.as_ref().map_or(0, Store::flushes)
     }
 
     /// Registers where this node's live sessions are read from when a peer asks.
-    pub fn serve_sessions(&self, _source: Arc<dyn Fn() -> Vec<SessionRow> + Send + Sync>) {
-        unimplemented!()
+    pub fn serve_sessions(&self, source: Arc<dyn Fn() -> Vec<SessionRow> + Send + Sync>) {
+        *self
+            .core
+            .sessions
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Some(source);
     }
 
     /// Live agent sessions of all nodes that answer within a second.
     pub async fn sessions(&self) -> Vec<(NodeId, SessionRow)> {
-        unimplemented!()
+        let (voters, learners) = self.core.members();
+        let deadline = tokio::time::Instant::now() + SESSIONS_WITHIN;
+        let asked = voters.union(&learners).map(|node| {
+            let node = NodeId(*node);
+            async move {
+                if node == self.core.node {
+                    return (node, self.core.own_sessions());
+                }
+                match self.core.ask(node, &Request::Sessions, deadline).await {
+                    Ok(Response::Sessions(rows)) => (node, rows),
+                    _ => (node, Vec::new()),
+                }
+            }
+        });
+        let answers = futures::future::join_all(asked).await;
+        let rows = answers
+            .into_iter()
+            .flat_map(|(node, rows)| rows.into_iter().map(move |row| (node, row)));
+        rows.collect()
+    }
+
+    /// Founds the cluster with this node as its only member. Once, on a node without data.
+    ///
+    /// # Errors
+    /// When it has data already.
+    pub async fn initialize(&self, endpoint: Endpoint) -> Result<(), MembershipError> {
+        self.core.initialize(endpoint).boxed().await
+    }
+
+    /// Adds a node that follows without a vote. Repeating it is no error.
+    ///
+    /// # Errors
+    /// When its number was removed once, or no majority took it in time.
+    pub async fn add_learner(
+        &self,
+        node: NodeId,
+        endpoint: Endpoint,
+    ) -> Result<(), MembershipError> {
+        let member = Member { node, endpoint };
+        self.change(MemberChange::AddLearner(member)).await
+    }
+
+    /// Gives a learner its vote, once it has caught up. Repeating it is no error.
+    ///
+    /// # Errors
+    /// When it is no learner, does not catch up, or no majority took it in time.
+    pub async fn promote(&self, node: NodeId) -> Result<(), MembershipError> {
+        self.change(MemberChange::Promote(node)).await
+    }
+
+    /// Takes a node out for good. Repeating it is no error.
+    ///
+    /// # Errors
+    /// When it is the last voter, or no majority took it in time.
+    pub async fn remove(&self, node: NodeId) -> Result<(), MembershipError> {
+        self.change(MemberChange::Remove(node)).await
+    }
+
+    /// Hands the lead over to a voter.
+    ///
+    /// # Errors
+    /// When it is no voter, or does not take over in time.
+    pub async fn transfer_leader(&self, to: NodeId) -> Result<(), MembershipError> {
+        self.change(MemberChange::TransferLeader(to)).await
+    }
+
+    async fn change(&self, change: MemberChange) -> Result<(), MembershipError> {
+        self.core.change(change).boxed().await
+    }
+
+    /// Stops the node. Reads of what is in memory still work.
+    pub async fn shutdown(&self) {
+        super::start::stop(&self.core).boxed().await;
     }
 }

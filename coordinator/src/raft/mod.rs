@@ -2,9 +2,31 @@
 //!
 //! Everything of openraft stays in this room. The other rooms hold a [`Cluster`]: they propose, read
 //! and watch through it, and never learn whether this node leads.
+//!
+//! [`start`] opens a node's folder ([`store`], [`machine`]), its QUIC end point ([`net`]), and joins
+//! them; [`propose`], [`membership`] and [`leadership`] are what the handle can do, [`guard`] what it
+//! refuses. [`backup`] seals a snapshot for keeping and makes a new cluster of it.
 
+mod backup;
+mod config;
+mod core;
+mod guard;
 mod handle;
+mod leadership;
+mod machine;
+mod membership;
+mod net;
+mod propose;
+mod start;
+mod store;
+#[cfg(test)]
+mod tests;
+mod types;
 
+pub use backup::{BackupError, BackupSummary, RestoreError, Restored, restore};
+pub use config::{Clock, RaftConfig, Timings, system_clock};
 pub use handle::{
-    Applied, Cluster, Leadership, ProposeError, RaftStatus, ReadError, SessionRow, StoreError,
+    Applied, Cluster, Leadership, MembershipError, ProposeError, RaftStatus, ReadError, SessionRow,
+    StoreError,
 };
+pub use start::{StartError, start};

@@ -7,12 +7,15 @@
 mod access;
 mod audit;
 mod cluster;
+mod codec;
 mod content;
 mod host;
 mod identity;
+mod lookup;
+mod query;
 mod secret;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -20,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use email_engine_protocol::api::TenantSpec;
 use email_engine_protocol::bytes::{CertificateSerial, ContentHash};
+use email_engine_protocol::generation::Generation;
 use email_engine_protocol::id::{
     ApiKeyId, HostId, NodeId, PoolName, RequestId, SecretId, TenantId, TokenId,
 };
@@ -28,9 +32,12 @@ use email_engine_protocol::time::Timestamp;
 pub use access::{ApiKey, CertificateRecord, CertificateSubject, Token, TokenState};
 pub use audit::{AuditEntry, Remembered};
 pub use cluster::{ClusterRecord, Issuer, Node, PlanKey};
+pub use codec::{DecodeError, decode, encode};
 pub use content::{BodyRecord, Release, RoleBundle, SettingsRevision};
 pub use host::{Host, HostKeys, HostLifecycle, Outcome, TargetRecord};
 pub use identity::{Identity, Pool};
+pub use lookup::Lookup;
+pub(crate) use lookup::with_ancestors;
 pub use secret::{PreparedKey, SealedAtRest, StoredSecret};
 
 /// Everything the cluster knows about its fleet.
@@ -70,6 +77,11 @@ pub struct FleetState {
     pub next_node: u64,
     /// What every host shall be at.
     pub targets: BTreeMap<HostId, TargetRecord>,
+    /// Bodies that each host's target needs, its manifest included.
+    pub target_bodies: BTreeMap<HostId, Arc<BTreeSet<ContentHash>>>,
+    /// Last generation of hosts that were cut off: a host that is declared again under the same name
+    /// goes on from there, because a number names one target for ever.
+    pub last_generations: BTreeMap<HostId, Generation>,
     /// Content bodies that are stored beside the state, by hash.
     pub bodies: BTreeMap<ContentHash, BodyRecord>,
     /// Role bundles by hash.
@@ -86,4 +98,8 @@ pub struct FleetState {
     pub next_audit: u64,
     /// First outcomes by request id, bounded.
     pub remembered: BTreeMap<RequestId, Arc<Remembered>>,
+    /// Keys of `remembered`, oldest first.
+    pub remembered_order: VecDeque<RequestId>,
+    /// What the rules look up often; follows from the tables above.
+    pub lookup: Lookup,
 }

@@ -1,1 +1,124 @@
-//! Written by its room.
+//! The leader's clockwork: each task looks at nothing but the state, is woken by a signal (the state
+//! changed, the leader changed) and by a timer, and may be run twice or stopped at any moment.
+//!
+//! - [`plan`] turns the state into targets. [`stock`] keeps DKIM keys made ahead of need.
+//! - [`expire`] cuts off hosts whose time for confirming their retirement is over.
+//! - [`renew`] (on every node) keeps the node's own certificate fresh.
+//!
+//! Join tokens and certificates need no task: that they ended is seen by whoever reads them.
+
+pub mod expire;
+pub mod plan;
+pub mod renew;
+pub mod stock;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+pub use plan::{Plan, PlanErrors, PlanFn};
+pub use stock::{Stock, StockError};
+
+use crate::pki::NodeIdentity;
+use crate::pki::store::IdentityStore;
+use crate::push::{Fleet, Registry};
+use crate::raft::Leadership;
+use crate::seal::Vault;
+
+/// What the tasks need.
+pub struct TasksConfig<F> {
+    /// The door to Raft.
+    pub fleet: F,
+    /// Seals keys and opens the intermediate's.
+    pub vault: Arc<Vault>,
+    /// Knows which hosts must not be planned for.
+    pub registry: Registry,
+    /// The planner.
+    pub plan: PlanFn,
+    /// DKIM keys to keep ahead of need.
+    pub keys_ahead: usize,
+    /// Where this node's identity lies.
+    pub store: IdentityStore,
+    /// Told of a renewed certificate.
+    pub identity: watch::Sender<Arc<NodeIdentity>>,
+}
+
+impl<F> std::fmt::Debug for TasksConfig<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TasksConfig")
+            .field("keys_ahead", &self.keys_ahead)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The running tasks.
+#[derive(Debug)]
+pub struct TasksHandle<F> {
+    stock: Stock<F>,
+    errors: watch::Receiver<PlanErrors>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// Starts all tasks.
+pub fn start<F: Fleet>(config: TasksConfig<F>) -> TasksHandle<F> {
+    let TasksConfig {
+        fleet,
+        vault,
+        registry,
+        plan,
+        keys_ahead,
+        store,
+        identity,
+    } = config;
+    let stock = Stock::new(fleet.clone(), vault.clone());
+    let (errors, errors_seen) = watch::channel(PlanErrors::new());
+    let planning = plan::Planning {
+        fleet: fleet.clone(),
+        registry,
+        plan,
+        errors,
+    };
+    let tasks = vec![
+        tokio::spawn(plan::run(planning)),
+        tokio::spawn(stock.clone().run(keys_ahead)),
+        tokio::spawn(expire::run(fleet.clone())),
+        tokio::spawn(renew::run(fleet, vault, store, identity)),
+    ];
+    TasksHandle {
+        stock,
+        errors: errors_seen,
+        tasks,
+    }
+}
+
+impl<F: Fleet> TasksHandle<F> {
+    /// The stock of DKIM keys: to be filled before a big batch.
+    #[must_use]
+    pub fn stock(&self) -> Stock<F> {
+        self.stock.clone()
+    }
+
+    /// Hosts that cannot be planned, and why. Empty on a node that does not lead.
+    #[must_use]
+    pub fn plan_errors(&self) -> watch::Receiver<PlanErrors> {
+        self.errors.clone()
+    }
+
+    /// Stops all tasks. Each may be stopped at any moment.
+    pub fn shutdown(&self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+/// Waits until this node leads; false when it never will again.
+async fn leads(leadership: &mut watch::Receiver<Leadership>) -> bool {
+    leadership
+        .wait_for(|leadership| leadership.is_leader)
+        .await
+        .is_ok()
+}

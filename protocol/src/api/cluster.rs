@@ -74,3 +74,11 @@ pub struct ClusterView {
     /// Members.
     pub nodes: Vec<NodeView>,
 }
+
+/// Asks to raise the cluster version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VersionRequest {
+    /// The version that all voters support.
+    pub version: u32,
+}

@@ -112,16 +112,22 @@ pub enum IpStatus {
 pub enum Phase {
     /// 50 a day.
     #[default]
+    #[serde(rename = "week_1")]
     Week1,
     /// 100 a day.
+    #[serde(rename = "week_2")]
     Week2,
     /// 250 a day.
+    #[serde(rename = "week_3")]
     Week3,
     /// 500 a day.
+    #[serde(rename = "week_4")]
     Week4,
     /// 1,000 a day.
+    #[serde(rename = "week_5")]
     Week5,
     /// 2,000 a day.
+    #[serde(rename = "week_6")]
     Week6,
     /// Through.
     Active,

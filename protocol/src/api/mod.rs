@@ -4,19 +4,23 @@
 //! state keeps. What is *answered* are views of it. Errors are [`Problem`]s (RFC 9457).
 
 mod access;
+mod audit;
 mod cluster;
 mod fleet;
 mod problem;
+mod release;
 mod view;
 
 pub use access::{
     AccessRole, ApiKeyCreated, ApiKeyRequest, ApiKeyView, TokenCreated, TokenRequest, TokenView,
 };
-pub use cluster::{ClusterView, Consistency, MemberRole, NodeView};
+pub use audit::AuditView;
+pub use cluster::{ClusterView, Consistency, MemberRole, NodeView, VersionRequest};
 pub use fleet::{
     FleetDocument, HostSpec, IpDocument, IpSpec, IpStatus, Phase, Purpose, Settings, TenantSpec,
 };
 pub use problem::Problem;
+pub use release::{BundleCreated, BundleRequest, ReleaseRequest, ReleaseView, ReleasesView};
 pub use view::{
     ApplyAnswer, Change, ChangeAction, DomainRecord, DomainView, FleetState, HostView,
     RenderedConfig, RenderedFile, StatusView,

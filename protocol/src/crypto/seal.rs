@@ -256,6 +256,10 @@ pub fn open_stream(
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a test is where randomness comes from outside"
+)]
 mod tests {
     use super::*;
     use crate::id::SecretId;

@@ -54,10 +54,7 @@ fn a_port_in_use_is_said_with_the_key_to_change() {
             .env("EMAIL_ENGINE_COORDINATOR_API_LISTEN", &address);
         command
     };
-    let founded = run("init")
-        .args(["--mode", "sandbox", "--output", "json"])
-        .output()
-        .unwrap();
+    let founded = run("init").args(["--output", "json"]).output().unwrap();
     assert!(
         founded.status.success(),
         "{}",

@@ -7,7 +7,7 @@ use serde_json::json;
 async fn snapshot_and_restart_and_a_lagging_node_catch_up() {
     let mut fleet = Fleet::three().await;
     for node in fleet.nodes.values_mut() {
-        node.set("SNAPSHOT_AFTER_LOGS", "20");
+        node.set("RAFT_SNAPSHOT_AFTER_LOGS", "20");
         node.stop();
         node.start().await;
     }

@@ -1,0 +1,108 @@
+//! `POST /fleet`: makes the fleet as a document says.
+
+use std::sync::Arc;
+
+use axum::extract::{Query, State};
+use axum::{Extension, Json};
+use serde::Deserialize;
+
+use email_engine_protocol::api::{ApplyAnswer, FleetDocument};
+
+use crate::api::Api;
+use crate::api::Draft;
+use crate::api::problem::ApiError;
+use crate::api::request::{ATTEMPTS, JsonBody, WriteRequest, is_passing};
+use crate::command::{Batch, Command, Outcome};
+
+/// How a document is applied.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+pub(in crate::api) struct Manner {
+    /// Only says what would change.
+    #[serde(default)]
+    dry_run: bool,
+    /// Also removes what the document omits.
+    #[serde(default)]
+    prune: bool,
+}
+
+/// Makes the fleet as a document says, or says what that would change.
+pub(in crate::api) async fn apply(
+    State(api): State<Arc<Api>>,
+    Extension(write): Extension<WriteRequest>,
+    Query(manner): Query<Manner>,
+    JsonBody(document): JsonBody<FleetDocument>,
+) -> Result<Json<ApplyAnswer>, ApiError> {
+    if manner.dry_run {
+        let (draft, revision) = draft(&api, &write, &document, manner.prune)?;
+        return Ok(Json(answer(draft, false, revision)));
+    }
+    let (draft, outcome) = carry_out(&api, &write, &document, manner.prune).await?;
+    let answer = match outcome {
+        Some(outcome) => answer(draft, true, outcome.revision),
+        None => {
+            let revision = api.view(|state| state.revision);
+            answer(draft, false, revision)
+        }
+    };
+    Ok(Json(answer))
+}
+
+fn answer(draft: Draft, applied: bool, revision: u64) -> ApplyAnswer {
+    ApplyAnswer {
+        applied,
+        revision,
+        changes: draft.changes,
+        warnings: draft.warnings,
+    }
+}
+
+fn draft(
+    api: &Api,
+    write: &WriteRequest,
+    document: &FleetDocument,
+    prune: bool,
+) -> Result<(Draft, u64), ApiError> {
+    let state = api.copy_of_state();
+    let scope = write.caller.tenant.as_ref();
+    let draft = api.planning.changes(&state, document, prune, scope)?;
+    Ok((draft, state.revision))
+}
+
+/// Commits what a document changes, all or nothing. No outcome when there was nothing to do: then
+/// nothing entered the log either. When the fleet moved meanwhile, it is thought over anew.
+pub(super) async fn carry_out(
+    api: &Api,
+    write: &WriteRequest,
+    document: &FleetDocument,
+    prune: bool,
+) -> Result<(Draft, Option<Outcome>), ApiError> {
+    if let Some(first) = &write.replayed {
+        return Ok((Draft::default(), Some(first.clone()?)));
+    }
+    let mut attempt = 0;
+    loop {
+        let (mut draft, mut revision) = draft(api, write, document, prune)?;
+        if draft.commands.is_empty() {
+            return Ok((draft, None));
+        }
+        if api.view(|state| state.prepared_keys.len()) < draft.new_identities {
+            // Preparing keys moves the revision: what was drafted is thought over on what is then.
+            api.planning.ensure_stock(draft.new_identities).await?;
+            (draft, revision) = self::draft(api, write, document, prune)?;
+        }
+        let command = Command::Batch(Batch {
+            base_revision: Some(revision),
+            commands: std::mem::take(&mut draft.commands),
+        });
+        match api.commit_attempt(write, attempt, command).await {
+            Ok(outcome) => return Ok((draft, Some(outcome))),
+            Err(error) if attempt + 1 < ATTEMPTS && moved_away(&error) => attempt += 1,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Whether another attempt may fare better.
+fn moved_away(error: &ApiError) -> bool {
+    error.rejection().is_some_and(is_passing)
+}

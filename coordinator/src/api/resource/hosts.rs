@@ -1,0 +1,176 @@
+//! `/hosts`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::{Extension, Json};
+use serde::Deserialize;
+
+use email_engine_protocol::api::{HostSpec, HostView};
+use email_engine_protocol::id::{HostId, NodeId};
+use email_engine_protocol::time::Timestamp;
+
+use crate::api::Api;
+use crate::api::auth::Caller;
+use crate::api::problem::ApiError;
+use crate::api::request::{JsonBody, Named, WriteRequest};
+use crate::api::routes::Asker;
+use crate::command::{AddHost, Command, RetireHost, RevokeCertificate};
+use crate::metrics::lifecycle;
+use crate::state::{FleetState, Host, HostLifecycle};
+
+/// Which node has the agent of each host.
+pub(super) type Connections = BTreeMap<HostId, NodeId>;
+
+/// Asks all nodes for their sessions. The newest wins where two still claim one.
+pub(super) async fn connections(api: &Api) -> Connections {
+    let mut sessions = api.fleet.sessions().await;
+    sessions.sort_by_key(|(_, row)| row.since);
+    let newest = sessions.into_iter().map(|(node, row)| (row.host, node));
+    newest.collect()
+}
+
+/// One host as answered.
+pub(super) fn view(
+    state: &FleetState,
+    id: &HostId,
+    host: &Host,
+    connections: &Connections,
+) -> HostView {
+    let outcome = state.outcomes.get(id);
+    HostView {
+        spec: host.spec.clone(),
+        lifecycle: lifecycle(host.lifecycle).to_owned(),
+        target: state.targets.get(id).map(|target| target.generation),
+        running: outcome.and_then(|seen| seen.running),
+        convergence: outcome.map(|seen| seen.convergence).unwrap_or_default(),
+        counts: outcome.map(|seen| seen.counts).unwrap_or_default(),
+        attempted: outcome.and_then(|seen| seen.attempted.clone()),
+        connected: connections.get(id).copied(),
+        changed_at: outcome.map(|seen| seen.changed_at),
+    }
+}
+
+/// All hosts that a caller sees.
+pub(super) fn views(
+    state: &FleetState,
+    caller: &Caller,
+    connections: &Connections,
+) -> Vec<HostView> {
+    let hosts = state.hosts.iter();
+    hosts
+        .filter(|(_, host)| caller.sees(host.spec.tenant.as_ref()))
+        .map(|(id, host)| view(state, id, host, connections))
+        .collect()
+}
+
+/// All hosts that the caller sees.
+pub(in crate::api) async fn list(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Asker,
+) -> Json<Vec<HostView>> {
+    let connections = connections(&api).await;
+    Json(api.view(|state| views(state, &caller, &connections)))
+}
+
+/// One host.
+pub(in crate::api) async fn show(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Asker,
+    Named(id): Named<HostId>,
+) -> Result<Json<HostView>, ApiError> {
+    answer(&api, &caller, &id).await.map(Json)
+}
+
+async fn answer(api: &Api, caller: &Caller, id: &HostId) -> Result<HostView, ApiError> {
+    let connections = connections(api).await;
+    api.view(|state| {
+        let host = state.hosts.get(id)?;
+        let seen = caller.sees(host.spec.tenant.as_ref());
+        seen.then(|| view(state, id, host, &connections))
+    })
+    .ok_or_else(|| ApiError::not_found("host", id.as_str()))
+}
+
+/// Declares a machine.
+pub(in crate::api) async fn add(
+    State(api): State<Arc<Api>>,
+    Extension(write): Extension<WriteRequest>,
+    JsonBody(host): JsonBody<HostSpec>,
+) -> Result<(StatusCode, Json<HostView>), ApiError> {
+    let id = host.id.clone();
+    api.commit(&write, Command::AddHost(AddHost { host }))
+        .await?;
+    let view = answer(&api, &write.caller, &id).await?;
+    Ok((StatusCode::CREATED, Json(view)))
+}
+
+/// How a host is retired.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(in crate::api) struct Retirement {
+    #[serde(default = "grace_seconds")]
+    grace_seconds: u64,
+}
+
+/// A host that is off gets this long to come back and be wiped, before it is cut off unwiped.
+const fn grace_seconds() -> u64 {
+    24 * 3600
+}
+
+const LONGEST_GRACE: u64 = 30 * 24 * 3600;
+
+/// Wipes a machine's secrets, then cuts it off.
+pub(in crate::api) async fn retire(
+    State(api): State<Arc<Api>>,
+    Extension(write): Extension<WriteRequest>,
+    Named(host): Named<HostId>,
+    Query(retirement): Query<Retirement>,
+) -> Result<(StatusCode, Json<HostView>), ApiError> {
+    if retirement.grace_seconds > LONGEST_GRACE {
+        return Err(ApiError::invalid(
+            "grace_seconds",
+            &retirement.grace_seconds.to_string(),
+            "0 to 2592000 (30 days)",
+        ));
+    }
+    let command = Command::RetireHost(RetireHost {
+        host: host.clone(),
+        grace_millis: retirement.grace_seconds * Timestamp::SECOND,
+    });
+    api.commit(&write, command).await?;
+    let view = answer(&api, &write.caller, &host).await?;
+    Ok((StatusCode::ACCEPTED, Json(view)))
+}
+
+/// Revokes the certificate of a host's agent; its live session ends.
+pub(in crate::api) async fn revoke(
+    State(api): State<Arc<Api>>,
+    Extension(write): Extension<WriteRequest>,
+    Named(id): Named<HostId>,
+) -> Result<(StatusCode, Json<HostView>), ApiError> {
+    let serial = api.view(|state| {
+        let host = state
+            .hosts
+            .get(&id)
+            .ok_or_else(|| ApiError::not_found("host", id.as_str()))?;
+        match (&host.keys, host.lifecycle) {
+            (Some(keys), HostLifecycle::Enrolled | HostLifecycle::Retiring { .. }) => {
+                Ok(keys.serial)
+            }
+            _ => Err(ApiError::new(
+                StatusCode::CONFLICT,
+                "wrong-state",
+                format!("host {id} has no certificate that could be revoked: it is not enrolled"),
+            )),
+        }
+    })?;
+    api.commit(
+        &write,
+        Command::RevokeCertificate(RevokeCertificate { serial }),
+    )
+    .await?;
+    let view = answer(&api, &write.caller, &id).await?;
+    Ok((StatusCode::OK, Json(view)))
+}

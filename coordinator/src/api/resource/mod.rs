@@ -1,0 +1,13 @@
+//! One file per resource: what its requests mean, in terms of state and commands.
+
+pub(super) mod apply;
+pub(super) mod audit;
+pub(super) mod cluster;
+pub(super) mod hosts;
+pub(super) mod ips;
+pub(super) mod keys;
+pub(super) mod releases;
+pub(super) mod status;
+pub(super) mod targets;
+pub(super) mod tenants;
+pub(super) mod tokens;

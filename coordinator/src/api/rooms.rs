@@ -1,0 +1,131 @@
+//! What the API needs of other rooms, as narrowly as it needs it.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+
+use email_engine_protocol::api::{Change, DomainRecord, FleetDocument};
+use email_engine_protocol::bytes::ContentHash;
+use email_engine_protocol::desired::HostConfig;
+use email_engine_protocol::id::{HostId, NodeId, TenantId};
+
+use crate::command::{Answer, Command, Proposal, Rejection};
+use crate::raft::{Leadership, ProposeError, RaftStatus, ReadError, SessionRow, StoreError};
+use crate::state::{FleetState, Identity};
+
+/// The replicated fleet, as the API sees it.
+pub trait Fleet: Send + Sync + 'static {
+    /// Shows the state as this node has it. Keep it short: `apply` waits meanwhile.
+    fn view(&self, read: &mut dyn FnMut(&FleetState));
+    /// Commits a command and waits until it is applied here.
+    fn propose(&self, proposal: Proposal) -> BoxFuture<'_, Result<Answer, ProposeError>>;
+    /// Waits until everything committed before the call is applied here.
+    fn linearize(&self) -> BoxFuture<'_, Result<(), ReadError>>;
+    /// Who leads, as far as this node knows.
+    fn leadership(&self) -> Leadership;
+    /// This node stopped taking part (its disk is full) and has only stale reads to give.
+    fn is_stopped(&self) -> bool {
+        false
+    }
+    /// Raft figures of this node.
+    fn raft_status(&self) -> RaftStatus;
+    /// A stored content body.
+    ///
+    /// # Errors
+    /// When the store fails or the bytes do not have their hash.
+    fn body(&self, hash: &ContentHash) -> Result<Option<Bytes>, StoreError>;
+    /// Live agent sessions of all nodes that answer in time.
+    fn sessions(&self) -> BoxFuture<'_, Vec<(NodeId, SessionRow)>>;
+    /// Gives a learner a vote.
+    fn promote(&self, node: NodeId) -> BoxFuture<'_, Result<(), MembershipError>>;
+    /// Takes a node out for ever.
+    fn remove(&self, node: NodeId) -> BoxFuture<'_, Result<(), MembershipError>>;
+    /// A consistent, sealed copy of the state.
+    fn backup(&self) -> BoxFuture<'_, Result<Backup, StoreError>>;
+}
+
+/// Pure thinking about the fleet, and the stock of keys that new identities draw from.
+pub trait Planning: Send + Sync + 'static {
+    /// What a document changes.
+    ///
+    /// # Errors
+    /// When it breaks a rule of the fleet.
+    fn changes(
+        &self,
+        state: &FleetState,
+        document: &FleetDocument,
+        prune: bool,
+        scope: Option<&TenantId>,
+    ) -> Result<Draft, Rejection>;
+    /// What a host would be given now, with the bodies that its files need.
+    ///
+    /// # Errors
+    /// When the state does not allow a plan for it.
+    fn config(
+        &self,
+        state: &FleetState,
+        host: &HostId,
+    ) -> Result<(HostConfig, BTreeMap<ContentHash, Vec<u8>>), Rejection>;
+    /// DNS records that an identity needs.
+    fn records(&self, state: &FleetState, identity: &Identity) -> Vec<DomainRecord>;
+    /// Makes sure that so many prepared DKIM keys are there.
+    fn ensure_stock(&self, needed: usize) -> BoxFuture<'_, Result<(), StockError>>;
+}
+
+/// What a document comes to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Draft {
+    /// For people.
+    pub changes: Vec<Change>,
+    /// Warnings that stop nothing.
+    pub warnings: Vec<String>,
+    /// For the log.
+    pub commands: Vec<Command>,
+    /// Identities that are new, each of which takes a prepared key.
+    pub new_identities: usize,
+}
+
+/// A backup on its way out.
+pub struct Backup {
+    /// Its bytes, in order.
+    pub chunks: BoxStream<'static, std::io::Result<Bytes>>,
+}
+
+impl std::fmt::Debug for Backup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Backup")
+    }
+}
+
+/// Why the members did not change.
+#[derive(Debug, thiserror::Error)]
+pub enum MembershipError {
+    /// The node is not in a state for it.
+    #[error("{reason}")]
+    Refused {
+        /// What is wrong and what would be accepted.
+        reason: String,
+    },
+    /// No majority took it in time; it may still take effect.
+    #[error("no quorum: {reason}")]
+    NoQuorum {
+        /// What was seen last.
+        reason: String,
+    },
+    /// The fleet state refused it.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// It could not be proposed.
+    #[error(transparent)]
+    Propose(#[from] ProposeError),
+}
+
+/// Why no DKIM keys could be prepared.
+#[derive(Debug, thiserror::Error)]
+#[error("no DKIM keys could be prepared: {reason}")]
+pub struct StockError {
+    /// What stood in the way.
+    pub reason: String,
+}

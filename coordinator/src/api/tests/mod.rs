@@ -1,0 +1,8 @@
+//! Handlers on plain state: no Raft, no network, no planner.
+
+mod access;
+mod bounds;
+mod fleet;
+mod tenancy;
+mod testbed;
+mod writes;

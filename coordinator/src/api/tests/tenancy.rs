@@ -1,0 +1,87 @@
+//! Two tenants cannot see each other.
+
+use serde_json::json;
+
+use super::testbed::Testbed;
+
+async fn two_fleets() -> Testbed {
+    let testbed = Testbed::new();
+    let document = json!({
+        "hosts": [
+            {"id": "pmta1", "role": "powermta", "addresses": ["192.0.2.1"]},
+            {"id": "red-mail", "role": "mailwizz", "tenant": "red", "addresses": ["192.0.2.2"]},
+            {"id": "blue-mail", "role": "mailwizz", "tenant": "blue", "addresses": ["192.0.2.3"]}
+        ],
+        "ips": [
+            {"address": "198.51.100.1", "domain": "mail1.red.example.com", "tenant": "red"},
+            {"address": "198.51.100.2", "domain": "mail1.blue.example.com", "tenant": "blue"}
+        ]
+    });
+    testbed
+        .ask("operator", "POST", "/api/v1/fleet")
+        .json(document)
+        .send()
+        .await
+        .gives(200);
+    testbed
+}
+
+#[tokio::test]
+async fn a_bound_key_lists_its_own_objects_only() {
+    let testbed = two_fleets().await;
+    for (path, own, foreign) in [
+        ("/api/v1/tenants", "\"red\"", "blue"),
+        ("/api/v1/hosts", "red-mail", "blue"),
+        ("/api/v1/ips", "mail1.red", "blue"),
+        ("/api/v1/domains", "mail1.red", "blue"),
+        ("/api/v1/status", "red-mail", "blue"),
+    ] {
+        let answered = testbed
+            .ask("red-operator", "GET", path)
+            .send()
+            .await
+            .gives(200);
+        assert!(answered.text.contains(own), "{path}: {}", answered.text);
+        assert!(
+            !answered.text.contains(foreign),
+            "{path}: {}",
+            answered.text
+        );
+    }
+    // A shared host carries everybody's identities.
+    let shared = testbed.ask(
+        "red-operator",
+        "GET",
+        "/api/v1/hosts/pmta1/config?proposed=true",
+    );
+    shared.send().await.refuses(404, "not-found");
+}
+
+#[tokio::test]
+async fn what_is_another_tenants_is_not_there() {
+    let testbed = two_fleets().await;
+    for (method, path) in [
+        ("GET", "/api/v1/tenants/blue"),
+        ("GET", "/api/v1/hosts/blue-mail"),
+        ("GET", "/api/v1/hosts/blue-mail/config"),
+        ("GET", "/api/v1/ips/198.51.100.2"),
+        ("GET", "/api/v1/domains/mail1.blue.example.com"),
+        ("DELETE", "/api/v1/ips/198.51.100.2"),
+    ] {
+        let foreign = testbed.ask("red-operator", method, path).send().await;
+        let foreign = foreign.refuses(404, "not-found");
+        let absent = path.replace("blue", "none").replace("100.2", "100.9");
+        let absent = testbed.ask("red-operator", method, &absent).send().await;
+        let absent = absent.refuses(404, "not-found");
+        assert_eq!(foreign.body["title"], absent.body["title"], "{path}");
+    }
+    let change = json!({"id": "blue", "name": "mine now"});
+    let change = testbed
+        .ask("red-operator", "PUT", "/api/v1/tenants/blue")
+        .json(change);
+    change.send().await.refuses(404, "not-found");
+    let add = json!({"address": "198.51.100.3", "domain": "m2.blue.example.com", "tenant": "blue"});
+    let add = testbed.ask("red-operator", "POST", "/api/v1/ips").json(add);
+    add.send().await.refuses(404, "not-found");
+    assert!(testbed.fleet.state().identities.len() == 2);
+}

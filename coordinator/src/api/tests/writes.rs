@@ -1,0 +1,114 @@
+//! Changes: once, in somebody's name, and not at all when nothing changes.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use serde_json::json;
+
+use super::testbed::Testbed;
+
+#[tokio::test]
+async fn a_change_carries_its_author_reason_and_request() {
+    let testbed = Testbed::new();
+    let ask = testbed.ask("operator", "POST", "/api/v1/tenants");
+    let ask = ask.header("email-engine-reason", "new customer");
+    let answered = ask
+        .json(json!({"id": "green", "name": "Green"}))
+        .send()
+        .await
+        .gives(201);
+    let audit = testbed
+        .ask("viewer", "GET", "/api/v1/audit?limit=1")
+        .send()
+        .await
+        .gives(200);
+    assert_eq!(audit.body[0]["actor"], "key operator");
+    assert_eq!(audit.body[0]["reason"], "new customer");
+    let request = answered.headers["x-request-id"].to_str().unwrap();
+    assert_eq!(audit.body[0]["request"], request);
+    let newest = audit.body[0]["sequence"].as_u64().unwrap();
+    let path = format!("/api/v1/audit?limit=1&before={newest}");
+    let older = testbed.ask("viewer", "GET", &path).send().await.gives(200);
+    assert_eq!(older.body[0]["sequence"], newest - 1);
+}
+
+#[tokio::test]
+async fn a_repeated_idempotency_key_changes_once_and_answers_the_same() {
+    let testbed = Testbed::new();
+    let create = |key: &str, name: &str| {
+        let ask = testbed.ask(key, "POST", "/api/v1/tenants");
+        let ask = ask.header("idempotency-key", "k-1");
+        ask.json(json!({"id": "green", "name": name})).send()
+    };
+    let first = create("operator", "Green").await.gives(201);
+    let log = testbed.fleet.log_length();
+    let again = create("operator", "Green").await.gives(201);
+    assert_eq!(first.body, again.body);
+    assert_eq!(first.headers["x-request-id"], again.headers["x-request-id"]);
+    assert_eq!(again.headers["idempotency-replayed"], "true");
+    assert_eq!(testbed.fleet.log_length(), log);
+    create("operator", "Other")
+        .await
+        .refuses(422, "request-reused");
+    // Another caller's key of the same text is another request.
+    create("admin", "Green")
+        .await
+        .refuses(409, "already-exists");
+}
+
+#[tokio::test]
+async fn a_secret_is_shown_in_one_answer_only() {
+    let testbed = Testbed::new();
+    let issue = || {
+        let ask = testbed
+            .ask("admin", "POST", "/api/v1/tokens")
+            .header("idempotency-key", "t");
+        ask.json(json!({"admission": "node", "ttl_seconds": 600}))
+            .send()
+    };
+    let issued = issue().await.gives(201);
+    let text = issued.body["token"].as_str().unwrap();
+    let token: email_engine_protocol::join::JoinToken = text.parse().unwrap();
+    assert_eq!(token.endpoints, ["192.0.2.1:7443"]);
+    assert_eq!(
+        token.expires_at.to_string(),
+        issued.body["expires_at"].as_str().unwrap()
+    );
+    issue().await.refuses(409, "shown-once");
+    let listed = testbed
+        .ask("operator", "GET", "/api/v1/tokens")
+        .send()
+        .await
+        .gives(200);
+    assert_eq!(listed.body[0]["state"], "open");
+    assert!(listed.body[0].get("token").is_none());
+    // A node's token is an admin's to give.
+    let ask = testbed.ask("operator", "POST", "/api/v1/tokens");
+    let ask = ask.json(json!({"admission": "node", "ttl_seconds": 600}));
+    ask.send().await.refuses(403, "forbidden");
+}
+
+#[tokio::test]
+async fn a_caller_that_gives_up_its_turn_to_a_racing_change_loses_nothing() {
+    let testbed = Testbed::new();
+    testbed.fleet.races.store(3, Relaxed);
+    let document = json!({"tenants": [{"id": "green", "name": "Green"}]});
+    let answered = testbed
+        .ask("operator", "POST", "/api/v1/fleet")
+        .json(document)
+        .send()
+        .await;
+    let answered = answered.gives(200);
+    assert_eq!(answered.body["applied"], true);
+    assert_eq!(testbed.fleet.races.load(Relaxed), 0);
+    let state = testbed.fleet.state();
+    assert!(
+        state
+            .tenants
+            .keys()
+            .any(|tenant| tenant.as_str() == "green")
+    );
+    assert!(
+        state.settings.len() > 1,
+        "the racing changes are there, too"
+    );
+}

@@ -1,0 +1,151 @@
+//! The command line as clap reads it. Each noun's own arguments stand with its command.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands::token;
+use crate::commands::{audit, cluster, config, fleet, hosts, ips, keys, settings, status, tenants};
+use crate::output::Format;
+use crate::{context, trial};
+
+/// Operates an Email-Engine fleet: one file says what shall be, hosts make it so and keep it so.
+#[derive(Debug, Parser)]
+#[command(name = "email-engine", version, after_help = EXAMPLES, after_long_help = LONG, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  email-engine trial                      a cluster and its hosts on this machine, to try things
+  email-engine plan -f fleet.toml         what would change
+  email-engine apply -f fleet.toml        change it
+  email-engine status --watch             see it happen
+
+`email-engine COMMAND --help` shows options and examples of a command, `--help` the exit codes.";
+
+const LONG: &str = "\
+Examples:
+  email-engine trial                      a cluster and its hosts on this machine, to try things
+  email-engine plan -f fleet.toml         what would change
+  email-engine apply -f fleet.toml        change it
+  email-engine status --watch             see it happen
+  email-engine status --output json | jq .state
+
+Context: a private TOML file (chmod 600) with `cluster`, `api_key`, `ca_pem` or `ca_file`, and one
+`[[endpoints]]` with `url` (and `address`, when the name in the URL is in no DNS) per node. Taken
+from --context, else EMAIL_ENGINE_CONTEXT, else ~/.config/email-engine/context.toml.
+
+Exit codes:
+    0  done; `status`: converged; `plan`: nothing would change
+    1  refused, or something went wrong: the reason is on stderr
+    2  `plan` only: something would change
+    3  `status` only: converging
+    4  `status` only: degraded
+    5  no node could be reached, or the cluster has no leader
+   64  the command line is wrong (2 belongs to `plan`)
+  130  interrupted";
+
+/// Options of every command.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Global {
+    /// File that says which cluster is meant and by which key
+    /// [default: ~/.config/email-engine/context.toml]
+    #[arg(long, global = true, value_name = "FILE", env = context::VARIABLE, hide_env_values = true)]
+    pub(crate) context: Option<PathBuf>,
+    /// Form of answers
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "FORM"
+    )]
+    pub(crate) output: Format,
+    /// Why, for the audit
+    #[arg(long, global = true, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    /// Say nothing beside answers and errors
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// Seconds to wait for a node's answer, and for a cluster that is electing a leader
+    #[arg(long = "request-timeout", global = true, value_name = "SECONDS", default_value_t = 15,
+          value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub(crate) request_timeout: u64,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make the fleet what a file says
+    Apply(fleet::Apply),
+    /// Show what `apply` would change; exit code 2 when there is something
+    Plan(fleet::Plan),
+    /// Show the fleet's state; also without a leader, and then says so
+    Status(status::Status),
+    /// List, show or retire hosts
+    Hosts(hosts::Hosts),
+    /// List, show, add or remove sending identities
+    Ips(ips::Ips),
+    /// List or show tenants
+    Tenants(tenants::Tenants),
+    /// List or show sending domains with the DNS records they need
+    Domains(ips::Domains),
+    /// Create, list or revoke join tokens: one host or node, one use
+    #[command(alias = "tokens")]
+    Token(token::Token),
+    /// Nodes of the cluster: status, add, promote, remove, backup
+    Cluster(cluster::Cluster),
+    /// Create, list or revoke API keys
+    Keys(keys::Keys),
+    /// Show what a host is, or would be, given
+    Config(config::Config),
+    /// Show or set fleet-wide settings
+    Settings(settings::SettingsCommand),
+    /// Show who changed what
+    Audit(audit::Audit),
+    /// Run a cluster and its hosts on this machine, without root
+    Trial(trial::Trial),
+    /// Show the exit codes
+    #[command(name = "help-exit-codes", hide = true)]
+    HelpExitCodes,
+    #[command(name = trial::FOLLOW, hide = true)]
+    Follow(trial::Follow),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::exit;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_long_help_holds_the_table_of_exit_codes() {
+        assert!(LONG.contains(exit::TABLE));
+    }
+
+    #[test]
+    fn secrets_are_no_arguments() {
+        fn walk(command: &clap::Command) {
+            for argument in command.get_arguments() {
+                let long = argument.get_long().unwrap_or_default();
+                assert!(!matches!(
+                    long,
+                    "api-key" | "password" | "secret" | "recovery-key"
+                ));
+            }
+            command.get_subcommands().for_each(walk);
+        }
+        walk(&Arguments::command());
+    }
+}

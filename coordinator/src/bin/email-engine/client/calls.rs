@@ -1,0 +1,248 @@
+//! One method per call of `/api/v1`.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::Value;
+
+use email_engine_protocol::api::{
+    ApiKeyCreated, ApiKeyRequest, ApiKeyView, ApplyAnswer, ClusterView, Consistency, DomainView,
+    FleetDocument, HostView, IpDocument, IpSpec, RenderedConfig, Settings, StatusView, TenantSpec,
+    TokenCreated, TokenRequest, TokenView,
+};
+use email_engine_protocol::id::{ApiKeyId, HostId, NodeId, RequestId, TenantId, TokenId};
+use email_engine_protocol::time::Timestamp;
+
+use super::send::Call;
+use super::{Client, ClientError, Patience};
+use crate::private_file;
+
+/// One line of the audit, as answered.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, Deserialize)]
+pub(crate) struct AuditLine {
+    pub(crate) sequence: u64,
+    pub(crate) at: Timestamp,
+    pub(crate) actor: String,
+    pub(crate) request: RequestId,
+    pub(crate) command: String,
+    pub(crate) object: String,
+    pub(crate) reason: String,
+    pub(crate) revision: u64,
+}
+
+impl Client {
+    pub(crate) async fn apply(
+        &self,
+        document: &FleetDocument,
+        dry_run: bool,
+        prune: bool,
+    ) -> Result<ApplyAnswer, ClientError> {
+        let call = Call::write(Method::POST, &["fleet"])
+            .query("dry_run", &dry_run)
+            .query("prune", &prune)
+            .json(document);
+        self.ask(call).await
+    }
+
+    pub(crate) async fn status(
+        &self,
+        consistency: Consistency,
+        patience: Option<Patience>,
+    ) -> Result<StatusView, ClientError> {
+        let mut call = consistent(Call::get(&["status"]), consistency);
+        call.patience = patience;
+        self.ask(call).await
+    }
+
+    pub(crate) async fn hosts(&self) -> Result<Vec<HostView>, ClientError> {
+        self.ask(Call::get(&["hosts"])).await
+    }
+
+    pub(crate) async fn host(&self, id: &HostId) -> Result<HostView, ClientError> {
+        self.ask(Call::get(&["hosts", id.as_str()])).await
+    }
+
+    pub(crate) async fn retire(&self, id: &HostId) -> Result<Value, ClientError> {
+        let call = Call::write(Method::DELETE, &["hosts", id.as_str()]);
+        self.ask(call).await
+    }
+
+    pub(crate) async fn revoke_certificate(&self, id: &HostId) -> Result<Value, ClientError> {
+        let call = Call::write(Method::POST, &["hosts", id.as_str(), "revoke"]);
+        self.ask(call).await
+    }
+
+    pub(crate) async fn config(
+        &self,
+        host: &HostId,
+        proposed: bool,
+    ) -> Result<RenderedConfig, ClientError> {
+        let call = Call::get(&["hosts", host.as_str(), "config"]).query("proposed", &proposed);
+        self.ask(call).await
+    }
+
+    pub(crate) async fn ips(&self) -> Result<Vec<IpSpec>, ClientError> {
+        self.ask(Call::get(&["ips"])).await
+    }
+
+    pub(crate) async fn ip(&self, address: &str) -> Result<IpSpec, ClientError> {
+        self.ask(Call::get(&["ips", address])).await
+    }
+
+    pub(crate) async fn add_ip(&self, ip: &IpDocument) -> Result<Vec<DomainView>, ClientError> {
+        self.ask(Call::write(Method::POST, &["ips"]).json(ip)).await
+    }
+
+    pub(crate) async fn remove_ip(&self, address: &str) -> Result<Value, ClientError> {
+        self.ask(Call::write(Method::DELETE, &["ips", address]))
+            .await
+    }
+
+    pub(crate) async fn tenants(&self) -> Result<Vec<TenantSpec>, ClientError> {
+        self.ask(Call::get(&["tenants"])).await
+    }
+
+    pub(crate) async fn tenant(&self, id: &TenantId) -> Result<TenantSpec, ClientError> {
+        self.ask(Call::get(&["tenants", id.as_str()])).await
+    }
+
+    pub(crate) async fn domains(&self) -> Result<Vec<DomainView>, ClientError> {
+        self.ask(Call::get(&["domains"])).await
+    }
+
+    pub(crate) async fn domain(&self, domain: &str) -> Result<DomainView, ClientError> {
+        self.ask(Call::get(&["domains", domain])).await
+    }
+
+    pub(crate) async fn create_token(
+        &self,
+        request: &TokenRequest,
+    ) -> Result<TokenCreated, ClientError> {
+        let call = Call::write(Method::POST, &["tokens"]).json(request);
+        self.ask(call).await
+    }
+
+    pub(crate) async fn tokens(&self) -> Result<Vec<TokenView>, ClientError> {
+        self.ask(Call::get(&["tokens"])).await
+    }
+
+    pub(crate) async fn revoke_token(&self, id: &TokenId) -> Result<Value, ClientError> {
+        let call = Call::write(Method::DELETE, &["tokens", id.as_str()]);
+        self.ask(call).await
+    }
+
+    pub(crate) async fn cluster(
+        &self,
+        consistency: Consistency,
+    ) -> Result<ClusterView, ClientError> {
+        self.ask(consistent(Call::get(&["cluster"]), consistency))
+            .await
+    }
+
+    pub(crate) async fn promote(&self, node: NodeId) -> Result<Value, ClientError> {
+        let path = ["cluster", "nodes", &node.to_string(), "promote"];
+        self.ask(Call::write(Method::POST, &path)).await
+    }
+
+    pub(crate) async fn remove_node(&self, node: NodeId) -> Result<Value, ClientError> {
+        let path = ["cluster", "nodes", &node.to_string()];
+        self.ask(Call::write(Method::DELETE, &path)).await
+    }
+
+    /// Saves a sealed backup in a new private file and says its size. What a broken connection
+    /// leaves is removed: half a backup must not look like one.
+    pub(crate) async fn backup(&self, path: &Path) -> Result<u64, ClientError> {
+        let mut call = Call::get(&["cluster", "backup"]);
+        call.patience = Some(Patience {
+            request: Duration::from_secs(600),
+            ..self.patience
+        });
+        let file = private_file::create_new(path).map_err(|error| ClientError::File {
+            path: path.to_owned(),
+            source: std::io::Error::other(error),
+        })?;
+        let saved = match self.send(&call).await {
+            Ok(response) => save(response, file, path).await,
+            Err(error) => Err(error),
+        };
+        if saved.is_err() {
+            // The first error is the one to tell.
+            let _ = std::fs::remove_file(path);
+        }
+        saved
+    }
+
+    pub(crate) async fn create_key(
+        &self,
+        request: &ApiKeyRequest,
+    ) -> Result<ApiKeyCreated, ClientError> {
+        let call = Call::write(Method::POST, &["keys"]).json(request);
+        self.ask(call).await
+    }
+
+    pub(crate) async fn keys(&self) -> Result<Vec<ApiKeyView>, ClientError> {
+        self.ask(Call::get(&["keys"])).await
+    }
+
+    pub(crate) async fn revoke_key(&self, id: &ApiKeyId) -> Result<Value, ClientError> {
+        let call = Call::write(Method::DELETE, &["keys", id.as_str()]);
+        self.ask(call).await
+    }
+
+    pub(crate) async fn settings(&self) -> Result<Settings, ClientError> {
+        self.ask(Call::get(&["settings"])).await
+    }
+
+    /// Stores settings; without `release` hosts go on with those that they have.
+    pub(crate) async fn put_settings(
+        &self,
+        settings: &Settings,
+        release: bool,
+    ) -> Result<Value, ClientError> {
+        let call = Call::write(Method::PUT, &["settings"])
+            .query("release", &release)
+            .json(settings);
+        self.ask(call).await
+    }
+
+    pub(crate) async fn audit(&self, limit: u32) -> Result<Vec<AuditLine>, ClientError> {
+        self.ask(Call::get(&["audit"]).query("limit", &limit)).await
+    }
+}
+
+fn consistent(call: Call, consistency: Consistency) -> Call {
+    match consistency {
+        Consistency::Linearizable => call,
+        Consistency::Stale => call.query("consistency", &"stale"),
+    }
+}
+
+async fn save(
+    mut response: reqwest::Response,
+    mut file: File,
+    path: &Path,
+) -> Result<u64, ClientError> {
+    let io = |source| ClientError::File {
+        path: path.to_owned(),
+        source,
+    };
+    let url = response.url().to_string();
+    let mut size = 0;
+    while let Some(chunk) = response
+        .chunk()
+        .await
+        .map_err(|error| ClientError::Answer {
+            url: url.clone(),
+            why: super::error::why(&error),
+        })?
+    {
+        file.write_all(&chunk).map_err(io)?;
+        size += chunk.len() as u64;
+    }
+    file.sync_all().map_err(io)?;
+    Ok(size)
+}

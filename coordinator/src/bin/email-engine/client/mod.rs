@@ -1,0 +1,113 @@
+//! The cluster's API as a client sees it: any node answers, so the end points are tried in turn.
+//!
+//! [`send`] holds the rules of fail-over, [`calls`] one method per call of the API, [`tls`] whom we
+//! believe, [`error`] what went wrong in words for people.
+
+mod calls;
+mod error;
+mod send;
+mod tls;
+
+#[cfg(test)]
+pub(crate) mod testbed;
+#[cfg(test)]
+mod tests;
+
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::context::Context;
+
+pub(crate) use error::{BuildError, ClientError};
+
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+/// A node that does not even complete a handshake in this time is passed over.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long a call may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// One node's answer.
+    pub(crate) request: Duration,
+    /// A cluster that answers without being able to serve, as while it elects a leader.
+    pub(crate) unavailable: Duration,
+}
+
+impl Patience {
+    /// Of a call as a whole, as `--timeout` gives it.
+    pub(crate) const fn of(timeout: Duration) -> Self {
+        Self {
+            request: timeout,
+            unavailable: timeout,
+        }
+    }
+}
+
+/// A cluster's API, by one key.
+#[derive(Debug)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    endpoints: Vec<reqwest::Url>,
+    /// The end point that answered last: asked first next time.
+    preferred: AtomicUsize,
+    patience: Patience,
+    /// Why changes are made, for the audit.
+    reason: Option<HeaderValue>,
+}
+
+impl Client {
+    /// A client for a context.
+    pub(crate) fn new(context: &Context, patience: Patience) -> Result<Self, ClientError> {
+        Self::build(context, patience).map_err(ClientError::Build)
+    }
+
+    fn build(context: &Context, patience: Patience) -> Result<Self, BuildError> {
+        let ca_pem = context.ca_pem.as_deref().unwrap_or_default();
+        let mut key = HeaderValue::from_str(&context.api_key).map_err(|_| BuildError::Key)?;
+        key.set_sensitive(true);
+        let mut builder = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls::config(context.cluster, ca_pem)?)
+            .user_agent(concat!("email-engine/", env!("CARGO_PKG_VERSION")))
+            .default_headers(HeaderMap::from_iter([(API_KEY, key)]))
+            .https_only(true)
+            // The key goes to the cluster's nodes and to nobody in between.
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT);
+        let mut endpoints = Vec::new();
+        for endpoint in &context.endpoints {
+            let bad = || BuildError::Url {
+                url: endpoint.url.clone(),
+            };
+            let url = reqwest::Url::parse(&endpoint.url).map_err(|_| bad())?;
+            let host = url.host_str().ok_or_else(bad)?;
+            if url.scheme() != "https" || url.cannot_be_a_base() {
+                return Err(bad());
+            }
+            if let Some(address) = endpoint.address {
+                builder = builder.resolve(host, address);
+            }
+            endpoints.push(url);
+        }
+        Ok(Self {
+            http: builder
+                .build()
+                .map_err(|error| BuildError::Tls(error.to_string()))?,
+            endpoints,
+            preferred: AtomicUsize::new(0),
+            patience,
+            reason: None,
+        })
+    }
+
+    /// Gives every change of this client a reason in the audit.
+    pub(crate) fn with_reason(mut self, reason: Option<&str>) -> Result<Self, ClientError> {
+        self.reason = reason
+            .map(|text| HeaderValue::from_bytes(text.as_bytes()))
+            .transpose()
+            .map_err(|_| ClientError::Build(BuildError::Reason))?;
+        Ok(self)
+    }
+}

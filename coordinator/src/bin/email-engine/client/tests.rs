@@ -1,0 +1,150 @@
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+
+use email_engine_protocol::api::FleetDocument;
+use email_engine_protocol::id::HostId;
+
+use super::ClientError;
+use super::testbed::{Authority, nobody, problem};
+
+const ANSWER: &str = r#"{"applied":true,"revision":7,"changes":[],"warnings":[]}"#;
+const LONG: Duration = Duration::from_secs(30);
+
+#[tokio::test]
+async fn a_call_goes_to_the_first_node_that_can_serve_it_under_one_idempotency_key() {
+    let authority = Authority::new(1);
+    let leaderless = authority.node(|_| problem(503, "no-leader"));
+    let leading = authority.node(|_| ANSWER.into_response());
+    let absent = nobody();
+    let client = authority
+        .client(&[&absent, &leaderless.url, &leading.url], LONG)
+        .with_reason(Some("ordered by André"))
+        .unwrap();
+    let document = FleetDocument::default();
+    let answer = client.apply(&document, false, true).await.unwrap();
+    assert_eq!(answer.revision, 7);
+    let (first, second) = (leaderless.asked(), leading.asked());
+    assert_eq!((first.len(), second.len()), (1, 1));
+    assert_eq!(second[0].target, "/api/v1/fleet?dry_run=false&prune=true");
+    assert_eq!(second[0].api_key.as_deref(), Some("eek1.admin.secret"));
+    assert_eq!(second[0].reason.as_deref(), Some("ordered by André"));
+    assert!(first[0].idempotency_key.is_some());
+    assert_eq!(first[0].idempotency_key, second[0].idempotency_key);
+
+    client.apply(&document, false, false).await.unwrap();
+    let again = leading.asked();
+    assert_eq!(
+        leaderless.asked().len(),
+        1,
+        "who answered last is asked first"
+    );
+    assert_ne!(again[1].idempotency_key, second[0].idempotency_key);
+}
+
+#[tokio::test]
+async fn a_refusal_is_the_answer_and_no_other_node_is_asked() {
+    let authority = Authority::new(1);
+    let refusing = authority.node(|_| problem(409, "duplicate-domain"));
+    let other = authority.node(|_| ANSWER.into_response());
+    let client = authority.client(&[&refusing.url, &other.url], LONG);
+    let error = client
+        .apply(&FleetDocument::default(), false, false)
+        .await
+        .unwrap_err();
+    let ClientError::Refused { problem } = error else {
+        panic!("{error}");
+    };
+    assert_eq!(problem.code, "duplicate-domain");
+    assert!(other.asked().is_empty());
+}
+
+#[tokio::test]
+async fn a_cluster_without_a_leader_is_waited_for_and_then_named_as_such() {
+    let authority = Authority::new(1);
+    let node = authority.node(|_| problem(503, "no-leader"));
+    let absent = nobody();
+    let client = authority.client(&[&node.url, &absent], Duration::from_millis(350));
+    let error = client.hosts().await.unwrap_err();
+    assert!(matches!(error, ClientError::Unavailable { .. }), "{error}");
+    let shown = error.to_string();
+    assert!(shown.starts_with("it is no-leader"), "{shown}");
+    assert!(
+        shown.contains(&node.url) && shown.contains(&absent),
+        "{shown}"
+    );
+    assert!(node.asked().len() >= 2, "{:?}", node.asked());
+}
+
+#[tokio::test]
+async fn a_node_of_another_cluster_is_named_as_such() {
+    let ours = Authority::new(1);
+    let theirs = Authority::new(2);
+    let node = theirs.node(|_| "[]".into_response());
+    let client = ours.client(&[&node.url], Duration::ZERO);
+    let shown = client.hosts().await.unwrap_err().to_string();
+    let expected = format!(
+        "it shows a certificate of another cluster ({}); this context is for {}",
+        "02".repeat(16),
+        "01".repeat(16)
+    );
+    assert!(shown.contains(&expected), "{shown}");
+    assert!(node.asked().is_empty(), "no key may reach a stranger");
+}
+
+#[tokio::test]
+async fn somebody_who_merely_claims_our_cluster_is_refused() {
+    let node = Authority::new(1).node(|_| "[]".into_response());
+    let client = Authority::new(1).client(&[&node.url], Duration::ZERO);
+    let shown = client.hosts().await.unwrap_err().to_string();
+    assert!(
+        shown.contains("not signed by the CA of cluster 0101"),
+        "{shown}"
+    );
+}
+
+#[tokio::test]
+async fn nobody_there_is_told_per_end_point() {
+    let urls = [nobody(), nobody()];
+    let client = Authority::new(1).client(&[&urls[0], &urls[1]], LONG);
+    let shown = client.hosts().await.unwrap_err().to_string();
+    for url in urls {
+        assert!(
+            shown.contains(&format!("{url}: Connection refused")),
+            "{shown}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn names_in_paths_lead_nowhere_else_and_odd_answers_are_told() {
+    let authority = Authority::new(1);
+    let node = authority.node(|_| (StatusCode::OK, "<html>").into_response());
+    let client = authority.client(&[&node.url], Duration::ZERO);
+    let host = HostId::new("pmta1").unwrap();
+    let error = client.config(&host, true).await.unwrap_err();
+    assert!(matches!(error, ClientError::Answer { .. }), "{error}");
+    client.remove_ip("../keys/admin").await.unwrap_err();
+    let targets: Vec<_> = node.asked().into_iter().map(|asked| asked.target).collect();
+    assert_eq!(
+        targets,
+        [
+            "/api/v1/hosts/pmta1/config?proposed=true",
+            "/api/v1/ips/..%2Fkeys%2Fadmin"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn half_a_backup_is_removed_and_a_whole_one_is_private() {
+    let authority = Authority::new(1);
+    let node = authority.node(|_| "sealed".into_response());
+    let client = authority.client(&[&node.url], Duration::ZERO);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fleet.backup");
+    assert_eq!(client.backup(&path).await.unwrap(), 6);
+    assert_eq!(crate::private_file::read(&path).unwrap().as_str(), "sealed");
+    client.backup(&path).await.unwrap_err();
+    assert!(path.exists(), "an older backup is not harmed");
+}

@@ -1,0 +1,154 @@
+//! `config render`: what a host is, or would be, given. Secrets are named, never shown.
+
+use std::fmt::Write;
+
+use clap::{Args, Subcommand};
+
+use email_engine_protocol::api::RenderedConfig;
+use email_engine_protocol::desired::{FileContent, OnRemove, Resource, Spec};
+use email_engine_protocol::id::HostId;
+
+use super::Desk;
+use crate::exit::{Exit, Failure};
+use crate::output::{Output, or_dash, row, text, word};
+
+/// Arguments of `config`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  email-engine config render --host pmta1
+  email-engine config render --host pmta1 --file /etc/pmta/config
+  email-engine config render --host pmta1 --proposed --output json")]
+pub(crate) struct Config {
+    #[command(subcommand)]
+    command: ConfigCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Show a host's whole desired state, secrets masked
+    Render {
+        /// The host
+        #[arg(long)]
+        host: HostId,
+        /// As it would be planned now, rather than as it was pushed
+        #[arg(long)]
+        proposed: bool,
+        /// Only the text of this file
+        #[arg(long, value_name = "PATH")]
+        file: Option<String>,
+    },
+}
+
+pub(crate) async fn run(desk: &Desk, arguments: Config) -> Result<Exit, Failure> {
+    let ConfigCommand::Render {
+        host,
+        proposed,
+        file,
+    } = arguments.command;
+    let config = desk.client.config(&host, proposed).await?;
+    let Some(path) = file else {
+        desk.output
+            .show(&config, |output| render(output, &config))?;
+        return Ok(Exit::Success);
+    };
+    let Some(file) = config.files.iter().find(|file| file.path == path) else {
+        let known: Vec<_> = config.files.iter().map(|file| file.path.as_str()).collect();
+        return Err(Failure::new(
+            Exit::Failure,
+            format!("{host} has no file {path}; it has: {}", known.join(", ")),
+        ));
+    };
+    desk.output
+        .show(file, |_| file.text.trim_end_matches('\n').to_owned())?;
+    Ok(Exit::Success)
+}
+
+fn render(output: &Output, config: &RenderedConfig) -> String {
+    let mut shown = format!(
+        "Host {}, generation {}, digest {}\n\n",
+        config.host,
+        or_dash(config.generation),
+        config.digest
+    );
+    let mut table = output.table(&["RESOURCE", "DETAILS", "ON REMOVE", "POLICY"]);
+    for resource in &config.resources {
+        table.add_row(row([
+            resource.id.to_string(),
+            details(resource),
+            on_remove(resource.on_remove).to_owned(),
+            word(&resource.policy),
+        ]));
+    }
+    shown.push_str(&text(&table));
+    for file in &config.files {
+        let _ = write!(
+            shown,
+            "\n\n--- {}\n{}",
+            file.path,
+            file.text.trim_end_matches('\n')
+        );
+    }
+    shown
+}
+
+const fn on_remove(on_remove: OnRemove) -> &'static str {
+    match on_remove {
+        OnRemove::Delete => "delete",
+        OnRemove::Disable => "disable",
+        OnRemove::Leave => "leave",
+    }
+}
+
+fn details(resource: &Resource) -> String {
+    match &resource.spec {
+        Spec::File(file) => {
+            let content = match &file.content {
+                FileContent::Body { length, .. } => format!("{length} bytes"),
+                FileContent::Secret(secret) => {
+                    format!("secret {} version {}", secret.id, secret.version)
+                }
+            };
+            format!(
+                "{:04o} {}, {content}",
+                file.mode,
+                owner(&file.owner, &file.group)
+            )
+        }
+        Spec::Directory(folder) => {
+            format!(
+                "{:04o} {}",
+                folder.mode,
+                owner(&folder.owner, &folder.group)
+            )
+        }
+        Spec::Package(package) => {
+            let version = package.version.as_deref().unwrap_or("any version");
+            let hold = if package.hold { ", held" } else { "" };
+            format!("{version}{hold}")
+        }
+        Spec::Service(service) => format!(
+            "{}, {}",
+            if service.running {
+                "running"
+            } else {
+                "stopped"
+            },
+            if service.enabled {
+                "enabled"
+            } else {
+                "disabled"
+            }
+        ),
+        Spec::Step(step) => {
+            let mut words = vec![step.command.program.to_string()];
+            words.extend(step.command.arguments.iter().cloned());
+            words.join(" ")
+        }
+    }
+}
+
+fn owner(owner: &Option<String>, group: &Option<String>) -> String {
+    let name = |name: &Option<String>| name.clone().unwrap_or_else(|| "(agent)".to_owned());
+    format!("{}:{}", name(owner), name(group))
+}

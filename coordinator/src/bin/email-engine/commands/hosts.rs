@@ -1,0 +1,283 @@
+//! `hosts`: the managed machines and where they stand.
+
+use clap::{Args, Subcommand};
+
+use email_engine_protocol::api::HostView;
+use email_engine_protocol::id::HostId;
+use email_engine_protocol::observed::{Convergence, StatusCounts};
+
+use super::Desk;
+use crate::exit::{Exit, Failure};
+use crate::output::{Mood, Output, or_dash, text, word};
+use crate::prompt::{self, Reply};
+
+/// Arguments of `hosts`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  email-engine hosts
+  email-engine hosts show pmta1
+  email-engine hosts retire pmta1       wipes its secrets, waits for the proof, cuts it off")]
+pub(crate) struct Hosts {
+    #[command(subcommand)]
+    command: Option<HostsCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+enum HostsCommand {
+    /// List all hosts (the default)
+    List,
+    /// Wipe a host's secrets, have it confirmed, cut the host off
+    Retire {
+        /// Its name
+        host: HostId,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Revoke the certificate of a host's agent; its session ends at once
+    Revoke {
+        /// Its name
+        host: HostId,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Show one host
+    Show {
+        /// Its name
+        host: HostId,
+    },
+}
+
+pub(crate) async fn run(desk: &Desk, arguments: Hosts) -> Result<Exit, Failure> {
+    match arguments.command.unwrap_or(HostsCommand::List) {
+        HostsCommand::List => {
+            let hosts = desk.client.hosts().await?;
+            desk.output.show(&hosts, |output| table(output, &hosts))?;
+        }
+        HostsCommand::Show { host } => {
+            let host = desk.client.host(&host).await?;
+            desk.output.show(&host, |_| details(&host))?;
+        }
+        HostsCommand::Retire { host, yes } => {
+            permitted(
+                &format!("Retire {host}? Its secrets are wiped and it is cut off."),
+                yes,
+            )?;
+            let answer = desk.client.retire(&host).await?;
+            desk.output.show(&answer, |_| {
+                format!("Host {host} is retiring: see `email-engine hosts show {host}`.")
+            })?;
+        }
+        HostsCommand::Revoke { host, yes } => {
+            permitted(&format!("Revoke the certificate of {host}?"), yes)?;
+            let answer = desk.client.revoke_certificate(&host).await?;
+            desk.output.show(&answer, |_| {
+                format!(
+                    "The certificate of {host} is revoked; a new agent needs a token \
+                     (email-engine token create --replace)."
+                )
+            })?;
+        }
+    }
+    Ok(Exit::Success)
+}
+
+fn permitted(question: &str, yes: bool) -> Result<(), Failure> {
+    let refused = |text| Err(Failure::new(Exit::Failure, text));
+    match prompt::confirm(question, yes) {
+        Reply::Yes => Ok(()),
+        Reply::No => refused("not confirmed: nothing was changed"),
+        Reply::Nobody => refused(
+            "this cannot be taken back and there is no terminal to ask on: nothing was changed; \
+             say --yes to allow it",
+        ),
+    }
+}
+
+pub(crate) fn table(output: &Output, hosts: &[HostView]) -> String {
+    let mut table = output.table(&[
+        "HOST",
+        "ROLE",
+        "TENANT",
+        "GENERATION",
+        "RESOURCES",
+        "NODE",
+        "STATE",
+    ]);
+    for host in hosts {
+        let (state, mood) = state(host);
+        let plain = |text: String| output.mood(&text, Mood::Plain);
+        table.add_row(vec![
+            plain(host.spec.id.to_string()),
+            plain(host.spec.role.to_string()),
+            plain(or_dash(host.spec.tenant.as_ref())),
+            plain(generation(host)),
+            plain(resources(&host.counts)),
+            plain(or_dash(host.connected)),
+            output.mood(&state, mood),
+        ]);
+    }
+    text(&table)
+}
+
+/// The generation that runs, and the one that shall, while they differ.
+pub(crate) fn generation(host: &HostView) -> String {
+    match (host.running, host.target) {
+        (running, None) => or_dash(running),
+        (Some(running), Some(target)) if running == target => running.to_string(),
+        (running, Some(target)) => format!("{} -> {target}", or_dash(running)),
+    }
+}
+
+/// What was found right, and what was not by its reason.
+pub(crate) fn resources(counts: &StatusCounts) -> String {
+    if counts.total() == 0 {
+        return "-".to_owned();
+    }
+    let mut parts = vec![format!("{}/{}", counts.satisfied(), counts.total())];
+    for (number, what) in [
+        (counts.simulated, "simulated"),
+        (counts.unknown, "unknown"),
+        (counts.drifted, "drifted"),
+        (counts.failed, "failed"),
+        (counts.blocked, "blocked"),
+    ] {
+        if number > 0 {
+            parts.push(format!("{number} {what}"));
+        }
+    }
+    parts.join(", ")
+}
+
+/// One word for where a host stands, with the reason when it is stuck.
+pub(crate) fn state(host: &HostView) -> (String, Mood) {
+    if host.lifecycle != "enrolled" {
+        return (host.lifecycle.clone(), Mood::Plain);
+    }
+    let word = word(&host.convergence);
+    if host.connected.is_none() {
+        return (format!("{word}, silent"), Mood::Bad);
+    }
+    let behind = host.target.is_some() && host.running != host.target;
+    match host.convergence {
+        Convergence::Degraded => {
+            let reason = host
+                .attempted
+                .as_ref()
+                .map(|attempt| format!(": {}", attempt.reason));
+            (format!("{word}{}", reason.unwrap_or_default()), Mood::Bad)
+        }
+        Convergence::Converged if behind => ("converging".to_owned(), Mood::Underway),
+        Convergence::Converged => (word, Mood::Good),
+        Convergence::Converging | Convergence::Idle => (word, Mood::Underway),
+    }
+}
+
+fn details(host: &HostView) -> String {
+    let spec = &host.spec;
+    let addresses: Vec<_> = spec.addresses.iter().map(ToString::to_string).collect();
+    let labels: Vec<_> = spec
+        .labels
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    let mut lines = vec![
+        ("Host", spec.id.to_string()),
+        ("Role", spec.role.to_string()),
+        ("Tenant", or_dash(spec.tenant.as_ref())),
+        ("Addresses", addresses.join(", ")),
+        ("Lifecycle", host.lifecycle.clone()),
+        ("State", state(host).0),
+        ("Running", or_dash(host.running)),
+        ("Target", or_dash(host.target)),
+        ("Resources", resources(&host.counts)),
+        ("Agent at node", or_dash(host.connected)),
+        ("Changed", or_dash(host.changed_at)),
+    ];
+    if !labels.is_empty() {
+        lines.push(("Labels", labels.join(", ")));
+    }
+    if let Some(attempt) = &host.attempted {
+        let stage = word(&attempt.stage);
+        lines.push((
+            "Last failure",
+            format!("{} at {stage}: {}", attempt.generation, attempt.reason),
+        ));
+    }
+    lines
+        .iter()
+        .map(|(name, value)| format!("{name:<14} {value}"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use email_engine_protocol::api::HostSpec;
+    use email_engine_protocol::generation::Generation;
+    use email_engine_protocol::id::{NodeId, Role};
+
+    use super::*;
+    use crate::output::PLAIN;
+
+    pub(crate) fn host(id: &str) -> HostView {
+        let generation = Generation {
+            epoch: 1,
+            number: 4,
+        };
+        HostView {
+            spec: HostSpec {
+                id: HostId::new(id).unwrap(),
+                role: Role::Powermta,
+                tenant: None,
+                addresses: vec!["192.0.2.1".parse().unwrap()],
+                labels: std::collections::BTreeMap::default(),
+            },
+            lifecycle: "enrolled".to_owned(),
+            target: Some(generation),
+            running: Some(generation),
+            convergence: Convergence::Converged,
+            counts: StatusCounts {
+                converged: 14,
+                simulated: 3,
+                ..StatusCounts::default()
+            },
+            attempted: None,
+            connected: Some(NodeId(2)),
+            changed_at: None,
+        }
+    }
+
+    #[test]
+    fn hosts_stand_in_columns() {
+        let mut behind = host("pmta2");
+        behind.running = None;
+        behind.convergence = Convergence::Idle;
+        behind.counts = StatusCounts::default();
+        assert_eq!(
+            table(&PLAIN, &[host("pmta1"), behind]),
+            " HOST   ROLE      TENANT  GENERATION  RESOURCES           NODE  STATE\n \
+             pmta1  powermta  -       1.4         17/17, 3 simulated  2     converged\n \
+             pmta2  powermta  -       - -> 1.4    -                   2     idle"
+        );
+    }
+
+    #[test]
+    fn a_host_that_runs_an_older_target_is_not_called_converged() {
+        let mut host = host("pmta1");
+        host.target = Some(Generation {
+            epoch: 1,
+            number: 5,
+        });
+        assert_eq!(state(&host).0, "converging");
+    }
+
+    #[test]
+    fn a_host_whose_agent_is_gone_says_so() {
+        let mut host = host("pmta1");
+        host.connected = None;
+        assert_eq!(state(&host), ("converged, silent".to_owned(), Mood::Bad));
+    }
+}

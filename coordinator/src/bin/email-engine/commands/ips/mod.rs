@@ -1,0 +1,230 @@
+//! `ips` and `domains`: sending identities, each with its own domain.
+
+mod add;
+
+use std::net::IpAddr;
+
+use clap::{Args, Subcommand};
+
+use email_engine_protocol::api::{DomainView, IpDocument, IpSpec, IpStatus};
+use email_engine_protocol::id::TenantId;
+use email_engine_protocol::mail::DomainName;
+
+use super::Desk;
+use crate::exit::{Exit, Failure};
+use crate::output::{Mood, Output, row, text, word};
+use crate::prompt::{self, Reply};
+
+use add::Add;
+
+/// Arguments of `ips`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  email-engine ips list
+  email-engine ips show 192.0.2.7
+  email-engine ips add 192.0.2.7 --domain mail7.example.com --tenant client-1
+  email-engine ips remove 192.0.2.7")]
+pub(crate) struct Ips {
+    #[command(subcommand)]
+    command: Option<IpsCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+enum IpsCommand {
+    /// Add one identity; its DKIM key is made by the cluster
+    Add(Box<Add>),
+    /// List all identities (the default)
+    List {
+        /// Only this tenant's
+        #[arg(long)]
+        tenant: Option<TenantId>,
+    },
+    /// Remove one identity and its key
+    Remove {
+        /// Its address
+        address: IpAddr,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Show one identity
+    Show {
+        /// Its address
+        address: IpAddr,
+    },
+}
+
+pub(crate) async fn run(desk: &Desk, arguments: Ips) -> Result<Exit, Failure> {
+    match arguments
+        .command
+        .unwrap_or(IpsCommand::List { tenant: None })
+    {
+        IpsCommand::List { tenant } => {
+            let mut ips = desk.client.ips().await?;
+            ips.retain(|ip| tenant.as_ref().is_none_or(|tenant| ip.tenant == *tenant));
+            desk.output.show(&ips, |output| table(output, &ips))?;
+        }
+        IpsCommand::Show { address } => {
+            let ip = desk.client.ip(&address.to_string()).await?;
+            desk.output.show(&ip, |_| details(&ip))?;
+        }
+        IpsCommand::Add(add) => {
+            let address = add.address;
+            let added = desk.client.add_ip(&IpDocument::from(*add)).await?;
+            desk.output.note(&format!(
+                "Identity {address} added. DNS records to publish:"
+            ));
+            desk.output.show(&added, |_| {
+                let records: Vec<_> = added.iter().map(records).collect();
+                records.join("\n")
+            })?;
+        }
+        IpsCommand::Remove { address, yes } => {
+            let question = format!("Remove {address} and its DKIM key?");
+            match prompt::confirm(&question, yes) {
+                Reply::Yes => {}
+                Reply::No => return Err(refused("not confirmed: nothing was changed")),
+                Reply::Nobody => {
+                    return Err(refused(
+                        "a key would be lost and there is no terminal to ask on: say --yes",
+                    ));
+                }
+            }
+            let answer = desk.client.remove_ip(&address.to_string()).await?;
+            desk.output
+                .show(&answer, |_| format!("Identity {address} removed."))?;
+        }
+    }
+    Ok(Exit::Success)
+}
+
+fn refused(text: &str) -> Failure {
+    Failure::new(Exit::Failure, text)
+}
+
+fn table(output: &Output, ips: &[IpSpec]) -> String {
+    let mut table = output.table(&[
+        "ADDRESS",
+        "DOMAIN",
+        "TENANT",
+        "HOST",
+        "PURPOSE",
+        "STATUS",
+        "PHASE",
+        "WEIGHT",
+        "QUOTA/DAY",
+    ]);
+    for ip in ips {
+        table.add_row(vec![
+            output.mood(&ip.address, Mood::Plain),
+            output.mood(&ip.domain, Mood::Plain),
+            output.mood(&ip.tenant, Mood::Plain),
+            output.mood(&ip.host, Mood::Plain),
+            output.mood(&word(&ip.purpose), Mood::Plain),
+            output.mood(&word(&ip.status), mood(ip.status)),
+            output.mood(&word(&ip.phase), Mood::Plain),
+            output.mood(&ip.weight(), Mood::Plain),
+            output.mood(&ip.daily_quota(), Mood::Plain),
+        ]);
+    }
+    text(&table)
+}
+
+const fn mood(status: IpStatus) -> Mood {
+    match status {
+        IpStatus::Active => Mood::Good,
+        IpStatus::Quarantine => Mood::Bad,
+        IpStatus::Warming => Mood::Underway,
+        IpStatus::Resting | IpStatus::Retiring | IpStatus::Standby => Mood::Plain,
+    }
+}
+
+fn details(ip: &IpSpec) -> String {
+    [
+        ("Address", ip.address.to_string()),
+        ("Domain", ip.domain.to_string()),
+        ("Hostname", ip.hostname.to_string()),
+        ("Tenant", ip.tenant.to_string()),
+        ("Host", ip.host.to_string()),
+        (
+            "Sender",
+            format!("{} <{}>", ip.display_name, ip.sender_address()),
+        ),
+        ("Return path", ip.return_address().to_string()),
+        ("Purpose", word(&ip.purpose)),
+        ("Pool", ip.pool.to_string()),
+        ("Virtual MTA", ip.vmta.to_string()),
+        (
+            "DKIM record",
+            format!("{}._domainkey.{}", ip.selector, ip.domain),
+        ),
+        ("Zone", ip.zone.to_string()),
+        ("Status", word(&ip.status)),
+        ("Phase", word(&ip.phase)),
+        ("Weight", ip.weight().to_string()),
+        ("Quota a day", ip.daily_quota().to_string()),
+        ("Planned a day", ip.planned_daily.to_string()),
+    ]
+    .iter()
+    .map(|(name, value)| format!("{name:<14} {value}"))
+    .collect::<Vec<_>>()
+    .join("\n")
+}
+
+/// Arguments of `domains`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  email-engine domains
+  email-engine domains show mail1.example.com       the DNS records to publish")]
+pub(crate) struct Domains {
+    #[command(subcommand)]
+    command: Option<DomainsCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+enum DomainsCommand {
+    /// List all sending domains (the default)
+    List,
+    /// Show the DNS records that a domain needs
+    Show {
+        /// The domain
+        domain: DomainName,
+    },
+}
+
+pub(crate) async fn domains(desk: &Desk, arguments: Domains) -> Result<Exit, Failure> {
+    match arguments.command.unwrap_or(DomainsCommand::List) {
+        DomainsCommand::List => {
+            let domains = desk.client.domains().await?;
+            desk.output.show(&domains, |output| {
+                let mut table = output.table(&["DOMAIN", "ADDRESS", "TENANT", "ZONE", "RECORDS"]);
+                for view in &domains {
+                    table.add_row(row([
+                        view.domain.to_string(),
+                        view.ip.address.to_string(),
+                        view.ip.tenant.to_string(),
+                        view.ip.zone.to_string(),
+                        view.records.len().to_string(),
+                    ]));
+                }
+                text(&table)
+            })?;
+        }
+        DomainsCommand::Show { domain } => {
+            let view = desk.client.domain(domain.as_str()).await?;
+            desk.output.show(&view, |_| records(&view))?;
+        }
+    }
+    Ok(Exit::Success)
+}
+
+/// As a zone file has them: names and values may be copied as they are.
+fn records(view: &DomainView) -> String {
+    view.records
+        .iter()
+        .map(|record| format!("{}.\tIN\t{}\t{}", record.name, record.kind, record.value))
+        .collect::<Vec<_>>()
+        .join("\n")
+}

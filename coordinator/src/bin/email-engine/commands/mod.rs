@@ -1,0 +1,75 @@
+//! One file per noun: its arguments, the calls it makes, how its answers look.
+
+pub(crate) mod audit;
+pub(crate) mod cluster;
+pub(crate) mod config;
+pub(crate) mod fleet;
+pub(crate) mod hosts;
+pub(crate) mod ips;
+pub(crate) mod keys;
+pub(crate) mod settings;
+pub(crate) mod status;
+pub(crate) mod tenants;
+pub(crate) mod token;
+
+use std::time::Duration;
+
+use crate::args::{Arguments, Command, Global};
+use crate::client::{Client, Patience};
+use crate::context::Context;
+use crate::exit::{self, Exit, Failure};
+use crate::output::Output;
+use crate::trial;
+
+/// What a command works with.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    pub(crate) client: Client,
+    pub(crate) output: Output,
+}
+
+impl Desk {
+    fn new(global: &Global) -> Result<Self, Failure> {
+        let context = Context::load(global.context.as_deref())?;
+        let patience = Patience::of(Duration::from_secs(global.request_timeout));
+        Ok(Self {
+            client: Client::new(&context, patience)?.with_reason(global.reason.as_deref())?,
+            output: Output::new(global.output, global.quiet),
+        })
+    }
+}
+
+/// Runs what was asked for.
+pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
+    let Arguments { global, command } = arguments;
+    let output = Output::new(global.output, global.quiet);
+    let desk = || Desk::new(&global);
+    match command {
+        Command::Apply(apply) => {
+            // A fault in the file is told before anything is asked of the cluster.
+            let document = crate::fleet_file::read(&apply.file)?;
+            fleet::apply(&desk()?, &apply, &document).await
+        }
+        Command::Plan(plan) => {
+            let document = crate::fleet_file::read(&plan.file)?;
+            fleet::plan(&desk()?, &plan, &document).await
+        }
+        Command::Status(status) => status::run(&desk()?, &status).await,
+        Command::Hosts(hosts) => hosts::run(&desk()?, hosts).await,
+        Command::Ips(ips) => ips::run(&desk()?, ips).await,
+        Command::Tenants(tenants) => tenants::run(&desk()?, tenants).await,
+        Command::Domains(domains) => ips::domains(&desk()?, domains).await,
+        Command::Token(token) => token::run(&desk()?, token).await,
+        Command::Cluster(cluster) => cluster::run(&desk()?, cluster).await,
+        Command::Keys(keys) => keys::run(&desk()?, keys).await,
+        Command::Config(config) => config::run(&desk()?, config).await,
+        Command::Settings(settings) => settings::run(&desk()?, settings).await,
+        Command::Audit(audit) => audit::run(&desk()?, &audit).await,
+        Command::Trial(arguments) => trial::run(arguments, output).await,
+        Command::HelpExitCodes => {
+            output.print(exit::TABLE)?;
+            Ok(Exit::Success)
+        }
+        Command::Follow(_) => unreachable!("main runs it before there is a runtime"),
+    }
+}

@@ -1,0 +1,177 @@
+//! Reads a fleet file and points at what is wrong in it.
+
+use std::io::{self, Read};
+use std::path::Path;
+
+use email_engine_protocol::api::FleetDocument;
+use email_engine_protocol::limits;
+
+/// Why a fleet file could not be taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FleetFileError {
+    /// Not readable.
+    #[error("cannot read {name}")]
+    Io {
+        /// The file.
+        name: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// Not a fleet document.
+    #[error("{name}:{line}:{column}: {message}\n{excerpt}")]
+    Form {
+        /// The file.
+        name: String,
+        /// Line, from 1.
+        line: usize,
+        /// Column in characters, from 1.
+        column: usize,
+        /// What is wrong, and what would be accepted.
+        message: String,
+        /// The offending line with a mark below.
+        excerpt: String,
+    },
+    /// Too large for a request.
+    #[error(
+        "{name} is larger than {} bytes, which is the most that a request may carry",
+        limits::REQUEST_BYTES
+    )]
+    TooLarge {
+        /// The file.
+        name: String,
+    },
+}
+
+/// Reads a file, or stdin for `-`.
+pub(crate) fn read(path: &Path) -> Result<FleetDocument, FleetFileError> {
+    let (name, input): (String, Box<dyn Read>) = if path == Path::new("-") {
+        ("stdin".to_owned(), Box::new(io::stdin().lock()))
+    } else {
+        let name = path.display().to_string();
+        let file = std::fs::File::open(path).map_err(|source| FleetFileError::Io {
+            name: name.clone(),
+            source,
+        })?;
+        (name, Box::new(file))
+    };
+    let mut text = String::new();
+    input
+        .take(limits::REQUEST_BYTES as u64 + 1)
+        .read_to_string(&mut text)
+        .map_err(|source| FleetFileError::Io {
+            name: name.clone(),
+            source,
+        })?;
+    if text.len() > limits::REQUEST_BYTES {
+        return Err(FleetFileError::TooLarge { name });
+    }
+    parse(&name, &text)
+}
+
+/// Parses the text of a fleet file.
+pub(crate) fn parse(name: &str, text: &str) -> Result<FleetDocument, FleetFileError> {
+    toml::from_str(text).map_err(|error| {
+        let span = error.span().unwrap_or(0..0);
+        let place = Place::of(text, span);
+        FleetFileError::Form {
+            name: name.to_owned(),
+            line: place.line,
+            column: place.column,
+            message: error.message().to_owned(),
+            excerpt: place.excerpt,
+        }
+    })
+}
+
+struct Place {
+    line: usize,
+    column: usize,
+    excerpt: String,
+}
+
+impl Place {
+    fn of(text: &str, span: std::ops::Range<usize>) -> Self {
+        let mut start = span.start.min(text.len());
+        while !text.is_char_boundary(start) {
+            start -= 1;
+        }
+        let before = &text[..start];
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let line = 1 + before.matches('\n').count();
+        let indent = text[line_start..start].chars().count();
+        let content = text[line_start..].lines().next().unwrap_or("");
+        let rest = content.chars().count().saturating_sub(indent);
+        let width = text
+            .get(start..span.end.max(start))
+            .map_or(1, |marked| marked.chars().count())
+            .clamp(1, rest.max(1));
+        let gutter = " ".repeat(line.to_string().len());
+        let excerpt = format!(
+            "{gutter} |\n{line} | {content}\n{gutter} | {}{}",
+            " ".repeat(indent),
+            "^".repeat(width)
+        );
+        Self {
+            line,
+            column: indent + 1,
+            excerpt,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(text: &str) -> String {
+        parse("fleet.toml", text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_unknown_key_is_shown_in_its_line_with_the_known_ones() {
+        let shown = fault("[[tenants]]\nid = \"client-1\"\nname = \"One\"\nnmae = \"Two\"\n");
+        assert!(
+            shown.starts_with("fleet.toml:4:1: unknown field `nmae`, expected one of `id`, `name`"),
+            "{shown}"
+        );
+        assert!(
+            shown.ends_with("  |\n4 | nmae = \"Two\"\n  | ^^^^"),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn a_wrong_type_is_shown_with_its_column() {
+        let shown = fault("[[tenants]]\nid = 7\nname = \"One\"\n");
+        assert!(
+            shown.starts_with("fleet.toml:2:6: invalid type: integer `7`"),
+            "{shown}"
+        );
+        assert!(shown.ends_with("2 | id = 7\n  |      ^"), "{shown}");
+    }
+
+    #[test]
+    fn a_bad_address_and_a_bad_name_say_what_would_be_accepted() {
+        let shown = fault("[[ips]]\naddress = \"192.0.2.300\"\ndomain = \"a.example\"\n");
+        assert!(
+            shown.starts_with("fleet.toml:2:11: invalid IP address"),
+            "{shown}"
+        );
+        let shown = fault("[[tenants]]\nid = \"Client 1\"\nname = \"One\"\n");
+        assert!(
+            shown.contains("tenant id \"Client 1\" is not valid: 1 to 63"),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn broken_toml_and_wide_characters_are_counted_in_characters() {
+        let shown = fault("[[tenants]]\nname = \"é\" x\n");
+        assert!(shown.starts_with("fleet.toml:2:12: "), "{shown}");
+    }
+
+    #[test]
+    fn an_empty_file_is_an_empty_fleet() {
+        assert_eq!(parse("fleet.toml", "").unwrap(), FleetDocument::default());
+    }
+}

@@ -1,0 +1,243 @@
+//! Shows answers: tables for people, JSON and YAML for programs. Data goes to stdout, words about
+//! it to stderr.
+
+use std::io::{self, IsTerminal, Write};
+
+use clap::ValueEnum;
+use comfy_table::{Attribute, Cell, Color, ContentArrangement, Row, Table, presets};
+use serde::Serialize;
+
+/// Form of answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Columns for people; may change from version to version
+    #[default]
+    Table,
+    /// The API's own JSON
+    Json,
+    /// The same as YAML
+    Yaml,
+}
+
+/// Why an answer could not be shown.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OutputError {
+    /// It has no such form.
+    #[error("cannot write the answer as {format}: {reason}")]
+    Form {
+        /// The form that was asked for.
+        format: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// Stdout refused it.
+    #[error("cannot write to stdout")]
+    Stdout(#[source] io::Error),
+}
+
+/// Whether something went well, for colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mood {
+    Bad,
+    Good,
+    Plain,
+    Underway,
+}
+
+/// Where answers go and in which form.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Output {
+    pub(crate) format: Format,
+    pub(crate) quiet: bool,
+    pub(crate) colour: bool,
+}
+
+impl Output {
+    pub(crate) fn new(format: Format, quiet: bool) -> Self {
+        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Self {
+            format,
+            quiet,
+            colour: wanted && io::stdout().is_terminal(),
+        }
+    }
+
+    /// Shows a value: its table only when a table was asked for.
+    pub(crate) fn show<T: Serialize>(
+        &self,
+        value: &T,
+        table: impl FnOnce(&Self) -> String,
+    ) -> Result<(), OutputError> {
+        self.print(&self.render(value, table)?)
+    }
+
+    pub(crate) fn render<T: Serialize>(
+        &self,
+        value: &T,
+        table: impl FnOnce(&Self) -> String,
+    ) -> Result<String, OutputError> {
+        match self.format {
+            Format::Table => Ok(table(self)),
+            Format::Json => {
+                serde_json::to_string_pretty(value).map_err(|error| OutputError::Form {
+                    format: "JSON",
+                    reason: error.to_string(),
+                })
+            }
+            Format::Yaml => serde_norway::to_string(value)
+                .map(|text| text.trim_end().to_owned())
+                .map_err(|error| OutputError::Form {
+                    format: "YAML",
+                    reason: error.to_string(),
+                }),
+        }
+    }
+
+    /// Writes lines to stdout. A reader that went away has seen enough.
+    pub(crate) fn print(&self, text: &str) -> Result<(), OutputError> {
+        let mut stdout = io::stdout().lock();
+        match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(OutputError::Stdout(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Says something beside the data, unless quiet.
+    pub(crate) fn note(&self, text: &str) {
+        if !self.quiet {
+            to_stderr(text);
+        }
+    }
+
+    /// A table without borders: easy to read, and to cut into columns.
+    pub(crate) fn table(&self, header: &[&str]) -> Table {
+        let mut table = Table::new();
+        table
+            .load_style(presets::NOTHING)
+            .set_content_arrangement(ContentArrangement::Dynamic);
+        if !self.colour {
+            table.force_no_tty();
+        }
+        table.set_header(
+            header
+                .iter()
+                .map(|title| self.cell(title, Mood::Plain, true)),
+        );
+        table
+    }
+
+    /// A cell in the colour of its mood.
+    pub(crate) fn mood<T: ToString + ?Sized>(&self, text: &T, mood: Mood) -> Cell {
+        self.cell(&text.to_string(), mood, false)
+    }
+
+    fn cell(&self, text: &str, mood: Mood, bold: bool) -> Cell {
+        let cell = Cell::new(text);
+        if !self.colour {
+            return cell;
+        }
+        let cell = match mood {
+            Mood::Bad => cell.fg(Color::Red),
+            Mood::Good => cell.fg(Color::Green),
+            Mood::Plain => cell,
+            Mood::Underway => cell.fg(Color::Yellow),
+        };
+        if bold {
+            cell.add_attribute(Attribute::Bold)
+        } else {
+            cell
+        }
+    }
+}
+
+/// A row of plain cells.
+pub(crate) fn row<const N: usize>(cells: [String; N]) -> Row {
+    Row::from(Vec::from(cells))
+}
+
+/// A table's text, without blanks at the ends of lines.
+pub(crate) fn text(table: &Table) -> String {
+    table.trim_fmt()
+}
+
+/// Something that may be absent.
+pub(crate) fn or_dash<T: ToString>(value: Option<T>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
+/// A plain enum as the API writes it.
+pub(crate) fn word<T: Serialize>(value: &T) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(text)) => text,
+        Ok(other) => other.to_string(),
+        Err(_) => "?".to_owned(),
+    }
+}
+
+/// Writes a line to stderr; when even that is gone there is nobody to tell.
+pub(crate) fn to_stderr(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+#[cfg(test)]
+pub(crate) const PLAIN: Output = Output {
+    format: Format::Table,
+    quiet: true,
+    colour: false,
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Serialize)]
+    struct Item {
+        name: &'static str,
+        count: u32,
+    }
+
+    const ITEM: Item = Item {
+        name: "short",
+        count: 2,
+    };
+
+    fn rendered(format: Format) -> String {
+        let output = Output { format, ..PLAIN };
+        output
+            .render(&ITEM, |output| {
+                let mut table = output.table(&["NAME", "COUNT"]);
+                table.add_row(row([ITEM.name.to_owned(), ITEM.count.to_string()]));
+                table.add_row(row(["longer".to_owned(), or_dash(None::<u8>)]));
+                text(&table)
+            })
+            .unwrap()
+    }
+
+    #[test]
+    fn the_three_forms_look_as_agreed() {
+        assert_eq!(
+            rendered(Format::Table),
+            " NAME    COUNT\n short   2\n longer  -"
+        );
+        assert_eq!(
+            rendered(Format::Json),
+            "{\n  \"name\": \"short\",\n  \"count\": 2\n}"
+        );
+        assert_eq!(rendered(Format::Yaml), "name: short\ncount: 2");
+    }
+
+    #[test]
+    fn colours_are_used_only_when_wanted() {
+        assert!(!rendered(Format::Table).contains('\u{1b}'));
+        let coloured = Output {
+            colour: true,
+            ..PLAIN
+        };
+        let mut table = coloured.table(&["STATE"]);
+        table.enforce_styling();
+        table.add_row(vec![coloured.mood(&"degraded", Mood::Bad)]);
+        assert!(text(&table).contains("\u{1b}["), "{}", text(&table));
+    }
+}

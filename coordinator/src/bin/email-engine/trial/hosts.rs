@@ -1,0 +1,98 @@
+//! Declares the fleet and starts one agent per host.
+
+use email_engine_protocol::api::{FleetDocument, HostView, TokenRequest};
+use email_engine_protocol::id::HostId;
+use email_engine_protocol::join::Admission;
+
+use super::TrialError;
+use super::keeper::Keeper;
+use super::place::Place;
+use crate::client::Client;
+use crate::output::Output;
+use crate::private_file;
+
+/// Applies the fleet file when it was asked for, or when there is no fleet yet: what was changed by
+/// hand since stays. Answers the hosts that shall have an agent.
+pub(super) async fn declare(
+    client: &Client,
+    document: &FleetDocument,
+    asked_for: bool,
+    output: Output,
+) -> Result<Vec<HostView>, TrialError> {
+    let mut hosts = list(client).await?;
+    if asked_for || hosts.is_empty() {
+        let answer = client
+            .apply(document, false, false)
+            .await
+            .map_err(TrialError::api("applying the fleet file"))?;
+        for warning in &answer.warnings {
+            output.note(&format!("warning: {warning}"));
+        }
+        let changes = answer.changes.len();
+        output.note(&format!("fleet file applied: {changes} changes"));
+        hosts = list(client).await?;
+    }
+    hosts.retain(|host| host.lifecycle != "retired");
+    Ok(hosts)
+}
+
+async fn list(client: &Client) -> Result<Vec<HostView>, TrialError> {
+    client
+        .hosts()
+        .await
+        .map_err(TrialError::api("listing the hosts"))
+}
+
+/// Starts an agent per host; one that has no identity yet gets a join token.
+pub(super) async fn start_agents(
+    client: &Client,
+    place: &Place,
+    keeper: &mut Keeper,
+    hosts: &[HostView],
+) -> Result<(), TrialError> {
+    for host in hosts {
+        let id = &host.spec.id;
+        let had_agent = place.agent(id).exists();
+        for folder in [place.host(id), place.host_root(id), place.agent(id)] {
+            private_file::folder(&folder)?;
+        }
+        let enrolled = host.lifecycle != "declared";
+        if !enrolled || !had_agent {
+            // Its folder was deleted: a new agent takes its place, as on a reinstalled machine.
+            hand_token(client, place, host, enrolled).await?;
+        }
+        keeper.keep(keeper.programs.agent(place, id)?);
+    }
+    Ok(())
+}
+
+async fn hand_token(
+    client: &Client,
+    place: &Place,
+    host: &HostView,
+    replace: bool,
+) -> Result<(), TrialError> {
+    let id = &host.spec.id;
+    let request = TokenRequest {
+        admission: Admission::Host {
+            host: id.clone(),
+            role: host.spec.role,
+        },
+        ttl_seconds: 3600,
+        replace,
+    };
+    let created = client
+        .create_token(&request)
+        .await
+        .map_err(TrialError::api(format!("creating the token of {id}")))?;
+    private_file::write(&place.host_token(id), created.token.as_bytes())?;
+    Ok(())
+}
+
+/// Removes tokens that were used.
+pub(super) fn forget_tokens(place: &Place, hosts: &[HostId]) {
+    for host in hosts {
+        // Most are there once only; a leftover is used up or expires within the hour.
+        let _ = std::fs::remove_file(place.host_token(host));
+    }
+}

@@ -1,0 +1,68 @@
+//! The table of certificates and the list of revoked ones.
+
+use std::sync::Arc;
+
+use email_engine_protocol::bytes::{CertificateSerial, ContentHash};
+use email_engine_protocol::time::Timestamp;
+
+use crate::command::Rejection;
+use crate::command::RejectionCode::{Duplicate, Invalid};
+use crate::command::refuse::refuse;
+use crate::state::{CertificateRecord, CertificateSubject, FleetState};
+
+/// Whether a certificate of this serial and end may be recorded for the subject.
+pub(super) fn may_record(state: &FleetState, record: &CertificateRecord) -> Result<(), Rejection> {
+    if record.not_after <= record.issued_at {
+        let accepted = format!("an end after {}", record.issued_at);
+        return Err(refuse(Invalid, "not_after", &record.not_after, accepted));
+    }
+    let known = state.certificates.get(&record.serial);
+    let taken = known.is_some_and(|k| k.subject != record.subject || k.spki != record.spki);
+    if taken || state.revoked.contains(&record.serial) {
+        return Err(refuse(
+            Duplicate,
+            "serial",
+            &record.serial,
+            "a serial that was never used",
+        ));
+    }
+    Ok(())
+}
+
+/// Records it; those that ended go, the list of revoked ones stays whole.
+pub(super) fn record(state: &mut FleetState, record: CertificateRecord) {
+    let now = record.issued_at;
+    state.certificates.retain(|_, row| row.not_after > now);
+    state.certificates.insert(record.serial, Arc::new(record));
+}
+
+/// Revokes what the subject has, but for the certificates of one key.
+pub(in crate::command) fn revoke_certificates(
+    state: &mut FleetState,
+    subject: &CertificateSubject,
+    except: Option<&ContentHash>,
+) {
+    let ended = state
+        .certificates
+        .values()
+        .filter(|row| row.subject == *subject && Some(&row.spki) != except)
+        .map(|row| row.serial);
+    state.revoked.extend(ended);
+}
+
+/// A row as it is recorded now.
+pub(super) const fn row(
+    subject: CertificateSubject,
+    spki: ContentHash,
+    serial: CertificateSerial,
+    not_after: Timestamp,
+    now: Timestamp,
+) -> CertificateRecord {
+    CertificateRecord {
+        serial,
+        subject,
+        spki,
+        issued_at: now,
+        not_after,
+    }
+}

@@ -1,0 +1,62 @@
+//! `revoke-api-key`.
+
+use crate::command::RejectionCode::InUse;
+use crate::command::refuse::{not_found, refuse};
+use crate::command::verb::{Change, Turn, Verb};
+use crate::command::{Rejection, RevokeApiKey};
+use crate::state::FleetState;
+
+impl Verb for RevokeApiKey {
+    fn name(&self) -> &'static str {
+        "revoke-api-key"
+    }
+
+    fn object(&self) -> String {
+        format!("API key {}", self.id)
+    }
+
+    fn apply(&self, state: &mut FleetState, turn: &mut Turn<'_>) -> Result<Change, Rejection> {
+        let Some(key) = state.api_keys.get(&self.id) else {
+            return Err(not_found("id", &self.id, "API key"));
+        };
+        if key.revoked_at.is_some() {
+            return Ok(Change::NONE);
+        }
+        let is_admin = state.admin_keys().any(|admin| admin.id == self.id);
+        if is_admin && state.admin_keys().count() == 1 {
+            let accepted = "any key but the last admin key; create another first";
+            return Err(refuse(InUse, "id", &self.id, accepted));
+        }
+        if let Some(key) = state.api_keys.get_mut(&self.id) {
+            key.revoked_at = Some(turn.now());
+        }
+        Ok(Change::DONE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use email_engine_protocol::api::AccessRole;
+
+    use crate::command::fixture::{Fleet, api_key};
+    use crate::command::{Command, Effect, RejectionCode, RevokeApiKey};
+
+    fn revoke(name: &str) -> Command {
+        let id = api_key(name, AccessRole::Admin).id;
+        Command::RevokeApiKey(RevokeApiKey { id })
+    }
+
+    #[test]
+    fn the_last_admin_key_stays() {
+        let mut fleet = Fleet::founded();
+        fleet.accept(Command::CreateApiKey(api_key("admin", AccessRole::Admin)));
+        fleet.accept(Command::CreateApiKey(api_key("ops", AccessRole::Operator)));
+        fleet.accept(revoke("ops"));
+        assert_eq!(fleet.refuse(revoke("admin")).code, RejectionCode::InUse);
+        fleet.accept(Command::CreateApiKey(api_key("admin2", AccessRole::Admin)));
+        fleet.accept(revoke("admin"));
+        assert_eq!(fleet.accept(revoke("admin")).effect, Effect::Unchanged);
+        assert_eq!(fleet.refuse(revoke("admin2")).code, RejectionCode::InUse);
+        assert_eq!(fleet.refuse(revoke("nobody")).code, RejectionCode::NotFound);
+    }
+}

@@ -1,0 +1,203 @@
+//! The log's format: bytes of one command of each kind. A change of these lines makes nodes of two
+//! releases read one log differently; only lines at the end may be added.
+
+use email_engine_protocol::api::{AccessRole, MemberRole, Settings};
+use email_engine_protocol::bytes::{CertificateSerial, ContentHash};
+use email_engine_protocol::desired::EpochGrant;
+use email_engine_protocol::id::{ClusterId, NodeId, Role, TokenId};
+use email_engine_protocol::time::Timestamp;
+
+use super::fixture::{
+    address, api_key, bundle, found, host, host_id, host_token, identity, outcome, prepared_key,
+    recovery_key, redeem, spki, tenant,
+};
+use super::*;
+use crate::state::{CertificateSubject, Release};
+
+const GOLDEN: &str = include_str!("format.golden");
+
+fn fleet_commands() -> Vec<Command> {
+    vec![
+        Command::Found(Box::new(found())),
+        Command::CreateTenant(CreateTenant {
+            tenant: tenant("c1"),
+        }),
+        Command::ChangeTenant(ChangeTenant {
+            tenant: tenant("c1"),
+        }),
+        Command::RemoveTenant(RemoveTenant {
+            tenant: tenant("c1").id,
+        }),
+        Command::AddHost(AddHost {
+            host: host("h1", Role::Api, 1),
+        }),
+        Command::ChangeHost(ChangeHost {
+            host: host("h1", Role::Mailwizz, 1),
+        }),
+        Command::RetireHost(RetireHost {
+            host: host_id("h1"),
+            grace_millis: 300,
+        }),
+        Command::CutOffHost(CutOffHost {
+            host: host_id("h1"),
+            confirmed: true,
+        }),
+        Command::AddIdentity(AddIdentity { ip: identity(0) }),
+        Command::ChangeIdentity(ChangeIdentity {
+            ip: identity(1_000),
+        }),
+        Command::RetireIdentity(RetireIdentity {
+            address: address(0),
+        }),
+        Command::IssueToken(host_token("t1", "h1", Role::Powermta)),
+        Command::RevokeToken(RevokeToken {
+            id: TokenId::new("t1").unwrap(),
+        }),
+        redeem("t1", 1),
+    ]
+}
+
+fn certificate_commands() -> Vec<Command> {
+    let serial = CertificateSerial([6; 16]);
+    let renew = RenewCertificate {
+        subject: CertificateSubject::Node(NodeId(2)),
+        current_spki: spki(1),
+        spki: spki(2),
+        serial,
+        not_after: Timestamp(9),
+    };
+    vec![
+        Command::RenewCertificate(renew),
+        Command::RevokeCertificate(RevokeCertificate { serial }),
+    ]
+}
+
+fn content_commands() -> Vec<Command> {
+    let target = NewTarget {
+        host: host_id("h1"),
+        parent: Some(ContentHash::of(b"p")),
+        digest: ContentHash::of(b"d"),
+        bodies: [ContentHash::of(b"b")].into(),
+        resources: 3,
+        planner_version: 1,
+        release: Release {
+            bundle: ContentHash::of(b"r"),
+            planner_version: 1,
+            settings: 2,
+        },
+    };
+    let bodies = [(ContentHash::of(b"b"), b"b".to_vec())].into();
+    let release = SetRelease {
+        hosts: Some([host_id("h1")].into()),
+        bundle: None,
+        planner_version: Some(1),
+        settings: None,
+    };
+    vec![
+        Command::SetTargets(SetTargets {
+            targets: vec![target],
+            bodies,
+        }),
+        bundle("text"),
+        Command::SetRelease(release),
+        Command::PutSettings(PutSettings {
+            settings: Settings::default(),
+            release: true,
+        }),
+        Command::RecordOutcome(RecordOutcome {
+            host: host_id("h1"),
+            outcome: outcome(7),
+        }),
+    ]
+}
+
+fn cluster_commands() -> Vec<Command> {
+    let key = api_key("ops", AccessRole::Operator);
+    let id = key.id.clone();
+    let node = SetNode {
+        node: NodeId(2),
+        role: MemberRole::Removed,
+        endpoints: None,
+        supports_version: Some(2),
+    };
+    let grant = EpochGrant {
+        cluster: ClusterId([1; 16]),
+        epoch: 2,
+        issued_at: Timestamp(5),
+    };
+    let grant = recovery_key().sign(&grant);
+    let nested = vec![Command::RaiseVersion(RaiseVersion { version: 2 })];
+    vec![
+        Command::CreateApiKey(key),
+        Command::RevokeApiKey(RevokeApiKey { id }),
+        Command::StockKeys(StockKeys {
+            keys: vec![prepared_key(1)],
+        }),
+        Command::SetNode(node),
+        Command::RaiseVersion(RaiseVersion { version: 2 }),
+        Command::Recover(Box::new(Recover {
+            grant,
+            node: found().node,
+        })),
+        Command::Batch(Batch {
+            base_revision: Some(4),
+            commands: nested,
+        }),
+    ]
+}
+
+fn samples() -> Vec<Command> {
+    let shelves = [
+        fleet_commands(),
+        certificate_commands(),
+        content_commands(),
+        cluster_commands(),
+    ];
+    shelves.into_iter().flatten().collect()
+}
+
+fn name(command: &Command) -> &'static str {
+    command.verb().map_or("batch", |verb| verb.name())
+}
+
+#[test]
+fn the_bytes_of_every_command_are_those_of_the_log() {
+    let lines: String = samples()
+        .iter()
+        .map(|command| {
+            let bytes = postcard::to_stdvec(command).unwrap();
+            format!(
+                "{} {}\n",
+                name(command),
+                data_encoding::HEXLOWER.encode(&bytes)
+            )
+        })
+        .collect();
+    assert_eq!(lines, GOLDEN, "as it is now:\n{lines}");
+}
+
+#[test]
+fn every_kind_is_sampled_in_its_order_and_reads_back() {
+    let samples = samples();
+    assert_eq!(samples.len(), 28);
+    for (at, command) in samples.iter().enumerate() {
+        let bytes = postcard::to_stdvec(command).unwrap();
+        assert_eq!(usize::from(bytes[0]), at, "{}", name(command));
+        assert_eq!(postcard::from_bytes::<Command>(&bytes).unwrap(), *command);
+    }
+}
+
+#[test]
+fn the_envelope_of_a_command_is_as_it_was() {
+    let proposal = Proposal {
+        actor: "key ops".to_owned(),
+        request: RequestId::new("r1").unwrap(),
+        reason: "why".to_owned(),
+        now: Timestamp(300),
+        override_clock: true,
+        command: Command::RaiseVersion(RaiseVersion { version: 2 }),
+    };
+    let bytes = postcard::to_stdvec(&proposal).unwrap();
+    let hex = data_encoding::HEXLOWER.encode(&bytes);
+    assert_eq!(hex, "076b6579206f707302723103776879ac02011902");
+}

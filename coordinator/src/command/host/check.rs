@@ -1,0 +1,78 @@
+//! What a machine's declaration must be, whether it is new or changed.
+
+use std::collections::BTreeSet;
+
+use email_engine_protocol::api::HostSpec;
+use email_engine_protocol::id::Role;
+
+use crate::command::Rejection;
+use crate::command::RejectionCode::{Duplicate, Invalid};
+use crate::command::refuse::{at_most, not_found, refuse};
+use crate::state::FleetState;
+
+/// Most addresses of one host.
+const ADDRESSES: usize = 1_024;
+/// Most labels of one host.
+const LABELS: usize = 64;
+/// Longest key or value of a label, in characters.
+const LABEL_CHARS: usize = 200;
+
+pub(super) fn check(state: &FleetState, spec: &HostSpec) -> Result<(), Rejection> {
+    tenant(state, spec)?;
+    addresses(state, spec)?;
+    labels(spec)
+}
+
+fn tenant(state: &FleetState, spec: &HostSpec) -> Result<(), Rejection> {
+    match &spec.tenant {
+        Some(tenant) if !state.tenants.contains_key(tenant) => {
+            Err(not_found("tenant", tenant, "tenant"))
+        }
+        None if spec.role == Role::Mailwizz => {
+            let accepted = "the tenant whose MailWizz this is: such a host has exactly one";
+            Err(refuse(Invalid, "tenant", &"", accepted))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn addresses(state: &FleetState, spec: &HostSpec) -> Result<(), Rejection> {
+    let Some(admin) = spec.addresses.first() else {
+        let accepted = "at least one address, the admin address first";
+        return Err(refuse(Invalid, "addresses", &"[]", accepted));
+    };
+    at_most("addresses", spec.addresses.len(), ADDRESSES)?;
+    let mut seen = BTreeSet::new();
+    for (at, address) in spec.addresses.iter().enumerate() {
+        let field = format!("addresses[{at}]");
+        if address.is_unspecified() || address.is_multicast() {
+            let accepted = "an address of one machine";
+            return Err(refuse(Invalid, field, address, accepted));
+        }
+        if !seen.insert(address) {
+            return Err(refuse(Duplicate, field, address, "each address once"));
+        }
+    }
+    let mut others = state.live_hosts().filter(|(id, _)| **id != spec.id);
+    if others.any(|(_, other)| other.spec.addresses.first() == Some(admin)) {
+        let accepted = "an admin address that no other host has";
+        return Err(refuse(Duplicate, "addresses[0]", admin, accepted));
+    }
+    Ok(())
+}
+
+fn labels(spec: &HostSpec) -> Result<(), Rejection> {
+    at_most("labels", spec.labels.len(), LABELS)?;
+    for (key, value) in &spec.labels {
+        let texts = [key, value];
+        if key.is_empty()
+            || texts.iter().any(|text| text.chars().count() > LABEL_CHARS)
+            || texts.iter().any(|text| text.chars().any(char::is_control))
+        {
+            let accepted =
+                format!("key and value of at most {LABEL_CHARS} characters, no control characters");
+            return Err(refuse(Invalid, "labels", &key.escape_debug(), accepted));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,8 @@
+//! Verbs about machines.
+
+mod add;
+mod change;
+mod check;
+mod cut_off;
+mod record_outcome;
+mod retire;

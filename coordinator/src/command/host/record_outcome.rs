@@ -1,0 +1,109 @@
+//! `record-outcome`.
+
+use email_engine_protocol::limits;
+
+use crate::command::RejectionCode::WrongState;
+use crate::command::refuse::{at_most, not_found, refuse};
+use crate::command::verb::{Change, Turn, Verb};
+use crate::command::{RecordOutcome, Rejection};
+use crate::state::{FleetState, Outcome};
+
+impl Verb for RecordOutcome {
+    fn name(&self) -> &'static str {
+        "record-outcome"
+    }
+
+    fn object(&self) -> String {
+        format!("host {}", self.host)
+    }
+
+    fn is_change_of_fleet(&self) -> bool {
+        false
+    }
+
+    fn apply(&self, state: &mut FleetState, turn: &mut Turn<'_>) -> Result<Change, Rejection> {
+        let Some(host) = state.live_host(&self.host) else {
+            return Err(not_found("host", &self.host, "host"));
+        };
+        if host.keys.is_none() {
+            let accepted = "a host whose agent has enrolled";
+            return Err(refuse(WrongState, "host", &self.host, accepted));
+        }
+        if let Some(attempt) = &self.outcome.attempted {
+            at_most(
+                "outcome.attempted.reason",
+                attempt.reason.len(),
+                limits::REASON_BYTES,
+            )?;
+        }
+        let now = turn.now();
+        let same = state.outcomes.get(&self.host).is_some_and(|last| {
+            let dated = Outcome {
+                changed_at: last.changed_at,
+                ..self.outcome.clone()
+            };
+            dated == *last
+        });
+        if same {
+            return Ok(Change::NONE);
+        }
+        let outcome = Outcome {
+            changed_at: now,
+            ..self.outcome.clone()
+        };
+        state.outcomes.insert(self.host.clone(), outcome);
+        Ok(Change::DONE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::command::fixture::{Fleet, SECOND, host_id, outcome};
+    use crate::command::{Command, Effect, RecordOutcome, RejectionCode};
+
+    fn record(host: &str, number: u64) -> Command {
+        Command::RecordOutcome(RecordOutcome {
+            host: host_id(host),
+            outcome: outcome(number),
+        })
+    }
+
+    #[test]
+    fn an_outcome_is_kept_without_revision_audit_or_memory() {
+        let mut fleet = Fleet::with_identities(0);
+        let before = fleet.state.clone();
+        let answer = fleet.accept(record("pmta1", 1));
+        assert_eq!(
+            (answer.effect, answer.revision),
+            (Effect::Done, before.revision)
+        );
+        let after = &fleet.state;
+        assert_eq!(after.audit, before.audit);
+        assert_eq!(after.remembered, before.remembered);
+        assert_eq!(after.outcomes[&host_id("pmta1")].changed_at, after.now);
+    }
+
+    #[test]
+    fn the_same_outcome_later_is_no_change() {
+        let mut fleet = Fleet::with_identities(0);
+        fleet.accept(record("pmta1", 1));
+        let first = fleet.state.outcomes.clone();
+        fleet.wait(SECOND);
+        assert_eq!(fleet.accept(record("pmta1", 1)).effect, Effect::Unchanged);
+        assert_eq!(fleet.state.outcomes, first);
+        assert_eq!(fleet.accept(record("pmta1", 2)).effect, Effect::Done);
+    }
+
+    #[test]
+    fn unknown_hosts_and_hosts_without_an_agent_have_no_outcome() {
+        let mut fleet = Fleet::with_declared_host();
+        assert_eq!(
+            fleet.refuse(record("nobody", 1)).code,
+            RejectionCode::NotFound
+        );
+        assert_eq!(
+            fleet.refuse(record("pmta1", 1)).code,
+            RejectionCode::WrongState
+        );
+    }
+}

@@ -1,0 +1,143 @@
+//! `change-identity`.
+
+use super::check::check;
+use super::roster::{enter, has_prepared_key, leave, secret_id, take_key};
+use crate::command::RejectionCode::ForeignTenant;
+use crate::command::refuse::{not_found, refuse};
+use crate::command::verb::{Change, Turn, Verb};
+use crate::command::{ChangeIdentity, Rejection};
+use crate::state::{FleetState, Identity};
+
+impl Verb for ChangeIdentity {
+    fn name(&self) -> &'static str {
+        "change-identity"
+    }
+
+    fn object(&self) -> String {
+        format!("ip {}", self.ip.address)
+    }
+
+    fn apply(&self, state: &mut FleetState, _: &mut Turn<'_>) -> Result<Change, Rejection> {
+        let spec = &self.ip;
+        let Some(current) = state.identities.get(&spec.address).cloned() else {
+            return Err(not_found("address", &spec.address, "identity"));
+        };
+        if current.spec == *spec {
+            return Ok(Change::NONE);
+        }
+        if current.spec.tenant != spec.tenant {
+            let accepted = "the tenant that has it; for another one it is retired and added again";
+            return Err(refuse(ForeignTenant, "tenant", &spec.tenant, accepted));
+        }
+        check(state, spec, Some(&current.spec))?;
+        let dkim_key = secret_id(spec)?;
+        let needs_key = dkim_key != current.dkim_key;
+        if needs_key {
+            has_prepared_key(state, spec)?;
+        }
+        leave(state, spec.address);
+        let dkim_public = if needs_key {
+            state.secrets.remove(&current.dkim_key);
+            take_key(state, &dkim_key)
+        } else {
+            current.dkim_public.clone()
+        };
+        let identity = Identity {
+            spec: spec.clone(),
+            dkim_key,
+            dkim_public,
+            added_at: current.added_at,
+        };
+        enter(state, identity);
+        Ok(Change::DONE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use email_engine_protocol::api::{IpSpec, IpStatus};
+    use email_engine_protocol::id::Role;
+
+    use crate::command::fixture::{Fleet, domain, host, host_id, identity, tenant};
+    use crate::command::{AddHost, ChangeIdentity, Command, CreateTenant, Effect, RejectionCode};
+
+    fn change(ip: IpSpec) -> Command {
+        Command::ChangeIdentity(ChangeIdentity { ip })
+    }
+
+    fn with_second_host(identities: u32) -> Fleet {
+        let mut fleet = Fleet::with_identities(identities);
+        let host = host("pmta2", Role::Powermta, 2);
+        fleet.accept(Command::AddHost(AddHost { host }));
+        fleet
+    }
+
+    #[test]
+    fn a_change_of_status_keeps_the_key_and_the_same_again_is_no_change() {
+        let mut fleet = Fleet::with_identities(1);
+        let mut spec = identity(0);
+        let key = fleet.state.dkim_secret(spec.address).cloned();
+        spec.status = IpStatus::Quarantine;
+        fleet.accept(change(spec.clone()));
+        assert_eq!(fleet.state.dkim_secret(spec.address).cloned(), key);
+        assert_eq!(fleet.accept(change(spec)).effect, Effect::Unchanged);
+    }
+
+    #[test]
+    fn another_selector_or_domain_takes_another_key_and_the_old_one_goes() {
+        let mut fleet = Fleet::with_identities(1);
+        let mut spec = identity(0);
+        let first = fleet.state.dkim_secret(spec.address).cloned().unwrap();
+        spec.selector = "mail2".to_owned();
+        fleet.accept(change(spec.clone()));
+        let second = fleet.state.dkim_secret(spec.address).cloned().unwrap();
+        assert_ne!(first.commitment, second.commitment);
+        assert!(!fleet.state.secrets.contains_key(&first.id));
+        spec.selector = "mail".to_owned();
+        fleet.accept(change(spec.clone()));
+        let third = fleet.state.dkim_secret(spec.address).unwrap();
+        assert_eq!(third.id, first.id);
+        assert!(
+            third.version > first.version,
+            "other bytes under the name, so a later version"
+        );
+        spec.domain = domain("other.example.com");
+        spec.zone = domain("example.com");
+        fleet.accept(change(spec));
+        assert_eq!(fleet.state.secrets.len(), 1);
+    }
+
+    #[test]
+    fn the_sole_member_takes_its_pool_to_another_host_and_one_of_two_does_not() {
+        let mut fleet = with_second_host(1);
+        let mut spec = identity(0);
+        spec.host = host_id("pmta2");
+        fleet.accept(change(spec.clone()));
+        assert_eq!(fleet.state.pools[&spec.pool].host, spec.host);
+        let mut fleet = with_second_host(2);
+        assert_eq!(fleet.refuse(change(spec)).code, RejectionCode::PoolMismatch);
+    }
+
+    #[test]
+    fn an_identity_never_changes_its_tenant() {
+        let mut fleet = Fleet::with_identities(1);
+        let tenant = tenant("client-2");
+        let mut spec = identity(0);
+        spec.tenant = tenant.id.clone();
+        fleet.accept(Command::CreateTenant(CreateTenant { tenant }));
+        let rejection = fleet.refuse(change(spec));
+        assert_eq!(rejection.code, RejectionCode::ForeignTenant);
+    }
+
+    #[test]
+    fn the_names_of_another_identity_stay_its_own() {
+        let mut fleet = Fleet::with_identities(2);
+        let mut spec = identity(0);
+        spec.hostname = identity(1).hostname;
+        assert_eq!(fleet.refuse(change(spec)).code, RejectionCode::Duplicate);
+        assert_eq!(
+            fleet.refuse(change(identity(5))).code,
+            RejectionCode::NotFound
+        );
+    }
+}

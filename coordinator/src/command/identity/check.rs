@@ -1,0 +1,150 @@
+//! What an identity must be, whether it is new or changed: its own values, its place, and that nobody
+//! else has what it claims.
+
+use std::net::IpAddr;
+
+use email_engine_protocol::api::IpSpec;
+use email_engine_protocol::id::Role;
+
+use crate::command::Rejection;
+use crate::command::RejectionCode::{
+    BrandDomain, Duplicate, ForeignTenant, Invalid, PoolMismatch, WrongRole, WrongState,
+};
+use crate::command::refuse::{label, not_found, refuse, sending_address, text};
+use crate::powermta;
+use crate::state::FleetState;
+
+/// `current` is the declaration that is replaced, when there is one.
+pub(super) fn check(
+    state: &FleetState,
+    spec: &IpSpec,
+    current: Option<&IpSpec>,
+) -> Result<(), Rejection> {
+    values(spec)?;
+    place(state, spec)?;
+    brand(state, spec)?;
+    unique(state, spec)?;
+    pool(state, spec, current)
+}
+
+fn values(spec: &IpSpec) -> Result<(), Rejection> {
+    sending_address("address", spec.address)?;
+    text("display_name", &spec.display_name)?;
+    label("selector", &spec.selector)?;
+    if powermta::is_reserved(&spec.vmta) {
+        let accepted = "a name that begins with neither reject- nor fleet-";
+        return Err(refuse(Invalid, "vmta", &spec.vmta, accepted));
+    }
+    if !spec.domain.is_within(&spec.zone) {
+        let accepted = format!("{} or a domain above it", spec.domain);
+        return Err(refuse(Invalid, "zone", &spec.zone, accepted));
+    }
+    let record = format!("{}._domainkey.{}", spec.selector, spec.domain);
+    if record.len() > 253 {
+        let accepted =
+            "a selector and a domain whose DKIM record has a name of at most 253 characters";
+        return Err(refuse(Invalid, "selector", &record, accepted));
+    }
+    Ok(())
+}
+
+fn place(state: &FleetState, spec: &IpSpec) -> Result<(), Rejection> {
+    if !state.tenants.contains_key(&spec.tenant) {
+        return Err(not_found("tenant", &spec.tenant, "tenant"));
+    }
+    let Some(host) = state.live_host(&spec.host) else {
+        return Err(not_found("host", &spec.host, "host"));
+    };
+    let foreign = host
+        .spec
+        .tenant
+        .as_ref()
+        .is_some_and(|owner| *owner != spec.tenant);
+    if foreign {
+        let accepted = "a shared PowerMTA host, or one of the tenant's own";
+        return Err(refuse(ForeignTenant, "host", &spec.host, accepted));
+    }
+    if host.spec.role != Role::Powermta {
+        let accepted = format!("a host of role powermta; this one's is {}", host.spec.role);
+        return Err(refuse(WrongRole, "host", &spec.host, accepted));
+    }
+    if !host.takes_work() {
+        let accepted = "a host that is not being retired";
+        return Err(refuse(WrongState, "host", &spec.host, accepted));
+    }
+    Ok(())
+}
+
+/// Invariant 3. Whose brand it is is not told.
+fn brand(state: &FleetState, spec: &IpSpec) -> Result<(), Rejection> {
+    if state.lookup.protected.contains_key(&spec.domain) {
+        let accepted =
+            "a domain that is no brand domain and above none, such as a subdomain of one";
+        return Err(refuse(BrandDomain, "domain", &spec.domain, accepted));
+    }
+    Ok(())
+}
+
+/// Invariant 1. A sender is unique because it lies in the identity's own domain. Names are folded to
+/// lower case by their types.
+fn unique(state: &FleetState, spec: &IpSpec) -> Result<(), Rejection> {
+    let lookup = &state.lookup;
+    let claims = [
+        (
+            "domain",
+            spec.domain.as_str(),
+            lookup.domains.get(&spec.domain),
+        ),
+        (
+            "hostname",
+            spec.hostname.as_str(),
+            lookup.hostnames.get(&spec.hostname),
+        ),
+        ("vmta", spec.vmta.as_str(), lookup.vmtas.get(&spec.vmta)),
+    ];
+    for (field, value, holder) in claims {
+        match holder {
+            Some(holder) if *holder != spec.address => {
+                let accepted = format!("a {field} that {}", nobody_has(state, spec, *holder));
+                return Err(refuse(Duplicate, field, &value, accepted));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Names the holder to its own tenant only.
+pub(super) fn nobody_has(state: &FleetState, spec: &IpSpec, holder: IpAddr) -> String {
+    let own = state
+        .identities
+        .get(&holder)
+        .is_some_and(|i| i.spec.tenant == spec.tenant);
+    if own {
+        format!("is free; identity {holder} has this one")
+    } else {
+        "is free; this one is taken".to_owned()
+    }
+}
+
+/// Invariant 4. The sole member of a pool takes it along.
+fn pool(state: &FleetState, spec: &IpSpec, current: Option<&IpSpec>) -> Result<(), Rejection> {
+    let Some(pool) = state.pools.get(&spec.pool) else {
+        return Ok(());
+    };
+    let is_sole_member = current.is_some_and(|current| {
+        current.pool == spec.pool && state.lookup.members.get(&spec.pool) == Some(&1)
+    });
+    if is_sole_member || (pool.tenant == spec.tenant && pool.host == spec.host) {
+        return Ok(());
+    }
+    let accepted = if pool.tenant == spec.tenant {
+        format!(
+            "a pool on host {}; this one is on host {}",
+            spec.host, pool.host
+        )
+    } else {
+        "a pool of the tenant; this name is taken".to_owned()
+    };
+    Err(refuse(PoolMismatch, "pool", &spec.pool, accepted))
+}

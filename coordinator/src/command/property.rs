@@ -1,0 +1,296 @@
+//! Random histories: whatever is proposed, the invariants hold, a refusal changes nothing, bodies come
+//! and go with their targets, and the same log gives the same bytes.
+
+use std::collections::BTreeMap;
+
+use email_engine_protocol::api::{AccessRole, IpStatus, MemberRole};
+use email_engine_protocol::bytes::CertificateSerial;
+use email_engine_protocol::id::{NodeId, Role, TokenId};
+use proptest::prelude::*;
+
+use super::fixture::{
+    Fleet, SECOND, address, api_key, bundle, bundle_hash, domain, host, host_id, host_token,
+    identity, node_token, outcome, redeem, redeem_node, spki, tenant,
+};
+use super::*;
+use crate::fleet;
+use crate::state::{CertificateSubject, FleetState, decode, encode};
+
+/// A small world, so that random steps meet each other.
+#[derive(Clone, Copy, Debug)]
+struct Step {
+    verb: u8,
+    which: u8,
+    how: u8,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step =
+        (0..28_u8, 0..4_u8, 0..4_u8).prop_map(|(verb, which, how)| Step { verb, which, how });
+    prop::collection::vec(step, 1..100)
+}
+
+const HOSTS: [(&str, Role); 4] = [
+    ("pmta1", Role::Powermta),
+    ("pmta2", Role::Powermta),
+    ("api1", Role::Api),
+    ("mw1", Role::Mailwizz),
+];
+
+fn tenant_with(step: Step) -> email_engine_protocol::api::TenantSpec {
+    let mut spec = tenant(&format!("client-{}", step.which + 1));
+    if step.how > 1 {
+        spec.brand_domains
+            .insert(domain(&format!("www.mail{}.example.com", step.how)));
+    }
+    spec
+}
+
+fn host_with(step: Step) -> email_engine_protocol::api::HostSpec {
+    let (name, role) = HOSTS[usize::from(step.which)];
+    let mut spec = host(name, role, step.which + 1);
+    if step.how > 1 {
+        spec.tenant = Some(tenant("client-1").id);
+    }
+    spec
+}
+
+fn identity_with(step: Step) -> email_engine_protocol::api::IpSpec {
+    let mut spec = identity(u32::from(step.which));
+    match step.how {
+        1 => spec.host = host_id("pmta2"),
+        2 => spec.status = IpStatus::Quarantine,
+        3 => {
+            spec.selector = "other".to_owned();
+            spec.hostname = domain("mail0.example.com");
+        }
+        _ => {}
+    }
+    spec
+}
+
+/// Commands about tenants, hosts and identities.
+fn fleet_command(fleet: &Fleet, step: Step) -> Command {
+    let id = host_id(HOSTS[usize::from(step.which)].0);
+    match step.verb {
+        0 => Command::CreateTenant(CreateTenant {
+            tenant: tenant_with(step),
+        }),
+        1 => Command::ChangeTenant(ChangeTenant {
+            tenant: tenant_with(step),
+        }),
+        2 => Command::RemoveTenant(RemoveTenant {
+            tenant: tenant_with(step).id,
+        }),
+        3 => Command::AddHost(AddHost {
+            host: host_with(step),
+        }),
+        4 => Command::ChangeHost(ChangeHost {
+            host: host_with(step),
+        }),
+        5 => Command::RetireHost(RetireHost {
+            host: id,
+            grace_millis: 2,
+        }),
+        6 => Command::CutOffHost(CutOffHost {
+            host: id,
+            confirmed: step.how == 0,
+        }),
+        7 | 8 => Command::AddIdentity(AddIdentity {
+            ip: identity_with(step),
+        }),
+        9 => Command::ChangeIdentity(ChangeIdentity {
+            ip: identity_with(step),
+        }),
+        10 => Command::RetireIdentity(RetireIdentity {
+            address: address(step.which.into()),
+        }),
+        11 => fleet.stock(u32::from(step.how)),
+        12 => Command::RecordOutcome(RecordOutcome {
+            host: id,
+            outcome: outcome(step.how.into()),
+        }),
+        _ => batch_of(step),
+    }
+}
+
+/// Retires one identity and adds it again, with another one: all or nothing.
+fn batch_of(step: Step) -> Command {
+    let address = address(step.which.into());
+    let add = |at: u8| {
+        Command::AddIdentity(AddIdentity {
+            ip: identity(at.into()),
+        })
+    };
+    let commands = vec![
+        Command::RetireIdentity(RetireIdentity { address }),
+        add(step.which),
+        add(step.how),
+    ];
+    Command::Batch(Batch {
+        base_revision: None,
+        commands,
+    })
+}
+
+/// Commands about access, content and the cluster.
+fn other_command(fleet: &Fleet, step: Step) -> Command {
+    let token = format!("t{}", step.how);
+    let (host, role) = HOSTS[usize::from(step.which)];
+    let mut issue = host_token(&token, host, role);
+    issue.replace = true;
+    match step.verb {
+        14 => Command::IssueToken(issue),
+        15 => redeem(&token, step.which),
+        16 => Command::RevokeToken(RevokeToken {
+            id: TokenId::new(token).unwrap(),
+        }),
+        17 => Command::IssueToken(node_token(&format!("n{}", step.how))),
+        18 => redeem_node(&format!("n{}", step.how), step.which),
+        19 => renew(fleet, step),
+        20 => {
+            let serial = CertificateSerial([step.which; 16]);
+            Command::RevokeCertificate(RevokeCertificate { serial })
+        }
+        21 | 22 => fleet.target(&[b"shared", &[step.how], &[step.which + 100]]),
+        23 => bundle(&token),
+        24 => Command::SetRelease(SetRelease {
+            hosts: (step.which > 0).then(|| [host_id(host)].into()),
+            bundle: Some(bundle_hash(&token)),
+            planner_version: None,
+            settings: (step.how > 2).then_some(2),
+        }),
+        25 => {
+            let settings = email_engine_protocol::api::Settings {
+                management_port: step.which.into(),
+                ..Default::default()
+            };
+            Command::PutSettings(PutSettings {
+                settings,
+                release: step.how > 1,
+            })
+        }
+        26 if step.how > 1 => Command::CreateApiKey(api_key(&token, AccessRole::Admin)),
+        26 => Command::RevokeApiKey(RevokeApiKey {
+            id: api_key("t2", AccessRole::Admin).id,
+        }),
+        _ => Command::SetNode(SetNode {
+            node: NodeId(step.which.into()),
+            role: [MemberRole::Learner, MemberRole::Voter, MemberRole::Removed]
+                [usize::from(step.how % 3)],
+            endpoints: None,
+            supports_version: None,
+        }),
+    }
+}
+
+fn renew(fleet: &Fleet, step: Step) -> Command {
+    Command::RenewCertificate(RenewCertificate {
+        subject: CertificateSubject::Host(host_id("pmta1")),
+        current_spki: spki(step.which),
+        spki: spki(step.how),
+        serial: CertificateSerial([step.how + 10; 16]),
+        not_after: fleet.now().plus(SECOND),
+    })
+}
+
+fn command(fleet: &Fleet, step: Step) -> Command {
+    let has_target_host = fleet.state.hosts.contains_key(&host_id("pmta1"));
+    match step.verb {
+        0..=13 => fleet_command(fleet, step),
+        21 | 22 if !has_target_host => batch_of(step),
+        _ => other_command(fleet, step),
+    }
+}
+
+/// Tables without the memory of answers, which every judged proposal enters.
+fn tables(state: &FleetState) -> Vec<u8> {
+    let mut tables = state.clone();
+    tables.remembered.clear();
+    tables.remembered_order.clear();
+    encode(&tables)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn invariants_hold_and_refusals_change_nothing(steps in steps()) {
+        let mut fleet = Fleet::with_identities(2);
+        let mut stored = BTreeMap::new();
+        for step in steps {
+            let command = command(&fleet, step);
+            let before = tables(&fleet.state);
+            let proposal = fleet.proposal(command);
+            let (answer, bodies) = fleet.state.apply(&proposal);
+            prop_assert_eq!(fleet::check(&fleet.state), Ok(()));
+            if answer.is_err() {
+                prop_assert_eq!(tables(&fleet.state), before);
+                prop_assert!(bodies.is_empty());
+            }
+            for change in bodies {
+                match change {
+                    BodyChange::Put(hash, body) => prop_assert!(stored.insert(hash, body).is_none()),
+                    BodyChange::Drop(hash) => prop_assert!(stored.remove(&hash).is_some()),
+                }
+            }
+            let counted: Vec<_> = fleet.state.bodies.keys().collect();
+            prop_assert_eq!(stored.keys().collect::<Vec<_>>(), counted);
+        }
+    }
+
+    #[test]
+    fn the_same_log_gives_the_same_bytes_with_a_snapshot_in_between(
+        steps in steps(),
+        cut in 0..100_usize,
+    ) {
+        let mut fleet = Fleet::with_identities(1);
+        for step in steps {
+            let proposal = command(&fleet, step);
+            let proposal = fleet.proposal(proposal);
+            // Every fourth is sent twice, as after an unclear outcome.
+            for _ in 0..=u8::from(step.how == 3) {
+                let _ = fleet.state.apply(&proposal);
+            }
+        }
+        let mut replayed = FleetState::default();
+        for (at, proposal) in fleet.log.iter().enumerate() {
+            let _ = replayed.apply(proposal);
+            if at == cut {
+                replayed = decode(&encode(&replayed)).unwrap();
+            }
+        }
+        prop_assert_eq!(encode(&replayed), encode(&fleet.state));
+    }
+
+    #[test]
+    fn no_two_identities_ever_had_one_key(steps in steps()) {
+        let mut fleet = Fleet::with_identities(2);
+        let mut owners = BTreeMap::new();
+        for step in steps {
+            let proposal = command(&fleet, step);
+            let proposal = fleet.proposal(proposal);
+            let _ = fleet.state.apply(&proposal);
+            for identity in fleet.state.identities.values() {
+                let owner = (identity.dkim_key.clone(), identity.spec.address, identity.added_at);
+                let first = owners.entry(identity.dkim_public.clone()).or_insert_with(|| owner.clone());
+                prop_assert_eq!(&*first, &owner);
+            }
+        }
+    }
+}
+
+/// The size of a large import; how long it takes is what the test runner shows.
+#[test]
+fn ten_thousand_identities_are_added_in_one_batch() {
+    let mut fleet = Fleet::with_identities(0);
+    fleet.accept(fleet.stock(9_990));
+    let add = |at| Command::AddIdentity(AddIdentity { ip: identity(at) });
+    let commands = (0..10_000).map(add).collect();
+    fleet.accept(Command::Batch(Batch {
+        base_revision: None,
+        commands,
+    }));
+    assert_eq!(fleet.state.identities.len(), 10_000);
+    assert_eq!(fleet::check(&fleet.state), Ok(()));
+}

@@ -1,0 +1,6 @@
+//! Verbs about customers.
+
+mod change;
+mod check;
+mod create;
+mod remove;

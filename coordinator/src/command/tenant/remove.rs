@@ -1,0 +1,81 @@
+//! `remove-tenant`.
+
+use email_engine_protocol::id::TenantId;
+
+use crate::command::refuse::{not_found, refuse};
+use crate::command::verb::{Change, Turn, Verb};
+use crate::command::{Rejection, RejectionCode, RemoveTenant};
+use crate::state::FleetState;
+
+impl Verb for RemoveTenant {
+    fn name(&self) -> &'static str {
+        "remove-tenant"
+    }
+
+    fn object(&self) -> String {
+        format!("tenant {}", self.tenant)
+    }
+
+    fn apply(&self, state: &mut FleetState, _: &mut Turn<'_>) -> Result<Change, Rejection> {
+        let Some(current) = state.tenants.get(&self.tenant) else {
+            return Err(not_found("tenant", &self.tenant, "tenant"));
+        };
+        if let Some(left) = what_is_left(state, &self.tenant) {
+            let accepted = format!("a tenant with nothing left; it still has {left}");
+            return Err(refuse(
+                RejectionCode::InUse,
+                "tenant",
+                &self.tenant,
+                accepted,
+            ));
+        }
+        state.lookup.remove_tenant(current);
+        state.tenants.remove(&self.tenant);
+        // Its hosts that were cut off and its keys that were revoked would point to nobody.
+        state
+            .hosts
+            .retain(|_, host| host.spec.tenant.as_ref() != Some(&self.tenant));
+        state
+            .api_keys
+            .retain(|_, key| key.tenant.as_ref() != Some(&self.tenant));
+        Ok(Change::DONE)
+    }
+}
+
+fn what_is_left(state: &FleetState, tenant: &TenantId) -> Option<String> {
+    if let Some(identity) = state.identities_of(tenant).next() {
+        return Some(format!("ip {}", identity.spec.address));
+    }
+    let mut hosts = state.live_hosts();
+    if let Some((id, _)) = hosts.find(|(_, host)| host.spec.tenant.as_ref() == Some(tenant)) {
+        return Some(format!("host {id}"));
+    }
+    let mut keys = state
+        .api_keys
+        .values()
+        .filter(|key| key.revoked_at.is_none());
+    keys.find(|key| key.tenant.as_ref() == Some(tenant))
+        .map(|key| format!("API key {}", key.id))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::command::fixture::{Fleet, address, tenant};
+    use crate::command::{Command, RejectionCode, RemoveTenant, RetireIdentity};
+
+    #[test]
+    fn a_tenant_goes_only_when_nothing_is_left_of_it() {
+        let mut fleet = Fleet::with_identities(1);
+        let remove = Command::RemoveTenant(RemoveTenant {
+            tenant: tenant("client-1").id,
+        });
+        let rejection = fleet.refuse(remove.clone());
+        assert_eq!(rejection.code, RejectionCode::InUse);
+        assert!(rejection.accepted.ends_with("ip 192.0.2.1"), "{rejection}");
+        fleet.accept(Command::RetireIdentity(RetireIdentity {
+            address: address(0),
+        }));
+        fleet.accept(remove.clone());
+        assert_eq!(fleet.refuse(remove).code, RejectionCode::NotFound);
+    }
+}

@@ -1,0 +1,93 @@
+//! What every verb has: a name and an object for the audit, and its `apply`.
+
+use email_engine_protocol::time::Timestamp;
+
+use super::{BodyChange, Command, Effect, Proposal, Rejection};
+use crate::state::FleetState;
+
+/// One run of a command: what it may know beside the state, and what it leaves for the shell.
+pub(crate) struct Turn<'a> {
+    pub(crate) proposal: &'a Proposal,
+    /// Changes of stored bodies, in order.
+    pub(crate) bodies: Vec<BodyChange>,
+}
+
+impl<'a> Turn<'a> {
+    pub(crate) const fn new(proposal: &'a Proposal) -> Self {
+        Self {
+            proposal,
+            bodies: Vec::new(),
+        }
+    }
+
+    /// The proposer's clock, which the gate let pass.
+    pub(crate) const fn now(&self) -> Timestamp {
+        self.proposal.now
+    }
+}
+
+/// What became of the state.
+pub(crate) enum Change {
+    /// It changed.
+    Made(Effect),
+    /// It was so already.
+    Kept(Effect),
+}
+
+impl Change {
+    pub(crate) const DONE: Self = Self::Made(Effect::Done);
+    pub(crate) const NONE: Self = Self::Kept(Effect::Unchanged);
+}
+
+/// A command that changes one thing.
+pub(crate) trait Verb {
+    /// Its name in the audit, such as `add-identity`.
+    fn name(&self) -> &'static str;
+
+    /// What it is about, such as `ip 192.0.2.1`.
+    fn object(&self) -> String;
+
+    /// Whether it changes the fleet, and so has a revision, an audit entry and a remembered answer.
+    fn is_change_of_fleet(&self) -> bool {
+        true
+    }
+
+    /// Checks everything, then changes the state: after an `Err` the state is what it was.
+    fn apply(&self, state: &mut FleetState, turn: &mut Turn<'_>) -> Result<Change, Rejection>;
+}
+
+impl Command {
+    /// The verb of this command; none for a batch, which is a list of verbs.
+    pub(crate) fn verb(&self) -> Option<&dyn Verb> {
+        Some(match self {
+            Self::Found(verb) => &**verb,
+            Self::CreateTenant(verb) => verb,
+            Self::ChangeTenant(verb) => verb,
+            Self::RemoveTenant(verb) => verb,
+            Self::AddHost(verb) => verb,
+            Self::ChangeHost(verb) => verb,
+            Self::RetireHost(verb) => verb,
+            Self::CutOffHost(verb) => verb,
+            Self::AddIdentity(verb) => verb,
+            Self::ChangeIdentity(verb) => verb,
+            Self::RetireIdentity(verb) => verb,
+            Self::IssueToken(verb) => verb,
+            Self::RevokeToken(verb) => verb,
+            Self::RedeemToken(verb) => &**verb,
+            Self::RenewCertificate(verb) => verb,
+            Self::RevokeCertificate(verb) => verb,
+            Self::SetTargets(verb) => verb,
+            Self::PutBundle(verb) => verb,
+            Self::SetRelease(verb) => verb,
+            Self::PutSettings(verb) => verb,
+            Self::RecordOutcome(verb) => verb,
+            Self::CreateApiKey(verb) => verb,
+            Self::RevokeApiKey(verb) => verb,
+            Self::StockKeys(verb) => verb,
+            Self::SetNode(verb) => verb,
+            Self::RaiseVersion(verb) => verb,
+            Self::Recover(verb) => &**verb,
+            Self::Batch(_) => return None,
+        })
+    }
+}

@@ -1,0 +1,358 @@
+//! The eight invariants of the fleet, in their order.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+
+use email_engine_protocol::api::IpStatus;
+use email_engine_protocol::id::Role;
+
+use super::Violation;
+use crate::state::{FleetState, decode, encode};
+
+fn broken(invariant: &'static str, what: impl Into<String>) -> Violation {
+    Violation {
+        invariant,
+        what: what.into(),
+    }
+}
+
+/// 1. An address, a hostname, a domain, a sender and a virtual MTA belong to at most one identity.
+///
+/// # Errors
+/// Names the value that two identities have.
+pub fn every_name_is_one_identitys(state: &FleetState) -> Result<(), Violation> {
+    const NAME: &str = "every_name_is_one_identitys";
+    let mut seen = BTreeSet::new();
+    for (address, identity) in &state.identities {
+        let spec = &identity.spec;
+        if spec.address != *address {
+            return Err(broken(
+                NAME,
+                format!("{address} is filed for {}", spec.address),
+            ));
+        }
+        let claims: [(&str, &dyn Display); 4] = [
+            ("hostname", &spec.hostname),
+            ("domain", &spec.domain),
+            ("sender", &spec.sender_address()),
+            ("vmta", &spec.vmta),
+        ];
+        for (field, value) in claims {
+            if !seen.insert((field, value.to_string().to_ascii_lowercase())) {
+                return Err(broken(NAME, format!("two identities have {field} {value}")));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// 2. Two tenants share no identity, pool, domain, MailWizz host or DKIM key.
+///
+/// # Errors
+/// Names what is shared.
+pub fn tenants_share_nothing(state: &FleetState) -> Result<(), Violation> {
+    const NAME: &str = "tenants_share_nothing";
+    for identity in state.identities.values() {
+        let spec = &identity.spec;
+        let owner = state
+            .hosts
+            .get(&spec.host)
+            .and_then(|host| host.spec.tenant.as_ref());
+        if owner.is_some_and(|owner| *owner != spec.tenant) {
+            return Err(broken(
+                NAME,
+                format!("{} is on another tenant's host", spec.address),
+            ));
+        }
+    }
+    for (id, host) in state.live_hosts() {
+        if host.spec.role == Role::Mailwizz && host.spec.tenant.is_none() {
+            return Err(broken(NAME, format!("MailWizz host {id} has no tenant")));
+        }
+    }
+    let mut domains = BTreeSet::new();
+    for tenant in state.tenants.values() {
+        let brands = tenant.brand_domains.iter().map(|domain| ("brand", domain));
+        let links = tenant.link_domains.iter().map(|domain| ("link", domain));
+        for claim in brands.chain(links) {
+            if !domains.insert(claim) {
+                return Err(broken(NAME, format!("two tenants have {claim:?}")));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// 3. No sending domain equals a brand domain or an ancestor of one.
+///
+/// # Errors
+/// Names the domain.
+pub fn no_brand_domain_sends(state: &FleetState) -> Result<(), Violation> {
+    let brands = || {
+        state
+            .tenants
+            .values()
+            .flat_map(|tenant| &tenant.brand_domains)
+    };
+    let sending = state
+        .identities
+        .values()
+        .map(|identity| &identity.spec.domain);
+    for domain in sending {
+        if let Some(brand) = brands().find(|brand| brand.is_within(domain)) {
+            let what = format!("{domain} sends, brand domain {brand}");
+            return Err(broken("no_brand_domain_sends", what));
+        }
+    }
+    Ok(())
+}
+
+/// 4. A pool holds identities of one tenant and one PowerMTA host, and at least one of them.
+///
+/// # Errors
+/// Names the pool.
+pub fn a_pool_has_one_tenant_and_one_host(state: &FleetState) -> Result<(), Violation> {
+    const NAME: &str = "a_pool_has_one_tenant_and_one_host";
+    let mut used = BTreeSet::new();
+    for identity in state.identities.values() {
+        let spec = &identity.spec;
+        let fits = state.pools.get(&spec.pool).is_some_and(|pool| {
+            pool.name == spec.pool && pool.tenant == spec.tenant && pool.host == spec.host
+        });
+        if !fits {
+            return Err(broken(
+                NAME,
+                format!("{} is not in {}", spec.address, spec.pool),
+            ));
+        }
+        let role = state.hosts.get(&spec.host).map(|host| host.spec.role);
+        if role != Some(Role::Powermta) {
+            return Err(broken(
+                NAME,
+                format!("{} is on no PowerMTA host", spec.address),
+            ));
+        }
+        used.insert(&spec.pool);
+    }
+    match state.pools.keys().find(|pool| !used.contains(pool)) {
+        Some(pool) => Err(broken(NAME, format!("{pool} is empty"))),
+        None => Ok(()),
+    }
+}
+
+/// 5. Only active and warming identities have a weight.
+///
+/// # Errors
+/// Names the identity.
+pub fn only_active_and_warming_take_mail(state: &FleetState) -> Result<(), Violation> {
+    for identity in state.identities.values() {
+        let spec = &identity.spec;
+        let sends = matches!(spec.status, IpStatus::Active | IpStatus::Warming);
+        if spec.weight() > 100 || (spec.weight() > 0 && !sends) {
+            let what = format!("{} has weight {}", spec.address, spec.weight());
+            return Err(broken("only_active_and_warming_take_mail", what));
+        }
+    }
+    Ok(())
+}
+
+/// 6. Every DKIM key is exactly one identity's, under its own name. That it leaves only for
+///    that identity's host is the push room's part; that it is unreadable here follows from its type.
+///
+/// # Errors
+/// Names the secret, never its bytes.
+pub fn every_key_is_one_identitys(state: &FleetState) -> Result<(), Violation> {
+    const NAME: &str = "every_key_is_one_identitys";
+    let mut publics = BTreeMap::new();
+    let mut commitments = BTreeSet::new();
+    for identity in state.identities.values() {
+        let Some(secret) = state.secrets.get(&identity.dkim_key) else {
+            return Err(broken(
+                NAME,
+                format!("{} has no key", identity.spec.address),
+            ));
+        };
+        let name = format!("dkim/{}/{}", identity.spec.domain, identity.spec.selector);
+        if secret.id != identity.dkim_key || secret.id.as_str() != name {
+            return Err(broken(NAME, format!("{name} is filed as {}", secret.id)));
+        }
+        let other = publics.insert(&identity.dkim_public, identity.spec.address);
+        if other.is_some() || !commitments.insert(secret.commitment) {
+            return Err(broken(
+                NAME,
+                format!("{name} is another identity's key too"),
+            ));
+        }
+    }
+    if state.secrets.len() != state.identities.len() {
+        return Err(broken(NAME, "a secret belongs to no identity"));
+    }
+    match state
+        .prepared_keys
+        .values()
+        .find(|key| publics.contains_key(&key.public))
+    {
+        Some(_) => Err(broken(NAME, "a prepared key is in use")),
+        None => Ok(()),
+    }
+}
+
+/// 7. Every change has its audit entry and revision: both grow by one, together.
+///
+/// # Errors
+/// Names the entry.
+pub fn every_change_is_audited(state: &FleetState) -> Result<(), Violation> {
+    const NAME: &str = "every_change_is_audited";
+    let last = state.audit.last().map_or(0, |entry| entry.revision);
+    if last != state.revision {
+        let what = format!("the last entry is of revision {last} of {}", state.revision);
+        return Err(broken(NAME, what));
+    }
+    for pair in state.audit.windows(2) {
+        let is_next =
+            pair[1].revision == pair[0].revision + 1 && pair[1].sequence == pair[0].sequence + 1;
+        if !is_next {
+            return Err(broken(
+                NAME,
+                format!("entry {} does not follow", pair[1].sequence),
+            ));
+        }
+    }
+    match state.audit.iter().find(|entry| entry.actor.is_empty()) {
+        Some(entry) => Err(broken(
+            NAME,
+            format!("entry {} has no author", entry.sequence),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// 8. The state is wholly in its bytes, and the same state gives the same bytes. That `apply` has no
+///    clock and no randomness is checked where its source is read.
+///
+/// # Errors
+/// When a snapshot would bring back another state.
+pub fn replay_gives_the_same_bytes(state: &FleetState) -> Result<(), Violation> {
+    const NAME: &str = "replay_gives_the_same_bytes";
+    let bytes = encode(state);
+    let back = decode(&bytes).map_err(|error| broken(NAME, error.to_string()))?;
+    if back != *state || encode(&back) != bytes {
+        return Err(broken(NAME, "a snapshot brings back another state"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use email_engine_protocol::api::IpSpec;
+
+    use super::*;
+    use crate::command::fixture::{Fleet, address, domain, host_id, tenant};
+    use crate::fleet::check;
+    use crate::state::Identity;
+
+    /// The invariant that a good fleet of two identities breaks after this change.
+    fn broken_by(change: impl FnOnce(&mut FleetState)) -> &'static str {
+        let mut state = Fleet::with_identities(2).state;
+        assert_eq!(check(&state), Ok(()));
+        change(&mut state);
+        check(&state).unwrap_err().invariant
+    }
+
+    fn second(state: &mut FleetState) -> &mut Identity {
+        Arc::make_mut(state.identities.get_mut(&address(1)).unwrap())
+    }
+
+    #[test]
+    fn a_name_of_two_identities_is_seen() {
+        let changes: [fn(&mut IpSpec, &IpSpec); 3] = [
+            |spec, other| spec.domain = other.domain.clone(),
+            |spec, other| spec.hostname = other.hostname.clone(),
+            |spec, other| spec.vmta = other.vmta.clone(),
+        ];
+        for change in changes {
+            let name = broken_by(|state| {
+                let other = state.identities[&address(0)].spec.clone();
+                change(&mut second(state).spec, &other);
+            });
+            assert_eq!(name, "every_name_is_one_identitys");
+        }
+    }
+
+    #[test]
+    fn what_two_tenants_share_is_seen() {
+        let name = broken_by(|state| {
+            let host = state.hosts.get_mut(&host_id("pmta1")).unwrap();
+            host.spec.tenant = Some(tenant("client-2").id);
+        });
+        assert_eq!(name, "tenants_share_nothing");
+    }
+
+    #[test]
+    fn a_sending_brand_domain_is_seen() {
+        let name = broken_by(|state| {
+            let row = state.tenants.values_mut().next().unwrap();
+            row.brand_domains.insert(domain("www.mail1.example.com"));
+        });
+        assert_eq!(name, "no_brand_domain_sends");
+    }
+
+    #[test]
+    fn a_mixed_and_an_empty_pool_are_seen() {
+        let mixed = broken_by(|state| {
+            let pool = state.pools.values_mut().next().unwrap();
+            pool.host = host_id("pmta2");
+        });
+        assert_eq!(mixed, "a_pool_has_one_tenant_and_one_host");
+        let empty = broken_by(|state| {
+            state.identities.clear();
+            state.secrets.clear();
+        });
+        assert_eq!(empty, "a_pool_has_one_tenant_and_one_host");
+    }
+
+    #[test]
+    fn a_shared_lost_or_left_over_key_is_seen() {
+        let shared = broken_by(|state| {
+            let public = state.identities[&address(0)].dkim_public.clone();
+            second(state).dkim_public = public;
+        });
+        let lost = broken_by(|state| drop(state.secrets.pop_first()));
+        let left = broken_by(|state| {
+            let identity = state.identities.remove(&address(1)).unwrap();
+            state.lookup.remove_identity(&identity.spec);
+        });
+        let prepared = broken_by(|state| {
+            let public = state.prepared_keys[&5].public.clone();
+            second(state).dkim_public = public;
+        });
+        for name in [shared, lost, left, prepared] {
+            assert_eq!(name, "every_key_is_one_identitys");
+        }
+    }
+
+    #[test]
+    fn a_change_without_its_audit_entry_is_seen() {
+        assert_eq!(
+            broken_by(|state| state.revision += 1),
+            "every_change_is_audited"
+        );
+        let gap = broken_by(|state| drop(state.audit.remove(3)));
+        assert_eq!(gap, "every_change_is_audited");
+    }
+
+    #[test]
+    fn tables_that_do_not_fit_each_other_are_seen() {
+        let lookup = broken_by(|state| state.lookup.vmtas.clear());
+        assert_eq!(lookup, "the_lookup_matches_the_tables");
+        let release = broken_by(|state| state.settings.clear());
+        assert_eq!(release, "every_reference_leads_somewhere");
+        let mut fleet = Fleet::with_identities(0);
+        fleet.accept(fleet.target(&[b"one"]));
+        fleet.state.bodies.pop_first();
+        let violation = check(&fleet.state).unwrap_err();
+        assert_eq!(violation.invariant, "needed_bodies_are_counted");
+    }
+}

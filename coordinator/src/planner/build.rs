@@ -1,0 +1,293 @@
+//! Makes resources of a role file and values.
+
+use std::collections::BTreeMap;
+
+use email_engine_protocol::bytes::ContentHash;
+use email_engine_protocol::desired::{
+    CommandLine, DirectorySpec, FileContent, FileSpec, Guard, HostPath, OnRemove, PackageSpec,
+    Policy, Resource, ServiceSpec, Spec, StepSpec,
+};
+use email_engine_protocol::id::ResourceId;
+use minijinja::value::Serde;
+use minijinja::{Value, context};
+
+use super::error::{BundleFault, PlanError};
+use super::role::{Each, FileEntry, Generated, RoleFile, Secret, StepEntry};
+use super::template::Templates;
+use super::values::{Item, Values};
+
+/// Resources in order of id, and the bodies of their files.
+pub(super) type Built = (Vec<Resource>, BTreeMap<ContentHash, Vec<u8>>);
+
+/// Makes the resources of one host.
+pub(super) fn build(
+    files: &BTreeMap<String, String>,
+    role: &RoleFile,
+    values: &Values,
+) -> Result<Built, PlanError> {
+    let mut build = Build {
+        role,
+        values,
+        shared: Value::from(Serde(&values.shared)),
+        constants: Value::from(Serde(&role.values)),
+        templates: templates(files, role)?,
+        resources: BTreeMap::new(),
+        bodies: BTreeMap::new(),
+        written: Vec::new(),
+    };
+    build.simple()?;
+    for entry in &role.files {
+        build.file_entry(entry)?;
+    }
+    build.edges()?;
+    Ok((build.resources.into_values().collect(), build.bodies))
+}
+
+fn templates<'a>(
+    files: &'a BTreeMap<String, String>,
+    role: &'a RoleFile,
+) -> Result<Templates<'a>, BundleFault> {
+    let mut templates = Templates::new();
+    for entry in &role.files {
+        templates.add_text(&entry.path, &role.path)?;
+        if let Some(path) = &entry.template {
+            templates.add_file(files, path, &role.path)?;
+        }
+    }
+    Ok(templates)
+}
+
+struct Build<'a> {
+    role: &'a RoleFile,
+    values: &'a Values,
+    shared: Value,
+    constants: Value,
+    templates: Templates<'a>,
+    resources: BTreeMap<ResourceId, Resource>,
+    bodies: BTreeMap<ContentHash, Vec<u8>>,
+    /// Files with the entries that they come from.
+    written: Vec<(String, &'a FileEntry)>,
+}
+
+impl<'a> Build<'a> {
+    fn simple(&mut self) -> Result<(), BundleFault> {
+        let role = self.role;
+        for entry in &role.directories {
+            let spec = DirectorySpec {
+                path: self.path(&entry.path)?,
+                mode: self.mode(&entry.mode)?,
+                owner: entry.owner.clone(),
+                group: entry.group.clone(),
+            };
+            let id = format!("directory:{}", entry.path);
+            self.add(id, Spec::Directory(spec), entry.on_remove)?;
+        }
+        for entry in &role.packages {
+            let spec = PackageSpec {
+                name: entry.name.clone(),
+                version: None,
+                hold: false,
+            };
+            let id = format!("package:{}", entry.name);
+            self.add(id, Spec::Package(spec), entry.on_remove)?;
+        }
+        for entry in &role.services {
+            let spec = ServiceSpec {
+                unit: entry.unit.clone(),
+                enabled: true,
+                running: true,
+                on_notify: entry.on_notify,
+            };
+            let id = format!("service:{}", entry.unit);
+            self.add(id, Spec::Service(spec), entry.on_remove)?;
+        }
+        for entry in &role.steps {
+            let spec = self.step(entry)?;
+            self.add(
+                format!("step:{}", entry.name),
+                Spec::Step(spec),
+                OnRemove::Leave,
+            )?;
+        }
+        Ok(())
+    }
+
+    fn step(&self, entry: &StepEntry) -> Result<StepSpec, BundleFault> {
+        Ok(StepSpec {
+            command: CommandLine {
+                program: self.path(&entry.program)?,
+                arguments: entry.arguments.clone(),
+            },
+            guard: Guard::Notified,
+            timeout_seconds: entry.timeout_seconds,
+            success_codes: vec![0],
+        })
+    }
+
+    fn file_entry(&mut self, entry: &'a FileEntry) -> Result<(), BundleFault> {
+        let items = match entry.each {
+            None => return self.file(entry, None),
+            Some(Each::Identity) => &self.values.identities,
+            Some(Each::Tenant) => &self.values.tenants,
+        };
+        items
+            .iter()
+            .try_for_each(|item| self.file(entry, Some(item)))
+    }
+
+    fn file(&mut self, entry: &'a FileEntry, item: Option<&Item>) -> Result<(), BundleFault> {
+        let context = context! {
+            values => self.constants.clone(),
+            item => item.map_or(Value::UNDEFINED, |item| item.value.clone()),
+            ..self.shared.clone()
+        };
+        let path = self
+            .templates
+            .text(&entry.path, &self.role.path, &context)?;
+        let content = self.content(entry, item, &context)?;
+        let spec = FileSpec {
+            path: self.path(&path)?,
+            content,
+            mode: self.mode(&entry.mode)?,
+            owner: entry.owner.clone(),
+            group: entry.group.clone(),
+            validate: None,
+        };
+        let id = format!("file:{path}");
+        self.written.push((id.clone(), entry));
+        self.add(id, Spec::File(spec), entry.on_remove)
+    }
+
+    fn content(
+        &mut self,
+        entry: &FileEntry,
+        item: Option<&Item>,
+        context: &Value,
+    ) -> Result<FileContent, BundleFault> {
+        let text = match (&entry.template, entry.generated, entry.secret) {
+            (Some(template), None, None) => self.templates.file(template, context)?,
+            (None, Some(Generated::PowermtaConfig), None) => self
+                .values
+                .powermta
+                .clone()
+                .ok_or_else(|| self.fault("only a powermta host has a powermta-config"))?,
+            (None, None, Some(Secret::DkimKey)) => {
+                return item
+                    .and_then(|item| item.dkim_key.clone())
+                    .map(FileContent::Secret)
+                    .ok_or_else(|| {
+                        self.fault("dkim-key is a secret of each identity of a powermta host")
+                    });
+            }
+            _ => {
+                return Err(self.fault(&format!(
+                    "file {:?} has exactly one of template, generated, secret",
+                    entry.path
+                )));
+            }
+        };
+        let text = match &entry.comment {
+            Some(sign) => headed(sign, &text),
+            None => text,
+        };
+        let bytes = text.into_bytes();
+        let hash = ContentHash::of(&bytes);
+        let length = bytes.len() as u64;
+        self.bodies.insert(hash, bytes);
+        Ok(FileContent::Body { hash, length })
+    }
+
+    fn add(&mut self, id: String, spec: Spec, on_remove: OnRemove) -> Result<(), BundleFault> {
+        let id = ResourceId::new(id).map_err(|error| self.fault(&error.to_string()))?;
+        let resource = Resource {
+            id: id.clone(),
+            spec,
+            on_remove,
+            policy: Policy::Enforce,
+            after: Vec::new(),
+            notify: Vec::new(),
+        };
+        if self.resources.insert(id.clone(), resource).is_some() {
+            return Err(self.fault(&format!("{id} is listed twice")));
+        }
+        Ok(())
+    }
+
+    /// Edges come last, when every id is known.
+    fn edges(&mut self) -> Result<(), BundleFault> {
+        let role = self.role;
+        for entry in &role.services {
+            let after = self.expand(&entry.after)?;
+            self.edge(&format!("service:{}", entry.unit), after, Vec::new());
+        }
+        for entry in &role.steps {
+            let (after, notify) = (self.expand(&entry.after)?, self.expand(&entry.notify)?);
+            self.edge(&format!("step:{}", entry.name), after, notify);
+        }
+        for (id, entry) in std::mem::take(&mut self.written) {
+            let (after, notify) = (self.expand(&entry.after)?, self.expand(&entry.notify)?);
+            self.edge(&id, after, notify);
+        }
+        Ok(())
+    }
+
+    fn edge(&mut self, id: &str, after: Vec<ResourceId>, notify: Vec<ResourceId>) {
+        let resource = ResourceId::new(id)
+            .ok()
+            .and_then(|id| self.resources.get_mut(&id));
+        if let Some(resource) = resource {
+            resource.after = after;
+            resource.notify = notify;
+        }
+    }
+
+    fn expand(&self, names: &[String]) -> Result<Vec<ResourceId>, BundleFault> {
+        let mut ids = Vec::new();
+        for name in names {
+            if let Some(prefix) = name.strip_suffix('*') {
+                ids.extend(
+                    self.resources
+                        .keys()
+                        .filter(|id| id.as_str().starts_with(prefix))
+                        .cloned(),
+                );
+            } else {
+                ids.push(
+                    ResourceId::new(name.clone())
+                        .ok()
+                        .filter(|id| self.resources.contains_key(id))
+                        .ok_or_else(|| self.fault(&format!("no resource has the id {name:?}")))?,
+                );
+            }
+        }
+        Ok(ids)
+    }
+
+    fn path(&self, text: &str) -> Result<HostPath, BundleFault> {
+        HostPath::new(text).map_err(|error| self.fault(&error.to_string()))
+    }
+
+    fn mode(&self, digits: &str) -> Result<u32, BundleFault> {
+        u32::from_str_radix(digits, 8)
+            .ok()
+            .filter(|mode| *mode <= 0o7777)
+            .ok_or_else(|| self.fault(&format!("mode {digits:?} is not octal digits up to 7777")))
+    }
+
+    fn fault(&self, reason: &str) -> BundleFault {
+        BundleFault {
+            file: self.role.path.clone(),
+            line: None,
+            reason: reason.to_owned(),
+        }
+    }
+}
+
+/// A text under a head that names its hash and nothing that changes without it.
+fn headed(sign: &str, text: &str) -> String {
+    let hash = ContentHash::of(text.as_bytes());
+    format!(
+        "{sign} Written by Email-Engine; what is changed here is changed back.\n\
+         {sign} sha256 of the lines below this one: {hash}\n{text}"
+    )
+}

@@ -1,0 +1,51 @@
+//! The role bundle that ships with this version.
+
+use std::collections::BTreeMap;
+
+use email_engine_protocol::bytes::ContentHash;
+
+macro_rules! shipped {
+    ($($path:literal),* $(,)?) => {
+        [$(($path, include_str!(concat!("../../../deploy/roles/", $path)))),*]
+    };
+}
+
+/// Roles and templates as shipped, by path, such as `powermta/role.toml`.
+#[must_use]
+pub fn builtin_bundle() -> BTreeMap<String, String> {
+    shipped![
+        "api/env.j2",
+        "api/role.toml",
+        "mailwizz/cron.j2",
+        "mailwizz/delivery-server.json.j2",
+        "mailwizz/role.toml",
+        "powermta/role.toml",
+    ]
+    .into_iter()
+    .map(|(path, text)| (path.to_owned(), text.to_owned()))
+    .collect()
+}
+
+/// Name of a bundle: hash of the postcard bytes of its files.
+///
+/// # Panics
+/// Never: texts by path serialise.
+#[must_use]
+pub fn bundle_hash(files: &BTreeMap<String, String>) -> ContentHash {
+    let bytes = postcard::to_stdvec(files).expect("texts by path serialise");
+    ContentHash::of(&bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_follows_the_texts_and_their_paths() {
+        let files = builtin_bundle();
+        let mut other = files.clone();
+        assert_eq!(bundle_hash(&files), bundle_hash(&other));
+        other.insert("api/env.j2".to_owned(), String::new());
+        assert_ne!(bundle_hash(&files), bundle_hash(&other));
+    }
+}

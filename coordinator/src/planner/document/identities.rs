@@ -1,0 +1,238 @@
+//! Identities of a file: filled in, checked for place, compared.
+
+use email_engine_protocol::api::{FleetDocument, IpDocument, IpSpec, IpStatus, Phase};
+use email_engine_protocol::id::{HostId, IdError, Role};
+
+use super::check::names;
+use super::{DocumentPlan, Wanted, reject};
+use crate::command::{AddIdentity, ChangeIdentity, Command, Rejection, RejectionCode};
+use crate::powermta;
+use crate::state::FleetState;
+
+/// Every identity of the file with everything decided, in the file's order.
+pub(super) fn resolve(
+    state: &FleetState,
+    document: &FleetDocument,
+    wanted: &Wanted<'_>,
+) -> Result<Vec<IpSpec>, Rejection> {
+    document
+        .ips
+        .iter()
+        .enumerate()
+        .map(|(index, ip)| {
+            let old = state.identities.get(&ip.address).map(|old| &old.spec);
+            let spec = resolve_one(index, ip, old, wanted)?;
+            check_host(index, &spec, wanted)?;
+            check_values(index, &spec)?;
+            Ok(spec)
+        })
+        .collect()
+}
+
+fn resolve_one(
+    index: usize,
+    ip: &IpDocument,
+    old: Option<&IpSpec>,
+    wanted: &Wanted<'_>,
+) -> Result<IpSpec, Rejection> {
+    let Some(tenant) = wanted.tenants.get(&ip.tenant) else {
+        let known = names(wanted.tenants.keys());
+        let field = format!("ips[{index}].tenant");
+        return Err(reject(RejectionCode::NotFound, field, &ip.tenant, known));
+    };
+    let same_tenant = old.filter(|old| old.tenant == ip.tenant);
+    let host = match (&ip.host, same_tenant) {
+        (Some(host), _) => host.clone(),
+        (None, Some(old)) => old.host.clone(),
+        (None, None) => default_host(index, ip, wanted)?,
+    };
+    let filled = match same_tenant {
+        Some(old) => keep(ip, old),
+        None => ip.clone(),
+    };
+    filled
+        .resolve(host, &tenant.name, &wanted.settings)
+        .map_err(|error: IdError| {
+            reject(
+                RejectionCode::Invalid,
+                format!("ips[{index}]"),
+                &error.got,
+                format!(
+                    "the default {} cannot be used ({}): write it",
+                    error.what, error.rule
+                ),
+            )
+        })
+}
+
+/// What the file leaves open stays as it is. Names that followed the domain follow the new one.
+fn keep(ip: &IpDocument, old: &IpSpec) -> IpDocument {
+    let mut filled = ip.clone();
+    let follows = |name| (name == &old.domain).then(|| ip.domain.clone());
+    filled.hostname = filled
+        .hostname
+        .or_else(|| follows(&old.hostname).or_else(|| Some(old.hostname.clone())));
+    filled.zone = filled
+        .zone
+        .or_else(|| follows(&old.zone).or_else(|| Some(old.zone.clone())));
+    filled.sender = filled.sender.or_else(|| Some(old.sender.clone()));
+    filled.display_name = filled
+        .display_name
+        .or_else(|| Some(old.display_name.clone()));
+    filled.return_path = filled.return_path.or_else(|| Some(old.return_path.clone()));
+    filled.selector = filled.selector.or_else(|| Some(old.selector.clone()));
+    filled.purpose = filled.purpose.or(Some(old.purpose));
+    filled.pool = filled.pool.or_else(|| Some(old.pool.clone()));
+    filled.vmta = filled.vmta.or_else(|| Some(old.vmta.clone()));
+    filled.status = filled.status.or(Some(old.status));
+    filled.phase = filled.phase.or(Some(old.phase));
+    filled.planned_daily = filled.planned_daily.or(Some(old.planned_daily));
+    filled
+}
+
+/// The tenant's only PowerMTA host; without one of its own, the only shared one.
+fn default_host(index: usize, ip: &IpDocument, wanted: &Wanted<'_>) -> Result<HostId, Rejection> {
+    let hosts = || {
+        wanted
+            .hosts
+            .values()
+            .filter(|host| host.role == Role::Powermta)
+    };
+    let own: Vec<_> = hosts()
+        .filter(|host| host.tenant.as_ref() == Some(&ip.tenant))
+        .collect();
+    let candidates = if own.is_empty() {
+        hosts().filter(|host| host.tenant.is_none()).collect()
+    } else {
+        own
+    };
+    match candidates.as_slice() {
+        [only] => Ok(only.id.clone()),
+        [] => Err(reject(
+            RejectionCode::NotFound,
+            format!("ips[{index}].host"),
+            "",
+            "declare a powermta host for its tenant, or one without a tenant",
+        )),
+        several => Err(reject(
+            RejectionCode::Invalid,
+            format!("ips[{index}].host"),
+            "",
+            format!(
+                "several hosts may have it: write host = \"...\" with {}",
+                names(several.iter().map(|host| &host.id))
+            ),
+        )),
+    }
+}
+
+fn check_host(index: usize, spec: &IpSpec, wanted: &Wanted<'_>) -> Result<(), Rejection> {
+    let place = |field: &str| format!("ips[{index}].{field}");
+    let usable = wanted.hosts.values().filter(|host| {
+        host.role == Role::Powermta
+            && host
+                .tenant
+                .as_ref()
+                .is_none_or(|tenant| *tenant == spec.tenant)
+    });
+    let Some(host) = wanted.hosts.get(&spec.host) else {
+        let known = names(usable.map(|host| &host.id));
+        return Err(reject(
+            RejectionCode::NotFound,
+            place("host"),
+            &spec.host,
+            known,
+        ));
+    };
+    if host.role != Role::Powermta {
+        let known = format!(
+            "it is a {} host; {}",
+            host.role,
+            names(usable.map(|host| &host.id))
+        );
+        return Err(reject(
+            RejectionCode::WrongRole,
+            place("host"),
+            &spec.host,
+            known,
+        ));
+    }
+    if host
+        .tenant
+        .as_ref()
+        .is_some_and(|tenant| *tenant != spec.tenant)
+    {
+        let known = format!(
+            "it belongs to another tenant; {}",
+            names(usable.map(|host| &host.id))
+        );
+        return Err(reject(
+            RejectionCode::ForeignTenant,
+            place("host"),
+            &spec.host,
+            known,
+        ));
+    }
+    Ok(())
+}
+
+/// What can be judged by the identity alone.
+fn check_values(index: usize, spec: &IpSpec) -> Result<(), Rejection> {
+    let place = |field: &str| format!("ips[{index}].{field}");
+    if powermta::is_reserved(&spec.vmta) {
+        let accepted = "a name that begins neither with 'reject-' nor with 'fleet-'";
+        return Err(reject(
+            RejectionCode::Invalid,
+            place("vmta"),
+            &spec.vmta,
+            accepted,
+        ));
+    }
+    if !powermta::is_selector(&spec.selector) {
+        let accepted = "one lower-case DNS label, such as mail";
+        return Err(reject(
+            RejectionCode::Invalid,
+            place("selector"),
+            &spec.selector,
+            accepted,
+        ));
+    }
+    if !spec.domain.is_within(&spec.zone) {
+        let accepted = format!("{} or a domain above it", spec.domain);
+        return Err(reject(
+            RejectionCode::Invalid,
+            place("zone"),
+            &spec.zone,
+            accepted,
+        ));
+    }
+    if spec.status == IpStatus::Warming && spec.phase == Phase::Active {
+        let accepted = "week_1 to week_6 while it is warming, or status = \"active\"";
+        return Err(reject(
+            RejectionCode::Invalid,
+            place("phase"),
+            "active",
+            accepted,
+        ));
+    }
+    Ok(())
+}
+
+/// Adds and changes what differs.
+pub(super) fn compare(plan: &mut DocumentPlan, state: &FleetState, identities: &[IpSpec]) {
+    for spec in identities {
+        let old = state.identities.get(&spec.address).map(|old| &old.spec);
+        let command = match old {
+            None => Command::AddIdentity(AddIdentity { ip: spec.clone() }),
+            Some(_) => Command::ChangeIdentity(ChangeIdentity { ip: spec.clone() }),
+        };
+        let changed = plan.compare("ip", &spec.address.to_string(), old, spec, command);
+        let takes_key = match old {
+            None => true,
+            Some(old) => old.domain != spec.domain || old.selector != spec.selector,
+        };
+        if changed && takes_key {
+            plan.new_identities += 1;
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! A fleet file against the state: which commands would make the fleet so.
+//!
+//! A file creates and changes, and removes nothing that it omits unless it is told to prune. What it
+//! leaves open about something that exists already stays as it is: a file that does not mention the
+//! status of an identity does not send it back to the bench.
+//!
+//! Everything is checked here once more than the commands do, because only here the place in the file
+//! is known: a rejection names `ips[56].domain` and not a command.
+
+mod check;
+mod compare;
+mod identities;
+mod owners;
+mod prune;
+mod scope;
+
+use std::collections::BTreeMap;
+
+use email_engine_protocol::api::{
+    Change, ChangeAction, FleetDocument, HostSpec, Settings, TenantSpec,
+};
+use email_engine_protocol::id::{HostId, TenantId};
+use serde::Serialize;
+
+use crate::command::{
+    AddHost, ChangeHost, ChangeTenant, Command, CreateTenant, PutSettings, Rejection, RejectionCode,
+};
+use crate::state::{FleetState, HostLifecycle};
+
+/// What applying a fleet file would do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DocumentPlan {
+    /// For people.
+    pub changes: Vec<Change>,
+    /// What stops nothing and should be known.
+    pub warnings: Vec<String>,
+    /// In the order in which they must be carried out. Empty when the fleet is so already.
+    pub commands: Vec<Command>,
+    /// How many DKIM keys the commands take.
+    pub new_identities: usize,
+}
+
+/// Compares a fleet file with the state. `scope` is the tenant of a key that is bound to one.
+///
+/// # Errors
+/// The first thing in the file that cannot be: with its place, its value and what would be accepted.
+pub fn changes(
+    state: &FleetState,
+    document: &FleetDocument,
+    prune: bool,
+    scope: Option<&TenantId>,
+) -> Result<DocumentPlan, Rejection> {
+    if let Some(tenant) = scope {
+        scope::check(state, document, tenant)?;
+    }
+    check::settings(document.settings.as_ref())?;
+    let wanted = Wanted::of(state, document)?;
+    check::hosts(&wanted, document)?;
+    let identities = identities::resolve(state, document, &wanted)?;
+    owners::check(state, &identities, &wanted, prune.then_some(scope))?;
+    let mut plan = DocumentPlan::default();
+    check::warn(&mut plan, &wanted, document, &identities);
+    settings(&mut plan, state, document);
+    tenants(&mut plan, state, document);
+    hosts(&mut plan, state, document)?;
+    if prune {
+        prune::identities(&mut plan, state, document, scope);
+    }
+    identities::compare(&mut plan, state, &identities);
+    if prune {
+        prune::hosts_and_tenants(&mut plan, state, document, &identities, scope);
+    }
+    Ok(plan)
+}
+
+/// The fleet as it would be: what the file names, and what exists beside it.
+#[derive(Debug)]
+struct Wanted<'a> {
+    settings: Settings,
+    tenants: BTreeMap<&'a TenantId, &'a TenantSpec>,
+    hosts: BTreeMap<&'a HostId, &'a HostSpec>,
+}
+
+impl<'a> Wanted<'a> {
+    fn of(state: &'a FleetState, document: &'a FleetDocument) -> Result<Self, Rejection> {
+        check::unique(
+            "tenants",
+            document.tenants.iter().map(|tenant| tenant.id.as_str()),
+        )?;
+        check::unique("hosts", document.hosts.iter().map(|host| host.id.as_str()))?;
+        let live = |(id, host): (&'a HostId, &'a crate::state::Host)| {
+            super::routes::works(host).then_some((id, &host.spec))
+        };
+        let mut hosts: BTreeMap<_, _> = state.hosts.iter().filter_map(live).collect();
+        hosts.extend(document.hosts.iter().map(|host| (&host.id, host)));
+        let mut tenants: BTreeMap<_, _> = state.tenants.iter().collect();
+        tenants.extend(document.tenants.iter().map(|tenant| (&tenant.id, tenant)));
+        let newest = state.settings.values().next_back();
+        Ok(Self {
+            settings: document
+                .settings
+                .clone()
+                .or_else(|| newest.map(|revision| revision.settings.clone()))
+                .unwrap_or_default(),
+            tenants,
+            hosts,
+        })
+    }
+}
+
+fn settings(plan: &mut DocumentPlan, state: &FleetState, document: &FleetDocument) {
+    let Some(wanted) = &document.settings else {
+        return;
+    };
+    let newest = state.settings.values().next_back();
+    let command = Command::PutSettings(PutSettings {
+        settings: wanted.clone(),
+        release: true,
+    });
+    plan.compare(
+        "settings",
+        "settings",
+        newest.map(|old| &old.settings),
+        wanted,
+        command,
+    );
+}
+
+fn tenants(plan: &mut DocumentPlan, state: &FleetState, document: &FleetDocument) {
+    for tenant in &document.tenants {
+        let old = state.tenants.get(&tenant.id);
+        let command = match old {
+            None => Command::CreateTenant(CreateTenant {
+                tenant: tenant.clone(),
+            }),
+            Some(_) => Command::ChangeTenant(ChangeTenant {
+                tenant: tenant.clone(),
+            }),
+        };
+        plan.compare("tenant", tenant.id.as_str(), old, tenant, command);
+    }
+}
+
+fn hosts(
+    plan: &mut DocumentPlan,
+    state: &FleetState,
+    document: &FleetDocument,
+) -> Result<(), Rejection> {
+    for (index, host) in document.hosts.iter().enumerate() {
+        let old = state
+            .hosts
+            .get(&host.id)
+            .filter(|old| old.lifecycle != HostLifecycle::Retired);
+        if let Some(old) = old {
+            if matches!(old.lifecycle, HostLifecycle::Retiring { .. }) {
+                return Err(reject(
+                    RejectionCode::WrongState,
+                    format!("hosts[{index}].id"),
+                    &host.id,
+                    "it is being retired; declare it again when it is cut off",
+                ));
+            }
+            if old.spec.role != host.role {
+                return Err(reject(
+                    RejectionCode::WrongRole,
+                    format!("hosts[{index}].role"),
+                    &host.role,
+                    format!("it is a {} host, and a role never changes", old.spec.role),
+                ));
+            }
+        }
+        let command = match old {
+            None => Command::AddHost(AddHost { host: host.clone() }),
+            Some(_) => Command::ChangeHost(ChangeHost { host: host.clone() }),
+        };
+        plan.compare(
+            "host",
+            host.id.as_str(),
+            old.map(|old| &old.spec),
+            host,
+            command,
+        );
+    }
+    Ok(())
+}
+
+impl DocumentPlan {
+    /// Adds the command when there is a difference; says whether.
+    fn compare<T: Serialize + PartialEq>(
+        &mut self,
+        kind: &str,
+        name: &str,
+        old: Option<&T>,
+        new: &T,
+        command: Command,
+    ) -> bool {
+        if old == Some(new) {
+            return false;
+        }
+        self.changes.push(Change {
+            action: match old {
+                None => ChangeAction::Create,
+                Some(_) => ChangeAction::Update,
+            },
+            kind: kind.to_owned(),
+            name: name.to_owned(),
+            details: compare::details(old, new),
+        });
+        self.commands.push(command);
+        true
+    }
+
+    fn remove(&mut self, kind: &str, name: &impl ToString, command: Command) {
+        self.changes.push(Change {
+            action: ChangeAction::Remove,
+            kind: kind.to_owned(),
+            name: name.to_string(),
+            details: Vec::new(),
+        });
+        self.commands.push(command);
+    }
+}
+
+fn reject(
+    code: RejectionCode,
+    field: String,
+    value: &(impl ToString + ?Sized),
+    accepted: impl Into<String>,
+) -> Rejection {
+    Rejection {
+        code,
+        field,
+        value: value.to_string(),
+        accepted: accepted.into(),
+    }
+}

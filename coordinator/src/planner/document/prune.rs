@@ -1,0 +1,107 @@
+//! What goes because a file omits it, each removal listed: identities before hosts before tenants.
+
+use std::collections::BTreeSet;
+
+use email_engine_protocol::api::{FleetDocument, IpSpec};
+use email_engine_protocol::id::TenantId;
+
+use super::DocumentPlan;
+use crate::command::{Command, RemoveTenant, RetireHost, RetireIdentity};
+use crate::planner::routes::works;
+use crate::state::{ApiKey, FleetState, Host, HostLifecycle};
+
+/// How long a pruned host has for confirming that its secrets are wiped.
+const GRACE_MILLIS: u64 = 10 * 60 * 1000;
+
+/// Before anything is added: a domain may move to another address.
+pub(super) fn identities(
+    plan: &mut DocumentPlan,
+    state: &FleetState,
+    document: &FleetDocument,
+    scope: Option<&TenantId>,
+) {
+    let named: BTreeSet<_> = document.ips.iter().map(|ip| ip.address).collect();
+    for (address, identity) in &state.identities {
+        let ours = scope.is_none_or(|tenant| *tenant == identity.spec.tenant);
+        if ours && !named.contains(address) {
+            let command = RetireIdentity { address: *address };
+            plan.remove("ip", address, Command::RetireIdentity(command));
+        }
+    }
+}
+
+/// After everything else has let go of them. What the file still needs is not removed although it
+/// does not declare it: the host of an identity that it names, the tenant of either.
+pub(super) fn hosts_and_tenants(
+    plan: &mut DocumentPlan,
+    state: &FleetState,
+    document: &FleetDocument,
+    needed: &[IpSpec],
+    scope: Option<&TenantId>,
+) {
+    let mut hosts: BTreeSet<_> = document.hosts.iter().map(|host| &host.id).collect();
+    hosts.extend(needed.iter().map(|ip| &ip.host));
+    for (id, host) in state.hosts.iter().filter(|(_, host)| works(host)) {
+        let ours = scope.is_none_or(|tenant| host.spec.tenant.as_ref() == Some(tenant));
+        if ours && !hosts.contains(id) {
+            let command = RetireHost {
+                host: id.clone(),
+                grace_millis: GRACE_MILLIS,
+            };
+            plan.remove("host", id, Command::RetireHost(command));
+        }
+    }
+    // A tenant does not remove itself.
+    if scope.is_none() {
+        tenants(plan, state, document, needed);
+    }
+}
+
+fn tenants(
+    plan: &mut DocumentPlan,
+    state: &FleetState,
+    document: &FleetDocument,
+    needed: &[IpSpec],
+) {
+    let mut tenants: BTreeSet<_> = document.tenants.iter().map(|tenant| &tenant.id).collect();
+    tenants.extend(needed.iter().map(|ip| &ip.tenant));
+    tenants.extend(
+        document
+            .hosts
+            .iter()
+            .filter_map(|host| host.tenant.as_ref()),
+    );
+    for id in state.tenants.keys().filter(|id| !tenants.contains(id)) {
+        if let Some(reason) = holds(state, id) {
+            plan.warnings.push(format!(
+                "tenant {id} is not removed yet: {reason}; apply with --prune again after that"
+            ));
+            continue;
+        }
+        let command = RemoveTenant { tenant: id.clone() };
+        plan.remove("tenant", id, Command::RemoveTenant(command));
+    }
+}
+
+/// What keeps a tenant although everything of it is told to go.
+fn holds(state: &FleetState, tenant: &TenantId) -> Option<String> {
+    let wiping = |host: &&Host| {
+        host.spec.tenant.as_ref() == Some(tenant)
+            && matches!(
+                host.lifecycle,
+                HostLifecycle::Enrolled | HostLifecycle::Retiring { .. }
+            )
+    };
+    if let Some(host) = state.hosts.values().find(wiping) {
+        return Some(format!(
+            "host {} has to wipe its secrets first",
+            host.spec.id
+        ));
+    }
+    let live = |key: &&ApiKey| key.tenant.as_ref() == Some(tenant) && key.revoked_at.is_none();
+    let key = state.api_keys.values().find(live)?;
+    Some(format!(
+        "API key {} is bound to it and has to be revoked",
+        key.id
+    ))
+}

@@ -1,0 +1,56 @@
+//! A key that is bound to a tenant touches that tenant's own things and learns of no other's.
+
+use email_engine_protocol::api::FleetDocument;
+use email_engine_protocol::id::TenantId;
+
+use super::reject;
+use crate::command::{Rejection, RejectionCode};
+use crate::state::FleetState;
+
+const OWN: &str = "a key that is bound to a tenant may name that tenant's own things only";
+
+pub(super) fn check(
+    state: &FleetState,
+    document: &FleetDocument,
+    tenant: &TenantId,
+) -> Result<(), Rejection> {
+    let foreign = |field: String, value: &dyn ToString| {
+        reject(RejectionCode::ForeignTenant, field, &value.to_string(), OWN)
+    };
+    if document.settings.is_some() {
+        return Err(foreign("settings".to_owned(), &"the fleet's"));
+    }
+    for (index, named) in document.tenants.iter().enumerate() {
+        if named.id != *tenant {
+            return Err(foreign(format!("tenants[{index}].id"), &named.id));
+        }
+    }
+    for (index, host) in document.hosts.iter().enumerate() {
+        let owner = state.hosts.get(&host.id).map(|old| &old.spec.tenant);
+        let own = Some(tenant.clone());
+        if host.tenant != own || owner.is_some_and(|owner| *owner != own) {
+            return Err(foreign(format!("hosts[{index}].id"), &host.id));
+        }
+    }
+    for (index, ip) in document.ips.iter().enumerate() {
+        let owner = state
+            .identities
+            .get(&ip.address)
+            .map(|old| &old.spec.tenant);
+        if ip.tenant != *tenant || owner.is_some_and(|owner| owner != tenant) {
+            return Err(foreign(format!("ips[{index}].address"), &ip.address));
+        }
+        let of_other = |host: &crate::state::Host| {
+            host.spec
+                .tenant
+                .as_ref()
+                .is_some_and(|owner| owner != tenant)
+        };
+        if let Some(host) = &ip.host
+            && state.hosts.get(host).is_some_and(of_other)
+        {
+            return Err(foreign(format!("ips[{index}].host"), host));
+        }
+    }
+    Ok(())
+}

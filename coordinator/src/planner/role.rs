@@ -1,0 +1,169 @@
+//! What may stand in a `role.toml`.
+//!
+//! A role lists folders, files, packages, services and steps. Texts marked as templates see the
+//! values of [`super::values`]; `each` repeats an entry for every identity or tenant, which is then
+//! `item`. Edges name resource ids; one that ends in `*` stands for all that begin so.
+
+use std::collections::BTreeMap;
+
+use email_engine_protocol::desired::{OnNotify, OnRemove};
+use email_engine_protocol::id::Role;
+use serde::Deserialize;
+
+use super::error::BundleFault;
+
+/// Largest file of a bundle, in bytes.
+pub(super) const FILE_BYTES: usize = 256 * 1024;
+
+/// A parsed `role.toml`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RoleFile {
+    /// Where it stands in the bundle; set by [`RoleFile::parse`].
+    #[serde(skip)]
+    pub(super) path: String,
+    /// Constants that templates see as `values`.
+    #[serde(default)]
+    pub(super) values: BTreeMap<String, String>,
+    #[serde(default, rename = "directory")]
+    pub(super) directories: Vec<DirectoryEntry>,
+    #[serde(default, rename = "file")]
+    pub(super) files: Vec<FileEntry>,
+    #[serde(default, rename = "package")]
+    pub(super) packages: Vec<PackageEntry>,
+    #[serde(default, rename = "service")]
+    pub(super) services: Vec<ServiceEntry>,
+    #[serde(default, rename = "step")]
+    pub(super) steps: Vec<StepEntry>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DirectoryEntry {
+    pub(super) path: String,
+    /// Octal digits.
+    pub(super) mode: String,
+    pub(super) owner: Option<String>,
+    pub(super) group: Option<String>,
+    pub(super) on_remove: OnRemove,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FileEntry {
+    /// A template, so that `each` can name it.
+    pub(super) path: String,
+    pub(super) each: Option<Each>,
+    /// Path of a template in the bundle.
+    pub(super) template: Option<String>,
+    /// A text that is made by code.
+    pub(super) generated: Option<Generated>,
+    /// A secret of the item.
+    pub(super) secret: Option<Secret>,
+    /// Sign of a comment: writes a head that names the hash of the text.
+    pub(super) comment: Option<String>,
+    /// Octal digits.
+    pub(super) mode: String,
+    pub(super) owner: Option<String>,
+    pub(super) group: Option<String>,
+    pub(super) on_remove: OnRemove,
+    #[serde(default)]
+    pub(super) after: Vec<String>,
+    #[serde(default)]
+    pub(super) notify: Vec<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PackageEntry {
+    pub(super) name: String,
+    pub(super) on_remove: OnRemove,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ServiceEntry {
+    pub(super) unit: String,
+    pub(super) on_notify: OnNotify,
+    pub(super) on_remove: OnRemove,
+    #[serde(default)]
+    pub(super) after: Vec<String>,
+}
+
+/// Runs only when told: `notify` of what changed.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StepEntry {
+    pub(super) name: String,
+    pub(super) program: String,
+    #[serde(default)]
+    pub(super) arguments: Vec<String>,
+    pub(super) timeout_seconds: u32,
+    #[serde(default)]
+    pub(super) after: Vec<String>,
+    #[serde(default)]
+    pub(super) notify: Vec<String>,
+}
+
+/// What an entry is repeated for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Each {
+    Identity,
+    Tenant,
+}
+
+/// A text that is made by code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Generated {
+    PowermtaConfig,
+}
+
+/// A secret of the item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Secret {
+    DkimKey,
+}
+
+impl RoleFile {
+    /// Reads the role's file out of a bundle.
+    pub(super) fn parse(files: &BTreeMap<String, String>, role: Role) -> Result<Self, BundleFault> {
+        let path = format!("{role}/role.toml");
+        let text = file(files, &path, &path)?;
+        let mut parsed: Self = toml::from_str(text).map_err(|error| BundleFault {
+            file: path.clone(),
+            line: error
+                .span()
+                .and_then(|span| text.get(..span.start))
+                .map(|before| before.matches('\n').count() + 1),
+            reason: error.message().to_owned(),
+        })?;
+        parsed.path = path;
+        Ok(parsed)
+    }
+}
+
+/// A file of a bundle; `by` is who asks for it.
+pub(super) fn file<'a>(
+    files: &'a BTreeMap<String, String>,
+    path: &str,
+    by: &str,
+) -> Result<&'a str, BundleFault> {
+    let fault = |reason| BundleFault {
+        file: by.to_owned(),
+        line: None,
+        reason,
+    };
+    let text = files
+        .get(path)
+        .ok_or_else(|| fault(format!("the bundle has no file {path:?}")))?;
+    if text.len() > FILE_BYTES {
+        return Err(fault(format!(
+            "{path} has {} bytes, at most {FILE_BYTES} are accepted",
+            text.len()
+        )));
+    }
+    Ok(text)
+}

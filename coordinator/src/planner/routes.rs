@@ -1,0 +1,249 @@
+//! Who may submit where, and which identity lies on which host: the model of a PowerMTA host, taken
+//! from the state.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use email_engine_protocol::api::{IpStatus, Settings};
+use email_engine_protocol::id::{HostId, Role, TenantId, VmtaName};
+use email_engine_protocol::mail::{DomainName, MailAddress};
+
+use super::error::PlanError;
+use crate::powermta::{self, Configuration, Egress, TenantRoute};
+use crate::state::{FleetState, Host, HostLifecycle, Identity};
+
+/// Label of a PowerMTA host that holds the machine's own mail name. Inbound mail needs it.
+pub(super) const HOST_NAME_LABEL: &str = "host-name";
+
+/// Folder of the DKIM keys.
+const KEY_FOLDER: &str = "/etc/pmta/dkim";
+
+/// The identities that are placed on a host, in order of address.
+pub(super) fn placed_on<'a>(
+    state: &'a FleetState,
+    host: &'a HostId,
+) -> impl Iterator<Item = &'a Arc<Identity>> {
+    state
+        .identities
+        .values()
+        .filter(move |identity| identity.spec.host == *host)
+}
+
+/// Whether a host takes part in the fleet's work.
+pub(super) const fn works(host: &Host) -> bool {
+    matches!(
+        host.lifecycle,
+        HostLifecycle::Declared | HostLifecycle::Enrolled
+    )
+}
+
+/// Where a PowerMTA host takes mail from the fleet: its first IPv4 address.
+pub(super) fn admin_address(host: &Host) -> Result<Ipv4Addr, PlanError> {
+    host.spec
+        .addresses
+        .iter()
+        .find_map(|address| match address {
+            IpAddr::V4(address) => Some(*address),
+            IpAddr::V6(_) => None,
+        })
+        .ok_or_else(|| PlanError::NoAdminAddress(host.spec.id.clone()))
+}
+
+/// Name of an identity's key file: its virtual MTA without a leading `vmta-`. A name without that
+/// beginning gets a `_`, which no virtual MTA's name may hold, so that two never meet; and nobody's
+/// file is renamed when another identity comes.
+pub(super) fn key_file(vmta: &VmtaName) -> String {
+    match vmta.as_str().strip_prefix("vmta-") {
+        Some(rest) => format!("{rest}.pem"),
+        None => format!("_{vmta}.pem"),
+    }
+}
+
+/// The model of one PowerMTA host.
+pub(super) fn configuration(
+    state: &FleetState,
+    host: &Host,
+    settings: &Settings,
+) -> Result<Configuration, PlanError> {
+    let admin_address = admin_address(host)?;
+    if !powermta::is_accounting_size(&settings.accounting_max_size) {
+        return Err(PlanError::Value {
+            field: "accounting_max_size",
+            value: settings.accounting_max_size.clone(),
+            accepted: "a number and K, M or G, at least 1M, such as 50M",
+        });
+    }
+    let mut identities = BTreeMap::new();
+    let mut names: BTreeMap<VmtaName, IpAddr> = BTreeMap::new();
+    for identity in placed_on(state, &host.spec.id) {
+        let egress = egress(identity)?;
+        if egress.address == IpAddr::V4(admin_address) {
+            return Err(PlanError::AdminAddressSends {
+                host: host.spec.id.clone(),
+                address: egress.address,
+            });
+        }
+        if let Some(first) = names.insert(egress.vmta.clone(), egress.address) {
+            return Err(PlanError::VmtaTwice {
+                vmta: egress.vmta,
+                first,
+                second: egress.address,
+            });
+        }
+        identities.insert(egress.address, egress);
+    }
+    Ok(Configuration {
+        admin_address,
+        host_name: host_name(host)?,
+        postmaster: postmaster(state, host, settings, &identities),
+        management_port: settings.management_port,
+        accounting_max_size: settings.accounting_max_size.clone(),
+        tenants: tenants(state, &identities)?,
+        identities,
+    })
+}
+
+fn egress(identity: &Identity) -> Result<Egress, PlanError> {
+    let spec = &identity.spec;
+    if powermta::is_reserved(&spec.vmta) {
+        return Err(PlanError::ReservedVmta {
+            address: spec.address,
+            vmta: spec.vmta.clone(),
+        });
+    }
+    if !powermta::is_selector(&spec.selector) {
+        return Err(PlanError::Value {
+            field: "selector",
+            value: spec.selector.clone(),
+            accepted: "one lower-case DNS label, such as mail",
+        });
+    }
+    // What is left in the queue of a retiring identity goes out at the pace that it had reached.
+    let daily_quota = match spec.status {
+        IpStatus::Retiring => spec.phase.daily_quota(),
+        _ => spec.daily_quota(),
+    };
+    Ok(Egress {
+        address: spec.address,
+        hostname: spec.hostname.clone(),
+        domain: spec.domain.clone(),
+        tenant: spec.tenant.clone(),
+        vmta: spec.vmta.clone(),
+        sender: spec.sender.clone(),
+        return_path: spec.return_path.clone(),
+        selector: spec.selector.clone(),
+        key_path: format!("{KEY_FOLDER}/{}", key_file(&spec.vmta)),
+        purpose: spec.purpose,
+        status: spec.status,
+        daily_quota,
+    })
+}
+
+fn host_name(host: &Host) -> Result<Option<DomainName>, PlanError> {
+    host.spec
+        .labels
+        .get(HOST_NAME_LABEL)
+        .map(|text| {
+            DomainName::new(text.clone()).map_err(|_| PlanError::Value {
+                field: "label host-name",
+                value: text.clone(),
+                accepted: "a domain of two or more labels, such as pmta1.example.com",
+            })
+        })
+        .transpose()
+}
+
+/// The fleet's, else the host's own tenant's mailbox, else the one that every domain must have at the
+/// first identity: the product wants one.
+fn postmaster(
+    state: &FleetState,
+    host: &Host,
+    settings: &Settings,
+    identities: &BTreeMap<IpAddr, Egress>,
+) -> Option<MailAddress> {
+    let of_tenant = || {
+        let tenant = state.tenants.get(host.spec.tenant.as_ref()?)?;
+        tenant.inbound_mailbox.clone()
+    };
+    let of_first = || {
+        let first = identities.values().next()?;
+        MailAddress::new(&format!("postmaster@{}", first.domain)).ok()
+    };
+    settings
+        .postmaster
+        .clone()
+        .or_else(of_tenant)
+        .or_else(of_first)
+}
+
+/// Tenants with identities here, and who submits for them: their MailWizz and API hosts. A shared API
+/// host may submit where one tenant only is served; with more, its mail could not be told apart.
+fn tenants(
+    state: &FleetState,
+    identities: &BTreeMap<IpAddr, Egress>,
+) -> Result<BTreeMap<TenantId, TenantRoute>, PlanError> {
+    let mut tenants: BTreeMap<TenantId, TenantRoute> = BTreeMap::new();
+    for egress in identities.values() {
+        if !tenants.contains_key(&egress.tenant) {
+            let tenant = state
+                .tenants
+                .get(&egress.tenant)
+                .ok_or_else(|| PlanError::UnknownTenant(egress.tenant.clone()))?;
+            let route = TenantRoute {
+                inbound_mailbox: tenant.inbound_mailbox.clone(),
+                ..TenantRoute::default()
+            };
+            tenants.insert(egress.tenant.clone(), route);
+        }
+    }
+    let only = match tenants.len() {
+        1 => tenants.keys().next().cloned(),
+        _ => None,
+    };
+    let mut owners: BTreeMap<IpAddr, TenantId> = BTreeMap::new();
+    for host in state.hosts.values().filter(|host| works(host)) {
+        let owner = match host.spec.role {
+            Role::Powermta => continue,
+            Role::Api => host.spec.tenant.clone().or_else(|| only.clone()),
+            Role::Mailwizz => host.spec.tenant.clone(),
+        };
+        let Some(owner) = owner else { continue };
+        for address in &host.spec.addresses {
+            if let Some(first) = owners.insert(*address, owner.clone())
+                && first != owner
+                && (tenants.contains_key(&first) || tenants.contains_key(&owner))
+            {
+                return Err(PlanError::SharedSubmitter {
+                    address: *address,
+                    first,
+                    second: owner,
+                });
+            }
+            if let Some(route) = tenants.get_mut(&owner) {
+                route.submitters.insert(*address);
+            }
+        }
+    }
+    Ok(tenants)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn key_files_of_two_identities_never_meet(a in "[a-z][a-z0-9-]{0,20}[a-z0-9]", b in "[a-z][a-z0-9-]{0,20}[a-z0-9]") {
+            let file = |name: &str| key_file(&VmtaName::new(name).unwrap());
+            let names = [a.clone(), b.clone(), format!("vmta-{a}"), format!("vmta-{b}"), format!("vmta-vmta-{a}")];
+            let names: BTreeSet<_> = names.into_iter().collect();
+            let files: BTreeSet<_> = names.iter().map(|name| file(name)).collect();
+            prop_assert_eq!(files.len(), names.len());
+        }
+    }
+}

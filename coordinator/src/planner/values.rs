@@ -1,0 +1,212 @@
+//! What templates may know, per role. Secrets are not among it.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use email_engine_protocol::api::{IpStatus, Phase, Purpose};
+use email_engine_protocol::id::{HostId, Role, TenantId};
+use email_engine_protocol::secret::SecretRef;
+use minijinja::Value;
+use minijinja::value::Serde;
+use serde::Serialize;
+
+use super::error::PlanError;
+use super::routes;
+use crate::powermta;
+use crate::state::{FleetState, Host, Identity};
+
+/// Values of one host.
+#[derive(Debug)]
+pub(super) struct Values {
+    pub(super) shared: Shared,
+    pub(super) identities: Vec<Item>,
+    pub(super) tenants: Vec<Item>,
+    /// Text of the configuration, on a PowerMTA host.
+    pub(super) powermta: Option<String>,
+}
+
+/// What `item` is in an entry with `each`.
+#[derive(Debug)]
+pub(super) struct Item {
+    pub(super) value: Value,
+    pub(super) dkim_key: Option<SecretRef>,
+}
+
+/// Seen by every template of a host.
+#[derive(Debug, Serialize)]
+pub(super) struct Shared {
+    host: HostId,
+    warm_up: WarmUp,
+}
+
+/// The schedule as the API bundle's environment names it.
+#[derive(Debug, Serialize)]
+struct WarmUp {
+    initial_quota: u32,
+    weeks: u8,
+    daily_increase_percent: u8,
+}
+
+/// An identity as templates see it.
+#[derive(Debug, Serialize)]
+struct IdentityValues<'a> {
+    address: IpAddr,
+    domain: &'a str,
+    tenant: &'a TenantId,
+    vmta: &'a str,
+    key_file: String,
+    sender: String,
+    display_name: &'a str,
+    return_path: String,
+    purpose: Purpose,
+    /// New mail is accepted for it.
+    sends: bool,
+    weight: u8,
+    daily_quota: u32,
+    hourly_quota: u32,
+    /// Where mail for it is submitted.
+    submission_address: String,
+    submission_port: u16,
+}
+
+/// A tenant as templates see it.
+#[derive(Debug, Serialize)]
+struct TenantValues<'a> {
+    id: &'a TenantId,
+    name: &'a str,
+    identities: Vec<Value>,
+}
+
+impl Shared {
+    fn of(host: &Host) -> Self {
+        Self {
+            host: host.spec.id.clone(),
+            warm_up: WarmUp {
+                initial_quota: Phase::Week1.daily_quota(),
+                weeks: 6,
+                daily_increase_percent: 20,
+            },
+        }
+    }
+}
+
+/// Values of a PowerMTA host: the identities that are placed on it, with their keys.
+pub(super) fn of_powermta(
+    state: &FleetState,
+    host: &Host,
+    configuration: &str,
+) -> Result<Values, PlanError> {
+    let mut identities = Vec::new();
+    for identity in routes::placed_on(state, &host.spec.id) {
+        let secret =
+            state
+                .secrets
+                .get(&identity.dkim_key)
+                .ok_or_else(|| PlanError::MissingKey {
+                    address: identity.spec.address,
+                    secret: identity.dkim_key.clone(),
+                })?;
+        let mut item = item(state, identity)?;
+        item.dkim_key = Some(secret.reference());
+        identities.push(item);
+    }
+    Ok(Values {
+        shared: Shared::of(host),
+        identities,
+        tenants: Vec::new(),
+        powermta: Some(configuration.to_owned()),
+    })
+}
+
+/// Values of a MailWizz host: the identities of its one tenant.
+pub(super) fn of_mailwizz(state: &FleetState, host: &Host) -> Result<Values, PlanError> {
+    let tenant = host
+        .spec
+        .tenant
+        .as_ref()
+        .ok_or_else(|| PlanError::NoTenant(host.spec.id.clone()))?;
+    Ok(Values {
+        shared: Shared::of(host),
+        identities: items_of(state, tenant)?,
+        tenants: Vec::new(),
+        powermta: None,
+    })
+}
+
+/// Values of an API host: its tenant, or on a shared host every tenant without an API host of its own.
+pub(super) fn of_api(state: &FleetState, host: &Host) -> Result<Values, PlanError> {
+    let tenants = match &host.spec.tenant {
+        Some(tenant) => BTreeSet::from([tenant]),
+        None => {
+            let mut tenants: BTreeSet<_> = state.tenants.keys().collect();
+            for other in state.hosts.values().filter(|other| routes::works(other)) {
+                if let (Role::Api, Some(served)) = (other.spec.role, &other.spec.tenant) {
+                    tenants.remove(served);
+                }
+            }
+            tenants
+        }
+    };
+    let mut items = Vec::new();
+    for id in tenants {
+        let tenant = state
+            .tenants
+            .get(id)
+            .ok_or_else(|| PlanError::UnknownTenant(id.clone()))?;
+        let identities = items_of(state, id)?;
+        items.push(Item {
+            value: Value::from(Serde(TenantValues {
+                id,
+                name: &tenant.name,
+                identities: identities.into_iter().map(|item| item.value).collect(),
+            })),
+            dkim_key: None,
+        });
+    }
+    Ok(Values {
+        shared: Shared::of(host),
+        identities: Vec::new(),
+        tenants: items,
+        powermta: None,
+    })
+}
+
+fn items_of(state: &FleetState, tenant: &TenantId) -> Result<Vec<Item>, PlanError> {
+    state
+        .identities
+        .values()
+        .filter(|identity| identity.spec.tenant == *tenant)
+        .map(|identity| item(state, identity))
+        .collect()
+}
+
+fn item(state: &FleetState, identity: &Arc<Identity>) -> Result<Item, PlanError> {
+    let spec = &identity.spec;
+    let powermta = state
+        .hosts
+        .get(&spec.host)
+        .ok_or_else(|| PlanError::UnknownHost(spec.host.clone()))?;
+    let quota = spec.daily_quota();
+    let value = Value::from(Serde(IdentityValues {
+        address: spec.address,
+        domain: spec.domain.as_str(),
+        tenant: &spec.tenant,
+        vmta: spec.vmta.as_str(),
+        key_file: routes::key_file(&spec.vmta),
+        sender: spec.sender_address().to_string(),
+        display_name: &spec.display_name,
+        return_path: spec.return_address().to_string(),
+        purpose: spec.purpose,
+        sends: matches!(spec.status, IpStatus::Active | IpStatus::Warming),
+        weight: spec.weight(),
+        daily_quota: quota,
+        hourly_quota: powermta::hourly_quota(quota),
+        submission_address: routes::admin_address(powermta)?.to_string(),
+        submission_port: powermta::SUBMISSION_PORT,
+    }));
+    Ok(Item {
+        value,
+        dkim_key: None,
+    })
+}

@@ -1,0 +1,151 @@
+//! What one PowerMTA host shall do, before it becomes text.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+
+use email_engine_protocol::api::{IpStatus, Purpose};
+use email_engine_protocol::id::{TenantId, VmtaName};
+use email_engine_protocol::mail::{DomainName, LocalPart, MailAddress};
+
+/// Everything that the configuration of one host depends on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Configuration {
+    /// Where fleet hosts submit. Never a sending address.
+    pub admin_address: Ipv4Addr,
+    /// Name of the machine itself. Without it no inbound mail is taken: forwarding needs an EHLO
+    /// name of its own.
+    pub host_name: Option<DomainName>,
+    /// Where the product's own notices go.
+    pub postmaster: Option<MailAddress>,
+    /// Port of the monitor, which answers on loopback only.
+    pub management_port: u16,
+    /// Size at which a new accounting file is begun.
+    pub accounting_max_size: String,
+    /// Tenants with identities here.
+    pub tenants: BTreeMap<TenantId, TenantRoute>,
+    /// Sending identities placed here.
+    pub identities: BTreeMap<IpAddr, Egress>,
+}
+
+/// How one tenant's mail comes in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TenantRoute {
+    /// Addresses of the hosts that may submit for it. No address belongs to two tenants.
+    pub submitters: BTreeSet<IpAddr>,
+    /// Where mail from outside goes that is addressed to its identities.
+    pub inbound_mailbox: Option<MailAddress>,
+}
+
+/// One sending identity: one virtual MTA.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Egress {
+    /// The sending address.
+    pub address: IpAddr,
+    /// EHLO name.
+    pub hostname: DomainName,
+    /// The sending domain, also that of the envelope sender.
+    pub domain: DomainName,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Name of the virtual MTA.
+    pub vmta: VmtaName,
+    /// Local part of the visible sender.
+    pub sender: LocalPart,
+    /// Local part of the envelope sender.
+    pub return_path: LocalPart,
+    /// DKIM selector.
+    pub selector: String,
+    /// Where the DKIM key lies on the host.
+    pub key_path: String,
+    /// What it sends.
+    pub purpose: Purpose,
+    /// Where it stands in its life.
+    pub status: IpStatus,
+    /// Mails a day while it sends or drains; see [`super::hourly_cap`].
+    pub daily_quota: u32,
+}
+
+impl Egress {
+    /// Whether new mail is accepted for it: standby, quarantine, resting and retiring take none.
+    #[must_use]
+    pub const fn takes_mail(&self) -> bool {
+        matches!(self.status, IpStatus::Active | IpStatus::Warming)
+    }
+
+    /// Whether what is in its queue still goes out.
+    #[must_use]
+    pub const fn drains(&self) -> bool {
+        self.takes_mail() || matches!(self.status, IpStatus::Retiring)
+    }
+
+    /// Whether mail from outside is taken on its address. A standby has sent nothing yet that could
+    /// be answered, and its address need not be on the machine, without which a listener fails. How
+    /// an IPv6 listener is written is documented nowhere.
+    #[must_use]
+    pub const fn receives(&self) -> bool {
+        self.address.is_ipv4() && !matches!(self.status, IpStatus::Standby)
+    }
+}
+
+/// Whether an identity may not have this virtual MTA: such names are the configuration's own, and
+/// one name space holds all.
+#[must_use]
+pub fn is_reserved(vmta: &VmtaName) -> bool {
+    let name = vmta.as_str();
+    name.starts_with("reject-") || name.starts_with("fleet-")
+}
+
+/// Whether a text is a size as PowerMTA takes it for accounting files: digits and a unit, at least
+/// one megabyte.
+#[must_use]
+pub fn is_accounting_size(text: &str) -> bool {
+    let unit = text.chars().last().unwrap_or_default().to_ascii_lowercase();
+    let digits = text.get(..text.len().saturating_sub(1)).unwrap_or_default();
+    let plain = !digits.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit());
+    let Ok(number) = digits.parse::<u32>() else {
+        return false;
+    };
+    plain
+        && match unit {
+            'k' => number >= 1024,
+            'm' | 'g' => number >= 1,
+            _ => false,
+        }
+}
+
+/// Whether a text is one DNS label and so a DKIM selector: it stands in a comma-separated list.
+#[must_use]
+pub fn is_selector(text: &str) -> bool {
+    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    (1..=63).contains(&text.len())
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+        && text.bytes().all(inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_size_of_a_megabyte_or_more_is_an_accounting_size() {
+        for good in ["50M", "1m", "1G", "1024k"] {
+            assert!(is_accounting_size(good), "{good}");
+        }
+        for bad in [
+            "", "M", "50", "0M", "1023k", "50MB", "5 0M", "+5M", "50M\nx", "é",
+        ] {
+            assert!(!is_accounting_size(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_selector_is_one_label() {
+        for good in ["mail", "mail-202611211"] {
+            assert!(is_selector(good), "{good}");
+        }
+        for bad in ["", "a,b", "a.b", "-a", "a-", "A", "a b", "a#"] {
+            assert!(!is_selector(bad), "{bad:?}");
+        }
+    }
+}

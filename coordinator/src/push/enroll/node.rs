@@ -1,0 +1,126 @@
+//! A new coordinator node redeems its token. Its certificate carries the number that the command
+//! gives, so it is issued and recorded after.
+
+use ring::rand::SystemRandom;
+use zeroize::Zeroizing;
+
+use email_engine_protocol::api::MemberRole;
+use email_engine_protocol::crypto::Sealed;
+use email_engine_protocol::enroll::{EnrollReply, NodeAdmission, NodeEnrollment};
+use email_engine_protocol::id::NodeId;
+use email_engine_protocol::join::{Admission, Endpoint, hash_secret};
+
+use super::{
+    Refused, admission, authority, commit, entropy, malformed, not_issued, parse, unavailable,
+    unknown,
+};
+use crate::command::{Bearer, Command, Effect, Outcome, RedeemToken, RenewCertificate};
+use crate::pki::Term;
+use crate::push::{Fleet, Push, now};
+use crate::seal::Vault;
+use crate::state::{CertificateSubject, FleetState, TokenState};
+
+/// Context in which the key-encryption key travels to a new node.
+pub(in crate::push) const KEK_INFO: &[u8] = b"email-engine/kek/v1";
+/// The first cluster version: every node supports it, and says more when it is up.
+const SUPPORTS_VERSION: u32 = 1;
+
+pub(super) async fn redeem<F: Fleet>(
+    push: &Push<F>,
+    enrollment: NodeEnrollment,
+) -> Result<EnrollReply, Refused> {
+    let request = parse(&enrollment.request)?;
+    let token = &enrollment.token;
+    if admission(push, token, &enrollment.secret, &request).await? != Admission::Node {
+        return Err(unknown());
+    }
+    let (record, authority) = authority(push)?;
+    let endpoints = [
+        enrollment.raft_endpoint,
+        enrollment.agent_endpoint,
+        enrollment.api_endpoint,
+    ];
+    let [raft_endpoint, agent_endpoint, api_endpoint] = endpoints.clone();
+    let random = SystemRandom::new();
+    let term = Term::fresh(now(), &entropy(&random));
+    // Before anything is committed: would such a certificate be issued at all?
+    authority
+        .issue_node(&request, NodeId(0), &endpoints, term)
+        .map_err(not_issued)?;
+    let command = Command::RedeemToken(Box::new(RedeemToken {
+        id: token.clone(),
+        secret: hash_secret(&enrollment.secret.0),
+        spki: request.spki(),
+        bearer: Bearer::Node {
+            raft_endpoint,
+            agent_endpoint,
+            api_endpoint,
+            supports_version: SUPPORTS_VERSION,
+        },
+    }));
+    let outcome = commit(push, "node new".to_owned(), "a node joins", command).await?;
+    let node = number(push, &outcome, token)
+        .ok_or_else(|| unavailable("the new node was given no number"))?;
+    let issued = authority
+        .issue_node(&request, node, &endpoints, term)
+        .map_err(not_issued)?;
+    let record_it = Command::RenewCertificate(RenewCertificate {
+        subject: CertificateSubject::Node(node),
+        current_spki: issued.spki,
+        spki: issued.spki,
+        serial: issued.serial,
+        not_after: issued.not_after,
+    });
+    let actor = format!("node {node}");
+    commit(push, actor, "its first certificate", record_it).await?;
+    let mut entropy = entropy(&random);
+    let key_encryption_key = Sealed::new(
+        &enrollment.sealing_key,
+        KEK_INFO,
+        &node.0.to_be_bytes(),
+        &wrapped(&push.vault),
+        &mut entropy,
+    )
+    .map_err(malformed)?;
+    tracing::info!(%node, serial = %issued.serial, "node let in");
+    Ok(EnrollReply::Node(Box::new(NodeAdmission {
+        cluster: record.id,
+        node,
+        chain: issued.chain,
+        root: record.root,
+        key_encryption_key,
+        peers: push.fleet.view(|state| peers(state, node)),
+    })))
+}
+
+/// The number that was given, now or when the token was redeemed first.
+fn number<F: Fleet>(
+    push: &Push<F>,
+    outcome: &Outcome,
+    token: &email_engine_protocol::id::TokenId,
+) -> Option<NodeId> {
+    if let Effect::Node(node) = outcome.effect {
+        return Some(node);
+    }
+    push.fleet
+        .view(|state| match &state.tokens.get(token)?.state {
+            TokenState::Redeemed { node, .. } => *node,
+            TokenState::Open | TokenState::Revoked => None,
+        })
+}
+
+/// Version (4 bytes, big endian) and key.
+fn wrapped(vault: &Vault) -> Zeroizing<Vec<u8>> {
+    let mut bytes = Zeroizing::new(vault.version().to_be_bytes().to_vec());
+    bytes.extend_from_slice(vault.key());
+    bytes
+}
+
+fn peers(state: &FleetState, joining: NodeId) -> Vec<(NodeId, Endpoint)> {
+    state
+        .nodes
+        .values()
+        .filter(|node| node.role != MemberRole::Removed && node.id != joining)
+        .map(|node| (node.id, node.raft_endpoint.clone()))
+        .collect()
+}

@@ -1,0 +1,392 @@
+//! One agent's connection, from Hello to its end.
+//!
+//! One task and one `select!`. Whatever takes time (a commit, the disk, sealing) runs beside it and
+//! comes back as [`Work`], so that a slow commit never delays an offer.
+
+mod content;
+mod greet;
+mod reports;
+mod work;
+
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use quinn::{Connection, RecvStream, SendStream};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+
+use email_engine_protocol::bytes::{ContentHash, Nonce};
+use email_engine_protocol::generation::Generation;
+use email_engine_protocol::id::{ClusterId, HostId};
+use email_engine_protocol::limits;
+use email_engine_protocol::observed::{HostReport, Stage};
+use email_engine_protocol::wire::v1::{AgentMessage, CoordinatorMessage};
+use email_engine_protocol::wire::{Refusal, RefusalCode};
+
+use self::content::Content;
+use self::reports::Believed;
+use self::work::Work;
+use super::frames::{self, FrameReadError, FrameReader};
+use super::intake::{self, Intake};
+use super::registry::Place;
+use super::{Fleet, Push, metric_names, now, transport};
+use crate::pki::{Credential, remains};
+use crate::state::TargetRecord;
+
+/// The Hello comes within so long.
+const HELLO: Duration = Duration::from_secs(10);
+/// Largest Hello.
+const HELLO_BYTES: usize = 64 * 1024;
+/// Between two pings.
+const PING: Duration = Duration::from_secs(15);
+/// Bodies on their way at once.
+const BODIES: usize = 8;
+/// The last word is taken within so long.
+const LAST_WORD: Duration = Duration::from_millis(300);
+
+/// Why a session ends: what the agent is told, if anything.
+type End = Option<Refusal>;
+
+/// Serves one agent until its connection ends.
+pub(super) async fn run<F: Fleet>(
+    push: Arc<Push<F>>,
+    connection: Connection,
+    host: HostId,
+    credential: Credential,
+) {
+    let remote = connection.remote_address();
+    let hello = async {
+        let (send, mut recv) = connection.accept_bi().await.ok()?;
+        let mut reader = FrameReader::new(HELLO_BYTES);
+        let first = reader.next::<AgentMessage>(&mut recv).await;
+        Some((send, recv, reader, first))
+    };
+    let Ok(Some((mut send, recv, mut reader, first))) = timeout(HELLO, hello).await else {
+        connection.close(transport::SILENT, b"no Hello came");
+        return;
+    };
+    let greeted = match first {
+        Ok(first) => greet::greet(&push, &host, &first),
+        Err(error) => Err(refusal(RefusalCode::Protocol, &error.to_string())),
+    };
+    let greeted = match greeted {
+        Ok(greeted) => greeted,
+        Err(refusal) => {
+            tracing::warn!(%host, %remote, code = ?refusal.code, reason = refusal.reason, "session refused");
+            return part(&connection, &mut send, Some(refusal)).await;
+        }
+    };
+    let (cluster, nonce) = (greeted.cluster, greeted.welcome.nonce);
+    let message = CoordinatorMessage::Welcome(Box::new(greeted.welcome));
+    if let Err(error) = frames::say(&mut send, &message).await {
+        tracing::info!(%host, %remote, %error, "session lost");
+        return;
+    }
+    reader.set_cap(limits::FRAME_BYTES);
+    let credential = Arc::new(credential);
+    let place = push
+        .registry
+        .enter(&host, &connection, &credential, greeted.target);
+    tracing::info!(%host, %remote, "session begins");
+    let mut session = Session {
+        content: Arc::new(Content::new(push.fleet.clone(), host.clone())),
+        spki: credential.spki,
+        push,
+        host,
+        cluster,
+        nonce,
+        connection: connection.clone(),
+        credential,
+        place,
+        send,
+        recv: Some(recv),
+        reader,
+        sequence: None,
+        offered: None,
+        pings: 0,
+        work: JoinSet::new(),
+        bodies: JoinSet::new(),
+        renewing: false,
+        cutting: false,
+    };
+    let end = session.serve().await;
+    tracing::info!(host = %session.host, %remote, why = end.as_ref().map(|refusal| refusal.reason.as_str()), "session ends");
+    part(&connection, &mut session.send, end).await;
+}
+
+/// Says why, waits a moment for it to be read, and closes.
+async fn part(connection: &Connection, send: &mut SendStream, end: End) {
+    let Some(refusal) = end else {
+        connection.close(transport::DONE, b"");
+        return;
+    };
+    let code = transport::code_of(refusal.code);
+    let said = async {
+        frames::say(send, &CoordinatorMessage::Refused(refusal))
+            .await
+            .ok()?;
+        send.finish().ok()?;
+        send.stopped().await.ok()
+    };
+    let _ = timeout(LAST_WORD, said).await;
+    connection.close(code, b"");
+}
+
+fn refusal(code: RefusalCode, reason: &str) -> Refusal {
+    let retry_after_millis = matches!(code, RefusalCode::NoLeader | RefusalCode::Busy);
+    Refusal {
+        code,
+        reason: reason.to_owned(),
+        retry_after_millis: retry_after_millis.then_some(1000),
+    }
+}
+
+struct Session<F: Fleet> {
+    push: Arc<Push<F>>,
+    host: HostId,
+    cluster: ClusterId,
+    nonce: Nonce,
+    connection: Connection,
+    credential: Arc<Credential>,
+    /// Key of the newest certificate that this session was given.
+    spki: ContentHash,
+    place: Place,
+    send: SendStream,
+    /// Absent when the agent finished its side.
+    recv: Option<RecvStream>,
+    reader: FrameReader,
+    /// Of the last report.
+    sequence: Option<u64>,
+    /// Newest generation that was offered or that the agent refused: not offered again.
+    offered: Option<Generation>,
+    pings: u64,
+    content: Arc<Content<F>>,
+    work: JoinSet<Work>,
+    bodies: JoinSet<()>,
+    renewing: bool,
+    cutting: bool,
+}
+
+enum Event {
+    Heard(Result<AgentMessage, FrameReadError>),
+    Target(Option<TargetRecord>),
+    Coordinators(Vec<String>),
+    End(Refusal),
+    Body(Option<(SendStream, RecvStream)>),
+    Worked(Work),
+    RecordDue,
+    Ping,
+    Nothing,
+}
+
+impl<F: Fleet> Session<F> {
+    async fn serve(&mut self) -> End {
+        // The state may have moved between the door and this place.
+        let again = self
+            .push
+            .fleet
+            .view(|state| remains(&self.host, &self.credential, state, now()));
+        if let Err(denied) = again {
+            return Some(refusal(RefusalCode::Revoked, &denied.to_string()));
+        }
+        let first = self.place.target.borrow_and_update().clone();
+        if let Err(end) = self.offer(first.as_ref()).await {
+            return end;
+        }
+        let mut pings = interval(PING);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        pings.reset();
+        loop {
+            let event = self.next(&mut pings).await;
+            if let Err(end) = self.on(event).await {
+                return end;
+            }
+        }
+    }
+
+    async fn next(&mut self, pings: &mut tokio::time::Interval) -> Event {
+        let due = self.intake().due(Instant::now());
+        let reading = async {
+            match &mut self.recv {
+                Some(recv) => self.reader.next(recv).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            heard = reading => Event::Heard(heard),
+            Ok(()) = self.place.target.changed() => {
+                Event::Target(self.place.target.borrow_and_update().clone())
+            }
+            Ok(()) = self.place.coordinators.changed() => {
+                Event::Coordinators(self.place.coordinators.borrow_and_update().clone())
+            }
+            Ok(()) = self.place.end.changed() => match &*self.place.end.borrow_and_update() {
+                Some(refusal) => Event::End(refusal.clone()),
+                None => Event::Nothing,
+            },
+            opened = self.connection.accept_bi(), if self.bodies.len() < BODIES => {
+                Event::Body(opened.ok())
+            }
+            Some(_) = self.bodies.join_next() => Event::Nothing,
+            Some(done) = self.work.join_next() => done.map_or(Event::Nothing, Event::Worked),
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => Event::RecordDue,
+            _ = pings.tick() => Event::Ping,
+        }
+    }
+
+    async fn on(&mut self, event: Event) -> Result<(), End> {
+        match event {
+            Event::Heard(Ok(message)) => self.heard(message),
+            Event::Heard(Err(FrameReadError::Ended)) => self.finished(),
+            Event::Heard(Err(error @ FrameReadError::Read(_))) => {
+                tracing::debug!(host = %self.host, %error, "connection lost");
+                Err(None)
+            }
+            Event::Heard(Err(error)) => self.broken(&error.to_string()),
+            Event::Target(target) => self.offer(target.as_ref()).await,
+            Event::Coordinators(list) => self.say(CoordinatorMessage::Coordinators(list)).await,
+            Event::End(refusal) => Err(Some(refusal)),
+            Event::Body(None) => Err(None),
+            Event::Body(Some((send, recv))) => {
+                self.bodies
+                    .spawn(content::serve(self.content.clone(), send, recv));
+                Ok(())
+            }
+            Event::Worked(work) => self.worked(work).await,
+            Event::RecordDue => {
+                self.record();
+                Ok(())
+            }
+            Event::Ping => {
+                self.pings += 1;
+                let number = self.pings;
+                self.say(CoordinatorMessage::Ping { number }).await
+            }
+            Event::Nothing => Ok(()),
+        }
+    }
+
+    fn heard(&mut self, message: AgentMessage) -> Result<(), End> {
+        match message {
+            AgentMessage::Hello(_) => self.broken("a second Hello"),
+            AgentMessage::Report(report) => {
+                let keys = self.report_keys();
+                let believed = reports::judge(
+                    &report,
+                    keys.as_ref(),
+                    &Believed {
+                        cluster: self.cluster,
+                        host: &self.host,
+                        nonce: self.nonce,
+                        after: self.sequence,
+                    },
+                );
+                match believed {
+                    Ok(report) => self.reported(&report),
+                    Err(error) => {
+                        metrics::counter!(metric_names::REPORTS_REFUSED).increment(1);
+                        return self.broken(&error.to_string());
+                    }
+                }
+                Ok(())
+            }
+            AgentMessage::SecretsWanted { secrets, .. } => {
+                if secrets.len() > limits::SECRETS_PER_MESSAGE {
+                    return self.broken("too many secrets are wanted at once");
+                }
+                self.fetch_secrets(secrets);
+                Ok(())
+            }
+            AgentMessage::Renew { request } => {
+                self.renew(request);
+                Ok(())
+            }
+            // Nothing of this version stores them; the agent keeps them until somebody does.
+            AgentMessage::Statistics(_) => {
+                tracing::debug!(host = %self.host, "statistics are not taken yet");
+                Ok(())
+            }
+            AgentMessage::Pong { .. } => Ok(()),
+        }
+    }
+
+    fn reported(&mut self, report: &HostReport) {
+        self.sequence = Some(report.sequence);
+        if let Some(attempt) = &report.generations.attempted
+            && attempt.stage == Stage::Accept
+        {
+            self.offered = self.offered.max(Some(attempt.generation));
+        }
+        let (recorded, frozen, retiring) = self.push.fleet.view(|state| {
+            let accepted = report.generations.accepted;
+            (
+                state.outcomes.get(&self.host).cloned(),
+                reports::future_of(state, &self.host, accepted),
+                reports::confirms_retirement(state, report),
+            )
+        });
+        if frozen.is_some() != self.push.registry.frozen_host(&self.host).is_some() {
+            self.push.registry.set_frozen(&self.host, frozen);
+        }
+        self.intake()
+            .offer(intake::outcome(report), recorded.as_ref());
+        if retiring && !self.cutting {
+            self.cutting = true;
+            self.cut_off();
+        }
+    }
+
+    /// The agent finished its side: after its last report it waits for us to close.
+    fn finished(&mut self) -> Result<(), End> {
+        self.recv = None;
+        if self.cutting { Ok(()) } else { Err(None) }
+    }
+
+    fn broken(&self, reason: &str) -> Result<(), End> {
+        tracing::warn!(host = %self.host, remote = %self.connection.remote_address(), reason, "the agent breaks the protocol");
+        Err(Some(refusal(RefusalCode::Protocol, reason)))
+    }
+
+    /// Offers the host's target, signed now; never one that it had already.
+    async fn offer(&mut self, target: Option<&TargetRecord>) -> Result<(), End> {
+        let Some(target) = target.filter(|target| Some(target.generation) > self.offered) else {
+            return Ok(());
+        };
+        if let Some(frozen) = self.push.registry.frozen_host(&self.host) {
+            if target.generation <= frozen.accepted {
+                return Ok(());
+            }
+            self.push.registry.set_frozen(&self.host, None);
+        }
+        match greet::sign(&self.push, &self.host, target) {
+            Ok(signed) => {
+                self.offered = Some(target.generation);
+                self.place.note_offered(target.generation);
+                metrics::counter!(metric_names::OFFERS).increment(1);
+                self.say(CoordinatorMessage::Offer(signed)).await
+            }
+            Err(error) => {
+                tracing::error!(host = %self.host, %error, "the target cannot be signed");
+                Err(Some(refusal(
+                    RefusalCode::Busy,
+                    "this node cannot sign targets",
+                )))
+            }
+        }
+    }
+
+    async fn say(&mut self, message: CoordinatorMessage) -> Result<(), End> {
+        let said = frames::say(&mut self.send, &message).await;
+        said.map_err(|error| {
+            tracing::info!(host = %self.host, %error, "session lost");
+            None
+        })
+    }
+
+    fn intake(&self) -> MutexGuard<'_, Intake> {
+        self.place
+            .intake
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}

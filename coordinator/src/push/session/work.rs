@@ -1,0 +1,198 @@
+//! What a session has done beside its own task: commits, sealing, issuing.
+
+use ring::rand::SystemRandom;
+use tokio::time::Instant;
+
+use email_engine_protocol::bytes::{ContentHash, VerifyingKey};
+use email_engine_protocol::crypto::{Entropy, SealedSecret};
+use email_engine_protocol::enroll::RenewedCertificate;
+use email_engine_protocol::id::HostId;
+use email_engine_protocol::secret::SecretRef;
+use email_engine_protocol::wire::RefusalCode;
+use email_engine_protocol::wire::v1::CoordinatorMessage;
+
+use super::{End, Session, refusal};
+use crate::command::{Command, CutOffHost, RecordOutcome, RenewCertificate};
+use crate::pki::issue::Request;
+use crate::pki::{Authority, Term};
+use crate::push::{Fleet, Push, metric_names, now, proposal};
+use crate::state::{CertificateSubject, Outcome};
+
+/// What came of it.
+pub(super) enum Work {
+    /// The outcome is in the log, or not.
+    Recorded(bool),
+    /// The retired host is cut off, or not.
+    CutOff(bool),
+    /// A certificate, with the key that it is for.
+    Renewed(Result<(RenewedCertificate, ContentHash), String>),
+    /// Secrets, in messages.
+    Secrets(Vec<Vec<SealedSecret>>),
+}
+
+impl<F: Fleet> Session<F> {
+    pub(super) fn report_keys(&self) -> Option<VerifyingKey> {
+        self.push.fleet.view(|state| {
+            let keys = state.hosts.get(&self.host)?.keys.as_ref()?;
+            Some(keys.report_key)
+        })
+    }
+
+    pub(super) fn record(&mut self) {
+        let Some(outcome) = self.intake().take(Instant::now()) else {
+            return;
+        };
+        let (push, host) = (self.push.clone(), self.host.clone());
+        self.work
+            .spawn(async move { Work::Recorded(record(&push, host, outcome).await) });
+    }
+
+    pub(super) fn cut_off(&mut self) {
+        let (push, host) = (self.push.clone(), self.host.clone());
+        self.work.spawn(async move {
+            let command = Command::CutOffHost(CutOffHost {
+                host: host.clone(),
+                confirmed: true,
+            });
+            let reason = "its wipe was confirmed";
+            Work::CutOff(commit(&push, &host, reason, command).await.is_ok())
+        });
+    }
+
+    pub(super) fn fetch_secrets(&mut self, wanted: Vec<SecretRef>) {
+        let (content, vault) = (self.content.clone(), self.push.vault.clone());
+        let host = self.host.clone();
+        self.work.spawn_blocking(move || {
+            Work::Secrets(content.secrets(&vault, &wanted).unwrap_or_else(|error| {
+                tracing::error!(%host, %error, "secrets not sent");
+                Vec::new()
+            }))
+        });
+    }
+
+    pub(super) fn renew(&mut self, request: Vec<u8>) {
+        let refused = if self.renewing {
+            Some("a renewal is under way already".to_owned())
+        } else {
+            None
+        };
+        self.renewing = true;
+        let (push, host) = (self.push.clone(), self.host.clone());
+        let (shown, current) = (self.credential.spki, self.spki);
+        self.work.spawn(async move {
+            Work::Renewed(match refused {
+                Some(reason) => Err(reason),
+                None => renew(&push, &host, &request, shown, current).await,
+            })
+        });
+    }
+
+    pub(super) async fn worked(&mut self, work: Work) -> Result<(), End> {
+        match work {
+            Work::Recorded(recorded) => {
+                self.intake().settle(recorded, Instant::now());
+                Ok(())
+            }
+            Work::CutOff(true) => {
+                let reason = "this host is retired and cut off";
+                Err(Some(refusal(RefusalCode::Revoked, reason)))
+            }
+            Work::CutOff(false) => {
+                // The agent comes back and confirms again.
+                self.cutting = false;
+                if self.recv.is_none() {
+                    Err(None)
+                } else {
+                    Ok(())
+                }
+            }
+            Work::Renewed(Ok((certificate, spki))) => {
+                self.renewing = false;
+                self.spki = spki;
+                self.say(CoordinatorMessage::Renewed(certificate)).await
+            }
+            Work::Renewed(Err(reason)) => {
+                self.renewing = false;
+                tracing::warn!(host = %self.host, reason, "renewal refused");
+                self.say(CoordinatorMessage::RenewRefused { reason }).await
+            }
+            Work::Secrets(messages) => {
+                for secrets in messages {
+                    self.say(CoordinatorMessage::Secrets(secrets)).await?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+async fn record<F: Fleet>(push: &Push<F>, host: HostId, outcome: Outcome) -> bool {
+    let command = Command::RecordOutcome(RecordOutcome {
+        host: host.clone(),
+        outcome,
+    });
+    let recorded = commit(push, &host, "its outcome changed", command).await;
+    match recorded {
+        Ok(()) => {
+            metrics::counter!(metric_names::OUTCOMES_RECORDED).increment(1);
+            true
+        }
+        Err(reason) => {
+            tracing::info!(%host, reason, "outcome not recorded");
+            false
+        }
+    }
+}
+
+async fn commit<F: Fleet>(
+    push: &Push<F>,
+    host: &HostId,
+    reason: &str,
+    command: Command,
+) -> Result<(), String> {
+    let proposal = proposal(&push.fleet, format!("host {host}"), reason, command);
+    match push.fleet.propose(proposal).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(rejection)) => Err(rejection.to_string()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Issues the next certificate. `shown` is the key of this connection, `current` the newest that
+/// this session was given.
+async fn renew<F: Fleet>(
+    push: &Push<F>,
+    host: &HostId,
+    request: &[u8],
+    shown: ContentHash,
+    current: ContentHash,
+) -> Result<(RenewedCertificate, ContentHash), String> {
+    let request = Request::parse(request).map_err(|error| error.to_string())?;
+    if request.spki() == shown {
+        return Err("a renewal must bring a new key".to_owned());
+    }
+    let record = push.fleet.view(|state| state.cluster.clone());
+    let record = record.ok_or("the cluster does not exist yet")?;
+    let authority = Authority::load(&record, &push.vault).map_err(|error| error.to_string())?;
+    let term = Term::fresh(now(), &Entropy(&SystemRandom::new()));
+    let command = Command::RenewCertificate(RenewCertificate {
+        subject: CertificateSubject::Host(host.clone()),
+        current_spki: current,
+        spki: request.spki(),
+        serial: term.serial,
+        not_after: term.not_after,
+    });
+    commit(push, host, "renews at half life", command).await?;
+    let term = crate::push::enroll::current_term(push, host, &request)
+        .ok_or("the key was replaced meanwhile")?;
+    let issued = authority
+        .issue_host(&request, host, term)
+        .map_err(|error| error.to_string())?;
+    tracing::info!(%host, serial = %issued.serial, "certificate renewed");
+    let renewed = RenewedCertificate {
+        chain: issued.chain,
+        serial: issued.serial,
+        not_after: issued.not_after,
+    };
+    Ok((renewed, issued.spki))
+}

@@ -1,0 +1,267 @@
+//! Redeeming tokens, joining, and renewing past the end.
+
+use email_engine_protocol::crypto::{Sealed, SealingKey};
+use email_engine_protocol::enroll::{
+    EnrollRefusal, EnrollReply, EnrollRequest, ExpiredRenewal, HostAdmission, HostEnrollment,
+    NodeEnrollment, RENEWAL_EXPORTER_LABEL, TokenSecret, renewal_message,
+};
+use email_engine_protocol::id::{NodeId, Role, TokenId};
+use email_engine_protocol::join::Admission;
+use email_engine_protocol::time::Timestamp;
+use quinn::Connection;
+
+use super::agent::{Machine, OTHER_MODE, ask, ask_on, enrolling};
+use super::{MODE, TestNode, executor_keys, host_id, secret_of};
+use crate::pki::testbed::{TestPki, now};
+use crate::pki::{Credential, NodeKey, Peer};
+use crate::push::Fleet;
+use crate::push::enroll::KEK_INFO;
+
+fn host_token(node: &TestNode, token: &str) {
+    node.declare("pmta1");
+    let admission = Admission::Host {
+        host: host_id("pmta1"),
+        role: Role::Powermta,
+    };
+    node.token(token, admission, now().plus(Timestamp::HOUR));
+}
+
+fn enrollment(token: &str, key: &NodeKey) -> HostEnrollment {
+    let (report_key, sealing_key) = executor_keys("pmta1");
+    HostEnrollment {
+        token: TokenId::new(token).unwrap(),
+        secret: TokenSecret(secret_of(token)),
+        request: key.request().to_vec(),
+        report_key: report_key.verifying_key(),
+        sealing_key: sealing_key.public_key(),
+        mode: MODE,
+        hostname: "machine".to_owned(),
+    }
+}
+
+fn admitted(reply: EnrollReply) -> HostAdmission {
+    match reply {
+        EnrollReply::Host(admission) => *admission,
+        other => panic!("not admitted: {other:?}"),
+    }
+}
+
+fn refusal(reply: EnrollReply) -> EnrollRefusal {
+    match reply {
+        EnrollReply::Refused { code, .. } => code,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+/// The machine that it became.
+fn machine(node: &TestNode, admission: &HostAdmission, key: NodeKey) -> Machine {
+    let identity = key.into_identity(
+        admission.cluster,
+        NodeId(0),
+        &admission.chain,
+        &admission.root,
+    );
+    Machine::with_chain(&node.pki, "pmta1", (identity.chain, identity.key))
+}
+
+#[tokio::test]
+async fn a_token_makes_a_machine_a_host_that_can_begin_a_session() {
+    let node = TestNode::start();
+    host_token(&node, "t-1");
+    let key = NodeKey::generate().unwrap();
+    let request = EnrollRequest::Host(enrollment("t-1", &key));
+    let admission = admitted(ask(&node, &request).await);
+    assert_eq!(admission.cluster, node.pki.record.id);
+    assert_eq!(admission.host, host_id("pmta1"));
+    assert_eq!(admission.coordinators, ["192.0.2.1:7443"]);
+    let grant = admission.plan_key.verify(&admission.recovery.verifying);
+    assert_eq!(grant.unwrap().version, 1);
+    let machine = machine(&node, &admission, key);
+    machine.session(&node).await;
+}
+
+#[tokio::test]
+async fn a_token_may_be_repeated_with_the_same_key_and_with_no_other() {
+    let node = TestNode::start();
+    host_token(&node, "t-1");
+    let key = NodeKey::generate().unwrap();
+    let request = EnrollRequest::Host(enrollment("t-1", &key));
+    let first = admitted(ask(&node, &request).await);
+    let again = admitted(ask(&node, &request).await);
+    let serial = |admission: &HostAdmission| {
+        let leaf = admission.chain[0].clone().into();
+        Credential::read(admission.cluster, &leaf).unwrap().serial
+    };
+    // The answer was lost, not the place: it is the certificate that is on record.
+    assert_eq!(serial(&first), serial(&again));
+    let thief = NodeKey::generate().unwrap();
+    let reply = ask(&node, &EnrollRequest::Host(enrollment("t-1", &thief))).await;
+    assert_eq!(refusal(reply), EnrollRefusal::TokenUsed);
+    machine(&node, &again, key).session(&node).await;
+}
+
+#[tokio::test]
+async fn unknown_ended_and_misused_tokens_are_refused_without_a_log_entry() {
+    let node = TestNode::start();
+    host_token(&node, "t-1");
+    let ended = Admission::Host {
+        host: host_id("pmta1"),
+        role: Role::Powermta,
+    };
+    node.token("t-old", ended, Timestamp(now().0 - 1000));
+    node.token("t-node", Admission::Node, now().plus(Timestamp::HOUR));
+    let key = NodeKey::generate().unwrap();
+    let ask = async |enrollment| refusal(ask(&node, &EnrollRequest::Host(enrollment)).await);
+    assert_eq!(
+        ask(enrollment("t-none", &key)).await,
+        EnrollRefusal::TokenUnknown
+    );
+    assert_eq!(
+        ask(enrollment("t-old", &key)).await,
+        EnrollRefusal::TokenExpired
+    );
+    assert_eq!(
+        ask(enrollment("t-node", &key)).await,
+        EnrollRefusal::TokenUnknown
+    );
+    let mut guessed = enrollment("t-1", &key);
+    guessed.secret.0[31] ^= 1;
+    assert_eq!(ask(guessed).await, EnrollRefusal::TokenUnknown);
+    let mut sandbox = enrollment("t-1", &key);
+    sandbox.mode = OTHER_MODE;
+    assert_eq!(ask(sandbox).await, EnrollRefusal::WrongMode);
+    let mut keyless = enrollment("t-1", &key);
+    keyless.request = vec![1, 2, 3];
+    assert_eq!(ask(keyless).await, EnrollRefusal::Malformed);
+    assert!(node.fleet.log().is_empty());
+}
+
+#[tokio::test]
+async fn a_node_gets_a_number_a_certificate_and_the_key_encryption_key() {
+    let node = TestNode::start();
+    node.token("t-1", Admission::Node, now().plus(Timestamp::HOUR));
+    let key = NodeKey::generate().unwrap();
+    let sealing = SealingKey::from_seed(&[7; 32]);
+    let request = EnrollRequest::Node(NodeEnrollment {
+        token: TokenId::new("t-1").unwrap(),
+        secret: TokenSecret(secret_of("t-1")),
+        request: key.request().to_vec(),
+        sealing_key: sealing.public_key(),
+        raft_endpoint: "192.0.2.2:7444".to_owned(),
+        agent_endpoint: "192.0.2.2:7443".to_owned(),
+        api_endpoint: "192.0.2.2:7443".to_owned(),
+    });
+    let mut given = Vec::new();
+    for _ in 0..2 {
+        let EnrollReply::Node(admission) = ask(&node, &request).await else {
+            panic!("not admitted");
+        };
+        assert_eq!(admission.node, NodeId(2));
+        assert_eq!(admission.peers, [(NodeId(1), "192.0.2.1:7444".to_owned())]);
+        let leaf = admission.chain[0].clone().into();
+        let credential = Credential::read(admission.cluster, &leaf).unwrap();
+        assert_eq!(credential.peer, Peer::Node(NodeId(2)));
+        let kek =
+            |sealed: &Sealed, number: u64| sealing.open(sealed, KEK_INFO, &number.to_be_bytes());
+        let opened = kek(&admission.key_encryption_key, 2).unwrap();
+        assert_eq!(opened[..4], 1_u32.to_be_bytes());
+        assert_eq!(opened[4..], node.pki.vault.key()[..]);
+        assert!(kek(&admission.key_encryption_key, 3).is_err());
+        given.push(admission.node);
+        let serial = credential.serial;
+        let recorded = node
+            .fleet
+            .view(|state| state.certificates.contains_key(&serial));
+        assert!(recorded);
+    }
+}
+
+/// A host with a certificate of this age.
+fn aged(node: &TestNode, days: u64) -> Machine {
+    let at = Timestamp(now().0 - days * Timestamp::DAY);
+    node.declare("pmta1");
+    let chain = node.pki.host_chain("pmta1", at);
+    let machine = Machine::with_chain(&node.pki, "pmta1", chain);
+    node.fleet.change(|state| machine.enrol_in(state));
+    machine
+}
+
+fn old_cluster() -> TestNode {
+    TestNode::start_with(TestPki::founded_at(Timestamp(
+        now().0 - 60 * Timestamp::DAY,
+    )))
+}
+
+fn renewal(on: &Connection, machine: &Machine, key: &NodeKey) -> EnrollRequest {
+    let mut exporter = [0; 32];
+    on.export_keying_material(&mut exporter, RENEWAL_EXPORTER_LABEL, b"")
+        .unwrap();
+    let request = key.request().to_vec();
+    EnrollRequest::Renew(ExpiredRenewal {
+        certificate: machine.chain[0].to_vec(),
+        proof: machine.prove(&renewal_message(&exporter, &request)),
+        request,
+    })
+}
+
+#[tokio::test]
+async fn a_host_that_slept_past_its_end_comes_back_by_its_key() {
+    let node = old_cluster();
+    let sleeper = aged(&node, 30);
+    let key = NodeKey::generate().unwrap();
+    let connection = enrolling(&node).await;
+    let first = admitted(ask_on(&connection, &renewal(&connection, &sleeper, &key)).await);
+    // The answer was lost: the same keys ask again.
+    let connection = enrolling(&node).await;
+    let again = admitted(ask_on(&connection, &renewal(&connection, &sleeper, &key)).await);
+    let serial = |admission: &HostAdmission| {
+        let leaf = admission.chain[0].clone().into();
+        Credential::read(admission.cluster, &leaf).unwrap().serial
+    };
+    assert_eq!(serial(&first), serial(&again));
+    machine(&node, &again, key).session(&node).await;
+}
+
+#[tokio::test]
+async fn a_copy_that_renews_after_the_original_is_refused() {
+    let node = old_cluster();
+    let original = aged(&node, 30);
+    let connection = enrolling(&node).await;
+    let request = renewal(&connection, &original, &NodeKey::generate().unwrap());
+    admitted(ask_on(&connection, &request).await);
+    let connection = enrolling(&node).await;
+    let request = renewal(&connection, &original, &NodeKey::generate().unwrap());
+    let reply = ask_on(&connection, &request).await;
+    assert_eq!(refusal(reply), EnrollRefusal::Revoked);
+}
+
+#[tokio::test]
+async fn a_proof_counts_on_its_own_connection_and_by_the_certificates_key_only() {
+    let node = old_cluster();
+    let sleeper = aged(&node, 30);
+    let key = NodeKey::generate().unwrap();
+    let elsewhere = enrolling(&node).await;
+    let stolen = renewal(&elsewhere, &sleeper, &key);
+    let connection = enrolling(&node).await;
+    let reply = ask_on(&connection, &stolen).await;
+    assert_eq!(refusal(reply), EnrollRefusal::Malformed);
+
+    let mut impostor = Machine::with_chain(&node.pki, "pmta1", node.pki.host_chain("pmta1", now()));
+    impostor.chain.clone_from(&sleeper.chain);
+    let connection = enrolling(&node).await;
+    let reply = ask_on(&connection, &renewal(&connection, &impostor, &key)).await;
+    assert_eq!(refusal(reply), EnrollRefusal::Malformed);
+
+    let foreign = TestPki::new();
+    let stranger = Machine::with_chain(&foreign, "pmta1", foreign.host_chain("pmta1", now()));
+    let connection = enrolling(&node).await;
+    let reply = ask_on(&connection, &renewal(&connection, &stranger, &key)).await;
+    assert_eq!(refusal(reply), EnrollRefusal::Malformed);
+
+    let serial = sleeper.credential().serial;
+    node.fleet.change(|state| state.revoked.insert(serial));
+    let connection = enrolling(&node).await;
+    let reply = ask_on(&connection, &renewal(&connection, &sleeper, &key)).await;
+    assert_eq!(refusal(reply), EnrollRefusal::Revoked);
+    assert!(node.fleet.log().is_empty());
+}

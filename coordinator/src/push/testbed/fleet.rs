@@ -1,0 +1,305 @@
+//! A replicated state that is neither replicated nor on disk. Its `apply` keeps to what the commands
+//! promise, for those few that this room proposes.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, RwLock};
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use email_engine_protocol::api::MemberRole;
+use email_engine_protocol::bytes::ContentHash;
+use email_engine_protocol::id::NodeId;
+
+use crate::command::{
+    Answer, Bearer, Command, Effect, Outcome, Proposal, RedeemToken, Rejection, RejectionCode,
+    RenewCertificate,
+};
+use crate::pki::testbed::now;
+use crate::push::Fleet;
+use crate::raft::{Applied, Leadership, ProposeError, ReadError, SessionRow, StoreError};
+use crate::state::{
+    CertificateRecord, CertificateSubject, FleetState, HostKeys, HostLifecycle, Node, TokenState,
+};
+
+#[derive(Clone)]
+pub(crate) struct FakeFleet(Arc<Fake>);
+
+struct Fake {
+    state: RwLock<FleetState>,
+    bodies: Mutex<BTreeMap<ContentHash, Bytes>>,
+    applied: watch::Sender<Applied>,
+    leadership: watch::Sender<Leadership>,
+    log: Mutex<Vec<Command>>,
+}
+
+const LED: Leadership = Leadership {
+    leader: Some(NodeId(1)),
+    term: 1,
+    is_leader: true,
+};
+
+impl FakeFleet {
+    pub(crate) fn new(state: FleetState) -> Self {
+        Self(Arc::new(Fake {
+            state: RwLock::new(state),
+            bodies: Mutex::default(),
+            applied: watch::channel(Applied::default()).0,
+            leadership: watch::channel(LED).0,
+            log: Mutex::default(),
+        }))
+    }
+
+    /// Changes the state, as if a command had been applied.
+    pub(crate) fn change<R>(&self, change: impl FnOnce(&mut FleetState) -> R) -> R {
+        let mut state = self.0.state.write().unwrap();
+        let result = change(&mut state);
+        state.revision += 1;
+        let revision = state.revision;
+        drop(state);
+        let index = revision;
+        self.0.applied.send_replace(Applied { index, revision });
+        result
+    }
+
+    pub(crate) fn put_body(&self, body: Vec<u8>) {
+        let hash = ContentHash::of(&body);
+        self.0.bodies.lock().unwrap().insert(hash, body.into());
+    }
+
+    pub(crate) fn lose_the_leader(&self) {
+        self.0.leadership.send_replace(Leadership::default());
+    }
+
+    /// Commands that were proposed.
+    pub(crate) fn log(&self) -> Vec<Command> {
+        self.0.log.lock().unwrap().clone()
+    }
+
+    /// Waits until the state is as wanted.
+    pub(crate) async fn until(&self, wanted: impl Fn(&FleetState) -> bool, why: &str) {
+        let mut applied = self.0.applied.subscribe();
+        let met = async {
+            while !self.view(&wanted) {
+                applied.changed().await.unwrap();
+            }
+        };
+        super::wait_for(met, why).await;
+    }
+}
+
+impl Fleet for FakeFleet {
+    fn node(&self) -> NodeId {
+        NodeId(1)
+    }
+
+    async fn propose(&self, proposal: Proposal) -> Result<Answer, ProposeError> {
+        if self.0.leadership.borrow().leader.is_none() {
+            let reason = "no leader".to_owned();
+            return Err(ProposeError::NoQuorum { reason });
+        }
+        self.0.log.lock().unwrap().push(proposal.command.clone());
+        let bodies = &self.0.bodies;
+        let effect = self.change(|state| apply(state, proposal.command, bodies));
+        Ok(effect.map(|effect| Outcome {
+            revision: self.view(|state| state.revision),
+            effect,
+        }))
+    }
+
+    async fn linearize(&self) -> Result<(), ReadError> {
+        Ok(())
+    }
+
+    fn view<R>(&self, read: impl FnOnce(&FleetState) -> R) -> R {
+        read(&self.0.state.read().unwrap())
+    }
+
+    fn body(&self, hash: &ContentHash) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.0.bodies.lock().unwrap().get(hash).cloned())
+    }
+
+    fn applied(&self) -> watch::Receiver<Applied> {
+        self.0.applied.subscribe()
+    }
+
+    fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.0.leadership.subscribe()
+    }
+
+    fn serve_sessions(&self, _source: Arc<dyn Fn() -> Vec<SessionRow> + Send + Sync>) {}
+}
+
+fn reject(code: RejectionCode, field: &str) -> Result<Effect, Rejection> {
+    Err(Rejection {
+        code,
+        field: field.to_owned(),
+        value: String::new(),
+        accepted: String::new(),
+    })
+}
+
+fn apply(
+    state: &mut FleetState,
+    command: Command,
+    bodies: &Mutex<BTreeMap<ContentHash, Bytes>>,
+) -> Result<Effect, Rejection> {
+    match command {
+        Command::RedeemToken(redeem) => redeem_token(state, *redeem),
+        Command::RenewCertificate(renew) => renew_certificate(state, renew),
+        Command::RecordOutcome(record) => {
+            state.outcomes.insert(record.host, record.outcome);
+            Ok(Effect::Done)
+        }
+        Command::CutOffHost(cut) => {
+            let host = state.hosts.get_mut(&cut.host).unwrap();
+            host.lifecycle = HostLifecycle::Retired;
+            Ok(Effect::Done)
+        }
+        Command::StockKeys(stock) => {
+            for key in stock.keys {
+                state
+                    .prepared_keys
+                    .insert(state.next_prepared_key, Arc::new(key));
+                state.next_prepared_key += 1;
+            }
+            Ok(Effect::Done)
+        }
+        Command::SetTargets(set) => {
+            for (hash, body) in set.bodies {
+                bodies.lock().unwrap().insert(hash, body.into());
+            }
+            let mut given = Vec::new();
+            let epoch = state.cluster.as_ref().unwrap().epoch;
+            for new in set.targets {
+                let current = state.targets.get(&new.host);
+                if current.map(|current| current.digest) != new.parent {
+                    continue;
+                }
+                let last = current.map(|current| current.generation);
+                let generation = last.unwrap_or_default().next(epoch);
+                given.push((new.host.clone(), generation));
+                let record = crate::state::TargetRecord {
+                    generation,
+                    digest: new.digest,
+                    planner_version: new.planner_version,
+                    revision: state.revision,
+                    set_at: now(),
+                    resources: new.resources,
+                };
+                state.targets.insert(new.host, record);
+                for hash in new.bodies.into_iter().chain([new.digest]) {
+                    let record = crate::state::BodyRecord {
+                        length: 0,
+                        references: 1,
+                    };
+                    state.bodies.insert(hash, record);
+                }
+            }
+            if given.is_empty() {
+                return reject(RejectionCode::StaleParent, "targets");
+            }
+            Ok(Effect::Targets(given))
+        }
+        other => panic!("not proposed by these rooms: {other:?}"),
+    }
+}
+
+fn redeem_token(state: &mut FleetState, redeem: RedeemToken) -> Result<Effect, Rejection> {
+    let Some(token) = state.tokens.get_mut(&redeem.id) else {
+        return reject(RejectionCode::TokenUnknown, "id");
+    };
+    if let TokenState::Redeemed { spki, .. } = token.state {
+        return if spki == redeem.spki {
+            Ok(Effect::Unchanged)
+        } else {
+            reject(RejectionCode::TokenUsed, "id")
+        };
+    }
+    let node = matches!(redeem.bearer, Bearer::Node { .. }).then_some(NodeId(state.next_node));
+    token.state = TokenState::Redeemed {
+        spki: redeem.spki,
+        node,
+    };
+    let admission = token.admission.clone();
+    match (admission, redeem.bearer) {
+        (
+            email_engine_protocol::join::Admission::Host { host, .. },
+            Bearer::Host {
+                report_key,
+                sealing_key,
+                mode,
+                serial,
+                not_after,
+                ..
+            },
+        ) => {
+            let row = state.hosts.get_mut(&host).unwrap();
+            row.lifecycle = HostLifecycle::Enrolled;
+            row.keys = Some(HostKeys {
+                serial,
+                spki: redeem.spki,
+                report_key,
+                sealing_key,
+                mode,
+                enrolled_at: now(),
+            });
+            let record = CertificateRecord {
+                serial,
+                subject: CertificateSubject::Host(host),
+                spki: redeem.spki,
+                issued_at: now(),
+                not_after,
+            };
+            state.certificates.insert(serial, Arc::new(record));
+            Ok(Effect::Done)
+        }
+        (
+            email_engine_protocol::join::Admission::Node,
+            Bearer::Node {
+                raft_endpoint,
+                agent_endpoint,
+                api_endpoint,
+                supports_version,
+            },
+        ) => {
+            let id = NodeId(state.next_node);
+            state.next_node += 1;
+            let row = Node {
+                id,
+                raft_endpoint,
+                agent_endpoint,
+                api_endpoint,
+                role: MemberRole::Learner,
+                joined_at: now(),
+                supports_version,
+            };
+            state.nodes.insert(id, row);
+            Ok(Effect::Node(id))
+        }
+        _ => reject(RejectionCode::TokenUnknown, "id"),
+    }
+}
+
+fn renew_certificate(state: &mut FleetState, renew: RenewCertificate) -> Result<Effect, Rejection> {
+    if let CertificateSubject::Host(host) = &renew.subject {
+        let keys = state.hosts.get_mut(host).unwrap().keys.as_mut().unwrap();
+        if keys.spki == renew.spki {
+            return Ok(Effect::Unchanged);
+        }
+        if keys.spki != renew.current_spki {
+            return reject(RejectionCode::WrongState, "current_spki");
+        }
+        keys.serial = renew.serial;
+        keys.spki = renew.spki;
+    }
+    let record = CertificateRecord {
+        serial: renew.serial,
+        subject: renew.subject,
+        spki: renew.spki,
+        issued_at: now(),
+        not_after: renew.not_after,
+    };
+    state.certificates.insert(renew.serial, Arc::new(record));
+    Ok(Effect::Done)
+}

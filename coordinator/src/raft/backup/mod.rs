@@ -1,0 +1,9 @@
+//! Backups: a snapshot, sealed to the recovery key together with the key that opens its secrets; and
+//! restore: a new cluster's first node made of one.
+
+mod framing;
+mod restore;
+mod save;
+
+pub use restore::{RestoreError, Restored, restore};
+pub use save::{BackupError, BackupSummary};

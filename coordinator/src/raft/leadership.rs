@@ -1,0 +1,136 @@
+//! Who leads, as this node may say it, and the other things that it keeps an eye on.
+
+use std::sync::Weak;
+use std::time::Duration;
+
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::metrics::RaftMetrics;
+use openraft::{Instant as _, ServerState};
+use tokio::time::Instant;
+
+use email_engine_protocol::id::NodeId;
+
+use super::core::Core;
+use super::guard;
+use super::handle::Leadership;
+use super::net::{Request, Response};
+use super::types::Types;
+
+/// How often the leader is judged although nothing changed: silence is no event.
+const TICK: Duration = Duration::from_millis(200);
+/// How often the disk is looked at.
+const DISK_SAMPLES: Duration = Duration::from_secs(1);
+/// How long another node may take to tell its clock. The answer's own delay is an error of it.
+const CLOCK_WITHIN: Duration = Duration::from_secs(1);
+
+impl Core {
+    fn judge(&self, metrics: &RaftMetrics<Types>) -> Leadership {
+        let term = metrics.current_term;
+        let leader = metrics.current_leader.map(NodeId);
+        let leads = metrics.state == ServerState::Leader && leader == Some(self.node);
+        let alone = metrics.membership_config.voter_ids().count() == 1;
+        let limit = self.timings.leader_contact;
+        let in_contact = if leads {
+            let acked = metrics.last_quorum_acked.as_ref();
+            alone || acked.is_some_and(|acked| acked.elapsed() < limit)
+        } else {
+            self.heard_at().is_some_and(|at| at.elapsed() < limit)
+        };
+        // The first entry of its own term: all earlier ones are applied before it.
+        let applied = metrics.last_applied.as_ref();
+        let ready = applied.is_some_and(|id| id.leader_id.term == term);
+        Leadership {
+            leader: leader.filter(|_| in_contact && metrics.running_state.is_ok()),
+            term,
+            is_leader: leads && ready && in_contact && metrics.running_state.is_ok(),
+        }
+    }
+}
+
+/// Keeps the watch of leadership current, and notices when openraft gave up.
+pub(super) async fn follow_raft(core: Weak<Core>) {
+    let Some(mut metrics) = core.upgrade().map(|core| core.raft.metrics()) else {
+        return;
+    };
+    loop {
+        let Some(core) = core.upgrade() else { return };
+        let now = metrics.borrow_watched().clone();
+        let leadership = core.judge(&now);
+        core.leadership.send_if_modified(|known| {
+            let changed = *known != leadership;
+            *known = leadership;
+            changed
+        });
+        if let Err(error) = &now.running_state
+            && !core.is_stopping()
+        {
+            let reason = error.to_string();
+            core.failed.send_if_modified(|failed| {
+                let first = failed.is_none();
+                if first {
+                    tracing::error!(%reason, "this node no longer takes part in Raft");
+                    *failed = Some(reason);
+                }
+                first
+            });
+        }
+        drop(core);
+        if let Ok(Err(_)) = tokio::time::timeout(TICK, metrics.changed()).await {
+            // openraft is gone; the last verdict stands.
+            return;
+        }
+    }
+}
+
+/// Looks at the disk, for as long as the node lives.
+pub(super) async fn watch_disk(core: Weak<Core>) {
+    loop {
+        let Some(node) = core.upgrade() else { return };
+        let looked = tokio::task::spawn_blocking(move || {
+            node.guard.look_at_disk(&node.data_dir, node.min_free_bytes);
+        });
+        if looked.await.is_err() {
+            return;
+        }
+        tokio::time::sleep(DISK_SAMPLES).await;
+    }
+}
+
+/// While this node leads: compares its clock with the other voters'.
+pub(super) async fn watch_clocks(core: Weak<Core>) {
+    loop {
+        let Some(node) = core.upgrade() else { return };
+        if node.leader() == Some(node.node) {
+            let (offsets, voters) = sample_clocks(&node).await;
+            node.guard
+                .judge_clock(guard::clock_verdict(offsets, voters));
+        } else {
+            node.guard.forget_clock();
+        }
+        let pause = node.timings.clock_samples;
+        drop(node);
+        tokio::time::sleep(pause).await;
+    }
+}
+
+async fn sample_clocks(core: &Core) -> (Vec<i64>, usize) {
+    let (voters, _) = core.members();
+    let samples = voters.iter().map(|voter| async move {
+        if *voter == core.node.0 {
+            return Some(0);
+        }
+        let asked = (core.clock)().0;
+        let deadline = Instant::now() + CLOCK_WITHIN;
+        match core.ask(NodeId(*voter), &Request::Clock, deadline).await {
+            Ok(Response::Clock(theirs)) => {
+                let answered = (core.clock)().0;
+                // Theirs was read about half-way between question and answer.
+                let ours = asked + answered.saturating_sub(asked) / 2;
+                i64::try_from(i128::from(theirs) - i128::from(ours)).ok()
+            }
+            _ => None,
+        }
+    });
+    let samples = futures::future::join_all(samples).await;
+    (samples.into_iter().flatten().collect(), voters.len())
+}

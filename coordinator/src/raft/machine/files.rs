@@ -1,0 +1,154 @@
+//! Snapshot files of a node: written apart, renamed when whole, the old ones deleted.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::raft::types::{Snapshot, SnapshotMeta};
+
+const SUFFIX: &str = "snapshot";
+const UNFINISHED: &str = "partial";
+
+/// A snapshot that is open for reading: it stays readable when it is deleted meanwhile.
+#[derive(Clone, Debug)]
+pub(crate) struct SnapshotFile {
+    file: Arc<File>,
+    path: PathBuf,
+}
+
+impl SnapshotFile {
+    /// Opens one.
+    pub(crate) fn open(path: PathBuf) -> io::Result<Self> {
+        let file = Arc::new(File::open(&path)?);
+        Ok(Self { file, path })
+    }
+
+    /// Where it was when it was opened.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its size.
+    pub(crate) fn length(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    /// Reads at a place.
+    pub(crate) fn read_at(&self, bytes: &mut [u8], at: u64) -> io::Result<()> {
+        self.file.read_exact_at(bytes, at)
+    }
+
+    /// Reads from the beginning.
+    pub(crate) fn reader(&self) -> io::BufReader<FromStart> {
+        let from = FromStart {
+            file: Arc::clone(&self.file),
+            at: 0,
+        };
+        io::BufReader::with_capacity(256 * 1024, from)
+    }
+}
+
+/// Reads a shared file without moving anybody else's place in it.
+#[derive(Debug)]
+pub(crate) struct FromStart {
+    file: Arc<File>,
+    at: u64,
+}
+
+impl io::Read for FromStart {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read_at(bytes, self.at)?;
+        self.at += count as u64;
+        Ok(count)
+    }
+}
+
+/// The folder of snapshots.
+#[derive(Debug)]
+pub(crate) struct SnapshotFiles {
+    folder: PathBuf,
+    current: Mutex<Option<Snapshot>>,
+    /// Tells unfinished files apart.
+    counter: AtomicU64,
+}
+
+impl SnapshotFiles {
+    /// Opens the folder, and removes what a crash left unfinished.
+    pub(crate) fn open(folder: PathBuf) -> io::Result<Self> {
+        fs::create_dir_all(&folder)?;
+        for path in paths(&folder, UNFINISHED)? {
+            fs::remove_file(path)?;
+        }
+        Ok(Self {
+            folder,
+            current: Mutex::new(None),
+            counter: AtomicU64::new(0),
+        })
+    }
+
+    /// Whole files, newest first.
+    pub(crate) fn candidates(&self) -> io::Result<Vec<PathBuf>> {
+        let mut found = paths(&self.folder, SUFFIX)?;
+        found.sort_by(|a, b| b.cmp(a));
+        Ok(found)
+    }
+
+    /// A new unfinished file.
+    pub(crate) fn begin(&self) -> io::Result<(File, PathBuf)> {
+        let number = self.counter.fetch_add(1, Ordering::Relaxed);
+        let path = self.folder.join(format!("{number}.{UNFINISHED}"));
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&path)?;
+        Ok((file, path))
+    }
+
+    /// Gives a whole, flushed file its name and makes it the current snapshot.
+    pub(crate) fn adopt(&self, meta: &SnapshotMeta, path: &Path) -> io::Result<Snapshot> {
+        let (index, term) = meta
+            .last_log_id
+            .map_or((0, 0), |id| (id.index, id.leader_id.term));
+        let name = self.folder.join(format!("{index:020}-{term:020}.{SUFFIX}"));
+        if path != name {
+            fs::rename(path, &name)?;
+            File::open(&self.folder)?.sync_all()?;
+        }
+        let snapshot = Snapshot {
+            meta: meta.clone(),
+            snapshot: SnapshotFile::open(name.clone())?,
+        };
+        *self.lock() = Some(snapshot.clone());
+        for old in self.candidates()? {
+            if old != name {
+                fs::remove_file(old)?;
+            }
+        }
+        Ok(snapshot)
+    }
+
+    /// The current snapshot.
+    pub(crate) fn current(&self) -> Option<Snapshot> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Snapshot>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn paths(folder: &Path, suffix: &str) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for item in fs::read_dir(folder)? {
+        let path = item?.path();
+        if path.extension().is_some_and(|ending| ending == suffix) {
+            found.push(path);
+        }
+    }
+    Ok(found)
+}

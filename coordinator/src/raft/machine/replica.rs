@@ -1,0 +1,223 @@
+//! Applying committed entries, and reading what they led to.
+
+use std::io;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use futures::{Stream, StreamExt};
+use openraft::storage::{EntryResponder, RaftStateMachine};
+use openraft::{EntryPayload, OptionalSend};
+use tokio::sync::watch;
+
+use super::apply::Apply;
+use super::files::{SnapshotFile, SnapshotFiles};
+use super::snapshot::{self, SnapshotBuilder};
+use crate::command::BodyChange;
+use crate::raft::handle::Applied;
+use crate::raft::store::{Bodies, BodyWrite, WriterHandle};
+use crate::raft::types::{
+    Entry, LogCommand, LogId, Reply, Snapshot, SnapshotMeta, StoredMembership, Types,
+};
+use crate::state::FleetState;
+
+/// The state with the position in the log that it stands for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Image {
+    /// The tables.
+    pub(crate) fleet: FleetState,
+    /// Last entry in it.
+    pub(crate) last_applied: Option<LogId>,
+    /// Last membership in it.
+    pub(crate) membership: StoredMembership,
+}
+
+impl Image {
+    /// What a snapshot of it says about itself.
+    pub(crate) fn meta(&self) -> SnapshotMeta {
+        SnapshotMeta {
+            last_log_id: self.last_applied,
+            last_membership: self.membership.clone(),
+        }
+    }
+
+    fn applied(&self) -> Applied {
+        Applied {
+            index: self.last_applied.map_or(0, |id| id.index),
+            revision: self.fleet.revision,
+        }
+    }
+}
+
+/// The state as this node has it.
+#[derive(Debug)]
+pub(crate) struct Replica {
+    image: RwLock<Image>,
+    /// Held for reading while bodies of an older state are read.
+    bodies: RwLock<()>,
+    applied: watch::Sender<Applied>,
+}
+
+impl Replica {
+    /// A replica that begins with this.
+    pub(crate) fn new(image: Image) -> Self {
+        let applied = watch::Sender::new(image.applied());
+        let image = RwLock::new(image);
+        Self {
+            image,
+            bodies: RwLock::new(()),
+            applied,
+        }
+    }
+
+    /// Reads; `apply` waits meanwhile.
+    pub(crate) fn view<R>(&self, read: impl FnOnce(&Image) -> R) -> R {
+        read(&self.image.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The position, as a channel.
+    pub(crate) fn applied(&self) -> watch::Receiver<Applied> {
+        self.applied.subscribe()
+    }
+
+    /// Keeps bodies from being deleted while this lives.
+    pub(crate) fn hold_bodies(&self) -> RwLockReadGuard<'_, ()> {
+        self.bodies.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Leave to delete bodies, when nobody holds them.
+    pub(super) fn release_bodies(&self) -> Option<RwLockWriteGuard<'_, ()>> {
+        self.bodies.try_write().ok()
+    }
+
+    fn change<R>(&self, change: impl FnOnce(&mut Image) -> R) -> R {
+        change(&mut self.image.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Tells the watchers, after everything that belongs to an entry is done.
+    fn announce(&self) {
+        let applied = self.view(Image::applied);
+        self.applied.send_replace(applied);
+    }
+}
+
+/// openraft's state machine.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    apply: Apply,
+    replica: Arc<Replica>,
+    writer: WriterHandle,
+    bodies: Bodies,
+    files: Arc<SnapshotFiles>,
+}
+
+impl Machine {
+    /// A machine over a replica that was loaded already.
+    pub(crate) const fn new(
+        apply: Apply,
+        replica: Arc<Replica>,
+        writer: WriterHandle,
+        bodies: Bodies,
+        files: Arc<SnapshotFiles>,
+    ) -> Self {
+        Self {
+            apply,
+            replica,
+            writer,
+            bodies,
+            files,
+        }
+    }
+
+    fn enter(&self, entry: &Entry) -> (Reply, Vec<BodyChange>) {
+        let apply = self.apply;
+        self.replica.change(|image| {
+            image.last_applied = Some(entry.log_id);
+            match &entry.payload {
+                EntryPayload::Blank => (Reply::Nothing, Vec::new()),
+                EntryPayload::Normal(LogCommand::V1(proposal)) => {
+                    let (answer, bodies) = apply(&mut image.fleet, proposal);
+                    (Reply::Applied(answer), bodies)
+                }
+                EntryPayload::Membership(membership) => {
+                    image.membership =
+                        StoredMembership::new(Some(entry.log_id), membership.clone());
+                    (Reply::Nothing, Vec::new())
+                }
+            }
+        })
+    }
+
+    /// Stores what the entry brought. What it no longer needs stays until a snapshot without it is
+    /// on disk: entries are applied again after a crash, and snapshots are built meanwhile.
+    async fn store(&self, changes: Vec<BodyChange>) -> io::Result<()> {
+        let puts: Vec<BodyWrite> = changes
+            .into_iter()
+            .filter_map(|change| match change {
+                BodyChange::Put(hash, bytes) => Some(BodyWrite::Put(hash, bytes)),
+                BodyChange::Drop(_) => None,
+            })
+            .collect();
+        if puts.is_empty() {
+            Ok(())
+        } else {
+            self.writer.write_bodies(puts).await
+        }
+    }
+}
+
+impl RaftStateMachine<Types> for Machine {
+    type SnapshotData = SnapshotFile;
+    type SnapshotBuilder = SnapshotBuilder;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
+        Ok(self
+            .replica
+            .view(|image| (image.last_applied, image.membership.clone())))
+    }
+
+    async fn apply<Strm>(&mut self, mut entries: Strm) -> Result<(), io::Error>
+    where
+        Strm: Stream<Item = Result<EntryResponder<Types>, io::Error>> + Unpin + OptionalSend,
+    {
+        while let Some(item) = entries.next().await {
+            let (entry, responder) = item?;
+            let (reply, changes) = self.enter(&entry);
+            self.store(changes).await?;
+            self.replica.announce();
+            if let Some(responder) = responder {
+                responder.send(reply);
+            }
+        }
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
+        SnapshotBuilder {
+            image: self.replica.view(Image::clone),
+            replica: Arc::clone(&self.replica),
+            writer: self.writer.clone(),
+            bodies: self.bodies.clone(),
+            files: Arc::clone(&self.files),
+        }
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMeta,
+        snapshot: SnapshotFile,
+    ) -> Result<(), io::Error> {
+        let (files, bodies) = (Arc::clone(&self.files), self.bodies.clone());
+        let (writer, meta) = (self.writer.clone(), meta.clone());
+        let image = tokio::task::spawn_blocking(move || {
+            snapshot::install(&files, &bodies, &writer, &meta, &snapshot)
+        })
+        .await
+        .map_err(io::Error::other)??;
+        self.replica.change(|now| *now = image);
+        self.replica.announce();
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, io::Error> {
+        Ok(self.files.current())
+    }
+}

@@ -1,0 +1,23 @@
+//! Raft between nodes: a QUIC end point of its own, mutual TLS, one stream per request.
+//!
+//! [`tls`] says who may speak, [`peers`] dials and keeps connections, [`client`] is openraft's way
+//! out, [`server`] and [`serve`] its way in; [`append`] pipelines log entries, [`transfer`] carries
+//! snapshots. Every frame is bounded before it is read.
+
+mod append;
+mod client;
+mod frame;
+mod message;
+mod peers;
+mod serve;
+mod server;
+mod tls;
+mod transfer;
+
+pub(crate) use client::Network;
+pub(crate) use message::{
+    Answered, ChangeRefusal, Member, MemberChange, ProposeAnswer, ProposeRefusal, Request, Response,
+};
+pub(crate) use peers::{Lane, Peers, Whereabouts};
+pub(crate) use serve::{Door, Serving};
+pub(crate) use server::Server;

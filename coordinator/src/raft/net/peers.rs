@@ -1,0 +1,216 @@
+//! Dialling peers and keeping the connections. A connection counts only when the certificate at the
+//! other end carries the number that was dialled.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use email_engine_protocol::id::{ClusterId, NodeId};
+
+use super::frame::{self, FrameError, FrameReader};
+use super::message::{Request, Response};
+use super::tls::{self, PeerError, TlsError};
+use crate::pki::{NodeIdentity, node_dns_name};
+
+/// Traffic that must not wait for other traffic has a connection of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Lane {
+    /// Heartbeats, votes, questions.
+    Control,
+    /// Log entries.
+    Log,
+    /// Snapshots.
+    Snapshot,
+}
+
+/// Why a call came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CallError {
+    /// The end point has no address.
+    #[error("end point {endpoint:?} has no address: {reason}")]
+    Address {
+        /// Which.
+        endpoint: String,
+        /// Why.
+        reason: String,
+    },
+    /// Our own identity is not usable.
+    #[error("own identity: {0}")]
+    Identity(#[from] TlsError),
+    /// The end point cannot be dialled.
+    #[error("dial: {0}")]
+    Dial(#[from] quinn::ConnectError),
+    /// The connection failed.
+    #[error("connection: {0}")]
+    Connection(#[from] quinn::ConnectionError),
+    /// Somebody else answered.
+    #[error("dialled node {dialled}, node {found} answered")]
+    WrongNode {
+        /// Who was dialled.
+        dialled: NodeId,
+        /// Who answered.
+        found: NodeId,
+    },
+    /// The other side's certificate is not a node's.
+    #[error(transparent)]
+    Peer(#[from] PeerError),
+    /// The stream failed.
+    #[error("stream: {0}")]
+    Frame(#[from] FrameError),
+    /// No answer in time.
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
+    /// The peer could not answer.
+    #[error("peer: {0}")]
+    Failed(String),
+    /// The peer answered something else.
+    #[error("peer answered another question")]
+    Mixed,
+}
+
+impl CallError {
+    /// Trying again at once is no use.
+    pub(super) const fn is_unreachable(&self) -> bool {
+        !matches!(self, Self::Frame(_) | Self::Timeout(_) | Self::Mixed)
+    }
+}
+
+/// Looks up where a node is now, when that is known better than from the membership.
+pub(crate) type Whereabouts = Arc<dyn Fn(NodeId) -> Option<String> + Send + Sync>;
+
+/// Connections to peers. A cheap clone.
+#[derive(Clone)]
+pub(crate) struct Peers {
+    cluster: ClusterId,
+    endpoint: quinn::Endpoint,
+    identity: watch::Receiver<Arc<NodeIdentity>>,
+    whereabouts: Whereabouts,
+    open: Arc<Mutex<BTreeMap<(NodeId, Lane), quinn::Connection>>>,
+}
+
+impl std::fmt::Debug for Peers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Peers")
+    }
+}
+
+impl Peers {
+    /// Dials from this end point.
+    pub(crate) fn new(
+        cluster: ClusterId,
+        endpoint: quinn::Endpoint,
+        identity: watch::Receiver<Arc<NodeIdentity>>,
+        whereabouts: Whereabouts,
+    ) -> Self {
+        Self {
+            cluster,
+            endpoint,
+            identity,
+            whereabouts,
+            open: Arc::default(),
+        }
+    }
+
+    /// Asks a question.
+    pub(crate) async fn call(
+        &self,
+        node: NodeId,
+        address: &str,
+        lane: Lane,
+        request: &Request,
+        within: Duration,
+    ) -> Result<Response, CallError> {
+        tokio::time::timeout(within, self.ask(node, address, lane, request))
+            .await
+            .unwrap_or(Err(CallError::Timeout(within)))
+    }
+
+    async fn ask(
+        &self,
+        node: NodeId,
+        address: &str,
+        lane: Lane,
+        request: &Request,
+    ) -> Result<Response, CallError> {
+        let (mut to, mut from) = self.stream(node, address, lane).await?;
+        frame::write(&mut to, request).await?;
+        // A peer that answered early may have stopped reading; its answer is what counts.
+        let _ = to.finish();
+        answer(&mut from).await
+    }
+
+    /// Opens a stream to a node.
+    pub(super) async fn stream(
+        &self,
+        node: NodeId,
+        address: &str,
+        lane: Lane,
+    ) -> Result<(quinn::SendStream, FrameReader), CallError> {
+        let connection = self.connection(node, address, lane).await?;
+        let (to, from) = connection.open_bi().await?;
+        Ok((to, FrameReader::new(from)))
+    }
+
+    async fn connection(
+        &self,
+        node: NodeId,
+        address: &str,
+        lane: Lane,
+    ) -> Result<quinn::Connection, CallError> {
+        let kept = self.lock().get(&(node, lane)).cloned();
+        if let Some(connection) = kept
+            && connection.close_reason().is_none()
+        {
+            return Ok(connection);
+        }
+        let connection = self.dial(node, address).await?;
+        self.lock().insert((node, lane), connection.clone());
+        Ok(connection)
+    }
+
+    async fn dial(&self, node: NodeId, address: &str) -> Result<quinn::Connection, CallError> {
+        let known = (self.whereabouts)(node);
+        let address = resolve(known.as_deref().unwrap_or(address)).await?;
+        let config = tls::client(&self.identity.borrow().clone())?;
+        let name = node_dns_name(self.cluster, node);
+        let connection = self.endpoint.connect_with(config, address, &name)?.await?;
+        let found = tls::peer_of(self.cluster, &connection)?.node;
+        if found == node {
+            Ok(connection)
+        } else {
+            connection.close(1_u32.into(), b"another node was dialled");
+            Err(CallError::WrongNode {
+                dialled: node,
+                found,
+            })
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(NodeId, Lane), quinn::Connection>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reads the one answer of a stream.
+pub(super) async fn answer(from: &mut FrameReader) -> Result<Response, CallError> {
+    match from.next().await? {
+        Some(Response::Failed(reason)) => Err(CallError::Failed(reason)),
+        Some(response) => Ok(response),
+        None => Err(CallError::Frame(FrameError::Cut)),
+    }
+}
+
+async fn resolve(endpoint: &str) -> Result<SocketAddr, CallError> {
+    let wrong = |reason: String| CallError::Address {
+        endpoint: endpoint.to_owned(),
+        reason,
+    };
+    tokio::net::lookup_host(endpoint)
+        .await
+        .map_err(|error| wrong(error.to_string()))?
+        .next()
+        .ok_or_else(|| wrong("the name has no address".into()))
+}

@@ -1,0 +1,110 @@
+//! Snapshots between nodes: checked chunks on one stream, into a file that counts only when whole.
+
+use std::io::Write;
+use std::time::Duration;
+
+use openraft::raft::SnapshotResponse;
+
+use super::client::Client;
+use super::frame::{self, FrameError, FrameReader};
+use super::message::{Request, Response};
+use super::peers::{self, CallError};
+use crate::raft::machine::{SnapshotFile, SnapshotFiles};
+use crate::raft::types::{Snapshot, Types, Vote};
+
+const CHUNK_BYTES: u64 = 256 * 1024;
+/// Longest wait for one chunk to be taken or to come.
+const CHUNK_WITHIN: Duration = Duration::from_secs(10);
+/// Longest wait for the peer to load what it received.
+const INSTALL_WITHIN: Duration = Duration::from_secs(300);
+/// Largest snapshot that is taken.
+const SNAPSHOT_BYTES: u64 = 64 * 1024 * 1024 * 1024;
+
+/// Sends a snapshot and waits until it is installed.
+pub(super) async fn send(
+    client: &Client,
+    vote: Vote,
+    snapshot: &Snapshot,
+) -> Result<SnapshotResponse<Types>, CallError> {
+    let file = &snapshot.snapshot;
+    let length = file.length().map_err(failed)?;
+    let (mut to, mut from) = timed(CHUNK_WITHIN, client.stream()).await?;
+    let request = Request::Snapshot {
+        vote,
+        meta: snapshot.meta.clone(),
+        length,
+    };
+    frame::write(&mut to, &request).await?;
+    let mut at = 0;
+    while at < length {
+        let size = CHUNK_BYTES.min(length - at);
+        let chunk = read_chunk(file.clone(), at, size).await?;
+        timed(CHUNK_WITHIN, async {
+            let sum = crc32c::crc32c(&chunk).to_be_bytes();
+            to.write_all(&sum).await.map_err(FrameError::from)?;
+            to.write_chunk(chunk.into())
+                .await
+                .map_err(FrameError::from)?;
+            Ok(())
+        })
+        .await?;
+        at += size;
+    }
+    // The answer tells whether the peer has all of it.
+    let _ = to.finish();
+    match timed(INSTALL_WITHIN, peers::answer(&mut from)).await? {
+        Response::Snapshot(response) => Ok(response),
+        _ => Err(CallError::Mixed),
+    }
+}
+
+async fn read_chunk(file: SnapshotFile, at: u64, size: u64) -> Result<Vec<u8>, CallError> {
+    tokio::task::spawn_blocking(move || {
+        let mut chunk = vec![0; usize::try_from(size).unwrap_or_default()];
+        file.read_at(&mut chunk, at).map(|()| chunk)
+    })
+    .await
+    .map_err(failed)?
+    .map_err(failed)
+}
+
+fn failed(error: impl std::fmt::Display) -> CallError {
+    CallError::Failed(error.to_string())
+}
+
+async fn timed<T>(
+    within: Duration,
+    doing: impl Future<Output = Result<T, CallError>>,
+) -> Result<T, CallError> {
+    tokio::time::timeout(within, doing)
+        .await
+        .unwrap_or(Err(CallError::Timeout(within)))
+}
+
+/// Receives the chunks of a snapshot into an unfinished file.
+pub(super) async fn receive(
+    files: &SnapshotFiles,
+    from: &mut FrameReader,
+    length: u64,
+) -> Result<SnapshotFile, CallError> {
+    if length > SNAPSHOT_BYTES {
+        return Err(failed("the snapshot is over the cap"));
+    }
+    let (mut file, path) = files.begin().map_err(failed)?;
+    let mut missing = length;
+    while missing > 0 {
+        let size = CHUNK_BYTES.min(missing);
+        let sum = timed(CHUNK_WITHIN, async { Ok(from.bytes(4).await?) }).await?;
+        let count = usize::try_from(size).unwrap_or_default();
+        let chunk = timed(CHUNK_WITHIN, async { Ok(from.bytes(count).await?) }).await?;
+        if crc32c::crc32c(&chunk).to_be_bytes() != *sum {
+            return Err(failed("a chunk of the snapshot is damaged"));
+        }
+        // Into the page cache: short.
+        file.write_all(&chunk).map_err(failed)?;
+        missing -= size;
+    }
+    let synced = tokio::task::spawn_blocking(move || file.sync_all()).await;
+    synced.map_err(failed)?.map_err(failed)?;
+    SnapshotFile::open(path).map_err(failed)
+}

@@ -1,0 +1,205 @@
+//! Proposals and linearizable reads: here when this node leads, through the leader when not, again
+//! under the same request id when the outcome is unclear.
+
+use std::time::Duration;
+
+use backon::BackoffBuilder;
+use openraft::raft::ReadPolicy;
+use tokio::time::{Instant, timeout_at};
+
+use email_engine_protocol::id::NodeId;
+
+use super::core::Core;
+use super::handle::{ProposeError, ReadError};
+use super::net::{Answered, Lane, ProposeAnswer, ProposeRefusal, Request, Response};
+use super::types::{LogCommand, Reply};
+use crate::command::{Answer, Proposal};
+
+/// Largest proposal: with the reading limit of the log, one batch stays below the cap of a frame.
+pub(super) const PROPOSAL_BYTES: usize = 32 * 1024 * 1024;
+/// How long one try may take before the leader is looked for again.
+const TRY_WITHIN: Duration = Duration::from_secs(3);
+/// How long a committed command is waited for on this node.
+const APPLY_WITHIN: Duration = Duration::from_secs(5);
+
+/// Pauses between tries.
+pub(super) fn pauses() -> impl Iterator<Item = Duration> + Send {
+    backon::ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(20))
+        .with_max_delay(Duration::from_millis(400))
+        .with_jitter()
+        .without_max_times()
+        .build()
+}
+
+impl Core {
+    pub(super) async fn propose(&self, proposal: Proposal) -> Result<Answer, ProposeError> {
+        let got = size_of(&proposal);
+        if got > PROPOSAL_BYTES {
+            let limit = PROPOSAL_BYTES;
+            return Err(ProposeError::TooLarge { got, limit });
+        }
+        let deadline = Instant::now() + self.timings.request_deadline;
+        let mut pauses = pauses();
+        loop {
+            if self.is_stopping() {
+                return Err(ProposeError::Stopping);
+            }
+            let reason = match self.try_propose(&proposal, deadline).await {
+                Ok(answered) => {
+                    self.wait_applied(answered.index, Instant::now() + APPLY_WITHIN)
+                        .await;
+                    return Ok(answered.answer);
+                }
+                Err(ProposeRefusal::Retry(reason)) => reason,
+                Err(refusal) => return Err(refusal.into()),
+            };
+            let pause = pauses.next().unwrap_or_default();
+            if self.failure().is_some() || Instant::now() + pause >= deadline {
+                return Err(ProposeError::NoQuorum { reason });
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn try_propose(&self, proposal: &Proposal, deadline: Instant) -> ProposeAnswer {
+        if let Some(reason) = self.failure() {
+            return Err(ProposeRefusal::Retry(format!("this node failed: {reason}")));
+        }
+        let deadline = deadline.min(Instant::now() + TRY_WITHIN);
+        let Some(leader) = self.leader() else {
+            return Err(ProposeRefusal::Retry("no leader is known".into()));
+        };
+        if leader == self.node {
+            return timeout_at(deadline, self.propose_here(proposal.clone()))
+                .await
+                .unwrap_or_else(|_| {
+                    Err(ProposeRefusal::Retry("no majority took it in time".into()))
+                });
+        }
+        let request = Request::Propose(Box::new(proposal.clone()));
+        match self.ask(leader, &request, deadline).await {
+            Ok(Response::Propose(answer)) => answer,
+            Ok(_) => Err(ProposeRefusal::Retry("the leader mixed answers up".into())),
+            Err(reason) => Err(ProposeRefusal::Retry(reason)),
+        }
+    }
+
+    /// Commits a proposal, when this node leads.
+    pub(super) async fn propose_here(&self, proposal: Proposal) -> ProposeAnswer {
+        let got = size_of(&proposal);
+        if got > PROPOSAL_BYTES {
+            let (got, limit) = (got as u64, PROPOSAL_BYTES as u64);
+            return Err(ProposeRefusal::TooLarge { got, limit });
+        }
+        if self.leader() != Some(self.node) {
+            let reason = format!("node {} does not lead", self.node);
+            return Err(ProposeRefusal::Retry(reason));
+        }
+        if let Some(reason) = self.guard.low_disk() {
+            return Err(ProposeRefusal::LowDisk(reason));
+        }
+        if let Some(reason) = self.guard.clock_off() {
+            return Err(ProposeRefusal::ClockOff(reason));
+        }
+        let command = LogCommand::V1(Box::new(proposal));
+        match self.raft.client_write(command).await {
+            Ok(written) => match written.data {
+                Reply::Applied(answer) => Ok(Answered {
+                    index: written.log_id.index,
+                    answer,
+                }),
+                Reply::Nothing => Err(ProposeRefusal::Retry("the entry was replaced".into())),
+            },
+            Err(error) => Err(ProposeRefusal::Retry(error.to_string())),
+        }
+    }
+
+    pub(super) async fn linearize(&self) -> Result<(), ReadError> {
+        let deadline = Instant::now() + self.timings.request_deadline;
+        let mut pauses = pauses();
+        loop {
+            if self.is_stopping() {
+                return Err(ReadError::Stopping);
+            }
+            let reason = match self.try_read_index(deadline).await {
+                Ok(index) if self.wait_applied(index, deadline).await => return Ok(()),
+                Ok(index) => format!("this node has not applied entry {index} in time"),
+                Err(reason) => reason,
+            };
+            let pause = pauses.next().unwrap_or_default();
+            if self.failure().is_some() || Instant::now() + pause >= deadline {
+                return Err(ReadError::NoQuorum { reason });
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn try_read_index(&self, deadline: Instant) -> Result<u64, String> {
+        if let Some(reason) = self.failure() {
+            return Err(format!("this node failed: {reason}"));
+        }
+        let deadline = deadline.min(Instant::now() + TRY_WITHIN);
+        let leader = self.leader().ok_or("no leader is known")?;
+        if leader == self.node {
+            return timeout_at(deadline, self.read_index_here())
+                .await
+                .unwrap_or_else(|_| Err("no majority confirmed it in time".into()));
+        }
+        match self.ask(leader, &Request::ReadIndex, deadline).await? {
+            Response::ReadIndex(answer) => answer,
+            _ => Err("the leader mixed answers up".into()),
+        }
+    }
+
+    /// A majority confirms that this node leads; never by a lease, for machines pause.
+    pub(super) async fn read_index_here(&self) -> Result<u64, String> {
+        let confirmed = self.raft.get_read_log_id(ReadPolicy::ReadIndex).await;
+        let (read, _) = confirmed.map_err(|error| error.to_string())?;
+        Ok(read.index())
+    }
+
+    /// Waits until this node has applied an entry; false when it took too long.
+    pub(super) async fn wait_applied(&self, index: u64, deadline: Instant) -> bool {
+        let mut applied = self.replica.applied();
+        let there = applied.wait_for(|applied| applied.index >= index);
+        matches!(timeout_at(deadline, there).await, Ok(Ok(_)))
+    }
+
+    /// Asks another member.
+    pub(super) async fn ask(
+        &self,
+        node: NodeId,
+        request: &Request,
+        deadline: Instant,
+    ) -> Result<Response, String> {
+        let address = self
+            .address(node)
+            .ok_or_else(|| format!("node {node} is no member"))?;
+        let within = deadline.saturating_duration_since(Instant::now());
+        self.peers
+            .call(node, &address, Lane::Control, request, within)
+            .await
+            .map_err(|error| format!("node {node}: {error}"))
+    }
+}
+
+impl From<ProposeRefusal> for ProposeError {
+    fn from(refusal: ProposeRefusal) -> Self {
+        match refusal {
+            ProposeRefusal::Retry(reason) => Self::NoQuorum { reason },
+            ProposeRefusal::LowDisk(reason) => Self::LowDisk { reason },
+            ProposeRefusal::ClockOff(reason) => Self::ClockOff { reason },
+            ProposeRefusal::TooLarge { got, limit } => Self::TooLarge {
+                got: usize::try_from(got).unwrap_or(usize::MAX),
+                limit: usize::try_from(limit).unwrap_or(usize::MAX),
+            },
+        }
+    }
+}
+
+/// Counts without copying.
+fn size_of(proposal: &Proposal) -> usize {
+    let flavor = postcard::ser_flavors::Size::default();
+    postcard::serialize_with_flavor(proposal, flavor).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,232 @@
+//! The RocksDB database: opening it, checking what it recovered, reading from it.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, IteratorMode, Options, WriteBatch};
+
+use email_engine_protocol::bytes::ContentHash;
+
+use super::record::{self, RecordError};
+use super::slots::Mark;
+use crate::raft::types::{Entry, LogId};
+
+const LOG: &str = "log";
+const META: &str = "meta";
+const BODIES: &str = "bodies";
+
+/// Key of the last purged log id.
+pub(super) const PURGED: &[u8] = b"purged";
+/// Key of the last committed log id that was seen.
+pub(super) const COMMITTED: &[u8] = b"committed";
+
+/// Why a node's store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenError {
+    /// RocksDB does not open.
+    #[error("database does not open: {0}")]
+    Database(#[from] rocksdb::Error),
+    /// A record is damaged.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// An entry in the middle is missing.
+    #[error("log entry {missing} is missing")]
+    Hole {
+        /// Which.
+        missing: u64,
+    },
+    /// A mark does not decode.
+    #[error("the mark {0:?} does not decode")]
+    Meta(&'static str),
+    /// The log ends before what this node acknowledged: it must not vote again.
+    #[error("the log ends at {last:?}, but this node had acknowledged up to {mark:?}")]
+    TailLost {
+        /// Where it ends.
+        last: Option<Mark>,
+        /// What was acknowledged.
+        mark: Mark,
+    },
+}
+
+/// What the database held when it was opened.
+#[derive(Debug, Default)]
+pub(crate) struct Recovered {
+    /// Last purged log id.
+    pub(crate) purged: Option<LogId>,
+    /// Last log id, purged ones included.
+    pub(crate) last: Option<LogId>,
+    /// Last committed log id that was seen.
+    pub(crate) committed: Option<LogId>,
+}
+
+/// The open database.
+pub(super) struct Database {
+    db: DB,
+}
+
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Database")
+    }
+}
+
+impl Database {
+    pub(super) fn open(path: &Path) -> Result<Self, OpenError> {
+        let mut options = Options::default();
+        options.create_if_missing(true);
+        options.create_missing_column_families(true);
+        options.set_keep_log_file_num(4);
+        let mut bodies = Options::default();
+        // Large and content-addressed: blob files spare them from being rewritten by compaction.
+        bodies.set_enable_blob_files(true);
+        bodies.set_min_blob_size(4096);
+        bodies.set_enable_blob_gc(true);
+        let families = [
+            ColumnFamilyDescriptor::new(LOG, Options::default()),
+            ColumnFamilyDescriptor::new(META, Options::default()),
+            ColumnFamilyDescriptor::new(BODIES, bodies),
+        ];
+        let db = DB::open_cf_descriptors(&options, path, families)?;
+        Ok(Self { db })
+    }
+
+    fn family(&self, name: &str) -> &ColumnFamily {
+        self.db
+            .cf_handle(name)
+            .expect("all column families are made at open")
+    }
+
+    pub(super) fn log(&self) -> &ColumnFamily {
+        self.family(LOG)
+    }
+
+    pub(super) fn meta(&self) -> &ColumnFamily {
+        self.family(META)
+    }
+
+    pub(super) fn bodies(&self) -> &ColumnFamily {
+        self.family(BODIES)
+    }
+
+    pub(super) fn write(&self, batch: WriteBatch, sync: bool) -> io::Result<()> {
+        let mut options = rocksdb::WriteOptions::default();
+        options.set_sync(sync);
+        self.db.write_opt(batch, &options).map_err(io::Error::other)
+    }
+
+    /// Reads every record of the log once: a damaged one is found now, not when a peer needs it.
+    pub(super) fn recover(&self) -> Result<Recovered, OpenError> {
+        let purged = self.meta_value(PURGED, "purged")?;
+        let committed = self.meta_value(COMMITTED, "committed")?;
+        let mut last: Option<LogId> = purged;
+        let mut expected = purged.map_or(0, |id| id.index + 1);
+        for item in self.scan(expected) {
+            let (index, entry) = item?;
+            if expected != index {
+                return Err(OpenError::Hole { missing: expected });
+            }
+            expected = index + 1;
+            last = Some(entry.log_id);
+        }
+        Ok(Recovered {
+            purged,
+            last,
+            committed,
+        })
+    }
+
+    fn meta_value(&self, key: &[u8], name: &'static str) -> Result<Option<LogId>, OpenError> {
+        let Some(bytes) = self.db.get_pinned_cf(self.meta(), key)? else {
+            return Ok(None);
+        };
+        postcard::from_bytes(&bytes).map_err(|_| OpenError::Meta(name))
+    }
+
+    fn scan(&self, from: u64) -> impl Iterator<Item = Result<(u64, Entry), OpenError>> + '_ {
+        let start = record::key(from);
+        let mode = IteratorMode::From(&start, rocksdb::Direction::Forward);
+        self.db.iterator_cf(self.log(), mode).map(|item| {
+            let (key, value) = item?;
+            let index = record::index_of(&key).ok_or(OpenError::Meta("log key"))?;
+            Ok((index, record::decode(index, &value)?))
+        })
+    }
+
+    /// Log entries from `from` up to and without `end`, at most `limit` bytes of them, at least one.
+    pub(super) fn entries(&self, from: u64, end: u64, limit: usize) -> io::Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        let mut bytes = 0;
+        if from >= end {
+            return Ok(entries);
+        }
+        let start = record::key(from);
+        let mode = IteratorMode::From(&start, rocksdb::Direction::Forward);
+        for item in self.db.iterator_cf(self.log(), mode) {
+            let (key, value) = item.map_err(io::Error::other)?;
+            let Some(index) = record::index_of(&key).filter(|index| *index < end) else {
+                break;
+            };
+            bytes += value.len();
+            if !entries.is_empty() && bytes > limit {
+                break;
+            }
+            entries.push(record::decode(index, &value).map_err(damaged)?);
+        }
+        Ok(entries)
+    }
+
+    fn body(&self, hash: &ContentHash) -> io::Result<Option<Bytes>> {
+        let found = self
+            .db
+            .get_cf(self.bodies(), hash.0)
+            .map_err(io::Error::other)?;
+        match found {
+            Some(bytes) if ContentHash::of(&bytes) == *hash => Ok(Some(bytes.into())),
+            Some(_) => Err(damaged(format!("body {hash} is damaged"))),
+            None => Ok(None),
+        }
+    }
+
+    fn body_hashes(&self) -> io::Result<BTreeSet<ContentHash>> {
+        let mut hashes = BTreeSet::new();
+        let mut cursor = self.db.raw_iterator_cf(self.bodies());
+        cursor.seek_to_first();
+        while let Some(key) = cursor.key() {
+            if let Ok(hash) = key.try_into() {
+                hashes.insert(ContentHash(hash));
+            }
+            cursor.next();
+        }
+        cursor.status().map_err(io::Error::other)?;
+        Ok(hashes)
+    }
+
+    #[cfg(test)]
+    pub(super) fn raw(&self) -> &DB {
+        &self.db
+    }
+}
+
+/// Damage, in the form that openraft takes.
+fn damaged(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+/// Reads content bodies.
+#[derive(Clone, Debug)]
+pub(crate) struct Bodies(pub(super) Arc<Database>);
+
+impl Bodies {
+    /// A body; an error when its bytes do not have its hash.
+    pub(crate) fn read(&self, hash: &ContentHash) -> io::Result<Option<Bytes>> {
+        self.0.body(hash)
+    }
+
+    /// All that are stored.
+    pub(crate) fn hashes(&self) -> io::Result<BTreeSet<ContentHash>> {
+        self.0.body_hashes()
+    }
+}

@@ -1,0 +1,10 @@
+//! Tests of the room over real disks and real QUIC.
+
+mod harness;
+mod life;
+mod quorum;
+mod refusals;
+mod restore;
+mod store;
+
+pub(super) use harness::entry;

@@ -1,0 +1,116 @@
+//! openraft's own suite on the real store, and what the store must notice.
+
+use std::sync::Arc;
+
+use openraft::StorageError;
+use openraft::testing::log::{StoreBuilder, Suite};
+use rocksdb::{ColumnFamilyDescriptor, DB, Options};
+
+use email_engine_protocol::id::NodeId;
+
+use super::harness::{CLUSTER, Fixture, database, rules, write};
+use crate::raft::machine::{Image, Machine, Replica, SnapshotFiles};
+use crate::raft::start::StartError;
+use crate::raft::store::{SlotState, Slots, Store};
+use crate::raft::types::Types;
+
+struct Builder;
+
+impl StoreBuilder<Types, Store, Machine, tempfile::TempDir> for Builder {
+    async fn build(&self) -> Result<(tempfile::TempDir, Store, Machine), StorageError<Types>> {
+        let dir = tempfile::tempdir().unwrap();
+        let state = SlotState::new(CLUSTER, NodeId(1), None);
+        let slots = Slots::create(&dir.path().join("vote"), state).unwrap();
+        let (store, _) = Store::open(&database(dir.path()), slots).unwrap();
+        let files = SnapshotFiles::open(dir.path().join("snapshots")).unwrap();
+        let machine = Machine::new(
+            rules,
+            Arc::new(Replica::new(Image::default())),
+            store.writer(),
+            store.bodies(),
+            Arc::new(files),
+        );
+        Ok((dir, store, machine))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn openrafts_own_suite_passes() {
+    Suite::test_all(Builder).await.unwrap();
+}
+
+fn with_database(path: &std::path::Path, change: impl FnOnce(&DB)) {
+    let families = ["default", "log", "meta", "bodies"]
+        .map(|name| ColumnFamilyDescriptor::new(name, Options::default()));
+    let db = DB::open_cf_descriptors(&Options::default(), path, families).unwrap();
+    change(&db);
+    db.flush_wal(true).unwrap();
+}
+
+/// One node with some entries, stopped.
+async fn stopped_node(fixture: &mut Fixture) -> std::path::PathBuf {
+    let node = fixture.start(1).await;
+    node.initialize(fixture.endpoint(1)).await.unwrap();
+    for request in ["r1", "r2", "r3"] {
+        write(&node, request).await.unwrap();
+    }
+    node.shutdown().await;
+    database(&fixture.data_dir(1))
+}
+
+fn last_key(db: &DB) -> Box<[u8]> {
+    let log = db.cf_handle("log").unwrap();
+    let mut items = db.iterator_cf(log, rocksdb::IteratorMode::End);
+    items.next().unwrap().unwrap().0
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_acknowledged_tail_is_gone_does_not_start() {
+    let mut fixture = Fixture::new();
+    let path = stopped_node(&mut fixture).await;
+    with_database(&path, |db| {
+        db.delete_cf(db.cf_handle("log").unwrap(), last_key(db))
+            .unwrap();
+    });
+    let config = fixture.config(1);
+    let refused = fixture.start_as(config).await.unwrap_err();
+    assert!(
+        matches!(refused, StartError::RejoinUnderNewId { .. }),
+        "{refused}"
+    );
+    assert!(refused.to_string().contains("join under a new id"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_record_is_seen_and_named() {
+    let mut fixture = Fixture::new();
+    let path = stopped_node(&mut fixture).await;
+    with_database(&path, |db| {
+        let log = db.cf_handle("log").unwrap();
+        let key = last_key(db);
+        let mut record = db.get_cf(log, &key).unwrap().unwrap();
+        *record.last_mut().unwrap() ^= 1;
+        db.put_cf(log, key, record).unwrap();
+    });
+    let config = fixture.config(1);
+    let refused = fixture.start_as(config).await.unwrap_err();
+    assert!(matches!(refused, StartError::Damaged { .. }), "{refused}");
+    assert!(refused.to_string().contains("checksum"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_vote_file_and_anothers_folder_are_refused() {
+    let mut fixture = Fixture::new();
+    stopped_node(&mut fixture).await;
+    let mut config = fixture.config(2);
+    config.data_dir = fixture.data_dir(1);
+    let refused = fixture.start_as(config).await.unwrap_err();
+    assert!(matches!(refused, StartError::Foreign { .. }), "{refused}");
+    std::fs::remove_file(fixture.data_dir(1).join("vote")).unwrap();
+    let config = fixture.config(1);
+    let refused = fixture.start_as(config).await.unwrap_err();
+    assert!(
+        matches!(refused, StartError::RejoinUnderNewId { .. }),
+        "{refused}"
+    );
+}

@@ -1,0 +1,233 @@
+//! `init`: founds a cluster. Keys and certificates are made and written, the first entries of the log
+//! are left as a file; `run` commits them under fixed request ids, so that a crash anywhere is
+//! harmless.
+
+use ring::rand::SystemRandom;
+use zeroize::Zeroizing;
+
+use email_engine_protocol::api::{AccessRole, MemberRole, Settings};
+use email_engine_protocol::bytes::CaPin;
+use email_engine_protocol::crypto::Entropy;
+use email_engine_protocol::id::{ApiKeyId, ClusterId, NodeId, RequestId};
+use email_engine_protocol::time::Timestamp;
+
+use super::SUPPORTS_VERSION;
+use super::listeners::{Bound, Endpoints, ListenError};
+use super::place::{Place, PlaceError};
+use crate::api::ApiKeyText;
+use crate::command::{
+    Command, CreateApiKey, Found, Proposal, PutBundle, PutSettings, Rejection, RejectionCode,
+    SetRelease,
+};
+use crate::config::{ConfigError, NodeConfig};
+use crate::pki::{self, AuthorityError, Founding, IssueError, NodeIdentity};
+use crate::planner;
+use crate::raft::{Cluster, MembershipError, ProposeError};
+use crate::state::Node;
+
+/// Why no cluster is founded.
+#[derive(Debug, thiserror::Error)]
+pub enum FoundError {
+    /// The configuration is not usable.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The data folder is not usable.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The CA cannot be made.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// The node's certificate cannot be made.
+    #[error(transparent)]
+    Issue(#[from] IssueError),
+}
+
+/// What a founding shows, once. Never printed by `Debug`.
+pub struct Founded {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// Its first node.
+    pub node: NodeId,
+    /// Hash of the root's public key.
+    pub ca_pin: CaPin,
+    /// The root certificate, for clients.
+    pub ca_pem: String,
+    /// The first API key, of role admin.
+    pub admin_key: Zeroizing<String>,
+    /// To be kept offline.
+    pub recovery_key: Zeroizing<String>,
+}
+
+impl std::fmt::Debug for Founded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Founded({}, redacted)", self.cluster)
+    }
+}
+
+/// Number of the first node.
+const FIRST: NodeId = NodeId(1);
+
+/// Founds a cluster in the configured folder.
+///
+/// # Errors
+/// When the folder is taken, a port is, or keys cannot be made.
+pub fn found(config: &NodeConfig, now: Timestamp) -> Result<Founded, FoundError> {
+    config.check()?;
+    let place = Place::create(&config.data_dir)?;
+    // Binding tells the ports that are meant by 0, and a taken one before anything is founded.
+    let published = Bound::open(config, place.published())?.published()?;
+    let endpoints = published.advertised(&config.advertise)?;
+    let founding = pki::found(config.mode.to_mode(), now)?;
+    let identity = first_identity(&founding, &endpoints, now)?;
+    let random = SystemRandom::new();
+    let admin = ApiKeyText {
+        id: ApiKeyId::new("admin").expect("it is a slug"),
+        secret: Zeroizing::new(Entropy(&random).bytes()),
+    };
+    place.leave_founding(&first_entries(&founding, endpoints, &admin, now))?;
+    place.publish(&published)?;
+    place
+        .identity()
+        .save_vault(&founding.vault)
+        .map_err(PlaceError::from)?;
+    // Last: with its identity the node is there.
+    place.identity().save(&identity).map_err(PlaceError::from)?;
+    Ok(Founded {
+        cluster: founding.record.id,
+        node: FIRST,
+        ca_pin: founding.record.ca_pin,
+        ca_pem: pem(&founding.record.root),
+        admin_key: admin.to_text(),
+        recovery_key: founding.recovery.to_text(),
+    })
+}
+
+fn first_identity(
+    founding: &Founding,
+    endpoints: &Endpoints,
+    now: Timestamp,
+) -> Result<NodeIdentity, FoundError> {
+    let Endpoints { raft, agent, api } = endpoints.clone();
+    let (identity, _) = founding.issuer.issue_own(FIRST, &[raft, agent, api], now)?;
+    Ok(identity)
+}
+
+/// What the log of a cluster begins with.
+fn first_entries(
+    founding: &Founding,
+    endpoints: Endpoints,
+    admin: &ApiKeyText,
+    now: Timestamp,
+) -> Vec<Proposal> {
+    let files = planner::builtin_bundle();
+    let bundle = planner::bundle_hash(&files);
+    let commands = [
+        Command::Found(Box::new(Found {
+            cluster: founding.record.clone(),
+            node: Node {
+                id: FIRST,
+                raft_endpoint: endpoints.raft,
+                agent_endpoint: endpoints.agent,
+                api_endpoint: endpoints.api,
+                role: MemberRole::Voter,
+                joined_at: now,
+                supports_version: SUPPORTS_VERSION,
+            },
+        })),
+        Command::CreateApiKey(CreateApiKey {
+            id: admin.id.clone(),
+            secret: admin.secret_hash(),
+            role: AccessRole::Admin,
+            tenant: None,
+        }),
+        Command::PutBundle(PutBundle { files }),
+        Command::PutSettings(PutSettings {
+            settings: Settings::default(),
+            release: false,
+        }),
+        Command::SetRelease(SetRelease {
+            hosts: None,
+            bundle: Some(bundle),
+            planner_version: Some(planner::PLANNER_VERSION),
+            settings: None,
+        }),
+    ];
+    let entries = commands
+        .into_iter()
+        .enumerate()
+        .map(|(at, command)| Proposal {
+            actor: "init".to_owned(),
+            request: RequestId::new(format!("init-{}", at + 1)).expect("it is a request id"),
+            reason: "founding of the cluster".to_owned(),
+            now,
+            override_clock: false,
+            command,
+        });
+    entries.collect()
+}
+
+pub(super) fn pem(der: &[u8]) -> String {
+    let body = data_encoding::BASE64.encode(der);
+    let lines: Vec<&str> = body
+        .as_bytes()
+        .chunks(64)
+        .filter_map(|line| std::str::from_utf8(line).ok())
+        .collect();
+    format!(
+        "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+        lines.join("\n")
+    )
+}
+
+/// Why the first entries are not in the log.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// The file cannot be read or removed.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// The first node cannot lead itself.
+    #[error(transparent)]
+    Members(#[from] MembershipError),
+    /// They could not be proposed.
+    #[error(transparent)]
+    Propose(#[from] ProposeError),
+    /// The state refused one.
+    #[error("{0}")]
+    Rejected(#[from] Rejection),
+}
+
+/// Commits what `init` or `restore` left, if anything. May be repeated at any point.
+///
+/// # Errors
+/// When it cannot be committed.
+pub(super) async fn commit(cluster: &Cluster, place: &Place) -> Result<(), CommitError> {
+    let Some(entries) = place.founding()? else {
+        return Ok(());
+    };
+    for proposal in entries {
+        if let Command::Found(found) = &proposal.command
+            && cluster.status().last_index == 0
+        {
+            cluster.initialize(found.node.raft_endpoint.clone()).await?;
+        }
+        match cluster.propose(proposal).await? {
+            // Committed before a crash longer ago than answers are remembered.
+            Ok(_) => {}
+            Err(known) if is_done(known.code) => {}
+            Err(rejection) => return Err(rejection.into()),
+        }
+    }
+    place.forget_founding()?;
+    tracing::info!("the founding of the cluster is committed");
+    Ok(())
+}
+
+const fn is_done(code: RejectionCode) -> bool {
+    matches!(
+        code,
+        RejectionCode::AlreadyExists | RejectionCode::ClusterState
+    )
+}

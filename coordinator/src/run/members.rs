@@ -1,0 +1,196 @@
+//! Members: the fleet state says who shall be in, Raft who is. The leader makes them the same,
+//! level-triggered, so that a step that was cut off is taken again.
+
+use tokio::sync::watch;
+
+use email_engine_protocol::api::MemberRole;
+use email_engine_protocol::id::NodeId;
+
+use super::SUPPORTS_VERSION;
+use super::listeners::Endpoints;
+use super::rooms::membership;
+use crate::api::MembershipError;
+use crate::command::{Command, SetNode};
+use crate::push::proposal;
+use crate::raft::{Cluster, RaftStatus};
+use crate::state::FleetState;
+
+/// Between two looks, when nothing wakes it.
+const LOOK: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// One step towards the members that the state says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Step {
+    /// Let it follow.
+    AddLearner(NodeId, String),
+    /// Its number was removed: out.
+    Remove(NodeId),
+    /// It votes, but the state does not say so yet.
+    Record(NodeId, MemberRole),
+}
+
+/// Records this node's own end points, then keeps the members in step while it leads.
+pub(super) async fn follow(
+    cluster: Cluster,
+    endpoints: Endpoints,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let mut applied = cluster.applied();
+    let mut is_recorded = false;
+    loop {
+        if !is_recorded {
+            is_recorded = record_endpoints(&cluster, &endpoints).await;
+        }
+        let leads = cluster.leadership().borrow().is_leader;
+        if leads {
+            let status = cluster.status();
+            for step in cluster.view(|state| steps(state, &status)) {
+                take(&cluster, step).await;
+            }
+        }
+        tokio::select! {
+            changed = applied.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(LOOK) => {}
+            _ = stopping.wait_for(|stop| *stop) => return,
+        }
+    }
+}
+
+fn steps(state: &FleetState, raft: &RaftStatus) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for node in state.nodes.values() {
+        let votes = raft.voters.contains(&node.id);
+        let follows = raft.learners.contains(&node.id);
+        match node.role {
+            MemberRole::Learner if votes => {
+                steps.push(Step::Record(node.id, MemberRole::Voter));
+            }
+            MemberRole::Learner if !follows => {
+                steps.push(Step::AddLearner(node.id, node.raft_endpoint.clone()));
+            }
+            MemberRole::Removed if votes || follows => steps.push(Step::Remove(node.id)),
+            MemberRole::Learner | MemberRole::Voter | MemberRole::Removed => {}
+        }
+    }
+    steps
+}
+
+async fn take(cluster: &Cluster, step: Step) {
+    let taken = match step.clone() {
+        Step::AddLearner(node, endpoint) => cluster
+            .add_learner(node, endpoint)
+            .await
+            .map_err(membership),
+        Step::Remove(node) => cluster.remove(node).await.map_err(membership),
+        Step::Record(node, role) => record(cluster, node, role).await,
+    };
+    match taken {
+        Ok(()) => tracing::info!(?step, "members changed"),
+        Err(error) => tracing::warn!(?step, %error, "members not changed yet"),
+    }
+}
+
+/// Records a node's part in the fleet state.
+pub(super) async fn record(
+    cluster: &Cluster,
+    node: NodeId,
+    role: MemberRole,
+) -> Result<(), MembershipError> {
+    let command = Command::SetNode(SetNode {
+        node,
+        role,
+        endpoints: None,
+        supports_version: None,
+    });
+    let actor = format!("node {}", cluster.node());
+    cluster
+        .propose(proposal(cluster, actor, "members of the cluster", command))
+        .await??;
+    Ok(())
+}
+
+/// Tells the cluster where this node is reached, when that or its software changed. True when it is
+/// known.
+async fn record_endpoints(cluster: &Cluster, endpoints: &Endpoints) -> bool {
+    let id = cluster.node();
+    let Some(node) = cluster.view(|state| state.nodes.get(&id).cloned()) else {
+        return false;
+    };
+    let same = node.raft_endpoint == endpoints.raft
+        && node.agent_endpoint == endpoints.agent
+        && node.api_endpoint == endpoints.api
+        && node.supports_version == SUPPORTS_VERSION;
+    if same {
+        return true;
+    }
+    let Endpoints { raft, agent, api } = endpoints.clone();
+    let command = Command::SetNode(SetNode {
+        node: id,
+        role: node.role,
+        endpoints: Some((raft, agent, api)),
+        supports_version: Some(SUPPORTS_VERSION),
+    });
+    let proposed = proposal(cluster, format!("node {id}"), "its end points", command);
+    match cluster.propose(proposed).await {
+        Ok(Ok(_)) => true,
+        Ok(Err(rejection)) => {
+            tracing::error!(%rejection, "this node's end points are refused");
+            true
+        }
+        Err(error) => {
+            tracing::warn!(%error, "this node's end points are not recorded yet");
+            false
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use email_engine_protocol::time::Timestamp;
+
+    use super::*;
+    use crate::raft::Leadership;
+    use crate::state::Node;
+
+    fn node(id: u64, role: MemberRole) -> (NodeId, Node) {
+        let endpoint = format!("192.0.2.{id}:7444");
+        let node = Node {
+            id: NodeId(id),
+            raft_endpoint: endpoint.clone(),
+            agent_endpoint: endpoint.clone(),
+            api_endpoint: endpoint,
+            role,
+            joined_at: Timestamp(1),
+            supports_version: 1,
+        };
+        (node.id, node)
+    }
+
+    #[test]
+    fn each_difference_between_state_and_raft_is_one_step() {
+        let mut state = FleetState::default();
+        state.nodes.extend([
+            node(1, MemberRole::Voter),
+            node(2, MemberRole::Learner),
+            node(3, MemberRole::Learner),
+            node(4, MemberRole::Learner),
+            node(5, MemberRole::Removed),
+            node(6, MemberRole::Removed),
+        ]);
+        let raft = RaftStatus {
+            node: NodeId(1),
+            leadership: Leadership::default(),
+            last_index: 1,
+            applied_index: 1,
+            voters: vec![NodeId(1), NodeId(3)],
+            learners: vec![NodeId(4), NodeId(5)],
+            matched: Vec::new(),
+        };
+        let wanted = [
+            Step::AddLearner(NodeId(2), "192.0.2.2:7444".to_owned()),
+            Step::Record(NodeId(3), MemberRole::Voter),
+            Step::Remove(NodeId(5)),
+        ];
+        assert_eq!(steps(&state, &raft), wanted);
+    }
+}

@@ -1,0 +1,181 @@
+//! `restore`: a new life of a cluster from a backup, in a new folder, under a new node number. What
+//! the old nodes are still doing no longer counts: the epoch rises, and agents follow it.
+
+use std::fs::File;
+use std::io::{self, BufReader};
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use email_engine_protocol::api::MemberRole;
+use email_engine_protocol::crypto::{RecoveryKey, RecoveryKeyError};
+use email_engine_protocol::id::{ClusterId, NodeId, RequestId};
+use email_engine_protocol::time::Timestamp;
+
+use super::SUPPORTS_VERSION;
+use super::listeners::{Bound, ListenError};
+use super::place::{Place, PlaceError};
+use crate::command::{Command, Proposal, Recover};
+use crate::config::{ConfigError, NodeConfig};
+use crate::pki::{Authority, AuthorityError, IssueError, grant_epoch};
+use crate::raft;
+use crate::seal::Vault;
+use crate::state::Node;
+
+/// Why nothing was restored.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// The configuration is not usable.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The data folder is not usable.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// A file cannot be read.
+    #[error("{}: {source}", path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The recovery key is not one.
+    #[error(transparent)]
+    Key(#[from] RecoveryKeyError),
+    /// The backup does not open or is not whole.
+    #[error(transparent)]
+    Backup(#[from] raft::RestoreError),
+    /// The backup's CA cannot be used.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// The node's certificate cannot be made.
+    #[error(transparent)]
+    Issue(#[from] IssueError),
+    /// The epoch is not a new one.
+    #[error("--epoch {asked} is not above the backup's epoch {found}")]
+    Epoch {
+        /// What was asked for.
+        asked: u64,
+        /// What the backup has.
+        found: u64,
+    },
+}
+
+/// What was restored.
+#[derive(Clone, Copy, Debug)]
+pub struct Restored {
+    /// The cluster, the same as before.
+    pub cluster: ClusterId,
+    /// Its only node, under a new number.
+    pub node: NodeId,
+    /// The new epoch.
+    pub epoch: u64,
+    /// Revision of the fleet state in the backup.
+    pub revision: u64,
+    /// Hosts in it.
+    pub hosts: usize,
+    /// Identities in it.
+    pub identities: usize,
+}
+
+/// Restores a backup into the configured folder. `epoch` is for a cluster that was restored from an
+/// older backup before: it must be above every epoch that an agent has seen.
+///
+/// # Errors
+/// When the folder is taken, the key is wrong, or the backup is damaged.
+pub fn restore(
+    config: &NodeConfig,
+    backup: &Path,
+    recovery_key: &Path,
+    epoch: Option<u64>,
+    now: Timestamp,
+) -> Result<Restored, RestoreError> {
+    config.check()?;
+    let key: RecoveryKey = read_secret(recovery_key)?.trim().parse()?;
+    let place = Place::create(&config.data_dir)?;
+    let published = Bound::open(config, place.published())?.published()?;
+    let endpoints = published.advertised(&config.advertise)?;
+    let file = File::open(backup).map_err(|source| RestoreError::Read {
+        path: backup.to_owned(),
+        source,
+    })?;
+    let from = BufReader::new(file);
+    let restored = raft::restore(&place.raft(), from, &key, endpoints.raft.clone())?;
+    let epoch = match epoch {
+        Some(asked) if asked <= restored.epoch => {
+            let found = restored.epoch;
+            return Err(RestoreError::Epoch { asked, found });
+        }
+        Some(asked) => asked,
+        None => restored.epoch + 1,
+    };
+    let record = &restored.record;
+    let vault = Vault::new(record.issuer.key.kek_version, restored.kek.clone());
+    let authority = Authority::load(record, &vault)?;
+    let node = Node {
+        id: restored.node,
+        raft_endpoint: endpoints.raft,
+        agent_endpoint: endpoints.agent,
+        api_endpoint: endpoints.api,
+        role: MemberRole::Voter,
+        joined_at: now,
+        supports_version: SUPPORTS_VERSION,
+    };
+    let reached = [
+        node.raft_endpoint.clone(),
+        node.agent_endpoint.clone(),
+        node.api_endpoint.clone(),
+    ];
+    let (identity, _) = authority.issue_own(node.id, &reached, now)?;
+    place.leave_founding(&[recovery(&key, record.id, epoch, node, now)])?;
+    place.publish(&published)?;
+    place
+        .identity()
+        .save_vault(&vault)
+        .map_err(PlaceError::from)?;
+    place.identity().save(&identity).map_err(PlaceError::from)?;
+    Ok(Restored {
+        cluster: restored.cluster,
+        node: restored.node,
+        epoch,
+        revision: restored.revision,
+        hosts: restored.hosts,
+        identities: restored.identities,
+    })
+}
+
+/// The first command of the new life, under a name of its own: an older life may have had one, too.
+fn recovery(
+    key: &RecoveryKey,
+    cluster: ClusterId,
+    epoch: u64,
+    node: Node,
+    now: Timestamp,
+) -> Proposal {
+    Proposal {
+        actor: "restore".to_owned(),
+        request: RequestId::new(format!("restore-{epoch}-{}", node.id))
+            .expect("it is a request id"),
+        reason: "the cluster was restored from a backup".to_owned(),
+        now,
+        // The backup may be older than a day.
+        override_clock: true,
+        command: Command::Recover(Box::new(Recover {
+            grant: grant_epoch(key, cluster, epoch, now),
+            node,
+        })),
+    }
+}
+
+fn read_secret(path: &Path) -> Result<Zeroizing<String>, RestoreError> {
+    std::fs::read_to_string(path)
+        .map(Zeroizing::new)
+        .map_err(|source| RestoreError::Read {
+            path: path.to_owned(),
+            source,
+        })
+}

@@ -1,0 +1,107 @@
+//! What the rules look up with every identity, so that a fleet of 100,000 is not searched each time.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use email_engine_protocol::api::{IpSpec, TenantSpec};
+use email_engine_protocol::id::{PoolName, VmtaName};
+use email_engine_protocol::mail::DomainName;
+
+use super::FleetState;
+
+/// Follows from the tables and is kept in step with them by the commands. It is part of the state, not
+/// rebuilt when a snapshot is read, so that no way of reading one can forget it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lookup {
+    /// Identities by sending domain.
+    pub domains: BTreeMap<DomainName, IpAddr>,
+    /// Identities by EHLO name.
+    pub hostnames: BTreeMap<DomainName, IpAddr>,
+    /// Identities by virtual MTA.
+    pub vmtas: BTreeMap<VmtaName, IpAddr>,
+    /// Number of identities in each pool.
+    pub members: BTreeMap<PoolName, u32>,
+    /// Brand domains and their ancestors, which may not send, with the number of brand domains that
+    /// each stands for.
+    pub protected: BTreeMap<DomainName, u32>,
+}
+
+impl Lookup {
+    /// The lookup of these tables.
+    #[must_use]
+    pub fn of(state: &FleetState) -> Self {
+        let mut lookup = Self::default();
+        for tenant in state.tenants.values() {
+            lookup.add_tenant(tenant);
+        }
+        for identity in state.identities.values() {
+            lookup.add_identity(&identity.spec);
+        }
+        lookup
+    }
+
+    pub(crate) fn add_identity(&mut self, spec: &IpSpec) {
+        self.domains.insert(spec.domain.clone(), spec.address);
+        self.hostnames.insert(spec.hostname.clone(), spec.address);
+        self.vmtas.insert(spec.vmta.clone(), spec.address);
+        *self.members.entry(spec.pool.clone()).or_default() += 1;
+    }
+
+    pub(crate) fn remove_identity(&mut self, spec: &IpSpec) {
+        self.domains.remove(&spec.domain);
+        self.hostnames.remove(&spec.hostname);
+        self.vmtas.remove(&spec.vmta);
+        decrement(&mut self.members, &spec.pool);
+    }
+
+    pub(crate) fn add_tenant(&mut self, tenant: &TenantSpec) {
+        for name in tenant.brand_domains.iter().flat_map(with_ancestors) {
+            *self.protected.entry(name).or_default() += 1;
+        }
+    }
+
+    pub(crate) fn remove_tenant(&mut self, tenant: &TenantSpec) {
+        for name in tenant.brand_domains.iter().flat_map(with_ancestors) {
+            decrement(&mut self.protected, &name);
+        }
+    }
+}
+
+fn decrement<K: Ord>(counts: &mut BTreeMap<K, u32>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            counts.remove(key);
+        }
+    }
+}
+
+/// The name itself and everything above it that is still a domain of two labels.
+pub(crate) fn with_ancestors(name: &DomainName) -> impl Iterator<Item = DomainName> + use<> {
+    let first = Some(name.clone());
+    std::iter::successors(first, |name| {
+        let (_, above) = name.as_str().split_once('.')?;
+        DomainName::new(above).ok()
+    })
+}
+
+impl FleetState {
+    /// Brings the lookup in step with tables that were filled by hand, as tests do.
+    pub fn reindex(&mut self) {
+        self.lookup = Lookup::of(self);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ancestors_end_at_two_labels() {
+        let name = DomainName::new("a.b.example.com").unwrap();
+        let all: Vec<_> = with_ancestors(&name).map(|n| n.to_string()).collect();
+        assert_eq!(all, ["a.b.example.com", "b.example.com", "example.com"]);
+    }
+}

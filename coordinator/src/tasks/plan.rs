@@ -1,0 +1,263 @@
+//! Turns the state into targets: for every host, plan; where the plan is not the target, propose it.
+//!
+//! The plan is made from a copy of the state, so it may be old when it is proposed; `apply` refuses
+//! it then (its parent is not current), and the next pass plans anew.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use email_engine_protocol::bytes::ContentHash;
+use email_engine_protocol::desired::HostConfig;
+use email_engine_protocol::id::HostId;
+
+use super::leads;
+use crate::command::{Command, NewTarget, RejectionCode, SetTargets};
+use crate::push::{Fleet, Registry, metric_names, proposal};
+use crate::raft::ProposeError;
+use crate::state::{FleetState, Host, HostLifecycle};
+
+/// A burst of commands is planned once.
+const SETTLE: Duration = Duration::from_millis(20);
+/// A pass without a change, for whatever was missed.
+const IDLE: Duration = Duration::from_secs(30);
+/// After a pass that came to nothing.
+const AGAIN: Duration = Duration::from_secs(1);
+/// Bytes of bodies in one command; one host may need more.
+const COMMAND_BYTES: usize = 2 * 1024 * 1024;
+/// Hosts in one command.
+const COMMAND_HOSTS: usize = 256;
+
+/// One host's whole desired state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The manifest.
+    pub config: HostConfig,
+    /// The bodies that it names.
+    pub bodies: BTreeMap<ContentHash, Vec<u8>>,
+}
+
+/// The planner: pure, and told why when it cannot.
+pub type PlanFn = Arc<dyn Fn(&FleetState, &HostId) -> Result<Plan, String> + Send + Sync>;
+
+/// Hosts that cannot be planned, and why.
+pub type PlanErrors = BTreeMap<HostId, String>;
+
+/// What planning needs.
+pub(super) struct Planning<F> {
+    pub(super) fleet: F,
+    pub(super) registry: Registry,
+    pub(super) plan: PlanFn,
+    pub(super) errors: watch::Sender<PlanErrors>,
+}
+
+/// A target to propose, with all that it needs.
+#[derive(Clone)]
+struct Draft {
+    target: NewTarget,
+    bodies: BTreeMap<ContentHash, Vec<u8>>,
+}
+
+/// How a pass went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pass {
+    /// Everything that can be planned is.
+    Settled,
+    /// Somebody was faster: plan anew.
+    Stale,
+    /// Not committed.
+    Failed,
+}
+
+/// Plans while this node leads.
+pub(super) async fn run<F: Fleet>(planning: Planning<F>) {
+    let mut applied = planning.fleet.applied();
+    let mut leadership = planning.fleet.leadership();
+    while leads(&mut leadership).await {
+        applied.mark_unchanged();
+        let pass = pass(&planning).await;
+        let wait = match pass {
+            Pass::Settled => IDLE,
+            Pass::Stale => Duration::ZERO,
+            Pass::Failed => AGAIN,
+        };
+        // A change wakes it at once; after a failure it would only fail again.
+        if pass == Pass::Failed {
+            sleep(wait).await;
+        } else if let Ok(Err(_)) = timeout(wait, applied.changed()).await {
+            return;
+        }
+        sleep(SETTLE).await;
+        if !leadership.borrow().is_leader {
+            planning.errors.send_replace(PlanErrors::new());
+        }
+    }
+}
+
+async fn pass<F: Fleet>(planning: &Planning<F>) -> Pass {
+    let state = planning.fleet.view(FleetState::clone);
+    let Some(epoch) = state.cluster.as_ref().map(|cluster| cluster.epoch) else {
+        return Pass::Settled;
+    };
+    let mut frozen = planning.registry.frozen();
+    frozen.retain(|_, frozen| frozen.holds_in(epoch));
+    let plan = planning.plan.clone();
+    let planned = tokio::task::spawn_blocking(move || {
+        let hosts = state.hosts.iter().filter(|(id, host)| {
+            host.lifecycle != HostLifecycle::Retired
+                && !frozen.contains_key(id)
+                && !ahead(&state, id, epoch)
+        });
+        let mut drafts = Vec::new();
+        let mut errors = PlanErrors::new();
+        for (id, host) in hosts {
+            match draft(&state, id, host, epoch, &plan) {
+                Ok(draft) => drafts.extend(draft),
+                Err(error) => {
+                    errors.insert(id.clone(), error);
+                }
+            }
+        }
+        (drafts, errors)
+    });
+    let Ok((drafts, errors)) = planned.await else {
+        tracing::error!("the planner panicked");
+        return Pass::Failed;
+    };
+    note(planning, errors);
+    let mut whole = Pass::Settled;
+    for command in commands(drafts) {
+        match propose(planning, command).await {
+            Pass::Settled => {}
+            other => whole = other,
+        }
+    }
+    whole
+}
+
+/// A host whose own signed word is ahead of the state ("state from the future"), whichever node has
+/// its session.
+fn ahead(state: &FleetState, host: &HostId, epoch: u64) -> bool {
+    let accepted = state.outcomes.get(host).and_then(|seen| seen.accepted);
+    let target = state.targets.get(host).map(|target| target.generation);
+    accepted.is_some_and(|accepted| accepted.epoch >= epoch && Some(accepted) > target)
+}
+
+fn draft(
+    state: &FleetState,
+    id: &HostId,
+    host: &Host,
+    epoch: u64,
+    plan: &PlanFn,
+) -> Result<Option<Draft>, String> {
+    let Plan { config, mut bodies } = plan(state, id)?;
+    let manifest = config.to_bytes();
+    let digest = ContentHash::of(&manifest);
+    let current = state.targets.get(id);
+    // After a restore the same content still needs a generation of the new epoch: agents may have
+    // accepted more in the old one.
+    if current.is_some_and(|current| current.digest == digest && current.generation.epoch == epoch)
+    {
+        return Ok(None);
+    }
+    config.check().map_err(|error| error.to_string())?;
+    let named = config.bodies();
+    if let Some(missing) = named.iter().find(|hash| !bodies.contains_key(hash)) {
+        return Err(format!(
+            "the plan names body {missing} and does not bring it"
+        ));
+    }
+    bodies.insert(digest, manifest);
+    let target = NewTarget {
+        host: id.clone(),
+        parent: current.map(|current| current.digest),
+        digest,
+        bodies: named,
+        resources: u32::try_from(config.resources.len()).unwrap_or(u32::MAX),
+        planner_version: host.release.planner_version,
+        release: host.release.clone(),
+    };
+    bodies.retain(|hash, _| {
+        let needed = *hash == digest || target.bodies.contains(hash);
+        needed && !state.bodies.contains_key(hash)
+    });
+    Ok(Some(Draft { target, bodies }))
+}
+
+/// Few commands, none of them large.
+fn commands(drafts: Vec<Draft>) -> Vec<SetTargets> {
+    let mut commands: Vec<SetTargets> = Vec::new();
+    let mut filled = 0;
+    for Draft { target, bodies } in drafts {
+        let size: usize = bodies.values().map(Vec::len).sum();
+        let full = commands
+            .last()
+            .is_none_or(|last| last.targets.len() >= COMMAND_HOSTS);
+        if full || filled + size > COMMAND_BYTES {
+            commands.push(SetTargets {
+                targets: Vec::new(),
+                bodies: BTreeMap::new(),
+            });
+            filled = 0;
+        }
+        filled += size;
+        if let Some(last) = commands.last_mut() {
+            last.targets.push(target);
+            last.bodies.extend(bodies);
+        }
+    }
+    commands
+}
+
+async fn propose<F: Fleet>(planning: &Planning<F>, command: SetTargets) -> Pass {
+    let hosts: Vec<String> = command
+        .targets
+        .iter()
+        .map(|target| target.host.to_string())
+        .collect();
+    let actor = format!("node {}", planning.fleet.node());
+    let command = Command::SetTargets(command);
+    let proposal = proposal(&planning.fleet, actor, "planned", command);
+    match planning.fleet.propose(proposal).await {
+        Ok(Ok(_)) => {
+            tracing::info!(?hosts, "targets set");
+            Pass::Settled
+        }
+        Ok(Err(rejection)) if rejection.code == RejectionCode::StaleParent => Pass::Stale,
+        Ok(Err(rejection)) => {
+            tracing::error!(?hosts, %rejection, "targets refused");
+            Pass::Failed
+        }
+        Err(error @ ProposeError::TooLarge { .. }) => {
+            tracing::error!(?hosts, %error, "targets cannot be set");
+            Pass::Failed
+        }
+        Err(error) => {
+            tracing::info!(?hosts, %error, "targets not set");
+            Pass::Failed
+        }
+    }
+}
+
+/// Keeps the errors for whoever asks; each is logged once.
+fn note<F>(planning: &Planning<F>, errors: PlanErrors) {
+    planning.errors.send_if_modified(|held| {
+        for (host, error) in &errors {
+            if held.get(host) != Some(error) {
+                tracing::error!(%host, error, "host cannot be planned");
+            }
+        }
+        for host in held.keys().filter(|host| !errors.contains_key(*host)) {
+            tracing::info!(%host, "host can be planned again");
+        }
+        // Counts of hosts are far below 2^52.
+        #[expect(clippy::cast_precision_loss)]
+        metrics::gauge!(metric_names::PLAN_ERRORS).set(errors.len() as f64);
+        let changes = *held != errors;
+        *held = errors;
+        changes
+    });
+}

@@ -1,0 +1,51 @@
+//! Records that identities want.
+
+use email_engine_protocol::mail::MailAddress;
+
+use email_engine_coordinator::planner::dns::wanted_records;
+use email_engine_protocol::api::DomainRecord;
+
+use crate::fixture::Fleet;
+
+fn lines(records: &[DomainRecord]) -> Vec<String> {
+    let line = |r: &DomainRecord| format!("{} {} {}", r.name, r.kind, r.value);
+    records.iter().map(line).collect()
+}
+
+#[test]
+fn an_identity_wants_its_six_records() {
+    let fleet = Fleet::sos_holidays();
+    let identity = fleet.state.identities.values().next().unwrap();
+    let tenant = &fleet.state.tenants[&identity.spec.tenant];
+    let got = lines(&wanted_records(identity, tenant));
+    let wanted = [
+        "mail1.sos-holidays.com A 192.0.2.1",
+        "mail1.sos-holidays.com MX 10 mail1.sos-holidays.com.",
+        "mail1.sos-holidays.com TXT \"v=spf1 ip4:192.0.2.1 -all\"",
+        "mail._domainkey.mail1.sos-holidays.com TXT \"v=DKIM1; k=rsa; p=",
+        "_dmarc.mail1.sos-holidays.com TXT \"v=DMARC1; p=none; rua=mailto:",
+        "1.2.0.192.in-addr.arpa PTR mail1.sos-holidays.com.",
+    ];
+    assert_eq!(got.len(), wanted.len());
+    for (got, wanted) in got.iter().zip(wanted) {
+        assert!(got.starts_with(wanted), "{got}");
+    }
+}
+
+#[test]
+fn an_ipv6_identity_has_its_own_forms() {
+    let fleet = Fleet::sos_holidays();
+    let mut identity = (**fleet.state.identities.values().next().unwrap()).clone();
+    identity.spec.address = "2001:db8::1".parse().unwrap();
+    let mut tenant = fleet.state.tenants[&identity.spec.tenant].clone();
+    tenant.dmarc_rua = Some(MailAddress::new("dmarc@reports.example.net").unwrap());
+    let got = lines(&wanted_records(&identity, &tenant)).join("\n");
+    for wanted in [
+        "mail1.sos-holidays.com AAAA 2001:db8::1",
+        "\"v=spf1 ip6:2001:db8::1 -all\"",
+        "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa PTR",
+        "mail1.sos-holidays.com._report._dmarc.reports.example.net TXT \"v=DMARC1\"",
+    ] {
+        assert!(got.contains(wanted), "{wanted} not in\n{got}");
+    }
+}

@@ -1,0 +1,258 @@
+//! Fleets for tests: built by carrying out the commands of a fleet file in the plainest way, without
+//! the checks that the real commands make.
+
+use std::sync::Arc;
+
+use email_engine_protocol::api::{FleetDocument, IpSpec};
+use email_engine_protocol::bytes::{CaPin, Commitment, SealingPublicKey, VerifyingKey};
+use email_engine_protocol::crypto::{RecoveryPublic, Sealed};
+use email_engine_protocol::id::{ClusterId, HostId, SecretId, TenantId};
+use email_engine_protocol::observed::Mode;
+use email_engine_protocol::time::Timestamp;
+
+use email_engine_coordinator::command::Command;
+use email_engine_coordinator::planner::{
+    PLANNER_VERSION, Planned, builtin_bundle, bundle_hash, document, plan,
+};
+use email_engine_coordinator::state::{
+    ClusterRecord, FleetState, Host, HostLifecycle, Identity, Issuer, Pool, Release, RoleBundle,
+    SealedAtRest, SettingsRevision, StoredSecret,
+};
+
+pub(crate) const SOS_HOLIDAYS: &str = include_str!("../../../deploy/examples/sos-holidays.toml");
+pub(crate) const TWO_TENANTS: &str = include_str!("../../../deploy/examples/two-tenants.toml");
+
+/// A state under construction.
+#[derive(Clone, Debug)]
+pub(crate) struct Fleet {
+    pub(crate) state: FleetState,
+}
+
+impl Fleet {
+    /// A founded cluster with the shipped roles and nothing in it.
+    pub(crate) fn empty() -> Self {
+        let mut state = FleetState {
+            cluster: Some(cluster()),
+            ..FleetState::default()
+        };
+        let files = builtin_bundle();
+        let bundle = bundle_hash(&files);
+        let put_at = Timestamp(0);
+        state
+            .bundles
+            .insert(bundle, Arc::new(RoleBundle { files, put_at }));
+        let settings = SettingsRevision {
+            settings: email_engine_protocol::api::Settings::default(),
+            put_at,
+        };
+        state.settings.insert(0, settings);
+        state.default_release = Some(Release {
+            bundle,
+            planner_version: PLANNER_VERSION,
+            settings: 0,
+        });
+        Self { state }
+    }
+
+    /// The fleet of a file.
+    pub(crate) fn of(text: &str) -> Self {
+        let mut fleet = Self::empty();
+        fleet.apply(&parse(text), false);
+        fleet
+    }
+
+    /// The shipped example.
+    pub(crate) fn sos_holidays() -> Self {
+        Self::of(SOS_HOLIDAYS)
+    }
+
+    /// Two tenants on one PowerMTA host.
+    pub(crate) fn two_tenants() -> Self {
+        Self::of(TWO_TENANTS)
+    }
+
+    /// Applies a file.
+    pub(crate) fn apply(
+        &mut self,
+        document: &FleetDocument,
+        prune: bool,
+    ) -> document::DocumentPlan {
+        let plan = document::changes(&self.state, document, prune, None).unwrap();
+        for command in plan.commands.clone() {
+            self.carry_out(command);
+        }
+        plan
+    }
+
+    /// Carries one command out.
+    pub(crate) fn carry_out(&mut self, command: Command) {
+        let state = &mut self.state;
+        match command {
+            Command::PutSettings(put) => {
+                let revision = state.settings.keys().next_back().map_or(0, |last| last + 1);
+                let settings = SettingsRevision {
+                    settings: put.settings,
+                    put_at: Timestamp(0),
+                };
+                state.settings.insert(revision, settings);
+                let release = state.default_release.as_mut().unwrap();
+                release.settings = revision;
+                for host in state.hosts.values_mut() {
+                    host.release.settings = revision;
+                }
+            }
+            Command::CreateTenant(create) => {
+                state
+                    .tenants
+                    .insert(create.tenant.id.clone(), create.tenant);
+            }
+            Command::ChangeTenant(change) => {
+                state
+                    .tenants
+                    .insert(change.tenant.id.clone(), change.tenant);
+            }
+            Command::AddHost(add) => {
+                let host = Host {
+                    spec: add.host,
+                    lifecycle: HostLifecycle::Declared,
+                    keys: None,
+                    release: state.default_release.clone().unwrap(),
+                    large_removal: false,
+                };
+                state.hosts.insert(host.spec.id.clone(), host);
+            }
+            Command::ChangeHost(change) => {
+                let id = change.host.id.clone();
+                state.hosts.get_mut(&id).unwrap().spec = change.host;
+            }
+            Command::RetireHost(retire) => {
+                state.hosts.get_mut(&retire.host).unwrap().lifecycle = HostLifecycle::Retired;
+            }
+            Command::AddIdentity(add) => self.put(add.ip),
+            Command::ChangeIdentity(change) => self.put(change.ip),
+            Command::RetireIdentity(retire) => {
+                state.identities.remove(&retire.address);
+            }
+            Command::RemoveTenant(remove) => {
+                state.tenants.remove(&remove.tenant);
+            }
+            other => panic!("a fleet file makes no {other:?}"),
+        }
+    }
+
+    /// Puts an identity with a key.
+    pub(crate) fn put(&mut self, spec: IpSpec) {
+        let id = SecretId::new(format!("dkim/{}/{}", spec.domain, spec.selector)).unwrap();
+        let byte = spec.domain.as_str().bytes().fold(7u8, u8::wrapping_add);
+        let secret = StoredSecret {
+            id: id.clone(),
+            version: 1,
+            commitment: Commitment([byte; 32]),
+            sealed: sealed_at_rest(),
+        };
+        let pool = Pool {
+            name: spec.pool.clone(),
+            tenant: spec.tenant.clone(),
+            host: spec.host.clone(),
+        };
+        self.state.pools.insert(pool.name.clone(), pool);
+        self.state.secrets.insert(id.clone(), Arc::new(secret));
+        let identity = Identity {
+            dkim_key: id,
+            dkim_public: "TUlJQklqQU5CZ2txaGtpRzl3MEJBUUVG".repeat(12),
+            added_at: Timestamp(0),
+            spec,
+        };
+        let address = identity.spec.address;
+        self.state.identities.insert(address, Arc::new(identity));
+    }
+
+    /// Changes one identity.
+    pub(crate) fn edit(&mut self, address: &str, change: impl FnOnce(&mut IpSpec)) {
+        let address = address.parse().unwrap();
+        change(&mut Arc::make_mut(self.state.identities.get_mut(&address).unwrap()).spec);
+    }
+
+    /// Plans a host that can be planned.
+    pub(crate) fn plan(&self, host: &str) -> Planned {
+        plan(&self.state, &HostId::new(host).unwrap()).unwrap()
+    }
+}
+
+pub(crate) fn parse(text: &str) -> FleetDocument {
+    toml::from_str(text).unwrap()
+}
+
+pub(crate) fn tenant(id: &str) -> TenantId {
+    TenantId::new(id).unwrap()
+}
+
+/// Path and text of the public files.
+pub(crate) fn texts(planned: &Planned) -> std::collections::BTreeMap<String, String> {
+    use email_engine_protocol::desired::{FileContent, Spec};
+    let text = |resource: &email_engine_protocol::desired::Resource| match &resource.spec {
+        Spec::File(file) => match &file.content {
+            FileContent::Body { hash, .. } => {
+                let text = String::from_utf8(planned.bodies[hash].clone()).unwrap();
+                Some((file.path.to_string(), text))
+            }
+            FileContent::Secret(_) => None,
+        },
+        _ => None,
+    };
+    planned.config.resources.iter().filter_map(text).collect()
+}
+
+fn sealed_at_rest() -> SealedAtRest {
+    SealedAtRest {
+        uid: [0; 16],
+        kek_version: 1,
+        wrapped_key: Vec::new(),
+        ciphertext: Vec::new(),
+    }
+}
+
+fn cluster() -> ClusterRecord {
+    // Never opened here: an encapsulated key of zeros and no bytes.
+    let root_key: Sealed = postcard::from_bytes(&[0; 33]).unwrap();
+    ClusterRecord {
+        id: ClusterId([7; 16]),
+        epoch: 1,
+        epoch_grant: None,
+        version: 1,
+        mode: Mode::Sandbox,
+        recovery: RecoveryPublic {
+            verifying: VerifyingKey([0; 32]),
+            sealing: SealingPublicKey([0; 32]),
+        },
+        root: Vec::new(),
+        ca_pin: CaPin([0; 32]),
+        root_key,
+        issuer: Issuer {
+            certificate: Vec::new(),
+            key: sealed_at_rest(),
+        },
+        plan_keys: std::collections::BTreeMap::new(),
+        created_at: Timestamp(0),
+    }
+}
+
+/// Sections of the top level: head, and lines inside.
+pub(crate) fn sections(text: &str) -> Vec<(&str, Vec<&str>)> {
+    let mut found = Vec::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if line.starts_with('<') {
+            let inside = lines.by_ref().take_while(|line| !line.starts_with("</"));
+            found.push((line, inside.map(str::trim).collect()));
+        }
+    }
+    found
+}
+
+pub(crate) fn argument<'a>(head: &'a str, section: &str) -> Option<&'a str> {
+    head.strip_prefix('<')?
+        .strip_suffix('>')?
+        .strip_prefix(section)?
+        .strip_prefix(' ')
+}

@@ -1,0 +1,199 @@
+//! Golden texts of the shipped examples, and what single texts hold.
+
+use email_engine_coordinator::planner::Planned;
+use email_engine_coordinator::powermta::{self, schema};
+use email_engine_protocol::api::IpStatus;
+use email_engine_protocol::desired::{FileContent, Resource, Spec};
+use email_engine_protocol::id::HostId;
+
+use crate::fixture::{Fleet, argument, parse, sections, texts};
+
+/// Compares with a golden file; `GOLDEN=write` writes it instead.
+fn golden(name: &str, text: &str) {
+    let path = format!("{}/tests/planner/golden/{name}", env!("CARGO_MANIFEST_DIR"));
+    if std::env::var("GOLDEN").is_ok_and(|mode| mode == "write") {
+        std::fs::write(&path, text).unwrap();
+    }
+    let wanted = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(
+        text, wanted,
+        "differs from golden/{name}; GOLDEN=write accepts it"
+    );
+}
+
+fn listing(planned: &Planned) -> String {
+    let ids = |ids: &[email_engine_protocol::id::ResourceId]| {
+        ids.iter().map(|id| format!(" {id}")).collect::<String>()
+    };
+    let line = |resource: &Resource| {
+        let what = match &resource.spec {
+            Spec::File(file) => {
+                let content = match &file.content {
+                    FileContent::Body { .. } => "text".to_owned(),
+                    FileContent::Secret(secret) => format!("secret {}", secret.id),
+                };
+                let (owner, group) = (file.owner.as_deref(), file.group.as_deref());
+                format!(
+                    " {:04o} {}:{} {content}",
+                    file.mode,
+                    owner.unwrap(),
+                    group.unwrap()
+                )
+            }
+            Spec::Directory(dir) => {
+                let (owner, group) = (dir.owner.as_deref(), dir.group.as_deref());
+                format!(" {:04o} {}:{}", dir.mode, owner.unwrap(), group.unwrap())
+            }
+            Spec::Step(step) => format!(" {} {:?}", step.command.program, step.command.arguments),
+            Spec::Package(_) | Spec::Service(_) => String::new(),
+        };
+        let removal = format!("{:?}", resource.on_remove).to_lowercase();
+        let mut lines = format!("{}{what} on_remove={removal}\n", resource.id);
+        if !resource.after.is_empty() {
+            lines.push_str(&format!("    after{}\n", ids(&resource.after)));
+        }
+        if !resource.notify.is_empty() {
+            lines.push_str(&format!("    notify{}\n", ids(&resource.notify)));
+        }
+        lines
+    };
+    planned.config.resources.iter().map(line).collect()
+}
+
+#[test]
+fn the_example_renders_as_it_was_read_and_found_good() {
+    let fleet = Fleet::sos_holidays();
+    for (host, path, name) in [
+        ("pmta1", "/etc/pmta/config", "pmta1.config"),
+        ("mailwizz1", "/etc/cron.d/mailwizz", "mailwizz1.cron"),
+        (
+            "mailwizz1",
+            "/etc/email-engine/mailwizz/delivery-servers/vmta-mail1.json",
+            "vmta-mail1.json",
+        ),
+        (
+            "api1",
+            "/etc/email-engine/api/sos-holidays.env",
+            "sos-holidays.env",
+        ),
+    ] {
+        golden(name, &texts(&fleet.plan(host))[path]);
+    }
+    for host in ["pmta1", "mailwizz1", "api1"] {
+        golden(&format!("{host}.resources"), &listing(&fleet.plan(host)));
+    }
+}
+
+#[test]
+fn two_tenants_on_one_host_render_apart() {
+    let fleet = Fleet::two_tenants();
+    let planned = fleet.plan("pmta1");
+    let text = &texts(&planned)["/etc/pmta/config"];
+    schema::lint(text).unwrap();
+    let mut fleet = fleet;
+    // Three of each are enough to be read.
+    let keep = |last: u8| matches!(last, 1 | 41 | 50);
+    fleet.state.identities.retain(|address, _| match address {
+        std::net::IpAddr::V4(v4) => keep(v4.octets()[3]),
+        std::net::IpAddr::V6(_) => false,
+    });
+    golden(
+        "two-tenants.config",
+        &texts(&fleet.plan("pmta1"))["/etc/pmta/config"],
+    );
+    // The shared API host's mail could not be told apart.
+    assert!(!text.contains("<source 192.0.2.30>"));
+    for host in ["mailwizz1", "mailwizz2", "api1"] {
+        assert!(!texts(&fleet.plan(host)).is_empty());
+    }
+}
+
+#[test]
+fn every_rendered_json_is_json_whatever_a_name_holds() {
+    let mut fleet = Fleet::sos_holidays();
+    let nasty = "A \"quoted\" \\ name\nwith <lines> & {{ braces }} #";
+    fleet.edit("192.0.2.1", |ip| ip.display_name = nasty.to_owned());
+    let text = texts(&fleet.plan("mailwizz1"))
+        ["/etc/email-engine/mailwizz/delivery-servers/vmta-mail1.json"]
+        .clone();
+    let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(value["from_name"], nasty);
+    assert_eq!(value["daily_quota"], 100);
+    assert!(!texts(&fleet.plan("pmta1"))["/etc/pmta/config"].contains("quoted"));
+}
+
+#[test]
+fn the_head_names_the_hash_of_what_is_below_it() {
+    let fleet = Fleet::sos_holidays();
+    for (host, path) in [
+        ("pmta1", "/etc/pmta/config"),
+        ("mailwizz1", "/etc/cron.d/mailwizz"),
+    ] {
+        let text = texts(&fleet.plan(host))[path].clone();
+        let mut parts = text.splitn(3, '\n');
+        let head = parts.nth(1).unwrap();
+        let hash = email_engine_protocol::bytes::ContentHash::of(parts.next().unwrap().as_bytes());
+        assert!(head.ends_with(&hash.to_string()), "{head}");
+    }
+}
+
+#[test]
+fn an_identity_that_shall_not_send_has_the_least_rate_and_no_way_in() {
+    let mut fleet = Fleet::sos_holidays();
+    fleet.edit("192.0.2.1", |ip| ip.status = IpStatus::Quarantine);
+    fleet.edit("192.0.2.2", |ip| ip.status = IpStatus::Retiring);
+    let text = texts(&fleet.plan("pmta1"))["/etc/pmta/config"].clone();
+    assert!(
+        !text.contains("virtual-mta=vmta-mail1\n") && !text.contains("virtual-mta=vmta-mail2\n")
+    );
+    let rate = |vmta: &str| {
+        let found = sections(&text)
+            .into_iter()
+            .find(|(head, _)| argument(head, "virtual-mta") == Some(vmta));
+        let (_, lines) = found.unwrap();
+        lines.last().unwrap().to_string()
+    };
+    assert_eq!(rate("vmta-mail1"), "max-smtp-msg-rate 1/d");
+    assert_eq!(
+        rate("vmta-mail2"),
+        format!("max-smtp-msg-rate {}/h", powermta::hourly_cap(250))
+    );
+    let record = texts(&fleet.plan("mailwizz1"))
+        ["/etc/email-engine/mailwizz/delivery-servers/vmta-mail1.json"]
+        .clone();
+    assert!(record.contains("\"status\": \"inactive\"") && record.contains("\"daily_quota\": 1,"));
+}
+
+#[test]
+fn a_host_without_a_name_takes_no_mail_from_outside() {
+    let mut fleet = Fleet::sos_holidays();
+    let host = HostId::new("pmta1").unwrap();
+    fleet
+        .state
+        .hosts
+        .get_mut(&host)
+        .unwrap()
+        .spec
+        .labels
+        .clear();
+    let text = texts(&fleet.plan("pmta1"))["/etc/pmta/config"].clone();
+    schema::lint(&text).unwrap();
+    for absent in [":25\n", "relay-domain", "fleet-inbound", "bounce-processor"] {
+        assert!(!text.contains(absent), "{absent}");
+    }
+}
+
+#[test]
+fn a_fleet_without_identities_is_planned_too() {
+    let document = parse(crate::fixture::SOS_HOLIDAYS);
+    let mut fleet = Fleet::empty();
+    let bare = email_engine_protocol::api::FleetDocument {
+        ips: Vec::new(),
+        ..document
+    };
+    fleet.apply(&bare, false);
+    for host in ["pmta1", "mailwizz1", "api1"] {
+        assert_eq!(fleet.plan(host).config.check(), Ok(()));
+    }
+    schema::lint(&texts(&fleet.plan("pmta1"))["/etc/pmta/config"]).unwrap();
+}

@@ -1,0 +1,193 @@
+//! Laws over generated fleets.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use email_engine_coordinator::planner::plan;
+use email_engine_coordinator::powermta::schema;
+use email_engine_protocol::api::{IpStatus, Phase};
+use proptest::prelude::*;
+
+use crate::fixture::{Fleet, argument, sections, texts};
+
+/// Fleets of up to four tenants on one PowerMTA host, with all states of life.
+fn fleets() -> impl Strategy<Value = Fleet> {
+    let life = (0..4usize, 0..6usize, 0..7usize, 0..5usize);
+    prop::collection::btree_map(2..250u8, life, 1..20).prop_map(|identities| {
+        let mut text = String::from("[settings]\npostmaster = \"postmaster@example.org\"\n");
+        for n in 0..4 {
+            text.push_str(&format!(
+                "[[tenants]]\nid = \"t{n}\"\nname = \"T\"\ninbound_mailbox = \"in@t{n}.example\"\n\
+                 [[hosts]]\nid = \"mw{n}\"\nrole = \"mailwizz\"\ntenant = \"t{n}\"\n\
+                 addresses = [\"198.51.100.{n}\"]\n",
+            ));
+        }
+        text.push_str(
+            "[[hosts]]\nid = \"pmta1\"\nrole = \"powermta\"\naddresses = [\"198.51.100.20\"]\n\
+             labels = { host-name = \"pmta1.example.org\" }\n\
+             [[hosts]]\nid = \"api1\"\nrole = \"api\"\naddresses = [\"198.51.100.30\"]\n",
+        );
+        let purposes = [
+            "marketing",
+            "newsletter",
+            "transactional",
+            "notification",
+            "autoresponder",
+        ];
+        for (last, (owner, status, phase, purpose)) in identities {
+            let status = [
+                "active",
+                "warming",
+                "standby",
+                "quarantine",
+                "resting",
+                "retiring",
+            ][status];
+            let phase = match (status, phase) {
+                ("warming", 6) | (_, 0) => "week_1".to_owned(),
+                (_, 6) => "active".to_owned(),
+                (_, n) => format!("week_{n}"),
+            };
+            text.push_str(&format!(
+                "[[ips]]\naddress = \"192.0.2.{last}\"\ndomain = \"m{last}.t{owner}.example\"\n\
+                 tenant = \"t{owner}\"\nstatus = \"{status}\"\nphase = \"{phase}\"\n\
+                 purpose = \"{}\"\n",
+                purposes[purpose]
+            ));
+        }
+        Fleet::of(&text)
+    })
+}
+
+/// A text without the lines and sections that name one of `names`, and without its hash.
+fn without(text: &str, names: &[String]) -> String {
+    let mut out = String::new();
+    let mut skip: Option<(usize, String)> = None;
+    for line in text.lines().filter(|line| !line.contains("sha256")) {
+        let depth = line.len() - line.trim_start().len();
+        if let Some((at, close)) = &skip {
+            if depth == *at && line.trim_start() == close {
+                skip = None;
+            }
+            continue;
+        }
+        let words = line
+            .split(|c: char| " />@,$=\"".contains(c))
+            .map(|word| word.replace('\\', ""));
+        if words.into_iter().any(|word| names.contains(&word)) {
+            let section = line.trim_start().strip_prefix('<');
+            let name = section.and_then(|rest| rest.split([' ', '>']).next());
+            skip = name.map(|name| (depth, format!("</{name}>")));
+            continue;
+        }
+        out.push_str(line);
+        out.push('\n');
+    }
+    out
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_plan_is_valid_repeatable_and_of_known_words(fleet in fleets()) {
+        for host in fleet.state.hosts.keys() {
+            let planned = plan(&fleet.state, host).unwrap();
+            prop_assert_eq!(&plan(&fleet.state.clone(), host).unwrap(), &planned);
+            prop_assert_eq!(planned.config.check(), Ok(()));
+            prop_assert_eq!(planned.config.bodies(), planned.bodies.keys().copied().collect());
+        }
+        let text = texts(&fleet.plan("pmta1"))["/etc/pmta/config"].clone();
+        prop_assert_eq!(schema::lint(&text), Ok(()));
+    }
+
+    #[test]
+    fn no_source_and_no_list_knows_two_tenants(fleet in fleets()) {
+        let text = texts(&fleet.plan("pmta1"))["/etc/pmta/config"].clone();
+        let owner_of: BTreeMap<String, String> = fleet.state.identities.values()
+            .map(|identity| (identity.spec.vmta.to_string(), identity.spec.tenant.to_string()))
+            .collect();
+        let mut seen = BTreeSet::new();
+        for (head, lines) in sections(&text) {
+            if let Some(list) = argument(head, "pattern-list") {
+                let owner = list.strip_prefix("senders-").unwrap();
+                let (last, own) = lines.split_last().unwrap();
+                prop_assert_eq!(*last, format!("mail-from /.*/ virtual-mta=reject-{owner}"));
+                for line in own {
+                    let vmta = line.rsplit_once("virtual-mta=").unwrap().1;
+                    prop_assert_eq!(owner_of[vmta].as_str(), owner);
+                }
+                prop_assert!(seen.insert(list.to_owned()), "list {} is there twice", list);
+            }
+            if let Some(address) = argument(head, "source").filter(|address| *address != "0/0") {
+                let lists: Vec<_> = lines.iter().filter_map(|l| l.strip_prefix("pattern-list ")).collect();
+                prop_assert_eq!(lists.len(), 1);
+                prop_assert!(seen.contains(lists[0]), "a list comes before its source");
+                let owner = fleet.state.hosts.values()
+                    .filter(|host| host.spec.addresses.contains(&address.parse().unwrap()))
+                    .filter_map(|host| host.spec.tenant.as_ref())
+                    .map(|tenant| format!("senders-{tenant}"))
+                    .next();
+                if let Some(owner) = owner {
+                    prop_assert_eq!(lists[0], owner);
+                }
+            } else if argument(head, "source").is_some() {
+                prop_assert!(lines.contains(&"always-allow-relaying no"));
+            }
+        }
+    }
+
+    #[test]
+    fn every_identity_is_there_once_and_takes_mail_only_if_it_may(fleet in fleets()) {
+        let planned = fleet.plan("pmta1");
+        let text = texts(&planned)["/etc/pmta/config"].clone();
+        let mut names = BTreeSet::new();
+        for (head, _) in sections(&text) {
+            if let Some(name) = argument(head, "virtual-mta") {
+                prop_assert!(names.insert(name.to_ascii_lowercase()), "{} is there twice", name);
+            }
+        }
+        for identity in fleet.state.identities.values() {
+            let spec = &identity.spec;
+            prop_assert!(names.contains(spec.vmta.as_str()));
+            let routed = text.matches(&format!(" virtual-mta={}\n", spec.vmta)).count();
+            let may = matches!(spec.status, IpStatus::Active | IpStatus::Warming);
+            prop_assert_eq!(routed, usize::from(may));
+            let source = format!("smtp-source-host {} {}\n", spec.address, spec.hostname);
+            prop_assert_eq!(text.matches(&source).count(), 1);
+        }
+        prop_assert_eq!(planned.config.secrets().len(), fleet.state.identities.len());
+    }
+
+    #[test]
+    fn changing_one_identity_changes_its_own_files_and_lines_alone(
+        fleet in fleets(), pick in any::<prop::sample::Index>(), status in 0..6usize, week in 0..2usize,
+    ) {
+        let others = |fleet: &Fleet, address| fleet.state.identities.values()
+            .any(|i| i.spec.address != address && i.spec.status != IpStatus::Standby);
+        let addresses: Vec<_> = fleet.state.identities.keys().copied().collect();
+        let address = addresses[pick.index(addresses.len())];
+        prop_assume!(others(&fleet, address));
+        let spec = fleet.state.identities[&address].spec.clone();
+        let mut changed = fleet.clone();
+        changed.edit(&address.to_string(), |ip| {
+            ip.status = [
+                IpStatus::Active, IpStatus::Warming, IpStatus::Standby,
+                IpStatus::Quarantine, IpStatus::Resting, IpStatus::Retiring,
+            ][status];
+            ip.phase = [Phase::Week2, Phase::Week5][week];
+            ip.selector = "mail-202611211".to_owned();
+        });
+        let names = [spec.vmta.to_string(), spec.domain.to_string(), address.to_string(), format!("{address}:25")];
+        for host in fleet.state.hosts.keys() {
+            let (before, after) = (fleet.plan(host.as_str()), changed.plan(host.as_str()));
+            let (before, after) = (texts(&before), texts(&after));
+            prop_assert_eq!(before.keys().collect::<Vec<_>>(), after.keys().collect::<Vec<_>>());
+            for (path, text) in &before {
+                let own = path.contains(&format!("/{}.json", spec.vmta));
+                if !own {
+                    prop_assert_eq!(without(text, &names), without(&after[path], &names), "{}", path);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! The planner as its neighbours use it: from a fleet file to texts on hosts.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "everything in this crate is a test, its functions too"
+)]
+
+mod dns;
+mod document;
+mod fixture;
+mod golden;
+mod laws;
+mod release;
