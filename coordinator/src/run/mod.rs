@@ -19,11 +19,11 @@ use tokio::sync::watch;
 
 use crate::api::{self, Api, ServeError};
 use crate::config::{ConfigError, NodeConfig};
+use crate::metrics;
 use crate::pki::NodeIdentity;
 use crate::push::{self, PushConfig, PushError};
 use crate::raft::{Cluster, ProposeError, RaftConfig, StartError, Timings};
 use crate::tasks::{self, TasksConfig};
-use crate::metrics;
 
 use listeners::{Bound, ListenError, Published};
 use place::{Place, PlaceError};

@@ -3,6 +3,7 @@
 
 mod coordinator;
 mod enrolling;
+mod fetching;
 mod sessions;
 mod whole;
 

@@ -10,12 +10,11 @@ use email_engine_protocol::id::HostId;
 use email_engine_protocol::join::Endpoint;
 use email_engine_protocol::observed::Mode;
 use email_engine_protocol::time::Timestamp;
-use email_engine_protocol::wire::v1::{AgentMessage, BodyReply, BodyRequest, CoordinatorMessage};
-use email_engine_protocol::wire::{Floor, Refusal, RefusalCode, frame};
+use email_engine_protocol::wire::v1::{AgentMessage, CoordinatorMessage};
+use email_engine_protocol::wire::{Floor, Refusal, RefusalCode};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use super::super::frames::FrameReader;
 use super::super::{ExecutorSide, Link, LinkEnd, LinkSettings};
 use super::coordinator::{TestCoordinator, TestSession, wait_for};
 use super::{NodeNames, TestCluster};
@@ -23,7 +22,7 @@ use crate::halves::{FromExecutor, Standing, ToExecutor};
 use crate::identity::{Identity, IdentityStore, Validity};
 
 /// A running link and the executor's end of its channels.
-struct Agent {
+pub(super) struct Agent {
     link: JoinHandle<LinkEnd>,
     heard: mpsc::Receiver<ToExecutor>,
     say: mpsc::Sender<FromExecutor>,
@@ -33,7 +32,7 @@ struct Agent {
 }
 
 impl Agent {
-    fn start(identity: Identity) -> Self {
+    pub(super) fn start(identity: Identity) -> Self {
         Self::start_believing(identity, Timestamp(0))
     }
 
@@ -64,20 +63,20 @@ impl Agent {
         }
     }
 
-    async fn heard(&mut self) -> ToExecutor {
+    pub(super) async fn heard(&mut self) -> ToExecutor {
         wait_for(self.heard.recv(), "the executor hears something")
             .await
             .unwrap()
     }
 
     /// Takes the two messages with which every session begins.
-    async fn heard_session(&mut self) {
+    pub(super) async fn heard_session(&mut self) {
         let nonce = Nonce([7; 16]);
         assert_eq!(self.heard().await, ToExecutor::Session { nonce });
         assert!(matches!(self.heard().await, ToExecutor::Grants { .. }));
     }
 
-    async fn say(&self, message: FromExecutor) {
+    pub(super) async fn say(&self, message: FromExecutor) {
         wait_for(self.say.send(message), "the link listens")
             .await
             .unwrap();
@@ -88,13 +87,13 @@ impl Agent {
     }
 }
 
-struct Stage {
+pub(super) struct Stage {
     cluster: TestCluster,
     coordinator: TestCoordinator,
 }
 
 impl Stage {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let cluster = TestCluster::new(1);
         let coordinator = TestCoordinator::start(&cluster, &NodeNames::default());
         Self {
@@ -103,13 +102,13 @@ impl Stage {
         }
     }
 
-    fn identity(&self) -> Identity {
+    pub(super) fn identity(&self) -> Identity {
         let endpoints = vec![self.coordinator.name()];
         self.cluster
             .identity_of("pmta1", TestCluster::week(), endpoints)
     }
 
-    async fn session(&mut self, list: &[Endpoint]) -> TestSession {
+    pub(super) async fn session(&mut self, list: &[Endpoint]) -> TestSession {
         self.coordinator.session(&self.cluster, list).await
     }
 
@@ -162,47 +161,6 @@ async fn a_late_report_for_an_older_session_is_not_relayed() {
     let report = stage.cluster.report();
     agent.say(FromExecutor::Report(report.clone())).await;
     assert_eq!(session.heard().await, AgentMessage::Report(report));
-}
-
-#[tokio::test]
-async fn bodies_are_fetched_no_faster_than_the_executor_takes_them() {
-    let mut stage = Stage::new();
-    let mut agent = Agent::start(stage.identity());
-    let mut session = stage.session(&[]).await;
-    agent.heard_session().await;
-    let bodies: Vec<String> = (0..40).map(|at| format!("body {at}")).collect();
-    let hashes = bodies.iter().map(|body| ContentHash::of(body.as_bytes()));
-    agent
-        .say(FromExecutor::BodiesWanted(hashes.collect()))
-        .await;
-    let connection = session.connection.clone();
-    let mut asked = 0;
-    let mut number = 0;
-    // Many rounds to and fro: time enough to ask for all of them.
-    session.say(&CoordinatorMessage::Ping { number }).await;
-    loop {
-        tokio::select! {
-            biased;
-            opened = connection.accept_bi() => {
-                let (send, mut recv) = opened.unwrap();
-                let request: BodyRequest = FrameReader::default().next(&mut recv).await.unwrap();
-                let fits = |body: &&String| ContentHash::of(body.as_bytes()) == request.hash;
-                let body = bodies.iter().find(fits).unwrap().as_bytes();
-                let length = body.len() as u64;
-                answer_body(send, BodyReply::Found { length }, body).await;
-                asked += 1;
-            }
-            pong = session.heard() => {
-                assert_eq!(pong, AgentMessage::Pong { number });
-                number += 1;
-                if number > 60 {
-                    break;
-                }
-                session.say(&CoordinatorMessage::Ping { number }).await;
-            }
-        }
-    }
-    assert!((8..=20).contains(&asked), "{asked} of 40 were asked for");
 }
 
 #[tokio::test]
@@ -463,89 +421,6 @@ async fn a_frame_over_the_cap_closes_the_connection() {
     };
     assert_eq!(close.error_code, 1_u32.into());
     assert_eq!(agent.heard().await, ToExecutor::Disconnected);
-}
-
-#[tokio::test]
-async fn bodies_come_by_hash_and_what_does_not_fit_is_said_to_be_missing() {
-    let mut stage = Stage::new();
-    let mut agent = Agent::start(stage.identity());
-    let session = stage.session(&[]).await;
-    agent.heard_session().await;
-    let body = vec![0x5a; 300_000];
-    let hash = ContentHash::of(&body);
-    let found = |length| BodyReply::Found { length };
-    let answers: [(BodyReply, &[u8]); 4] = [
-        (BodyReply::Missing, b""),
-        (found(300_000), &body[..299_999]),
-        (found(u64::MAX), b""),
-        (found(5), b"other"),
-    ];
-    for (reply, bytes) in answers {
-        agent
-            .say(FromExecutor::BodiesWanted(vec![hash, hash]))
-            .await;
-        let (request, send) = body_request(&session).await;
-        assert_eq!(request, BodyRequest { hash, offset: 0 });
-        answer_body(send, reply, bytes).await;
-        let said = agent.heard().await;
-        assert!(
-            matches!(said, ToExecutor::BodyMissing { hash: it, .. } if it == hash),
-            "{said:?}"
-        );
-    }
-    agent.say(FromExecutor::BodiesWanted(vec![hash])).await;
-    let (_, send) = body_request(&session).await;
-    answer_body(send, found(300_000), &body).await;
-    assert_eq!(agent.heard().await, ToExecutor::Body { hash, bytes: body });
-}
-
-#[tokio::test]
-async fn a_body_goes_on_where_its_line_broke() {
-    let mut stage = Stage::new();
-    let mut agent = Agent::start(stage.identity());
-    let session = stage.session(&[]).await;
-    agent.heard_session().await;
-    let body: Vec<u8> = (0..3_000_000_u32).map(|at| at.to_le_bytes()[1]).collect();
-    let hash = ContentHash::of(&body);
-    let reply = BodyReply::Found { length: 3_000_000 };
-    agent.say(FromExecutor::BodiesWanted(vec![hash])).await;
-    let (_, mut send) = body_request(&session).await;
-    send.write_all(&frame::encode(&reply).unwrap())
-        .await
-        .unwrap();
-    // More than both windows hold: when this is through, the agent has taken a part of it.
-    let part = send.write_all(&body[..2_000_000]);
-    wait_for(part, "the agent reads").await.unwrap();
-    session.connection.close(0_u32.into(), b"");
-    while agent.heard().await != ToExecutor::Disconnected {}
-
-    let session = stage.session(&[]).await;
-    agent.heard_session().await;
-    agent.say(FromExecutor::BodiesWanted(vec![hash])).await;
-    let (request, send) = body_request(&session).await;
-    assert!(
-        request.offset > 0 && request.offset <= 2_000_000,
-        "{request:?}"
-    );
-    let from = usize::try_from(request.offset).unwrap();
-    answer_body(send, reply, &body[from..]).await;
-    assert_eq!(agent.heard().await, ToExecutor::Body { hash, bytes: body });
-}
-
-async fn answer_body(mut send: quinn::SendStream, reply: BodyReply, bytes: &[u8]) {
-    send.write_all(&frame::encode(&reply).unwrap())
-        .await
-        .unwrap();
-    // Whoever refuses the reply does not wait for the bytes.
-    let _ = send.write_all(bytes).await;
-    let _ = send.finish();
-}
-
-async fn body_request(session: &TestSession) -> (BodyRequest, quinn::SendStream) {
-    let opened = wait_for(session.connection.accept_bi(), "a body is asked for").await;
-    let (send, mut recv) = opened.unwrap();
-    let mut reader = FrameReader::default();
-    (reader.next(&mut recv).await.unwrap(), send)
 }
 
 #[tokio::test]
