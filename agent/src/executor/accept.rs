@@ -90,6 +90,18 @@ pub enum OfferRefused {
     Signature(VerifyError),
 }
 
+impl OfferRefused {
+    /// Whether what was refused is rightly signed and for this host: otherwise its generation is
+    /// no more than a claim.
+    #[must_use]
+    pub const fn is_ours(&self) -> bool {
+        matches!(
+            self,
+            Self::Content(_) | Self::Epoch { .. } | Self::Old { .. }
+        )
+    }
+}
+
 /// Judges a target.
 ///
 /// # Errors
@@ -126,7 +138,8 @@ fn judge_generation(at: &Standpoint<'_>, target: Target) -> Result<Verdict, Offe
     let floor_epoch = at.floor.map(|floor| floor.generation.epoch);
     let known = [Some(at.enrolled_epoch), at.granted_epoch, floor_epoch];
     let epoch = target.generation.epoch;
-    if !known.contains(&Some(epoch)) {
+    // A grant from before the enrolment does not bring its epoch back.
+    if !known.contains(&Some(epoch)) || epoch < at.enrolled_epoch {
         return Err(OfferRefused::Epoch {
             got: epoch,
             known: known.into_iter().flatten().max().unwrap_or_default(),
@@ -324,6 +337,7 @@ mod tests {
             (None, None, (1, 1, 1), new),
             (None, None, (2, 1, 1), Err("epoch 2 is not granted")),
             (None, Some(2), (2, 1, 1), new),
+            (None, Some(0), (0, 1, 1), Err("epoch 0 is not granted")),
             (None, Some(3), (2, 1, 1), Err("epoch 2 is not granted")),
             (Some((1, 5, 1)), None, (1, 6, 2), new),
             (Some((1, 5, 1)), None, (1, 5, 1), known),

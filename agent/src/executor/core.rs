@@ -60,6 +60,10 @@ pub(super) struct Core {
     pub(super) offered: Option<Offered>,
     /// What was asked for and has not come.
     pub(super) wanted: Wanted,
+    /// What was refused in this session as not signed for this host.
+    pub(super) doubted: Option<Attempt>,
+    /// Whether the ledger may hold contents that no state needs.
+    pub(super) untidy: bool,
     /// Whether something was heard that may bring the offer further.
     pub(super) due: bool,
     pub(super) enforced: Option<Enforced>,
@@ -116,6 +120,9 @@ impl Core {
             alone_since: Instant::now(),
             offered: None,
             wanted: Wanted::default(),
+            doubted: None,
+            // A crash may have come before it was tidied.
+            untidy: true,
             due: false,
             enforced: None,
             outcome: None,
@@ -149,6 +156,15 @@ impl Core {
         self.report_changes();
     }
 
+    /// A retired host leaves no key behind: nobody starts its agent again.
+    pub(super) fn end(&self) {
+        if self.ledger.page().retired
+            && let Err(error) = ledger::forget_all(&self.cabinet)
+        {
+            tracing::error!(%error, "the identity of the retired host is not wholly forgotten");
+        }
+    }
+
     pub(super) const fn next_audit(&self) -> Instant {
         self.next_audit
     }
@@ -171,6 +187,19 @@ impl Core {
         };
     }
 
+    /// Remembers for this session that something was refused that nobody signed for this host. It
+    /// may claim any generation, and a refused one is not offered again: on disk, one lie of the
+    /// network half would shut out what is rightly signed for ever.
+    pub(super) fn doubt(&mut self, generation: Generation, reason: String) {
+        tracing::warn!(claimed = %generation, reason, "offer is not signed for this host");
+        self.doubted = Some(Attempt {
+            generation,
+            stage: Stage::Accept,
+            reason: super::report::cut(reason),
+        });
+        self.say_standing();
+    }
+
     /// Writes to the ledger; what cannot be written must not be acted on.
     pub(super) fn turn(&mut self, change: impl FnOnce(&mut Page)) -> Result<(), RecordError> {
         let turned = self.ledger.turn(change);
@@ -188,6 +217,7 @@ impl Core {
             stage,
             reason: super::report::cut(reason),
         };
+        self.doubted = None;
         if let Err(error) = self.ledger.note(|page| page.attempted = Some(attempt)) {
             tracing::error!(%error, "ledger cannot be written");
         }
@@ -200,7 +230,7 @@ impl Core {
             accepted: page.floor().map(|floor| floor.generation),
             running: self.enforced.as_ref().map(|e| e.target.generation),
             last_good: page.last_good.as_ref().map(|target| target.generation),
-            attempted: page.attempted.clone(),
+            attempted: self.doubted.clone().or_else(|| page.attempted.clone()),
         }
     }
 

@@ -45,6 +45,7 @@ impl Core {
         self.reconciler.change_state();
         self.outcome = None;
         self.failures = 0;
+        self.untidy = true;
         self.enforced = Some(enforced);
         self.arm();
     }
@@ -80,11 +81,12 @@ impl Core {
         self.say_standing();
     }
 
-    /// Repairs what was touched.
-    pub(super) fn repair(&mut self) {
+    /// Repairs what was touched, and says whether anything had to be.
+    pub(super) fn repair(&mut self) -> bool {
         let Some(watcher) = &self.watcher else {
-            return;
+            return false;
         };
+        let before = self.reconciler.repairs();
         let touched = watcher.take();
         if touched.lost {
             tracing::warn!("file system events were lost: everything is looked at");
@@ -93,6 +95,7 @@ impl Core {
             self.pass(&Scope::Some(touched.ids));
         }
         self.report_changes();
+        self.reconciler.repairs() != before
     }
 
     /// Goes over everything.
@@ -190,6 +193,7 @@ impl Core {
         if is_accepted && page.last_good.as_ref() != Some(&target) {
             let millis = accepted.map(|accepted| now().since(accepted.at));
             let done = target.generation;
+            self.doubted = None;
             let kept = self.turn(|page| {
                 page.apply_millis = millis;
                 page.last_good = Some(target);
@@ -198,18 +202,23 @@ impl Core {
                     page.attempted = None;
                 }
             });
-            tracing::info!(generation = %done, millis, "wholly right");
-            if kept.is_ok() && self.offered.is_none() {
-                self.tidy();
+            if kept.is_ok() {
+                tracing::info!(generation = %done, millis, "wholly right");
             }
             self.say_standing();
+        }
+        let is_last_good = self.enforced.as_ref().is_some_and(|enforced| {
+            is_accepted && self.ledger.page().last_good.as_ref() == Some(&enforced.target)
+        });
+        if self.untidy && is_last_good && self.offered.is_none() {
+            self.tidy();
         }
         if !self.ledger.page().retired {
             self.confirm_retirement();
         }
     }
 
-    fn tidy(&self) {
+    fn tidy(&mut self) {
         let Some(enforced) = &self.enforced else {
             return;
         };
@@ -217,8 +226,9 @@ impl Core {
             .ledger
             .store
             .keep_only(&[&enforced.config], &[enforced.target.digest]);
-        if let Err(error) = kept {
-            tracing::warn!(%error, "older contents stay in the ledger");
+        match kept {
+            Ok(()) => self.untidy = false,
+            Err(error) => tracing::warn!(%error, "older contents stay in the ledger"),
         }
     }
 
@@ -237,6 +247,10 @@ impl Core {
             return;
         }
         self.tidy();
+        if self.untidy {
+            // Sealed secrets are still in the ledger: the next audit tries again.
+            return;
+        }
         self.report();
         if self.turn(|page| page.retired = true).is_ok() {
             self.outbox.say(FromExecutor::Retired);

@@ -43,6 +43,7 @@ impl Core {
 
     fn begin_session(&mut self, nonce: Nonce) {
         self.session = Some(Session { nonce, sequence: 0 });
+        self.doubted = None;
         self.measure();
         if self.is_fallen_back() {
             self.enforce_accepted();
@@ -75,7 +76,11 @@ impl Core {
                 // Claimed only: good enough to say what was refused.
                 let generation = signed.unverified().map(|target| target.generation);
                 let generation = generation.unwrap_or_default();
-                self.attempted(generation, Stage::Accept, error.to_string());
+                if error.is_ours() {
+                    self.attempted(generation, Stage::Accept, error.to_string());
+                } else {
+                    self.doubt(generation, error.to_string());
+                }
                 self.report_changes();
             }
         }
@@ -94,6 +99,7 @@ impl Core {
             self.miss_body(&hash, &error.to_string());
             return;
         }
+        self.untidy = true;
         self.wanted.bodies.remove(&hash);
         self.due = true;
     }
@@ -130,6 +136,7 @@ impl Core {
             };
             match kept {
                 Ok(()) => {
+                    self.untidy = true;
                     self.wanted.secrets.remove(&sealed.secret);
                 }
                 Err(reason) => self.refuse_secret(&sealed.secret, &reason),

@@ -13,6 +13,8 @@ use crate::halves::ToExecutor;
 
 /// Changes come in bursts (write, rename, chmod): one pass for all.
 const SETTLE: Duration = Duration::from_millis(2);
+/// The rarest look at what is touched without end, such as a log that is only reported.
+const LONGEST_SETTLE: Duration = Duration::from_secs(1);
 /// Messages that are heard before anything is done about them: a stream of them stops nothing.
 const AT_ONCE: usize = 32;
 /// When something waits to be said and the network half does not read.
@@ -74,18 +76,56 @@ pub(super) fn run(mut core: Core) -> std::io::Result<(WakeSender, Arc<Ended>)> {
             }
             core.resume();
             serve(&mut core, &inbox);
+            core.end();
             tracing::info!("executor stopped");
         })?;
     Ok((sender, ended))
 }
 
+/// When touches are looked at: at once, but ever more rarely while looking changes nothing, so that
+/// whoever writes all the time to what we leave alone costs neither the processor nor the line.
+#[derive(Debug)]
+struct Settling {
+    pause: Duration,
+    looked: Option<Instant>,
+}
+
+impl Settling {
+    const fn new() -> Self {
+        Self {
+            pause: SETTLE,
+            looked: None,
+        }
+    }
+
+    /// Something was touched: when to look.
+    fn due(&mut self, now: Instant) -> Instant {
+        let quiet = |looked: Instant| now.saturating_duration_since(looked) >= LONGEST_SETTLE;
+        if self.looked.is_none_or(quiet) {
+            self.pause = SETTLE;
+        }
+        now + self.pause
+    }
+
+    fn looked(&mut self, now: Instant, changed: bool) {
+        self.looked = Some(now);
+        self.pause = if changed {
+            SETTLE
+        } else {
+            (self.pause * 2).min(LONGEST_SETTLE)
+        };
+    }
+}
+
 fn serve(core: &mut Core, inbox: &Receiver<Wake>) {
+    let mut settling = Settling::new();
     let mut settled: Option<Instant> = None;
     while !core.is_stopping() {
         let now = Instant::now();
         if settled.is_some_and(|at| at <= now) {
             settled = None;
-            core.repair();
+            let changed = core.repair();
+            settling.looked(Instant::now(), changed);
         }
         if core.next_audit() <= now {
             core.audit();
@@ -104,7 +144,7 @@ fn serve(core: &mut Core, inbox: &Receiver<Wake>) {
                         }
                         Wake::Stop => return,
                         Wake::Touched => {
-                            settled = settled.or_else(|| Some(Instant::now() + SETTLE));
+                            settled = settled.or_else(|| Some(settling.due(Instant::now())));
                         }
                     }
                 }
@@ -113,5 +153,33 @@ fn serve(core: &mut Core, inbox: &Receiver<Wake>) {
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endless_touches_that_change_nothing_are_looked_at_once_a_second() {
+        let begin = Instant::now();
+        let mut settling = Settling::new();
+        let mut now = begin;
+        let mut looks = 0;
+        while now < begin + Duration::from_secs(60) {
+            now = settling.due(now);
+            settling.looked(now, false);
+            looks += 1;
+        }
+        assert!((60..80).contains(&looks), "{looks} looks in a minute");
+        // A repair, or a quiet second, and it is fast again.
+        settling.looked(now, true);
+        assert_eq!(settling.due(now), now + SETTLE);
+        for _ in 0..20 {
+            settling.looked(now, false);
+        }
+        assert_eq!(settling.due(now), now + LONGEST_SETTLE);
+        let later = now + LONGEST_SETTLE;
+        assert_eq!(settling.due(later), later + SETTLE);
     }
 }

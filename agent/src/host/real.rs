@@ -86,7 +86,11 @@ impl System for Real {
         must(APT_MARK, &[hold, "--", &spec.name], QUICK).map(|_| ())
     }
 
-    fn uninstall(&mut self, _id: &ResourceId, name: &str) -> Result<(), SystemError> {
+    fn uninstall(&mut self, id: &ResourceId, name: &str) -> Result<(), SystemError> {
+        // apt fails for a name that it does not know, and the removal would never end.
+        if self.package(id, name)?.version.is_none() {
+            return Ok(());
+        }
         let arguments = ["remove", "-y", "--allow-change-held-packages", "--", name];
         must(APT_GET, &arguments, INSTALL).map(|_| ())
     }
@@ -145,6 +149,12 @@ impl System for Real {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_package_that_is_gone_already_is_gone() {
+        let id = ResourceId::new("package:gone").unwrap();
+        Real.uninstall(&id, "email-engine-no-such-package").unwrap();
+    }
 
     #[test]
     fn the_package_tools_states_are_told_apart() {

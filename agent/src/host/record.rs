@@ -151,6 +151,14 @@ impl Cabinet {
     }
 }
 
+#[cfg(test)]
+impl Cabinet {
+    /// After so many steps nothing can be written any more, as on a full disk.
+    pub(crate) fn die_after(&self, steps: u32) {
+        self.0.failpoint.die_after(steps);
+    }
+}
+
 fn damaged(name: &str, reason: impl std::fmt::Display) -> RecordError {
     RecordError::Damaged {
         path: name.to_owned(),

@@ -235,7 +235,9 @@ impl Rooted {
             .parent_of(&parent)
             .map_err(io("open folder of", &parent))?;
         match fs::mkdirat(&dir, parent.file_name(), Mode::from_raw_mode(0o755)) {
-            Ok(()) | Err(Errno::EXIST) => {}
+            // What is synced in it later would be lost with it.
+            Ok(()) => fs::fsync(&dir).map_err(io("sync folder of", &parent))?,
+            Err(Errno::EXIST) => {}
             Err(source) => return Err(io("make", &parent)(source)),
         }
         self.folder(Some(&parent)).map_err(io("open", &parent))?;
@@ -253,13 +255,15 @@ impl Rooted {
         fs::fsync(&dir).map_err(io("sync folder of", path))
     }
 
-    /// Sets mode and, where given, owner and group of what stands at `path`, which is no link.
+    /// Sets mode and, where given, owner and group of what stands at `path`: something of this kind,
+    /// and a file with no other name, which may have been put here meanwhile to be given away.
     ///
     /// # Errors
-    /// When the system refuses.
+    /// When it is something else, or the system refuses.
     pub fn set_access(
         &self,
         path: &HostPath,
+        kind: EntryKind,
         mode: u32,
         uid: Option<u32>,
         gid: Option<u32>,
@@ -268,9 +272,9 @@ impl Rooted {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd =
             fs::openat(&dir, path.file_name(), flags, Mode::empty()).map_err(io("open", path))?;
-        let stat = fs::fstat(&fd).map_err(io("look at", path))?;
-        if Entry::from(&stat).kind == EntryKind::Symlink {
-            return Err(io("set the mode of", path)(Errno::LOOP));
+        let entry = Entry::from(&fs::fstat(&fd).map_err(io("look at", path))?);
+        if entry.kind != kind || (kind == EntryKind::File && entry.links != 1) {
+            return Err(io("set the mode of", path)(Errno::PERM));
         }
         // fchmod refuses O_PATH descriptors; through /proc it reaches this very inode.
         let itself = format!("/proc/self/fd/{}", fd.as_raw_fd());
@@ -348,7 +352,12 @@ mod tests {
             tree.read(&path("/link"), 10),
             Err(FileError::NotRegular(_))
         ));
-        assert!(tree.set_access(&path("/link"), 0o777, None, None).is_err());
+        let set = |at: &str, kind| tree.set_access(&path(at), kind, 0o777, None, None);
+        assert!(set("/link", EntryKind::File).is_err());
+        assert!(set("/target", EntryKind::Directory).is_err());
+        assert!(set("/target", EntryKind::File).is_ok());
+        std::fs::hard_link(inside.path().join("target"), inside.path().join("other")).unwrap();
+        assert!(set("/target", EntryKind::File).is_err());
     }
 
     #[test]

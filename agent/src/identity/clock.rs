@@ -37,6 +37,12 @@ impl Clock {
         shown.max(self.floor)
     }
 
+    /// The time below which it does not show any.
+    #[must_use]
+    pub const fn floor(&self) -> Timestamp {
+        self.floor
+    }
+
     /// A valid signature was made at this time: it is not earlier now. Returns whether that is news
     /// of more than an hour, worth remembering on disk.
     pub fn at_least(&mut self, vouched: Timestamp) -> bool {

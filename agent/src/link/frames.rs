@@ -55,8 +55,8 @@ impl FrameReader {
 }
 
 /// Messages that wait for the control stream to take them, so that a stalled coordinator never
-/// stalls the executor. Bounded by replacing: only the newest report and the newest list of wanted
-/// secrets are worth sending.
+/// stalls the executor. Bounded by replacing: only the newest report, the newest pong and the newest
+/// list of wanted secrets are worth sending.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     waiting: VecDeque<AgentMessage>,
@@ -65,9 +65,10 @@ pub(super) struct Outbox {
 
 impl Outbox {
     pub(super) fn push(&mut self, message: AgentMessage) {
-        if matches!(message, AgentMessage::Report(_)) {
+        if matches!(message, AgentMessage::Pong { .. } | AgentMessage::Report(_)) {
+            let kind = std::mem::discriminant(&message);
             self.waiting
-                .retain(|waiting| !matches!(waiting, AgentMessage::Report(_)));
+                .retain(|waiting| std::mem::discriminant(waiting) != kind);
         }
         self.waiting.push_back(message);
     }
@@ -114,6 +115,16 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_coordinator_that_asks_and_does_not_read_fills_no_memory() {
+        let mut outbox = Outbox::default();
+        for number in 0..1000 {
+            outbox.push(AgentMessage::Pong { number });
+        }
+        assert_eq!(outbox.waiting.len(), 1);
+        assert_eq!(outbox.waiting[0], AgentMessage::Pong { number: 999 });
+    }
 
     #[test]
     fn only_the_newest_report_waits() {

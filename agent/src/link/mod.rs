@@ -232,7 +232,7 @@ impl Link {
             retry_after_millis,
         } = refusal;
         tracing::warn!(endpoint, ?code, reason, "the coordinator refuses");
-        let asked = Duration::from_millis(retry_after_millis.unwrap_or(0));
+        let asked = route::asked(retry_after_millis);
         match code {
             RefusalCode::Revoked => {
                 // The answer to a renewal may have been lost on its way: then the cluster knows

@@ -91,6 +91,10 @@ impl Link {
             validity,
         };
         self.store.save(&renewed)?;
+        // It may be lower now: a signature of a clock that ran ahead had lifted it.
+        if let Err(error) = self.store.save_clock_floor(self.clock.floor()) {
+            tracing::warn!(%error, "the time of the renewal is not remembered");
+        }
         self.identity = renewed;
         self.renewed_at = Some(Instant::now());
         tracing::info!(not_after = %validity.not_after, "certificate renewed");

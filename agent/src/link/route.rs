@@ -11,6 +11,8 @@ use tokio::time::Instant;
 
 /// First pause after a failure.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// The most that is granted to a coordinator that asks for rest.
+const LONGEST_REST: Duration = Duration::from_secs(600);
 /// Longest text of an end point: a host name and a port.
 const ENDPOINT_CHARS: usize = 300;
 
@@ -72,11 +74,13 @@ impl Candidates {
     pub(super) fn learn(&mut self, worked: &str, told: &[Endpoint]) -> Option<&[Endpoint]> {
         let mut learnt = vec![worked.to_owned()];
         for endpoint in told {
+            if learnt.len() == limits::ENDPOINTS {
+                break;
+            }
             if is_endpoint(endpoint) && !learnt.contains(endpoint) {
                 learnt.push(endpoint.clone());
             }
         }
-        learnt.truncate(limits::ENDPOINTS);
         if learnt == self.learnt {
             return None;
         }
@@ -92,6 +96,12 @@ fn is_endpoint(text: &str) -> bool {
         && text
             .rsplit_once(':')
             .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+}
+
+/// How long a coordinator wants us to stay away, within reason: no single answer of one of them may
+/// cut a host off for good.
+pub(super) fn asked(millis: Option<u64>) -> Duration {
+    Duration::from_millis(millis.unwrap_or(0)).min(LONGEST_REST)
 }
 
 /// Pauses between rounds: longer and longer, never equal on two hosts.
@@ -187,6 +197,16 @@ mod tests {
         assert_eq!(known.order(), ["b:1"]);
         known.rest("b:1", Duration::ZERO);
         assert_eq!(known.order(), ["b:1"]);
+    }
+
+    #[test]
+    fn nobody_is_left_alone_for_ever_and_no_endless_list_is_learnt() {
+        assert_eq!(asked(Some(u64::MAX)), LONGEST_REST);
+        assert_eq!(asked(Some(1000)), Duration::from_secs(1));
+        assert_eq!(asked(None), Duration::ZERO);
+        let told: Vec<Endpoint> = (0..100).map(|at| format!("host-{at}:1")).collect();
+        let mut known = Candidates::new(Vec::new(), Vec::new());
+        assert_eq!(known.learn("a:1", &told).unwrap().len(), limits::ENDPOINTS);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use email_engine_protocol::bytes::VerifyingKey;
+use email_engine_protocol::bytes::{Nonce, VerifyingKey};
 use email_engine_protocol::crypto::Signed;
 use email_engine_protocol::desired::{PlanKeyGrant, Target};
 use email_engine_protocol::generation::Generation;
@@ -28,6 +28,8 @@ use crate::halves::{FromExecutor, ToExecutor};
 
 /// Messages for the executor that may wait before the control stream is read no further.
 const INBOX: usize = 64;
+/// Messages for the executor that may wait before no further body is fetched.
+const BODIES_AHEAD: usize = 4;
 /// For handing over the confirming report of a retired host.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
@@ -64,6 +66,7 @@ struct Session<'a> {
     reader: FrameReader,
     outbox: Outbox,
     inbox: VecDeque<ToExecutor>,
+    nonce: Nonce,
     plan_key: Option<VerifyingKey>,
     renewal: Renewal,
     heard_at: Instant,
@@ -97,6 +100,7 @@ pub(super) async fn run(link: &mut Link, endpoint: &str, opened: Opened) -> Sess
         reader,
         outbox: Outbox::default(),
         inbox,
+        nonce: welcome.nonce,
         plan_key,
         renewal: Renewal::new(),
         heard_at: Instant::now(),
@@ -142,7 +146,10 @@ impl Session<'_> {
     }
 
     async fn next(&mut self) -> Event {
-        self.link.bodies.start(&self.connection);
+        // What the executor has not taken yet is held in memory.
+        if self.inbox.len() < BODIES_AHEAD {
+            self.link.bodies.start(&self.connection);
+        }
         let silent_at = self.heard_at + self.link.settings.silence;
         let renew_at = self.renewal.wake(self.link);
         let relay = &mut self.link.relay;
@@ -247,6 +254,15 @@ impl Session<'_> {
     async fn said(&mut self, said: FromExecutor) -> Option<(SessionEnd, VarInt)> {
         let mut last = false;
         match said {
+            // An executor that was busy may speak to an older session still: as a replay, that would
+            // end this one.
+            FromExecutor::Report(report)
+                if !report
+                    .unverified()
+                    .is_ok_and(|said| said.nonce == self.nonce) =>
+            {
+                tracing::debug!("a report for an older session is dropped");
+            }
             FromExecutor::Report(report) => {
                 self.outbox.push(AgentMessage::Report(report));
                 last = self.link.relay.retired;

@@ -78,6 +78,8 @@ pub struct Reconciler {
     pub machine: Machine,
     pub(super) cabinet: Cabinet,
     pub(super) inventory: Inventory,
+    /// Whether the inventory says more than what is on disk.
+    unwritten: bool,
     pending: Pending,
     contest: Contest,
     findings: BTreeMap<ResourceId, Finding>,
@@ -103,6 +105,7 @@ impl Reconciler {
             machine,
             cabinet,
             inventory,
+            unwritten: false,
             pending,
             contest: Contest::default(),
             findings: BTreeMap::new(),
@@ -151,7 +154,12 @@ impl Reconciler {
         if *scope != Scope::All {
             self.narrow(config, scope, &mut plan);
         }
-        let owed = self.pending.owed().clone();
+        let mut owed = self.pending.owed().clone();
+        // By another state, that named whom this one does not.
+        owed.retain(|id| {
+            let listed = config.resources.binary_search_by(|known| known.id.cmp(id));
+            listed.is_ok()
+        });
         self.make_durable(config, &plan)?;
         let retiring = config.disposition == Disposition::Retired;
         let mut left = removal::run(self, &plan.early, retiring, true);
@@ -231,7 +239,9 @@ impl Reconciler {
     }
 
     fn make_durable(&mut self, config: &HostConfig, plan: &Plan) -> Result<(), PassError> {
-        if self.inventory.claim(config) {
+        // What an earlier pass could not write is owed as well.
+        self.unwritten |= self.inventory.claim(config);
+        if self.unwritten {
             self.write_inventory()?;
         }
         let mut owed = plan.to_be_told(config);
@@ -306,13 +316,16 @@ impl Reconciler {
             })
     }
 
-    pub(super) fn write_inventory(&self) -> Result<(), PassError> {
+    pub(super) fn write_inventory(&mut self) -> Result<(), PassError> {
+        self.unwritten = true;
         self.inventory
             .write(&self.cabinet)
             .map_err(|source| PassError {
                 what: "the inventory",
                 source,
-            })
+            })?;
+        self.unwritten = false;
+        Ok(())
     }
 }
 
@@ -412,6 +425,42 @@ mod tests {
         next.pass(&state, &order, &contents, &Scope::All, &go)
             .unwrap();
         assert!(reloads(), "and it is told once");
+    }
+
+    #[test]
+    fn what_the_disk_refused_to_list_is_listed_before_it_is_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = config(vec![file("/etc/a")]);
+        let order = order::order(&state.resources).unwrap();
+        let contents = contents(&state);
+        let go = AtomicBool::new(false);
+        let mut reconciler = reconciler_at(dir.path());
+        reconciler.cabinet.die_after(0);
+        let refused = reconciler.pass(&state, &order, &contents, &Scope::All, &go);
+        assert!(refused.is_err());
+        assert!(!dir.path().join("root/etc/a").exists());
+        reconciler.cabinet.die_after(u32::MAX);
+        let plan = reconciler.plan(&state);
+        reconciler.make_durable(&state, &plan).unwrap();
+        let listed = Inventory::read(&reconciler.cabinet).unwrap();
+        assert_eq!(listed.len(), 1);
+    }
+
+    #[test]
+    fn who_is_not_there_any_more_is_owed_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = config(vec![file("/etc/a")]);
+        let order = order::order(&state.resources).unwrap();
+        let contents = contents(&state);
+        let go = AtomicBool::new(false);
+        let mut reconciler = reconciler_at(dir.path());
+        reconciler
+            .owe(BTreeSet::from([service("gone").id]))
+            .unwrap();
+        reconciler
+            .pass(&state, &order, &contents, &Scope::All, &go)
+            .unwrap();
+        assert!(reconciler.pending.owed().is_empty());
     }
 
     #[test]

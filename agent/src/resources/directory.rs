@@ -40,5 +40,8 @@ pub(super) fn apply(machine: &Machine, spec: &DirectorySpec) -> Result<(), Apply
         machine.files.clear_way(&spec.path)?;
         machine.files.make_folder(&spec.path)?;
     }
-    Ok(machine.files.set_access(&spec.path, spec.mode, uid, gid)?)
+    let kind = EntryKind::Directory;
+    Ok(machine
+        .files
+        .set_access(&spec.path, kind, spec.mode, uid, gid)?)
 }

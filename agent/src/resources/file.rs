@@ -98,10 +98,15 @@ pub(super) fn apply(
     let (uid, gid) = machine.owners(spec.owner.as_deref(), spec.group.as_deref())?;
     if let Some(entry) = machine.files.look(&spec.path)?
         && entry.kind == EntryKind::File
+        // Under another name it may be somebody else's file.
+        && entry.links == 1
         && matches!(compare(machine, contents, spec, &entry)?, Content::Same)
     {
         // The same file stays: whoever has it open keeps it.
-        return Ok(machine.files.set_access(&spec.path, spec.mode, uid, gid)?);
+        let kind = EntryKind::File;
+        return Ok(machine
+            .files
+            .set_access(&spec.path, kind, spec.mode, uid, gid)?);
     }
     let file = NewFile {
         path: &spec.path,

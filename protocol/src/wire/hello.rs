@@ -111,7 +111,7 @@ pub struct Refusal {
     pub code: RefusalCode,
     /// For a person.
     pub reason: String,
-    /// Come back after this many milliseconds; never, when absent.
+    /// Come back after this many milliseconds; as the agent's own back-off says, when absent.
     pub retry_after_millis: Option<u64>,
 }
 

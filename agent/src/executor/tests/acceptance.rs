@@ -76,6 +76,25 @@ fn a_forged_signature_is_refused() {
 }
 
 #[test]
+fn what_was_not_signed_for_this_host_is_claimed_for_one_session_only() {
+    let (mut rig, config) = rig_at_five();
+    let highest = generation(u64::MAX);
+    let forged = SigningKey::from_seed([66; 32]).sign(&rig.target(&config, highest));
+    let neighbours = Target {
+        host: HostId::new("pmta2").unwrap(),
+        ..rig.target(&config, highest)
+    };
+    for claim in [forged, rig.plan.sign(&neighbours)] {
+        rig.offer_signed(claim, highest);
+        // What was refused is not offered again: a claim must not shut out what is rightly signed.
+        rig.begin_session();
+        let report = rig.report_where("the next session begins", |_| true);
+        assert_eq!(report.generations.attempted, None);
+    }
+    rig.converge(&config, 6);
+}
+
+#[test]
 fn a_target_for_another_cluster_or_host_is_refused() {
     let (mut rig, config) = rig_at_five();
     let foreign = Target {

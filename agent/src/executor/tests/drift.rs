@@ -29,6 +29,12 @@ fn rig_with_file() -> (Rig, HostConfig) {
     (rig, config)
 }
 
+/// Both at once: between two steps the first would be repaired already.
+fn exchange(one: &Path, other: &Path) {
+    let flags = rustix::fs::RenameFlags::EXCHANGE;
+    rustix::fs::renameat_with(rustix::fs::CWD, one, rustix::fs::CWD, other, flags).unwrap();
+}
+
 fn comes_back(spoil: impl FnOnce(&Path)) {
     let (mut rig, _) = rig_with_file();
     let path = rig.at("/etc/pmta/config");
@@ -57,13 +63,26 @@ fn a_chmodded_file_comes_back() {
 }
 
 #[test]
+fn a_file_with_a_second_name_is_replaced_and_the_other_name_is_left_as_it_is() {
+    let (rig, _) = rig_with_file();
+    let path = rig.at("/etc/pmta/config");
+    let other = rig.at("/theirs");
+    std::fs::hard_link(&path, &other).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
+    wait_for("the file comes back", || is_right(&path, "good"));
+    let mode = std::fs::metadata(&other).unwrap().permissions().mode();
+    assert_eq!(mode & 0o7777, 0o666);
+}
+
+#[test]
 fn a_file_replaced_by_a_link_comes_back_and_the_links_target_is_untouched() {
     let outside = tempfile::tempdir().unwrap();
     let victim = outside.path().join("victim");
     std::fs::write(&victim, "theirs").unwrap();
     comes_back(|path| {
-        std::fs::remove_file(path).unwrap();
-        symlink(&victim, path).unwrap();
+        let link = path.with_file_name("link");
+        symlink(&victim, &link).unwrap();
+        std::fs::rename(link, path).unwrap();
     });
     assert_eq!(std::fs::read(&victim).unwrap(), b"theirs");
 }
@@ -73,14 +92,16 @@ fn a_file_replaced_by_a_folder_with_entries_comes_back() {
     comes_back(|path| {
         std::fs::create_dir(path.with_file_name("x")).unwrap();
         std::fs::write(path.with_file_name("x").join("entry"), "x").unwrap();
-        std::fs::remove_file(path).unwrap();
-        std::fs::rename(path.with_file_name("x"), path).unwrap();
+        exchange(&path.with_file_name("x"), path);
     });
 }
 
 #[test]
 fn a_deleted_folder_comes_back_with_its_file() {
-    comes_back(|path| std::fs::remove_dir_all(path.parent().unwrap()).unwrap());
+    comes_back(|path| {
+        let folder = path.parent().unwrap();
+        std::fs::rename(folder, folder.with_file_name("away")).unwrap();
+    });
 }
 
 #[test]
@@ -104,8 +125,8 @@ fn a_managed_folder_replaced_by_a_link_is_made_again_and_nothing_is_written_thro
     rig.converge(&config, 1);
     let folder = rig.at("/srv/keys");
     std::fs::create_dir(rig.at("/trap")).unwrap();
-    std::fs::rename(&folder, rig.at("/srv/away")).unwrap();
-    symlink("../trap", &folder).unwrap();
+    symlink("../trap", rig.at("/srv/away")).unwrap();
+    exchange(&rig.at("/srv/away"), &folder);
     wait_for("the folder and its file come back", || {
         std::fs::symlink_metadata(&folder).is_ok_and(|meta| meta.is_dir())
             && is_right(&folder.join("a"), "good")

@@ -109,6 +109,9 @@ fn a_retired_host_wipes_its_secrets_confirms_and_forgets() {
     assert!(!rig.at("/etc/a").exists());
     let before = rig.keys;
     rig.stop();
+    // A retired agent is not started again: nothing may wait for that.
+    assert!(!rig.data().join("keys").exists());
+    assert!(!rig.data().join("trust").exists());
     rig.start_alone();
     assert_ne!(rig.keys, before, "the keys of a retired host are gone");
     assert!(!rig.data().join("trust").exists());

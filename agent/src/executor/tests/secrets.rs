@@ -94,6 +94,21 @@ fn a_rotated_secret_is_fetched_and_the_old_one_forgotten() {
 }
 
 #[test]
+fn sealed_secrets_that_a_crash_left_in_the_ledger_go_at_the_next_start() {
+    let mut rig = Rig::new();
+    let key = rig.secret_file("/etc/key", "dkim/a", 1, KEY);
+    let config = rig.config(vec![key]);
+    rig.converge(&config, 1);
+    rig.stop();
+    let left = rig.data().join("ledger/secrets").join("ab".repeat(32));
+    std::fs::write(&left, "sealed").unwrap();
+    rig.start_alone();
+    wait_for("what no state needs goes", || !left.exists());
+    let kept = std::fs::read_dir(rig.data().join("ledger/secrets")).unwrap();
+    assert_eq!(kept.count(), 1);
+}
+
+#[test]
 fn an_identity_that_moves_away_leaves_no_key_behind() {
     let mut rig = Rig::new();
     let key = rig.secret_file("/etc/dkim/moved.pem", "dkim/moved", 1, KEY);

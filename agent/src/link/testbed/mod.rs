@@ -3,6 +3,7 @@
 
 mod coordinator;
 mod enrolling;
+mod fetching;
 mod sessions;
 mod whole;
 
@@ -175,10 +176,14 @@ impl TestCluster {
     }
 
     pub(crate) fn report(&self) -> Signed<HostReport> {
+        self.report_for(Nonce([7; 16]))
+    }
+
+    pub(crate) fn report_for(&self, nonce: Nonce) -> Signed<HostReport> {
         let report = HostReport {
             cluster: self.id,
             host: HostId::new("pmta1").unwrap(),
-            nonce: Nonce([7; 16]),
+            nonce,
             sequence: 1,
             at: Self::now(),
             generations: Default::default(),

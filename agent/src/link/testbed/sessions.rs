@@ -10,12 +10,11 @@ use email_engine_protocol::id::HostId;
 use email_engine_protocol::join::Endpoint;
 use email_engine_protocol::observed::Mode;
 use email_engine_protocol::time::Timestamp;
-use email_engine_protocol::wire::v1::{AgentMessage, BodyReply, BodyRequest, CoordinatorMessage};
-use email_engine_protocol::wire::{Floor, Refusal, RefusalCode, frame};
+use email_engine_protocol::wire::v1::{AgentMessage, CoordinatorMessage};
+use email_engine_protocol::wire::{Floor, Refusal, RefusalCode};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use super::super::frames::FrameReader;
 use super::super::{ExecutorSide, Link, LinkEnd, LinkSettings};
 use super::coordinator::{TestCoordinator, TestSession, wait_for};
 use super::{NodeNames, TestCluster};
@@ -23,7 +22,7 @@ use crate::halves::{FromExecutor, Standing, ToExecutor};
 use crate::identity::{Identity, IdentityStore, Validity};
 
 /// A running link and the executor's end of its channels.
-struct Agent {
+pub(super) struct Agent {
     link: JoinHandle<LinkEnd>,
     heard: mpsc::Receiver<ToExecutor>,
     say: mpsc::Sender<FromExecutor>,
@@ -33,10 +32,16 @@ struct Agent {
 }
 
 impl Agent {
-    fn start(identity: Identity) -> Self {
+    pub(super) fn start(identity: Identity) -> Self {
+        Self::start_believing(identity, Timestamp(0))
+    }
+
+    /// Starts with a time that a signature vouched for in an earlier life.
+    fn start_believing(identity: Identity, floor: Timestamp) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = IdentityStore::open(dir.path()).unwrap();
         store.save(&identity).unwrap();
+        store.save_clock_floor(floor).unwrap();
         let (to, heard) = mpsc::channel(4);
         let (say, from) = mpsc::channel(1);
         let (stop, shutdown) = watch::channel(false);
@@ -58,20 +63,20 @@ impl Agent {
         }
     }
 
-    async fn heard(&mut self) -> ToExecutor {
+    pub(super) async fn heard(&mut self) -> ToExecutor {
         wait_for(self.heard.recv(), "the executor hears something")
             .await
             .unwrap()
     }
 
     /// Takes the two messages with which every session begins.
-    async fn heard_session(&mut self) {
+    pub(super) async fn heard_session(&mut self) {
         let nonce = Nonce([7; 16]);
         assert_eq!(self.heard().await, ToExecutor::Session { nonce });
         assert!(matches!(self.heard().await, ToExecutor::Grants { .. }));
     }
 
-    async fn say(&self, message: FromExecutor) {
+    pub(super) async fn say(&self, message: FromExecutor) {
         wait_for(self.say.send(message), "the link listens")
             .await
             .unwrap();
@@ -82,13 +87,13 @@ impl Agent {
     }
 }
 
-struct Stage {
+pub(super) struct Stage {
     cluster: TestCluster,
     coordinator: TestCoordinator,
 }
 
 impl Stage {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let cluster = TestCluster::new(1);
         let coordinator = TestCoordinator::start(&cluster, &NodeNames::default());
         Self {
@@ -97,13 +102,13 @@ impl Stage {
         }
     }
 
-    fn identity(&self) -> Identity {
+    pub(super) fn identity(&self) -> Identity {
         let endpoints = vec![self.coordinator.name()];
         self.cluster
             .identity_of("pmta1", TestCluster::week(), endpoints)
     }
 
-    async fn session(&mut self, list: &[Endpoint]) -> TestSession {
+    pub(super) async fn session(&mut self, list: &[Endpoint]) -> TestSession {
         self.coordinator.session(&self.cluster, list).await
     }
 
@@ -142,6 +147,20 @@ async fn messages_pass_both_ways_and_a_ping_is_answered() {
     let closed = wait_for(session.connection.closed(), "the agent says good-bye").await;
     assert!(closed.to_string().contains("closed by peer"), "{closed}");
     assert_eq!(agent.end().await, LinkEnd::Shutdown);
+}
+
+#[tokio::test]
+async fn a_late_report_for_an_older_session_is_not_relayed() {
+    let mut stage = Stage::new();
+    let mut agent = Agent::start(stage.identity());
+    let mut session = stage.session(&[]).await;
+    agent.heard_session().await;
+    // The executor was busy when its session ended: a coordinator takes this for a replay.
+    let late = stage.cluster.report_for(Nonce([6; 16]));
+    agent.say(FromExecutor::Report(late)).await;
+    let report = stage.cluster.report();
+    agent.say(FromExecutor::Report(report.clone())).await;
+    assert_eq!(session.heard().await, AgentMessage::Report(report));
 }
 
 #[tokio::test]
@@ -353,6 +372,23 @@ async fn whoever_may_have_lost_a_renewal_asks_for_it_before_giving_up() {
 }
 
 #[tokio::test]
+async fn a_time_that_was_vouched_for_too_early_goes_with_the_next_certificate() {
+    let mut stage = Stage::new();
+    let future = TestCluster::now().plus(30 * Timestamp::DAY);
+    let mut agent = Agent::start_believing(stage.identity(), future);
+    let call = stage.coordinator.enrolling().await;
+    let EnrollRequest::Renew(renewal) = &call.request else {
+        panic!("not a renewal: {:?}", call.request);
+    };
+    let admission = stage.cluster.admission(&renewal.request, "pmta1", vec![]);
+    call.answer(&EnrollReply::Host(Box::new(admission))).await;
+    let _session = stage.session(&[]).await;
+    agent.heard_session().await;
+    // Otherwise every restart would ask for another certificate.
+    assert!(agent.store.clock_floor().unwrap() < TestCluster::now());
+}
+
+#[tokio::test]
 async fn a_busy_executor_does_not_silence_the_link() {
     let mut stage = Stage::new();
     let mut agent = Agent::start(stage.identity());
@@ -385,89 +421,6 @@ async fn a_frame_over_the_cap_closes_the_connection() {
     };
     assert_eq!(close.error_code, 1_u32.into());
     assert_eq!(agent.heard().await, ToExecutor::Disconnected);
-}
-
-#[tokio::test]
-async fn bodies_come_by_hash_and_what_does_not_fit_is_said_to_be_missing() {
-    let mut stage = Stage::new();
-    let mut agent = Agent::start(stage.identity());
-    let session = stage.session(&[]).await;
-    agent.heard_session().await;
-    let body = vec![0x5a; 300_000];
-    let hash = ContentHash::of(&body);
-    let found = |length| BodyReply::Found { length };
-    let answers: [(BodyReply, &[u8]); 4] = [
-        (BodyReply::Missing, b""),
-        (found(300_000), &body[..299_999]),
-        (found(u64::MAX), b""),
-        (found(5), b"other"),
-    ];
-    for (reply, bytes) in answers {
-        agent
-            .say(FromExecutor::BodiesWanted(vec![hash, hash]))
-            .await;
-        let (request, send) = body_request(&session).await;
-        assert_eq!(request, BodyRequest { hash, offset: 0 });
-        answer_body(send, reply, bytes).await;
-        let said = agent.heard().await;
-        assert!(
-            matches!(said, ToExecutor::BodyMissing { hash: it, .. } if it == hash),
-            "{said:?}"
-        );
-    }
-    agent.say(FromExecutor::BodiesWanted(vec![hash])).await;
-    let (_, send) = body_request(&session).await;
-    answer_body(send, found(300_000), &body).await;
-    assert_eq!(agent.heard().await, ToExecutor::Body { hash, bytes: body });
-}
-
-#[tokio::test]
-async fn a_body_goes_on_where_its_line_broke() {
-    let mut stage = Stage::new();
-    let mut agent = Agent::start(stage.identity());
-    let session = stage.session(&[]).await;
-    agent.heard_session().await;
-    let body: Vec<u8> = (0..3_000_000_u32).map(|at| at.to_le_bytes()[1]).collect();
-    let hash = ContentHash::of(&body);
-    let reply = BodyReply::Found { length: 3_000_000 };
-    agent.say(FromExecutor::BodiesWanted(vec![hash])).await;
-    let (_, mut send) = body_request(&session).await;
-    send.write_all(&frame::encode(&reply).unwrap())
-        .await
-        .unwrap();
-    // More than both windows hold: when this is through, the agent has taken a part of it.
-    let part = send.write_all(&body[..2_000_000]);
-    wait_for(part, "the agent reads").await.unwrap();
-    session.connection.close(0_u32.into(), b"");
-    while agent.heard().await != ToExecutor::Disconnected {}
-
-    let session = stage.session(&[]).await;
-    agent.heard_session().await;
-    agent.say(FromExecutor::BodiesWanted(vec![hash])).await;
-    let (request, send) = body_request(&session).await;
-    assert!(
-        request.offset > 0 && request.offset <= 2_000_000,
-        "{request:?}"
-    );
-    let from = usize::try_from(request.offset).unwrap();
-    answer_body(send, reply, &body[from..]).await;
-    assert_eq!(agent.heard().await, ToExecutor::Body { hash, bytes: body });
-}
-
-async fn answer_body(mut send: quinn::SendStream, reply: BodyReply, bytes: &[u8]) {
-    send.write_all(&frame::encode(&reply).unwrap())
-        .await
-        .unwrap();
-    // Whoever refuses the reply does not wait for the bytes.
-    let _ = send.write_all(bytes).await;
-    let _ = send.finish();
-}
-
-async fn body_request(session: &TestSession) -> (BodyRequest, quinn::SendStream) {
-    let opened = wait_for(session.connection.accept_bi(), "a body is asked for").await;
-    let (send, mut recv) = opened.unwrap();
-    let mut reader = FrameReader::default();
-    (reader.next(&mut recv).await.unwrap(), send)
 }
 
 #[tokio::test]
