@@ -16,6 +16,8 @@ pub struct Endpoints {
     pub raft: String,
     /// HTTPS (TCP).
     pub api: String,
+    /// Process that wrote it.
+    pub pid: u32,
 }
 
 /// One coordinator node.
@@ -106,7 +108,6 @@ impl NodeProcess {
     /// Starts it and waits until its listeners are up.
     pub async fn start(&mut self) {
         let file = self.data_dir().join("endpoints.json");
-        let _ = std::fs::remove_file(&file);
         let name = format!("node {}", self.dir.display());
         self.daemon = Some(Daemon::start(&name, self.command("run"), &self.log()));
         let daemon = self.daemon.as_mut().unwrap();
@@ -117,7 +118,13 @@ impl NodeProcess {
                 daemon.log_tail()
             );
             let text = std::fs::read_to_string(&file).map_err(|error| error.to_string())?;
-            serde_json::from_str::<Endpoints>(&text).map_err(|error| error.to_string())
+            let found: Endpoints =
+                serde_json::from_str(&text).map_err(|error| error.to_string())?;
+            if found.pid == daemon.id() {
+                Ok(found)
+            } else {
+                Err(text)
+            }
         })
         .await;
         self.endpoints = Some(endpoints);
