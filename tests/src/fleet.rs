@@ -16,6 +16,7 @@ pub struct Fleet {
     pub nodes: BTreeMap<u64, NodeProcess>,
     /// Agents by host.
     pub agents: BTreeMap<String, AgentProcess>,
+    founded: u64,
     ca_pem: String,
     admin_key: String,
     recovery_key: String,
@@ -47,6 +48,7 @@ impl Fleet {
             recovery_key: text("recovery_key"),
             dir,
             nodes: BTreeMap::from([(1, first)]),
+            founded: 1,
             agents: BTreeMap::new(),
         };
         fleet.leader().await;
@@ -59,13 +61,9 @@ impl Fleet {
 
     /// Adds a node as a learner and gives its number.
     pub async fn add_node(&mut self) -> u64 {
+        self.founded += 1;
         let token = self.token(&json!("node"), false).await;
-        let mut node = NodeProcess::new(
-            &self
-                .dir
-                .path()
-                .join(format!("nodes/{}", self.nodes.len() + 1)),
-        );
+        let mut node = NodeProcess::new(&self.dir.path().join(format!("nodes/{}", self.founded)));
         let mut join = node.command("join");
         join.env("EMAIL_ENGINE_JOIN_TOKEN", token);
         node.run(join);

@@ -19,10 +19,11 @@ use x509_parser::prelude::FromDer;
 use super::verify::{NodeVerifier, unix, uris};
 use crate::identity::{Identity, LinkKey, Validity};
 
-/// A connection on which nothing at all was heard for so long is dead.
-const IDLE_MILLIS: u32 = 30_000;
-/// Below the shortest time for which stateful firewalls remember a UDP flow.
-const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// A connection on which nothing at all was heard for so long is dead: how long a host stays with a
+/// coordinator that was killed.
+const IDLE_MILLIS: u32 = 12_000;
+/// Three chances within that time; also below what stateful firewalls remember of a UDP flow.
+const KEEP_ALIVE: Duration = Duration::from_secs(4);
 /// What one body stream may have on its way: 50 Mbit/s at 80 ms.
 const STREAM_WINDOW: u32 = 512 * 1024;
 /// What all streams may have on their way, which bounds the memory of a connection.

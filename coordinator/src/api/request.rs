@@ -42,7 +42,7 @@ pub(super) struct WriteRequest {
 }
 
 /// Most attempts of one request whose base keeps moving away.
-pub(super) const ATTEMPTS: u32 = 8;
+pub(super) const ATTEMPTS: u32 = 16;
 
 impl WriteRequest {
     pub(super) const fn new(caller: Caller, name: String) -> Self {

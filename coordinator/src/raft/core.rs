@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use email_engine_protocol::api::MemberRole;
 use email_engine_protocol::bytes::CertificateSerial;
 use email_engine_protocol::id::{ClusterId, NodeId};
+use email_engine_protocol::time::Timestamp;
 
 use super::config::{Clock, Timings};
 use super::guard::Guard;
@@ -48,6 +49,8 @@ pub(super) struct Core {
     pub(super) sessions: RwLock<Option<SessionSource>>,
     /// When a leader was heard last.
     pub(super) heard: Mutex<Option<Instant>>,
+    /// Date of the last proposal that this node put in line.
+    pub(super) dated: tokio::sync::Mutex<Timestamp>,
     /// One change of the membership at a time.
     pub(super) changing: tokio::sync::Mutex<()>,
     pub(super) runtime: Mutex<Option<tokio::runtime::Runtime>>,

@@ -4,23 +4,33 @@
 use std::time::Duration;
 
 use backon::BackoffBuilder;
-use openraft::raft::ReadPolicy;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use openraft::error::Fatal;
+use openraft::raft::{ReadPolicy, WriteResult};
 use tokio::time::{Instant, timeout_at};
 
 use email_engine_protocol::id::NodeId;
+use email_engine_protocol::time::Timestamp;
 
 use super::core::Core;
+use super::guard::CLOCK_LIMIT_MILLIS;
 use super::handle::{ProposeError, ReadError};
 use super::net::{Answered, Lane, ProposeAnswer, ProposeRefusal, Request, Response};
-use super::types::{LogCommand, Reply};
+use super::types::{LogCommand, Reply, Types};
 use crate::command::{Answer, Proposal};
 
 /// Largest proposal: with the reading limit of the log, one batch stays below the cap of a frame.
 pub(super) const PROPOSAL_BYTES: usize = 32 * 1024 * 1024;
 /// How long one try may take before the leader is looked for again.
 const TRY_WITHIN: Duration = Duration::from_secs(3);
+/// How far a leader's clock may be behind the log: as far as the clocks of a quorum may differ.
+const CLOCK_TOLERANCE: u64 = CLOCK_LIMIT_MILLIS.unsigned_abs();
 /// How long a committed command is waited for on this node.
 const APPLY_WITHIN: Duration = Duration::from_secs(5);
+
+/// The answer to a proposal in line, to come.
+type Enqueued = BoxStream<'static, Result<WriteResult<Types>, Fatal<Types>>>;
 
 /// Pauses between tries.
 pub(super) fn pauses() -> impl Iterator<Item = Duration> + Send {
@@ -102,17 +112,34 @@ impl Core {
         if let Some(reason) = self.guard.clock_off() {
             return Err(ProposeRefusal::ClockOff(reason));
         }
-        let command = LogCommand::V1(Box::new(proposal));
-        match self.raft.client_write(command).await {
-            Ok(written) => match written.data {
+        let retry = |reason: String| Err(ProposeRefusal::Retry(reason));
+        let mut written = match self.enqueue(proposal).await {
+            Ok(written) => written,
+            Err(error) => return retry(error.to_string()),
+        };
+        match written.next().await {
+            Some(Ok(Ok(written))) => match written.response {
                 Reply::Applied(answer) => Ok(Answered {
                     index: written.log_id.index,
                     answer,
                 }),
-                Reply::Nothing => Err(ProposeRefusal::Retry("the entry was replaced".into())),
+                Reply::Nothing => retry("the entry was replaced".into()),
             },
-            Err(error) => Err(ProposeRefusal::Retry(error.to_string())),
+            Some(Ok(Err(error))) => retry(error.to_string()),
+            Some(Err(error)) => retry(error.to_string()),
+            None => retry("Raft stopped".into()),
         }
+    }
+
+    /// Dates a proposal and puts it in line, as one step: the log is in order of time, and proposers
+    /// that race are not refused for a millisecond.
+    async fn enqueue(&self, mut proposal: Proposal) -> Result<Enqueued, Fatal<Types>> {
+        let mut last = self.dated.lock().await;
+        let floor = self.replica.view(|image| image.fleet.now).max(*last);
+        proposal.now = date((self.clock)(), floor);
+        *last = proposal.now.max(*last);
+        let command = LogCommand::V1(Box::new(proposal));
+        self.raft.client_write_many([command]).await
     }
 
     pub(super) async fn linearize(&self) -> Result<(), ReadError> {
@@ -198,8 +225,37 @@ impl From<ProposeRefusal> for ProposeError {
     }
 }
 
+/// The date of a proposal: the leader's clock, but never a little below what is in the log. A new
+/// leader may be behind the old one by as much as clocks may differ; one that is further behind is
+/// left to the fleet's own gate, which refuses it.
+fn date(clock: Timestamp, floor: Timestamp) -> Timestamp {
+    if floor.since(clock) <= CLOCK_TOLERANCE {
+        clock.max(floor)
+    } else {
+        clock
+    }
+}
+
 /// Counts without copying.
 fn size_of(proposal: &Proposal) -> usize {
     let flavor = postcard::ser_flavors::Size::default();
     postcard::serialize_with_flavor(proposal, flavor).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leader_whose_clock_is_a_little_behind_dates_with_the_log() {
+        let (early, late) = (Timestamp(100_000), Timestamp(130_000));
+        assert_eq!(date(late, early), late, "a clock ahead is told as it is");
+        assert_eq!(date(early, late), late, "30 s behind still follows the log");
+        let far = Timestamp(130_001);
+        assert_eq!(
+            date(early, far),
+            early,
+            "further behind is for the gate to refuse"
+        );
+    }
 }

@@ -91,7 +91,7 @@ pub(super) async fn carry_out(
             (draft, revision) = self::draft(api, write, document, prune)?;
         }
         let command = Command::Batch(Batch {
-            base_revision: Some(revision),
+            base_revision: (!only_adds(&draft.commands)).then_some(revision),
             commands: std::mem::take(&mut draft.commands),
         });
         match api.commit_attempt(write, attempt, command).await {
@@ -100,6 +100,17 @@ pub(super) async fn carry_out(
             Err(error) => return Err(error),
         }
     }
+}
+
+/// Whether a draft only adds: then it holds on any base, because each addition is checked as it is
+/// applied, and additions that race need not wait for each other.
+fn only_adds(commands: &[Command]) -> bool {
+    commands.iter().all(|command| {
+        matches!(
+            command,
+            Command::CreateTenant(_) | Command::AddHost(_) | Command::AddIdentity(_)
+        )
+    })
 }
 
 /// Whether another attempt may fare better.

@@ -24,7 +24,7 @@ async fn a_key_revoked_is_refused_at_once() {
         let refused = fleet.api_of(*node).with_key(&key).get("/ips").await;
         assert_eq!(
             (refused.status, refused.code()),
-            (401, "unauthorized"),
+            (401, "unauthenticated"),
             "node {node}"
         );
     }

@@ -113,7 +113,7 @@ async fn a_repeated_request_returns_the_first_outcome() {
     let without = api.post("/ips", &samples::identity(1)).await;
     assert_eq!(
         (without.status, without.code()),
-        (409, "duplicate"),
+        (409, "already-exists"),
         "{without:?}"
     );
     assert_eq!(
