@@ -1,7 +1,7 @@
 //! The configuration language of PowerMTA, as far as this fleet speaks it.
 //!
 //! [`Configuration`] is the model: what one host shall route, from which address, for whom.
-//! [`render`] turns it into the text of `/etc/pmta/config`; same model, same bytes. Every directive
+//! [`render()`] turns it into the text of `/etc/pmta/config`; same model, same bytes. Every directive
 //! that is written stands in the table of [`schema`], with its place in the vendor's guide; a word
 //! that is not in the table is never written, because the product refuses a file with an unknown one.
 //!

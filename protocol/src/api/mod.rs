@@ -1,6 +1,6 @@
 //! Bodies of the HTTP API `/api/v1`, shared by coordinator, command line and tests.
 //!
-//! What an operator *declares* are the `*Spec` types of [`fleet`]; they are also what the replicated
+//! What an operator *declares* are the `*Spec` types, such as [`IpSpec`]; they are also what the replicated
 //! state keeps. What is *answered* are views of it. Errors are [`Problem`]s (RFC 9457).
 
 mod access;

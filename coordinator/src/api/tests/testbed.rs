@@ -13,7 +13,7 @@ use serde_json::Value;
 use tower::ServiceExt as _;
 use zeroize::Zeroizing;
 
-use email_engine_protocol::api::{AccessRole, Change, ChangeAction, DomainRecord, FleetDocument};
+use email_engine_protocol::api::{AccessRole, DomainRecord, FleetDocument};
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::desired::{Disposition, HostConfig};
 use email_engine_protocol::id::{ApiKeyId, ClusterId, HostId, NodeId, RequestId, TenantId};
@@ -24,10 +24,11 @@ use crate::api::{
     Api, ApiKeyText, Backup, Draft, Fleet, MembershipError, Planning, StockError, router,
 };
 use crate::command::{
-    AddHost, AddIdentity, Answer, Command, CreateApiKey, CreateTenant, Found, Proposal, PutBundle,
-    PutSettings, Rejection, RejectionCode, StockKeys,
+    Answer, Command, CreateApiKey, CreateTenant, Found, Proposal, PutBundle, PutSettings,
+    Rejection, StockKeys,
 };
 use crate::pki;
+use crate::planner;
 use crate::raft::{Leadership, ProposeError, RaftStatus, ReadError, SessionRow, StoreError};
 use crate::state::{FleetState, Identity, Node, PreparedKey};
 
@@ -166,68 +167,16 @@ impl Planning for CreatingPlanner {
         &self,
         state: &FleetState,
         document: &FleetDocument,
-        _prune: bool,
+        prune: bool,
         scope: Option<&TenantId>,
     ) -> Result<Draft, Rejection> {
-        let mut draft = Draft::default();
-        let mut created = |kind: &str, name: String, command: Command| {
-            draft.changes.push(Change {
-                action: ChangeAction::Create,
-                kind: kind.to_owned(),
-                name,
-                details: Vec::new(),
-            });
-            draft.commands.push(command);
-        };
-        for tenant in document
-            .tenants
-            .iter()
-            .filter(|tenant| !state.tenants.contains_key(&tenant.id))
-        {
-            let command = CreateTenant {
-                tenant: tenant.clone(),
-            };
-            created(
-                "tenant",
-                tenant.id.to_string(),
-                Command::CreateTenant(command),
-            );
-        }
-        for host in document
-            .hosts
-            .iter()
-            .filter(|host| !state.hosts.contains_key(&host.id))
-        {
-            let command = Command::AddHost(AddHost { host: host.clone() });
-            created("host", host.id.to_string(), command);
-        }
-        for ip in document
-            .ips
-            .iter()
-            .filter(|ip| !state.identities.contains_key(&ip.address))
-        {
-            if scope.is_some_and(|scope| *scope != ip.tenant) {
-                return Err(Rejection {
-                    code: RejectionCode::NotFound,
-                    field: "ips[0].tenant".to_owned(),
-                    value: ip.tenant.to_string(),
-                    accepted: "a tenant that exists".to_owned(),
-                });
-            }
-            let host = ip
-                .host
-                .clone()
-                .unwrap_or_else(|| HostId::new("pmta1").unwrap());
-            let ip = ip.resolve(host, "Name", &Default::default()).unwrap();
-            let name = ip.address.to_string();
-            created("ip", name, Command::AddIdentity(AddIdentity { ip }));
-        }
-        draft.new_identities = draft
-            .changes
-            .iter()
-            .filter(|change| change.kind == "ip")
-            .count();
-        Ok(draft)
+        let plan = planner::document::changes(state, document, prune, scope)?;
+        Ok(Draft {
+            changes: plan.changes,
+            warnings: plan.warnings,
+            commands: plan.commands,
+            new_identities: plan.new_identities,
+        })
     }
 
     fn config(
