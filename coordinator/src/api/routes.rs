@@ -96,6 +96,7 @@ pub(super) fn table() -> Vec<(Rule, Handler)> {
         (rule(GET, "/api/v1/hosts/{host}", Viewer, Tenant, &[]), get(hosts::show)),
         (rule(DELETE, "/api/v1/hosts/{host}", Operator, Fleet, &["grace_seconds"]), delete(hosts::retire)),
         (rule(GET, "/api/v1/hosts/{host}/config", Viewer, Tenant, &["proposed"]), get(targets::show)),
+        (rule(POST, "/api/v1/hosts/{host}/allow-removal", Operator, Fleet, &[]), post(hosts::allow_removal)),
         (rule(POST, "/api/v1/hosts/{host}/revoke", Operator, Fleet, &[]), post(hosts::revoke)),
         (rule(GET, "/api/v1/ips", Viewer, Tenant, &[]), get(ips::list)),
         (rule(POST, "/api/v1/ips", Operator, Tenant, &[]), post(ips::add)),

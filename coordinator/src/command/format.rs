@@ -1,6 +1,8 @@
 //! The log's format: bytes of one command of each kind. A change of these lines makes nodes of two
 //! releases read one log differently; only lines at the end may be added.
 
+use std::collections::BTreeSet;
+
 use email_engine_protocol::api::{AccessRole, MemberRole, Settings};
 use email_engine_protocol::bytes::{CertificateSerial, ContentHash};
 use email_engine_protocol::desired::EpochGrant;
@@ -143,6 +145,9 @@ fn cluster_commands() -> Vec<Command> {
             base_revision: Some(4),
             commands: nested,
         }),
+        Command::AllowRemoval(AllowRemoval {
+            hosts: BTreeSet::from([host_id("h1")]),
+        }),
     ]
 }
 
@@ -179,7 +184,7 @@ fn the_bytes_of_every_command_are_those_of_the_log() {
 #[test]
 fn every_kind_is_sampled_in_its_order_and_reads_back() {
     let samples = samples();
-    assert_eq!(samples.len(), 28);
+    assert_eq!(samples.len(), 29);
     for (at, command) in samples.iter().enumerate() {
         let bytes = postcard::to_stdvec(command).unwrap();
         assert_eq!(usize::from(bytes[0]), at, "{}", name(command));

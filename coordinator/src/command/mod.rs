@@ -112,4 +112,6 @@ pub enum Command {
     Recover(Box<Recover>),
     /// All or nothing.
     Batch(Batch),
+    /// Hosts may lose much, or data, with their next target.
+    AllowRemoval(AllowRemoval),
 }

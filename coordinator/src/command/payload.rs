@@ -321,3 +321,11 @@ pub struct Batch {
     /// In this order; none may be a batch.
     pub commands: Vec<Command>,
 }
+
+/// See [`Command::AllowRemoval`]. It lasts until the host has converged on a target that was set after
+/// this.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AllowRemoval {
+    /// Which hosts.
+    pub hosts: BTreeSet<HostId>,
+}

@@ -87,6 +87,7 @@ impl Command {
             Self::SetNode(verb) => verb,
             Self::RaiseVersion(verb) => verb,
             Self::Recover(verb) => &**verb,
+            Self::AllowRemoval(verb) => verb,
             Self::Batch(_) => return None,
         })
     }

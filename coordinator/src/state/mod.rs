@@ -77,6 +77,8 @@ pub struct FleetState {
     pub next_node: u64,
     /// What every host shall be at.
     pub targets: BTreeMap<HostId, TargetRecord>,
+    /// Hosts that may lose much with their next target, and the revision that allowed it.
+    pub removal_allowed: BTreeMap<HostId, u64>,
     /// Bodies that each host's target needs, its manifest included.
     pub target_bodies: BTreeMap<HostId, Arc<BTreeSet<ContentHash>>>,
     /// Last generation of hosts that were cut off: a host that is declared again under the same name

@@ -164,7 +164,13 @@ fn pruning_keeps_what_the_file_still_needs_and_lets_a_domain_move() {
     let plan = fleet.apply(&document, true);
     assert_eq!(
         kinds(&plan.commands),
-        ["RetireIdentity", "AddIdentity", "RetireHost", "RetireHost"],
+        [
+            "RetireIdentity",
+            "AllowRemoval",
+            "AddIdentity",
+            "RetireHost",
+            "RetireHost"
+        ],
         "the host and tenant of the identities stay"
     );
     let without_prune = {

@@ -136,6 +136,11 @@ impl Fleet {
             Command::RemoveTenant(remove) => {
                 state.tenants.remove(&remove.tenant);
             }
+            Command::AllowRemoval(allow) => {
+                for host in &allow.hosts {
+                    state.hosts.get_mut(host).unwrap().large_removal = true;
+                }
+            }
             other => panic!("a fleet file makes no {other:?}"),
         }
     }

@@ -1,6 +1,6 @@
 //! `/hosts`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::extract::{Query, State};
@@ -17,7 +17,7 @@ use crate::api::auth::Caller;
 use crate::api::problem::ApiError;
 use crate::api::request::{JsonBody, Named, WriteRequest};
 use crate::api::routes::Asker;
-use crate::command::{AddHost, Command, RetireHost, RevokeCertificate};
+use crate::command::{AddHost, AllowRemoval, Command, RetireHost, RevokeCertificate};
 use crate::metrics::lifecycle;
 use crate::state::{FleetState, Host, HostLifecycle};
 
@@ -142,6 +142,19 @@ pub(in crate::api) async fn retire(
     api.commit(&write, command).await?;
     let view = answer(&api, &write.caller, &host).await?;
     Ok((StatusCode::ACCEPTED, Json(view)))
+}
+
+/// Allows a host to lose much, or data, with its next target.
+pub(in crate::api) async fn allow_removal(
+    State(api): State<Arc<Api>>,
+    Extension(write): Extension<WriteRequest>,
+    Named(id): Named<HostId>,
+) -> Result<(StatusCode, Json<HostView>), ApiError> {
+    let hosts = BTreeSet::from([id.clone()]);
+    let command = Command::AllowRemoval(AllowRemoval { hosts });
+    api.commit(&write, command).await?;
+    let view = answer(&api, &write.caller, &id).await?;
+    Ok((StatusCode::OK, Json(view)))
 }
 
 /// Revokes the certificate of a host's agent; its live session ends.

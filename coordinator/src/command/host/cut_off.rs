@@ -51,6 +51,7 @@ pub(super) fn cut_off(state: &mut FleetState, host: &HostId, turn: &mut Turn<'_>
     revoke_tokens(state, host);
     drop_target(state, host, turn);
     state.outcomes.remove(host);
+    state.removal_allowed.remove(host);
     if let Some(row) = state.hosts.get_mut(host) {
         row.lifecycle = HostLifecycle::Retired;
         row.keys = None;

@@ -1,6 +1,7 @@
 //! Verbs about machines.
 
 mod add;
+mod allow_removal;
 mod change;
 mod check;
 mod cut_off;

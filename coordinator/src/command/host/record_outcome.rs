@@ -1,6 +1,8 @@
 //! `record-outcome`.
 
+use email_engine_protocol::id::HostId;
 use email_engine_protocol::limits;
+use email_engine_protocol::observed::Convergence;
 
 use crate::command::RejectionCode::WrongState;
 use crate::command::refuse::{at_most, not_found, refuse};
@@ -51,8 +53,28 @@ impl Verb for RecordOutcome {
             changed_at: now,
             ..self.outcome.clone()
         };
+        end_allowance(state, &self.host, &outcome);
         state.outcomes.insert(self.host.clone(), outcome);
         Ok(Change::DONE)
+    }
+}
+
+/// What an operator allowed to be removed is gone once the host has converged on a target that was set
+/// after that; the next large removal needs a word of its own.
+fn end_allowance(state: &mut FleetState, host: &HostId, outcome: &Outcome) {
+    let done = match (state.removal_allowed.get(host), state.targets.get(host)) {
+        (Some(allowed), Some(target)) => {
+            target.revision > *allowed
+                && outcome.running == Some(target.generation)
+                && outcome.convergence == Convergence::Converged
+        }
+        _ => false,
+    };
+    if done {
+        state.removal_allowed.remove(host);
+        if let Some(row) = state.hosts.get_mut(host) {
+            row.large_removal = !row.takes_work();
+        }
     }
 }
 

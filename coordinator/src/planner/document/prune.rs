@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use email_engine_protocol::api::{FleetDocument, IpSpec};
-use email_engine_protocol::id::TenantId;
+use email_engine_protocol::id::{HostId, TenantId};
 
 use super::DocumentPlan;
-use crate::command::{Command, RemoveTenant, RetireHost, RetireIdentity};
+use crate::command::{AllowRemoval, Command, RemoveTenant, RetireHost, RetireIdentity};
 use crate::planner::routes::works;
 use crate::state::{ApiKey, FleetState, Host, HostLifecycle};
 
@@ -21,13 +21,35 @@ pub(super) fn identities(
     scope: Option<&TenantId>,
 ) {
     let named: BTreeSet<_> = document.ips.iter().map(|ip| ip.address).collect();
+    let mut losing = BTreeSet::new();
     for (address, identity) in &state.identities {
         let ours = scope.is_none_or(|tenant| *tenant == identity.spec.tenant);
         if ours && !named.contains(address) {
             let command = RetireIdentity { address: *address };
             plan.remove("ip", address, Command::RetireIdentity(command));
+            losing.extend(hosts_that_know(state, &identity.spec));
         }
     }
+    // The file was applied with the word that what it omits goes: that is the word that a host wants
+    // before it removes much of what it has.
+    if !losing.is_empty() {
+        let command = AllowRemoval { hosts: losing };
+        plan.commands.push(Command::AllowRemoval(command));
+    }
+}
+
+/// Hosts whose desired state has something of this identity.
+fn hosts_that_know(state: &FleetState, ip: &IpSpec) -> impl Iterator<Item = HostId> {
+    let knows =
+        |host: &Host| host.spec.id == ip.host || host.spec.tenant.as_ref() == Some(&ip.tenant);
+    let hosts = state
+        .hosts
+        .values()
+        .filter(|host| works(host) && knows(host));
+    hosts
+        .map(|host| host.spec.id.clone())
+        .collect::<Vec<_>>()
+        .into_iter()
 }
 
 /// After everything else has let go of them. What the file still needs is not removed although it

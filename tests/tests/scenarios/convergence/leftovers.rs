@@ -45,3 +45,21 @@ async fn an_identity_moved_or_removed_leaves_no_key_behind() {
         "the others stay"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_removes_much_only_when_it_was_told_to_prune() {
+    let fleet = Fleet::converged_with(1, 12).await;
+    let keys = fleet.agents["pmta1"].file("/etc/pmta/dkim");
+
+    // Eleven of twelve identities go: far more than 30 % of what the host has.
+    fleet
+        .api()
+        .post("/fleet?prune=true", &samples::fleet(1))
+        .await
+        .ok();
+    wait_until("the pruned keys are gone", async || {
+        fs::read_dir(&keys).unwrap().count() == 1
+    })
+    .await;
+    fleet.converged("much was pruned").await;
+}

@@ -71,6 +71,11 @@ impl Client {
         self.ask(call).await
     }
 
+    pub(crate) async fn allow_removal(&self, id: &HostId) -> Result<Value, ClientError> {
+        let call = Call::write(Method::POST, &["hosts", id.as_str(), "allow-removal"]);
+        self.ask(call).await
+    }
+
     pub(crate) async fn revoke_certificate(&self, id: &HostId) -> Result<Value, ClientError> {
         let call = Call::write(Method::POST, &["hosts", id.as_str(), "revoke"]);
         self.ask(call).await

@@ -35,6 +35,15 @@ enum HostsCommand {
         #[arg(long, short)]
         yes: bool,
     },
+    /// Allow a host to lose much of what it has, or data, with its next state (`apply --prune` allows
+    /// it by itself)
+    AllowRemoval {
+        /// Its name
+        host: HostId,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
     /// Revoke the certificate of a host's agent; its session ends at once
     Revoke {
         /// Its name
@@ -68,6 +77,13 @@ pub(crate) async fn run(desk: &Desk, arguments: Hosts) -> Result<Exit, Failure> 
             let answer = desk.client.retire(&host).await?;
             desk.output.show(&answer, |_| {
                 format!("Host {host} is retiring: see `email-engine hosts show {host}`.")
+            })?;
+        }
+        HostsCommand::AllowRemoval { host, yes } => {
+            permitted(&format!("Let {host} remove much of what it has?"), yes)?;
+            let answer = desk.client.allow_removal(&host).await?;
+            desk.output.show(&answer, |_| {
+                format!("{host} may remove what its next state no longer names.")
             })?;
         }
         HostsCommand::Revoke { host, yes } => {

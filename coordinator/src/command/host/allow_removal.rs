@@ -1,0 +1,83 @@
+//! `allow-removal`.
+
+use crate::command::RejectionCode::WrongState;
+use crate::command::refuse::{not_found, refuse};
+use crate::command::verb::{Change, Turn, Verb};
+use crate::command::{AllowRemoval, Rejection};
+use crate::state::FleetState;
+
+impl Verb for AllowRemoval {
+    fn name(&self) -> &'static str {
+        "allow-removal"
+    }
+
+    fn object(&self) -> String {
+        let hosts: Vec<_> = self.hosts.iter().map(ToString::to_string).collect();
+        format!("hosts {}", hosts.join(", "))
+    }
+
+    fn apply(&self, state: &mut FleetState, _: &mut Turn<'_>) -> Result<Change, Rejection> {
+        for host in &self.hosts {
+            let Some(found) = state.live_host(host) else {
+                return Err(not_found("hosts", host, "host"));
+            };
+            if !found.takes_work() {
+                let accepted = "a host that is not being retired: retiring allows it by itself";
+                return Err(refuse(WrongState, "hosts", host, accepted));
+            }
+        }
+        if self.hosts.is_empty() {
+            return Ok(Change::NONE);
+        }
+        // The number that this change gets: what was planned before it does not count.
+        let revision = state.revision + 1;
+        for id in &self.hosts {
+            if let Some(host) = state.hosts.get_mut(id) {
+                host.large_removal = true;
+            }
+            state.removal_allowed.insert(id.clone(), revision);
+        }
+        Ok(Change::DONE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use email_engine_protocol::observed::Convergence;
+
+    use crate::command::fixture::{Fleet, host_id, outcome};
+    use crate::command::{AllowRemoval, Command, RecordOutcome, RejectionCode};
+
+    fn allow(host: &str) -> Command {
+        let hosts = BTreeSet::from([host_id(host)]);
+        Command::AllowRemoval(AllowRemoval { hosts })
+    }
+
+    fn report(fleet: &mut Fleet, number: u64) {
+        let mut outcome = outcome(number);
+        outcome.convergence = Convergence::Converged;
+        let host = host_id("pmta1");
+        fleet.accept(Command::RecordOutcome(RecordOutcome { host, outcome }));
+    }
+
+    #[test]
+    fn it_lasts_until_the_host_has_converged_on_a_target_that_was_set_after_it() {
+        let mut fleet = Fleet::with_identities(0);
+        fleet.accept(fleet.target(&[b"one"]));
+        fleet.accept(allow("pmta1"));
+        let allowed = |fleet: &Fleet| fleet.state.hosts[&host_id("pmta1")].large_removal;
+        report(&mut fleet, 1);
+        assert!(allowed(&fleet), "the target of before was converged on");
+        fleet.accept(fleet.target(&[b"two"]));
+        report(&mut fleet, 2);
+        assert!(!allowed(&fleet));
+    }
+
+    #[test]
+    fn unknown_hosts_are_refused() {
+        let mut fleet = Fleet::with_identities(0);
+        assert_eq!(fleet.refuse(allow("nowhere")).code, RejectionCode::NotFound);
+    }
+}
