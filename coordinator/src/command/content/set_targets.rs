@@ -311,4 +311,21 @@ mod tests {
         );
         assert_eq!(fleet.state.bodies[&shared].references, 1);
     }
+
+    #[test]
+    fn a_body_may_move_from_one_host_to_another_in_one_command() {
+        let mut fleet = Fleet::with_identities(0);
+        fleet.declare("pmta2", Role::Powermta, 2);
+        fleet.accept(fleet.target(&[b"moves"]));
+        let mut both = targets(fleet.target(&[b"stays"]));
+        let mut second = targets(fleet.target(&[b"moves"])).targets.remove(0);
+        second.host = host_id("pmta2");
+        second.parent = None;
+        both.targets.push(second);
+        fleet.bodies.clear();
+        fleet.accept(Command::SetTargets(both));
+        let moved = ContentHash::of(b"moves");
+        assert_eq!(fleet.state.bodies[&moved].references, 1);
+        assert!(!fleet.bodies.contains(&BodyChange::Drop(moved)));
+    }
 }
