@@ -126,3 +126,35 @@ fn judge(
         ))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use email_engine_protocol::bytes::{CertificateSerial, ContentHash};
+
+    use super::*;
+    use crate::state::CertificateRecord;
+
+    #[test]
+    fn a_host_that_renews_without_end_waits_an_hour_and_no_other_does() {
+        let (busy, calm) = (HostId::new("a").unwrap(), HostId::new("b").unwrap());
+        let mut state = FleetState::default();
+        let at = Timestamp(10 * Timestamp::HOUR);
+        for number in 0..RENEWALS {
+            assert!(!renews_too_often(&state, &busy, at));
+            let serial = CertificateSerial([u8::try_from(number).unwrap(); 16]);
+            let record = CertificateRecord {
+                serial,
+                subject: CertificateSubject::Host(busy.clone()),
+                spki: ContentHash::of(&serial.0),
+                issued_at: at,
+                not_after: at.plus(Timestamp::DAY),
+            };
+            state.certificates.insert(serial, Arc::new(record));
+        }
+        assert!(renews_too_often(&state, &busy, at));
+        assert!(!renews_too_often(&state, &calm, at));
+        assert!(!renews_too_often(&state, &busy, at.plus(Timestamp::HOUR)));
+    }
+}
