@@ -184,9 +184,7 @@ impl Registry {
                 tables.frozen.remove(host);
             }
         }
-        // Counts of hosts are far below 2^52.
-        #[expect(clippy::cast_precision_loss)]
-        metrics::gauge!(metric_names::FROZEN_HOSTS).set(tables.frozen.len() as f64);
+        count_frozen(&tables);
     }
 
     pub(super) fn seats(&self) -> Vec<Seat> {
@@ -251,6 +249,12 @@ impl Registry {
     }
 }
 
+fn count_frozen(tables: &Tables) {
+    // Counts of hosts are far below 2^52.
+    #[expect(clippy::cast_precision_loss)]
+    metrics::gauge!(metric_names::FROZEN_HOSTS).set(tables.frozen.len() as f64);
+}
+
 impl Entry {
     /// Asks the session to say why and close; if it is stalled, the connection is cut regardless.
     fn end(&self, code: RefusalCode, reason: &str) {
@@ -297,6 +301,10 @@ impl Drop for Place {
             .is_some_and(|entry| entry.number == self.number)
         {
             tables.sessions.remove(&self.host);
+            // What the host accepted is in the state by its outcome. This node will not hear when it
+            // changes, and would hold on to a machine that was replaced.
+            tables.frozen.remove(&self.host);
+            count_frozen(&tables);
         }
         self.registry.count(&tables);
     }

@@ -42,14 +42,16 @@ pub(super) async fn follow(
             is_recorded = record_endpoints(&cluster, &endpoints).await;
         }
         let leads = cluster.leadership().borrow().is_leader;
+        let mut is_stuck = false;
         if leads {
             let status = cluster.status();
             for step in cluster.view(|state| steps(state, &status)) {
-                take(&cluster, step).await;
+                is_stuck |= !take(&cluster, step).await;
             }
         }
+        // A refusal is an entry too: it must not wake whoever caused it.
         tokio::select! {
-            changed = applied.changed() => if changed.is_err() { return },
+            changed = applied.changed(), if !is_stuck => if changed.is_err() { return },
             () = tokio::time::sleep(LOOK) => {}
             _ = stopping.wait_for(|stop| *stop) => return,
         }
@@ -75,7 +77,8 @@ fn steps(state: &FleetState, raft: &RaftStatus) -> Vec<Step> {
     steps
 }
 
-async fn take(cluster: &Cluster, step: Step) {
+/// Takes a step; false when it could not be taken.
+async fn take(cluster: &Cluster, step: Step) -> bool {
     let taken = match step.clone() {
         Step::AddLearner(node, endpoint) => cluster
             .add_learner(node, endpoint)
@@ -84,10 +87,11 @@ async fn take(cluster: &Cluster, step: Step) {
         Step::Remove(node) => cluster.remove(node).await.map_err(membership),
         Step::Record(node, role) => record(cluster, node, role).await,
     };
-    match taken {
+    match &taken {
         Ok(()) => tracing::info!(?step, "members changed"),
         Err(error) => tracing::warn!(?step, %error, "members not changed yet"),
     }
+    taken.is_ok()
 }
 
 /// Records a node's part in the fleet state.

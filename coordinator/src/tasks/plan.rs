@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout};
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::desired::HostConfig;
 use email_engine_protocol::id::HostId;
+use email_engine_protocol::limits;
 
 use super::leads;
 use crate::command::{Command, NewTarget, RejectionCode, SetTargets};
@@ -103,7 +104,11 @@ async fn pass<F: Fleet>(planning: &Planning<F>) -> Pass {
         return Pass::Settled;
     };
     let mut frozen = planning.registry.frozen();
-    frozen.retain(|_, frozen| frozen.holds_in(epoch));
+    // A node that lagged when a host reported to it took its own past for the host's future.
+    frozen.retain(|id, frozen| {
+        let target = state.targets.get(id).map(|target| target.generation);
+        frozen.holds_in(epoch) && Some(frozen.accepted) > target
+    });
     let plan = planning.plan.clone();
     let planned = tokio::task::spawn_blocking(move || {
         let hosts = state.hosts.iter().filter(|(id, host)| {
@@ -171,6 +176,16 @@ fn draft(
         ));
     }
     bodies.insert(digest, manifest);
+    // Refused when it is applied, and the targets beside it too: it must not get that far.
+    if let Some((hash, body)) = bodies
+        .iter()
+        .find(|(_, body)| body.len() as u64 > limits::BODY_BYTES)
+    {
+        let (length, limit) = (body.len(), limits::BODY_BYTES);
+        return Err(format!(
+            "body {hash} has {length} bytes, at most {limit} are accepted"
+        ));
+    }
     let target = NewTarget {
         host: id.clone(),
         parent: current.map(|current| current.digest),

@@ -154,7 +154,7 @@ mod tests {
         fleet.accept(renew(&fleet, 1, 2, 20));
         let serial = CertificateSerial([20; 16]);
         fleet.accept(renew(&fleet, 2, 3, 30));
-        fleet.accept(Command::RevokeCertificate(RevokeCertificate { serial }));
+        fleet.state.revoked.insert(serial);
         fleet.wait(2000 * SECOND);
         fleet.accept(renew(&fleet, 3, 4, 40));
         assert!(!fleet.state.certificates.contains_key(&serial));

@@ -1,5 +1,9 @@
 //! `revoke-certificate`.
+//!
+//! A renewal leaves the session with the certificate that it began with, and may come in between an
+//! operator's look and the command: whoever loses one certificate loses all that it holds.
 
+use super::revoke_certificates;
 use crate::command::refuse::not_found;
 use crate::command::verb::{Change, Turn, Verb};
 use crate::command::{Rejection, RevokeCertificate};
@@ -18,10 +22,11 @@ impl Verb for RevokeCertificate {
         if state.revoked.contains(&self.serial) {
             return Ok(Change::NONE);
         }
-        if !state.certificates.contains_key(&self.serial) {
+        let Some(certificate) = state.certificates.get(&self.serial) else {
             return Err(not_found("serial", &self.serial, "certificate"));
-        }
-        state.revoked.insert(self.serial);
+        };
+        let subject = certificate.subject.clone();
+        revoke_certificates(state, &subject, None);
         Ok(Change::DONE)
     }
 }
@@ -30,8 +35,9 @@ impl Verb for RevokeCertificate {
 mod tests {
     use email_engine_protocol::bytes::CertificateSerial;
 
-    use crate::command::fixture::{Fleet, host_id};
-    use crate::command::{Command, Effect, RejectionCode, RevokeCertificate};
+    use crate::command::fixture::{Fleet, SECOND, host_id, spki};
+    use crate::command::{Command, Effect, RejectionCode, RenewCertificate, RevokeCertificate};
+    use crate::state::CertificateSubject;
 
     #[test]
     fn a_known_certificate_is_revoked_once() {
@@ -47,5 +53,28 @@ mod tests {
         assert_eq!(fleet.accept(revoke(serial)).effect, Effect::Unchanged);
         let unknown = fleet.refuse(revoke(CertificateSerial([99; 16])));
         assert_eq!(unknown.code, RejectionCode::NotFound);
+    }
+
+    #[test]
+    fn a_certificate_from_before_a_renewal_goes_too() {
+        let mut fleet = Fleet::with_identities(0);
+        let keys = |fleet: &Fleet| fleet.state.hosts[&host_id("pmta1")].keys.clone().unwrap();
+        let first = keys(&fleet).serial;
+        let renewed = CertificateSerial([20; 16]);
+        fleet.accept(Command::RenewCertificate(RenewCertificate {
+            subject: CertificateSubject::Host(host_id("pmta1")),
+            current_spki: keys(&fleet).spki,
+            spki: spki(2),
+            serial: renewed,
+            not_after: fleet.now().plus(1000 * SECOND),
+        }));
+        for shown in [first, renewed] {
+            let mut fleet = fleet.clone();
+            fleet.accept(Command::RevokeCertificate(RevokeCertificate {
+                serial: shown,
+            }));
+            let both = [first, renewed].map(|serial| fleet.state.revoked.contains(&serial));
+            assert_eq!(both, [true, true]);
+        }
     }
 }

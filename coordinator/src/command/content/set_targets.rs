@@ -11,7 +11,7 @@ use email_engine_protocol::generation::Generation;
 use email_engine_protocol::id::HostId;
 use email_engine_protocol::limits;
 
-use super::target::replace_bodies;
+use super::target::{let_go, replace_bodies};
 use crate::command::RejectionCode::{Duplicate, Invalid, Limit, StaleParent};
 use crate::command::refuse::{at_most, refuse};
 use crate::command::verb::{Change, Turn, Verb};
@@ -56,10 +56,13 @@ impl Verb for SetTargets {
                 _ => Ok(Change::NONE),
             };
         }
+        let mut needless = Vec::new();
         let set = accepted
             .into_iter()
-            .map(|target| self.set(state, target, turn))
+            .map(|target| self.set(state, target, &mut needless, turn))
             .collect();
+        // Last: what one host lets go of, the next one may take.
+        let_go(state, &needless, turn);
         Ok(Change::Made(Effect::Targets(set)))
     }
 }
@@ -143,11 +146,18 @@ impl SetTargets {
         &self,
         state: &mut FleetState,
         target: &NewTarget,
+        needless: &mut Vec<ContentHash>,
         turn: &mut Turn<'_>,
     ) -> (HostId, Generation) {
         let mut needed = target.bodies.clone();
         needed.insert(target.digest);
-        replace_bodies(state, &target.host, needed, &self.bodies, turn);
+        needless.extend(replace_bodies(
+            state,
+            &target.host,
+            needed,
+            &self.bodies,
+            turn,
+        ));
         let last = state
             .targets
             .get(&target.host)
@@ -310,5 +320,22 @@ mod tests {
                 .contains(&BodyChange::Drop(ContentHash::of(b"gone")))
         );
         assert_eq!(fleet.state.bodies[&shared].references, 1);
+    }
+
+    #[test]
+    fn a_body_may_move_from_one_host_to_another_in_one_command() {
+        let mut fleet = Fleet::with_identities(0);
+        fleet.declare("pmta2", Role::Powermta, 2);
+        fleet.accept(fleet.target(&[b"moves"]));
+        let mut both = targets(fleet.target(&[b"stays"]));
+        let mut second = targets(fleet.target(&[b"moves"])).targets.remove(0);
+        second.host = host_id("pmta2");
+        second.parent = None;
+        both.targets.push(second);
+        fleet.bodies.clear();
+        fleet.accept(Command::SetTargets(both));
+        let moved = ContentHash::of(b"moves");
+        assert_eq!(fleet.state.bodies[&moved].references, 1);
+        assert!(!fleet.bodies.contains(&BodyChange::Drop(moved)));
     }
 }

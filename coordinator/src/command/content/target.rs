@@ -11,14 +11,14 @@ use crate::command::verb::Turn;
 use crate::state::{BodyRecord, FleetState};
 
 /// Gives a host another set of bodies. What is new is taken from `offered`, which the caller checked;
-/// what nobody needs any more is dropped.
+/// what the host no longer needs is answered, for [`let_go`]: another host may be about to need it.
 pub(super) fn replace_bodies(
     state: &mut FleetState,
     host: &HostId,
     needed: BTreeSet<ContentHash>,
     offered: &BTreeMap<ContentHash, Vec<u8>>,
     turn: &mut Turn<'_>,
-) {
+) -> Vec<ContentHash> {
     let before = state.target_bodies.remove(host).unwrap_or_default();
     for hash in needed.difference(&before) {
         if let Some(record) = state.bodies.get_mut(hash) {
@@ -36,11 +36,17 @@ pub(super) fn replace_bodies(
             turn.bodies.push(BodyChange::Put(*hash, body.clone()));
         }
     }
-    for hash in before.difference(&needed) {
-        release(state, hash, turn);
-    }
+    let needless = before.difference(&needed).copied().collect();
     if !needed.is_empty() {
         state.target_bodies.insert(host.clone(), Arc::new(needed));
+    }
+    needless
+}
+
+/// Drops those of these bodies that nobody needs any more.
+pub(super) fn let_go(state: &mut FleetState, needless: &[ContentHash], turn: &mut Turn<'_>) {
+    for hash in needless {
+        release(state, hash, turn);
     }
 }
 
@@ -57,7 +63,8 @@ fn release(state: &mut FleetState, hash: &ContentHash, turn: &mut Turn<'_>) {
 
 /// The host has no target any more; the number of its last generation is kept.
 pub(in crate::command) fn drop_target(state: &mut FleetState, host: &HostId, turn: &mut Turn<'_>) {
-    replace_bodies(state, host, BTreeSet::new(), &BTreeMap::new(), turn);
+    let needless = replace_bodies(state, host, BTreeSet::new(), &BTreeMap::new(), turn);
+    let_go(state, &needless, turn);
     if let Some(target) = state.targets.remove(host) {
         state
             .last_generations

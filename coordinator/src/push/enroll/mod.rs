@@ -28,6 +28,7 @@ use crate::state::{ClusterRecord, FleetState, Token, TokenState};
 
 pub(super) use host::current_term;
 pub(super) use node::KEK_INFO;
+pub(super) use renewal::{TOO_OFTEN, renews_too_often};
 
 /// Largest request.
 pub(super) const REQUEST_BYTES: usize = 64 * 1024;

@@ -11,6 +11,7 @@ use email_engine_protocol::enroll::{
 };
 use email_engine_protocol::id::{HostId, Role};
 use email_engine_protocol::limits;
+use email_engine_protocol::time::Timestamp;
 
 use super::host::issue_current;
 use super::{Refused, authority, commit, entropy, malformed, parse, unavailable};
@@ -74,6 +75,22 @@ pub(super) async fn renew<F: Fleet>(
     })))
 }
 
+/// Renewals of one host within an hour. Each is an entry in the log, and an agent asks for one in
+/// days.
+const RENEWALS: usize = 12;
+/// What a host that renews too often is told.
+pub(in crate::push) const TOO_OFTEN: &str = "this host renewed too often of late";
+
+/// Whether a host has had so many certificates of late that it gets no further one now.
+pub(in crate::push) fn renews_too_often(state: &FleetState, host: &HostId, now: Timestamp) -> bool {
+    let subject = CertificateSubject::Host(host.clone());
+    let certificates = state.certificates.values();
+    let fresh = certificates
+        .filter(|row| row.subject == subject && now.since(row.issued_at) < Timestamp::HOUR)
+        .count();
+    fresh >= RENEWALS
+}
+
 fn judge(
     state: &FleetState,
     host: &HostId,
@@ -94,6 +111,9 @@ fn judge(
     let Some(keys) = row.keys.as_ref().filter(|_| living) else {
         return refuse(format!("host {host} is not enrolled"));
     };
+    if renews_too_often(state, host, now()) {
+        return Err(unavailable(TOO_OFTEN));
+    }
     if credential.spki == request.spki() {
         return Err(malformed("a renewal must bring a new key"));
     }
@@ -104,5 +124,37 @@ fn judge(
         refuse(format!(
             "the key of host {host} was replaced by another machine: is this one a copy?"
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use email_engine_protocol::bytes::{CertificateSerial, ContentHash};
+
+    use super::*;
+    use crate::state::CertificateRecord;
+
+    #[test]
+    fn a_host_that_renews_without_end_waits_an_hour_and_no_other_does() {
+        let (busy, calm) = (HostId::new("a").unwrap(), HostId::new("b").unwrap());
+        let mut state = FleetState::default();
+        let at = Timestamp(10 * Timestamp::HOUR);
+        for number in 0..RENEWALS {
+            assert!(!renews_too_often(&state, &busy, at));
+            let serial = CertificateSerial([u8::try_from(number).unwrap(); 16]);
+            let record = CertificateRecord {
+                serial,
+                subject: CertificateSubject::Host(busy.clone()),
+                spki: ContentHash::of(&serial.0),
+                issued_at: at,
+                not_after: at.plus(Timestamp::DAY),
+            };
+            state.certificates.insert(serial, Arc::new(record));
+        }
+        assert!(renews_too_often(&state, &busy, at));
+        assert!(!renews_too_often(&state, &calm, at));
+        assert!(!renews_too_often(&state, &busy, at.plus(Timestamp::HOUR)));
     }
 }

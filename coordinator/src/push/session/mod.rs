@@ -40,6 +40,8 @@ const HELLO_BYTES: usize = 64 * 1024;
 const PING: Duration = Duration::from_secs(15);
 /// Bodies on their way at once.
 const BODIES: usize = 8;
+/// What is done beside the session's own task at once; what the agent says next waits.
+const WORKS: usize = 32;
 /// The last word is taken within so long.
 const LAST_WORD: Duration = Duration::from_millis(300);
 
@@ -212,7 +214,7 @@ impl<F: Fleet> Session<F> {
             }
         };
         tokio::select! {
-            heard = reading => Event::Heard(heard),
+            heard = reading, if self.work.len() < WORKS => Event::Heard(heard),
             Ok(()) = self.place.target.changed() => {
                 Event::Target(self.place.target.borrow_and_update().clone())
             }

@@ -15,7 +15,7 @@ use super::{End, Session, refusal};
 use crate::command::{Command, CutOffHost, RecordOutcome, RenewCertificate};
 use crate::pki::issue::Request;
 use crate::pki::{Authority, Term};
-use crate::push::{Fleet, Push, metric_names, now, proposal};
+use crate::push::{Fleet, Push, enroll, metric_names, now, proposal};
 use crate::state::{CertificateSubject, Outcome};
 
 /// What came of it.
@@ -171,7 +171,13 @@ async fn renew<F: Fleet>(
     if request.spki() == shown {
         return Err("a renewal must bring a new key".to_owned());
     }
-    let record = push.fleet.view(|state| state.cluster.clone());
+    let (record, too_often) = push.fleet.view(|state| {
+        let too_often = enroll::renews_too_often(state, host, now());
+        (state.cluster.clone(), too_often)
+    });
+    if too_often {
+        return Err(enroll::TOO_OFTEN.to_owned());
+    }
     let record = record.ok_or("the cluster does not exist yet")?;
     let authority = Authority::load(&record, &push.vault).map_err(|error| error.to_string())?;
     let term = Term::fresh(now(), &Entropy(&SystemRandom::new()));
@@ -183,8 +189,8 @@ async fn renew<F: Fleet>(
         not_after: term.not_after,
     });
     commit(push, host, "renews at half life", command).await?;
-    let term = crate::push::enroll::current_term(push, host, &request)
-        .ok_or("the key was replaced meanwhile")?;
+    let term =
+        enroll::current_term(push, host, &request).ok_or("the key was replaced meanwhile")?;
     let issued = authority
         .issue_host(&request, host, term)
         .map_err(|error| error.to_string())?;

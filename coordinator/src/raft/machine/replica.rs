@@ -207,12 +207,16 @@ impl RaftStateMachine<Types> for Machine {
     ) -> Result<(), io::Error> {
         let (files, bodies) = (Arc::clone(&self.files), self.bodies.clone());
         let (writer, meta) = (self.writer.clone(), meta.clone());
-        let image = tokio::task::spawn_blocking(move || {
-            snapshot::install(&files, &bodies, &writer, &meta, &snapshot)
+        let replica = Arc::clone(&self.replica);
+        tokio::task::spawn_blocking(move || {
+            // The sweep of a snapshot that is just being built does not know the new state yet.
+            let _held = replica.hold_bodies();
+            let image = snapshot::install(&files, &bodies, &writer, &meta, &snapshot)?;
+            replica.change(|now| *now = image);
+            Ok::<_, io::Error>(())
         })
         .await
         .map_err(io::Error::other)??;
-        self.replica.change(|now| *now = image);
         self.replica.announce();
         Ok(())
     }

@@ -242,6 +242,8 @@ pub(super) fn install(
     meta: &SnapshotMeta,
     snapshot: &SnapshotFile,
 ) -> io::Result<Image> {
+    // What a sweep queued is gone before it is looked which bodies are there.
+    writer.flush_blocking()?;
     let image = load_into(snapshot, bodies, writer)?;
     if image.meta() != *meta {
         return Err(SnapshotError::Damaged("it is another one than was announced").into());

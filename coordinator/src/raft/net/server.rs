@@ -110,6 +110,10 @@ async fn serve_connection(cluster: ClusterId, connection: &quinn::Connection, se
     while admits(&*serving.door, peer) {
         match connection.accept_bi().await {
             Ok((to, from)) => {
+                // It may have been removed while nothing came.
+                if !admits(&*serving.door, peer) {
+                    break;
+                }
                 let serving = serving.clone();
                 tokio::spawn(async move {
                     if let Err(error) = serve::stream(&serving, to, from).await {
