@@ -35,7 +35,11 @@ pub(in crate::api) async fn show(
             ips.filter(|ip| caller.sees(Some(&ip.spec.tenant))).count() as u64,
         )
     });
-    let cluster = cluster.ok_or_else(not_ready)?;
+    let mut cluster = cluster.ok_or_else(not_ready)?;
+    if caller.tenant.is_some() {
+        // Where the nodes are is the fleet's business, as in `/cluster`.
+        cluster.nodes.clear();
+    }
     let (state, reasons) = judge(&hosts, cluster.leader.is_some());
     Ok(Json(StatusView {
         state,

@@ -37,6 +37,9 @@ async fn two_tenants_cannot_see_each_other() {
             "{path}: {text}"
         );
     }
+    assert_eq!(second.get("/cluster").await.status, 404);
+    let status = second.get("/status").await.ok();
+    assert_eq!(status["cluster"]["nodes"], json!([]), "where the nodes are");
     assert_eq!(second.get("/ips/198.51.100.9").await.status, 200);
     assert_eq!(second.delete("/ips/198.51.100.1").await.status, 404);
     let mut planted = samples::identity(10);
