@@ -61,10 +61,20 @@ async fn each_fault_of_a_document_is_named_and_changes_nothing() {
     assert_eq!(everything(&fleet).await, before, "something changed");
 }
 
+/// What was declared; targets and the stock of keys move by themselves.
 async fn everything(fleet: &Fleet) -> Vec<serde_json::Value> {
     let mut all = vec![];
-    for path in ["/tenants", "/hosts", "/ips", "/settings", "/releases"] {
+    for path in ["/tenants", "/ips", "/settings", "/releases"] {
         all.push(fleet.api().get(path).await.ok());
+    }
+    let hosts = fleet.api().get("/hosts").await.ok();
+    for host in hosts.as_array().unwrap() {
+        all.push(json!([
+            host["id"],
+            host["role"],
+            host["tenant"],
+            host["addresses"]
+        ]));
     }
     all
 }
