@@ -47,11 +47,12 @@ async fn an_identity_moved_or_removed_leaves_no_key_behind() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_host_removes_much_only_when_it_was_told_to_prune() {
+async fn a_host_removes_much_when_it_was_told_to_prune() {
     let fleet = Fleet::converged_with(1, 12).await;
     let keys = fleet.agents["pmta1"].file("/etc/pmta/dkim");
 
-    // Eleven of twelve identities go: far more than 30 % of what the host has.
+    // Eleven of twelve identities go: far more than the 30 % that the agent refuses without the word
+    // (shown beside its reconciler).
     fleet
         .api()
         .post("/fleet?prune=true", &samples::fleet(1))
