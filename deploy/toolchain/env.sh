@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # The environment of every build; sourced by the scripts, and by developers who call cargo directly:
 #
-#     source deploy/toolchain/env.sh && prebuilt_rocksdb
+#     source deploy/toolchain/env.sh && prebuilt
 #
 # Whatever the caller has set already is kept.
 
@@ -15,13 +15,21 @@ fi
 # What is expensive to make and the same for every clone of this machine lives in one folder.
 export EMAIL_ENGINE_CACHE="${EMAIL_ENGINE_CACHE:-${XDG_CACHE_HOME:-${HOME:?set HOME or EMAIL_ENGINE_CACHE}/.cache}/email-engine}"
 
-# Outside the checkout: a fresh clone then compiles only our own crates.
-export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$EMAIL_ENGINE_CACHE/target}"
+# Outside the checkout, one folder for each: a fresh clone then compiles only our own crates.
+if [ -z "${CARGO_TARGET_DIR:-}" ]; then
+    email_engine_hash=$(printf '%s' "$email_engine_house" | cksum | cut -d ' ' -f 1)
+    email_engine_target="$EMAIL_ENGINE_CACHE/targets/$(basename "$email_engine_house")-$email_engine_hash"
+    export CARGO_TARGET_DIR="$email_engine_target"
+fi
 export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-auto}"
 
-# Points the build at the static RocksDB, made on first use (about 4 minutes). Without it cargo
-# compiles RocksDB itself, for 16 minutes. A function, because the compiler has to be there first.
-prebuilt_rocksdb() {
+# Makes the build folder (unless the caller chose one) and points the build at the static RocksDB,
+# made on first use (about 4 minutes). Without it cargo compiles RocksDB itself, for 16 minutes.
+# A function, because the compiler has to be there first.
+prebuilt() {
+    if [ "$CARGO_TARGET_DIR" = "${email_engine_target:-}" ]; then
+        "$email_engine_house/deploy/toolchain/target-folder" "$email_engine_house" "$CARGO_TARGET_DIR" || return 1
+    fi
     if [ -z "${ROCKSDB_LIB_DIR:-}" ]; then
         local made
         made=$("$email_engine_house/deploy/toolchain/librocksdb" "$EMAIL_ENGINE_CACHE") || return 1
