@@ -16,6 +16,7 @@ use super::offered::{Offered, Wanted};
 use super::outbox::Outbox;
 use super::report::Reported;
 use super::{ExecutorConfig, ExecutorError};
+use crate::allow::{AllowList, Disallowed};
 use crate::drift::Watcher;
 use crate::halves::{FromExecutor, Standing, Trust};
 use crate::host::{Cabinet, Machine, RecordError};
@@ -46,6 +47,7 @@ pub(super) struct Enforced {
 /// Everything that the executor's thread owns.
 #[derive(Debug)]
 pub(super) struct Core {
+    pub(super) allow: AllowList,
     pub(super) audit_interval: Duration,
     pub(super) agent_version: String,
     pub(super) cabinet: Cabinet,
@@ -62,8 +64,12 @@ pub(super) struct Core {
     pub(super) wanted: Wanted,
     /// What was refused in this session as not signed for this host.
     pub(super) doubted: Option<Attempt>,
+    /// What the allow-list refused in this life: the next one may have another list.
+    pub(super) disallowed: Option<Attempt>,
     /// Whether the ledger may hold contents that no state needs.
     pub(super) untidy: bool,
+    /// Whether something came that the enforced state waited for.
+    pub(super) mendable: bool,
     /// Whether something was heard that may bring the offer further.
     pub(super) due: bool,
     pub(super) enforced: Option<Enforced>,
@@ -108,6 +114,7 @@ impl Core {
             since: now(),
         };
         Ok(Self {
+            allow: config.allow,
             audit_interval,
             agent_version: config.agent_version,
             keys,
@@ -121,8 +128,10 @@ impl Core {
             offered: None,
             wanted: Wanted::default(),
             doubted: None,
+            disallowed: None,
             // A crash may have come before it was tidied.
             untidy: true,
+            mendable: false,
             due: false,
             enforced: None,
             outcome: None,
@@ -200,6 +209,22 @@ impl Core {
         self.say_standing();
     }
 
+    /// Remembers for this life that the allow-list refuses a generation. Not on disk: what was
+    /// refused there is not offered again, and the list may be mended.
+    pub(super) fn disallow(&mut self, generation: Generation, error: &Disallowed) {
+        let attempt = Attempt {
+            generation,
+            stage: Stage::Accept,
+            reason: super::report::cut(format!("allow-list: {error}")),
+        };
+        if self.disallowed.as_ref() != Some(&attempt) {
+            tracing::error!(%generation, reason = attempt.reason, "generation is refused");
+            self.doubted = None;
+            self.disallowed = Some(attempt);
+            self.say_standing();
+        }
+    }
+
     /// Writes to the ledger; what cannot be written must not be acted on.
     pub(super) fn turn(&mut self, change: impl FnOnce(&mut Page)) -> Result<(), RecordError> {
         let turned = self.ledger.turn(change);
@@ -218,6 +243,7 @@ impl Core {
             reason: super::report::cut(reason),
         };
         self.doubted = None;
+        self.disallowed.take_if(|over| over.generation <= generation);
         if let Err(error) = self.ledger.note(|page| page.attempted = Some(attempt)) {
             tracing::error!(%error, "ledger cannot be written");
         }
@@ -230,8 +256,14 @@ impl Core {
             accepted: page.floor().map(|floor| floor.generation),
             running: self.enforced.as_ref().map(|e| e.target.generation),
             last_good: page.last_good.as_ref().map(|target| target.generation),
-            attempted: self.doubted.clone().or_else(|| page.attempted.clone()),
+            attempted: self.attempt().cloned(),
         }
+    }
+
+    /// The last that did not get through.
+    pub(super) fn attempt(&self) -> Option<&Attempt> {
+        let lately = self.doubted.as_ref().or(self.disallowed.as_ref());
+        lately.or(self.ledger.page().attempted.as_ref())
     }
 
     pub(super) fn standing(&self) -> Standing {

@@ -30,6 +30,11 @@ impl Core {
                 return;
             }
         };
+        // The list may have changed since it was accepted.
+        if let Err(error) = self.allow.judge(&config) {
+            self.disallow(target.generation, &error);
+            return;
+        }
         // Ordered before it was accepted, so it can be ordered again.
         match order::order(&config.resources) {
             Ok(order) => self.enforce(Enforced {
@@ -105,10 +110,11 @@ impl Core {
 
     /// A content that was missing came: whatever failed for it may work now.
     pub(super) fn mend(&mut self) {
+        let mendable = std::mem::take(&mut self.mendable);
         if self.enforced.is_none() {
             self.enforce_accepted();
             self.pass_all();
-        } else if self.failures > 0 && self.offered.is_none() {
+        } else if self.failures > 0 && (mendable || self.offered.is_none()) {
             self.pass_all();
         }
     }
@@ -194,6 +200,7 @@ impl Core {
             let millis = accepted.map(|accepted| now().since(accepted.at));
             let done = target.generation;
             self.doubted = None;
+            self.disallowed.take_if(|over| over.generation <= done);
             let kept = self.turn(|page| {
                 page.apply_millis = millis;
                 page.last_good = Some(target);

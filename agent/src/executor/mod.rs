@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
 
+use crate::allow::AllowList;
 use crate::halves::{ExecutorKeys, FromExecutor, Standing, ToExecutor, Trust};
 pub use crate::host::Root;
 use crate::host::{Cabinet, RecordError};
@@ -40,6 +41,8 @@ pub struct ExecutorConfig {
     pub data_dir: PathBuf,
     /// The machine itself, or a folder that stands for one.
     pub root: Root,
+    /// What a state may touch.
+    pub allow: AllowList,
     /// Longest time between two full audits.
     pub audit_interval: Duration,
     /// Reported among the facts.

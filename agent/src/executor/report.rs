@@ -78,12 +78,16 @@ impl Core {
     }
 
     fn convergence(&self) -> Convergence {
-        let attempted = self.ledger.page().attempted.as_ref();
+        let attempted = self.disallowed.as_ref();
+        let attempted = attempted.or(self.ledger.page().attempted.as_ref());
         let under_way = self.offered.as_ref().is_some_and(|offered| {
             attempted.is_none_or(|attempt| attempt.generation != offered.target.generation)
         });
         match (&self.enforced, &self.outcome) {
             _ if under_way => Convergence::Converging,
+            (None, _) if self.accepted_target().is_some() && self.disallowed.is_some() => {
+                Convergence::Degraded
+            }
             (None, _) => Convergence::Idle,
             (Some(_), None) => Convergence::Converging,
             (Some(_), Some(outcome)) if outcome.interrupted => Convergence::Converging,

@@ -1,6 +1,6 @@
 //! A coordinator in miniature: signs, seals, serves bodies and reads reports.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,6 +18,7 @@ use email_engine_protocol::secret::{SecretBytes, SecretRef};
 use email_engine_protocol::time::Timestamp;
 use ring::rand::SystemRandom;
 
+use crate::allow::{AllowList, PathRule};
 use crate::executor::core::Core;
 use crate::executor::{ExecutorConfig, ExecutorHandle, Root, Started, start};
 use crate::halves::{ExecutorKeys, FromExecutor, ToExecutor, Trust};
@@ -366,6 +367,12 @@ fn config(dir: &std::path::Path, audit_interval: Duration) -> ExecutorConfig {
     ExecutorConfig {
         data_dir: dir.join("data"),
         root: Root::Sandbox(dir.join("root")),
+        allow: AllowList {
+            origin: "the rig's list".to_owned(),
+            paths: vec![PathRule::Below(None)],
+            commands: vec![Vec::new()],
+            own: BTreeSet::new(),
+        },
         audit_interval,
         agent_version: "0.1.0".to_owned(),
     }
