@@ -28,8 +28,9 @@ pub struct Config {
     pub sandbox_root: Option<PathBuf>,
     /// Which paths and commands a state may name on this host: see
     /// `email-engine-agent show-allow-list`. Default: `allow.toml` beside the configuration file;
-    /// while there is none, the built-in list.
-    pub allow_list: PathBuf,
+    /// while there is none, the built-in list. One that is named must be there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allow_list: Option<PathBuf>,
     /// Longest time between two full audits, 1 to 86400. Default 60.
     pub audit_interval_seconds: u64,
     /// Longest pause before another attempt to reach a coordinator, 1 to 3600. Default 30.
@@ -51,9 +52,6 @@ pub struct Config {
     /// The configuration file, whether it exists or not.
     #[serde(skip)]
     pub file: PathBuf,
-    /// Whether the allow-list was named, so that it must be there.
-    #[serde(skip)]
-    pub allow_list_named: bool,
 }
 
 /// The form of log lines.
@@ -72,7 +70,7 @@ impl Default for Config {
         Self {
             data_dir: DEFAULT_DATA_DIR.into(),
             sandbox_root: None,
-            allow_list: DEFAULT_ALLOW_LIST.into(),
+            allow_list: None,
             audit_interval_seconds: 60,
             reconnect_max_seconds: 30,
             shutdown_grace_seconds: 30,
@@ -80,7 +78,6 @@ impl Default for Config {
             log_format: LogFormat::Text,
             log_level: "info".to_owned(),
             file: DEFAULT_FILE.into(),
-            allow_list_named: false,
         }
     }
 }
@@ -206,7 +203,6 @@ impl Config {
         let path = file.unwrap_or_else(|| Path::new(DEFAULT_FILE));
         let mut config = Self {
             file: path.to_owned(),
-            allow_list: path.with_file_name(ALLOW_LIST),
             ..Self::default()
         };
         match std::fs::read_to_string(path) {
@@ -245,6 +241,13 @@ impl Config {
         Duration::from_secs(self.reconnect_max_seconds)
     }
 
+    /// The allow-list's file, whether it exists or not.
+    #[must_use]
+    pub fn allow_list_file(&self) -> PathBuf {
+        let named = self.allow_list.clone();
+        named.unwrap_or_else(|| self.file.with_file_name(ALLOW_LIST))
+    }
+
     /// How long an action may go on after the wish to stop.
     #[must_use]
     pub const fn shutdown_grace(&self) -> Duration {
@@ -267,8 +270,7 @@ impl Config {
             &mut self.shutdown_grace_seconds,
             from.shutdown_grace_seconds,
         );
-        self.allow_list_named |= from.allow_list.is_some();
-        set(&mut self.allow_list, from.allow_list);
+        self.allow_list = from.allow_list.or_else(|| self.allow_list.take());
         set(&mut self.log_format, from.log_format);
         set(&mut self.log_level, from.log_level);
         self.sandbox_root = from.sandbox_root.or_else(|| self.sandbox_root.take());
@@ -412,9 +414,22 @@ mod tests {
         let error = Config::load(Some(none), Overrides::default()).unwrap_err();
         assert!(matches!(error, ConfigError::Read { .. }), "{error}");
         let config = load("sandbox_root = \"/tmp/root\"\n", Overrides::default()).unwrap();
+        let mut again = load(&config.to_toml(), Overrides::default()).unwrap();
+        assert_ne!(again.file, config.file);
+        again.file.clone_from(&config.file);
+        assert_eq!(again, config);
+    }
+
+    #[test]
+    fn the_allow_list_is_beside_the_configuration_file_unless_it_is_named() {
+        let config = load("", Overrides::default()).unwrap();
         assert_eq!(
-            load(&config.to_toml(), Overrides::default()).unwrap(),
-            config
+            config.allow_list_file(),
+            config.file.with_file_name("allow.toml")
         );
+        let list = Config::default().allow_list_file();
+        assert_eq!(list, Path::new(DEFAULT_ALLOW_LIST));
+        let config = load("allow_list = \"/srv/list\"\n", Overrides::default()).unwrap();
+        assert_eq!(config.allow_list_file(), Path::new("/srv/list"));
     }
 }

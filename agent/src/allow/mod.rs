@@ -70,14 +70,14 @@ struct Written {
 /// # Errors
 /// When a file is there, or was named, and cannot be used.
 pub fn text(config: &Config) -> Result<Option<String>, AllowListError> {
-    let path = &config.allow_list;
+    let path = config.allow_list_file();
     let read = |source| AllowListError::Read {
         path: path.clone(),
         source,
     };
-    let file = match File::open(path) {
+    let file = match File::open(&path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound && !config.allow_list_named => {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && config.allow_list.is_none() => {
             return Ok(None);
         }
         Err(error) => return Err(read(error)),
@@ -104,7 +104,7 @@ pub fn load(config: &Config) -> Result<AllowList, AllowListError> {
     let mut list = parse(Path::new("built-in"), BUILT_IN, None)?;
     list.origin = "the built-in allow-list".to_owned();
     if let Some(text) = text(config)? {
-        list = parse(&config.allow_list, &text, Some(list))?;
+        list = parse(&config.allow_list_file(), &text, Some(list))?;
     }
     list.own = own::own_paths(config);
     Ok(list)

@@ -12,10 +12,11 @@ use crate::config::{Config, DEFAULT_ALLOW_LIST, DEFAULT_DATA_DIR, DEFAULT_FILE};
 /// machine itself would refuse.
 #[must_use]
 pub(super) fn own_paths(config: &Config) -> BTreeSet<HostPath> {
+    let list = config.allow_list_file();
     let set = [
         Some(&config.data_dir),
         Some(&config.file),
-        Some(&config.allow_list),
+        Some(&list),
         config.join_token_file.as_ref(),
     ];
     let mut own: BTreeSet<HostPath> = [DEFAULT_DATA_DIR, DEFAULT_FILE, DEFAULT_ALLOW_LIST]

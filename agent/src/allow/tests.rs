@@ -15,7 +15,7 @@ fn with_file(text: &str, mode: u32) -> Result<AllowList, AllowListError> {
     std::fs::write(&path, text).unwrap();
     std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
     let config = Config {
-        allow_list: path,
+        allow_list: Some(path),
         ..Config::default()
     };
     load(&config)
@@ -54,8 +54,7 @@ fn a_file_that_cannot_be_used_stops_the_agent_and_is_never_the_built_in_list() {
         assert!(error.contains("writable to nobody else"), "{error}");
     }
     let config = Config {
-        allow_list: "/nowhere/allow.toml".into(),
-        allow_list_named: true,
+        allow_list: Some("/nowhere/allow.toml".into()),
         ..Config::default()
     };
     assert!(matches!(load(&config), Err(AllowListError::Read { .. })));
@@ -95,7 +94,9 @@ fn the_built_in_list_allows_the_roles_that_come_with_the_project() {
         let tables = |key: &str| -> Vec<toml::Table> {
             let entries = role.get(key).and_then(toml::Value::as_array);
             let entries = entries.into_iter().flatten();
-            entries.map(|entry| entry.as_table().unwrap().clone()).collect()
+            entries
+                .map(|entry| entry.as_table().unwrap().clone())
+                .collect()
         };
         // What a placeholder stands for is one name and never a path.
         let place = |entry: &toml::Table| {
@@ -106,7 +107,11 @@ fn the_built_in_list_allows_the_roles_that_come_with_the_project() {
             }
         };
         let mut all: Vec<Resource> = Vec::new();
-        all.extend(tables("directory").iter().map(|entry| directory(&place(entry))));
+        all.extend(
+            tables("directory")
+                .iter()
+                .map(|entry| directory(&place(entry))),
+        );
         all.extend(tables("file").iter().map(|entry| file(&place(entry))));
         all.extend(tables("step").iter().map(step));
         judged += all.len();

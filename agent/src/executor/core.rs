@@ -1,7 +1,6 @@
 //! The executor's state, and what it does by itself: begin, audit, end.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use email_engine_protocol::bytes::Nonce;
@@ -20,11 +19,12 @@ use crate::allow::{AllowList, Disallowed};
 use crate::drift::Watcher;
 use crate::halves::{FromExecutor, Standing, Trust};
 use crate::host::{Cabinet, Machine, RecordError};
+use crate::ledger::grants::Grants;
 use crate::ledger::keys::ExecutorSecrets;
 use crate::ledger::page::Page;
-use crate::ledger::{self, Ledger};
+use crate::ledger::{self, Ledger, interrupted};
 use crate::reconciler::order::Order;
-use crate::reconciler::{Outcome, Reconciler};
+use crate::reconciler::{Outcome, Reconciler, UnderWay};
 
 /// Audits without a pause would starve everything else.
 const SHORTEST_AUDIT: Duration = Duration::from_millis(10);
@@ -53,6 +53,7 @@ pub(super) struct Core {
     pub(super) cabinet: Cabinet,
     pub(super) keys: ExecutorSecrets,
     pub(super) trust: Option<Trust>,
+    pub(super) grants: Grants,
     pub(super) ledger: Ledger,
     pub(super) reconciler: Reconciler,
     pub(super) watcher: Option<Watcher>,
@@ -78,7 +79,7 @@ pub(super) struct Core {
     pub(super) reported: Option<Reported>,
     pub(super) said: Option<Standing>,
     pub(super) outbox: Outbox,
-    pub(super) stop: Arc<AtomicBool>,
+    pub(super) under_way: Arc<UnderWay>,
     /// Failed passes in a row.
     pub(super) failures: u32,
     pub(super) next_audit: Instant,
@@ -89,7 +90,7 @@ impl Core {
         config: ExecutorConfig,
         cabinet: Cabinet,
         events: Sender<FromExecutor>,
-        stop: Arc<AtomicBool>,
+        under_way: Arc<UnderWay>,
     ) -> Result<Self, ExecutorError> {
         let ledger = open_ledger(&cabinet)?;
         let random = ring::rand::SystemRandom::new();
@@ -103,6 +104,10 @@ impl Core {
             what: "trust",
             source,
         })?;
+        let grants = Grants::read(&cabinet).unwrap_or_else(|error| {
+            tracing::error!(%error, "grants are lost: the next session brings them again");
+            Grants::default()
+        });
         let machine = Machine::open(&config.root, cabinet.clone());
         let machine = machine.map_err(|source| ExecutorError::Root {
             root: config.root,
@@ -119,6 +124,7 @@ impl Core {
             agent_version: config.agent_version,
             keys,
             trust,
+            grants,
             ledger,
             reconciler: Reconciler::open(machine, cabinet.clone()),
             cabinet,
@@ -139,7 +145,7 @@ impl Core {
             reported: None,
             said: None,
             outbox: Outbox::new(events),
-            stop,
+            under_way,
             failures: 0,
             next_audit: Instant::now() + audit_interval,
         })
@@ -149,7 +155,21 @@ impl Core {
     pub(super) fn resume(&mut self) {
         self.say_standing();
         self.enforce_accepted();
+        self.note_interrupted();
         self.audit();
+    }
+
+    /// Says what the former life left to itself when it was ended.
+    fn note_interrupted(&mut self) {
+        match interrupted::take(&self.cabinet) {
+            Ok(None) => {}
+            Ok(Some(id)) => {
+                let generation = self.accepted_target().map(|target| target.generation);
+                let reason = format!("{id}: interrupted, it was under way when the agent stopped");
+                self.attempted(generation.unwrap_or_default(), Stage::Apply, reason);
+            }
+            Err(error) => tracing::warn!(%error, "what was interrupted cannot be told"),
+        }
     }
 
     /// The full look at everything: the guarantee.
@@ -179,7 +199,7 @@ impl Core {
     }
 
     pub(super) fn is_stopping(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        self.under_way.is_stopping()
     }
 
     pub(super) fn flush(&mut self) -> bool {
@@ -190,7 +210,7 @@ impl Core {
         self.facts = match self.reconciler.machine.facts(&self.agent_version) {
             Ok(value) => Observed::Known { value, at: now() },
             Err(reason) => Observed::Unknown {
-                reason,
+                reason: super::report::cut(reason),
                 since: now(),
             },
         };
@@ -243,7 +263,8 @@ impl Core {
             reason: super::report::cut(reason),
         };
         self.doubted = None;
-        self.disallowed.take_if(|over| over.generation <= generation);
+        self.disallowed
+            .take_if(|over| over.generation <= generation);
         if let Err(error) = self.ledger.note(|page| page.attempted = Some(attempt)) {
             tracing::error!(%error, "ledger cannot be written");
         }

@@ -129,10 +129,14 @@ impl Core {
             cluster: trust.cluster,
             host: &trust.host,
         };
-        let stop = Arc::clone(&self.stop);
-        let passed =
-            self.reconciler
-                .pass(&enforced.config, &enforced.order, &contents, scope, &stop);
+        let under_way = Arc::clone(&self.under_way);
+        let passed = self.reconciler.pass(
+            &enforced.config,
+            &enforced.order,
+            &contents,
+            scope,
+            &under_way,
+        );
         match passed {
             Ok(outcome) => self.conclude(scope, outcome),
             Err(error) => {
@@ -196,9 +200,17 @@ impl Core {
         let page = self.ledger.page();
         let accepted = page.accepted.as_ref();
         let is_accepted = accepted.is_some_and(|accepted| accepted.target == target);
-        if is_accepted && page.last_good.as_ref() != Some(&target) {
+        let done = target.generation;
+        let was_hurt = page
+            .attempted
+            .as_ref()
+            .is_some_and(|attempt| attempt.stage == Stage::Apply && attempt.generation == done);
+        if page.last_good.as_ref() == Some(&target) && was_hurt {
+            // What failed since it was wholly right has been mended.
+            let _ = self.turn(|page| page.attempted = None);
+            self.say_standing();
+        } else if is_accepted && page.last_good.as_ref() != Some(&target) {
             let millis = accepted.map(|accepted| now().since(accepted.at));
-            let done = target.generation;
             self.doubted = None;
             self.disallowed.take_if(|over| over.generation <= done);
             let kept = self.turn(|page| {

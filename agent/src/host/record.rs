@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
-use super::replace::NewFile;
-use super::rooted::{EntryKind, FileError, Rooted};
+use super::tree::replace::NewFile;
+use super::tree::rooted::{EntryKind, FileError, Rooted};
 
 /// Why a record could not be read or written.
 #[derive(Debug, thiserror::Error)]

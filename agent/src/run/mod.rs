@@ -124,9 +124,10 @@ pub fn run(config: &Config, task: Task) -> Result<End, RunError> {
         .build()
         .map_err(RunError::Runtime)?;
     let end = runtime.block_on(Box::pin(network_half(config, task, store, started)));
-    // The channels are closed with the runtime, so nothing holds the executor up.
-    drop(runtime);
-    executor.stop();
+    // The channels are closed with the runtime, so nothing holds the executor up. A name that is
+    // being looked up cannot be called back: it is not waited for.
+    runtime.shutdown_background();
+    executor.stop(config.shutdown_grace());
     tracing::info!("stopped");
     end
 }
