@@ -183,6 +183,7 @@ impl Rig {
         let started = launch(core, events).unwrap();
         self.handle = Some(started.handle);
         self.events = started.events;
+        self.tell(ToExecutor::Admitted(Box::new(self.trust.clone())));
         self.begin_session();
     }
 
