@@ -127,7 +127,7 @@ impl Cabinet {
     /// # Errors
     /// When it stays.
     pub fn wipe(&self, name: &str) -> Result<(), RecordError> {
-        Ok(self.0.wipe(&place(name))?)
+        Ok(self.0.wipe_in_place(&place(name))?)
     }
 
     /// Removes a record that holds nothing secret; one that is not there is fine.

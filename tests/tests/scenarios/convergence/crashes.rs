@@ -16,7 +16,7 @@ use email_engine_tests::{AgentProcess, DEADLINE, Fleet, samples};
 use serde_json::json;
 
 const HOST: &str = "pmta1";
-const ROUNDS: u64 = 12;
+const ROUNDS: u64 = 10;
 const KEY: &[u8] = b"PRIVATE KEY";
 
 #[tokio::test(flavor = "multi_thread")]
