@@ -284,7 +284,7 @@ impl Core {
     /// The last that did not get through.
     pub(super) fn attempt(&self) -> Option<&Attempt> {
         let lately = self.doubted.as_ref().or(self.disallowed.as_ref());
-        lately.or(self.ledger.page().attempted.as_ref())
+        lately.or_else(|| self.ledger.page().attempted.as_ref())
     }
 
     pub(super) fn standing(&self) -> Standing {

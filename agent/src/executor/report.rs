@@ -79,7 +79,7 @@ impl Core {
 
     fn convergence(&self) -> Convergence {
         let attempted = self.disallowed.as_ref();
-        let attempted = attempted.or(self.ledger.page().attempted.as_ref());
+        let attempted = attempted.or_else(|| self.ledger.page().attempted.as_ref());
         let under_way = self.offered.as_ref().is_some_and(|offered| {
             attempted.is_none_or(|attempt| attempt.generation != offered.target.generation)
         });
