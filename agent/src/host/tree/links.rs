@@ -192,24 +192,24 @@ mod tests {
     fn whoever_swaps_a_folder_for_a_link_meanwhile_gets_nothing() {
         let dir = closed_dir();
         let at = |name: &str| dir.path().join(name);
-        std::fs::create_dir_all(at("home/d")).unwrap();
+        std::fs::create_dir_all(at("theirs/d")).unwrap();
         std::fs::create_dir(at("victim")).unwrap();
-        symlink("/victim", at("home/link")).unwrap();
+        symlink("/victim", at("theirs/link")).unwrap();
         let strict = tree(dir.path(), false);
         let over = AtomicBool::new(false);
         let (mut written, mut refused) = (0, 0);
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !over.load(Ordering::Relaxed) {
-                    let (one, other) = (at("home/d"), at("home/link"));
+                    let (one, other) = (at("theirs/d"), at("theirs/link"));
                     renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).unwrap();
                 }
             });
             // Until both have been seen often: how fast the threads are does not matter.
             while written < 50 || refused < 50 {
                 for done in [
-                    write(&strict, "/home/d/key"),
-                    write(&strict, "/home/d/new/key"),
+                    write(&strict, "/theirs/d/key"),
+                    write(&strict, "/theirs/d/new/key"),
                 ] {
                     if done.is_ok() {
                         written += 1;
@@ -217,7 +217,7 @@ mod tests {
                         refused += 1;
                     }
                 }
-                let _ = strict.remove_file(&path("/home/d/key"));
+                let _ = strict.remove_file(&path("/theirs/d/key"));
             }
             over.store(true, Ordering::Relaxed);
         });
