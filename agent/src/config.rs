@@ -11,6 +11,11 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 
 /// The file that is read when none is named. It need not exist.
 pub const DEFAULT_FILE: &str = "/etc/email-engine/agent.toml";
+/// Where the allow-list is when neither it nor a configuration file is named.
+pub const DEFAULT_ALLOW_LIST: &str = "/etc/email-engine/allow.toml";
+/// Where the agent keeps what is its own.
+pub const DEFAULT_DATA_DIR: &str = "/var/lib/email-engine-agent";
+const ALLOW_LIST: &str = "allow.toml";
 
 /// Everything that can be set, as it is in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -21,10 +26,19 @@ pub struct Config {
     /// are simulated. Default: none, the machine itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sandbox_root: Option<PathBuf>,
+    /// Which paths and commands a state may name on this host: see
+    /// `email-engine-agent show-allow-list`. Default: `allow.toml` beside the configuration file;
+    /// while there is none, the built-in list. One that is named must be there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allow_list: Option<PathBuf>,
     /// Longest time between two full audits, 1 to 86400. Default 60.
     pub audit_interval_seconds: u64,
     /// Longest pause before another attempt to reach a coordinator, 1 to 3600. Default 30.
     pub reconnect_max_seconds: u64,
+    /// How long an action that is under way (a package being installed, a command) may go on after
+    /// SIGTERM, 0 to 3600. Nothing new is begun meanwhile; one that lasts longer is left to itself
+    /// and noted as interrupted. Keep it below the service manager's own limit. Default 30.
+    pub shutdown_grace_seconds: u64,
     /// File with the join token, `-` for standard input. Read only when the host is not enrolled
     /// yet; afterwards the file may be removed. Default: none, the token is then taken from
     /// `EMAIL_ENGINE_JOIN_TOKEN`.
@@ -35,6 +49,9 @@ pub struct Config {
     /// `error`, `warn`, `info`, `debug` or `trace`, for all or by part:
     /// `info,email_engine_agent::link=debug`. Default `info`.
     pub log_level: String,
+    /// The configuration file, whether it exists or not.
+    #[serde(skip)]
+    pub file: PathBuf,
 }
 
 /// The form of log lines.
@@ -51,13 +68,16 @@ pub enum LogFormat {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            data_dir: "/var/lib/email-engine-agent".into(),
+            data_dir: DEFAULT_DATA_DIR.into(),
             sandbox_root: None,
+            allow_list: None,
             audit_interval_seconds: 60,
             reconnect_max_seconds: 30,
+            shutdown_grace_seconds: 30,
             join_token_file: None,
             log_format: LogFormat::Text,
             log_level: "info".to_owned(),
+            file: DEFAULT_FILE.into(),
         }
     }
 }
@@ -82,6 +102,15 @@ pub struct Overrides {
         env = "EMAIL_ENGINE_AGENT_SANDBOX_ROOT"
     )]
     sandbox_root: Option<PathBuf>,
+    /// Which paths and commands a state may name on this host [default: allow.toml beside the
+    /// configuration file, and while there is none, the built-in list]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "EMAIL_ENGINE_AGENT_ALLOW_LIST"
+    )]
+    allow_list: Option<PathBuf>,
     /// Longest time between two full audits [default: 60]
     #[arg(
         long,
@@ -98,6 +127,14 @@ pub struct Overrides {
         env = "EMAIL_ENGINE_AGENT_RECONNECT_MAX_SECONDS"
     )]
     reconnect_max_seconds: Option<u64>,
+    /// How long an action that is under way may go on after SIGTERM [default: 30]
+    #[arg(
+        long,
+        global = true,
+        value_name = "N",
+        env = "EMAIL_ENGINE_AGENT_SHUTDOWN_GRACE_SECONDS"
+    )]
+    shutdown_grace_seconds: Option<u64>,
     /// File with the join token, `-` for standard input. Without it, EMAIL_ENGINE_JOIN_TOKEN is
     /// read. The token is a secret and therefore never a flag of its own
     #[arg(
@@ -164,7 +201,10 @@ impl Config {
     /// When the file cannot be read or understood, or a value cannot be.
     pub fn load(file: Option<&Path>, overrides: Overrides) -> Result<Self, ConfigError> {
         let path = file.unwrap_or_else(|| Path::new(DEFAULT_FILE));
-        let mut config = Self::default();
+        let mut config = Self {
+            file: path.to_owned(),
+            ..Self::default()
+        };
         match std::fs::read_to_string(path) {
             Ok(text) => config.apply(parse(path, &text)?),
             Err(error) if file.is_none() && error.kind() == io::ErrorKind::NotFound => {}
@@ -201,6 +241,19 @@ impl Config {
         Duration::from_secs(self.reconnect_max_seconds)
     }
 
+    /// The allow-list's file, whether it exists or not.
+    #[must_use]
+    pub fn allow_list_file(&self) -> PathBuf {
+        let named = self.allow_list.clone();
+        named.unwrap_or_else(|| self.file.with_file_name(ALLOW_LIST))
+    }
+
+    /// How long an action may go on after the wish to stop.
+    #[must_use]
+    pub const fn shutdown_grace(&self) -> Duration {
+        Duration::from_secs(self.shutdown_grace_seconds)
+    }
+
     fn apply(&mut self, from: Overrides) {
         fn set<T>(to: &mut T, from: Option<T>) {
             if let Some(value) = from {
@@ -213,6 +266,11 @@ impl Config {
             from.audit_interval_seconds,
         );
         set(&mut self.reconnect_max_seconds, from.reconnect_max_seconds);
+        set(
+            &mut self.shutdown_grace_seconds,
+            from.shutdown_grace_seconds,
+        );
+        self.allow_list = from.allow_list.or_else(|| self.allow_list.take());
         set(&mut self.log_format, from.log_format);
         set(&mut self.log_level, from.log_level);
         self.sandbox_root = from.sandbox_root.or_else(|| self.sandbox_root.take());
@@ -240,6 +298,10 @@ impl Config {
                 self.reconnect_max_seconds,
                 "1 to 3600",
             );
+        }
+        if self.shutdown_grace_seconds > 3_600 {
+            let got = self.shutdown_grace_seconds;
+            return refuse("shutdown_grace_seconds", got, "0 to 3600");
         }
         if self.log_targets().is_none() {
             return refuse(
@@ -352,9 +414,22 @@ mod tests {
         let error = Config::load(Some(none), Overrides::default()).unwrap_err();
         assert!(matches!(error, ConfigError::Read { .. }), "{error}");
         let config = load("sandbox_root = \"/tmp/root\"\n", Overrides::default()).unwrap();
+        let mut again = load(&config.to_toml(), Overrides::default()).unwrap();
+        assert_ne!(again.file, config.file);
+        again.file.clone_from(&config.file);
+        assert_eq!(again, config);
+    }
+
+    #[test]
+    fn the_allow_list_is_beside_the_configuration_file_unless_it_is_named() {
+        let config = load("", Overrides::default()).unwrap();
         assert_eq!(
-            load(&config.to_toml(), Overrides::default()).unwrap(),
-            config
+            config.allow_list_file(),
+            config.file.with_file_name("allow.toml")
         );
+        let list = Config::default().allow_list_file();
+        assert_eq!(list, Path::new(DEFAULT_ALLOW_LIST));
+        let config = load("allow_list = \"/srv/list\"\n", Overrides::default()).unwrap();
+        assert_eq!(config.allow_list_file(), Path::new("/srv/list"));
     }
 }

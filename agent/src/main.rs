@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use email_engine_agent::allow;
 use email_engine_agent::config::{Config, Overrides};
 use email_engine_agent::link::enroll::EnrollError;
 use email_engine_agent::run::{self, End, RunError, Task};
@@ -45,6 +46,8 @@ enum Command {
     Enroll,
     /// Enrol if need be, then keep the host at its desired state
     Run,
+    /// Print which paths and commands a state may name on this host
+    ShowAllowList,
     /// Print the settings in force, as a configuration file
     ShowConfig,
 }
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
     let task = match cli.command {
         Command::Enroll => Task::Enroll,
         Command::Run => Task::Run,
+        Command::ShowAllowList => return show_allow_list(&config),
         Command::ShowConfig => {
             print!("{}", config.to_toml());
             return ExitCode::SUCCESS;
@@ -71,9 +75,19 @@ fn main() -> ExitCode {
     }
 }
 
+fn show_allow_list(config: &Config) -> ExitCode {
+    match allow::load(config).and_then(|_| allow::text(config)) {
+        Ok(text) => {
+            print!("{}", text.as_deref().unwrap_or(allow::BUILT_IN));
+            ExitCode::SUCCESS
+        }
+        Err(error) => complain(&error, 2),
+    }
+}
+
 const fn code(error: &RunError) -> u8 {
     match error {
-        RunError::Token(_) | RunError::OtherHost { .. } => 2,
+        RunError::AllowList(_) | RunError::Token(_) | RunError::OtherHost { .. } => 2,
         RunError::Enroll(EnrollError::NotForHosts) => 2,
         RunError::Enroll(EnrollError::Refused { .. }) => 3,
         RunError::Enroll(EnrollError::Server { .. } | EnrollError::Mismatch { .. }) => 4,

@@ -16,6 +16,16 @@ pub const SECRETS_PER_HOST: usize = 100_000;
 pub const SECRETS_PER_MESSAGE: usize = 128;
 /// Resources whose status one report carries; those that are not converged come first.
 pub const STATUSES_PER_REPORT: usize = 500;
+/// Time limit of a step that names none, in seconds.
+pub const STEP_DEFAULT_SECONDS: u32 = 300;
+/// Longest time limit of a step, in seconds; a longer one is cut to it.
+pub const STEP_SECONDS: u32 = 3600;
+/// File systems that the facts of a report list, the largest ones.
+pub const DISKS_PER_REPORT: usize = 64;
+/// Addresses that the facts of a report list, the lowest ones.
+pub const ADDRESSES_PER_REPORT: usize = 4096;
+/// Longest text of a fact, in bytes.
+pub const FACT_BYTES: usize = 255;
 /// Longest text of a reason or diff in a report, in bytes.
 pub const REASON_BYTES: usize = 1024;
 /// Largest join token, in characters.

@@ -11,7 +11,6 @@ use crate::{AgentProcess, Api, NodeProcess, wait_for};
 /// A cluster of real nodes and the agents of its hosts, in a folder that goes with it.
 #[derive(Debug)]
 pub struct Fleet {
-    dir: TempDir,
     /// Nodes by number.
     pub nodes: BTreeMap<u64, NodeProcess>,
     /// Agents by host.
@@ -20,6 +19,8 @@ pub struct Fleet {
     ca_pem: String,
     admin_key: String,
     recovery_key: String,
+    /// Dropped last: processes that end in a failed test show the end of their logs first.
+    dir: TempDir,
 }
 
 impl Fleet {
@@ -166,7 +167,27 @@ impl Fleet {
 
     /// Applies a fleet document and gives the answer's body.
     pub async fn apply(&self, document: &Value) -> Value {
-        self.api().post("/fleet", document).await.ok()
+        self.apply_at("/fleet", document).await
+    }
+
+    /// Applies a fleet document and removes what it does not name.
+    pub async fn apply_pruning(&self, document: &Value) -> Value {
+        self.apply_at("/fleet?prune=true", document).await
+    }
+
+    /// On a busy machine the keys of new identities may take longer than the API waits; it says to
+    /// repeat the change then.
+    async fn apply_at(&self, path: &str, document: &Value) -> Value {
+        let answer = wait_for("the keys of new identities are made", async || {
+            let answer = self.api().post(path, document).await;
+            if answer.status == 504 {
+                Err(answer)
+            } else {
+                Ok(answer)
+            }
+        })
+        .await;
+        answer.ok()
     }
 
     /// Bytes of a download, such as a backup.

@@ -1,7 +1,6 @@
 //! The executor's state, and what it does by itself: begin, audit, end.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use email_engine_protocol::bytes::Nonce;
@@ -16,14 +15,16 @@ use super::offered::{Offered, Wanted};
 use super::outbox::Outbox;
 use super::report::Reported;
 use super::{ExecutorConfig, ExecutorError};
+use crate::allow::{AllowList, Disallowed};
 use crate::drift::Watcher;
 use crate::halves::{FromExecutor, Standing, Trust};
 use crate::host::{Cabinet, Machine, RecordError};
+use crate::ledger::grants::Grants;
 use crate::ledger::keys::ExecutorSecrets;
 use crate::ledger::page::Page;
-use crate::ledger::{self, Ledger};
+use crate::ledger::{self, Ledger, interrupted};
 use crate::reconciler::order::Order;
-use crate::reconciler::{Outcome, Reconciler};
+use crate::reconciler::{Outcome, Reconciler, UnderWay};
 
 /// Audits without a pause would starve everything else.
 const SHORTEST_AUDIT: Duration = Duration::from_millis(10);
@@ -46,11 +47,13 @@ pub(super) struct Enforced {
 /// Everything that the executor's thread owns.
 #[derive(Debug)]
 pub(super) struct Core {
+    pub(super) allow: AllowList,
     pub(super) audit_interval: Duration,
     pub(super) agent_version: String,
     pub(super) cabinet: Cabinet,
     pub(super) keys: ExecutorSecrets,
     pub(super) trust: Option<Trust>,
+    pub(super) grants: Grants,
     pub(super) ledger: Ledger,
     pub(super) reconciler: Reconciler,
     pub(super) watcher: Option<Watcher>,
@@ -62,8 +65,12 @@ pub(super) struct Core {
     pub(super) wanted: Wanted,
     /// What was refused in this session as not signed for this host.
     pub(super) doubted: Option<Attempt>,
+    /// What the allow-list refused in this life: the next one may have another list.
+    pub(super) disallowed: Option<Attempt>,
     /// Whether the ledger may hold contents that no state needs.
     pub(super) untidy: bool,
+    /// Whether something came that the enforced state waited for.
+    pub(super) mendable: bool,
     /// Whether something was heard that may bring the offer further.
     pub(super) due: bool,
     pub(super) enforced: Option<Enforced>,
@@ -72,7 +79,7 @@ pub(super) struct Core {
     pub(super) reported: Option<Reported>,
     pub(super) said: Option<Standing>,
     pub(super) outbox: Outbox,
-    pub(super) stop: Arc<AtomicBool>,
+    pub(super) under_way: Arc<UnderWay>,
     /// Failed passes in a row.
     pub(super) failures: u32,
     pub(super) next_audit: Instant,
@@ -83,7 +90,7 @@ impl Core {
         config: ExecutorConfig,
         cabinet: Cabinet,
         events: Sender<FromExecutor>,
-        stop: Arc<AtomicBool>,
+        under_way: Arc<UnderWay>,
     ) -> Result<Self, ExecutorError> {
         let ledger = open_ledger(&cabinet)?;
         let random = ring::rand::SystemRandom::new();
@@ -97,6 +104,10 @@ impl Core {
             what: "trust",
             source,
         })?;
+        let grants = Grants::read(&cabinet).unwrap_or_else(|error| {
+            tracing::error!(%error, "grants are lost: the next session brings them again");
+            Grants::default()
+        });
         let machine = Machine::open(&config.root, cabinet.clone());
         let machine = machine.map_err(|source| ExecutorError::Root {
             root: config.root,
@@ -108,10 +119,12 @@ impl Core {
             since: now(),
         };
         Ok(Self {
+            allow: config.allow,
             audit_interval,
             agent_version: config.agent_version,
             keys,
             trust,
+            grants,
             ledger,
             reconciler: Reconciler::open(machine, cabinet.clone()),
             cabinet,
@@ -121,8 +134,10 @@ impl Core {
             offered: None,
             wanted: Wanted::default(),
             doubted: None,
+            disallowed: None,
             // A crash may have come before it was tidied.
             untidy: true,
+            mendable: false,
             due: false,
             enforced: None,
             outcome: None,
@@ -130,7 +145,7 @@ impl Core {
             reported: None,
             said: None,
             outbox: Outbox::new(events),
-            stop,
+            under_way,
             failures: 0,
             next_audit: Instant::now() + audit_interval,
         })
@@ -140,7 +155,21 @@ impl Core {
     pub(super) fn resume(&mut self) {
         self.say_standing();
         self.enforce_accepted();
+        self.note_interrupted();
         self.audit();
+    }
+
+    /// Says what the former life left to itself when it was ended.
+    fn note_interrupted(&mut self) {
+        match interrupted::take(&self.cabinet) {
+            Ok(None) => {}
+            Ok(Some(id)) => {
+                let generation = self.accepted_target().map(|target| target.generation);
+                let reason = format!("{id}: interrupted, it was under way when the agent stopped");
+                self.attempted(generation.unwrap_or_default(), Stage::Apply, reason);
+            }
+            Err(error) => tracing::warn!(%error, "what was interrupted cannot be told"),
+        }
     }
 
     /// The full look at everything: the guarantee.
@@ -170,7 +199,7 @@ impl Core {
     }
 
     pub(super) fn is_stopping(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        self.under_way.is_stopping()
     }
 
     pub(super) fn flush(&mut self) -> bool {
@@ -181,7 +210,7 @@ impl Core {
         self.facts = match self.reconciler.machine.facts(&self.agent_version) {
             Ok(value) => Observed::Known { value, at: now() },
             Err(reason) => Observed::Unknown {
-                reason,
+                reason: super::report::cut(reason),
                 since: now(),
             },
         };
@@ -198,6 +227,22 @@ impl Core {
             reason: super::report::cut(reason),
         });
         self.say_standing();
+    }
+
+    /// Remembers for this life that the allow-list refuses a generation. Not on disk: what was
+    /// refused there is not offered again, and the list may be mended.
+    pub(super) fn disallow(&mut self, generation: Generation, error: &Disallowed) {
+        let attempt = Attempt {
+            generation,
+            stage: Stage::Accept,
+            reason: super::report::cut(format!("allow-list: {error}")),
+        };
+        if self.disallowed.as_ref() != Some(&attempt) {
+            tracing::error!(%generation, reason = attempt.reason, "generation is refused");
+            self.doubted = None;
+            self.disallowed = Some(attempt);
+            self.say_standing();
+        }
     }
 
     /// Writes to the ledger; what cannot be written must not be acted on.
@@ -218,6 +263,8 @@ impl Core {
             reason: super::report::cut(reason),
         };
         self.doubted = None;
+        self.disallowed
+            .take_if(|over| over.generation <= generation);
         if let Err(error) = self.ledger.note(|page| page.attempted = Some(attempt)) {
             tracing::error!(%error, "ledger cannot be written");
         }
@@ -230,8 +277,14 @@ impl Core {
             accepted: page.floor().map(|floor| floor.generation),
             running: self.enforced.as_ref().map(|e| e.target.generation),
             last_good: page.last_good.as_ref().map(|target| target.generation),
-            attempted: self.doubted.clone().or_else(|| page.attempted.clone()),
+            attempted: self.attempt().cloned(),
         }
+    }
+
+    /// The last that did not get through.
+    pub(super) fn attempt(&self) -> Option<&Attempt> {
+        let lately = self.doubted.as_ref().or(self.disallowed.as_ref());
+        lately.or_else(|| self.ledger.page().attempted.as_ref())
     }
 
     pub(super) fn standing(&self) -> Standing {

@@ -30,6 +30,11 @@ impl Core {
                 return;
             }
         };
+        // The list may have changed since it was accepted.
+        if let Err(error) = self.allow.judge(&config) {
+            self.disallow(target.generation, &error);
+            return;
+        }
         // Ordered before it was accepted, so it can be ordered again.
         match order::order(&config.resources) {
             Ok(order) => self.enforce(Enforced {
@@ -105,10 +110,11 @@ impl Core {
 
     /// A content that was missing came: whatever failed for it may work now.
     pub(super) fn mend(&mut self) {
+        let mendable = std::mem::take(&mut self.mendable);
         if self.enforced.is_none() {
             self.enforce_accepted();
             self.pass_all();
-        } else if self.failures > 0 && self.offered.is_none() {
+        } else if self.failures > 0 && (mendable || self.offered.is_none()) {
             self.pass_all();
         }
     }
@@ -123,10 +129,14 @@ impl Core {
             cluster: trust.cluster,
             host: &trust.host,
         };
-        let stop = Arc::clone(&self.stop);
-        let passed =
-            self.reconciler
-                .pass(&enforced.config, &enforced.order, &contents, scope, &stop);
+        let under_way = Arc::clone(&self.under_way);
+        let passed = self.reconciler.pass(
+            &enforced.config,
+            &enforced.order,
+            &contents,
+            scope,
+            &under_way,
+        );
         match passed {
             Ok(outcome) => self.conclude(scope, outcome),
             Err(error) => {
@@ -190,10 +200,19 @@ impl Core {
         let page = self.ledger.page();
         let accepted = page.accepted.as_ref();
         let is_accepted = accepted.is_some_and(|accepted| accepted.target == target);
-        if is_accepted && page.last_good.as_ref() != Some(&target) {
+        let done = target.generation;
+        let was_hurt = page
+            .attempted
+            .as_ref()
+            .is_some_and(|attempt| attempt.stage == Stage::Apply && attempt.generation == done);
+        if page.last_good.as_ref() == Some(&target) && was_hurt {
+            // What failed since it was wholly right has been mended.
+            let _ = self.turn(|page| page.attempted = None);
+            self.say_standing();
+        } else if is_accepted && page.last_good.as_ref() != Some(&target) {
             let millis = accepted.map(|accepted| now().since(accepted.at));
-            let done = target.generation;
             self.doubted = None;
+            self.disallowed.take_if(|over| over.generation <= done);
             let kept = self.turn(|page| {
                 page.apply_millis = millis;
                 page.last_good = Some(target);

@@ -7,6 +7,7 @@ use super::accept::{self, Standpoint};
 use super::core::Core;
 use crate::halves::Trust;
 use crate::ledger;
+use crate::ledger::grants::Grants;
 
 impl Core {
     /// Pins the trust, once and for ever.
@@ -59,34 +60,54 @@ impl Core {
         match accept::judge_plan_key(cluster, &recovery, trusted.as_ref(), plan_key) {
             Ok(Some(grant)) => {
                 tracing::info!(version = grant.version, "plan key is trusted");
-                // Without the disk the older one stays trusted.
-                let _ = self.turn(|page| page.plan_key = Some(grant));
+                self.keep_grants(|grants| grants.plan_key = Some(plan_key.clone()));
             }
             Ok(None) => {}
             Err(error) => tracing::warn!(%error, "plan key grant is refused"),
         }
-        let trusted = self.ledger.page().epoch.clone();
-        let judged =
-            epoch.map(|epoch| accept::judge_epoch(cluster, &recovery, trusted.as_ref(), epoch));
+        let trusted = self.epoch_grant();
+        let judged = epoch.map(|epoch| {
+            let judged = accept::judge_epoch(cluster, &recovery, trusted.as_ref(), epoch);
+            (epoch, judged)
+        });
         match judged {
-            Some(Ok(Some(grant))) => {
+            Some((epoch, Ok(Some(grant)))) => {
                 tracing::info!(epoch = grant.epoch, "epoch is granted");
-                let _ = self.turn(|page| page.epoch = Some(grant));
+                self.keep_grants(|grants| grants.epoch = Some(epoch.clone()));
             }
-            Some(Err(error)) => tracing::warn!(%error, "epoch grant is refused"),
-            Some(Ok(None)) | None => {}
+            Some((_, Err(error))) => tracing::warn!(%error, "epoch grant is refused"),
+            Some((_, Ok(None))) | None => {}
         }
         self.say_standing();
     }
 
-    /// The plan key that is trusted: the newest granted, else that of the enrolment.
+    /// Without the disk the older ones stay trusted.
+    fn keep_grants(&mut self, change: impl FnOnce(&mut Grants)) {
+        let mut next = self.grants.clone();
+        change(&mut next);
+        match next.write(&self.cabinet) {
+            Ok(()) => self.grants = next,
+            Err(error) => tracing::error!(%error, "grant cannot be kept"),
+        }
+    }
+
+    /// The plan key that is trusted: the newest granted, else that of the enrolment. Verified when
+    /// they were kept; verified again because it is cheap.
     pub(super) fn plan_key(&self) -> Option<PlanKeyGrant> {
-        let enrolled = self.trust.as_ref().and_then(|trust| {
-            // Verified when it was pinned; verified again because it is cheap.
-            trust.plan_key.verify(&trust.recovery.verifying).ok()
-        });
-        let newest = self.ledger.page().plan_key.clone();
-        newest.into_iter().chain(enrolled).max_by_key(|g| g.version)
+        let trust = self.trust.as_ref()?;
+        let recovery = &trust.recovery.verifying;
+        let enrolled = trust.plan_key.verify(recovery).ok();
+        let newest = self.grants.plan_key.as_ref();
+        let newest = newest.and_then(|signed| signed.verify(recovery).ok());
+        let ours = newest.filter(|grant| grant.cluster == trust.cluster);
+        ours.into_iter().chain(enrolled).max_by_key(|g| g.version)
+    }
+
+    fn epoch_grant(&self) -> Option<EpochGrant> {
+        let trust = self.trust.as_ref()?;
+        let newest = self.grants.epoch.as_ref()?;
+        let newest = newest.verify(&trust.recovery.verifying).ok()?;
+        (newest.cluster == trust.cluster).then_some(newest)
     }
 
     /// Calls with where we stand; nothing before the host was let in.
@@ -100,7 +121,7 @@ impl Core {
             recovery: &trust.recovery.verifying,
             plan_key: &plan_key,
             enrolled_epoch: trust.epoch,
-            granted_epoch: page.epoch.as_ref().map(|grant| grant.epoch),
+            granted_epoch: self.epoch_grant().map(|grant| grant.epoch),
             floor: page.floor(),
         }))
     }

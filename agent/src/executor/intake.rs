@@ -10,7 +10,7 @@ use email_engine_protocol::secret::SecretRef;
 
 use super::accept::{self, Verdict};
 use super::core::{Core, Session};
-use super::offered::{Offered, Wanted};
+use super::offered::{Needs, Offered, Wanted};
 use crate::halves::ToExecutor;
 
 impl Core {
@@ -68,7 +68,7 @@ impl Core {
                 if newer {
                     tracing::info!(generation = %target.generation, "offer is well signed");
                     self.offered = Some(Offered::new(target, signed));
-                    self.wanted = Wanted::default();
+                    self.wanted.offer = Needs::default();
                     self.due = true;
                 }
             }
@@ -87,7 +87,7 @@ impl Core {
     }
 
     fn take_body(&mut self, hash: ContentHash, bytes: &[u8]) {
-        if !self.wanted.bodies.contains(&hash) {
+        if !self.wanted.has_body(&hash) {
             tracing::debug!(%hash, "a body that nobody wants is dropped");
             return;
         }
@@ -100,12 +100,13 @@ impl Core {
             return;
         }
         self.untidy = true;
-        self.wanted.bodies.remove(&hash);
+        self.mendable |= self.wanted.body_came(&hash);
         self.due = true;
     }
 
     fn miss_body(&mut self, hash: &ContentHash, reason: &str) {
-        let Some(offered) = &self.offered else {
+        let wanted = self.wanted.offer.bodies.contains(hash);
+        let Some(offered) = self.offered.as_ref().filter(|_| wanted) else {
             tracing::warn!(%hash, reason, "a body could not be had");
             return;
         };
@@ -121,7 +122,7 @@ impl Core {
         let (cluster, host) = (trust.cluster, trust.host.clone());
         for sealed in secrets {
             let id = &sealed.secret.id;
-            if !self.wanted.secrets.contains(&sealed.secret) {
+            if !self.wanted.has_secret(&sealed.secret) {
                 tracing::debug!(secret = %id, "a secret that nobody wants is dropped");
                 continue;
             }
@@ -137,7 +138,7 @@ impl Core {
             match kept {
                 Ok(()) => {
                     self.untidy = true;
-                    self.wanted.secrets.remove(&sealed.secret);
+                    self.mendable |= self.wanted.secret_came(&sealed.secret);
                 }
                 Err(reason) => self.refuse_secret(&sealed.secret, &reason),
             }
@@ -147,7 +148,8 @@ impl Core {
 
     fn refuse_secret(&mut self, secret: &SecretRef, reason: &str) {
         tracing::warn!(secret = %secret.id, reason, "a secret cannot be used");
-        if let Some(offered) = &self.offered {
+        let wanted = self.wanted.offer.secrets.contains(secret);
+        if let Some(offered) = self.offered.as_ref().filter(|_| wanted) {
             let generation = offered.target.generation;
             let reason = format!("secret {}: {reason}", secret.id);
             self.attempted(generation, Stage::Fetch, reason);

@@ -23,14 +23,16 @@ mod thread;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
 
+use crate::allow::AllowList;
 use crate::halves::{ExecutorKeys, FromExecutor, Standing, ToExecutor, Trust};
 pub use crate::host::Root;
 use crate::host::{Cabinet, RecordError};
+use crate::ledger::interrupted;
+use crate::reconciler::UnderWay;
 use thread::{Wake, WakeSender};
 
 /// How the executor is set up.
@@ -40,6 +42,8 @@ pub struct ExecutorConfig {
     pub data_dir: PathBuf,
     /// The machine itself, or a folder that stands for one.
     pub root: Root,
+    /// What a state may touch.
+    pub allow: AllowList,
     /// Longest time between two full audits.
     pub audit_interval: Duration,
     /// Reported among the facts.
@@ -97,7 +101,8 @@ const EVENTS: usize = 64;
 pub struct ExecutorHandle {
     wake: WakeSender,
     room: Arc<Semaphore>,
-    stop: Arc<AtomicBool>,
+    under_way: Arc<UnderWay>,
+    cabinet: Cabinet,
     ended: Arc<thread::Ended>,
 }
 
@@ -126,8 +131,16 @@ pub fn start(config: ExecutorConfig) -> Result<Started, ExecutorError> {
         source,
     })?;
     let (sender, events) = mpsc::channel(EVENTS);
-    let stop = Arc::new(AtomicBool::new(false));
-    let core = core::Core::open(config, cabinet, sender, Arc::clone(&stop))?;
+    let core = core::Core::open(config, cabinet, sender, Arc::default())?;
+    launch(core, events)
+}
+
+fn launch(
+    core: core::Core,
+    events: mpsc::Receiver<FromExecutor>,
+) -> Result<Started, ExecutorError> {
+    let under_way = Arc::clone(&core.under_way);
+    let cabinet = core.cabinet.clone();
     let keys = core.keys.public();
     let standing = core.standing();
     let trust = core.trust.clone();
@@ -139,7 +152,8 @@ pub fn start(config: ExecutorConfig) -> Result<Started, ExecutorError> {
         handle: ExecutorHandle {
             wake,
             room: Arc::new(Semaphore::new(WAITING)),
-            stop,
+            under_way,
+            cabinet,
             ended,
         },
         events,
@@ -159,11 +173,24 @@ impl ExecutorHandle {
             .map_err(|_| Stopped)
     }
 
-    /// Ends the executor after the action in progress and waits for its thread. Blocks.
-    pub fn stop(self) {
-        self.stop.store(true, Ordering::Relaxed);
+    /// Ends the executor after the action in progress, and waits for it no longer than `grace`.
+    /// Nothing new is begun. An action that lasts longer is left to itself and noted as
+    /// interrupted: the next life says so and does it again. Blocks.
+    pub fn stop(self, grace: Duration) {
+        self.under_way.stop();
         // Gone already is stopped too.
         let _ = self.wake.send(Wake::Stop);
-        self.ended.wait();
+        if self.ended.wait(grace) {
+            return;
+        }
+        let seconds = grace.as_secs();
+        let Some(id) = self.under_way.action() else {
+            tracing::warn!(seconds, "the executor did not end in time");
+            return;
+        };
+        tracing::warn!(resource = %id, seconds, "still under way: left to itself");
+        if let Err(error) = interrupted::note(&self.cabinet, &id) {
+            tracing::error!(%error, "the interruption is not noted");
+        }
     }
 }

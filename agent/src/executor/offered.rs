@@ -1,16 +1,19 @@
 //! An offered generation on its way to being accepted: its contents are gathered first, so that an
 //! accepted one can be applied with nobody's help.
+//!
+//! What the offer lacks and what the enforced state lost are wanted apart: an offer that cannot be
+//! had does not keep the host from mending what it has.
 
 use std::collections::BTreeSet;
 
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::crypto::Signed;
 use email_engine_protocol::desired::{HostConfig, Target};
-use email_engine_protocol::generation::Generation;
 use email_engine_protocol::observed::Stage;
 use email_engine_protocol::secret::SecretRef;
 
 use super::core::{Core, Enforced, now};
+use crate::allow::Disallowed;
 use crate::halves::FromExecutor;
 use crate::ledger::page::Accepted;
 use crate::reconciler::guard;
@@ -28,14 +31,60 @@ pub(super) struct Offered {
 /// What was asked for and has not come.
 #[derive(Debug, Default)]
 pub(super) struct Wanted {
+    /// For the offered state.
+    pub(super) offer: Needs,
+    /// For the enforced one.
+    pub(super) enforced: Needs,
+}
+
+/// Contents that one state needs.
+#[derive(Debug, Default)]
+pub(super) struct Needs {
     pub(super) bodies: BTreeSet<ContentHash>,
     pub(super) secrets: BTreeSet<SecretRef>,
 }
 
-impl Wanted {
+impl Needs {
+    fn new(bodies: Vec<ContentHash>, secrets: Vec<SecretRef>) -> Self {
+        Self {
+            bodies: bodies.into_iter().collect(),
+            secrets: secrets.into_iter().collect(),
+        }
+    }
+
     fn is_empty(&self) -> bool {
         self.bodies.is_empty() && self.secrets.is_empty()
     }
+}
+
+impl Wanted {
+    pub(super) fn has_body(&self, hash: &ContentHash) -> bool {
+        self.offer.bodies.contains(hash) || self.enforced.bodies.contains(hash)
+    }
+
+    pub(super) fn has_secret(&self, secret: &SecretRef) -> bool {
+        self.offer.secrets.contains(secret) || self.enforced.secrets.contains(secret)
+    }
+
+    /// A body came: says whether the enforced state waited for it.
+    pub(super) fn body_came(&mut self, hash: &ContentHash) -> bool {
+        self.offer.bodies.remove(hash);
+        self.enforced.bodies.remove(hash)
+    }
+
+    /// A secret came: says whether the enforced state waited for it.
+    pub(super) fn secret_came(&mut self, secret: &SecretRef) -> bool {
+        self.offer.secrets.remove(secret);
+        self.enforced.secrets.remove(secret)
+    }
+}
+
+/// Why an offer is not taken although it is well signed.
+enum Unfit {
+    /// This host does not allow it.
+    Disallowed(Disallowed),
+    /// It is wrong in itself, or takes too much away.
+    Wrong(Stage, String),
 }
 
 impl Offered {
@@ -51,7 +100,7 @@ impl Offered {
 impl Core {
     /// Brings the offer one step further: asks for what it lacks, or accepts and applies it.
     pub(super) fn advance(&mut self) {
-        if !self.wanted.is_empty() {
+        if !self.wanted.offer.is_empty() {
             return;
         }
         let Some(mut offered) = self.offered.take() else {
@@ -60,15 +109,15 @@ impl Core {
         if offered.content.is_none() {
             let digest = offered.target.digest;
             if !self.ledger.store.has_body(&digest) {
-                self.want(offered.target.generation, vec![digest], Vec::new());
-                self.offered = Some(offered);
+                self.want_offer(offered, Needs::new(vec![digest], Vec::new()));
                 return;
             }
+            let generation = offered.target.generation;
             match self.check(&offered.target) {
                 Ok(content) => offered.content = Some(content),
-                Err((stage, reason)) => {
-                    self.attempted(offered.target.generation, stage, reason);
-                    return;
+                Err(Unfit::Disallowed(error)) => return self.disallow(generation, &error),
+                Err(Unfit::Wrong(stage, reason)) => {
+                    return self.attempted(generation, stage, reason);
                 }
             }
         }
@@ -76,21 +125,34 @@ impl Core {
         let (bodies, secrets) = needs
             .map(|config| self.ledger.store.missing(config))
             .unwrap_or_default();
-        if bodies.is_empty() && secrets.is_empty() {
+        let needs = Needs::new(bodies, secrets);
+        if needs.is_empty() {
             self.accept(offered);
         } else {
-            self.want(offered.target.generation, bodies, secrets);
-            self.offered = Some(offered);
+            self.want_offer(offered, needs);
         }
     }
 
-    /// Asks for contents, when somebody is there to ask.
-    fn want(&mut self, generation: Generation, bodies: Vec<ContentHash>, secrets: Vec<SecretRef>) {
+    fn want_offer(&mut self, offered: Offered, needs: Needs) {
+        if self.session.is_some() {
+            self.wanted.offer = needs;
+        }
+        self.offered = Some(offered);
+        self.say_wanted();
+    }
+
+    /// Asks for contents, when somebody is there to ask. Always for all of them: only the newest
+    /// word of a kind is sure to be heard.
+    fn say_wanted(&mut self) {
+        let running = self.enforced.as_ref().map(|e| e.target.generation);
+        let offered = self.offered.as_ref().map(|o| o.target.generation);
         if self.session.is_none() {
             return;
         }
-        self.wanted.bodies.extend(&bodies);
-        self.wanted.secrets.extend(secrets.iter().cloned());
+        let Wanted { offer, enforced } = &self.wanted;
+        let bodies: Vec<ContentHash> = offer.bodies.union(&enforced.bodies).copied().collect();
+        let secrets: Vec<SecretRef> = offer.secrets.union(&enforced.secrets).cloned().collect();
+        let generation = offered.or(running).unwrap_or_default();
         if !bodies.is_empty() {
             self.outbox.say(FromExecutor::BodiesWanted(bodies));
         }
@@ -102,23 +164,25 @@ impl Core {
         }
     }
 
-    /// Checks the manifest of an offer: is it ours, can it be ordered, does it take too much away?
-    fn check(&self, target: &Target) -> Result<(HostConfig, Order), (Stage, String)> {
+    /// Checks the manifest of an offer: is it ours and allowed here, can it be ordered, does it take
+    /// too much away?
+    fn check(&self, target: &Target) -> Result<(HostConfig, Order), Unfit> {
         let config = self
             .ledger
             .manifest(&target.digest)
-            .map_err(|reason| (Stage::Accept, reason))?;
+            .map_err(|reason| Unfit::Wrong(Stage::Accept, reason))?;
         if config.cluster != target.cluster || config.host != target.host {
             let reason = format!(
                 "manifest is for host {} of cluster {}",
                 config.host, config.cluster
             );
-            return Err((Stage::Accept, reason));
+            return Err(Unfit::Wrong(Stage::Accept, reason));
         }
-        let order =
-            order::order(&config.resources).map_err(|error| (Stage::Plan, error.to_string()))?;
+        self.allow.judge(&config).map_err(Unfit::Disallowed)?;
+        let order = order::order(&config.resources)
+            .map_err(|error| Unfit::Wrong(Stage::Plan, error.to_string()))?;
         guard::check_removal(self.reconciler.inventory(), &config)
-            .map_err(|error| (Stage::Plan, error.to_string()))?;
+            .map_err(|error| Unfit::Wrong(Stage::Plan, error.to_string()))?;
         Ok((config, order))
     }
 
@@ -154,15 +218,17 @@ impl Core {
         if self.session.is_none() {
             return;
         }
-        if self.offered.is_some() {
-            self.advance();
-        } else if let Some(enforced) = &self.enforced {
+        self.advance();
+        if let Some(enforced) = &self.enforced {
             let (bodies, secrets) = self.ledger.store.missing(&enforced.config);
-            self.want(enforced.target.generation, bodies, secrets);
+            self.wanted.enforced = Needs::new(bodies, secrets);
         } else if let Some(target) = self.accepted_target()
             && !self.ledger.store.has_body(&target.digest)
         {
-            self.want(target.generation, vec![target.digest], Vec::new());
+            self.wanted.enforced = Needs::new(vec![target.digest], Vec::new());
+        }
+        if !self.wanted.enforced.is_empty() {
+            self.say_wanted();
         }
     }
 

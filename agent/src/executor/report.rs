@@ -78,12 +78,16 @@ impl Core {
     }
 
     fn convergence(&self) -> Convergence {
-        let attempted = self.ledger.page().attempted.as_ref();
+        let attempted = self.disallowed.as_ref();
+        let attempted = attempted.or_else(|| self.ledger.page().attempted.as_ref());
         let under_way = self.offered.as_ref().is_some_and(|offered| {
             attempted.is_none_or(|attempt| attempt.generation != offered.target.generation)
         });
         match (&self.enforced, &self.outcome) {
             _ if under_way => Convergence::Converging,
+            (None, _) if self.accepted_target().is_some() && self.disallowed.is_some() => {
+                Convergence::Degraded
+            }
             (None, _) => Convergence::Idle,
             (Some(_), None) => Convergence::Converging,
             (Some(_), Some(outcome)) if outcome.interrupted => Convergence::Converging,
@@ -158,8 +162,14 @@ pub(super) fn cut(mut text: String) -> String {
 
 #[cfg(test)]
 mod tests {
+    use email_engine_protocol::bytes::Nonce;
+    use email_engine_protocol::crypto::SigningKey;
     use email_engine_protocol::desired::ResourceKind;
-    use email_engine_protocol::id::ResourceId;
+    use email_engine_protocol::generation::Generation;
+    use email_engine_protocol::id::{ClusterId, HostId, ResourceId};
+    use email_engine_protocol::observed::{Attempt, Disk, Facts, Mode, Observed, Stage};
+    use email_engine_protocol::wire::frame;
+    use email_engine_protocol::wire::v1::AgentMessage;
 
     use super::*;
 
@@ -182,5 +192,69 @@ mod tests {
         assert_eq!(reason.len(), limits::REASON_BYTES);
         let counts = count(&statuses);
         assert_eq!((counts.failed, counts.total()), (1, 2001));
+    }
+
+    fn largest_facts() -> Facts {
+        let text = || "x".repeat(limits::FACT_BYTES);
+        let disk = Disk {
+            mount_point: text(),
+            total_bytes: u64::MAX,
+            available_bytes: u64::MAX,
+        };
+        Facts {
+            hostname: text(),
+            os: text(),
+            kernel: text(),
+            architecture: text(),
+            cpus: u32::MAX,
+            memory_bytes: u64::MAX,
+            disks: vec![disk; limits::DISKS_PER_REPORT],
+            addresses: vec!["2001:db8::1".parse().unwrap(); limits::ADDRESSES_PER_REPORT],
+            agent_version: text(),
+            mode: Mode::Sandbox,
+            disks_left_out: u32::MAX,
+            addresses_left_out: u32::MAX,
+        }
+    }
+
+    #[test]
+    fn the_largest_report_fits_a_frame() {
+        let failed = |at: usize| ResourceStatus {
+            id: ResourceId::new(format!("{at:0255}")).unwrap(),
+            kind: ResourceKind::File,
+            state: ResourceState::Failed("y".repeat(10_000)),
+        };
+        let statuses: Vec<ResourceStatus> = (0..5000).map(failed).collect();
+        let report = HostReport {
+            cluster: ClusterId([1; 16]),
+            host: HostId::new("h".repeat(63)).unwrap(),
+            nonce: Nonce([1; 16]),
+            sequence: u64::MAX,
+            at: now(),
+            generations: GenerationStates {
+                attempted: Some(Attempt {
+                    generation: Generation::default(),
+                    stage: Stage::Apply,
+                    reason: cut("z".repeat(10_000)),
+                }),
+                ..GenerationStates::default()
+            },
+            convergence: Convergence::Degraded,
+            disposition: Disposition::Active,
+            counts: count(&statuses),
+            statuses: worst_first(&statuses),
+            repairs: u64::MAX,
+            apply_millis: Some(u64::MAX),
+            inventory: u64::MAX,
+            facts: Observed::Known {
+                value: largest_facts(),
+                at: now(),
+            },
+        };
+        let left_out = report.counts.total() as usize - report.statuses.len();
+        assert_eq!(left_out, 4500);
+        let signed = SigningKey::from_seed([1; 32]).sign(&report);
+        let frame = frame::encode(&AgentMessage::Report(signed)).unwrap();
+        println!("the largest report has {} bytes", frame.len());
     }
 }

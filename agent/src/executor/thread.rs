@@ -38,14 +38,11 @@ pub(super) struct Ended {
 }
 
 impl Ended {
-    pub(super) fn wait(&self) {
-        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        while !*ended {
-            ended = self
-                .bell
-                .wait(ended)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
+    /// Waits so long; says whether it has ended.
+    pub(super) fn wait(&self, limit: Duration) -> bool {
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.bell.wait_timeout_while(ended, limit, |ended| !*ended);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
     }
 }
 

@@ -1,9 +1,12 @@
 //! Names of users and groups to numbers, read from the machine's own files: a static binary has no
 //! name service switch.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
 use email_engine_protocol::desired::HostPath;
 
-use super::rooted::{FileError, Rooted};
+use super::tree::rooted::{FileError, Rooted};
 
 const LIMIT: u64 = 4 * 1024 * 1024;
 
@@ -21,38 +24,70 @@ pub enum AccountError {
     UnknownUser(String),
 }
 
-/// The number of a user.
-///
-/// # Errors
-/// When there is none.
-pub(super) fn user_id(tree: &Rooted, name: &str) -> Result<u32, AccountError> {
-    number(tree, "/etc/passwd", name)?.ok_or_else(|| AccountError::UnknownUser(name.to_owned()))
+type Numbers = BTreeMap<String, u32>;
+
+/// Users and groups as they were read last: once for many files.
+#[derive(Debug, Default)]
+pub(super) struct Accounts {
+    users: RefCell<Option<Numbers>>,
+    groups: RefCell<Option<Numbers>>,
 }
 
-/// The number of a group.
-///
-/// # Errors
-/// When there is none.
-pub(super) fn group_id(tree: &Rooted, name: &str) -> Result<u32, AccountError> {
-    number(tree, "/etc/group", name)?.ok_or_else(|| AccountError::UnknownGroup(name.to_owned()))
+impl Accounts {
+    /// The number of a user.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(super) fn user_id(&self, tree: &Rooted, name: &str) -> Result<u32, AccountError> {
+        let found = number(&self.users, tree, "/etc/passwd", name)?;
+        found.ok_or_else(|| AccountError::UnknownUser(name.to_owned()))
+    }
+
+    /// The number of a group.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(super) fn group_id(&self, tree: &Rooted, name: &str) -> Result<u32, AccountError> {
+        let found = number(&self.groups, tree, "/etc/group", name)?;
+        found.ok_or_else(|| AccountError::UnknownGroup(name.to_owned()))
+    }
+
+    /// They are read anew when they are needed next.
+    pub(super) fn forget(&self) {
+        self.users.take();
+        self.groups.take();
+    }
 }
 
-fn number(tree: &Rooted, file: &str, name: &str) -> Result<Option<u32>, FileError> {
-    let path = HostPath::new(file).expect("a fixed absolute path");
-    let bytes = tree.read(&path, LIMIT)?;
-    Ok(find(&String::from_utf8_lossy(&bytes), name))
+fn number(
+    known: &RefCell<Option<Numbers>>,
+    tree: &Rooted,
+    file: &str,
+    name: &str,
+) -> Result<Option<u32>, FileError> {
+    let mut known = known.borrow_mut();
+    let numbers = match known.take() {
+        Some(numbers) => numbers,
+        None => {
+            let path = HostPath::new(file).expect("a fixed absolute path");
+            parse(&String::from_utf8_lossy(&tree.read(&path, LIMIT)?))
+        }
+    };
+    Ok(known.insert(numbers).get(name).copied())
 }
 
-/// Third field of the line whose first field is `name` (passwd(5) and group(5) alike).
-fn find(text: &str, name: &str) -> Option<u32> {
-    text.lines().find_map(|line| {
+/// First and third field of each line (passwd(5) and group(5) alike); of two lines with one name the
+/// first counts.
+fn parse(text: &str) -> Numbers {
+    let mut numbers = Numbers::new();
+    for line in text.lines() {
         let mut fields = line.split(':');
-        (fields.next() == Some(name))
-            .then(|| fields.nth(1))
-            .flatten()?
-            .parse()
-            .ok()
-    })
+        let name = fields.next().unwrap_or_default();
+        if let Some(Ok(number)) = fields.nth(1).map(str::parse) {
+            numbers.entry(name.to_owned()).or_insert(number);
+        }
+    }
+    numbers
 }
 
 #[cfg(test)]
@@ -62,9 +97,26 @@ mod tests {
     #[test]
     fn the_third_field_of_the_named_line_is_the_number() {
         let text = "root:x:0:0:root:/root:/bin/bash\npmta:x:997:996::/var/spool/pmta:/bin/false\n";
-        assert_eq!(find(text, "pmta"), Some(997));
-        assert_eq!(find(text, "root"), Some(0));
-        assert_eq!(find(text, "pmt"), None);
-        assert_eq!(find("broken", "broken"), None);
+        let numbers = parse(&format!("{text}pmta:x:1:1::/:/bin/sh\nbroken\n"));
+        assert_eq!(numbers["pmta"], 997);
+        assert_eq!(numbers["root"], 0);
+        assert_eq!(numbers.len(), 2);
+    }
+
+    #[test]
+    fn they_are_read_once_until_they_are_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("etc")).unwrap();
+        let passwd = dir.path().join("etc/passwd");
+        std::fs::write(&passwd, "one:x:1:1::/:/bin/sh\n").unwrap();
+        let tree = Rooted::open(dir.path()).unwrap();
+        let accounts = Accounts::default();
+        assert_eq!(accounts.user_id(&tree, "one").unwrap(), 1);
+        std::fs::write(&passwd, "one:x:2:1::/:/bin/sh\ntwo:x:3:1::/:/bin/sh\n").unwrap();
+        assert_eq!(accounts.user_id(&tree, "one").unwrap(), 1);
+        assert!(accounts.user_id(&tree, "two").is_err());
+        accounts.forget();
+        assert_eq!(accounts.user_id(&tree, "one").unwrap(), 2);
+        assert_eq!(accounts.user_id(&tree, "two").unwrap(), 3);
     }
 }

@@ -7,25 +7,23 @@
 
 mod accounts;
 mod facts;
-mod failpoint;
 mod real;
 mod record;
-mod replace;
-mod rooted;
 mod simulated;
 mod spawn;
 mod system;
-mod wipe;
+mod tree;
 
 use std::path::PathBuf;
 
 use email_engine_protocol::observed::{Facts, Mode};
 
 pub use accounts::AccountError;
+use accounts::Accounts;
 pub use record::{Cabinet, RecordError};
-pub use replace::{NewFile, Validator};
-pub use rooted::{Entry, EntryKind, FileError, Rooted};
-pub use system::{Ended, PackageSeen, ServiceSeen, System, SystemError};
+pub use system::{AtBoot, Ended, PackageSeen, ServiceSeen, System, SystemError};
+pub use tree::replace::{NewFile, Validator};
+pub use tree::rooted::{Entry, EntryKind, FileError, Links, Rooted};
 
 /// What the executor takes for the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +42,7 @@ pub struct Machine {
     /// Its packages, services and commands.
     pub system: Box<dyn System>,
     mode: Mode,
+    accounts: Accounts,
 }
 
 impl Machine {
@@ -54,8 +53,8 @@ impl Machine {
     pub fn open(root: &Root, cabinet: Cabinet) -> Result<Self, std::io::Error> {
         let (files, system, mode): (_, Box<dyn System>, _) = match root {
             Root::Real => (
-                Rooted::open(std::path::Path::new("/")),
-                Box::new(real::Real),
+                Rooted::machine(),
+                Box::new(real::Real::default()),
                 Mode::Real,
             ),
             Root::Sandbox(folder) => {
@@ -68,6 +67,7 @@ impl Machine {
             files: files.map_err(std::io::Error::other)?,
             system,
             mode,
+            accounts: Accounts::default(),
         })
     }
 
@@ -90,9 +90,14 @@ impl Machine {
         if self.mode == Mode::Sandbox {
             return Ok((None, None));
         }
-        let uid = owner.map(|name| accounts::user_id(&self.files, name));
-        let gid = group.map(|name| accounts::group_id(&self.files, name));
+        let uid = owner.map(|name| self.accounts.user_id(&self.files, name));
+        let gid = group.map(|name| self.accounts.group_id(&self.files, name));
         Ok((uid.transpose()?, gid.transpose()?))
+    }
+
+    /// Users and groups may have changed: a pass begins, or a program ran that may have made some.
+    pub fn forget_accounts(&self) {
+        self.accounts.forget();
     }
 
     /// Measures facts.
@@ -110,8 +115,20 @@ impl Machine {
     pub(crate) fn with_programs(folder: &std::path::Path) -> Self {
         Self {
             files: Rooted::open(folder).unwrap(),
-            system: Box::new(real::Real),
+            system: Box::new(real::Real::default()),
             mode: Mode::Real,
+            accounts: Accounts::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Machine {
+    /// A folder with another service manager.
+    pub(crate) fn with_systemctl(folder: &std::path::Path, systemctl: &std::path::Path) -> Self {
+        Self {
+            system: Box::new(real::Real::asking(systemctl)),
+            ..Self::with_programs(folder)
         }
     }
 }

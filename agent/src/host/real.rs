@@ -6,7 +6,7 @@ use email_engine_protocol::desired::{CommandLine, OnNotify, PackageSpec, Service
 use email_engine_protocol::id::ResourceId;
 
 use super::spawn;
-use super::system::{Ended, PackageSeen, ServiceSeen, System, SystemError};
+use super::system::{AtBoot, Ended, PackageSeen, ServiceSeen, System, SystemError};
 
 const QUICK: Duration = Duration::from_secs(30);
 const SERVICE: Duration = Duration::from_secs(120);
@@ -19,7 +19,17 @@ const SYSTEMCTL: &str = "/usr/bin/systemctl";
 
 /// Debian's package tools and systemd.
 #[derive(Debug)]
-pub(super) struct Real;
+pub(super) struct Real {
+    systemctl: String,
+}
+
+impl Default for Real {
+    fn default() -> Self {
+        Self {
+            systemctl: SYSTEMCTL.to_owned(),
+        }
+    }
+}
 
 fn must(program: &str, arguments: &[&str], timeout: Duration) -> Result<Ended, SystemError> {
     let ended = spawn::run(program, arguments, timeout)?;
@@ -46,6 +56,34 @@ fn parse_package(line: &str) -> PackageSeen {
             .flatten(),
         held: want == Some("hold"),
     }
+}
+
+/// Reads `LoadState=`, `ActiveState=` and `UnitFileState=` (systemctl(1), `is-enabled`). What is not
+/// understood is not guessed.
+fn parse_service(text: &str) -> Result<ServiceSeen, String> {
+    let value = |key: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(key));
+        line.ok_or_else(|| format!("no {key} in {text:?}"))
+    };
+    let running = match value("ActiveState=")? {
+        "active" | "refreshing" | "reloading" => true,
+        "activating" | "deactivating" | "failed" | "inactive" | "maintenance" => false,
+        other => return Err(format!("ActiveState is {other:?}")),
+    };
+    let at_boot = match value("UnitFileState=")? {
+        "enabled" => AtBoot::Enabled,
+        // What is enabled until the next boot only is not started by it; what is masked cannot be,
+        // and enabling it fails with systemd's own words.
+        "disabled" | "enabled-runtime" | "linked" | "linked-runtime" | "masked"
+        | "masked-runtime" => AtBoot::Disabled,
+        word @ ("alias" | "generated" | "indirect" | "static" | "transient") => {
+            AtBoot::Fixed(word.to_owned())
+        }
+        "" if value("LoadState=")? == "not-found" => AtBoot::Disabled,
+        "" => AtBoot::Fixed("without a unit file".to_owned()),
+        other => return Err(format!("UnitFileState is {other:?}")),
+    };
+    Ok(ServiceSeen { at_boot, running })
 }
 
 impl System for Real {
@@ -96,24 +134,25 @@ impl System for Real {
     }
 
     fn service(&mut self, _id: &ResourceId, unit: &str) -> Result<ServiceSeen, SystemError> {
-        // Both print their answer and use the exit code for it too.
-        let enabled = spawn::run(SYSTEMCTL, &["is-enabled", "--", unit], QUICK)?;
-        let active = spawn::run(SYSTEMCTL, &["is-active", "--", unit], QUICK)?;
-        Ok(ServiceSeen {
-            enabled: enabled.code == 0,
-            running: active.code == 0,
+        // Unlike `is-active`, this fails when the service manager cannot be asked.
+        let wanted = "--property=LoadState,ActiveState,UnitFileState";
+        let ended = must(&self.systemctl, &["show", wanted, "--", unit], QUICK)?;
+        parse_service(&ended.output).map_err(|reason| SystemError::Failed {
+            program: format!("{} show", self.systemctl),
+            code: ended.code.to_string(),
+            output: reason,
         })
     }
 
     fn set_service(&mut self, id: &ResourceId, spec: &ServiceSpec) -> Result<(), SystemError> {
         let seen = self.service(id, &spec.unit)?;
-        if seen.enabled != spec.enabled {
+        if seen.at_boot.differs(spec.enabled) {
             let verb = if spec.enabled { "enable" } else { "disable" };
-            must(SYSTEMCTL, &[verb, "--", &spec.unit], SERVICE)?;
+            must(&self.systemctl, &[verb, "--", &spec.unit], SERVICE)?;
         }
         if seen.running != spec.running {
             let verb = if spec.running { "start" } else { "stop" };
-            must(SYSTEMCTL, &[verb, "--", &spec.unit], SERVICE)?;
+            must(&self.systemctl, &[verb, "--", &spec.unit], SERVICE)?;
         }
         Ok(())
     }
@@ -128,7 +167,7 @@ impl System for Real {
             OnNotify::Reload => "reload",
             OnNotify::Restart => "restart",
         };
-        must(SYSTEMCTL, &[verb, "--", unit], SERVICE).map(|_| ())
+        must(&self.systemctl, &[verb, "--", unit], SERVICE).map(|_| ())
     }
 
     fn run(
@@ -147,13 +186,25 @@ impl System for Real {
 }
 
 #[cfg(test)]
+impl Real {
+    /// With another service manager.
+    pub(super) fn asking(systemctl: &std::path::Path) -> Self {
+        Self {
+            systemctl: systemctl.display().to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_package_that_is_gone_already_is_gone() {
         let id = ResourceId::new("package:gone").unwrap();
-        Real.uninstall(&id, "email-engine-no-such-package").unwrap();
+        Real::default()
+            .uninstall(&id, "email-engine-no-such-package")
+            .unwrap();
     }
 
     #[test]
@@ -164,5 +215,54 @@ mod tests {
         let removed = parse_package("deinstall config-files 1.22.1-9");
         assert_eq!(removed, PackageSeen::default());
         assert_eq!(parse_package(""), PackageSeen::default());
+    }
+    #[test]
+    fn every_answer_about_a_unit_file_has_one_meaning() {
+        let fixed = |word: &str| AtBoot::Fixed(word.to_owned());
+        for (word, at_boot) in [
+            ("enabled", AtBoot::Enabled),
+            ("enabled-runtime", AtBoot::Disabled),
+            ("disabled", AtBoot::Disabled),
+            ("linked", AtBoot::Disabled),
+            ("masked", AtBoot::Disabled),
+            ("masked-runtime", AtBoot::Disabled),
+            ("static", fixed("static")),
+            ("indirect", fixed("indirect")),
+            ("generated", fixed("generated")),
+            ("alias", fixed("alias")),
+            ("transient", fixed("transient")),
+            ("", fixed("without a unit file")),
+        ] {
+            let text = format!("LoadState=loaded\nActiveState=active\nUnitFileState={word}\n");
+            let seen = parse_service(&text).unwrap();
+            assert_eq!(seen.at_boot, at_boot, "{word}");
+            assert!(seen.running);
+        }
+        let gone = "LoadState=not-found\nActiveState=inactive\nUnitFileState=\n";
+        assert_eq!(parse_service(gone), Ok(ServiceSeen::default()));
+        for odd in [
+            "",
+            "ActiveState=active\n",
+            "ActiveState=\nUnitFileState=enabled\n",
+            "ActiveState=active\nUnitFileState=bad\n",
+        ] {
+            assert!(parse_service(odd).is_err(), "{odd:?}");
+        }
+    }
+
+    #[test]
+    fn a_service_manager_that_cannot_be_asked_is_not_a_stopped_service() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let systemctl = dir.path().join("systemctl");
+        let script = "#!/bin/sh\necho 'Failed to connect to bus: Host is down' >&2\nexit 1\n";
+        std::fs::write(&systemctl, script).unwrap();
+        std::fs::set_permissions(&systemctl, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let id = ResourceId::new("service:pmta").unwrap();
+        let error = Real::asking(&systemctl)
+            .service(&id, "pmta.service")
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("Failed to connect to bus"), "{error}");
     }
 }

@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
-use super::replace::NewFile;
-use super::rooted::{EntryKind, FileError, Rooted};
+use super::tree::replace::NewFile;
+use super::tree::rooted::{EntryKind, FileError, Rooted};
 
 /// Why a record could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -127,7 +127,7 @@ impl Cabinet {
     /// # Errors
     /// When it stays.
     pub fn wipe(&self, name: &str) -> Result<(), RecordError> {
-        Ok(self.0.wipe(&place(name))?)
+        Ok(self.0.wipe_in_place(&place(name))?)
     }
 
     /// Removes a record that holds nothing secret; one that is not there is fine.

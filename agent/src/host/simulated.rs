@@ -11,7 +11,7 @@ use email_engine_protocol::id::ResourceId;
 use serde::{Deserialize, Serialize};
 
 use super::record::Cabinet;
-use super::system::{Ended, PackageSeen, ServiceSeen, System, SystemError};
+use super::system::{AtBoot, Ended, PackageSeen, ServiceSeen, System, SystemError};
 
 const STATE: &str = "simulated.toml";
 const FAILURES: &str = "simulated-failures";
@@ -122,7 +122,11 @@ impl System for Simulated {
         let seen = self.state.services.get(unit);
         Ok(
             seen.map_or_else(ServiceSeen::default, |service| ServiceSeen {
-                enabled: service.enabled,
+                at_boot: if service.enabled {
+                    AtBoot::Enabled
+                } else {
+                    AtBoot::Disabled
+                },
                 running: service.running,
             }),
         )

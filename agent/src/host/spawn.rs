@@ -11,6 +11,8 @@ use super::system::{Ended, SystemError};
 
 /// Bytes of output that are kept, the last ones.
 const OUTPUT_BYTES: usize = 4096;
+/// From the end of a program to the end of its output, on a busy machine.
+const LAST_OUTPUT: Duration = Duration::from_secs(2);
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Runs a program in a clean environment and waits for it.
@@ -49,9 +51,7 @@ pub(super) fn run(
         end_group(&mut child);
     }
     // A daemon that it left behind may hold the pipe open for ever.
-    let output = output
-        .recv_timeout(Duration::from_millis(500))
-        .unwrap_or_default();
+    let output = output.recv_timeout(LAST_OUTPUT).unwrap_or_default();
     match status {
         None => Err(SystemError::Timeout {
             program: program.to_owned(),

@@ -55,12 +55,36 @@ pub struct PackageSeen {
 }
 
 /// How a service was found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServiceSeen {
-    /// Started at boot.
-    pub enabled: bool,
+    /// What happens at boot.
+    pub at_boot: AtBoot,
     /// Running now.
     pub running: bool,
+}
+
+/// Whether a unit is started at boot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum AtBoot {
+    /// It is not.
+    #[default]
+    Disabled,
+    /// It is.
+    Enabled,
+    /// That is not its own to say (static, generated, ...): nothing enables or disables it.
+    Fixed(String),
+}
+
+impl AtBoot {
+    /// Whether enabling or disabling would change something.
+    #[must_use]
+    pub const fn differs(&self, enabled: bool) -> bool {
+        match self {
+            Self::Disabled => enabled,
+            Self::Enabled => !enabled,
+            Self::Fixed(_) => false,
+        }
+    }
 }
 
 /// What a command ended with.

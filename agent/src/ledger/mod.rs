@@ -2,11 +2,14 @@
 //! it needs to go on without anybody.
 //!
 //! - [`page`]: one small record, replaced whole and synced before any apply: floor, accepted target,
-//!   last good one, grants.
+//!   last good one.
 //! - [`store`]: bodies by hash and secrets, these still sealed; opened in memory only.
-//! - [`keys`] and the pinned trust lie beside it, so that losing the ledger loses neither. An agent
+//! - [`keys`], the pinned trust and the [`grants`] that followed it lie beside it, so that losing the
+//!   ledger loses none of them. An agent
 //!   that lost its ledger has no floor: it takes the current target again and rebuilds its host.
 
+pub mod grants;
+pub mod interrupted;
 pub mod keys;
 pub mod page;
 pub mod store;
@@ -126,7 +129,14 @@ pub fn forget_all(cabinet: &Cabinet) -> Result<(), RecordError> {
     let store = Store::open(cabinet.clone())?;
     store.keep_only(&[], &[])?;
     ExecutorSecrets::wipe(cabinet)?;
-    for record in [TRUST, INVENTORY, PENDING] {
+    let plain = [
+        TRUST,
+        grants::RECORD,
+        interrupted::RECORD,
+        INVENTORY,
+        PENDING,
+    ];
+    for record in plain {
         cabinet.remove(record)?;
     }
     // Last: as long as it is there, this is done again.

@@ -1,19 +1,15 @@
 //! The page: what was accepted and what is not gone below.
 
 use email_engine_protocol::crypto::Signed;
-use email_engine_protocol::desired::{EpochGrant, PlanKeyGrant, Target};
+use email_engine_protocol::desired::Target;
 use email_engine_protocol::observed::Attempt;
 use email_engine_protocol::time::Timestamp;
 use email_engine_protocol::wire::Floor;
 use serde::{Deserialize, Serialize};
 
-/// What the executor remembers about targets and grants. All of it was verified before it came here.
+/// What the executor remembers about targets. All of it was verified before it came here.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page {
-    /// The plan key that is trusted; the one of the enrolment when absent.
-    pub plan_key: Option<PlanKeyGrant>,
-    /// The newest epoch that the recovery key granted.
-    pub epoch: Option<EpochGrant>,
     /// The accepted target: its generation and digest are the floor.
     pub accepted: Option<Accepted>,
     /// The newest that was wholly right once.

@@ -19,6 +19,8 @@ use super::frames::{FrameReadError, FrameReader};
 use super::tls::OwnCertificateError;
 use super::verify::{NodeVerifier, ServerRefusal};
 
+/// One name.
+const RESOLVE: Duration = Duration::from_secs(5);
 /// One address: handshake included.
 const CONNECT: Duration = Duration::from_secs(5);
 /// From Hello to Welcome.
@@ -126,9 +128,8 @@ pub(super) async fn connect(
 ) -> Result<Call, DialError> {
     let addresses: Vec<SocketAddr> = match endpoint.parse() {
         Ok(address) => vec![address],
-        Err(_) => tokio::net::lookup_host(endpoint)
-            .await
-            .map_err(DialError::Resolve)?
+        Err(_) => within(RESOLVE, tokio::net::lookup_host(endpoint))
+            .await?
             .collect(),
     };
     let mut last = DialError::Resolve(std::io::ErrorKind::NotFound.into());
@@ -139,6 +140,17 @@ pub(super) async fn connect(
         }
     }
     Err(last)
+}
+
+/// The system's resolver waits for as long as it is configured to, and other nodes wait behind it.
+async fn within<T>(
+    limit: Duration,
+    lookup: impl Future<Output = std::io::Result<T>>,
+) -> Result<T, DialError> {
+    match timeout(limit, lookup).await {
+        Ok(found) => found.map_err(DialError::Resolve),
+        Err(_) => Err(DialError::Resolve(std::io::ErrorKind::TimedOut.into())),
+    }
 }
 
 async fn connect_to(
@@ -227,5 +239,21 @@ async fn exchange(call: &Call, hello: Hello) -> Result<Greeted, DialError> {
         other => Err(DialError::Protocol(format!(
             "not an answer to Hello: {other:?}"
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_name_that_is_never_answered_is_given_up() {
+        let limit = Duration::from_millis(5);
+        let looked_up = within(limit, std::future::pending::<std::io::Result<()>>()).await;
+        let error = looked_up.unwrap_err().to_string();
+        assert!(
+            error.contains("name does not resolve: timed out"),
+            "{error}"
+        );
     }
 }

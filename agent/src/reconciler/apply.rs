@@ -1,7 +1,6 @@
 //! Walking through a plan: in order, stopping behind what failed, telling who is to be told.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use email_engine_protocol::desired::{HostConfig, Spec};
 use email_engine_protocol::id::ResourceId;
@@ -9,6 +8,7 @@ use email_engine_protocol::observed::ResourceState;
 
 use super::order::Order;
 use super::plan::{Decision, state_of};
+use super::under_way::UnderWay;
 use crate::host::Machine;
 use crate::resources::{self, Contents, Finding};
 
@@ -17,7 +17,7 @@ use crate::resources::{self, Contents, Finding};
 pub(super) struct Walk<'a> {
     config: &'a HostConfig,
     order: &'a Order,
-    stop: &'a AtomicBool,
+    under_way: &'a UnderWay,
     states: Vec<Option<ResourceState>>,
     /// Owed a notification by this walk.
     told: BTreeSet<ResourceId>,
@@ -39,12 +39,12 @@ impl<'a> Walk<'a> {
         config: &'a HostConfig,
         order: &'a Order,
         owed: BTreeSet<ResourceId>,
-        stop: &'a AtomicBool,
+        under_way: &'a UnderWay,
     ) -> Self {
         Self {
             config,
             order,
-            stop,
+            under_way,
             states: vec![None; config.resources.len()],
             told: BTreeSet::new(),
             owed,
@@ -62,7 +62,7 @@ impl<'a> Walk<'a> {
         decisions: &[Decision],
     ) {
         for at in &self.order.sequence {
-            if self.stop.load(Ordering::Relaxed) {
+            if self.under_way.is_stopping() {
                 self.interrupted = true;
                 return;
             }
@@ -92,7 +92,8 @@ impl<'a> Walk<'a> {
             let id = &self.config.resources[*blocker].id;
             return (ResourceState::Blocked(format!("{id} is not right")), false);
         }
-        match resources::ensure(machine, contents, resource) {
+        let ensure = || resources::ensure(machine, contents, resource);
+        match self.under_way.run(&resource.id, ensure) {
             Ok(ensured) => {
                 let state = state_of(&ensured.finding);
                 self.findings.insert(resource.id.clone(), ensured.finding);
@@ -140,7 +141,8 @@ impl<'a> Walk<'a> {
         let answer = if seen {
             Ok(())
         } else {
-            resources::notify(machine, resource)
+            let notify = || resources::notify(machine, resource);
+            self.under_way.run(&resource.id, notify)
         };
         match answer {
             Ok(()) => {

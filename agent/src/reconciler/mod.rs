@@ -4,6 +4,7 @@
 //! - [`guard`] (pure) refuses a state that takes too much away.
 //! - [`plan`] (pure) decides from desired state, findings and inventory what is to be done.
 //! - [`contest`] (pure) sees who fights with us and gives way.
+//! - [`UnderWay`] says what is being done, and carries the wish to stop.
 //! - [`Reconciler`] holds the machine and walks through a plan.
 
 mod apply;
@@ -14,6 +15,8 @@ mod pass;
 mod pending;
 pub mod plan;
 mod removal;
+mod under_way;
 
 pub use pass::{Outcome, PassError, Reconciler, Scope};
 pub use pending::Pending;
+pub use under_way::UnderWay;

@@ -1,7 +1,6 @@
 //! The machine with its inventory, and one pass over it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use email_engine_protocol::desired::{Disposition, HostConfig, Resource};
@@ -14,6 +13,7 @@ use super::order::Order;
 use super::pending::Pending;
 use super::plan::{self, Decision, Plan};
 use super::removal;
+use super::under_way::UnderWay;
 use crate::host::{Cabinet, Machine, RecordError};
 use crate::inventory::{Inventory, Thing};
 use crate::resources::{self, Contents, Finding};
@@ -144,12 +144,13 @@ impl Reconciler {
         order: &Order,
         contents: &dyn Contents,
         scope: &Scope,
-        stop: &AtomicBool,
+        under_way: &UnderWay,
     ) -> Result<Outcome, PassError> {
         if *scope == Scope::All {
             self.sweep(config);
         }
-        self.observe(config, contents, scope);
+        self.machine.forget_accounts();
+        self.observe(config, contents, scope, under_way);
         let mut plan = self.plan(config);
         if *scope != Scope::All {
             self.narrow(config, scope, &mut plan);
@@ -162,8 +163,8 @@ impl Reconciler {
         });
         self.make_durable(config, &plan)?;
         let retiring = config.disposition == Disposition::Retired;
-        let mut left = removal::run(self, &plan.early, retiring, true);
-        let mut walk = Walk::new(config, order, owed, stop);
+        let mut left = removal::run(self, &plan.early, retiring, true, under_way);
+        let mut walk = Walk::new(config, order, owed, under_way);
         let now = self.begin.elapsed();
         walk.run(&mut self.machine, contents, &plan.decisions);
         for id in &walk.repaired {
@@ -171,8 +172,10 @@ impl Reconciler {
         }
         self.repairs += walk.repaired.len() as u64;
         if !walk.interrupted {
-            left.extend(removal::run(self, &plan.late, retiring, false));
+            let late = removal::run(self, &plan.late, retiring, false, under_way);
+            left.extend(late);
         }
+        walk.interrupted |= under_way.is_stopping();
         self.settle(config, scope, &walk)?;
         let outcome = self.outcome(config, walk, left);
         tracing::debug!(
@@ -198,8 +201,17 @@ impl Reconciler {
         }
     }
 
-    fn observe(&mut self, config: &HostConfig, contents: &dyn Contents, scope: &Scope) {
+    fn observe(
+        &mut self,
+        config: &HostConfig,
+        contents: &dyn Contents,
+        scope: &Scope,
+        under_way: &UnderWay,
+    ) {
         for resource in &config.resources {
+            if under_way.is_stopping() {
+                return;
+            }
             if scope.covers(&resource.id) || !self.findings.contains_key(&resource.id) {
                 let finding = resources::observe(&mut self.machine, contents, resource);
                 self.findings.insert(resource.id.clone(), finding);
@@ -382,7 +394,7 @@ mod tests {
         let order = order::order(&state.resources).unwrap();
         let contents = contents(&state);
         let mut reconciler = reconciler_at(dir.path());
-        let go = AtomicBool::new(false);
+        let go = UnderWay::default();
         let mut pass = || {
             let begin = Instant::now();
             let outcome = reconciler.pass(&state, &order, &contents, &Scope::All, &go);
@@ -405,7 +417,7 @@ mod tests {
         let state = config(vec![told.clone(), service("pmta")]);
         let order = order::order(&state.resources).unwrap();
         let contents = contents(&state);
-        let go = AtomicBool::new(false);
+        let go = UnderWay::default();
         let reloads = || {
             let text = std::fs::read_to_string(dir.path().join("data/simulated.toml")).unwrap();
             text.contains("reloads = 1")
@@ -413,7 +425,7 @@ mod tests {
         {
             // The crash: everything up to the change is durable, nothing after it happens.
             let mut crashed = reconciler_at(dir.path());
-            crashed.observe(&state, &contents, &Scope::All);
+            crashed.observe(&state, &contents, &Scope::All, &go);
             let plan = crashed.plan(&state);
             crashed.make_durable(&state, &plan).unwrap();
             resources::ensure(&mut crashed.machine, &contents, &told).unwrap();
@@ -433,7 +445,7 @@ mod tests {
         let state = config(vec![file("/etc/a")]);
         let order = order::order(&state.resources).unwrap();
         let contents = contents(&state);
-        let go = AtomicBool::new(false);
+        let go = UnderWay::default();
         let mut reconciler = reconciler_at(dir.path());
         reconciler.cabinet.die_after(0);
         let refused = reconciler.pass(&state, &order, &contents, &Scope::All, &go);
@@ -452,7 +464,7 @@ mod tests {
         let state = config(vec![file("/etc/a")]);
         let order = order::order(&state.resources).unwrap();
         let contents = contents(&state);
-        let go = AtomicBool::new(false);
+        let go = UnderWay::default();
         let mut reconciler = reconciler_at(dir.path());
         reconciler
             .owe(BTreeSet::from([service("gone").id]))
@@ -469,7 +481,8 @@ mod tests {
         let state = config(vec![file("/etc/a")]);
         let order = order::order(&state.resources).unwrap();
         let mut reconciler = reconciler_at(dir.path());
-        let stop = AtomicBool::new(true);
+        let stop = UnderWay::default();
+        stop.stop();
         let contents = contents(&state);
         let outcome = reconciler
             .pass(&state, &order, &contents, &Scope::All, &stop)
@@ -511,7 +524,7 @@ mod tests {
             restarts in proptest::collection::vec(any::<bool>(), 6),
         ) {
             let dir = tempfile::tempdir().unwrap();
-            let go = AtomicBool::new(false);
+            let go = UnderWay::default();
             let mut reconciler = reconciler_at(dir.path());
             for (digits, restart) in states.iter().zip(restarts) {
                 let state = state_of_digits(digits);

@@ -4,6 +4,7 @@ use email_engine_protocol::desired::ResourceKind;
 use email_engine_protocol::observed::{ResourceState, ResourceStatus};
 
 use super::Reconciler;
+use super::under_way::UnderWay;
 use crate::host::FileError;
 use crate::inventory::{Item, Thing};
 use crate::resources::{self, ApplyError};
@@ -12,16 +13,22 @@ use crate::resources::{self, ApplyError};
 ///
 /// A folder with entries is never emptied. It stays listed and reported, so that it goes as soon as
 /// it is empty; when the host is retired or its path is claimed by something else, it is let go.
+/// What was not reached before the wish to stop stays listed.
 pub(super) fn run(
     reconciler: &mut Reconciler,
     things: &[(Thing, Item)],
     retiring: bool,
     claimed: bool,
+    under_way: &UnderWay,
 ) -> Vec<ResourceStatus> {
     let mut left = Vec::new();
     let mut forgotten = false;
     for (thing, item) in things {
-        match resources::remove(&mut reconciler.machine, thing, item, retiring) {
+        if under_way.is_stopping() {
+            break;
+        }
+        let remove = || resources::remove(&mut reconciler.machine, thing, item, retiring);
+        match under_way.run(&item.id, remove) {
             Ok(()) => {
                 tracing::info!(resource = %item.id, on_remove = ?item.on_remove, "let go");
                 reconciler.inventory.forget(thing);

@@ -150,6 +150,10 @@ pub fn ensure(
         Spec::Service(spec) => machine.system.set_service(id, spec)?,
         Spec::Step(spec) => step::run(machine, id, spec)?,
     }
+    if !matches!(&resource.spec, Spec::Directory(_) | Spec::File(_)) {
+        // What ran may have made the users that the next file belongs to.
+        machine.forget_accounts();
+    }
     match observe(machine, contents, resource) {
         Finding::Differs(diff) | Finding::Unknown(diff) => Err(ApplyError::Still(diff)),
         finding => Ok(Ensured {
@@ -174,10 +178,12 @@ pub struct Ensured {
 /// When it fails.
 pub fn notify(machine: &mut Machine, resource: &Resource) -> Result<(), ApplyError> {
     match &resource.spec {
-        Spec::Service(spec) => service::notify(machine, &resource.id, spec),
-        Spec::Step(spec) => step::run(machine, &resource.id, spec),
-        Spec::Directory(_) | Spec::File(_) | Spec::Package(_) => Ok(()),
+        Spec::Service(spec) => service::notify(machine, &resource.id, spec)?,
+        Spec::Step(spec) => step::run(machine, &resource.id, spec)?,
+        Spec::Directory(_) | Spec::File(_) | Spec::Package(_) => return Ok(()),
     }
+    machine.forget_accounts();
+    Ok(())
 }
 
 /// Removes what no desired state names any more. A secret is wiped whatever `on_remove` says when

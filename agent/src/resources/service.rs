@@ -4,7 +4,7 @@ use email_engine_protocol::desired::{OnNotify, ServiceSpec};
 use email_engine_protocol::id::ResourceId;
 
 use super::{ApplyError, Finding};
-use crate::host::Machine;
+use crate::host::{AtBoot, Machine};
 
 pub(super) fn observe(machine: &mut Machine, id: &ResourceId, spec: &ServiceSpec) -> Finding {
     let seen = match machine.system.service(id, &spec.unit) {
@@ -12,11 +12,11 @@ pub(super) fn observe(machine: &mut Machine, id: &ResourceId, spec: &ServiceSpec
         Err(error) => return Finding::Unknown(error.to_string()),
     };
     let mut diff = Vec::new();
-    if seen.enabled != spec.enabled {
-        diff.push(if seen.enabled {
-            "enabled"
-        } else {
+    if seen.at_boot.differs(spec.enabled) {
+        diff.push(if spec.enabled {
             "not enabled"
+        } else {
+            "enabled"
         });
     }
     if seen.running != spec.running {
@@ -26,10 +26,14 @@ pub(super) fn observe(machine: &mut Machine, id: &ResourceId, spec: &ServiceSpec
             "not running"
         });
     }
-    match (diff.is_empty(), machine.system.is_simulated()) {
-        (false, _) => Finding::Differs(diff.join("; ")),
-        (true, true) => Finding::Simulated,
-        (true, false) => Finding::Right,
+    match (&seen.at_boot, diff.is_empty()) {
+        (_, false) => Finding::Differs(diff.join("; ")),
+        (AtBoot::Fixed(how), true) if spec.enabled => Finding::Unverified(format!(
+            "{} is {how}: whether it is started at boot is not its own to say",
+            spec.unit
+        )),
+        (_, true) if machine.system.is_simulated() => Finding::Simulated,
+        (_, true) => Finding::Right,
     }
 }
 
@@ -59,4 +63,58 @@ pub(super) fn switch_off(
         on_notify: OnNotify::Reload,
     };
     Ok(machine.system.set_service(id, &off)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// A machine whose service manager answers with the same words for ever and notes what else it
+    /// is asked.
+    fn machine(dir: &std::path::Path, answer: &str) -> Machine {
+        let systemctl = dir.join("systemctl");
+        let script = format!(
+            "#!/bin/sh\nif [ \"$1\" = show ]; then printf '{answer}'; else echo \"$1\" >> {}/asked; fi\n",
+            dir.display()
+        );
+        std::fs::write(&systemctl, script).unwrap();
+        std::fs::set_permissions(&systemctl, std::fs::Permissions::from_mode(0o755)).unwrap();
+        Machine::with_systemctl(dir, &systemctl)
+    }
+
+    fn spec(enabled: bool) -> ServiceSpec {
+        ServiceSpec {
+            unit: "pmta.service".to_owned(),
+            enabled,
+            running: true,
+            on_notify: OnNotify::Reload,
+        }
+    }
+
+    #[test]
+    fn a_static_unit_is_right_disabled_and_not_to_be_told_enabled() {
+        let dir = tempfile::tempdir().unwrap();
+        let answer = "LoadState=loaded\\nActiveState=active\\nUnitFileState=static\\n";
+        let mut machine = machine(dir.path(), answer);
+        let id = ResourceId::new("service:pmta").unwrap();
+        assert_eq!(observe(&mut machine, &id, &spec(false)), Finding::Right);
+        let seen = observe(&mut machine, &id, &spec(true));
+        assert!(
+            matches!(&seen, Finding::Unverified(text) if text.contains("static")),
+            "{seen:?}"
+        );
+        machine.system.set_service(&id, &spec(true)).unwrap();
+        assert!(!dir.path().join("asked").exists(), "nothing is to be done");
+    }
+
+    #[test]
+    fn what_the_service_manager_does_not_say_is_unknown() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut machine = machine(dir.path(), "");
+        let id = ResourceId::new("service:pmta").unwrap();
+        let seen = observe(&mut machine, &id, &spec(true));
+        assert!(matches!(seen, Finding::Unknown(_)), "{seen:?}");
+    }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use email_engine_protocol::desired::{Guard, StepSpec};
 use email_engine_protocol::id::ResourceId;
+use email_engine_protocol::limits;
 
 use super::{ApplyError, Finding};
 use crate::host::Machine;
@@ -29,7 +30,7 @@ pub(super) fn run(
     id: &ResourceId,
     spec: &StepSpec,
 ) -> Result<(), ApplyError> {
-    let timeout = Duration::from_secs(u64::from(spec.timeout_seconds.max(1)));
+    let timeout = time_limit(spec.timeout_seconds);
     let ended = machine.system.run(id, &spec.command, timeout)?;
     let fine = spec.success_codes.contains(&ended.code)
         || (spec.success_codes.is_empty() && ended.code == 0);
@@ -42,6 +43,15 @@ pub(super) fn run(
             output: ended.output,
         })
     }
+}
+
+/// A command without a limit gets the default, and none may run longer than the bound.
+fn time_limit(seconds: u32) -> Duration {
+    let seconds = match seconds {
+        0 => limits::STEP_DEFAULT_SECONDS,
+        seconds => seconds.min(limits::STEP_SECONDS),
+    };
+    Duration::from_secs(u64::from(seconds))
 }
 
 #[cfg(test)]
@@ -89,5 +99,23 @@ mod tests {
         );
         let text = error.unwrap_err().to_string();
         assert_eq!(text, "/bin/sh ended with code 4: why");
+    }
+
+    #[test]
+    fn every_command_has_a_time_limit() {
+        assert_eq!(time_limit(60), Duration::from_secs(60));
+        assert_eq!(time_limit(0), Duration::from_secs(300));
+        assert_eq!(time_limit(u32::MAX), Duration::from_secs(3600));
+    }
+
+    #[test]
+    fn a_command_that_hangs_is_ended_and_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut machine = Machine::with_programs(dir.path());
+        let id = ResourceId::new("step:hang").unwrap();
+        let mut spec = step(Guard::Notified, "echo begun; sleep 600");
+        spec.timeout_seconds = 1;
+        let text = run(&mut machine, &id, &spec).unwrap_err().to_string();
+        assert_eq!(text, "/bin/sh was ended after 1 s: begun");
     }
 }

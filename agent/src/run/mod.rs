@@ -15,6 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use self::token::TokenError;
+use crate::allow::{self, AllowListError};
 use crate::config::Config;
 use crate::executor::{self, ExecutorConfig, ExecutorError, ExecutorHandle, Root, Started};
 use crate::halves::{ExecutorKeys, ToExecutor, Trust};
@@ -52,6 +53,9 @@ pub enum End {
 /// Why the agent cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
+    /// Which paths and commands are allowed cannot be told.
+    #[error(transparent)]
+    AllowList(#[from] AllowListError),
     /// Another agent runs on the same folder.
     #[error("another agent is running on {}", .0.display())]
     AlreadyRunning(PathBuf),
@@ -99,6 +103,7 @@ pub enum RunError {
 /// # Errors
 /// When it cannot be done.
 pub fn run(config: &Config, task: Task) -> Result<End, RunError> {
+    let allow = allow::load(config)?;
     let _lock = lock(config)?;
     let store = IdentityStore::open(&config.data_dir)?;
     let started = executor::start(ExecutorConfig {
@@ -107,6 +112,7 @@ pub fn run(config: &Config, task: Task) -> Result<End, RunError> {
             .sandbox_root
             .clone()
             .map_or(Root::Real, Root::Sandbox),
+        allow,
         audit_interval: config.audit_interval(),
         agent_version: VERSION.to_owned(),
     })?;
@@ -118,9 +124,10 @@ pub fn run(config: &Config, task: Task) -> Result<End, RunError> {
         .build()
         .map_err(RunError::Runtime)?;
     let end = runtime.block_on(Box::pin(network_half(config, task, store, started)));
-    // The channels are closed with the runtime, so nothing holds the executor up.
-    drop(runtime);
-    executor.stop();
+    // The channels are closed with the runtime, so nothing holds the executor up. A name that is
+    // being looked up cannot be called back: it is not waited for.
+    runtime.shutdown_background();
+    executor.stop(config.shutdown_grace());
     tracing::info!("stopped");
     end
 }

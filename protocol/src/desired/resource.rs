@@ -166,7 +166,9 @@ pub struct StepSpec {
     pub command: CommandLine,
     /// When it is needed.
     pub guard: Guard,
-    /// Ended and failed after this many seconds.
+    /// Ended and failed after this many seconds, at most
+    /// [`STEP_SECONDS`](crate::limits::STEP_SECONDS); after
+    /// [`STEP_DEFAULT_SECONDS`](crate::limits::STEP_DEFAULT_SECONDS) when 0.
     pub timeout_seconds: u32,
     /// Exit codes that mean success.
     pub success_codes: Vec<u8>,

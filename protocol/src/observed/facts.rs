@@ -29,14 +29,20 @@ pub struct Facts {
     pub cpus: u32,
     /// Memory in bytes.
     pub memory_bytes: u64,
-    /// Mounted file systems.
+    /// Mounted file systems, in order of their mount points: the largest, at most
+    /// [`DISKS_PER_REPORT`](crate::limits::DISKS_PER_REPORT).
     pub disks: Vec<Disk>,
-    /// Addresses on its interfaces, loopback left out, in order.
+    /// Addresses on its interfaces, loopback left out, in order, at most
+    /// [`ADDRESSES_PER_REPORT`](crate::limits::ADDRESSES_PER_REPORT).
     pub addresses: Vec<IpAddr>,
     /// Version of the agent.
     pub agent_version: String,
     /// Sandbox or real.
     pub mode: Mode,
+    /// File systems that are not in `disks`, because it is bounded.
+    pub disks_left_out: u32,
+    /// Addresses that are not in `addresses`, because it is bounded.
+    pub addresses_left_out: u32,
 }
 
 /// A mounted file system.

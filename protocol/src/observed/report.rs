@@ -33,7 +33,8 @@ pub struct HostReport {
     pub disposition: Disposition,
     /// Resources by state.
     pub counts: StatusCounts,
-    /// Resources that are not converged first, cut at a bound; `counts` covers all.
+    /// Resources that are not converged first, cut at a bound; `counts` covers all, so that what
+    /// its total has more was left out.
     pub statuses: Vec<ResourceStatus>,
     /// Drifts repaired since the executor started.
     pub repairs: u64,

@@ -249,6 +249,8 @@ pub(crate) fn facts() -> Facts {
         ],
         agent_version: "0.1.0".to_owned(),
         mode: Mode::Real,
+        disks_left_out: 3,
+        addresses_left_out: 0,
     }
 }
 

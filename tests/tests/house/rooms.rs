@@ -1,13 +1,14 @@
 //! Which rooms are pure: their result depends on their arguments alone.
 
 /// Folder or file stem of each pure room.
-const PURE: [&str; 8] = [
+const PURE: [&str; 9] = [
     "protocol/src",
     "coordinator/src/state",
     "coordinator/src/command",
     "coordinator/src/fleet",
     "coordinator/src/planner",
     "coordinator/src/powermta",
+    "agent/src/allow/judge",
     "agent/src/reconciler/plan",
     "agent/src/reconciler/order",
 ];

@@ -186,6 +186,70 @@ fn a_rotated_plan_key_is_followed_and_the_old_one_is_dead() {
 }
 
 #[test]
+fn a_lost_ledger_does_not_bring_a_replaced_plan_key_or_a_former_epoch_back() {
+    let (mut rig, config) = rig_at_five();
+    let second = SigningKey::from_seed([4; 32]);
+    let grant = PlanKeyGrant {
+        cluster: CLUSTER,
+        version: 2,
+        key: second.verifying_key(),
+    };
+    rig.tell(ToExecutor::Grants {
+        plan_key: rig.recovery.sign(&grant),
+        epoch: Some(rig.grant_epoch(2)),
+    });
+    let restored = Generation {
+        epoch: 2,
+        number: 1,
+    };
+    let target = Target {
+        plan_key_version: 2,
+        ..rig.target(&config, restored)
+    };
+    let signed = second.sign(&target);
+    rig.offer_signed(signed.clone(), restored);
+    rig.stop();
+    std::fs::remove_dir_all(rig.data().join("ledger")).unwrap();
+    // Nobody brings the grants again.
+    rig.start_alone();
+    rig.begin_session();
+    let old = rig.target(&config, generation(9));
+    let report = rig.offer_target(&old);
+    let reason = report.generations.attempted.unwrap().reason;
+    assert!(
+        reason.contains("plan key version 1, version 2 is trusted"),
+        "{reason}"
+    );
+    rig.tell(ToExecutor::Offer(signed));
+    let report = rig.report_where("the newer key's target is taken", |report| {
+        report.generations.last_good == Some(restored)
+    });
+    assert_eq!(report.generations.accepted, Some(restored));
+}
+
+#[test]
+fn grants_that_nobody_signed_for_this_cluster_are_not_believed_from_disk() {
+    let (mut rig, config) = rig_at_five();
+    let thief = SigningKey::from_seed([66; 32]);
+    let grant = PlanKeyGrant {
+        cluster: CLUSTER,
+        version: 7,
+        key: thief.verifying_key(),
+    };
+    rig.stop();
+    let cabinet = crate::host::Cabinet::open(&rig.data()).unwrap();
+    let forged = crate::ledger::grants::Grants {
+        plan_key: Some(thief.sign(&grant)),
+        epoch: None,
+    };
+    forged.write(&cabinet).unwrap();
+    rig.start_alone();
+    rig.begin_session();
+    let report = rig.converge(&config, 6);
+    assert_eq!(report.generations.accepted, Some(generation(6)));
+}
+
+#[test]
 fn a_body_with_other_bytes_makes_no_state_accepted() {
     let (mut rig, _) = rig_at_five();
     let file = rig.file("/etc/a", "six");

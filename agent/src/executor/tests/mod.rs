@@ -1,9 +1,11 @@
 //! The executor, driven through its channels as the network half does.
 
 mod acceptance;
+mod allowed;
 mod drift;
 mod life;
 mod removal;
 mod rig;
 mod sandbox;
 mod secrets;
+mod stopping;

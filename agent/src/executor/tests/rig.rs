@@ -1,6 +1,6 @@
 //! A coordinator in miniature: signs, seals, serves bodies and reads reports.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,10 +18,13 @@ use email_engine_protocol::secret::{SecretBytes, SecretRef};
 use email_engine_protocol::time::Timestamp;
 use ring::rand::SystemRandom;
 
+use crate::allow::{AllowList, PathRule};
 use crate::executor::core::Core;
-use crate::executor::{ExecutorConfig, ExecutorHandle, Root, Started, start};
+use crate::executor::thread::Ended;
+use crate::executor::{ExecutorConfig, ExecutorHandle, Root, Started, launch, start};
 use crate::halves::{ExecutorKeys, FromExecutor, ToExecutor, Trust};
-use crate::host::Cabinet;
+use crate::host::{Cabinet, Machine};
+use crate::reconciler::UnderWay;
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) const CLUSTER: ClusterId = ClusterId([7; 16]);
@@ -32,8 +35,11 @@ pub(super) struct Rig {
     pub(super) plan: SigningKey,
     pub(super) keys: ExecutorKeys,
     pub(super) audit_interval: Duration,
+    /// From the next start on.
+    pub(super) allow: AllowList,
     trust: Trust,
     handle: Option<ExecutorHandle>,
+    left: Option<Arc<Ended>>,
     events: tokio::sync::mpsc::Receiver<FromExecutor>,
     runtime: tokio::runtime::Runtime,
     pub(super) bodies: BTreeMap<ContentHash, Vec<u8>>,
@@ -87,15 +93,23 @@ impl Rig {
             epoch: 1,
         };
         let dir = tempfile::tempdir().unwrap();
-        let started = start(config(dir.path(), audit_interval)).unwrap();
+        let allow = AllowList {
+            origin: "the rig's list".to_owned(),
+            paths: vec![PathRule::Below(None)],
+            commands: vec![Vec::new()],
+            own: BTreeSet::new(),
+        };
+        let started = start(config(dir.path(), audit_interval, &allow)).unwrap();
         let mut rig = Self {
             dir,
             recovery: recovery.signing_key(),
             plan,
             keys: started.keys,
             audit_interval,
+            allow,
             trust,
             handle: Some(started.handle),
+            left: None,
             events: started.events,
             runtime: tokio::runtime::Builder::new_current_thread()
                 .enable_time()
@@ -139,8 +153,47 @@ impl Rig {
 
     pub(super) fn stop(&mut self) {
         if let Some(handle) = self.handle.take() {
-            handle.stop();
+            handle.stop(PATIENCE);
         }
+    }
+
+    /// Ends the executor as a signal does.
+    pub(super) fn stop_within(&mut self, grace: Duration) {
+        let handle = self.handle.take().unwrap();
+        self.left = Some(Arc::clone(&handle.ended));
+        handle.stop(grace);
+    }
+
+    /// Waits for the thread of an executor that was not waited for.
+    pub(super) fn wait_gone(&mut self) {
+        let left = self.left.take().unwrap();
+        assert!(left.wait(PATIENCE), "the thread did not end");
+    }
+
+    pub(super) fn under_way(&self) -> Arc<UnderWay> {
+        Arc::clone(&self.handle.as_ref().unwrap().under_way)
+    }
+
+    /// Starts again on another machine.
+    pub(super) fn restart_on(&mut self, machine: Machine) {
+        self.stop();
+        let (sender, events) = tokio::sync::mpsc::channel(64);
+        let mut core = self.core(sender);
+        core.reconciler.machine = machine;
+        let started = launch(core, events).unwrap();
+        self.handle = Some(started.handle);
+        self.events = started.events;
+        self.tell(ToExecutor::Admitted(Box::new(self.trust.clone())));
+        self.begin_session();
+    }
+
+    /// Offers a state and answers until everything that it needs was asked for.
+    pub(super) fn offer_quietly(&mut self, config: &HostConfig, number: u64) {
+        let target = self.target(config, generation(number));
+        self.tell(ToExecutor::Offer(self.plan.sign(&target)));
+        self.report_where("it is accepted", |report| {
+            report.generations.accepted == Some(generation(number))
+        });
     }
 
     /// Starts again after [`stop`](Self::stop), with nobody there.
@@ -150,7 +203,7 @@ impl Rig {
             handle,
             events,
             ..
-        } = start(config(self.dir.path(), self.audit_interval)).unwrap();
+        } = start(config(self.dir.path(), self.audit_interval, &self.allow)).unwrap();
         self.keys = keys;
         self.handle = Some(handle);
         self.events = events;
@@ -158,7 +211,7 @@ impl Rig {
 
     /// The executor of this host without its thread.
     pub(super) fn core(&self, events: tokio::sync::mpsc::Sender<FromExecutor>) -> Core {
-        let config = config(self.dir.path(), self.audit_interval);
+        let config = config(self.dir.path(), self.audit_interval, &self.allow);
         let cabinet = Cabinet::open(&config.data_dir).unwrap();
         Core::open(config, cabinet, events, Arc::default()).unwrap()
     }
@@ -362,10 +415,11 @@ impl Drop for Rig {
     }
 }
 
-fn config(dir: &std::path::Path, audit_interval: Duration) -> ExecutorConfig {
+fn config(dir: &std::path::Path, audit_interval: Duration, allow: &AllowList) -> ExecutorConfig {
     ExecutorConfig {
         data_dir: dir.join("data"),
         root: Root::Sandbox(dir.join("root")),
+        allow: allow.clone(),
         audit_interval,
         agent_version: "0.1.0".to_owned(),
     }

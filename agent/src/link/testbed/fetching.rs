@@ -6,7 +6,7 @@ use email_engine_protocol::wire::v1::{AgentMessage, BodyReply, BodyRequest, Coor
 
 use super::super::frames::FrameReader;
 use super::coordinator::{TestSession, wait_for};
-use super::sessions::{Agent, Stage};
+use super::stage::{Agent, Stage};
 use crate::halves::{FromExecutor, ToExecutor};
 
 #[tokio::test]

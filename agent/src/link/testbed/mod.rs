@@ -4,7 +4,9 @@
 mod coordinator;
 mod enrolling;
 mod fetching;
+mod renewals;
 mod sessions;
+mod stage;
 mod whole;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

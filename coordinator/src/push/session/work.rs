@@ -1,5 +1,7 @@
 //! What a session has done beside its own task: commits, sealing, issuing.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use ring::rand::SystemRandom;
 use tokio::time::Instant;
 
@@ -15,19 +17,44 @@ use super::{End, Session, refusal};
 use crate::command::{Command, CutOffHost, RecordOutcome, RenewCertificate};
 use crate::pki::issue::Request;
 use crate::pki::{Authority, Term};
+use crate::push::intake::Intake;
 use crate::push::{Fleet, Push, enroll, metric_names, now, proposal};
 use crate::state::{CertificateSubject, Outcome};
 
 /// What came of it.
 pub(super) enum Work {
-    /// The outcome is in the log, or not.
-    Recorded(bool),
+    /// The outcome is in the log, or not; the intake knows.
+    Recorded,
     /// The retired host is cut off, or not.
     CutOff(bool),
     /// A certificate, with the key that it is for.
     Renewed(Result<(RenewedCertificate, ContentHash), String>),
     /// Secrets, in messages.
     Secrets(Vec<Vec<SealedSecret>>),
+}
+
+/// Settles a proposal of the host's intake, however it ends. The intake outlives the session: one
+/// that ended with a proposal under way would otherwise leave it under way for ever, and nothing of
+/// this host would be recorded any more.
+struct Settling {
+    intake: Arc<Mutex<Intake>>,
+    recorded: bool,
+}
+
+impl Settling {
+    fn new(intake: &Arc<Mutex<Intake>>) -> Self {
+        Self {
+            intake: Arc::clone(intake),
+            recorded: false,
+        }
+    }
+}
+
+impl Drop for Settling {
+    fn drop(&mut self) {
+        let mut intake = self.intake.lock().unwrap_or_else(PoisonError::into_inner);
+        intake.settle(self.recorded, Instant::now());
+    }
 }
 
 impl<F: Fleet> Session<F> {
@@ -43,8 +70,12 @@ impl<F: Fleet> Session<F> {
             return;
         };
         let (push, host) = (self.push.clone(), self.host.clone());
-        self.work
-            .spawn(async move { Work::Recorded(record(&push, host, outcome).await) });
+        let mut settling = Settling::new(&self.place.intake);
+        self.work.spawn(async move {
+            settling.recorded = record(&push, host, outcome).await;
+            drop(settling);
+            Work::Recorded
+        });
     }
 
     pub(super) fn cut_off(&mut self) {
@@ -89,10 +120,7 @@ impl<F: Fleet> Session<F> {
 
     pub(super) async fn worked(&mut self, work: Work) -> Result<(), End> {
         match work {
-            Work::Recorded(recorded) => {
-                self.intake().settle(recorded, Instant::now());
-                Ok(())
-            }
+            Work::Recorded => Ok(()),
             Work::CutOff(true) => {
                 let reason = "this host is retired and cut off";
                 Err(Some(refusal(RefusalCode::Revoked, reason)))
@@ -201,4 +229,38 @@ async fn renew<F: Fleet>(
         not_after: issued.not_after,
     };
     Ok((renewed, issued.spki))
+}
+
+#[cfg(test)]
+mod tests {
+    use email_engine_protocol::observed::{Convergence, StatusCounts};
+    use email_engine_protocol::time::Timestamp;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_session_that_ends_while_it_proposes_does_not_silence_its_host() {
+        let intake = Arc::new(Mutex::new(Intake::default()));
+        let outcome = Outcome {
+            accepted: None,
+            running: None,
+            last_good: None,
+            attempted: None,
+            convergence: Convergence::Converging,
+            counts: StatusCounts::default(),
+            changed_at: Timestamp(1),
+        };
+        let now = Instant::now();
+        intake.lock().unwrap().offer(outcome.clone(), None);
+        assert_eq!(intake.lock().unwrap().take(now), Some(outcome));
+        assert_eq!(intake.lock().unwrap().due(now), None, "one at a time");
+        let settling = Settling::new(&intake);
+        let proposing = tokio::spawn(async move {
+            let _settling = settling;
+            std::future::pending::<()>().await;
+        });
+        proposing.abort();
+        assert!(proposing.await.unwrap_err().is_cancelled());
+        assert!(intake.lock().unwrap().due(now).is_some());
+    }
 }

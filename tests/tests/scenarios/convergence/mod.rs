@@ -1,5 +1,7 @@
 //! What is declared reaches the hosts, and stays.
 
+mod allow_list;
+mod crashes;
 mod drift;
 mod headless;
 mod leftovers;

@@ -2,7 +2,8 @@
 //!
 //! Every folder is opened with `openat2(RESOLVE_IN_ROOT)`, so that symlinks, absolute ones too, and
 //! `..` stay below the root; the last component is then used with `*at` calls that do not follow
-//! links. A real machine is the tree at `/`, a sandbox the tree at a folder, the agent's own data
+//! links. In a sandbox and in the agent's own folder every link on the way is followed so; on a real
+//! machine only those that nobody but root can have put there ([`Links`]). A real machine is the tree at `/`, a sandbox the tree at a folder, the agent's own data
 //! a third: one implementation, one set of tests.
 
 use std::fs::File;
@@ -15,6 +16,7 @@ use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat}
 use rustix::io::Errno;
 
 use super::failpoint::Failpoint;
+use super::links;
 
 /// Why something could not be done to a file or folder.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +30,17 @@ pub enum FileError {
         path: String,
         /// Its answer.
         source: Errno,
+    },
+    /// Somebody's symbolic link stands above it.
+    #[error(
+        "cannot {action} {path}: a symbolic link above it is not root's alone and not followed, or \
+         there are too many"
+    )]
+    Link {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: String,
     },
     /// A folder that shall go still has entries.
     #[error("{0} is not empty")]
@@ -55,11 +68,23 @@ pub enum FileError {
 
 pub(super) fn io(action: &'static str, path: &HostPath) -> impl FnOnce(Errno) -> FileError {
     let path = path.to_string();
-    move |source| FileError::Io {
-        action,
-        path,
-        source,
+    move |source| match source {
+        Errno::LOOP => FileError::Link { action, path },
+        source => FileError::Io {
+            action,
+            path,
+            source,
+        },
     }
+}
+
+/// Which symbolic links above a path are followed; always inside the root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Links {
+    /// All: nobody's word counts for more than anybody else's there.
+    All,
+    /// Those that only these users can have put there.
+    Of([u32; 2]),
 }
 
 /// What stands at a path, the last component not followed.
@@ -128,7 +153,8 @@ impl From<&Stat> for Entry {
 #[derive(Debug)]
 pub struct Rooted {
     root: OwnedFd,
-    pub(super) failpoint: Failpoint,
+    links: Links,
+    pub(in crate::host) failpoint: Failpoint,
 }
 
 const FOLDER: OFlags = OFlags::RDONLY
@@ -141,6 +167,19 @@ impl Rooted {
     /// # Errors
     /// When the folder cannot be opened.
     pub fn open(root: &Path) -> Result<Self, FileError> {
+        Self::with_links(root, Links::All)
+    }
+
+    /// Opens the machine's own tree, in which root's links and those of our own user are followed.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn machine() -> Result<Self, FileError> {
+        let ours = rustix::process::geteuid().as_raw();
+        Self::with_links(Path::new("/"), Links::Of([0, ours]))
+    }
+
+    pub(super) fn with_links(root: &Path, links: Links) -> Result<Self, FileError> {
         let root = fs::open(root, FOLDER, Mode::empty()).map_err(|source| FileError::Io {
             action: "open",
             path: root.display().to_string(),
@@ -148,6 +187,7 @@ impl Rooted {
         })?;
         Ok(Self {
             root,
+            links,
             failpoint: Failpoint::default(),
         })
     }
@@ -295,11 +335,21 @@ impl Rooted {
     pub(crate) fn folder(&self, path: Option<&HostPath>) -> Result<OwnedFd, Errno> {
         let relative = path.map_or(".", |path| &path.as_str()[1..]);
         let mut tries = 0;
+        let flags = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let flags = match self.links {
+            Links::All => flags,
+            Links::Of(_) => flags | ResolveFlags::NO_SYMLINKS,
+        };
         loop {
-            let flags = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
             match fs::openat2(&self.root, relative, FOLDER, Mode::empty(), flags) {
                 // The kernel asks to try again when somebody renames folders meanwhile.
                 Err(Errno::AGAIN) if tries < 64 => tries += 1,
+                Err(Errno::LOOP) => {
+                    return match self.links {
+                        Links::All => Err(Errno::LOOP),
+                        Links::Of(users) => links::walk(&self.root, relative, &users),
+                    };
+                }
                 other => return other,
             }
         }

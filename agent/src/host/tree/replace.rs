@@ -31,7 +31,7 @@ pub struct NewFile<'a> {
 /// Judges a staged copy by its path below the root.
 pub type Validator<'a> = &'a mut dyn FnMut(&HostPath) -> Result<(), String>;
 
-fn temporary_name(path: &HostPath) -> String {
+pub(super) fn temporary_name(path: &HostPath) -> String {
     // A hash, because the name with an affix might be longer than a name may be.
     let hash = ContentHash::of(path.file_name().as_bytes()).to_string();
     format!(".email-engine.{}.tmp", &hash[..16])
@@ -197,7 +197,7 @@ impl Rooted {
         }
     }
 
-    fn sweep_in(&self, dir: &OwnedFd, path: &HostPath) -> Result<(), FileError> {
+    pub(super) fn sweep_in(&self, dir: &OwnedFd, path: &HostPath) -> Result<(), FileError> {
         self.wipe_in(dir, &temporary_name(path), path)
     }
 }

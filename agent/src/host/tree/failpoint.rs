@@ -4,7 +4,7 @@ use rustix::io::Errno;
 
 /// Counts the steps of a write. Costs nothing outside tests.
 #[derive(Debug, Default)]
-pub(super) struct Failpoint {
+pub(in crate::host) struct Failpoint {
     #[cfg(test)]
     left: std::sync::Mutex<Option<u32>>,
 }
@@ -36,7 +36,7 @@ impl Failpoint {
     }
 
     #[cfg(test)]
-    pub(super) fn die_after(&self, steps: u32) {
+    pub(in crate::host) fn die_after(&self, steps: u32) {
         *self.left.lock().unwrap() = Some(steps);
     }
 }

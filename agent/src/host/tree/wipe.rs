@@ -6,7 +6,7 @@ use email_engine_protocol::desired::HostPath;
 use rustix::fs::{self, AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::replace::write_all;
+use super::replace::{temporary_name, write_all};
 use super::rooted::{Entry, EntryKind, FileError, Rooted, io};
 
 impl Rooted {
@@ -27,11 +27,36 @@ impl Rooted {
         }
     }
 
-    /// Overwrites a file, then removes it; one that is gone already is fine.
+    /// Overwrites a file, then removes it; one that is gone already is fine. First it gets the
+    /// temporary name that belongs to its path: whoever opens the path meanwhile finds the whole
+    /// file or none, and after a crash the sweep finds the rest.
     ///
     /// # Errors
     /// When it stays, or is a folder.
     pub fn wipe(&self, path: &HostPath) -> Result<(), FileError> {
+        let dir = match self.parent_of(path) {
+            Ok(dir) => dir,
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
+            Err(source) => return Err(io("open folder of", path)(source)),
+        };
+        self.sweep_in(&dir, path)?;
+        let name = path.file_name();
+        let is_file = fs::statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW)
+            .is_ok_and(|stat| Entry::from(&stat).kind == EntryKind::File);
+        let aside = temporary_name(path);
+        if is_file && fs::renameat(&dir, name, &dir, aside.as_str()).is_ok() {
+            self.failpoint.step().map_err(io("wipe", path))?;
+            fs::fsync(&dir).map_err(io("sync folder of", path))?;
+            return self.wipe_in(&dir, &aside, path);
+        }
+        self.wipe_in(&dir, name, path)
+    }
+
+    /// Overwrites a file where it is, then removes it: for what nobody else reads.
+    ///
+    /// # Errors
+    /// When it stays, or is a folder.
+    pub fn wipe_in_place(&self, path: &HostPath) -> Result<(), FileError> {
         let dir = match self.parent_of(path) {
             Ok(dir) => dir,
             Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
@@ -83,6 +108,7 @@ impl Rooted {
             }
             _ => {}
         }
+        self.failpoint.step().map_err(io("remove", path))?;
         fs::unlinkat(dir, name, AtFlags::empty()).map_err(io("remove", path))?;
         fs::fsync(dir).map_err(io("sync folder of", path))
     }
@@ -123,6 +149,27 @@ mod tests {
         open.seek(SeekFrom::Start(0)).unwrap();
         open.read_to_end(&mut left).unwrap();
         assert_eq!(left, [0; 7]);
+    }
+
+    #[test]
+    fn a_crash_at_any_step_of_a_wipe_leaves_the_whole_file_or_none() {
+        let path = HostPath::new("/key").unwrap();
+        let mut crashes = 0;
+        for steps in 0..8 {
+            let root = tempfile::tempdir().unwrap();
+            std::fs::write(root.path().join("key"), "hunter2").unwrap();
+            let tree = Rooted::open(root.path()).unwrap();
+            tree.failpoint.die_after(steps);
+            crashes += u32::from(tree.wipe(&path).is_err());
+            if let Ok(left) = std::fs::read(root.path().join("key")) {
+                assert_eq!(left, b"hunter2", "after {steps} steps");
+            }
+            let again = Rooted::open(root.path()).unwrap();
+            again.wipe(&path).unwrap();
+            let left = std::fs::read_dir(root.path()).unwrap().count();
+            assert_eq!(left, 0, "after {steps} steps");
+        }
+        assert!(crashes >= 3, "only {crashes} crash points were reached");
     }
 
     #[test]

@@ -1,0 +1,304 @@
+//! Whether a state stays inside the list. Pure: the answer follows from the arguments.
+
+use std::collections::BTreeSet;
+
+use email_engine_protocol::desired::{CommandLine, HostConfig, HostPath, Resource, Spec};
+use email_engine_protocol::id::ResourceId;
+
+/// What is allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AllowList {
+    /// Where it comes from, for reasons.
+    pub origin: String,
+    /// Paths of files and folders.
+    pub paths: Vec<PathRule>,
+    /// First words of commands.
+    pub commands: Vec<Vec<String>>,
+    /// The agent's own files and folders: refused whatever is listed.
+    pub own: BTreeSet<HostPath>,
+}
+
+/// One entry of `paths`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PathRule {
+    /// A folder and everything below it; everything when it is the root.
+    Below(Option<HostPath>),
+    /// Exactly this.
+    Exactly(HostPath),
+}
+
+/// What a state wants and may not have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Disallowed {
+    /// A command that is not listed.
+    #[error("{resource}: no entry of `commands` in {origin} allows `{command}`")]
+    Command {
+        /// Who wants it.
+        resource: ResourceId,
+        /// What it wants.
+        command: String,
+        /// The list.
+        origin: String,
+    },
+    /// A folder above the agent's own files that would no longer be root's alone.
+    #[error(
+        "{resource}: {path} holds the agent's own {own} and must stay a folder of root's that \
+         nobody else can write to"
+    )]
+    Opened {
+        /// Who wants it.
+        resource: ResourceId,
+        /// The folder.
+        path: HostPath,
+        /// What is in it.
+        own: HostPath,
+    },
+    /// The agent's own.
+    #[error("{resource}: {path} is or holds the agent's own {own}, which no state may touch")]
+    Own {
+        /// Who wants it.
+        resource: ResourceId,
+        /// The path.
+        path: HostPath,
+        /// What is guarded.
+        own: HostPath,
+    },
+    /// A path that is not listed.
+    #[error("{resource}: no entry of `paths` in {origin} allows {path}")]
+    Path {
+        /// Who wants it.
+        resource: ResourceId,
+        /// The path.
+        path: HostPath,
+        /// The list.
+        origin: String,
+    },
+}
+
+impl PathRule {
+    fn allows(&self, path: &HostPath) -> bool {
+        match self {
+            Self::Below(None) => true,
+            Self::Below(Some(folder)) => path.is_within(folder),
+            Self::Exactly(only) => path == only,
+        }
+    }
+}
+
+impl AllowList {
+    /// Judges a whole state.
+    ///
+    /// # Errors
+    /// The first resource, in order, that wants what it may not have.
+    pub fn judge(&self, config: &HostConfig) -> Result<(), Disallowed> {
+        config.resources.iter().try_for_each(|resource| {
+            if let Some(path) = resource.spec.path() {
+                self.judge_own(resource, path)?;
+                self.judge_path(resource, path)?;
+            }
+            match &resource.spec {
+                Spec::File(file) => file
+                    .validate
+                    .as_ref()
+                    .map_or(Ok(()), |command| self.judge_command(resource, command)),
+                Spec::Step(step) => self.judge_command(resource, &step.command),
+                Spec::Directory(_) | Spec::Package(_) | Spec::Service(_) => Ok(()),
+            }
+        })
+    }
+
+    fn judge_own(&self, resource: &Resource, path: &HostPath) -> Result<(), Disallowed> {
+        for own in &self.own {
+            let above = own.is_within(path);
+            if let (true, Spec::Directory(folder)) = (above && own != path, &resource.spec) {
+                let owner = folder.owner.as_deref().unwrap_or("root");
+                if owner != "root" || folder.mode & 0o022 != 0 {
+                    return Err(Disallowed::Opened {
+                        resource: resource.id.clone(),
+                        path: path.clone(),
+                        own: own.clone(),
+                    });
+                }
+            } else if above || path.is_within(own) {
+                return Err(Disallowed::Own {
+                    resource: resource.id.clone(),
+                    path: path.clone(),
+                    own: own.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn judge_path(&self, resource: &Resource, path: &HostPath) -> Result<(), Disallowed> {
+        if self.paths.iter().any(|rule| rule.allows(path)) {
+            return Ok(());
+        }
+        Err(Disallowed::Path {
+            resource: resource.id.clone(),
+            path: path.clone(),
+            origin: self.origin.clone(),
+        })
+    }
+
+    fn judge_command(&self, resource: &Resource, command: &CommandLine) -> Result<(), Disallowed> {
+        let mut words = vec![command.program.as_str()];
+        words.extend(command.arguments.iter().map(String::as_str));
+        let begins = |rule: &Vec<String>| {
+            rule.len() <= words.len() && rule.iter().zip(&words).all(|(one, other)| one == other)
+        };
+        if self.commands.iter().any(begins) {
+            return Ok(());
+        }
+        Err(Disallowed::Command {
+            resource: resource.id.clone(),
+            command: words.join(" "),
+            origin: self.origin.clone(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use email_engine_protocol::desired::{Guard, StepSpec};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::reconciler::plan::tests::{config, directory, file};
+
+    fn path(text: &str) -> HostPath {
+        HostPath::new(text).unwrap()
+    }
+
+    fn list() -> AllowList {
+        AllowList {
+            origin: "the list".to_owned(),
+            paths: vec![
+                PathRule::Below(Some(path("/etc/pmta"))),
+                PathRule::Exactly(path("/etc/engine")),
+                PathRule::Below(Some(path("/lib/agent"))),
+            ],
+            commands: vec![vec!["/usr/sbin/pmta".to_owned(), "reload".to_owned()]],
+            own: BTreeSet::from([path("/lib/agent/data"), path("/etc/engine/agent.toml")]),
+        }
+    }
+
+    fn step(words: &[&str]) -> Resource {
+        let mut made = file("/x");
+        made.id = ResourceId::new("step:run").unwrap();
+        made.spec = Spec::Step(StepSpec {
+            command: CommandLine {
+                program: path(words[0]),
+                arguments: words[1..].iter().map(|word| (*word).to_owned()).collect(),
+            },
+            guard: Guard::Notified,
+            timeout_seconds: 1,
+            success_codes: Vec::new(),
+        });
+        made
+    }
+
+    fn refused(resource: Resource) -> String {
+        let state = config(vec![file("/etc/pmta/config"), resource]);
+        list().judge(&state).unwrap_err().to_string()
+    }
+
+    fn allowed(resource: Resource) -> bool {
+        list().judge(&config(vec![resource])).is_ok()
+    }
+
+    #[test]
+    fn paths_are_exact_or_whole_folders() {
+        assert!(allowed(directory("/etc/pmta")) && allowed(file("/etc/pmta/a/b")));
+        assert!(allowed(directory("/etc/engine")));
+        for outside in ["/etc/shadow", "/etc/pmta2/x", "/etc/engine/other", "/srv"] {
+            let reason = refused(file(outside));
+            assert!(reason.contains("`paths` in the list"), "{reason}");
+            assert!(reason.contains(outside), "{reason}");
+        }
+        let mut everything = list();
+        everything.paths = vec![PathRule::Below(None)];
+        assert_eq!(everything.judge(&config(vec![file("/etc/shadow")])), Ok(()));
+    }
+
+    #[test]
+    fn a_command_must_begin_with_the_listed_words() {
+        assert!(allowed(step(&["/usr/sbin/pmta", "reload"])));
+        assert!(allowed(step(&["/usr/sbin/pmta", "reload", "--now"])));
+        for words in [
+            &["/bin/sh", "-c", "true"][..],
+            &["/usr/sbin/pmta"],
+            &["/usr/sbin/pmta", "delete"],
+            &["/usr/sbin/pmta", "reload --now"],
+        ] {
+            let reason = refused(step(words));
+            assert!(reason.contains(&words.join(" ")), "{reason}");
+            assert!(reason.contains("`commands` in the list"), "{reason}");
+        }
+        let mut validated = file("/etc/pmta/config2");
+        if let Spec::File(spec) = &mut validated.spec {
+            spec.validate = Some(CommandLine {
+                program: path("/bin/sh"),
+                arguments: Vec::new(),
+            });
+        }
+        assert!(refused(validated).contains("/bin/sh"));
+    }
+
+    #[test]
+    fn the_agents_own_is_refused_although_it_is_listed() {
+        for own in [
+            file("/lib/agent/data"),
+            file("/lib/agent/data/keys"),
+            directory("/lib/agent/data"),
+            directory("/lib/agent/data/ledger"),
+            file("/etc/engine/agent.toml"),
+            // As a file it would take the place of the folder that holds it.
+            file("/etc/engine"),
+            file("/lib/agent"),
+        ] {
+            let reason = refused(own);
+            assert!(reason.contains("the agent's own"), "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_folder_above_the_agents_own_stays_roots_alone() {
+        let above = |owner: Option<&str>, mode: u32| {
+            let mut made = directory("/lib/agent");
+            if let Spec::Directory(folder) = &mut made.spec {
+                folder.owner = owner.map(str::to_owned);
+                folder.mode = mode;
+            }
+            made
+        };
+        assert!(allowed(above(None, 0o755)) && allowed(above(Some("root"), 0o750)));
+        for opened in [above(Some("pmta"), 0o755), above(None, 0o775)] {
+            let reason = refused(opened);
+            assert!(reason.contains("nobody else can write to"), "{reason}");
+        }
+    }
+
+    proptest! {
+        /// Whatever is listed, nothing that the agent owns is ever allowed to be written.
+        #[test]
+        fn no_list_opens_the_agents_own(
+            rules in proptest::collection::vec("/[a-c](/[a-c]){0,2}", 0..6),
+            wanted in "/[a-c](/[a-c]){0,3}",
+            own in "/[a-c](/[a-c]){0,2}",
+        ) {
+            let own = path(&own);
+            let open = AllowList {
+                origin: String::new(),
+                paths: rules.iter().map(|rule| PathRule::Below(Some(path(rule)))).collect(),
+                commands: vec![Vec::new()],
+                own: BTreeSet::from([own.clone()]),
+            };
+            let wanted_path = path(&wanted);
+            if open.judge(&config(vec![file(&wanted)])).is_ok() {
+                prop_assert!(!wanted_path.is_within(&own) && !own.is_within(&wanted_path));
+                prop_assert!(rules.iter().any(|rule| wanted_path.is_within(&path(rule))));
+            }
+        }
+    }
+}

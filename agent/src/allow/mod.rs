@@ -1,0 +1,159 @@
+//! The allow-list: which paths and commands a state may name on this host, whoever signed it.
+//!
+//! It is the host's own word, shipped by the package or whoever set the host up, and guards against
+//! mistakes of the planner. `default.toml`, built in, documents every key and fits the roles that
+//! come with the project; a file takes its place. The executor judges every state by it before
+//! accepting it ([`judge`], pure), and again before enforcing one that was accepted under another
+//! list. What is the agent's own ([`own`]) is refused whatever is listed.
+
+pub mod judge;
+mod own;
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use email_engine_protocol::desired::HostPath;
+use serde::Deserialize;
+
+use crate::config::Config;
+pub use judge::{AllowList, Disallowed, PathRule};
+
+/// The built-in list, as a file.
+pub const BUILT_IN: &str = include_str!("default.toml");
+const LIMIT: u64 = 1024 * 1024;
+
+/// Why there is no list to judge by.
+#[derive(Debug, thiserror::Error)]
+pub enum AllowListError {
+    /// It is not such a list.
+    #[error("allow-list {}: {problem}", path.display())]
+    Form {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        problem: String,
+    },
+    /// Somebody else could write to it.
+    #[error(
+        "allow-list {} belongs to user {uid} and has mode {mode:04o}: it must belong to root or \
+         to the agent's own user, and be writable to nobody else", path.display()
+    )]
+    NotOurs {
+        /// Which file.
+        path: PathBuf,
+        /// Its owner.
+        uid: u32,
+        /// Its mode.
+        mode: u32,
+    },
+    /// It cannot be read.
+    #[error("allow-list {} cannot be read", path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    paths: Option<Vec<String>>,
+    commands: Option<Vec<Vec<String>>>,
+}
+
+/// The text of the list in force.
+///
+/// # Errors
+/// When a file is there, or was named, and cannot be used.
+pub fn text(config: &Config) -> Result<Option<String>, AllowListError> {
+    let path = config.allow_list_file();
+    let read = |source| AllowListError::Read {
+        path: path.clone(),
+        source,
+    };
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound && config.allow_list.is_none() => {
+            return Ok(None);
+        }
+        Err(error) => return Err(read(error)),
+    };
+    let meta = file.metadata().map_err(read)?;
+    let own = rustix::process::geteuid().as_raw();
+    if ![0, own].contains(&meta.uid()) || meta.mode() & 0o022 != 0 {
+        return Err(AllowListError::NotOurs {
+            path: path.clone(),
+            uid: meta.uid(),
+            mode: meta.mode() & 0o7777,
+        });
+    }
+    let mut text = String::new();
+    file.take(LIMIT).read_to_string(&mut text).map_err(read)?;
+    Ok(Some(text))
+}
+
+/// The list in force: the built-in one, with the keys of the file over it when there is one.
+///
+/// # Errors
+/// When the file is there, or was named, and cannot be used.
+pub fn load(config: &Config) -> Result<AllowList, AllowListError> {
+    let mut list = parse(Path::new("built-in"), BUILT_IN, None)?;
+    list.origin = "the built-in allow-list".to_owned();
+    if let Some(text) = text(config)? {
+        list = parse(&config.allow_list_file(), &text, Some(list))?;
+    }
+    list.own = own::own_paths(config);
+    Ok(list)
+}
+
+fn parse(path: &Path, text: &str, over: Option<AllowList>) -> Result<AllowList, AllowListError> {
+    let refuse = |problem: String| AllowListError::Form {
+        path: path.to_owned(),
+        problem,
+    };
+    let written: Written =
+        toml::from_str(text).map_err(|error| refuse(error.to_string().trim_end().to_owned()))?;
+    let (paths, commands) = over.map_or_else(Default::default, |list| (list.paths, list.commands));
+    Ok(AllowList {
+        origin: path.display().to_string(),
+        paths: match written.paths {
+            Some(texts) => texts.iter().map(|text| path_rule(text)).collect(),
+            None => Ok(paths),
+        }
+        .map_err(refuse)?,
+        commands: match written.commands {
+            Some(rules) => rules.into_iter().map(command_rule).collect(),
+            None => Ok(commands),
+        }
+        .map_err(refuse)?,
+        own: Default::default(),
+    })
+}
+
+fn path_rule(text: &str) -> Result<PathRule, String> {
+    if text == "/" {
+        return Ok(PathRule::Below(None));
+    }
+    let path = |text: &str| HostPath::new(text).map_err(|error| format!("paths: {error}"));
+    Ok(match text.strip_suffix('/') {
+        Some(folder) => PathRule::Below(Some(path(folder)?)),
+        None => PathRule::Exactly(path(text)?),
+    })
+}
+
+fn command_rule(words: Vec<String>) -> Result<Vec<String>, String> {
+    match words.first() {
+        Some(program) => HostPath::new(program.as_str())
+            .map(|_| ())
+            .map_err(|error| format!("commands: {error}"))?,
+        None => tracing::warn!("the allow-list allows every command"),
+    }
+    Ok(words)
+}
+
+#[cfg(test)]
+mod tests;

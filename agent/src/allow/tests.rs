@@ -1,0 +1,121 @@
+//! The list as a file, and the built-in one against the roles that come with the project.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+
+use email_engine_protocol::desired::{CommandLine, Guard, Resource, Spec, StepSpec};
+use email_engine_protocol::id::ResourceId;
+
+use super::*;
+use crate::reconciler::plan::tests::{config as state, directory, file};
+
+fn with_file(text: &str, mode: u32) -> Result<AllowList, AllowListError> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("allow.toml");
+    std::fs::write(&path, text).unwrap();
+    std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+    let config = Config {
+        allow_list: Some(path),
+        ..Config::default()
+    };
+    load(&config)
+}
+
+#[test]
+fn a_file_takes_the_place_of_the_built_in_list_key_by_key() {
+    let list = with_file("paths = [\"/srv/app/\", \"/etc/motd\"]\n", 0o644).unwrap();
+    assert_eq!(
+        list.judge(&state(vec![file("/srv/app/x"), file("/etc/motd")])),
+        Ok(())
+    );
+    let reason = list.judge(&state(vec![file("/etc/pmta/config")]));
+    assert!(
+        reason.unwrap_err().to_string().contains("allow.toml"),
+        "the reason names the file"
+    );
+    let built_in = load(&Config::default()).unwrap();
+    assert_eq!(list.commands, built_in.commands);
+}
+
+#[test]
+fn a_file_that_cannot_be_used_stops_the_agent_and_is_never_the_built_in_list() {
+    for (text, expected) in [
+        ("path = []", "line 1, column 1"),
+        ("paths = [\"etc\"]", "absolute"),
+        ("paths = [\"/a/../b\"]", "absolute"),
+        ("commands = [[\"pmta\"]]", "absolute"),
+        ("commands = [\"/usr/sbin/pmta\"]", "line 1"),
+    ] {
+        let error = with_file(text, 0o600).unwrap_err().to_string();
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+    for open in [0o664, 0o602] {
+        let error = with_file("paths = []", open).unwrap_err().to_string();
+        assert!(error.contains("writable to nobody else"), "{error}");
+    }
+    let config = Config {
+        allow_list: Some("/nowhere/allow.toml".into()),
+        ..Config::default()
+    };
+    assert!(matches!(load(&config), Err(AllowListError::Read { .. })));
+}
+
+fn text<'a>(entry: &'a toml::Table, key: &str) -> &'a str {
+    entry[key].as_str().unwrap()
+}
+
+fn step(entry: &toml::Table) -> Resource {
+    let words = entry["arguments"].as_array().unwrap();
+    let mut made = file("/x");
+    made.id = ResourceId::new(format!("step:{}", text(entry, "name"))).unwrap();
+    made.spec = Spec::Step(StepSpec {
+        command: CommandLine {
+            program: HostPath::new(text(entry, "program")).unwrap(),
+            arguments: words
+                .iter()
+                .map(|word| word.as_str().unwrap().to_owned())
+                .collect(),
+        },
+        guard: Guard::Notified,
+        timeout_seconds: 1,
+        success_codes: Vec::new(),
+    });
+    made
+}
+
+#[test]
+fn the_built_in_list_allows_the_roles_that_come_with_the_project() {
+    let list = load(&Config::default()).unwrap();
+    let roles = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/roles");
+    let mut judged = 0;
+    for role in std::fs::read_dir(roles).unwrap() {
+        let path = role.unwrap().path().join("role.toml");
+        let role: toml::Table = toml::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        let tables = |key: &str| -> Vec<toml::Table> {
+            let entries = role.get(key).and_then(toml::Value::as_array);
+            let entries = entries.into_iter().flatten();
+            entries
+                .map(|entry| entry.as_table().unwrap().clone())
+                .collect()
+        };
+        // What a placeholder stands for is one name and never a path.
+        let place = |entry: &toml::Table| {
+            let text = text(entry, "path");
+            match (text.find("{{"), text.find("}}")) {
+                (Some(from), Some(to)) => format!("{}name{}", &text[..from], &text[to + 2..]),
+                _ => text.to_owned(),
+            }
+        };
+        let mut all: Vec<Resource> = Vec::new();
+        all.extend(
+            tables("directory")
+                .iter()
+                .map(|entry| directory(&place(entry))),
+        );
+        all.extend(tables("file").iter().map(|entry| file(&place(entry))));
+        all.extend(tables("step").iter().map(step));
+        judged += all.len();
+        assert_eq!(list.judge(&state(all)), Ok(()), "{}", path.display());
+    }
+    assert!(judged > 10, "only {judged} resources were judged");
+}

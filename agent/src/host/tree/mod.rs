@@ -1,0 +1,13 @@
+//! A tree of files that no path leads out of, and what can be done in it.
+//!
+//! - [`rooted`]: looking, reading, making folders, opening the folder of a path.
+//! - `links`: which symbolic links on the way are followed on a real machine.
+//! - [`replace`]: a file replaced whole; what stands in the way is moved aside.
+//! - `wipe`: removing, with a secret's bytes overwritten first.
+//! - `failpoint`: where a test may crash a write.
+
+mod failpoint;
+mod links;
+pub(super) mod replace;
+pub(super) mod rooted;
+mod wipe;
