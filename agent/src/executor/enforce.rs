@@ -163,6 +163,9 @@ impl Core {
         if changed || whole {
             self.arm();
         }
+        if let Some(due) = self.reconciler.due() {
+            self.next_audit = self.next_audit.min(due);
+        }
         if !good {
             // A touched neighbour of something that fails does not make its retry rarer.
             if whole || self.failures == 0 {
