@@ -79,6 +79,8 @@ pub(super) struct Core {
     pub(super) outcome: Option<Outcome>,
     pub(super) facts: Observed<Facts>,
     pub(super) reported: Option<Reported>,
+    /// Whether the cluster has not yet heard what the former life left to itself.
+    pub(super) untold_interruption: bool,
     pub(super) said: Option<Standing>,
     pub(super) outbox: Outbox,
     pub(super) under_way: Arc<UnderWay>,
@@ -146,6 +148,7 @@ impl Core {
             outcome: None,
             facts,
             reported: None,
+            untold_interruption: false,
             said: None,
             outbox: Outbox::new(events),
             under_way,
@@ -170,6 +173,7 @@ impl Core {
                 let generation = self.accepted_target().map(|target| target.generation);
                 let reason = format!("{id}: interrupted, it was under way when the agent stopped");
                 self.attempted(generation.unwrap_or_default(), Stage::Apply, reason);
+                self.untold_interruption = true;
             }
             Err(error) => tracing::warn!(%error, "what was interrupted cannot be told"),
         }
