@@ -11,7 +11,7 @@ use email_engine_protocol::observed::Mode;
 use email_engine_protocol::time::Timestamp;
 
 use super::issue::Request;
-use super::{Founding, NodeIdentity, NodeKey, Term, found};
+use super::{Founding, Life, NodeIdentity, NodeKey, Term, found};
 
 static RANDOM: std::sync::LazyLock<SystemRandom> = std::sync::LazyLock::new(SystemRandom::new);
 
@@ -54,7 +54,7 @@ impl TestPki {
         let key = NodeKey::generate().unwrap();
         let request = Request::parse(key.request()).unwrap();
         let endpoints: Vec<String> = endpoints.iter().map(|&text| text.to_owned()).collect();
-        let term = Term::fresh(at, &self.entropy());
+        let term = Term::fresh(at, Life::default(), &self.entropy());
         let issued = self
             .issuer
             .issue_node(&request, node, &endpoints, term)
@@ -70,7 +70,7 @@ impl TestPki {
     ) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
         let key = NodeKey::generate().unwrap();
         let request = Request::parse(key.request()).unwrap();
-        let term = Term::fresh(at, &self.entropy());
+        let term = Term::fresh(at, Life::default(), &self.entropy());
         let host = HostId::new(host).unwrap();
         let issued = self.issuer.issue_host(&request, &host, term).unwrap();
         let identity = key.into_identity(self.record.id, NodeId(0), &issued.chain, &[]);

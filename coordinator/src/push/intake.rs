@@ -38,6 +38,18 @@ impl Intake {
         self.waiting = (!unchanged).then_some(outcome);
     }
 
+    /// A new session begins. A proposal of the last one may have ended with it: whatever came of it,
+    /// the next report tells how the host is, and is compared with what is recorded.
+    pub(super) fn begin(&mut self) {
+        self.proposing = None;
+        self.waiting = None;
+    }
+
+    /// Nothing was proposed for so long that its pace counts no more.
+    pub(super) fn is_idle(&self, now: Instant) -> bool {
+        self.sent.back().is_none_or(|last| *last + WINDOW <= now)
+    }
+
     /// When there is something to propose; never while a proposal is under way.
     pub(super) fn due(&self, now: Instant) -> Option<Instant> {
         if self.waiting.is_none() || self.proposing.is_some() {

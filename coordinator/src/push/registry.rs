@@ -1,27 +1,36 @@
-//! Live sessions of this node by host. The newest connection of a host wins.
+//! Live sessions of this node by host. The newest connection of a host wins, over all nodes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use quinn::Connection;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
+use email_engine_protocol::bytes::CertificateSerial;
 use email_engine_protocol::generation::Generation;
-use email_engine_protocol::id::HostId;
+use email_engine_protocol::id::{HostId, NodeId};
 use email_engine_protocol::join::Endpoint;
 use email_engine_protocol::time::Timestamp;
 use email_engine_protocol::wire::{Refusal, RefusalCode};
 
+use super::contest::Contest;
 use super::intake::Intake;
 use super::{metric_names, now, transport};
 use crate::pki::Credential;
-use crate::raft::SessionRow;
+use crate::raft::{SessionNotice, SessionRow};
 use crate::state::TargetRecord;
 
 /// A session that was told to end and does not is cut after so long.
 const GRACE: Duration = Duration::from_millis(400);
+/// Other nodes are told of a session for so long; one that cannot be told for longer has no leader,
+/// and sends its agents away by itself.
+const NEWS: Duration = Duration::from_secs(30);
+/// Two sessions that began within so little of each other are equally new: the lower node keeps its.
+const EQUAL: Duration = Duration::from_millis(50);
 
 /// A host that is ahead of the replicated state: planning for it would be refused by its floor, and
 /// hints that a part of the log was lost.
@@ -55,6 +64,8 @@ struct Shared {
     count: watch::Sender<usize>,
     /// All coordinators; sessions tell their agents when it changes.
     coordinators: watch::Sender<Vec<Endpoint>>,
+    /// Number of the newest session.
+    entered: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -62,6 +73,9 @@ struct Tables {
     sessions: BTreeMap<HostId, Entry>,
     frozen: BTreeMap<HostId, Frozen>,
     intakes: BTreeMap<HostId, Arc<Mutex<Intake>>>,
+    contests: BTreeMap<HostId, Contest>,
+    /// Sessions of which not all other nodes know yet, by number.
+    unannounced: BTreeMap<u64, HostId>,
     next: u64,
 }
 
@@ -70,8 +84,12 @@ struct Entry {
     number: u64,
     connection: Connection,
     remote: SocketAddr,
+    /// The newest that the session was given.
     credential: Arc<Credential>,
+    /// The one that the connection began with.
+    shown: CertificateSerial,
     since: Timestamp,
+    began: Instant,
     offered: Option<Generation>,
     target: watch::Sender<Option<TargetRecord>>,
     end: watch::Sender<Option<Refusal>>,
@@ -98,6 +116,7 @@ pub(super) struct Place {
 pub(super) struct Seat {
     pub(super) host: HostId,
     pub(super) credential: Arc<Credential>,
+    pub(super) shown: CertificateSerial,
     number: u64,
 }
 
@@ -125,7 +144,9 @@ impl Registry {
             connection: connection.clone(),
             remote,
             credential: credential.clone(),
+            shown: credential.serial,
             since: now(),
+            began: Instant::now(),
             offered: None,
             target,
             end,
@@ -133,8 +154,15 @@ impl Registry {
         if let Some(older) = tables.sessions.insert(host.clone(), entry) {
             tracing::warn!(%host, older = %older.remote, newer = %remote, "a newer connection takes over");
             older.end(RefusalCode::Superseded, "a newer connection took over");
+            tables.contest(host, &older.remote, &remote);
         }
         let intake = tables.intakes.entry(host.clone()).or_default().clone();
+        intake
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .begin();
+        tables.unannounced.insert(number, host.clone());
+        self.0.entered.send_replace(number);
         self.count(&tables);
         Place {
             registry: self.clone(),
@@ -145,6 +173,109 @@ impl Registry {
             coordinators: self.0.coordinators.subscribe(),
             intake,
         }
+    }
+
+    /// How long the host has to stay away, because its connections take over from each other too
+    /// often.
+    pub(super) fn rest(&self, host: &HostId) -> Option<Duration> {
+        let tables = self.tables();
+        let contest = tables.contests.get(host)?;
+        contest.rest(Instant::now())
+    }
+
+    /// Changes when a session begins.
+    pub(super) fn entered(&self) -> watch::Receiver<u64> {
+        self.0.entered.subscribe()
+    }
+
+    /// Sessions that the other nodes are to be told of, with their numbers.
+    pub(super) fn unannounced(&self, node: NodeId) -> (Vec<u64>, Vec<SessionNotice>) {
+        let mut tables = self.tables();
+        let Tables {
+            sessions,
+            unannounced,
+            ..
+        } = &mut *tables;
+        unannounced.retain(|number, host| {
+            let entry = sessions.get(host);
+            entry.is_some_and(|entry| entry.number == *number && entry.began.elapsed() < NEWS)
+        });
+        let notice = |(number, host): (&u64, &HostId)| {
+            let entry = sessions.get(host)?;
+            let notice = SessionNotice {
+                host: host.clone(),
+                node,
+                from: entry.remote.to_string(),
+                age_millis: millis(entry.began.elapsed()),
+            };
+            Some((*number, notice))
+        };
+        unannounced.iter().filter_map(notice).unzip()
+    }
+
+    /// All other nodes know these sessions.
+    pub(super) fn are_announced(&self, numbers: &[u64]) {
+        let mut tables = self.tables();
+        for number in numbers {
+            tables.unannounced.remove(number);
+        }
+    }
+
+    /// Sessions of these hosts here took over from older ones on other nodes.
+    pub(super) fn ended_elsewhere(&self, hosts: &BTreeSet<HostId>) {
+        let mut tables = self.tables();
+        for host in hosts {
+            let Some(newer) = tables.sessions.get(host).map(|entry| entry.remote) else {
+                continue;
+            };
+            tracing::warn!(%host, %newer, "the connection took over from an older one on another node");
+            tables.contest(host, &"on another node", &newer);
+        }
+    }
+
+    /// Sessions began on another node: older ones of the same hosts end here. Which ones did.
+    pub(super) fn hear(&self, own: NodeId, notices: &[SessionNotice]) -> Vec<HostId> {
+        let mut ended = Vec::new();
+        let mut tables = self.tables();
+        for notice in notices {
+            let SessionNotice {
+                host, node, from, ..
+            } = notice;
+            let Some(entry) = tables.sessions.get(host) else {
+                continue;
+            };
+            let older = entry.remote;
+            if !gives_way((own, entry.began.elapsed()), notice) {
+                continue;
+            }
+            tracing::warn!(%host, %older, newer = from, newer_node = %node, "a newer connection on another node takes over");
+            let reason = format!("a newer connection to node {node} took over");
+            entry.end(RefusalCode::Superseded, &reason);
+            tables.contest(host, &older, &format!("{from} at node {node}"));
+            ended.push(host.clone());
+        }
+        ended
+    }
+
+    /// Forgets what is of no use any more: the pace of hosts that are not here and said nothing of
+    /// late, and contests that are over.
+    pub(super) fn tidy(&self) {
+        let now = Instant::now();
+        let mut tables = self.tables();
+        let Tables {
+            sessions,
+            intakes,
+            contests,
+            ..
+        } = &mut *tables;
+        intakes.retain(|host, intake| {
+            sessions.contains_key(host)
+                || !intake
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .is_idle(now)
+        });
+        contests.retain(|_, contest| !contest.is_over(now));
     }
 
     /// Live sessions.
@@ -191,6 +322,7 @@ impl Registry {
         let seat = |(host, entry): (&HostId, &Entry)| Seat {
             host: host.clone(),
             credential: entry.credential.clone(),
+            shown: entry.shown,
             number: entry.number,
         };
         self.tables().sessions.iter().map(seat).collect()
@@ -249,10 +381,37 @@ impl Registry {
     }
 }
 
+impl Tables {
+    /// A session took over from another.
+    fn contest(&mut self, host: &HostId, older: &dyn fmt::Display, newer: &dyn fmt::Display) {
+        let contest = self.contests.entry(host.clone()).or_default();
+        if contest.note(Instant::now()) {
+            tracing::error!(
+                %host, %older, %newer,
+                "connections of this host keep taking over from each other: a clone is suspected, \
+                 two machines with one identity; replace one with a new join token"
+            );
+        }
+    }
+}
+
 fn count_frozen(tables: &Tables) {
     // Counts of hosts are far below 2^52.
     #[expect(clippy::cast_precision_loss)]
     metrics::gauge!(metric_names::FROZEN_HOSTS).set(tables.frozen.len() as f64);
+}
+
+/// Whether a session of this node, so old, is the older one of the two. Both nodes judge alike.
+fn gives_way((node, age): (NodeId, Duration), other: &SessionNotice) -> bool {
+    let theirs = Duration::from_millis(other.age_millis);
+    if age.abs_diff(theirs) <= EQUAL {
+        return node > other.node;
+    }
+    age > theirs
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Entry {
@@ -282,6 +441,15 @@ impl Entry {
 }
 
 impl Place {
+    /// Notes a renewal: the session goes on under this certificate.
+    pub(super) fn note_renewed(&self, credential: Arc<Credential>) {
+        if let Some(entry) = self.registry.tables().sessions.get_mut(&self.host)
+            && entry.number == self.number
+        {
+            entry.credential = credential;
+        }
+    }
+
     /// Notes the newest generation that was offered.
     pub(super) fn note_offered(&self, generation: Generation) {
         if let Some(entry) = self.registry.tables().sessions.get_mut(&self.host)
@@ -295,6 +463,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut tables = self.registry.tables();
+        tables.unannounced.remove(&self.number);
         if tables
             .sessions
             .get(&self.host)

@@ -30,6 +30,7 @@ use email_engine_protocol::time::Timestamp;
 pub(crate) use self::agent::Machine;
 pub(crate) use self::fleet::FakeFleet;
 use super::{PushConfig, PushHandle, start};
+use crate::pki::Life;
 use crate::pki::testbed::{TestPki, now};
 use crate::seal::Vault;
 use crate::state::{
@@ -103,6 +104,7 @@ impl TestNode {
                 zeroize::Zeroizing::new(*pki.vault.key()),
             )),
             fleet: fleet.clone(),
+            certificate_life: Life::default(),
         };
         let push = start(config).unwrap();
         Self { pki, fleet, push }
@@ -139,6 +141,8 @@ impl TestNode {
             created_at: now(),
             expires_at,
             state: TokenState::Open,
+            used_by: None,
+            refused: Vec::new(),
         };
         self.fleet.change(|state| state.tokens.insert(id, token));
     }
