@@ -193,6 +193,21 @@ mod tests {
     }
 
     #[test]
+    fn a_proposal_that_ended_with_its_session_does_not_silence_the_next_one() {
+        let now = Instant::now();
+        let mut intake = Intake::default();
+        intake.offer(outcome(1, 1), None);
+        intake.take(now).unwrap();
+        // The session is lost before its proposal is settled.
+        intake.begin();
+        intake.offer(outcome(2, 2), None);
+        assert_eq!(intake.take(now), None, "the pace is kept");
+        assert_eq!(intake.take(now + SPACING), Some(outcome(2, 2)));
+        assert!(!intake.is_idle(now + SPACING));
+        assert!(intake.is_idle(now + SPACING + WINDOW));
+    }
+
+    #[test]
     fn a_proposal_that_came_to_nothing_is_tried_again() {
         let now = Instant::now();
         let mut intake = Intake::default();

@@ -121,8 +121,8 @@ pub fn start<F: Fleet>(config: PushConfig<F>) -> Result<PushHandle, PushError> {
     let registry = Registry::default();
     let rows = registry.clone();
     fleet.serve_sessions(Arc::new(move || rows.rows()));
-    let (hearing, node) = (registry.clone(), fleet.node());
-    fleet.hear_sessions(Arc::new(move |notices| hearing.hear(node, notices)));
+    let hearing = registry.clone();
+    fleet.hear_sessions(Arc::new(move |notices| hearing.hear(notices)));
     let push = Arc::new(Push {
         fleet,
         vault,

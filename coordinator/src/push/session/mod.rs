@@ -31,7 +31,7 @@ use super::intake::Intake;
 use super::registry::Place;
 use super::{Fleet, Push, metric_names, now, transport};
 use crate::pki::{Credential, remains};
-use crate::state::TargetRecord;
+use crate::state::{FleetState, TargetRecord};
 
 /// The Hello comes within so long.
 const HELLO: Duration = Duration::from_secs(10);
@@ -283,8 +283,8 @@ impl<F: Fleet> Session<F> {
             }
             self.push.registry.set_frozen(&self.host, None);
         }
-        let record = self.push.fleet.view(|state| state.cluster.clone());
-        if record.is_none_or(|record| Grants::of(&record) != self.grants) {
+        let granted = |state: &FleetState| state.cluster.as_ref().map(Grants::of);
+        if self.push.fleet.view(granted) != Some(self.grants) {
             // Grants travel in the Welcome, and a target under one that was not told is refused.
             let reason = "the cluster's grants changed: come again for the new ones";
             return Err(Some(refusal(RefusalCode::Busy, reason)));

@@ -1,6 +1,8 @@
 //! Live sessions of this node by host. The newest connection of a host wins, over all nodes.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod elsewhere;
+
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +14,7 @@ use tokio::time::Instant;
 
 use email_engine_protocol::bytes::CertificateSerial;
 use email_engine_protocol::generation::Generation;
-use email_engine_protocol::id::{HostId, NodeId};
+use email_engine_protocol::id::HostId;
 use email_engine_protocol::join::Endpoint;
 use email_engine_protocol::time::Timestamp;
 use email_engine_protocol::wire::{Refusal, RefusalCode};
@@ -21,16 +23,11 @@ use super::contest::Contest;
 use super::intake::Intake;
 use super::{metric_names, now, transport};
 use crate::pki::Credential;
-use crate::raft::{SessionNotice, SessionRow};
+use crate::raft::SessionRow;
 use crate::state::TargetRecord;
 
 /// A session that was told to end and does not is cut after so long.
 const GRACE: Duration = Duration::from_millis(400);
-/// Other nodes are told of a session for so long; one that cannot be told for longer has no leader,
-/// and sends its agents away by itself.
-const NEWS: Duration = Duration::from_secs(30);
-/// Two sessions that began within so little of each other are equally new: the lower node keeps its.
-const EQUAL: Duration = Duration::from_millis(50);
 
 /// A host that is ahead of the replicated state: planning for it would be refused by its floor, and
 /// hints that a part of the log was lost.
@@ -183,80 +180,6 @@ impl Registry {
         contest.rest(Instant::now())
     }
 
-    /// Changes when a session begins.
-    pub(super) fn entered(&self) -> watch::Receiver<u64> {
-        self.0.entered.subscribe()
-    }
-
-    /// Sessions that the other nodes are to be told of, with their numbers.
-    pub(super) fn unannounced(&self, node: NodeId) -> (Vec<u64>, Vec<SessionNotice>) {
-        let mut tables = self.tables();
-        let Tables {
-            sessions,
-            unannounced,
-            ..
-        } = &mut *tables;
-        unannounced.retain(|number, host| {
-            let entry = sessions.get(host);
-            entry.is_some_and(|entry| entry.number == *number && entry.began.elapsed() < NEWS)
-        });
-        let notice = |(number, host): (&u64, &HostId)| {
-            let entry = sessions.get(host)?;
-            let notice = SessionNotice {
-                host: host.clone(),
-                node,
-                from: entry.remote.to_string(),
-                age_millis: millis(entry.began.elapsed()),
-            };
-            Some((*number, notice))
-        };
-        unannounced.iter().filter_map(notice).unzip()
-    }
-
-    /// All other nodes know these sessions.
-    pub(super) fn are_announced(&self, numbers: &[u64]) {
-        let mut tables = self.tables();
-        for number in numbers {
-            tables.unannounced.remove(number);
-        }
-    }
-
-    /// Sessions of these hosts here took over from older ones on other nodes.
-    pub(super) fn ended_elsewhere(&self, hosts: &BTreeSet<HostId>) {
-        let mut tables = self.tables();
-        for host in hosts {
-            let Some(newer) = tables.sessions.get(host).map(|entry| entry.remote) else {
-                continue;
-            };
-            tracing::warn!(%host, %newer, "the connection took over from an older one on another node");
-            tables.contest(host, &"on another node", &newer);
-        }
-    }
-
-    /// Sessions began on another node: older ones of the same hosts end here. Which ones did.
-    pub(super) fn hear(&self, own: NodeId, notices: &[SessionNotice]) -> Vec<HostId> {
-        let mut ended = Vec::new();
-        let mut tables = self.tables();
-        for notice in notices {
-            let SessionNotice {
-                host, node, from, ..
-            } = notice;
-            let Some(entry) = tables.sessions.get(host) else {
-                continue;
-            };
-            let older = entry.remote;
-            if !gives_way((own, entry.began.elapsed()), notice) {
-                continue;
-            }
-            tracing::warn!(%host, %older, newer = from, newer_node = %node, "a newer connection on another node takes over");
-            let reason = format!("a newer connection to node {node} took over");
-            entry.end(RefusalCode::Superseded, &reason);
-            tables.contest(host, &older, &format!("{from} at node {node}"));
-            ended.push(host.clone());
-        }
-        ended
-    }
-
     /// Forgets what is of no use any more: the pace of hosts that are not here and said nothing of
     /// late, and contests that are over.
     pub(super) fn tidy(&self) {
@@ -401,19 +324,6 @@ fn count_frozen(tables: &Tables) {
     metrics::gauge!(metric_names::FROZEN_HOSTS).set(tables.frozen.len() as f64);
 }
 
-/// Whether a session of this node, so old, is the older one of the two. Both nodes judge alike.
-fn gives_way((node, age): (NodeId, Duration), other: &SessionNotice) -> bool {
-    let theirs = Duration::from_millis(other.age_millis);
-    if age.abs_diff(theirs) <= EQUAL {
-        return node > other.node;
-    }
-    age > theirs
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
 impl Entry {
     /// Asks the session to say why and close; if it is stalled, the connection is cut regardless.
     fn end(&self, code: RefusalCode, reason: &str) {
@@ -476,5 +386,24 @@ impl Drop for Place {
             count_frozen(&tables);
         }
         self.registry.count(&tables);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_that_are_gone_leave_nothing_behind() {
+        let registry = Registry::default();
+        let host = HostId::new("pmta1").unwrap();
+        {
+            let mut tables = registry.tables();
+            tables.intakes.entry(host.clone()).or_default();
+            tables.contests.entry(host.clone()).or_default();
+        }
+        registry.tidy();
+        let tables = registry.tables();
+        assert!(tables.intakes.is_empty() && tables.contests.is_empty());
     }
 }
