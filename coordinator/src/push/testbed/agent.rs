@@ -191,13 +191,12 @@ pub(crate) async fn dial(
         None => builder.with_no_client_auth(),
     };
     tls.alpn_protocols = vec![alpn.to_vec()];
-    connect(address, pki, tls).await
+    connect(address, tls).await
 }
 
 /// Calls a node with this TLS configuration.
 pub(crate) async fn connect(
     address: SocketAddr,
-    pki: &TestPki,
     tls: rustls::ClientConfig,
 ) -> Result<Connection, ConnectionError> {
     let crypto = QuicClientConfig::try_from(tls).unwrap();
