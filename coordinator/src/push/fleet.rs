@@ -11,13 +11,13 @@ use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::watch;
 
 use email_engine_protocol::bytes::ContentHash;
-use email_engine_protocol::id::{HostId, NodeId, RequestId};
+use email_engine_protocol::id::{NodeId, RequestId};
 use email_engine_protocol::time::Timestamp;
 
 use crate::command::{Answer, Command, Proposal};
 use crate::raft::{
-    Announced, Applied, Cluster, Leadership, ProposeError, ReadError, SessionNotice, SessionRow,
-    StoreError,
+    Announced, Applied, Cluster, Leadership, ProposeError, ReadError, SessionHearing,
+    SessionNotice, SessionRow, StoreError,
 };
 use crate::state::FleetState;
 
@@ -49,7 +49,7 @@ pub trait Fleet: Clone + Send + Sync + 'static {
         notices: Vec<SessionNotice>,
     ) -> impl Future<Output = Announced> + Send;
     /// See [`Cluster::hear_sessions`].
-    fn hear_sessions(&self, hear: Arc<dyn Fn(&[SessionNotice]) -> Vec<HostId> + Send + Sync>);
+    fn hear_sessions(&self, hear: SessionHearing);
     /// See [`Cluster::serve_sessions`].
     fn serve_sessions(&self, source: Arc<dyn Fn() -> Vec<SessionRow> + Send + Sync>);
 }
@@ -87,7 +87,7 @@ impl Fleet for Cluster {
         Self::announce_sessions(self, notices).await
     }
 
-    fn hear_sessions(&self, hear: Arc<dyn Fn(&[SessionNotice]) -> Vec<HostId> + Send + Sync>) {
+    fn hear_sessions(&self, hear: SessionHearing) {
         Self::hear_sessions(self, hear);
     }
 

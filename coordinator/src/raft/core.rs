@@ -17,7 +17,7 @@ use email_engine_protocol::time::Timestamp;
 
 use super::config::{Clock, Timings};
 use super::guard::Guard;
-use super::handle::{Leadership, SessionNotice, SessionRow};
+use super::handle::{Leadership, SessionHearing, SessionNotice, SessionRow};
 use super::machine::Replica;
 use super::net::{ChangeRefusal, Door, MemberChange, Peers, ProposeAnswer, Server};
 use super::store::Store;
@@ -27,9 +27,6 @@ use crate::state::FleetState;
 
 /// Where a node's live sessions are read from.
 pub(super) type SessionSource = Arc<dyn Fn() -> Vec<SessionRow> + Send + Sync>;
-
-/// Who is told of sessions that began on other nodes.
-pub(super) type SessionHearing = Arc<dyn Fn(&[SessionNotice]) -> Vec<HostId> + Send + Sync>;
 
 /// A running node.
 pub(super) struct Core {

@@ -88,6 +88,9 @@ pub struct SessionNotice {
     pub age_millis: u64,
 }
 
+/// Who is told of sessions that began on other nodes; answers which older ones ended.
+pub type SessionHearing = Arc<dyn Fn(&[SessionNotice]) -> Vec<HostId> + Send + Sync>;
+
 /// What came of telling the others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Announced {
@@ -359,7 +362,7 @@ impl Cluster {
 
     /// Registers who ends older sessions here when a newer one began on another node, and says of
     /// which hosts.
-    pub fn hear_sessions(&self, hear: Arc<dyn Fn(&[SessionNotice]) -> Vec<HostId> + Send + Sync>) {
+    pub fn hear_sessions(&self, hear: SessionHearing) {
         *self
             .core
             .hearing

@@ -27,6 +27,6 @@ pub use backup::{BackupError, BackupSummary, RestoreError, Restored, restore};
 pub use config::{Clock, RaftConfig, Timings, system_clock};
 pub use handle::{
     Announced, Applied, Cluster, Leadership, MembershipError, ProposeError, RaftStatus, ReadError,
-    SessionNotice, SessionRow, StoreError,
+    SessionHearing, SessionNotice, SessionRow, StoreError,
 };
 pub use start::{StartError, start};

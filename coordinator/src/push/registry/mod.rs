@@ -400,7 +400,7 @@ mod tests {
         {
             let mut tables = registry.tables();
             tables.intakes.entry(host.clone()).or_default();
-            tables.contests.entry(host.clone()).or_default();
+            tables.contests.entry(host).or_default();
         }
         registry.tidy();
         let tables = registry.tables();

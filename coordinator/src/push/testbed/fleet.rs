@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use email_engine_protocol::api::MemberRole;
 use email_engine_protocol::bytes::ContentHash;
-use email_engine_protocol::id::{HostId, NodeId};
+use email_engine_protocol::id::NodeId;
 
 use crate::command::{
     Answer, Bearer, Command, Effect, Outcome, Proposal, RedeemToken, Rejection, RejectionCode,
@@ -18,14 +18,13 @@ use crate::command::{
 use crate::pki::testbed::now;
 use crate::push::Fleet;
 use crate::raft::{
-    Announced, Applied, Leadership, ProposeError, ReadError, SessionNotice, SessionRow, StoreError,
+    Announced, Applied, Leadership, ProposeError, ReadError, SessionHearing, SessionNotice,
+    SessionRow, StoreError,
 };
 use crate::state::{
     CertificateRecord, CertificateSubject, FleetState, HostKeys, HostLifecycle, Node, TokenState,
     TokenUse,
 };
-
-type Hearing = Arc<dyn Fn(&[SessionNotice]) -> Vec<HostId> + Send + Sync>;
 
 /// One node's door to the state that all of them share.
 #[derive(Clone)]
@@ -37,7 +36,7 @@ struct Fake {
     applied: watch::Sender<Applied>,
     leadership: watch::Sender<Leadership>,
     log: Mutex<Vec<Command>>,
-    hearing: Mutex<BTreeMap<NodeId, Hearing>>,
+    hearing: Mutex<BTreeMap<NodeId, SessionHearing>>,
     /// Nodes that cannot be told anything.
     deaf: Mutex<BTreeSet<NodeId>>,
 }
@@ -171,7 +170,7 @@ impl Fleet for FakeFleet {
         announced
     }
 
-    fn hear_sessions(&self, hear: Hearing) {
+    fn hear_sessions(&self, hear: SessionHearing) {
         self.0.hearing.lock().unwrap().insert(self.1, hear);
     }
 

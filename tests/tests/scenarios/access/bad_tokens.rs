@@ -58,7 +58,7 @@ fn host() -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_ca_pin_is_told_at_once_by_agent_and_coordinator() {
     let fleet = Fleet::single().await;
-    fleet.apply(&samples::fleet(1)).await;
+    fleet.apply(&samples::fleet(0)).await;
     let for_host = fleet.token(&host(), false).await;
     let for_node = fleet.token(&json!("node"), false).await;
     let before = everything(&fleet).await;
@@ -80,9 +80,9 @@ async fn a_wrong_ca_pin_is_told_at_once_by_agent_and_coordinator() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_of_another_cluster_lets_nobody_in() {
     let ours = Fleet::single().await;
-    ours.apply(&samples::fleet(1)).await;
+    ours.apply(&samples::fleet(0)).await;
     let theirs = Fleet::single().await;
-    theirs.apply(&samples::fleet(1)).await;
+    theirs.apply(&samples::fleet(0)).await;
     let node = ours.token(&json!("node"), false).await;
     let foreign = theirs.token(&json!("node"), false).await;
     let foreign_host = theirs.token(&host(), false).await;
@@ -114,7 +114,7 @@ async fn a_token_of_another_cluster_lets_nobody_in() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_expired_token_is_refused_with_its_end() {
     let fleet = Fleet::single().await;
-    fleet.apply(&samples::fleet(1)).await;
+    fleet.apply(&samples::fleet(0)).await;
     let for_host = fleet.short_token(&host(), 5).await;
     let for_node = fleet.short_token(&json!("node"), 5).await;
     wait_for("both tokens have ended", async || {

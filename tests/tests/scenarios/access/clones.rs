@@ -29,7 +29,7 @@ fn logs(fleet: &Fleet) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copied_machine_is_named_and_the_two_do_not_fight_for_ever() {
-    let mut fleet = Fleet::converged_with(3, 1).await;
+    let mut fleet = Fleet::converged_with(3, 0).await;
     fleet.agents.get_mut("pmta1").unwrap().kill();
     let original = fleet.agents["pmta1"].data_dir();
     let mut clone = AgentProcess::new("clone", &fleet.dir().join("hosts/clone"));
