@@ -12,6 +12,8 @@ use serde::Deserialize;
 use email_engine_protocol::join::Endpoint;
 use email_engine_protocol::observed::Mode;
 
+use crate::pki::Life;
+
 /// Prefix of the environment variables: `EMAIL_ENGINE_COORDINATOR_DATA_DIR` and so on.
 pub const ENVIRONMENT: &str = "EMAIL_ENGINE_COORDINATOR_";
 
@@ -43,6 +45,8 @@ pub struct NodeConfig {
     pub min_free_bytes: u64,
     /// DKIM keys that are made ahead of need.
     pub dkim_stock: u32,
+    /// How long certificates live that this node issues, in seconds.
+    pub certificate_life_seconds: u64,
     /// What is logged, and how.
     pub log: LogConfig,
 }
@@ -126,6 +130,7 @@ impl Default for NodeConfig {
             raft: RaftTimings::default(),
             min_free_bytes: 1024 * 1024 * 1024,
             dkim_stock: 20,
+            certificate_life_seconds: 7 * 24 * 3600,
             log: LogConfig::default(),
         }
     }
@@ -251,6 +256,7 @@ impl NodeConfig {
             "dkim_stock" => {
                 self.dkim_stock = value.parse().map_err(|_| refused("a number from 0"))?;
             }
+            "certificate_life_seconds" => self.certificate_life_seconds = number()?,
             "log_level" => value.clone_into(&mut self.log.level),
             "log_format" => {
                 self.log.format = match value {
@@ -285,6 +291,12 @@ impl NodeConfig {
         Ok(())
     }
 
+    /// Life of the certificates that this node issues.
+    #[must_use]
+    pub fn certificate_life(&self) -> Life {
+        Life::of_seconds(self.certificate_life_seconds)
+    }
+
     /// Checks what no single key can see.
     ///
     /// # Errors
@@ -317,6 +329,11 @@ impl NodeConfig {
         if snapshot_after_logs < 10 {
             let value = snapshot_after_logs.to_string();
             return refused("raft.snapshot_after_logs", value, "at least 10");
+        }
+        let life = self.certificate_life_seconds;
+        if !Life::SECONDS.contains(&life) {
+            let accepted = "10 to 2592000 (30 days)";
+            return refused("certificate_life_seconds", life.to_string(), accepted);
         }
         let same_udp = self.agent_listen == self.raft_listen && self.agent_listen.port() != 0;
         if same_udp {
@@ -454,6 +471,10 @@ mod tests {
         assert!(check("[raft]\nelection_min_millis = 100").contains("raft.election_min_millis"));
         assert!(check("[raft]\nelection_max_millis = 700").contains("raft.election_max_millis"));
         assert!(check("raft_listen = \"0.0.0.0:7443\"").contains("raft_listen"));
+        for life in [9, 2_592_001] {
+            let text = format!("certificate_life_seconds = {life}");
+            assert!(check(&text).contains("certificate_life_seconds"));
+        }
         assert!(check("[advertise]\napi = \"nowhere\"").contains("advertise.api"));
         NodeConfig::default().check().unwrap();
     }

@@ -16,9 +16,17 @@ const TOKEN_VARIABLE: &str = "EMAIL_ENGINE_JOIN_TOKEN";
 /// No command takes a token as an argument: arguments are for every user of the machine to read.
 const LONGEST_TOKEN: u64 = 8192;
 
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done, or stopped by SIGTERM or SIGINT
+  1  anything that is not named here
+  2  bad usage, or a join token that is none, is for a host, or has ended
+  3  the cluster refuses the join token
+  4  whoever answers is not the cluster of the join token (CA pin, cluster)";
+
 /// A coordinator node of Email-Engine.
 #[derive(Debug, Parser)]
-#[command(name = "email-engine-coordinator", version, about)]
+#[command(name = "email-engine-coordinator", version, about, after_help = EXIT_CODES)]
 struct Arguments {
     #[command(subcommand)]
     verb: Verb,
@@ -94,8 +102,19 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("email-engine-coordinator: {error}");
-            ExitCode::FAILURE
+            ExitCode::from(code(&*error))
         }
+    }
+}
+
+fn code(error: &(dyn std::error::Error + 'static)) -> u8 {
+    use email_engine_coordinator::push::join::JoinError as CallError;
+    use join::JoinError;
+    match error.downcast_ref::<JoinError>() {
+        Some(JoinError::Token(_) | JoinError::NotForNodes(_) | JoinError::Expired(_)) => 2,
+        Some(JoinError::Call(CallError::Refused { .. })) => 3,
+        Some(JoinError::Call(CallError::Server { .. } | CallError::Mismatch(_))) => 4,
+        _ => 1,
     }
 }
 

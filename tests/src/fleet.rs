@@ -19,6 +19,7 @@ pub struct Fleet {
     ca_pem: String,
     admin_key: String,
     recovery_key: String,
+    settings: Vec<(String, String)>,
     /// Dropped last: processes that end in a failed test show the end of their logs first.
     dir: TempDir,
 }
@@ -36,8 +37,16 @@ impl Fleet {
 
     /// A cluster of `count` voters.
     pub async fn of(count: u64) -> Self {
+        Self::configured(count, &[]).await
+    }
+
+    /// A cluster of `count` voters, all with these configuration values, such as `MIN_FREE_BYTES`.
+    pub async fn configured(count: u64, settings: &[(&str, &str)]) -> Self {
         let dir = TempDir::new().unwrap();
         let mut first = NodeProcess::new(&dir.path().join("nodes/1"));
+        for (key, value) in settings {
+            first.set(key, value);
+        }
         let mut init = first.command("init");
         init.args(["--output", "json"]);
         let founded: Value = serde_json::from_slice(&first.run(init)).unwrap();
@@ -47,6 +56,10 @@ impl Fleet {
             ca_pem: text("ca_pem"),
             admin_key: text("admin_key"),
             recovery_key: text("recovery_key"),
+            settings: settings
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                .collect(),
             dir,
             nodes: BTreeMap::from([(1, first)]),
             founded: 1,
@@ -64,7 +77,7 @@ impl Fleet {
     pub async fn add_node(&mut self) -> u64 {
         self.founded += 1;
         let token = self.token(&json!("node"), false).await;
-        let mut node = NodeProcess::new(&self.dir.path().join(format!("nodes/{}", self.founded)));
+        let mut node = self.node_at(&format!("nodes/{}", self.founded));
         let mut join = node.command("join");
         join.env("EMAIL_ENGINE_JOIN_TOKEN", token);
         node.run(join);
@@ -80,6 +93,16 @@ impl Fleet {
         .await;
         self.nodes.insert(number, node);
         number
+    }
+
+    /// A further node with the settings of the others; nothing is started.
+    #[must_use]
+    pub fn node_at(&self, folder: &str) -> NodeProcess {
+        let mut node = NodeProcess::new(&self.dir.path().join(folder));
+        for (key, value) in &self.settings {
+            node.set(key, value);
+        }
+        node
     }
 
     /// Gives a learner its vote.
@@ -198,6 +221,13 @@ impl Fleet {
     /// A new join token.
     pub async fn token(&self, admission: &Value, replace: bool) -> String {
         let request = json!({ "admission": admission, "ttl_seconds": 3600, "replace": replace });
+        let created = self.api().post("/tokens", &request).await.ok();
+        created["token"].as_str().unwrap().to_owned()
+    }
+
+    /// A new join token that ends after so many seconds.
+    pub async fn short_token(&self, admission: &Value, seconds: u64) -> String {
+        let request = json!({ "admission": admission, "ttl_seconds": seconds });
         let created = self.api().post("/tokens", &request).await.ok();
         created["token"].as_str().unwrap().to_owned()
     }

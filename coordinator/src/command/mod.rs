@@ -114,4 +114,6 @@ pub enum Command {
     Batch(Batch),
     /// Hosts may lose much, or data, with their next target.
     AllowRemoval(AllowRemoval),
+    /// A second machine showed a used token and was refused.
+    RefuseToken(Box<RefuseToken>),
 }

@@ -12,12 +12,12 @@ use tokio::time::Instant;
 
 use email_engine_protocol::api::MemberRole;
 use email_engine_protocol::bytes::CertificateSerial;
-use email_engine_protocol::id::{ClusterId, NodeId};
+use email_engine_protocol::id::{ClusterId, HostId, NodeId};
 use email_engine_protocol::time::Timestamp;
 
 use super::config::{Clock, Timings};
 use super::guard::Guard;
-use super::handle::{Leadership, SessionRow};
+use super::handle::{Leadership, SessionHearing, SessionNotice, SessionRow};
 use super::machine::Replica;
 use super::net::{ChangeRefusal, Door, MemberChange, Peers, ProposeAnswer, Server};
 use super::store::Store;
@@ -47,6 +47,7 @@ pub(super) struct Core {
     pub(super) leadership: watch::Sender<Leadership>,
     pub(super) stopping: watch::Sender<bool>,
     pub(super) sessions: RwLock<Option<SessionSource>>,
+    pub(super) hearing: RwLock<Option<SessionHearing>>,
     /// When a leader was heard last.
     pub(super) heard: Mutex<Option<Instant>>,
     /// Date of the last proposal that this node put in line.
@@ -148,6 +149,15 @@ impl Door for Core {
 
     fn sessions(&self) -> Vec<SessionRow> {
         self.own_sessions()
+    }
+
+    fn sessions_began(&self, notices: &[SessionNotice]) -> Vec<HostId> {
+        let hearing = self
+            .hearing
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        hearing.map(|hear| hear(notices)).unwrap_or_default()
     }
 
     fn clock(&self) -> u64 {

@@ -20,7 +20,7 @@ use crate::command::{
     SetRelease,
 };
 use crate::config::{ConfigError, NodeConfig};
-use crate::pki::{self, AuthorityError, Founding, IssueError, NodeIdentity};
+use crate::pki::{self, AuthorityError, Founding, IssueError, Life, NodeIdentity};
 use crate::planner;
 use crate::raft::{Cluster, MembershipError, ProposeError};
 use crate::state::Node;
@@ -81,7 +81,7 @@ pub fn found(config: &NodeConfig, now: Timestamp) -> Result<Founded, FoundError>
     let published = Bound::open(config, place.published())?.published()?;
     let endpoints = published.advertised(&config.advertise)?;
     let founding = pki::found(config.mode.to_mode(), now)?;
-    let identity = first_identity(&founding, &endpoints, now)?;
+    let identity = first_identity(&founding, &endpoints, (now, config.certificate_life()))?;
     let random = SystemRandom::new();
     let admin = ApiKeyText {
         id: ApiKeyId::new("admin").expect("it is a slug"),
@@ -108,10 +108,12 @@ pub fn found(config: &NodeConfig, now: Timestamp) -> Result<Founded, FoundError>
 fn first_identity(
     founding: &Founding,
     endpoints: &Endpoints,
-    now: Timestamp,
+    (now, life): (Timestamp, Life),
 ) -> Result<NodeIdentity, FoundError> {
     let Endpoints { raft, agent, api } = endpoints.clone();
-    let (identity, _) = founding.issuer.issue_own(FIRST, &[raft, agent, api], now)?;
+    let (identity, _) = founding
+        .issuer
+        .issue_own(FIRST, &[raft, agent, api], (now, life))?;
     Ok(identity)
 }
 

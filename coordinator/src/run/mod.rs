@@ -99,6 +99,7 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
         identity: identity.clone(),
         vault: Arc::clone(&vault),
         fleet: cluster.clone(),
+        certificate_life: config.certificate_life(),
     })?;
     let published = Published {
         agent: push.local_addr(),
@@ -116,6 +117,7 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
         keys_ahead: config.dkim_stock as usize,
         store: place.identity(),
         identity: renewed,
+        certificate_life: config.certificate_life(),
     });
     tracing::info!("the tasks run");
 

@@ -130,7 +130,7 @@ pub fn restore(
         node.agent_endpoint.clone(),
         node.api_endpoint.clone(),
     ];
-    let (identity, _) = authority.issue_own(node.id, &reached, now)?;
+    let (identity, _) = authority.issue_own(node.id, &reached, (now, config.certificate_life()))?;
     place.leave_founding(&[recovery(&key, record.id, epoch, node, now)])?;
     place.publish(&published)?;
     place

@@ -256,7 +256,7 @@ async fn a_node_renews_its_own_certificate_after_half_its_life() {
         fleet.clone(),
         vault(&pki),
         store.clone(),
-        identity,
+        (identity, crate::pki::Life::default()),
     ));
     wait_for(seen.changed(), "the node renews").await.unwrap();
     let renewed = seen.borrow().clone();

@@ -12,7 +12,8 @@ mod release;
 mod view;
 
 pub use access::{
-    AccessRole, ApiKeyCreated, ApiKeyRequest, ApiKeyView, TokenCreated, TokenRequest, TokenView,
+    AccessRole, ApiKeyCreated, ApiKeyRequest, ApiKeyView, TokenCreated, TokenRequest, TokenUseView,
+    TokenView,
 };
 pub use audit::AuditView;
 pub use cluster::{ClusterView, Consistency, MemberRole, NodeView, VersionRequest};

@@ -6,11 +6,11 @@ use openraft::raft::{
 };
 use serde::{Deserialize, Serialize};
 
-use email_engine_protocol::id::NodeId;
+use email_engine_protocol::id::{HostId, NodeId};
 use email_engine_protocol::join::Endpoint;
 
 use crate::command::{Answer, Proposal};
-use crate::raft::handle::SessionRow;
+use crate::raft::handle::{SessionNotice, SessionRow};
 use crate::raft::types::{SnapshotMeta, Types, Vote};
 
 /// A question; each on a stream of its own.
@@ -45,6 +45,8 @@ pub(crate) enum Request {
     Clock,
     /// Changes the membership, if the asked node leads.
     Change(MemberChange),
+    /// Tells of agent sessions that began on the asking node.
+    SessionsBegan(Vec<SessionNotice>),
 }
 
 /// An answer.
@@ -72,6 +74,8 @@ pub(crate) enum Response {
     Change(Result<(), ChangeRefusal>),
     /// The asked node cannot answer.
     Failed(String),
+    /// To `SessionsBegan`: the hosts whose older session ended here.
+    SessionsEnded(Vec<HostId>),
 }
 
 /// What became of a proposal at the leader.

@@ -8,13 +8,13 @@ use futures::{FutureExt, StreamExt};
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse};
 
 use email_engine_protocol::bytes::CertificateSerial;
-use email_engine_protocol::id::NodeId;
+use email_engine_protocol::id::{HostId, NodeId};
 
 use super::frame::{self, FrameError, FrameReader};
 use super::message::{ChangeRefusal, MemberChange, ProposeAnswer, Request, Response};
 use super::transfer;
 use crate::command::Proposal;
-use crate::raft::handle::SessionRow;
+use crate::raft::handle::{SessionNotice, SessionRow};
 use crate::raft::machine::SnapshotFiles;
 use crate::raft::types::{Raft, Snapshot, SnapshotMeta, Types, Vote};
 
@@ -32,6 +32,8 @@ pub(crate) trait Door: Send + Sync {
     fn change(&self, change: MemberChange) -> BoxFuture<'_, Result<(), ChangeRefusal>>;
     /// Live agent sessions here.
     fn sessions(&self) -> Vec<SessionRow>;
+    /// Sessions began on another node: older ones of the same hosts end here.
+    fn sessions_began(&self, notices: &[SessionNotice]) -> Vec<HostId>;
     /// Milliseconds since 1970.
     fn clock(&self) -> u64;
 }
@@ -102,6 +104,7 @@ async fn answer(serving: &Serving, request: Request) -> Response {
         Request::Change(change) => Response::Change(door.change(change).await),
         Request::Sessions => Response::Sessions(door.sessions()),
         Request::Clock => Response::Clock(door.clock()),
+        Request::SessionsBegan(notices) => Response::SessionsEnded(door.sessions_began(&notices)),
         Request::AppendStream | Request::Snapshot { .. } => {
             Response::Failed("a stream within a stream".into())
         }

@@ -1,19 +1,25 @@
-//! Live sessions of this node by host. The newest connection of a host wins.
+//! Live sessions of this node by host. The newest connection of a host wins, over all nodes.
+
+mod elsewhere;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use quinn::Connection;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
+use email_engine_protocol::bytes::CertificateSerial;
 use email_engine_protocol::generation::Generation;
 use email_engine_protocol::id::HostId;
 use email_engine_protocol::join::Endpoint;
 use email_engine_protocol::time::Timestamp;
 use email_engine_protocol::wire::{Refusal, RefusalCode};
 
+use super::contest::Contest;
 use super::intake::Intake;
 use super::{metric_names, now, transport};
 use crate::pki::Credential;
@@ -55,6 +61,8 @@ struct Shared {
     count: watch::Sender<usize>,
     /// All coordinators; sessions tell their agents when it changes.
     coordinators: watch::Sender<Vec<Endpoint>>,
+    /// Number of the newest session.
+    entered: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -62,6 +70,9 @@ struct Tables {
     sessions: BTreeMap<HostId, Entry>,
     frozen: BTreeMap<HostId, Frozen>,
     intakes: BTreeMap<HostId, Arc<Mutex<Intake>>>,
+    contests: BTreeMap<HostId, Contest>,
+    /// Sessions of which not all other nodes know yet, by number.
+    unannounced: BTreeMap<u64, HostId>,
     next: u64,
 }
 
@@ -70,8 +81,12 @@ struct Entry {
     number: u64,
     connection: Connection,
     remote: SocketAddr,
+    /// The newest that the session was given.
     credential: Arc<Credential>,
+    /// The one that the connection began with.
+    shown: CertificateSerial,
     since: Timestamp,
+    began: Instant,
     offered: Option<Generation>,
     target: watch::Sender<Option<TargetRecord>>,
     end: watch::Sender<Option<Refusal>>,
@@ -98,6 +113,7 @@ pub(super) struct Place {
 pub(super) struct Seat {
     pub(super) host: HostId,
     pub(super) credential: Arc<Credential>,
+    pub(super) shown: CertificateSerial,
     number: u64,
 }
 
@@ -125,7 +141,9 @@ impl Registry {
             connection: connection.clone(),
             remote,
             credential: credential.clone(),
+            shown: credential.serial,
             since: now(),
+            began: Instant::now(),
             offered: None,
             target,
             end,
@@ -133,8 +151,11 @@ impl Registry {
         if let Some(older) = tables.sessions.insert(host.clone(), entry) {
             tracing::warn!(%host, older = %older.remote, newer = %remote, "a newer connection takes over");
             older.end(RefusalCode::Superseded, "a newer connection took over");
+            tables.contest(host, &older.remote, &remote);
         }
         let intake = tables.intakes.entry(host.clone()).or_default().clone();
+        tables.unannounced.insert(number, host.clone());
+        self.0.entered.send_replace(number);
         self.count(&tables);
         Place {
             registry: self.clone(),
@@ -145,6 +166,35 @@ impl Registry {
             coordinators: self.0.coordinators.subscribe(),
             intake,
         }
+    }
+
+    /// How long the host has to stay away, because its connections take over from each other too
+    /// often.
+    pub(super) fn rest(&self, host: &HostId) -> Option<Duration> {
+        let tables = self.tables();
+        let contest = tables.contests.get(host)?;
+        contest.rest(Instant::now())
+    }
+
+    /// Forgets what is of no use any more: the pace of hosts that are not here and said nothing of
+    /// late, and contests that are over.
+    pub(super) fn tidy(&self) {
+        let now = Instant::now();
+        let mut tables = self.tables();
+        let Tables {
+            sessions,
+            intakes,
+            contests,
+            ..
+        } = &mut *tables;
+        intakes.retain(|host, intake| {
+            sessions.contains_key(host)
+                || !intake
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .is_idle(now)
+        });
+        contests.retain(|_, contest| !contest.is_over(now));
     }
 
     /// Live sessions.
@@ -191,6 +241,7 @@ impl Registry {
         let seat = |(host, entry): (&HostId, &Entry)| Seat {
             host: host.clone(),
             credential: entry.credential.clone(),
+            shown: entry.shown,
             number: entry.number,
         };
         self.tables().sessions.iter().map(seat).collect()
@@ -249,6 +300,20 @@ impl Registry {
     }
 }
 
+impl Tables {
+    /// A session took over from another.
+    fn contest(&mut self, host: &HostId, older: &dyn fmt::Display, newer: &dyn fmt::Display) {
+        let contest = self.contests.entry(host.clone()).or_default();
+        if contest.note(Instant::now()) {
+            tracing::error!(
+                %host, %older, %newer,
+                "connections of this host keep taking over from each other: a clone is suspected, \
+                 two machines with one identity; replace one with a new join token"
+            );
+        }
+    }
+}
+
 fn count_frozen(tables: &Tables) {
     // Counts of hosts are far below 2^52.
     #[expect(clippy::cast_precision_loss)]
@@ -282,6 +347,15 @@ impl Entry {
 }
 
 impl Place {
+    /// Notes a renewal: the session goes on under this certificate.
+    pub(super) fn note_renewed(&self, credential: Arc<Credential>) {
+        if let Some(entry) = self.registry.tables().sessions.get_mut(&self.host)
+            && entry.number == self.number
+        {
+            entry.credential = credential;
+        }
+    }
+
     /// Notes the newest generation that was offered.
     pub(super) fn note_offered(&self, generation: Generation) {
         if let Some(entry) = self.registry.tables().sessions.get_mut(&self.host)
@@ -295,6 +369,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut tables = self.registry.tables();
+        tables.unannounced.remove(&self.number);
         if tables
             .sessions
             .get(&self.host)
@@ -307,5 +382,24 @@ impl Drop for Place {
             count_frozen(&tables);
         }
         self.registry.count(&tables);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_that_are_gone_leave_nothing_behind() {
+        let registry = Registry::default();
+        let host = HostId::new("pmta1").unwrap();
+        {
+            let mut tables = registry.tables();
+            tables.intakes.entry(host.clone()).or_default();
+            tables.contests.entry(host).or_default();
+        }
+        registry.tidy();
+        let tables = registry.tables();
+        assert!(tables.intakes.is_empty() && tables.contests.is_empty());
     }
 }
