@@ -26,7 +26,7 @@ mod types;
 pub use backup::{BackupError, BackupSummary, RestoreError, Restored, restore};
 pub use config::{Clock, RaftConfig, Timings, system_clock};
 pub use handle::{
-    Applied, Cluster, Leadership, MembershipError, ProposeError, RaftStatus, ReadError, SessionRow,
-    StoreError,
+    Applied, Cluster, Leadership, MembershipError, PlanErrors, ProposeError, RaftStatus, ReadError,
+    SessionRow, StoreError,
 };
 pub use start::{StartError, start};

@@ -309,6 +309,7 @@ async fn assemble(config: RaftConfig, data: Data, apply: Apply) -> Result<Arc<Co
         leadership: watch::Sender::new(Leadership::default()),
         stopping: watch::Sender::new(false),
         sessions: RwLock::new(None),
+        plan_errors: RwLock::new(None),
         heard: Mutex::new(None),
         dated: tokio::sync::Mutex::default(),
         changing: tokio::sync::Mutex::new(()),

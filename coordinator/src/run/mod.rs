@@ -117,6 +117,8 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
         store: place.identity(),
         identity: renewed,
     });
+    let unplanned = tasks.plan_errors();
+    cluster.serve_plan_errors(Arc::new(move || rooms::bounded(&unplanned.borrow())));
     tracing::info!("the tasks run");
 
     let (stop, stopping) = watch::channel(false);

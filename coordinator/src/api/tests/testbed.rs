@@ -170,13 +170,7 @@ impl Planning for CreatingPlanner {
         prune: bool,
         scope: Option<&TenantId>,
     ) -> Result<Draft, Rejection> {
-        let plan = planner::document::changes(state, document, prune, scope)?;
-        Ok(Draft {
-            changes: plan.changes,
-            warnings: plan.warnings,
-            commands: plan.commands,
-            new_identities: plan.new_identities,
-        })
+        Ok(planner::document::changes(state, document, prune, scope)?.into())
     }
 
     fn config(

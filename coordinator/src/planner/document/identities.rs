@@ -4,6 +4,7 @@ use email_engine_protocol::api::{FleetDocument, IpDocument, IpSpec, IpStatus, Ph
 use email_engine_protocol::id::{HostId, IdError, Role};
 
 use super::check::names;
+use super::order::{Move, Stride, order};
 use super::{DocumentPlan, Wanted, reject};
 use crate::command::{AddIdentity, ChangeIdentity, Command, Rejection, RejectionCode};
 use crate::powermta;
@@ -219,20 +220,42 @@ fn check_values(index: usize, spec: &IpSpec) -> Result<(), Rejection> {
 }
 
 /// Adds and changes what differs.
-pub(super) fn compare(plan: &mut DocumentPlan, state: &FleetState, identities: &[IpSpec]) {
-    for spec in identities {
-        let old = state.identities.get(&spec.address).map(|old| &old.spec);
-        let command = match old {
-            None => Command::AddIdentity(AddIdentity { ip: spec.clone() }),
-            Some(_) => Command::ChangeIdentity(ChangeIdentity { ip: spec.clone() }),
-        };
-        let changed = plan.compare("ip", &spec.address.to_string(), old, spec, command);
-        let takes_key = match old {
-            None => true,
-            Some(old) => old.domain != spec.domain || old.selector != spec.selector,
-        };
-        if changed && takes_key {
-            plan.new_identities += 1;
+pub(super) fn compare(
+    plan: &mut DocumentPlan,
+    state: &FleetState,
+    identities: &[IpSpec],
+) -> Result<(), Rejection> {
+    let mut moves = Vec::new();
+    for (index, new) in identities.iter().enumerate() {
+        let old = state.identities.get(&new.address).map(|old| &old.spec);
+        if let Some(old) = old.filter(|old| old.tenant != new.tenant) {
+            return Err(other_tenant(index, old, new));
+        }
+        if plan.compare("ip", &new.address.to_string(), old, new) {
+            moves.push(Move { old, new });
         }
     }
+    let mut now: Vec<Option<&IpSpec>> = moves.iter().map(|it| it.old).collect();
+    let strides = order(&moves);
+    for Stride { of, ip } in &strides {
+        let has_key = |old: &IpSpec| old.domain == ip.domain && old.selector == ip.selector;
+        if !now[*of].is_some_and(has_key) {
+            plan.new_identities += 1;
+        }
+        plan.commands.push(match now[*of].replace(ip) {
+            None => Command::AddIdentity(AddIdentity { ip: ip.clone() }),
+            Some(_) => Command::ChangeIdentity(ChangeIdentity { ip: ip.clone() }),
+        });
+    }
+    Ok(())
+}
+
+fn other_tenant(index: usize, old: &IpSpec, new: &IpSpec) -> Rejection {
+    let accepted = format!(
+        "{}, whose it is: key, pool and reputation are a tenant's own and do not change hands; to \
+         begin anew for {}, run `email-engine ips remove {}` and apply the file again",
+        old.tenant, new.tenant, new.address
+    );
+    let field = format!("ips[{index}].tenant");
+    reject(RejectionCode::ForeignTenant, field, &new.tenant, accepted)
 }

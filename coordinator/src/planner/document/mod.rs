@@ -10,6 +10,7 @@
 mod check;
 mod compare;
 mod identities;
+mod order;
 mod owners;
 mod prune;
 mod scope;
@@ -66,7 +67,7 @@ pub fn changes(
     if prune {
         prune::identities(&mut plan, state, document, scope);
     }
-    identities::compare(&mut plan, state, &identities);
+    identities::compare(&mut plan, state, &identities)?;
     if prune {
         prune::hosts_and_tenants(&mut plan, state, document, &identities, scope);
     }
@@ -117,13 +118,10 @@ fn settings(plan: &mut DocumentPlan, state: &FleetState, document: &FleetDocumen
         settings: wanted.clone(),
         release: true,
     });
-    plan.compare(
-        "settings",
-        "settings",
-        newest.map(|old| &old.settings),
-        wanted,
-        command,
-    );
+    let old = newest.map(|old| &old.settings);
+    if plan.compare("settings", "settings", old, wanted) {
+        plan.commands.push(command);
+    }
 }
 
 fn tenants(plan: &mut DocumentPlan, state: &FleetState, document: &FleetDocument) {
@@ -137,7 +135,9 @@ fn tenants(plan: &mut DocumentPlan, state: &FleetState, document: &FleetDocument
                 tenant: tenant.clone(),
             }),
         };
-        plan.compare("tenant", tenant.id.as_str(), old, tenant, command);
+        if plan.compare("tenant", tenant.id.as_str(), old, tenant) {
+            plan.commands.push(command);
+        }
     }
 }
 
@@ -173,26 +173,22 @@ fn hosts(
             None => Command::AddHost(AddHost { host: host.clone() }),
             Some(_) => Command::ChangeHost(ChangeHost { host: host.clone() }),
         };
-        plan.compare(
-            "host",
-            host.id.as_str(),
-            old.map(|old| &old.spec),
-            host,
-            command,
-        );
+        let old = old.map(|old| &old.spec);
+        if plan.compare("host", host.id.as_str(), old, host) {
+            plan.commands.push(command);
+        }
     }
     Ok(())
 }
 
 impl DocumentPlan {
-    /// Adds the command when there is a difference; says whether.
+    /// Tells the difference when there is one; says whether.
     fn compare<T: Serialize + PartialEq>(
         &mut self,
         kind: &str,
         name: &str,
         old: Option<&T>,
         new: &T,
-        command: Command,
     ) -> bool {
         if old == Some(new) {
             return false;
@@ -206,7 +202,6 @@ impl DocumentPlan {
             name: name.to_owned(),
             details: compare::details(old, new),
         });
-        self.commands.push(command);
         true
     }
 

@@ -10,7 +10,7 @@ use email_engine_protocol::id::NodeId;
 use email_engine_protocol::join::Endpoint;
 
 use crate::command::{Answer, Proposal};
-use crate::raft::handle::SessionRow;
+use crate::raft::handle::{PlanErrors, SessionRow};
 use crate::raft::types::{SnapshotMeta, Types, Vote};
 
 /// A question; each on a stream of its own.
@@ -45,6 +45,8 @@ pub(crate) enum Request {
     Clock,
     /// Changes the membership, if the asked node leads.
     Change(MemberChange),
+    /// Asks which hosts cannot be planned.
+    PlanErrors,
 }
 
 /// An answer.
@@ -72,6 +74,8 @@ pub(crate) enum Response {
     Change(Result<(), ChangeRefusal>),
     /// The asked node cannot answer.
     Failed(String),
+    /// To `PlanErrors`.
+    PlanErrors(PlanErrors),
 }
 
 /// What became of a proposal at the leader.

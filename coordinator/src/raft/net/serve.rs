@@ -14,7 +14,7 @@ use super::frame::{self, FrameError, FrameReader};
 use super::message::{ChangeRefusal, MemberChange, ProposeAnswer, Request, Response};
 use super::transfer;
 use crate::command::Proposal;
-use crate::raft::handle::SessionRow;
+use crate::raft::handle::{PlanErrors, SessionRow};
 use crate::raft::machine::SnapshotFiles;
 use crate::raft::types::{Raft, Snapshot, SnapshotMeta, Types, Vote};
 
@@ -32,6 +32,8 @@ pub(crate) trait Door: Send + Sync {
     fn change(&self, change: MemberChange) -> BoxFuture<'_, Result<(), ChangeRefusal>>;
     /// Live agent sessions here.
     fn sessions(&self) -> Vec<SessionRow>;
+    /// Hosts that this node could not plan as the leader.
+    fn plan_errors(&self) -> PlanErrors;
     /// Milliseconds since 1970.
     fn clock(&self) -> u64;
 }
@@ -101,6 +103,7 @@ async fn answer(serving: &Serving, request: Request) -> Response {
         Request::ReadIndex => Response::ReadIndex(door.read_index().await),
         Request::Change(change) => Response::Change(door.change(change).await),
         Request::Sessions => Response::Sessions(door.sessions()),
+        Request::PlanErrors => Response::PlanErrors(door.plan_errors()),
         Request::Clock => Response::Clock(door.clock()),
         Request::AppendStream | Request::Snapshot { .. } => {
             Response::Failed("a stream within a stream".into())
