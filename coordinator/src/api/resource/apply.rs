@@ -14,6 +14,7 @@ use crate::api::Draft;
 use crate::api::problem::ApiError;
 use crate::api::request::{ATTEMPTS, JsonBody, WriteRequest, is_passing};
 use crate::command::{Batch, Command, Outcome, Rejection};
+use crate::planner::document::place;
 use crate::planner::preview::Preview;
 use crate::state::{FleetState, Host};
 
@@ -67,18 +68,19 @@ async fn dry_run(
     let (planning, caller) = (Arc::clone(&api.planning), write.caller.clone());
     let compared = tokio::task::spawn_blocking(move || {
         let may_see = |host: &Host| caller.sees(host.spec.tenant.as_ref());
-        let preview = planning.preview(&state, &draft, &may_see)?;
-        Ok((draft, preview))
+        let previewed = planning.preview(&state, &draft, &may_see);
+        (draft, previewed)
     });
-    let compared: Result<(Draft, Preview), Rejection> = compared.await.map_err(|error| {
-        tracing::error!(%error, "a preview failed");
-        ApiError::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal",
-            "the change could not be thought through; the log has the cause",
-        )
-    })?;
-    let (draft, preview) = compared?;
+    let (draft, previewed): (Draft, Result<Preview, Rejection>) =
+        compared.await.map_err(|error| {
+            tracing::error!(%error, "a preview failed");
+            ApiError::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal",
+                "the change could not be thought through; the log has the cause",
+            )
+        })?;
+    let preview = previewed.map_err(|error| placed(error.into(), document, &draft.commands))?;
     Ok(ApplyAnswer {
         hosts: preview.hosts,
         more_hosts: preview.more,
@@ -143,16 +145,21 @@ pub(super) async fn carry_out(
         }
         let command = Command::Batch(Batch {
             base_revision: (!only_adds(&draft.commands)).then_some(revision),
-            commands: std::mem::take(&mut draft.commands),
+            commands: draft.commands.clone(),
         });
         match api.commit_attempt(write, attempt, command).await {
             Ok(outcome) => return Ok((draft, Some(outcome))),
             Err(error) if attempt + 1 < ATTEMPTS && moved_away(api, write, &error, revision) => {
                 attempt += 1;
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(placed(error, document, &draft.commands)),
         }
     }
+}
+
+/// Says the place in the document instead of the place in the batch.
+fn placed(error: ApiError, document: &FleetDocument, commands: &[Command]) -> ApiError {
+    error.with_field(|field| place(document, commands, field).unwrap_or_else(|| field.to_owned()))
 }
 
 /// Whether a draft only adds: then it holds on any base, because each addition is checked as it is

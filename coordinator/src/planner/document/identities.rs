@@ -6,6 +6,7 @@ use email_engine_protocol::id::{HostId, IdError, Role};
 use super::check::names;
 use super::order::{Move, Stride, order};
 use super::{DocumentPlan, Wanted, reject};
+use crate::command::refuse::{sending_address, text};
 use crate::command::{AddIdentity, ChangeIdentity, Command, Rejection, RejectionCode};
 use crate::powermta;
 use crate::state::FleetState;
@@ -180,6 +181,12 @@ fn check_host(index: usize, spec: &IpSpec, wanted: &Wanted<'_>) -> Result<(), Re
 /// What can be judged by the identity alone.
 fn check_values(index: usize, spec: &IpSpec) -> Result<(), Rejection> {
     let place = |field: &str| format!("ips[{index}].{field}");
+    let own = sending_address("address", spec.address)
+        .and_then(|()| text("display_name", &spec.display_name));
+    own.map_err(|rejection| Rejection {
+        field: place(&rejection.field),
+        ..rejection
+    })?;
     if powermta::is_reserved(&spec.vmta) {
         let accepted = "a name that begins neither with 'reject-' nor with 'fleet-'";
         return Err(reject(

@@ -24,7 +24,8 @@ use email_engine_protocol::id::{HostId, TenantId};
 use serde::Serialize;
 
 use crate::command::{
-    AddHost, ChangeHost, ChangeTenant, Command, CreateTenant, PutSettings, Rejection, RejectionCode,
+    AddHost, AddIdentity, ChangeHost, ChangeIdentity, ChangeTenant, Command, CreateTenant,
+    PutSettings, Rejection, RejectionCode,
 };
 use crate::state::{FleetState, HostLifecycle};
 
@@ -72,6 +73,35 @@ pub fn changes(
         prune::hosts_and_tenants(&mut plan, state, document, &identities, scope);
     }
     Ok(plan)
+}
+
+/// The place in a file that a refused command of its plan is about: `ips[56].domain` for
+/// `commands[60].domain`.
+#[must_use]
+pub fn place(document: &FleetDocument, commands: &[Command], field: &str) -> Option<String> {
+    let (at, rest) = field.strip_prefix("commands[")?.split_once(']')?;
+    let list = match commands.get(at.parse::<usize>().ok()?)? {
+        Command::AddHost(AddHost { host }) | Command::ChangeHost(ChangeHost { host }) => {
+            let index = document.hosts.iter().position(|it| it.id == host.id)?;
+            format!("hosts[{index}]")
+        }
+        Command::AddIdentity(AddIdentity { ip })
+        | Command::ChangeIdentity(ChangeIdentity { ip }) => {
+            let index = document
+                .ips
+                .iter()
+                .position(|it| it.address == ip.address)?;
+            format!("ips[{index}]")
+        }
+        Command::CreateTenant(CreateTenant { tenant })
+        | Command::ChangeTenant(ChangeTenant { tenant }) => {
+            let index = document.tenants.iter().position(|it| it.id == tenant.id)?;
+            format!("tenants[{index}]")
+        }
+        Command::PutSettings(_) => "settings".to_owned(),
+        _ => return None,
+    };
+    Some(format!("{list}{rest}"))
 }
 
 /// The fleet as it would be: what the file names, and what exists beside it.

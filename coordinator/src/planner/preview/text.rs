@@ -88,7 +88,7 @@ impl Paper {
             diff.cut = true;
             return;
         }
-        *lines += 1;
+        *lines += line.matches('\n').count();
         self.bytes -= line.len();
         diff.unified.push_str(line);
     }
