@@ -75,7 +75,7 @@ impl Gate {
             .await?;
         self.permit(&caller)?;
         if query.override_clock && caller.role < AccessRole::Admin {
-            return Err(forbidden(AccessRole::Admin));
+            return Err(forbidden(AccessRole::Admin, &caller));
         }
         let mut admitted = Admitted {
             freshness: query.freshness,
@@ -150,7 +150,7 @@ impl Gate {
             ));
         }
         if caller.role < self.rule.role {
-            return Err(forbidden(self.rule.role));
+            return Err(forbidden(self.rule.role, caller));
         }
         Ok(())
     }
@@ -228,16 +228,20 @@ fn no_leader() -> ApiError {
     )
 }
 
-fn forbidden(needed: AccessRole) -> ApiError {
-    let needed = match needed {
+fn forbidden(needed: AccessRole, caller: &Caller) -> ApiError {
+    let word = |role| match role {
         AccessRole::Viewer => "viewer",
         AccessRole::Operator => "operator",
         AccessRole::Admin => "admin",
     };
+    let (needed, has) = (word(needed), word(caller.role));
     ApiError::new(
         StatusCode::FORBIDDEN,
         "forbidden",
-        format!("this needs a key of role {needed}"),
+        format!(
+            "this needs a key of role {needed}; key {} is of role {has}",
+            caller.key
+        ),
     )
 }
 

@@ -71,6 +71,22 @@ async fn a_dry_run_shows_files_line_by_line_and_no_secret() {
 }
 
 #[tokio::test]
+async fn the_first_document_is_shown_whole_before_any_key_is_made() {
+    let testbed = Testbed::new();
+    assert!(testbed.fleet.state().prepared_keys.is_empty());
+    let ask = testbed.ask("operator", "POST", "/api/v1/fleet?dry_run=true");
+    let answered = ask.json(document()).send().await.gives(200);
+    let hosts = answered.body["hosts"].as_array().unwrap();
+    assert_eq!(hosts.len(), 3, "{}", answered.text);
+    assert!(hosts.iter().all(|host| host.get("error").is_none()));
+    let config = &resource(&hosts[1], "file:/etc/pmta/config");
+    assert_eq!(config["action"], "create");
+    let unified = config["diff"]["unified"].as_str().unwrap();
+    assert!(unified.starts_with("--- /dev/null\n+++ /etc/pmta/config\n@@ -0,0 +1,"));
+    assert_eq!(testbed.fleet.log_length(), 0);
+}
+
+#[tokio::test]
 async fn a_bound_key_is_shown_its_own_hosts_only() {
     let testbed = applied().await;
     let own = json!({"ips": [

@@ -232,15 +232,24 @@ pub(super) fn compare(
     state: &FleetState,
     identities: &[IpSpec],
 ) -> Result<(), Rejection> {
-    let mut moves = Vec::new();
+    let (mut moves, mut new_keys) = (Vec::new(), 0);
     for (index, new) in identities.iter().enumerate() {
         let old = state.identities.get(&new.address).map(|old| &old.spec);
         if let Some(old) = old.filter(|old| old.tenant != new.tenant) {
             return Err(other_tenant(index, old, new));
         }
         if plan.compare("ip", &new.address.to_string(), old, new) {
+            let signs_anew =
+                |old: &IpSpec| old.domain != new.domain || old.selector != new.selector;
+            new_keys += usize::from(old.is_some_and(signs_anew));
             moves.push(Move { old, new });
         }
+    }
+    if new_keys > 0 {
+        plan.warnings.push(format!(
+            "{new_keys} identities that exist get new DKIM keys with their new domain or selector: \
+             publish their records anew (`email-engine domains`) before they send"
+        ));
     }
     let mut now: Vec<Option<&IpSpec>> = moves.iter().map(|it| it.old).collect();
     let strides = order(&moves);

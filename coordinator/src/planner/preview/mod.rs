@@ -10,6 +10,7 @@ mod text;
 use std::sync::Arc;
 
 use email_engine_protocol::api::HostChange;
+use email_engine_protocol::bytes::Commitment;
 use email_engine_protocol::desired::Disposition;
 use email_engine_protocol::id::{HostId, RequestId};
 
@@ -45,7 +46,9 @@ pub fn carried_out(
     let mut after = state.clone();
     for _ in after.prepared_keys.len()..new_keys {
         let number = after.next_prepared_key;
-        after.prepared_keys.insert(number, Arc::new(stand_in()));
+        after
+            .prepared_keys
+            .insert(number, Arc::new(stand_in(number)));
         after.next_prepared_key += 1;
     }
     let proposal = Proposal {
@@ -63,17 +66,20 @@ pub fn carried_out(
     Ok(after)
 }
 
-/// In the place of a key that is made when the change is. It is never opened: no text shows keys.
-fn stand_in() -> PreparedKey {
+/// In the place of a key that is made when the change is. It is never opened, for no text shows keys;
+/// but it is nobody else's, as the invariants of keys want it.
+fn stand_in(number: u64) -> PreparedKey {
+    let mut commitment = [0; 32];
+    commitment[..8].copy_from_slice(&number.to_be_bytes());
     PreparedKey {
-        commitment: email_engine_protocol::bytes::Commitment([0; 32]),
+        commitment: Commitment(commitment),
         sealed: SealedAtRest {
-            uid: [0; 16],
+            uid: u128::from(number).to_be_bytes(),
             kek_version: 0,
             wrapped_key: Vec::new(),
             ciphertext: Vec::new(),
         },
-        public: String::new(),
+        public: format!("stand-in {number}"),
     }
 }
 

@@ -119,6 +119,15 @@ async fn a_dry_run_says_what_would_change_and_changes_nothing() {
         6,
         "1 tenant, 3 hosts, 2 identities"
     );
+    let hosts = answer["hosts"].as_array().unwrap();
+    let names: Vec<_> = hosts.iter().map(|host| &host["host"]).collect();
+    assert_eq!(names, ["api1", "mailwizz1", "pmta1"]);
+    let shown = answer["hosts"].to_string();
+    assert!(
+        shown.contains("smtp-source-host 198.51.100.1 mail1.example.net"),
+        "{shown}"
+    );
+    assert!(!shown.contains("PRIVATE KEY"), "{shown}");
     assert_eq!(fleet.api().get("/ips").await.ok(), json!([]));
 }
 
