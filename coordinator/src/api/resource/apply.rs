@@ -135,13 +135,14 @@ pub(super) async fn carry_out(
     let mut attempt = 0;
     loop {
         let (mut draft, mut revision) = fresh_draft(api, write, document, prune)?;
-        if draft.commands.is_empty() {
-            return Ok((draft, None));
-        }
         if api.view(|state| state.prepared_keys.len()) < draft.new_identities {
-            // Preparing keys moves the revision: what was drafted is thought over on what is then.
+            // Preparing keys takes a while and moves the revision: what was drafted is thought over on
+            // what is then, which may be that somebody else was faster.
             api.planning.ensure_stock(draft.new_identities).await?;
             (draft, revision) = fresh_draft(api, write, document, prune)?;
+        }
+        if draft.commands.is_empty() {
+            return Ok((draft, None));
         }
         let command = Command::Batch(Batch {
             base_revision: (!only_adds(&draft.commands)).then_some(revision),

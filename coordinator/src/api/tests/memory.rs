@@ -40,6 +40,8 @@ pub(super) struct MemoryFleet {
     pub(super) races: AtomicUsize,
     /// Commands that somebody else gets in before the next proposal.
     pub(super) ahead: Mutex<Vec<Command>>,
+    /// Commands that somebody else gets in while keys are made.
+    pub(super) ahead_of_keys: Mutex<Vec<Command>>,
     /// Hosts that the leader cannot plan.
     pub(super) unplanned: Mutex<PlanErrors>,
 }
@@ -54,6 +56,7 @@ impl MemoryFleet {
             has_leader: AtomicBool::new(true),
             races: AtomicUsize::new(0),
             ahead: Mutex::new(Vec::new()),
+            ahead_of_keys: Mutex::new(Vec::new()),
             unplanned: Mutex::new(PlanErrors::new()),
         };
         found(&fleet);
@@ -225,6 +228,10 @@ impl Planning for Planner {
     }
 
     fn ensure_stock(&self, needed: usize) -> BoxFuture<'_, Result<(), StockError>> {
+        let ahead = std::mem::take(&mut *self.0.ahead_of_keys.lock().unwrap());
+        for command in ahead {
+            self.0.apply(command).unwrap();
+        }
         let held = self.0.state().prepared_keys.len();
         let missing = needed.saturating_sub(held);
         if missing > 0 {

@@ -159,6 +159,20 @@ async fn of_two_equal_documents_at_one_moment_one_changes_and_the_other_finds_no
 }
 
 #[tokio::test]
+async fn who_is_beaten_while_keys_are_made_writes_no_log_entry() {
+    let testbed = Testbed::new();
+    beaten_by(&testbed, &additions());
+    let ahead = std::mem::take(&mut *testbed.fleet.ahead.lock().unwrap());
+    *testbed.fleet.ahead_of_keys.lock().unwrap() = ahead;
+    let ask = testbed.ask("operator", "POST", "/api/v1/fleet");
+    let answered = ask.json(additions()).send().await.gives(200);
+    assert_eq!(answered.body["applied"], false);
+    assert_eq!(answered.body["changes"], json!([]));
+    assert_eq!(testbed.fleet.log_length(), 0);
+    assert_eq!(testbed.fleet.state().identities.len(), 2);
+}
+
+#[tokio::test]
 async fn what_a_racing_document_left_to_do_is_done() {
     let testbed = Testbed::new();
     let mut half = additions();

@@ -319,6 +319,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
         fn any_permutation_of_names_is_carried_out(
             names in Just((0..8u32).collect::<Vec<_>>()).prop_shuffle(),

@@ -112,9 +112,9 @@ fn differing_lines(old: &str, new: &str) -> usize {
 fn too_long(old: &str, new: &str) -> TextDiff {
     let count = |text: &str| text.lines().count() as u64;
     let mut unified = String::new();
-    let _ = write!(
+    let _ = writeln!(
         unified,
-        "(too long to be compared line by line: {} lines become {})\n",
+        "(too long to be compared line by line: {} lines become {})",
         count(old),
         count(new)
     );
