@@ -23,7 +23,7 @@ mod outcome;
 mod payload;
 #[cfg(test)]
 mod property;
-mod refuse;
+pub(crate) mod refuse;
 mod tenant;
 mod verb;
 

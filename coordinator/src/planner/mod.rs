@@ -7,13 +7,15 @@
 //!   them, `template` fills them in within limits, `build` makes resources of them.
 //! - `values` is what templates may know; the configuration of PowerMTA is made of `routes` by
 //!   [`crate::powermta`] and not by a template, because its rules are rules.
-//! - [`document`] compares a fleet file with the state; [`dns`] says which records identities want.
+//! - [`document`] compares a fleet file with the state, [`preview`] says what that does to the
+//!   hosts; [`dns`] says which records identities want.
 
 mod build;
 mod bundle;
 pub mod dns;
 pub mod document;
 mod error;
+pub mod preview;
 mod role;
 mod routes;
 mod template;

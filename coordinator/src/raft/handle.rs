@@ -1,6 +1,6 @@
 //! The door to Raft for all other rooms.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -22,8 +22,8 @@ use super::store::Store;
 use crate::command::{Answer, Proposal};
 use crate::state::FleetState;
 
-/// How long other nodes may take to tell their sessions.
-const SESSIONS_WITHIN: Duration = Duration::from_secs(1);
+/// How long other nodes may take to tell what they alone know.
+const TELL_WITHIN: Duration = Duration::from_secs(1);
 
 /// How far this node has applied the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -99,6 +99,9 @@ pub struct Announced {
     /// Every other node answered.
     pub complete: bool,
 }
+
+/// Hosts that cannot be planned, and why.
+pub type PlanErrors = BTreeMap<HostId, String>;
 
 /// Why a proposal came to nothing. When `unclear`, it may still take effect: repeat it under the same
 /// request id.
@@ -340,7 +343,7 @@ impl Cluster {
     /// Live agent sessions of all nodes that answer within a second.
     pub async fn sessions(&self) -> Vec<(NodeId, SessionRow)> {
         let (voters, learners) = self.core.members();
-        let deadline = tokio::time::Instant::now() + SESSIONS_WITHIN;
+        let deadline = tokio::time::Instant::now() + TELL_WITHIN;
         let asked = voters.union(&learners).map(|node| {
             let node = NodeId(*node);
             async move {
@@ -373,7 +376,7 @@ impl Cluster {
     /// Tells the other nodes of sessions that began here. Nothing of it enters the log.
     pub async fn announce_sessions(&self, notices: Vec<SessionNotice>) -> Announced {
         let (voters, learners) = self.core.members();
-        let deadline = tokio::time::Instant::now() + SESSIONS_WITHIN;
+        let deadline = tokio::time::Instant::now() + TELL_WITHIN;
         let request = Request::SessionsBegan(notices);
         let others = voters.union(&learners).map(|node| NodeId(*node));
         let asked = others
@@ -390,6 +393,30 @@ impl Cluster {
             }
         }
         announced
+    }
+
+    /// Registers where it is read which hosts this node, as the leader, could not plan.
+    pub fn serve_plan_errors(&self, source: Arc<dyn Fn() -> PlanErrors + Send + Sync>) {
+        *self
+            .core
+            .plan_errors
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Some(source);
+    }
+
+    /// Hosts that the leader cannot plan, and why; none when no leader answers within a second.
+    pub async fn plan_errors(&self) -> PlanErrors {
+        let Some(leader) = self.core.leader() else {
+            return PlanErrors::new();
+        };
+        if leader == self.core.node {
+            return self.core.own_plan_errors();
+        }
+        let deadline = tokio::time::Instant::now() + TELL_WITHIN;
+        match self.core.ask(leader, &Request::PlanErrors, deadline).await {
+            Ok(Response::PlanErrors(errors)) => errors,
+            _ => PlanErrors::new(),
+        }
     }
 
     /// Founds the cluster with this node as its only member. Once, on a node without data.

@@ -26,7 +26,7 @@ mod types;
 pub use backup::{BackupError, BackupSummary, RestoreError, Restored, restore};
 pub use config::{Clock, RaftConfig, Timings, system_clock};
 pub use handle::{
-    Announced, Applied, Cluster, Leadership, MembershipError, ProposeError, RaftStatus, ReadError,
-    SessionHearing, SessionNotice, SessionRow, StoreError,
+    Announced, Applied, Cluster, Leadership, MembershipError, PlanErrors, ProposeError, RaftStatus,
+    ReadError, SessionHearing, SessionNotice, SessionRow, StoreError,
 };
 pub use start::{StartError, start};

@@ -310,6 +310,7 @@ async fn assemble(config: RaftConfig, data: Data, apply: Apply) -> Result<Arc<Co
         stopping: watch::Sender::new(false),
         sessions: RwLock::new(None),
         hearing: RwLock::new(None),
+        plan_errors: RwLock::new(None),
         heard: Mutex::new(None),
         dated: tokio::sync::Mutex::default(),
         changing: tokio::sync::Mutex::new(()),

@@ -119,6 +119,8 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
         identity: renewed,
         certificate_life: config.certificate_life(),
     });
+    let unplanned = tasks.plan_errors();
+    cluster.serve_plan_errors(Arc::new(move || rooms::bounded(&unplanned.borrow())));
     tracing::info!("the tasks run");
 
     let (stop, stopping) = watch::channel(false);

@@ -20,7 +20,7 @@ use crate::api::{Backup, Draft, Fleet, MembershipError, Planning, StockError};
 use crate::command::{Answer, Proposal, Rejection, RejectionCode};
 use crate::planner::{self, dns, document};
 use crate::raft::{
-    Cluster, Leadership, ProposeError, RaftStatus, ReadError, SessionRow, StoreError,
+    Cluster, Leadership, PlanErrors, ProposeError, RaftStatus, ReadError, SessionRow, StoreError,
 };
 use crate::seal::Vault;
 use crate::state::{FleetState, Identity};
@@ -59,6 +59,20 @@ pub(super) fn plan() -> PlanFn {
     })
 }
 
+/// Most hosts of which a node tells why they cannot be planned, and how much it tells of each: a
+/// broken template breaks every host of its role in the same way.
+const UNPLANNED_HOSTS: usize = 1_000;
+const UNPLANNED_CHARS: usize = 500;
+
+/// Errors of planning, few and short enough for one answer.
+pub(super) fn bounded(errors: &PlanErrors) -> PlanErrors {
+    let short = |error: &String| error.chars().take(UNPLANNED_CHARS).collect();
+    let hosts = errors.iter().take(UNPLANNED_HOSTS);
+    hosts
+        .map(|(host, error)| (host.clone(), short(error)))
+        .collect()
+}
+
 impl Fleet for Rooms {
     fn view(&self, read: &mut dyn FnMut(&FleetState)) {
         self.cluster.view(read);
@@ -90,6 +104,10 @@ impl Fleet for Rooms {
 
     fn sessions(&self) -> BoxFuture<'_, Vec<(NodeId, SessionRow)>> {
         self.cluster.sessions().boxed()
+    }
+
+    fn plan_errors(&self) -> BoxFuture<'_, PlanErrors> {
+        self.cluster.plan_errors().boxed()
     }
 
     fn promote(&self, node: NodeId) -> BoxFuture<'_, Result<(), MembershipError>> {
@@ -190,13 +208,7 @@ impl Planning for Rooms {
         prune: bool,
         scope: Option<&TenantId>,
     ) -> Result<Draft, Rejection> {
-        let plan = document::changes(state, document, prune, scope)?;
-        Ok(Draft {
-            changes: plan.changes,
-            warnings: plan.warnings,
-            commands: plan.commands,
-            new_identities: plan.new_identities,
-        })
+        Ok(document::changes(state, document, prune, scope)?.into())
     }
 
     fn config(

@@ -7,6 +7,7 @@ mod access;
 mod audit;
 mod cluster;
 mod fleet;
+mod preview;
 mod problem;
 mod release;
 mod view;
@@ -20,6 +21,7 @@ pub use cluster::{ClusterView, Consistency, MemberRole, NodeView, VersionRequest
 pub use fleet::{
     FleetDocument, HostSpec, IpDocument, IpSpec, IpStatus, Phase, Purpose, Settings, TenantSpec,
 };
+pub use preview::{HostChange, ResourceChange, TextDiff};
 pub use problem::Problem;
 pub use release::{BundleCreated, BundleRequest, ReleaseRequest, ReleaseView, ReleasesView};
 pub use view::{

@@ -10,7 +10,7 @@ use email_engine_protocol::id::{HostId, NodeId};
 use email_engine_protocol::join::Endpoint;
 
 use crate::command::{Answer, Proposal};
-use crate::raft::handle::{SessionNotice, SessionRow};
+use crate::raft::handle::{PlanErrors, SessionNotice, SessionRow};
 use crate::raft::types::{SnapshotMeta, Types, Vote};
 
 /// A question; each on a stream of its own.
@@ -47,6 +47,8 @@ pub(crate) enum Request {
     Change(MemberChange),
     /// Tells of agent sessions that began on the asking node.
     SessionsBegan(Vec<SessionNotice>),
+    /// Asks which hosts cannot be planned.
+    PlanErrors,
 }
 
 /// An answer.
@@ -76,6 +78,8 @@ pub(crate) enum Response {
     Failed(String),
     /// To `SessionsBegan`: the hosts whose older session ended here.
     SessionsEnded(Vec<HostId>),
+    /// To `PlanErrors`.
+    PlanErrors(PlanErrors),
 }
 
 /// What became of a proposal at the leader.

@@ -14,7 +14,7 @@ use super::frame::{self, FrameError, FrameReader};
 use super::message::{ChangeRefusal, MemberChange, ProposeAnswer, Request, Response};
 use super::transfer;
 use crate::command::Proposal;
-use crate::raft::handle::{SessionNotice, SessionRow};
+use crate::raft::handle::{PlanErrors, SessionNotice, SessionRow};
 use crate::raft::machine::SnapshotFiles;
 use crate::raft::types::{Raft, Snapshot, SnapshotMeta, Types, Vote};
 
@@ -34,6 +34,8 @@ pub(crate) trait Door: Send + Sync {
     fn sessions(&self) -> Vec<SessionRow>;
     /// Sessions began on another node: older ones of the same hosts end here.
     fn sessions_began(&self, notices: &[SessionNotice]) -> Vec<HostId>;
+    /// Hosts that this node could not plan as the leader.
+    fn plan_errors(&self) -> PlanErrors;
     /// Milliseconds since 1970.
     fn clock(&self) -> u64;
 }
@@ -103,6 +105,7 @@ async fn answer(serving: &Serving, request: Request) -> Response {
         Request::ReadIndex => Response::ReadIndex(door.read_index().await),
         Request::Change(change) => Response::Change(door.change(change).await),
         Request::Sessions => Response::Sessions(door.sessions()),
+        Request::PlanErrors => Response::PlanErrors(door.plan_errors()),
         Request::Clock => Response::Clock(door.clock()),
         Request::SessionsBegan(notices) => Response::SessionsEnded(door.sessions_began(&notices)),
         Request::AppendStream | Request::Snapshot { .. } => {

@@ -1,5 +1,7 @@
 //! `apply` and `plan`: a fleet file becomes the fleet.
 
+mod preview;
+
 use std::fmt::Write;
 use std::path::PathBuf;
 
@@ -7,6 +9,7 @@ use clap::Args;
 
 use email_engine_protocol::api::{ApplyAnswer, Change, ChangeAction, FleetDocument};
 
+use self::preview::preview;
 use super::Desk;
 use crate::exit::{Exit, Failure};
 use crate::output::{Mood, Output, text};
@@ -35,15 +38,22 @@ pub(crate) struct Apply {
     /// Only check, and show what would change (exit code 0; see `plan` for 2)
     #[arg(long)]
     dry_run: bool,
+    /// With --dry-run: leave out what would change on the hosts
+    #[arg(long, requires = "dry_run")]
+    no_diff: bool,
 }
 
 /// Arguments of `plan`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Exit code 0 when nothing would change, 2 when something would.
+Exit code 0 when nothing would change, 2 when something would, 1 when the file is refused.
+First what changes in the fleet, field by field; then what that does to the hosts: resources, and
+files line by line. Secrets are named by id and version, never shown. `--output json` has the same
+under `changes` and `hosts`.
 
 Examples:
   email-engine plan -f fleet.toml
+  email-engine plan -f fleet.toml --no-diff         the fields only
   email-engine plan -f fleet.toml --prune || echo 'there is something to do'")]
 pub(crate) struct Plan {
     /// Fleet file (TOML); `-` reads standard input
@@ -52,6 +62,9 @@ pub(crate) struct Plan {
     /// Also show what `apply --prune` would remove
     #[arg(long)]
     prune: bool,
+    /// Leave out what would change on the hosts
+    #[arg(long)]
+    no_diff: bool,
 }
 
 pub(crate) async fn apply(
@@ -62,10 +75,11 @@ pub(crate) async fn apply(
     if arguments.prune && !arguments.dry_run {
         permit_removals(desk, arguments, document).await?;
     }
-    let answer = desk
+    let mut answer = desk
         .client
         .apply(document, arguments.dry_run, arguments.prune)
         .await?;
+    leave_out(&mut answer, arguments.no_diff);
     warn(&desk.output, &answer);
     desk.output
         .show(&answer, |output| render(output, &answer, arguments.dry_run))?;
@@ -77,11 +91,19 @@ pub(crate) async fn plan(
     arguments: &Plan,
     document: &FleetDocument,
 ) -> Result<Exit, Failure> {
-    let answer = desk.client.apply(document, true, arguments.prune).await?;
+    let mut answer = desk.client.apply(document, true, arguments.prune).await?;
+    leave_out(&mut answer, arguments.no_diff);
     warn(&desk.output, &answer);
     desk.output
         .show(&answer, |output| render(output, &answer, true))?;
     Ok(verdict(&answer))
+}
+
+fn leave_out(answer: &mut ApplyAnswer, hosts: bool) {
+    if hosts {
+        answer.hosts.clear();
+        answer.more_hosts = 0;
+    }
 }
 
 fn verdict(answer: &ApplyAnswer) -> Exit {
@@ -159,6 +181,7 @@ fn render(output: &Output, answer: &ApplyAnswer, dry_run: bool) -> String {
         shown = text(&table);
         shown.push_str("\n\n");
     }
+    shown.push_str(&preview(output, answer));
     let _ = write!(shown, "{}", summary(answer, dry_run));
     shown
 }
@@ -212,7 +235,7 @@ mod tests {
             applied: false,
             revision: 12,
             changes,
-            warnings: Vec::new(),
+            ..ApplyAnswer::default()
         }
     }
 
@@ -290,6 +313,7 @@ mod tests {
         let arguments = Plan {
             file: "-".into(),
             prune: true,
+            no_diff: false,
         };
         let exit = plan(
             &authority.desk(&node),
@@ -314,6 +338,7 @@ mod tests {
             prune: true,
             yes: false,
             dry_run: false,
+            no_diff: false,
         };
         let desk = authority.desk(&node);
         let document = FleetDocument::default();
