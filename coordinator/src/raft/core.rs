@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use email_engine_protocol::api::MemberRole;
-use email_engine_protocol::bytes::CertificateSerial;
+use email_engine_protocol::bytes::{CertificateSerial, ContentHash};
 use email_engine_protocol::id::{ClusterId, NodeId};
 use email_engine_protocol::time::Timestamp;
 
@@ -148,6 +148,10 @@ impl Door for Core {
 
     fn sessions(&self) -> Vec<SessionRow> {
         self.own_sessions()
+    }
+
+    fn body(&self, hash: ContentHash) -> BoxFuture<'_, Option<Vec<u8>>> {
+        self.whole_body(hash).boxed()
     }
 
     fn clock(&self) -> u64 {

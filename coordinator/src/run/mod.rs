@@ -159,6 +159,7 @@ async fn start_raft(
         ..Timings::default()
     };
     raft.snapshot_after_logs = config.raft.snapshot_after_logs;
+    raft.keep_logs = config.raft.keep_logs;
     raft.min_free_bytes = config.min_free_bytes;
     Ok(crate::raft::start(raft).await?)
 }

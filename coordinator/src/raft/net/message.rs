@@ -6,6 +6,7 @@ use openraft::raft::{
 };
 use serde::{Deserialize, Serialize};
 
+use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::id::NodeId;
 use email_engine_protocol::join::Endpoint;
 
@@ -45,6 +46,8 @@ pub(crate) enum Request {
     Clock,
     /// Changes the membership, if the asked node leads.
     Change(MemberChange),
+    /// Asks for a content body.
+    Body(ContentHash),
 }
 
 /// An answer.
@@ -72,6 +75,8 @@ pub(crate) enum Response {
     Change(Result<(), ChangeRefusal>),
     /// The asked node cannot answer.
     Failed(String),
+    /// To `Body`: none when the asked node does not have it whole.
+    Body(Option<Vec<u8>>),
 }
 
 /// What became of a proposal at the leader.

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse};
 
-use email_engine_protocol::bytes::CertificateSerial;
+use email_engine_protocol::bytes::{CertificateSerial, ContentHash};
 use email_engine_protocol::id::NodeId;
 
 use super::frame::{self, FrameError, FrameReader};
@@ -32,6 +32,8 @@ pub(crate) trait Door: Send + Sync {
     fn change(&self, change: MemberChange) -> BoxFuture<'_, Result<(), ChangeRefusal>>;
     /// Live agent sessions here.
     fn sessions(&self) -> Vec<SessionRow>;
+    /// A content body, when it is whole here.
+    fn body(&self, hash: ContentHash) -> BoxFuture<'_, Option<Vec<u8>>>;
     /// Milliseconds since 1970.
     fn clock(&self) -> u64;
 }
@@ -102,6 +104,7 @@ async fn answer(serving: &Serving, request: Request) -> Response {
         Request::Change(change) => Response::Change(door.change(change).await),
         Request::Sessions => Response::Sessions(door.sessions()),
         Request::Clock => Response::Clock(door.clock()),
+        Request::Body(hash) => Response::Body(door.body(hash).await),
         Request::AppendStream | Request::Snapshot { .. } => {
             Response::Failed("a stream within a stream".into())
         }
