@@ -27,6 +27,7 @@ mod types;
 
 pub use backup::{BackupError, BackupSummary, RestoreError, Restored, restore};
 pub use config::{Clock, RaftConfig, Timings, system_clock};
+pub use guard::BALLAST;
 pub use handle::{
     Applied, Cluster, Leadership, MembershipError, ProposeError, RaftStatus, ReadError, SessionRow,
     StoreError,

@@ -23,7 +23,7 @@ use crate::config::{ConfigError, NodeConfig};
 use crate::pki::{self, AuthorityError, Founding, IssueError, NodeIdentity};
 use crate::planner;
 use crate::raft::{Cluster, MembershipError, ProposeError};
-use crate::state::Node;
+use crate::state::{FleetState, Node};
 
 /// Why no cluster is founded.
 #[derive(Debug, thiserror::Error)]
@@ -207,22 +207,38 @@ pub(super) async fn commit(cluster: &Cluster, place: &Place) -> Result<(), Commi
     let Some(entries) = place.founding()? else {
         return Ok(());
     };
-    for proposal in entries {
+    for mut proposal in entries {
+        // A node that was switched off over a week-end in the middle of its founding still starts.
+        proposal.override_clock = true;
+        let command = proposal.command.clone();
         if let Command::Found(found) = &proposal.command
             && cluster.status().last_index == 0
         {
             cluster.initialize(found.node.raft_endpoint.clone()).await?;
         }
         match cluster.propose(proposal).await? {
-            // Committed before a crash longer ago than answers are remembered.
             Ok(_) => {}
+            // Committed before a crash longer ago than answers are remembered.
             Err(known) if is_done(known.code) => {}
+            Err(_) if cluster.view(|state| is_recovered(state, &command)) => {}
             Err(rejection) => return Err(rejection.into()),
         }
     }
     place.forget_founding()?;
     tracing::info!("the founding of the cluster is committed");
     Ok(())
+}
+
+/// The state is the new life that this command begins: its epoch was granted once, to this node.
+fn is_recovered(state: &FleetState, command: &Command) -> bool {
+    let Command::Recover(recover) = command else {
+        return false;
+    };
+    let granted = state
+        .cluster
+        .as_ref()
+        .and_then(|it| it.epoch_grant.as_ref());
+    granted == Some(&recover.grant) && state.nodes.contains_key(&recover.node.id)
 }
 
 const fn is_done(code: RejectionCode) -> bool {

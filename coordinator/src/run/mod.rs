@@ -197,7 +197,12 @@ async fn failure(cluster: &Cluster, place: &Place) -> String {
     };
     metrics::error("raft", "critical");
     while place.is_full() {
-        tracing::error!(%reason, "the disk is full: this node only serves stale reads");
+        tracing::error!(
+            %reason,
+            "the disk is full: this node only serves stale reads. Make room on it; deleting {} helps \
+             at once. The node then ends, and takes part again when it is started",
+            place.ballast().display()
+        );
         tokio::time::sleep(DISK).await;
     }
     reason
