@@ -11,7 +11,6 @@ use crate::{AgentProcess, Api, NodeProcess, wait_for};
 /// A cluster of real nodes and the agents of its hosts, in a folder that goes with it.
 #[derive(Debug)]
 pub struct Fleet {
-    dir: TempDir,
     /// Nodes by number.
     pub nodes: BTreeMap<u64, NodeProcess>,
     /// Agents by host.
@@ -20,6 +19,8 @@ pub struct Fleet {
     ca_pem: String,
     admin_key: String,
     recovery_key: String,
+    /// Dropped last: processes that a failed test ends still show their logs.
+    dir: TempDir,
 }
 
 impl Fleet {
@@ -35,8 +36,14 @@ impl Fleet {
 
     /// A cluster of `count` voters.
     pub async fn of(count: u64) -> Self {
+        Self::prepared(count, |_, _| {}).await
+    }
+
+    /// A cluster of `count` voters, each of which is prepared before its first start.
+    pub async fn prepared(count: u64, mut prepare: impl FnMut(u64, &mut NodeProcess)) -> Self {
         let dir = TempDir::new().unwrap();
         let mut first = NodeProcess::new(&dir.path().join("nodes/1"));
+        prepare(1, &mut first);
         let mut init = first.command("init");
         init.args(["--output", "json"]);
         let founded: Value = serde_json::from_slice(&first.run(init)).unwrap();
@@ -53,7 +60,7 @@ impl Fleet {
         };
         fleet.leader().await;
         for _ in 1..count {
-            let number = fleet.add_node().await;
+            let number = fleet.join_node(&mut prepare).await;
             fleet.promote(number).await;
         }
         fleet
@@ -61,14 +68,19 @@ impl Fleet {
 
     /// Adds a node as a learner and gives its number.
     pub async fn add_node(&mut self) -> u64 {
+        self.join_node(|_, _| {}).await
+    }
+
+    async fn join_node(&mut self, prepare: impl FnOnce(u64, &mut NodeProcess)) -> u64 {
         self.founded += 1;
         let token = self.token(&json!("node"), false).await;
         let mut node = NodeProcess::new(&self.dir.path().join(format!("nodes/{}", self.founded)));
+        prepare(self.founded, &mut node);
         let mut join = node.command("join");
         join.env("EMAIL_ENGINE_JOIN_TOKEN", token);
         node.run(join);
         node.start().await;
-        let endpoint = node.endpoints().raft.clone();
+        let endpoint = node.raft_endpoint().to_owned();
         let number = wait_for("the cluster knows the node that joined", async || {
             let cluster = self.api().try_get("/cluster").await?.body;
             let nodes = cluster["nodes"].as_array().cloned().unwrap_or_default();
