@@ -120,7 +120,7 @@ async fn record_endpoints(cluster: &Cluster, endpoints: &Endpoints) -> bool {
     let command = match cluster.view(|state| own_record(state, id, endpoints)) {
         Own::Unknown => return false,
         Own::Current => return true,
-        Own::Differs(command) => command,
+        Own::Differs(command) => *command,
     };
     let proposed = proposal(cluster, format!("node {id}"), "its end points", command);
     match cluster.propose(proposed).await {
@@ -146,7 +146,7 @@ enum Own {
     /// It says what it should.
     Current,
     /// What would set it right.
-    Differs(Command),
+    Differs(Box<Command>),
 }
 
 /// The command names the role as well, which others change: it counts only on the state that it was
@@ -169,10 +169,10 @@ fn own_record(state: &FleetState, id: NodeId, endpoints: &Endpoints) -> Own {
         endpoints: Some((raft, agent, api)),
         supports_version: Some(SUPPORTS_VERSION),
     });
-    Own::Differs(Command::Batch(Batch {
+    Own::Differs(Box::new(Command::Batch(Batch {
         base_revision: Some(state.revision),
         commands: vec![set],
-    }))
+    })))
 }
 
 #[cfg(test)]
@@ -238,7 +238,7 @@ mod tests {
             api: moved(),
         };
         let own = |state: &FleetState| match own_record(state, NodeId(2), &endpoints) {
-            Own::Differs(command) => command,
+            Own::Differs(command) => *command,
             other => panic!("{other:?}"),
         };
         // Made while it was a learner, applied after it got its vote.
