@@ -20,7 +20,7 @@ pub struct Fleet {
     admin_key: String,
     recovery_key: String,
     settings: Vec<(String, String)>,
-    /// Dropped last: processes that end in a failed test show the end of their logs first.
+    /// Dropped last: processes that a failed test ends still show their logs.
     dir: TempDir,
 }
 
@@ -42,11 +42,25 @@ impl Fleet {
 
     /// A cluster of `count` voters, all with these configuration values, such as `MIN_FREE_BYTES`.
     pub async fn configured(count: u64, settings: &[(&str, &str)]) -> Self {
+        Self::found(count, settings, |_, _| {}).await
+    }
+
+    /// A cluster of `count` voters, each of which is prepared before its first start.
+    pub async fn prepared(count: u64, prepare: impl FnMut(u64, &mut NodeProcess)) -> Self {
+        Self::found(count, &[], prepare).await
+    }
+
+    async fn found(
+        count: u64,
+        settings: &[(&str, &str)],
+        mut prepare: impl FnMut(u64, &mut NodeProcess),
+    ) -> Self {
         let dir = TempDir::new().unwrap();
         let mut first = NodeProcess::new(&dir.path().join("nodes/1"));
         for (key, value) in settings {
             first.set(key, value);
         }
+        prepare(1, &mut first);
         let mut init = first.command("init");
         init.args(["--output", "json"]);
         let founded: Value = serde_json::from_slice(&first.run(init)).unwrap();
@@ -67,7 +81,7 @@ impl Fleet {
         };
         fleet.leader().await;
         for _ in 1..count {
-            let number = fleet.add_node().await;
+            let number = fleet.join_node(&mut prepare).await;
             fleet.promote(number).await;
         }
         fleet
@@ -75,14 +89,19 @@ impl Fleet {
 
     /// Adds a node as a learner and gives its number.
     pub async fn add_node(&mut self) -> u64 {
+        self.join_node(|_, _| {}).await
+    }
+
+    async fn join_node(&mut self, prepare: impl FnOnce(u64, &mut NodeProcess)) -> u64 {
         self.founded += 1;
         let token = self.token(&json!("node"), false).await;
         let mut node = self.node_at(&format!("nodes/{}", self.founded));
+        prepare(self.founded, &mut node);
         let mut join = node.command("join");
         join.env("EMAIL_ENGINE_JOIN_TOKEN", token);
         node.run(join);
         node.start().await;
-        let endpoint = node.endpoints().raft.clone();
+        let endpoint = node.raft_endpoint().to_owned();
         let number = wait_for("the cluster knows the node that joined", async || {
             let cluster = self.api().try_get("/cluster").await?.body;
             let nodes = cluster["nodes"].as_array().cloned().unwrap_or_default();

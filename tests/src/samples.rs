@@ -22,6 +22,17 @@ pub fn tenant() -> Value {
     })
 }
 
+/// One more tenant, from 1: a write that needs no DKIM key and so costs next to nothing.
+#[must_use]
+pub fn further_tenant(number: usize) -> Value {
+    json!({
+        "id": format!("further-{number}"),
+        "name": format!("Further {number}"),
+        "brand_domains": [format!("brand{number}.example.com")],
+        "inbound_mailbox": format!("postmaster@brand{number}.example.com"),
+    })
+}
+
 /// The hosts of [`fleet`].
 #[must_use]
 pub fn hosts() -> Value {

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use email_engine_protocol::api::MemberRole;
-use email_engine_protocol::bytes::CertificateSerial;
+use email_engine_protocol::bytes::{CertificateSerial, ContentHash};
 use email_engine_protocol::id::{ClusterId, HostId, NodeId};
 use email_engine_protocol::time::Timestamp;
 
@@ -171,6 +171,10 @@ impl Door for Core {
 
     fn plan_errors(&self) -> PlanErrors {
         self.own_plan_errors()
+    }
+
+    fn body(&self, hash: ContentHash) -> BoxFuture<'_, Option<Vec<u8>>> {
+        self.whole_body(hash).boxed()
     }
 
     fn clock(&self) -> u64 {

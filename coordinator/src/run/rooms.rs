@@ -2,19 +2,18 @@
 //! [`Planning`].
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use futures::{FutureExt as _, StreamExt as _};
-use tokio::sync::mpsc;
+use futures::{FutureExt as _, TryFutureExt as _};
 
 use email_engine_protocol::api::{DomainRecord, FleetDocument, MemberRole};
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::desired::HostConfig;
 use email_engine_protocol::id::{HostId, NodeId, TenantId};
 
+use super::backup::Backups;
 use super::members;
 use crate::api::{Backup, Draft, Fleet, MembershipError, Planning, StockError};
 use crate::command::{Answer, Proposal, Rejection, RejectionCode};
@@ -26,24 +25,27 @@ use crate::seal::Vault;
 use crate::state::{FleetState, Identity};
 use crate::tasks::{Plan, PlanFn, Stock};
 
-/// Bytes of a backup that are read at a time, and how many such pieces may wait for a slow client.
-const PIECE: usize = 256 * 1024;
-const WAITING: usize = 8;
-
 /// Everything that the API asks of others.
 #[derive(Clone, Debug)]
 pub(super) struct Rooms {
     cluster: Cluster,
     vault: Arc<Vault>,
     stock: Stock<Cluster>,
+    backups: Backups,
 }
 
 impl Rooms {
-    pub(super) const fn new(cluster: Cluster, vault: Arc<Vault>, stock: Stock<Cluster>) -> Self {
+    pub(super) const fn new(
+        cluster: Cluster,
+        vault: Arc<Vault>,
+        stock: Stock<Cluster>,
+        backups: Backups,
+    ) -> Self {
         Self {
             cluster,
             vault,
             stock,
+            backups,
         }
     }
 }
@@ -128,67 +130,10 @@ impl Fleet for Rooms {
     }
 
     fn backup(&self) -> BoxFuture<'_, Result<Backup, StoreError>> {
-        self.stream_backup().boxed()
-    }
-}
-
-impl Rooms {
-    async fn stream_backup(&self) -> Result<Backup, StoreError> {
-        let failed = |source| StoreError {
-            doing: "making a backup",
-            source,
-        };
-        let recovery = self
-            .cluster
-            .view(|state| state.cluster.as_ref().map(|it| it.recovery));
-        let recovery =
-            recovery.ok_or_else(|| failed(io::Error::other("the cluster is not founded yet")))?;
-        let (send, mut pieces) = mpsc::channel(WAITING);
-        let (cluster, vault) = (self.cluster.clone(), Arc::clone(&self.vault));
-        tokio::spawn(async move {
-            let to = io::BufWriter::with_capacity(PIECE, Pieces(send.clone()));
-            let made = cluster.backup(to, &recovery, vault.key()).await;
-            let flushed = match made {
-                Ok((to, summary)) => {
-                    tracing::info!(index = summary.index, "backup made");
-                    let flushed = tokio::task::spawn_blocking(move || to.into_inner().map(drop));
-                    flushed.await.map_or_else(
-                        |error| Err(io::Error::other(error)),
-                        |flushed| flushed.map_err(io::IntoInnerError::into_error),
-                    )
-                }
-                Err(error) => Err(io::Error::other(error)),
-            };
-            if let Err(error) = flushed {
-                // A client that is gone needs no word of it.
-                let _ = send.send(Err(error)).await;
-            }
-        });
-        // The first piece tells whether it works at all, while an error can still be answered.
-        let first = match pieces.recv().await {
-            Some(Ok(first)) => first,
-            Some(Err(error)) => return Err(failed(error)),
-            None => return Err(failed(io::Error::other("nothing was written"))),
-        };
-        let rest = futures::stream::poll_fn(move |context| pieces.poll_recv(context));
-        let chunks = futures::stream::iter([Ok(first)]).chain(rest).boxed();
-        Ok(Backup { chunks })
-    }
-}
-
-/// Hands what is written to a stream. Blocks while the client is slow.
-struct Pieces(mpsc::Sender<io::Result<Bytes>>);
-
-impl Write for Pieces {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0
-            .blocking_send(Ok(Bytes::copy_from_slice(bytes)))
-            .map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the client is gone"))?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        let chunks = self
+            .backups
+            .stream(self.cluster.clone(), Arc::clone(&self.vault));
+        chunks.map_ok(|chunks| Backup { chunks }).boxed()
     }
 }
 

@@ -9,6 +9,7 @@
 
 pub mod expire;
 pub mod plan;
+mod refused;
 pub mod renew;
 pub mod stock;
 #[cfg(test)]
@@ -109,7 +110,7 @@ impl<F: Fleet> TasksHandle<F> {
         self.stock.clone()
     }
 
-    /// Hosts that cannot be planned, and why. Empty on a node that does not lead.
+    /// Hosts that cannot be planned or whose target was refused, and why. Empty on a node that does not lead.
     #[must_use]
     pub fn plan_errors(&self) -> watch::Receiver<PlanErrors> {
         self.errors.clone()

@@ -6,6 +6,7 @@ use openraft::raft::{
 };
 use serde::{Deserialize, Serialize};
 
+use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::id::{HostId, NodeId};
 use email_engine_protocol::join::Endpoint;
 
@@ -49,6 +50,8 @@ pub(crate) enum Request {
     SessionsBegan(Vec<SessionNotice>),
     /// Asks which hosts cannot be planned.
     PlanErrors,
+    /// Asks for a content body.
+    Body(ContentHash),
 }
 
 /// An answer.
@@ -80,6 +83,8 @@ pub(crate) enum Response {
     SessionsEnded(Vec<HostId>),
     /// To `PlanErrors`.
     PlanErrors(PlanErrors),
+    /// To `Body`: none when the asked node does not have it whole.
+    Body(Option<Vec<u8>>),
 }
 
 /// What became of a proposal at the leader.

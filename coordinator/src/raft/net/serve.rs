@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse};
 
-use email_engine_protocol::bytes::CertificateSerial;
+use email_engine_protocol::bytes::{CertificateSerial, ContentHash};
 use email_engine_protocol::id::{HostId, NodeId};
 
 use super::frame::{self, FrameError, FrameReader};
@@ -36,6 +36,8 @@ pub(crate) trait Door: Send + Sync {
     fn sessions_began(&self, notices: &[SessionNotice]) -> Vec<HostId>;
     /// Hosts that this node could not plan as the leader.
     fn plan_errors(&self) -> PlanErrors;
+    /// A content body, when it is whole here.
+    fn body(&self, hash: ContentHash) -> BoxFuture<'_, Option<Vec<u8>>>;
     /// Milliseconds since 1970.
     fn clock(&self) -> u64;
 }
@@ -108,6 +110,7 @@ async fn answer(serving: &Serving, request: Request) -> Response {
         Request::PlanErrors => Response::PlanErrors(door.plan_errors()),
         Request::Clock => Response::Clock(door.clock()),
         Request::SessionsBegan(notices) => Response::SessionsEnded(door.sessions_began(&notices)),
+        Request::Body(hash) => Response::Body(door.body(hash).await),
         Request::AppendStream | Request::Snapshot { .. } => {
             Response::Failed("a stream within a stream".into())
         }
