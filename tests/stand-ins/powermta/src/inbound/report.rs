@@ -24,8 +24,10 @@ pub(super) fn part(message: &Message<'_>, kind: &str, sub: &str) -> Option<Strin
             PartType::Binary(bytes) | PartType::InlineBinary(bytes) => {
                 Some(String::from_utf8_lossy(bytes).into_owned())
             }
-            PartType::Message(inner) => {
-                Some(String::from_utf8_lossy(&inner.raw_message).into_owned())
+            PartType::Message(_) => {
+                let range = part.offset_body as usize..part.offset_end as usize;
+                let raw = message.raw_message.get(range)?;
+                Some(String::from_utf8_lossy(raw).into_owned())
             }
             PartType::Multipart(_) => None,
         }

@@ -116,7 +116,7 @@ fn a_deferred_queue_walks_its_list_of_retries() {
     let config = config("<domain *>\nretry-after 1m,1h\nbackoff-retry-after 2h\n</domain>");
     let mut queues = Queues::default();
     queues.all.entry(key()).or_default();
-    let mut wait = |queues: &mut Queues| {
+    let wait = |queues: &mut Queues| {
         queues.defer(&config, &key(), "no answer", 0);
         queues.all[&key()].retry_at.unwrap()
     };

@@ -157,10 +157,11 @@ process-x-virtual-mta no
         fs::write(&file, CONFIG).unwrap();
         let config = Config::read(&file).unwrap();
         let source = config.source_settings("127.0.0.9".parse().unwrap(), named);
+        let message = format!("{headers}\r\n");
         let letter = Letter {
             orig: from,
             recipients: &[to.to_owned()],
-            message: format!("{headers}\r\n").as_bytes(),
+            message: message.as_bytes(),
             own_address: "127.0.0.2".parse().unwrap(),
         };
         choose(&config, &source, &letter)
