@@ -169,7 +169,7 @@ impl Series {
             .to_string_lossy()
             .into_owned();
         let oldest = clock::day(now - crate::queue::millis(after));
-        let Ok(entries) = fs::read_dir(base.parent().unwrap_or(Path::new("/"))) else {
+        let Ok(entries) = fs::read_dir(base.parent().unwrap_or_else(|| Path::new("/"))) else {
             return;
         };
         for entry in entries.filter_map(Result::ok) {

@@ -29,10 +29,8 @@ pub(super) fn cidr(text: &str) -> Option<IpNet> {
 /// Missing octets are zero: `10` is `10.0.0.0`.
 fn short_address(text: &str) -> Option<Ipv4Addr> {
     let mut octets = [0_u8; 4];
-    let mut count = 0;
-    for part in text.split('.') {
+    for (count, part) in text.split('.').enumerate() {
         *octets.get_mut(count)? = u8::try_from(digits(part)?).ok()?;
-        count += 1;
     }
     Some(Ipv4Addr::from(octets))
 }

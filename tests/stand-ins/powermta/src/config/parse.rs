@@ -336,7 +336,7 @@ fn files_of(path: &str) -> Result<Vec<PathBuf>, String> {
             Err(format!("cannot open file {}", path.display()))
         };
     }
-    let folder = path.parent().unwrap_or(Path::new("/"));
+    let folder = path.parent().unwrap_or_else(|| Path::new("/"));
     let mut found: Vec<_> = fs::read_dir(folder)
         .map_err(|error| format!("cannot open folder {}: {error}", folder.display()))?
         .filter_map(Result::ok)

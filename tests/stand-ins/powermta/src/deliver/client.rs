@@ -91,7 +91,7 @@ impl Client {
             match parsed {
                 Ok(reply) => return Ok(reply),
                 Err(Error::NeedsMoreData { .. }) => self.more(within).await?,
-                Err(error) => return Err(odd(error)),
+                Err(error) => return Err(odd(&error)),
             }
         }
     }
@@ -128,7 +128,7 @@ impl Client {
                 }
                 Err(Error::NeedsMoreData { .. }) => self.more(PATIENCE).await?,
                 Err(Error::InvalidResponse { .. }) => break,
-                Err(error) => return Err(odd(error)),
+                Err(error) => return Err(odd(&error)),
             }
         }
         let refused = self.reply(PATIENCE).await?;
@@ -180,7 +180,7 @@ impl Client {
     }
 }
 
-fn odd(error: Error) -> io::Error {
+fn odd(error: &Error) -> io::Error {
     io::Error::new(
         io::ErrorKind::InvalidData,
         format!("unexpected answer: {error:?}"),

@@ -232,7 +232,7 @@ impl Queues {
         });
         let step = steps
             .get(queue.retries)
-            .or(steps.last())
+            .or_else(|| steps.last())
             .copied()
             .unwrap_or_default();
         queue.retries += 1;

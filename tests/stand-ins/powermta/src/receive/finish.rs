@@ -44,7 +44,7 @@ impl Session {
             job_id: job_id(&settings, &message),
             chosen,
             recipients: std::mem::take(&mut self.recipients),
-            body: self.put_right(&config, &settings, message),
+            body: self.put_right(&config, &settings, &message),
             src_mta: format!("{} ({})", self.helo, self.client),
             user: self
                 .user
@@ -71,7 +71,7 @@ impl Session {
     }
 
     /// Takes out what the source says, and puts in front what it asks for.
-    fn put_right(&self, config: &Config, settings: &Layered<'_>, message: Vec<u8>) -> Vec<u8> {
+    fn put_right(&self, config: &Config, settings: &Layered<'_>, message: &[u8]) -> Vec<u8> {
         let mut gone = settings.list("remove-header");
         let switched = [
             (
@@ -99,7 +99,7 @@ impl Session {
         if date == "override" {
             gone.push("date".to_owned());
         }
-        let mut message = headers::without(&message, &gone);
+        let mut message = headers::without(message, &gone);
         let now = clock::now();
         if matches!(date.as_str(), "yes" | "override") && headers::find(&message, "date").is_none()
         {

@@ -23,6 +23,9 @@ use crate::stream::Stream;
 /// Bytes that a client may say without a complete line.
 const LONGEST_BUFFER: usize = 1 << 20;
 
+/// Beyond any `max-message-size`; what is taken is in memory.
+const LARGEST_MESSAGE: usize = 256 << 20;
+
 /// A conversation and what was said in it.
 #[derive(Debug)]
 pub(super) struct Session {
@@ -402,7 +405,7 @@ fn fault(error: &Error) -> &'static str {
 }
 
 async fn more(stream: &mut Stream, unread: &mut Vec<u8>, patience: Duration) -> io::Result<bool> {
-    let mut buffer = [0; 16_384];
+    let mut buffer = vec![0; 16_384];
     let count = stream.read(&mut buffer, patience).await?;
     unread.extend_from_slice(&buffer[..count]);
     Ok(count > 0)
@@ -422,6 +425,9 @@ async fn content(
         *unread = bytes.as_slice().to_vec();
         if complete {
             return Ok(Some(message));
+        }
+        if message.len() > LARGEST_MESSAGE {
+            return Err(io::Error::other("the message is larger than anything here"));
         }
         unread.clear();
         if !more(stream, unread, patience).await? {
