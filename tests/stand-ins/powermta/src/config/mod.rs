@@ -23,6 +23,7 @@ pub use model::{
     PatternResult, PatternRule, Pool, Processor, ReplyAction, ReplyRule, RollupRule, SmtpUser,
     Source, SourceHost, SourceMatch, Subject, VirtualMta,
 };
+pub(crate) use pattern::wildcard;
 pub use pattern::{DomainPattern, Expression};
 pub use quantity::{Rate, time as interval};
 pub use settings::{Layered, Settings};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::error::{At, ConfigError};
 use super::line::{Line, read, split_word};
+use super::pattern::wildcard;
 use super::schema::{self, Argument, Directive, Scope};
 use super::value::Value;
 
@@ -346,25 +347,6 @@ fn files_of(path: &str) -> Result<Vec<PathBuf>, String> {
         .collect();
     found.sort();
     Ok(found)
-}
-
-/// Whether `*` in the pattern can stand for what the name has in its place.
-pub(super) fn wildcard(pattern: &str, name: &str) -> bool {
-    let Some((front, rest)) = pattern.split_once('*') else {
-        return pattern == name;
-    };
-    let Some(mut left) = name.strip_prefix(front) else {
-        return false;
-    };
-    let mut parts: Vec<_> = rest.split('*').collect();
-    let last = parts.pop().unwrap_or_default();
-    for part in parts {
-        match left.find(part) {
-            Some(found) => left = &left[found + part.len()..],
-            None => return false,
-        }
-    }
-    left.len() >= last.len() && left.ends_with(last)
 }
 
 /// The first word of a rule's rest, and what follows.

@@ -139,6 +139,26 @@ pub(super) fn is_domain(text: &str) -> bool {
         })
 }
 
+/// Whether `*` in the pattern can stand for what the text has in its place.
+pub(crate) fn wildcard(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut left) = text.strip_prefix(first) else {
+        return false;
+    };
+    let mut rest: Vec<_> = parts.collect();
+    let Some(last) = rest.pop() else {
+        return left.is_empty();
+    };
+    for part in rest {
+        match left.find(part) {
+            Some(at) => left = &left[at + part.len()..],
+            None => return false,
+        }
+    }
+    left.ends_with(last)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

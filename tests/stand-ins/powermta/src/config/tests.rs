@@ -49,13 +49,8 @@ fn refused(text: &str, line: usize, what: &str) {
     assert!(error.contains(what), "{error}\nexpected: {what}");
 }
 
-#[test]
-fn what_the_guide_shows_is_taken() {
-    let folder = Folder::new();
-    folder.write("more.conf", "postmaster you@your.example # note\n");
-    let config = folder
-        .read(
-            r#"
+/// What the guide shows, in its own ways of writing.
+const GUIDE: &str = r#"
 Host-Name mail.example.com
 include DIR/mo*.conf
 domain-macro tld .example,.test
@@ -109,9 +104,13 @@ domain-key s1, example.com, DIR/key.pem
 </acct-file>
 <mx-rollup-list >
   mx *.mx.example big.rollup rollup-by-ip
-</mx-rollup-list>"#,
-        )
-        .unwrap();
+</mx-rollup-list>"#;
+
+#[test]
+fn what_the_guide_shows_is_taken() {
+    let folder = Folder::new();
+    folder.write("more.conf", "postmaster you@your.example # note\n");
+    let config = folder.read(GUIDE).unwrap();
     assert_eq!(config.host_names, ["mail.example.com"]);
     assert_eq!(
         config.settings.written("postmaster"),

@@ -127,7 +127,7 @@ impl Resolver {
         let rule = rules.iter().find(|rule| {
             names
                 .iter()
-                .any(|name| crate::queue::wildcard(&rule.exchanger, name))
+                .any(|name| crate::config::wildcard(&rule.exchanger, name))
         })?;
         let mut named = rules
             .iter()

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::config::wildcard;
 use crate::spool::NO_VMTA;
 
 /// `domain/vmta`.
@@ -34,26 +35,6 @@ impl QueueKey {
             && (wildcard(&self.vmta.to_lowercase(), &vmta)
                 || self.vmta.is_empty() && queue.vmta == NO_VMTA)
     }
-}
-
-/// Whether `*` in the pattern can stand for what the text has in its place.
-pub(crate) fn wildcard(pattern: &str, text: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut left) = text.strip_prefix(first) else {
-        return false;
-    };
-    let mut rest: Vec<_> = parts.collect();
-    let Some(last) = rest.pop() else {
-        return left.is_empty();
-    };
-    for part in rest {
-        match left.find(part) {
-            Some(at) => left = &left[at + part.len()..],
-            None => return false,
-        }
-    }
-    left.ends_with(last)
 }
 
 #[cfg(test)]

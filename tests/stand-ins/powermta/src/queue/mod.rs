@@ -10,7 +10,7 @@ mod queues;
 mod window;
 
 pub(crate) use item::{Batch, Item};
-pub(crate) use key::{QueueKey, wildcard};
+pub(crate) use key::QueueKey;
 pub(crate) use one::{Mode, Queue, millis};
 pub(crate) use queues::{Assignment, Queues, Taken};
 

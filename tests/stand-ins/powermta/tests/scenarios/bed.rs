@@ -38,12 +38,18 @@ log-file DIR/log/pmta.log
 http-mgmt-port 0
 <spool DIR/spool>
 </spool>
-smtp-listener 127.0.0.1:PORT
+smtp-listener HOST:PORT
 <acct-file DIR/log/acct.csv>
 records d,b,t,tq,r,rb,rs,f
 record-fields d *,header_Message-Id
 </acct-file>
 ";
+
+/// An address of this process alone: what is free on it stays free until the daemon takes it.
+fn own_address() -> Ipv4Addr {
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, 64 | (high & 63), middle, low)
+}
 
 /// The answer of `pmta`.
 #[derive(Debug)]
@@ -61,6 +67,7 @@ pub(crate) struct Bed {
     folder: TempDir,
     pub(crate) sink: Sink,
     pub(crate) zone: Zone,
+    host: Ipv4Addr,
     port: u16,
     daemon: Option<Child>,
 }
@@ -76,16 +83,18 @@ impl Bed {
     pub(crate) fn new() -> Self {
         let folder = TempDir::new().unwrap();
         fs::create_dir(folder.path().join("log")).unwrap();
-        let zone = Zone::new();
+        let host = own_address();
+        let zone = Zone::new(host);
         let sink = Sink::new("127.0.1.1");
         zone.exchanger("rcpt.example", 10, "mx.rcpt.example");
         zone.host("mx.rcpt.example", "127.0.1.1");
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let free = TcpListener::bind((host, 0)).unwrap();
         let port = free.local_addr().unwrap().port();
         Self {
             folder,
             sink,
             zone,
+            host,
             port,
             daemon: None,
         }
@@ -99,6 +108,7 @@ impl Bed {
     pub(crate) fn configure(&self, text: &str) {
         let whole = format!("{BASE}{text}\n")
             .replace("DIR", &self.folder.path().display().to_string())
+            .replace("HOST", &self.host.to_string())
             .replace("PORT", &self.port.to_string())
             .replace("SINK", &self.sink.address.port().to_string());
         fs::write(self.path("config"), whole).unwrap();
@@ -141,7 +151,12 @@ impl Bed {
     }
 
     fn smtp(&self) -> SocketAddr {
-        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
+        SocketAddr::from((self.host, self.port))
+    }
+
+    /// As `smtp-hosts` takes it.
+    pub(crate) fn smtp_host(&self) -> String {
+        format!("[{}]:{}", self.host, self.port)
     }
 
     pub(crate) fn pmta(&self, words: &[&str]) -> Said {

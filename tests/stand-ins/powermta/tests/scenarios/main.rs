@@ -11,6 +11,8 @@ mod bed;
 mod commands;
 mod inbound;
 mod living;
+mod packages;
+mod routes;
 mod sending;
 mod sink;
 mod zone;

@@ -25,8 +25,18 @@ fn name(text: &str) -> Name {
     Name::from_str(&format!("{}.", text.trim_end_matches('.'))).unwrap()
 }
 
+/// One port that is free under both protocols.
+async fn both(host: Ipv4Addr) -> (TcpListener, UdpSocket) {
+    loop {
+        let tcp = TcpListener::bind((host, 0)).await.unwrap();
+        if let Ok(udp) = UdpSocket::bind(tcp.local_addr().unwrap()).await {
+            return (tcp, udp);
+        }
+    }
+}
+
 impl Zone {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(host: Ipv4Addr) -> Self {
         let runtime = Runtime::new().unwrap();
         let handler = Arc::new(InMemoryZoneHandler::empty(
             Name::root(),
@@ -36,9 +46,8 @@ impl Zone {
         let mut catalog = Catalog::new();
         catalog.upsert(LowerName::new(&Name::root()), vec![handler.clone()]);
         let address = runtime.block_on(async {
-            let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+            let (tcp, udp) = both(host).await;
             let address = udp.local_addr().unwrap();
-            let tcp = TcpListener::bind(address).await.unwrap();
             let mut server = Server::new(catalog);
             server.register_socket(udp);
             server.register_listener(tcp, Duration::from_secs(10), 64 * 1_024);
