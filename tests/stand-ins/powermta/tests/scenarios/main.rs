@@ -12,6 +12,7 @@ mod commands;
 mod inbound;
 mod living;
 mod packages;
+mod rendered;
 mod routes;
 mod sending;
 mod sink;
