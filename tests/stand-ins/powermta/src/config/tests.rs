@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::{Config, PatternResult, Rate, SourceMatch};
@@ -341,4 +342,61 @@ fn log_file_and_spool_are_mandatory() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("log-file is missing"), "{error}");
+}
+
+/// Pieces of the language in any order, and what is not of it.
+fn line() -> impl Strategy<Value = String> {
+    let word = prop_oneof![
+        Just("<domain"),
+        Just("</domain>"),
+        Just("<virtual-mta"),
+        Just("</virtual-mta>"),
+        Just("<pattern-list"),
+        Just("</pattern-list>"),
+        Just("<pattern-list>"),
+        Just("*>"),
+        Just("v>"),
+        Just("mail-from"),
+        Just("/x\\/y/"),
+        Just("virtual-mta=v"),
+        Just("domain-macro"),
+        Just("$a.$b"),
+        Just("a"),
+        Just("retry-after"),
+        Just("10m,"),
+        Just("1h"),
+        Just("\"q\\\""),
+        Just("smtp-source-host"),
+        Just("192.0.2.1/24"),
+        Just("max-size"),
+        Just("5\u{e9}"),
+        Just("domain-key"),
+        Just("a,b,/c"),
+        Just("reply"),
+        Just("mode=backoff,skip-mx"),
+        Just("#"),
+        Just("<"),
+        Just(">"),
+        Just("</"),
+        Just("\""),
+        Just("/"),
+        Just("[*.]"),
+        Just("{x}"),
+    ];
+    let known = proptest::collection::vec(word, 0..5).prop_map(|words| words.join(" "));
+    prop_oneof![4 => known, 1 => any::<String>()]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn whatever_is_written_is_taken_or_refused_with_a_place(
+        lines in proptest::collection::vec(line(), 0..12)
+    ) {
+        let folder = Folder::new();
+        if let Err(error) = folder.read(&lines.join("\n")) {
+            prop_assert!(error.contains("config"), "{error}");
+        }
+    }
 }
