@@ -106,7 +106,8 @@ fn resources(state: &FleetState, host: &Host) -> Result<build::Built, PlanError>
         Role::Api => values::of_api(state, host)?,
         Role::Mailwizz => values::of_mailwizz(state, host)?,
         Role::Powermta => {
-            let configuration = routes::configuration(state, host, settings)?;
+            let mut configuration = routes::configuration(state, host, settings)?;
+            configuration.extra = role::extra(&bundle.files)?;
             values::of_powermta(state, host, &powermta::render(&configuration))?
         }
     };

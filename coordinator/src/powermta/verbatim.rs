@@ -22,7 +22,7 @@ pub enum VerbatimError {
     #[error(transparent)]
     Syntax(#[from] SyntaxError),
     /// They hold a mark of a verbatim block themselves.
-    #[error("line {line}: a verbatim block within a verbatim block; leave its marks out")]
+    #[error("a verbatim block within a verbatim block; leave its marks out")]
     Mark {
         /// Number of the line.
         line: usize,
@@ -33,6 +33,18 @@ pub enum VerbatimError {
         /// How many there are.
         given: usize,
     },
+}
+
+impl VerbatimError {
+    /// The line that it is about.
+    #[must_use]
+    pub fn line(&self) -> Option<usize> {
+        match self {
+            Self::Mark { line } => Some(*line),
+            Self::Size { .. } => None,
+            Self::Syntax(error) => usize::try_from(error.at.line).ok(),
+        }
+    }
 }
 
 impl Verbatim {
@@ -101,7 +113,7 @@ mod tests {
             ("<domain *>\n", "extra:1:1: `<domain *>`"),
             (
                 "a\n # email-engine: verbatim end\n",
-                "line 2: a verbatim block within a verbatim block; leave its marks out",
+                "a verbatim block within a verbatim block; leave its marks out",
             ),
             (
                 &"a\n".repeat(40_000),

@@ -87,13 +87,22 @@ fn signed(check: &mut Check<'_, '_>) {
             );
         }
     }
+    let unsigned = |index| {
+        let mut own = outline.children(index, Scope::Domain);
+        own.any(|(_, domain)| {
+            domain.name == "*" && domain.last("dkim-sign").is_some() && !signs(domain)
+        })
+    };
+    let mut vmtas = outline.sections(Scope::VirtualMta);
+    let sends =
+        vmtas.any(|(index, block)| block.last("smtp-source-host").is_some() && !unsigned(index));
     let included = outline.blocks.iter().any(super::identity::includes);
     for (_, domain) in outline
         .sections(Scope::Domain)
         .filter(|(_, domain)| signs(domain))
     {
         let at = domain.last("dkim-sign").map_or(domain.at, |entry| entry.at);
-        if !any_key && !included && check.is_whole() {
+        if !any_key && !included && sends && check.is_whole() {
             check.report(
                 NO_KEY,
                 at,
