@@ -21,6 +21,9 @@ pub(super) const HOST_NAME_LABEL: &str = "host-name";
 /// submission offers STARTTLS with.
 const CERTIFICATE_LABEL: &str = "smtp-certificate";
 
+/// Label of a PowerMTA host whose product has other rules than 5.0.
+const VERSION_LABEL: &str = "powermta-version";
+
 /// Folder of the DKIM keys.
 const KEY_FOLDER: &str = "/etc/pmta/dkim";
 
@@ -104,7 +107,7 @@ pub(super) fn configuration(
         postmaster: postmaster(state, host, settings, &identities),
         management_port: settings.management_port,
         accounting_max_size: settings.accounting_max_size.clone(),
-        version: Version::default(),
+        version: version(host)?,
         certificate: certificate(host)?,
         extra: None,
         tenants: tenants(state, &identities)?,
@@ -160,6 +163,18 @@ fn host_name(host: &Host) -> Result<Option<DomainName>, PlanError> {
             })
         })
         .transpose()
+}
+
+fn version(host: &Host) -> Result<Version, PlanError> {
+    match host.spec.labels.get(VERSION_LABEL).map(String::as_str) {
+        None | Some("5.0") => Ok(Version::V5_0),
+        Some("4.5") => Ok(Version::V4_5),
+        Some(other) => Err(PlanError::Value {
+            field: "label powermta-version",
+            value: other.to_owned(),
+            accepted: "4.5 or 5.0",
+        }),
+    }
 }
 
 fn certificate(host: &Host) -> Result<Option<String>, PlanError> {

@@ -8,6 +8,7 @@
 //! against the rules, one after another. Between the marks of a verbatim block directives are not
 //! looked up: the block is named itself.
 
+mod check;
 mod codes;
 mod finding;
 mod outline;
@@ -57,7 +58,7 @@ pub fn lint(sources: &Sources, options: &Options<'_>) -> Report {
         .before
         .zip(before_parsed.as_ref())
         .map(|(sources, parsed)| Outline::of(sources, parsed));
-    let mut check = rules::Check::new(sources, &outline, options);
+    let mut check = check::Check::new(sources, &outline, options);
     check.syntax(&parsed);
     rules::run(&mut check, before.as_ref());
     check.finish()

@@ -53,16 +53,16 @@ fn codes(sample: &Sample) -> Vec<Code> {
 
 #[test]
 fn every_bad_sample_has_its_code_and_no_good_one_has() {
+    let mut wrong = String::new();
     for rule in rules().values() {
         for sample in &rule.samples {
-            let found = codes(sample).contains(&rule.code);
-            assert_eq!(
-                found, sample.bad,
-                "{} {}:\n{}",
-                rule.code, rule.title, sample.text
-            );
+            let found = codes(sample);
+            if found.contains(&rule.code) != sample.bad {
+                let _ = writeln!(wrong, "{} {found:?}:\n{}", rule.code, sample.text);
+            }
         }
     }
+    assert_eq!(wrong, "");
 }
 
 #[test]
@@ -89,7 +89,7 @@ const VERDICTS: &[(&str, &[u16])] = &[
         &[201],
     ),
     ("domain-key a,b.example,*,/etc/k.pem\n", &[202, 212]),
-    ("smtp-listener 0.0.0.0:2525 {\n}\n", &[8, 8, 506]),
+    ("smtp-listener 0.0.0.0:2525 {\n}\n", &[8, 506, 8]),
     (
         "<pattern-list sender-to-vmta>\ncontact@x.example vmta-1\n</pattern-list>\n",
         &[303],

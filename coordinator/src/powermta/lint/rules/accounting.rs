@@ -2,9 +2,9 @@
 
 use super::super::super::schema::Scope;
 use super::super::super::schema::value::parse_size;
+use super::super::check::{Check, shown};
 use super::super::codes::{ACCOUNTING_SIZE, DELETE_AFTER_UNUSED, MOVE_INTERVAL_UNUSED, PIPE_ALONE};
 use super::super::outline::Block;
-use super::check::{Check, shown};
 
 /// Bytes that a file must be allowed to have.
 const SMALLEST: u64 = 1 << 20;

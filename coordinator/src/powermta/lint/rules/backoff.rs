@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::super::schema::Scope;
 use super::super::super::schema::value::parse_actions;
 use super::super::super::syntax::Words;
+use super::super::check::{Check, shown};
 use super::super::codes::{
     ACTIONS_CONFLICT, NO_WAY_BACK, REPLY_LIST_UNKNOWN, REPLY_SHADOWED, REPLY_TOO_BROAD,
 };
 use super::super::outline::{Block, Entry};
-use super::check::{Check, shown};
 use super::lists::is_catch_all;
 
 /// Expressions of copied lists that also match greylisting, one full mailbox, or a refused text.
@@ -136,10 +136,8 @@ fn shadows(check: &mut Check<'_, '_>, list: &Block<'_>) {
                     .as_ref()
                     .is_some_and(|text| text.contains(earlier.as_str()))
         });
-        let line = seen
-            .get(expression)
-            .copied()
-            .or(covering.map(|(_, _, line)| *line));
+        let covering = covering.map(|(_, _, line)| *line);
+        let line = seen.get(expression).copied().or(covering);
         if let Some(line) = line {
             let what = format!("{} is taken by line {line} already", shown(expression));
             check.report(REPLY_SHADOWED, entry.at, what);

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::super::super::schema::{Effect, Scope, directives};
+use super::super::check::{Check, shown};
 use super::super::codes::{QUEUE_LOST, RESTART_NEEDED};
 use super::super::outline::{At, Outline};
-use super::check::{Check, shown};
 
 pub(super) fn run(check: &mut Check<'_, '_>, before: &Outline<'_>) {
     restarts(check, before);
@@ -44,10 +44,8 @@ fn restarts(check: &mut Check<'_, '_>, before: &Outline<'_>) {
         keys.dedup();
         for key in keys {
             let was = old.get(key).map_or(default, |(value, _)| value);
-            let (now, at) = new
-                .get(key)
-                .copied()
-                .unwrap_or((default, check.outline.global().at));
+            let absent = (default, check.outline.global().at);
+            let (now, at) = new.get(key).copied().unwrap_or(absent);
             if canonical(was) != canonical(now) && lives(check, directive.scope, key) {
                 let (name, words) = (shown(directive.keyword), directive.effect.words());
                 let what = format!("{name} from {} to {}: {words}", shown(was), shown(now));

@@ -3,13 +3,13 @@
 use super::super::super::schema::Scope;
 use super::super::super::schema::value::{Cidr, Listener};
 use super::super::super::syntax::Words;
+use super::super::check::{Check, shown};
 use super::super::codes::{
     CATEGORIES_WITHOUT_END, CATEGORY_UNKNOWN, MANAGEMENT_OPEN, NO_LISTENER, NO_LOG_FILE,
     NO_POSTMASTER, NO_SPOOL, PROCESSOR_NOT_RELAYED, RELAYS_ALL, SUBMISSION_EVERYWHERE,
     SUPPRESSION_LARGE, TOO_MANY_CONNECTIONS,
 };
 use super::super::outline::{At, Block};
-use super::check::{Check, shown};
 use super::lists::is_catch_all;
 
 /// The product's own categories, which `MailWizz` knows by name, and one of public lists.

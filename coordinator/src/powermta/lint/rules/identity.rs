@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::super::schema::Scope;
 use super::super::super::schema::value::parse_result;
+use super::super::check::{Check, shown};
 use super::super::codes::{
     COLD_WITHOUT_PARTNER, MEMBER_TWICE, MEMBER_UNKNOWN, NAME_CLASH, NO_SOURCE_HOST,
     PARTNER_WITHOUT_LIMIT, POOL_ROUTED, PROXY_UNKNOWN, TWO_POOLS, VMTA_UNKNOWN,
 };
 use super::super::outline::{Block, Entry};
-use super::check::{Check, shown};
 
 pub(super) fn run(check: &mut Check<'_, '_>) {
     names(check);

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::super::schema::{Argument, SECTIONS, Scope};
 use super::super::super::syntax::{Include, WordFault, Words};
+use super::super::check::{Check, shown};
 use super::super::codes::{
     BRACES, CLOSING_ARGUMENT, COMMENT_IN_EXPRESSION, CONTINUATION, CUT_VALUE, DOMAIN_TWICE,
     INCLUDE_NOTHING, INCLUDE_UNREAD, KEYWORD_CASE, MACRO_LOOP, RELATIVE_INCLUDE, RESERVED_NAME,
     SECTION_ARGUMENT, SEVERAL_PATTERNS, UNKNOWN_MACRO, UNKNOWN_SECTION, VERBATIM, VERBATIM_MARK,
 };
 use super::super::outline::{Block, Entry};
-use super::check::{Check, shown};
 
 pub(super) fn run(check: &mut Check<'_, '_>) {
     let outline = check.outline;

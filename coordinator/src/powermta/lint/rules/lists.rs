@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use super::super::super::schema::Scope;
 use super::super::super::schema::value::parse_result;
 use super::super::super::syntax::Words;
+use super::super::check::{Check, shown};
 use super::super::codes::{
     FIRST_RECIPIENT, HEADER_ANCHOR, LIST_AFTER_SOURCE, LIST_UNKNOWN, NO_REJECT_LINE,
     UNREACHABLE_LINE,
 };
 use super::super::outline::{Block, Entry};
-use super::check::{Check, shown};
 use super::identity::{discards, result_of};
 
 pub(super) fn run(check: &mut Check<'_, '_>) {

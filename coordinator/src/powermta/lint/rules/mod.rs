@@ -3,7 +3,6 @@
 mod accounting;
 mod backoff;
 mod change;
-mod check;
 mod global;
 mod identity;
 mod language;
@@ -13,8 +12,7 @@ mod schema;
 mod signing;
 mod source;
 
-pub(super) use check::Check;
-
+use super::check::Check;
 use super::outline::Outline;
 
 /// Runs all rules.

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use super::super::super::schema::Scope;
 use super::super::super::schema::value::parse_time;
+use super::super::check::{Check, shown};
 use super::super::codes::{
     IDLE_TOO_LONG, QUEUE_WITHOUT_HOSTS, ROLLUP_NAME, ROLLUP_WITHOUT_HOSTS, TLS_REQUIRED_AND_OFF,
     TOO_MANY_STEPS,
 };
 use super::super::outline::{Block, Entry};
-use super::check::{Check, shown};
 
 /// Steps of a list of retry times.
 const STEPS: usize = 30;

@@ -8,13 +8,13 @@ use super::super::super::schema::{
     Directive, Scope, Standing, Version, directive, invention, scopes_of,
 };
 use super::super::super::syntax::{Word, WordFault, Words};
+use super::super::check::{Check, shown};
 use super::super::codes::{
     DEPRECATED, HOST_BEFORE_ADDRESS, INVENTED, KEY_PARTS, LIST_LINE, OPEN_QUOTE, POOL_WEIGHT,
     RATE_MULTIPLE, RATE_PER_DAY, REMOVED_FORM, REPEATED, TOO_NEW, UNKNOWN_DIRECTIVE, UNVERIFIED,
     WRONG_COUNT, WRONG_PLACE, WRONG_VALUE,
 };
 use super::super::outline::{Block, Entry};
-use super::check::{Check, shown};
 use super::language::{has_braces, is_cut_open};
 
 pub(super) fn run(check: &mut Check<'_, '_>) {
@@ -42,12 +42,12 @@ fn lower<'a>(keyword: &'a str) -> Cow<'a, str> {
     }
 }
 
-fn plain<'t>(
+fn plain(
     check: &mut Check<'_, '_>,
     block: &Block<'_>,
     scope: Scope,
     entry: &Entry<'_>,
-    seen: &mut BTreeSet<&'t str>,
+    seen: &mut BTreeSet<&str>,
 ) {
     let keyword = lower(entry.keyword);
     let Some(found) = directive(scope, &keyword) else {

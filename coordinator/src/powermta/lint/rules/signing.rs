@@ -2,9 +2,9 @@
 
 use super::super::super::schema::Scope;
 use super::super::super::schema::value::parse_dkim_key;
+use super::super::check::Check;
 use super::super::codes::{CATCH_ALL_KEY_FIRST, HEADERS_UNSIGNED, NO_FUSE, NO_KEY, NOT_SIGNED};
 use super::super::outline::{Block, Entry};
-use super::check::Check;
 
 /// Headers that one-click unsubscription and complaint reports rest on, and that 5.0 does not sign
 /// by itself.
@@ -147,7 +147,8 @@ fn fuse(check: &mut Check<'_, '_>) {
         .find(|(_, domain)| domain.name == "*");
     let on = everyone.is_some_and(|(_, domain)| domain.says_yes("check-spf-outbound"));
     if !on {
-        let at = everyone.map_or(outline.global().at, |(_, domain)| domain.at);
+        let top = outline.global().at;
+        let at = everyone.map_or(top, |(_, domain)| domain.at);
         check.report(
             NO_FUSE,
             at,

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use super::super::super::schema::Scope;
 use super::super::super::schema::value::{Cidr, Listener};
+use super::super::check::{Check, shown};
 use super::super::codes::{
     DSN_NOT_SUPPRESSED, FALLBACK_UNUSED, HEADER_CROSSES, HEADER_KEPT, NO_CERTIFICATE, OPEN_RELAY,
     SECRET_ALPHABET, SOURCE_UNKNOWN, SUPPRESSION_UNKNOWN,
 };
 use super::super::outline::{At, Block, Entry};
-use super::check::{Check, shown};
 
 const HEADER: &str = "X-Virtual-MTA";
 
@@ -20,8 +20,9 @@ pub(super) fn run(check: &mut Check<'_, '_>) {
     fallback(check);
     secrets(check);
     certificate(check);
+    let silent = everyone(check).is_some_and(|all| all.says_yes("suppress-local-dsn"));
     for (_, source) in check.outline.sections(Scope::Source) {
-        notifications(check, source);
+        notifications(check, source, silent);
         suppression(check, source);
     }
     for (_, user) in check.outline.sections(Scope::SmtpUser) {
@@ -181,10 +182,11 @@ fn fallback(check: &mut Check<'_, '_>) {
     }
 }
 
-fn notifications(check: &mut Check<'_, '_>, source: &Block<'_>) {
-    let everyone = everyone(check).and_then(|all| all.last("suppress-local-dsn"));
-    let own = source.last("suppress-local-dsn").or(everyone);
-    if source.says_yes("always-allow-relaying") && !own.is_some_and(Entry::is_yes) {
+fn notifications(check: &mut Check<'_, '_>, source: &Block<'_>, silent: bool) {
+    let own = source
+        .last("suppress-local-dsn")
+        .map_or(silent, Entry::is_yes);
+    if source.says_yes("always-allow-relaying") && !own {
         let what = format!(
             "what {} submits is answered with bounce messages",
             shown(source.name)

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::super::super::schema::Scope;
-use super::super::super::syntax::{Include, Parsed, Sources};
-use super::super::codes::{self, Code};
-use super::super::finding::{Finding, Location, Report};
-use super::super::outline::{At, Entry, Outline};
-use super::super::{Extent, Options};
+use super::super::schema::Scope;
+use super::super::syntax::{Include, Parsed, Sources};
+use super::codes::{self, Code};
+use super::finding::{Finding, Location, Report};
+use super::outline::{At, Entry, Outline};
+use super::{Extent, Options};
 
 /// A configuration under examination, and what was found so far.
-pub(in super::super) struct Check<'a, 'c> {
+pub(super) struct Check<'a, 'c> {
     sources: &'c Sources,
     pub(super) outline: &'c Outline<'a>,
     pub(super) options: &'c Options<'c>,
@@ -22,7 +22,7 @@ pub(in super::super) struct Check<'a, 'c> {
 }
 
 impl<'a, 'c> Check<'a, 'c> {
-    pub(in super::super) fn new(
+    pub(super) fn new(
         sources: &'c Sources,
         outline: &'c Outline<'a>,
         options: &'c Options<'c>,
@@ -59,7 +59,7 @@ impl<'a, 'c> Check<'a, 'c> {
     }
 
     /// What keeps a text from being a configuration at all.
-    pub(in super::super) fn syntax(&mut self, parsed: &[Parsed<'_>]) {
+    pub(super) fn syntax(&mut self, parsed: &[Parsed<'_>]) {
         for error in parsed.iter().flat_map(|parsed| &parsed.errors) {
             self.findings.push(Finding {
                 at: Location {
@@ -120,7 +120,7 @@ impl<'a, 'c> Check<'a, 'c> {
         self.options.extent == Extent::Whole
     }
 
-    pub(in super::super) fn finish(mut self) -> Report {
+    pub(super) fn finish(mut self) -> Report {
         self.findings.sort();
         self.findings.dedup();
         Report {
