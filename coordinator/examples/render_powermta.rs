@@ -44,7 +44,10 @@ fn main() -> Outcome<()> {
     println!("lint {lints}");
     if let Some(folder) = arguments.next() {
         std::fs::write(format!("{folder}/config"), &text)?;
-        std::fs::write(format!("{folder}/data.json"), serde_json::to_vec(&data(&configuration))?)?;
+        std::fs::write(
+            format!("{folder}/data.json"),
+            serde_json::to_vec(&data(&configuration))?,
+        )?;
     }
     Ok(())
 }

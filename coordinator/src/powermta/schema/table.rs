@@ -202,8 +202,11 @@ mod tests {
                 "check-mfrom-outbound",
                 "check-pra-outbound",
                 "dk-sign",
+                // Only in what `show settings` prints.
+                "log-data",
                 "mx-connection-attempts",
                 "remove-received-headers",
+                "smtp-multiple-line-response-timeout",
                 "sync-msg-create",
                 "sync-msg-update",
                 "total-max-file",

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::super::super::schema::value::RESERVED_NAMES;
 use super::super::super::schema::{Argument, SECTIONS, Scope};
 use super::super::super::syntax::{Include, WordFault, Words};
 use super::super::check::{Check, shown};
@@ -195,14 +196,7 @@ fn section(check: &mut Check<'_, '_>, block: &Block<'_>) {
 }
 
 fn named(check: &mut Check<'_, '_>, block: &Block<'_>, scope: Scope) {
-    const OWN: [&str; 5] = [
-        "{auth}",
-        "{default}",
-        "{pickup}",
-        "{sparkpost}",
-        "{transmissions-api}",
-    ];
-    if block.name.starts_with('{') && !OWN.contains(&block.name) {
+    if block.name.starts_with('{') && !RESERVED_NAMES.contains(&block.name) {
         let what = format!("{} begins with a brace", shown(block.name));
         check.report(RESERVED_NAME, block.at, what);
     }

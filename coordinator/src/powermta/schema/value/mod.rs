@@ -9,6 +9,7 @@ mod quantity;
 mod routing;
 
 pub use kind::{Kind, Taken, take};
+pub use names::RESERVED_NAMES;
 pub use net::{Cidr, Listener};
 pub use quantity::{Rate, RateUnit, parse_rate, parse_size, parse_time};
 pub use routing::{

@@ -5,18 +5,21 @@ pub(super) fn list(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim)
 }
 
+/// Names that open with a brace: the product's own.
+pub const RESERVED_NAMES: [&str; 6] = [
+    "{auth}",
+    "{bounce}",
+    "{default}",
+    "{pickup}",
+    "{sparkpost}",
+    "{transmissions-api}",
+];
+
 /// A name of a virtual MTA, list or source. What opens with a brace is the product's own.
 pub(super) fn is_name(text: &str) -> bool {
-    const RESERVED: [&str; 5] = [
-        "{auth}",
-        "{default}",
-        "{pickup}",
-        "{sparkpost}",
-        "{transmissions-api}",
-    ];
     let plain = |c: char| !c.is_whitespace() && !"{}<>\"\\,;=".contains(c);
     // The empty text clears what was inherited.
-    text.chars().all(plain) || RESERVED.contains(&text)
+    text.chars().all(plain) || RESERVED_NAMES.contains(&text)
 }
 
 pub(super) fn is_macro(text: &str) -> bool {

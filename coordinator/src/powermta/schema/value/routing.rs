@@ -20,7 +20,7 @@ pub fn parse_result(text: &str) -> Option<PatternResult<'_>> {
         result.list = Some(name.trim()).filter(|name| !name.is_empty() && is_name(name));
         return result.list.is_some().then_some(result);
     }
-    for part in text.split(',') {
+    for part in list(text) {
         match part.split_once('=')? {
             ("virtual-mta", name) if !name.is_empty() && is_name(name) => {
                 result.virtual_mta = Some(name);
@@ -86,12 +86,13 @@ pub fn parse_dkim_key(text: &str) -> Option<(&str, &str, &str)> {
 #[must_use]
 pub fn is_record_type(text: &str) -> bool {
     const SHORT: [&str; 8] = ["d", "b", "t", "tq", "r", "f", "rb", "rs"];
-    const LONG: [&str; 8] = [
+    const LONG: [&str; 9] = [
         "delivery",
         "bounce",
         "transient",
         "transient-queue",
         "receipt",
+        "fbl",
         "feedback-loop",
         "remote-bounce",
         "remote-status",
