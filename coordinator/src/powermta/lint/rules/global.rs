@@ -1,5 +1,7 @@
 //! The whole: who is told, where it listens, who may look in, what comes from outside.
 
+use std::collections::BTreeSet;
+
 use super::super::super::schema::Scope;
 use super::super::super::schema::value::{Cidr, Listener};
 use super::super::super::syntax::Words;
@@ -128,18 +130,7 @@ fn inbound(check: &mut Check<'_, '_>) {
             );
         }
     }
-    for scope in [Scope::BounceProcessor, Scope::FeedbackLoopProcessor] {
-        for (index, _) in outline.sections(scope) {
-            for (_, list) in outline.children(index, Scope::AddressList) {
-                relayed(check, list);
-            }
-        }
-    }
-}
-
-/// What a processor waits for must be let in.
-fn relayed(check: &mut Check<'_, '_>, list: &Block<'_>) {
-    let global = check.outline.global();
+    let global = outline.global();
     if !check.is_complete()
         || global
             .all("relay-address")
@@ -147,43 +138,46 @@ fn relayed(check: &mut Check<'_, '_>, list: &Block<'_>) {
     {
         return;
     }
+    // A large fleet has as many domains as addresses: they are looked up, not gone through.
+    let lower = |keyword| global.all(keyword).map(|e| e.text().to_ascii_lowercase());
+    let names: BTreeSet<String> = ["relay-domain", "host-name", "relay-address"]
+        .into_iter()
+        .flat_map(lower)
+        .collect();
+    for scope in [Scope::BounceProcessor, Scope::FeedbackLoopProcessor] {
+        for (index, _) in outline.sections(scope) {
+            for (_, list) in outline.children(index, Scope::AddressList) {
+                relayed(check, list, &names);
+            }
+        }
+    }
+}
+
+/// What a processor waits for must be let in.
+fn relayed(check: &mut Check<'_, '_>, list: &Block<'_>, names: &BTreeSet<String>) {
     for entry in list.entries.iter().filter(|entry| !entry.verbatim) {
-        let text = entry.text();
+        let text = entry.text().to_ascii_lowercase();
         let domain = match text.rsplit_once('@') {
             _ if text.starts_with('/') => continue,
             Some((_, domain)) if entry.is("address") => domain,
-            None if entry.is("domain") => text,
+            None if entry.is("domain") => text.as_str(),
             _ => continue,
         };
-        let covered = global.all("relay-domain").any(|e| covers(e.text(), domain))
-            || global
-                .all("host-name")
-                .any(|e| e.text().eq_ignore_ascii_case(domain))
-            || global
-                .all("relay-address")
-                .any(|e| e.text().eq_ignore_ascii_case(text));
-        if !covered {
-            let what = format!("mail to {} is not taken from outside", shown(text));
+        if !names.contains(&text) && !is_covered(names, domain) {
+            let what = format!("mail to {} is not taken from outside", shown(&text));
             check.report(PROCESSOR_NOT_RELAYED, entry.at, what);
         }
     }
 }
 
 /// Whether a pattern such as `[*.]example.com` stands for a domain.
-fn covers(pattern: &str, domain: &str) -> bool {
-    let (pattern, domain) = (pattern.to_ascii_lowercase(), domain.to_ascii_lowercase());
-    let below = |parent: &str| {
-        domain
-            .strip_suffix(parent)
-            .is_some_and(|head| head.ends_with('.'))
-    };
-    if let Some(parent) = pattern.strip_prefix("[*.]") {
-        parent == domain || below(parent)
-    } else if let Some(parent) = pattern.strip_prefix("*.") {
-        below(parent)
-    } else {
-        pattern == "*" || pattern == domain
-    }
+fn is_covered(names: &BTreeSet<String>, domain: &str) -> bool {
+    let parents = domain.match_indices('.').map(|(at, _)| &domain[at + 1..]);
+    let mut below = parents.flat_map(|parent| [format!("*.{parent}"), format!("[*.]{parent}")]);
+    names.contains("*")
+        || names.contains(domain)
+        || names.contains(&format!("[*.]{domain}"))
+        || below.any(|pattern| names.contains(&pattern))
 }
 
 fn categories(check: &mut Check<'_, '_>) {
