@@ -110,7 +110,7 @@ fn verdict(answer: &ApplyAnswer) -> Exit {
     if answer.changes.is_empty() {
         Exit::Success
     } else {
-        Exit::WouldChange
+        Exit::Found
     }
 }
 
@@ -268,7 +268,7 @@ mod tests {
              -  ip    192.0.2.3\n\n\
              Would change: 1 to create, 1 to update, 1 to remove (at revision 12)."
         );
-        assert_eq!(verdict(&answer), Exit::WouldChange);
+        assert_eq!(verdict(&answer), Exit::Found);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use email_engine_protocol::mail::{DomainName, MailAddress};
 
-use super::model::{Configuration, Egress};
+use super::super::model::{Configuration, Egress};
 use super::text::Text;
 
 /// The virtual MTA that forwards. No identity may have a name that begins with `fleet-`.

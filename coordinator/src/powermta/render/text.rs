@@ -1,6 +1,6 @@
 //! Writes directives and sections, one per line.
 
-use std::fmt::Display;
+use std::fmt::{Display, Write};
 
 const INDENT: &str = "    ";
 
@@ -16,9 +16,7 @@ impl Text {
     pub(super) fn line(&mut self, keyword: &str, value: impl Display) {
         self.indent();
         self.out.push_str(keyword);
-        self.out.push(' ');
-        self.out.push_str(&value.to_string());
-        self.out.push('\n');
+        self.put(format_args!(" {value}\n"));
     }
 
     /// A comment between sections.
@@ -41,15 +39,27 @@ impl Text {
         content: impl FnOnce(&mut Self),
     ) {
         self.indent();
-        let argument = argument.to_string();
-        let blank = if argument.is_empty() { "" } else { " " };
-        self.out.push_str(&format!("<{name}{blank}{argument}>\n"));
+        self.put(format_args!("<{name} {argument}"));
+        if self.out.ends_with(' ') {
+            self.out.pop();
+        }
+        self.out.push_str(">\n");
         self.open.push(name);
         content(self);
         self.open.pop();
         self.indent();
         // The closing tag never repeats the argument.
-        self.out.push_str(&format!("</{name}>\n"));
+        self.put(format_args!("</{name}>\n"));
+    }
+
+    /// Lines as they are.
+    pub(super) fn verbatim(&mut self, lines: &str) {
+        self.out.push_str(lines);
+    }
+
+    fn put(&mut self, text: std::fmt::Arguments<'_>) {
+        // A string takes whatever is written to it.
+        let _ = self.out.write_fmt(text);
     }
 
     pub(super) fn finish(self) -> String {

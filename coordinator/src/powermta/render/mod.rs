@@ -1,11 +1,18 @@
 //! The whole text, in the order that the product needs: a pattern list before the source that names
 //! it; everything else for the reader.
 
+mod inbound;
+mod rate;
+mod routing;
+mod text;
+
 use email_engine_protocol::bytes::ContentHash;
 
+use super::SUBMISSION_PORT;
 use super::model::Configuration;
-use super::text::Text;
-use super::{SUBMISSION_PORT, inbound, routing};
+use text::Text;
+
+pub use rate::{hourly_cap, hourly_quota};
 
 /// Text of `/etc/pmta/config`. Its head names the hash of the lines below it and nothing that
 /// changes without them, so that the same fleet gives the same bytes.
@@ -21,6 +28,10 @@ pub fn render(configuration: &Configuration) -> String {
     inbound::outside(&mut text, configuration);
     inbound::sections(&mut text, configuration);
     accounting(&mut text, configuration);
+    if let Some(extra) = &configuration.extra {
+        text.comment("The operator's own lines, neither known nor checked.");
+        text.verbatim(&extra.marked());
+    }
     let body = text.finish();
     let hash = ContentHash::of(body.as_bytes());
     format!(
@@ -45,6 +56,9 @@ fn global(text: &mut Text, configuration: &Configuration) {
         "smtp-listener",
         format_args!("{}:{SUBMISSION_PORT}", configuration.admin_address),
     );
+    if let Some(certificate) = &configuration.certificate {
+        text.line("smtp-server-tls-certificate", certificate);
+    }
     inbound::listeners(text, configuration);
     text.section("spool", "/var/spool/pmta", |_| ());
 }

@@ -1,8 +1,11 @@
 //! From the client's address to the address that sends: virtual MTAs, pattern lists, sources.
 
+use std::collections::BTreeMap;
+
 use email_engine_protocol::id::TenantId;
 
-use super::model::{Configuration, Egress};
+use super::super::model::{Configuration, Egress};
+use super::super::schema::Version;
 use super::rate::hourly_cap;
 use super::text::{Text, escape};
 
@@ -18,13 +21,13 @@ fn list_name(tenant: &TenantId) -> String {
 pub(super) fn virtual_mtas(text: &mut Text, configuration: &Configuration) {
     text.comment("Sending identities: one address, one EHLO name, one DKIM key each.");
     for egress in configuration.identities.values() {
-        virtual_mta(text, egress);
+        virtual_mta(text, egress, configuration.version);
     }
 }
 
 /// Stays defined while the identity exists, whether it sends or not: mail in the queue of a virtual
 /// MTA that is gone would bounce.
-fn virtual_mta(text: &mut Text, egress: &Egress) {
+fn virtual_mta(text: &mut Text, egress: &Egress, version: Version) {
     text.section("virtual-mta", &egress.vmta, |text| {
         text.line(
             "smtp-source-host",
@@ -34,17 +37,18 @@ fn virtual_mta(text: &mut Text, egress: &Egress) {
             "domain-key",
             format_args!("{},{},{}", egress.selector, egress.domain, egress.key_path),
         );
-        text.line("max-smtp-msg-rate", rate(egress));
+        text.line("max-smtp-msg-rate", rate(egress, version));
     });
 }
 
-/// One attempt a day is the least that can be written for an identity that shall not send: the
-/// product has no pause in its configuration, and 0 may as well mean no limit.
-fn rate(egress: &Egress) -> String {
-    if egress.drains() {
-        format!("{}/h", hourly_cap(egress.daily_quota))
-    } else {
-        "1/d".to_owned()
+/// The least that can be written for an identity that shall not send is one attempt a day, or an hour
+/// where days are not certain: the product has no pause in its configuration, and 0 may as well mean
+/// no limit.
+fn rate(egress: &Egress, version: Version) -> String {
+    match version {
+        _ if egress.drains() => format!("{}/h", hourly_cap(egress.daily_quota)),
+        Version::V4_5 => "1/h".to_owned(),
+        Version::V5_0 => "1/d".to_owned(),
     }
 }
 
@@ -68,10 +72,17 @@ pub(super) fn pattern_lists(text: &mut Text, configuration: &Configuration) {
     text.comment(
         "Envelope sender to identity, per tenant; first match wins, the last line refuses.",
     );
+    let mut own: BTreeMap<&TenantId, Vec<&Egress>> = BTreeMap::new();
+    for egress in configuration
+        .identities
+        .values()
+        .filter(|egress| egress.takes_mail())
+    {
+        own.entry(&egress.tenant).or_default().push(egress);
+    }
     for tenant in configuration.tenants.keys() {
         text.section("pattern-list", list_name(tenant), |text| {
-            let own = |egress: &&Egress| &egress.tenant == tenant && egress.takes_mail();
-            for egress in configuration.identities.values().filter(own) {
+            for egress in own.remove(tenant).unwrap_or_default() {
                 let domain = escape(egress.domain.as_str());
                 text.line(
                     "mail-from",
@@ -99,6 +110,9 @@ pub(super) fn sources(text: &mut Text, configuration: &Configuration) {
                 text.line("process-x-virtual-mta", "no");
                 text.line("remove-header", "X-Virtual-MTA");
                 text.line("process-x-job", "yes");
+                if configuration.certificate.is_some() {
+                    text.line("allow-starttls", "yes");
+                }
                 text.line("suppress-local-dsn", "true");
             });
         }
