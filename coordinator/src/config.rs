@@ -12,8 +12,16 @@ use serde::Deserialize;
 use email_engine_protocol::join::Endpoint;
 use email_engine_protocol::observed::Mode;
 
+use crate::pki::Life;
+
 /// Prefix of the environment variables: `EMAIL_ENGINE_COORDINATOR_DATA_DIR` and so on.
 pub const ENVIRONMENT: &str = "EMAIL_ENGINE_COORDINATOR_";
+
+/// Most log entries that a node is told to keep or to take before a snapshot: all of them are read at
+/// each start.
+const MOST_LOGS: u64 = 1_000_000;
+/// Log entries between two snapshots.
+const SNAPSHOT_AFTER_LOGS: std::ops::RangeInclusive<u64> = 10..=MOST_LOGS;
 
 /// The default configuration, with every key explained.
 #[must_use]
@@ -43,6 +51,8 @@ pub struct NodeConfig {
     pub min_free_bytes: u64,
     /// DKIM keys that are made ahead of need.
     pub dkim_stock: u32,
+    /// How long certificates live that this node issues, in seconds.
+    pub certificate_life_seconds: u64,
     /// What is logged, and how.
     pub log: LogConfig,
 }
@@ -92,6 +102,8 @@ pub struct RaftTimings {
     pub election_max_millis: u64,
     /// Log entries between two snapshots.
     pub snapshot_after_logs: u64,
+    /// Log entries that are kept although a snapshot has them.
+    pub keep_logs: u64,
 }
 
 /// Logging.
@@ -126,6 +138,7 @@ impl Default for NodeConfig {
             raft: RaftTimings::default(),
             min_free_bytes: 1024 * 1024 * 1024,
             dkim_stock: 20,
+            certificate_life_seconds: 7 * 24 * 3600,
             log: LogConfig::default(),
         }
     }
@@ -138,6 +151,7 @@ impl Default for RaftTimings {
             election_min_millis: 750,
             election_max_millis: 1_500,
             snapshot_after_logs: 5_000,
+            keep_logs: 1_000,
         }
     }
 }
@@ -247,10 +261,12 @@ impl NodeConfig {
             "raft_election_min_millis" => self.raft.election_min_millis = number()?,
             "raft_election_max_millis" => self.raft.election_max_millis = number()?,
             "raft_snapshot_after_logs" => self.raft.snapshot_after_logs = number()?,
+            "raft_keep_logs" => self.raft.keep_logs = number()?,
             "min_free_bytes" => self.min_free_bytes = number()?,
             "dkim_stock" => {
                 self.dkim_stock = value.parse().map_err(|_| refused("a number from 0"))?;
             }
+            "certificate_life_seconds" => self.certificate_life_seconds = number()?,
             "log_level" => value.clone_into(&mut self.log.level),
             "log_format" => {
                 self.log.format = match value {
@@ -285,6 +301,12 @@ impl NodeConfig {
         Ok(())
     }
 
+    /// Life of the certificates that this node issues.
+    #[must_use]
+    pub fn certificate_life(&self) -> Life {
+        Life::of_seconds(self.certificate_life_seconds)
+    }
+
     /// Checks what no single key can see.
     ///
     /// # Errors
@@ -302,6 +324,7 @@ impl NodeConfig {
             election_min_millis: min,
             election_max_millis: max,
             snapshot_after_logs,
+            keep_logs,
         } = self.raft;
         if !(10..=10_000).contains(&beat) {
             return refused("raft.heartbeat_millis", beat.to_string(), "10 to 10000");
@@ -314,9 +337,18 @@ impl NodeConfig {
             let accepted = "more than raft.election_min_millis";
             return refused("raft.election_max_millis", max.to_string(), accepted);
         }
-        if snapshot_after_logs < 10 {
+        if !SNAPSHOT_AFTER_LOGS.contains(&snapshot_after_logs) {
             let value = snapshot_after_logs.to_string();
-            return refused("raft.snapshot_after_logs", value, "at least 10");
+            return refused("raft.snapshot_after_logs", value, "10 to 1000000");
+        }
+        if keep_logs > MOST_LOGS {
+            let value = keep_logs.to_string();
+            return refused("raft.keep_logs", value, "0 to 1000000");
+        }
+        let life = self.certificate_life_seconds;
+        if !Life::SECONDS.contains(&life) {
+            let accepted = "10 to 2592000 (30 days)";
+            return refused("certificate_life_seconds", life.to_string(), accepted);
         }
         let same_udp = self.agent_listen == self.raft_listen && self.agent_listen.port() != 0;
         if same_udp {
@@ -453,7 +485,22 @@ mod tests {
         let check = |text: &str| parse(text).unwrap().check().unwrap_err().to_string();
         assert!(check("[raft]\nelection_min_millis = 100").contains("raft.election_min_millis"));
         assert!(check("[raft]\nelection_max_millis = 700").contains("raft.election_max_millis"));
+        for (key, value) in [
+            ("snapshot_after_logs", 9),
+            ("snapshot_after_logs", 1_000_001),
+            ("keep_logs", 1_000_001),
+        ] {
+            let error = check(&format!("[raft]\n{key} = {value}"));
+            let said = error.contains(&format!("raft.{key}")) && error.contains("to 1000000");
+            assert!(said, "{error}");
+        }
+        let least = parse("[raft]\nsnapshot_after_logs = 10\nkeep_logs = 0");
+        least.unwrap().check().unwrap();
         assert!(check("raft_listen = \"0.0.0.0:7443\"").contains("raft_listen"));
+        for life in [9, 2_592_001] {
+            let text = format!("certificate_life_seconds = {life}");
+            assert!(check(&text).contains("certificate_life_seconds"));
+        }
         assert!(check("[advertise]\napi = \"nowhere\"").contains("advertise.api"));
         NodeConfig::default().check().unwrap();
     }

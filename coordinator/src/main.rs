@@ -16,9 +16,17 @@ const TOKEN_VARIABLE: &str = "EMAIL_ENGINE_JOIN_TOKEN";
 /// No command takes a token as an argument: arguments are for every user of the machine to read.
 const LONGEST_TOKEN: u64 = 8192;
 
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done, or stopped by SIGTERM or SIGINT
+  1  anything that is not named here
+  2  bad usage, or a join token that is none, is for a host, or has ended
+  3  the cluster refuses the join token
+  4  whoever answers is not the cluster of the join token (CA pin, cluster)";
+
 /// A coordinator node of Email-Engine.
 #[derive(Debug, Parser)]
-#[command(name = "email-engine-coordinator", version, about)]
+#[command(name = "email-engine-coordinator", version, about, after_help = EXIT_CODES)]
 struct Arguments {
     #[command(subcommand)]
     verb: Verb,
@@ -48,6 +56,12 @@ enum Verb {
         settings: Settings,
     },
     /// Begins a new life of a cluster from a backup, in an empty data folder.
+    ///
+    /// The fleet is as it was when the backup was made. API keys, join tokens and certificates that
+    /// were revoked since are valid again; those that came since are unknown. Revoke them anew before
+    /// others can reach the node: `email-engine keys list`, `keys revoke`, `token list`, `token
+    /// revoke`, and for a host `hosts retire` or a new join token with `--replace`. Certificates of
+    /// the old coordinator nodes stay out in any case.
     Restore {
         #[command(flatten)]
         settings: Settings,
@@ -93,10 +107,35 @@ fn main() -> ExitCode {
     match start(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("email-engine-coordinator: {error}");
-            ExitCode::FAILURE
+            eprintln!("email-engine-coordinator: {}", with_causes(&*error));
+            ExitCode::from(code(&*error))
         }
     }
+}
+
+fn code(error: &(dyn std::error::Error + 'static)) -> u8 {
+    use email_engine_coordinator::push::join::JoinError as CallError;
+    use join::JoinError;
+    match error.downcast_ref::<JoinError>() {
+        Some(JoinError::Token(_) | JoinError::NotForNodes(_) | JoinError::Expired(_)) => 2,
+        Some(JoinError::Call(CallError::Refused { .. })) => 3,
+        Some(JoinError::Call(CallError::Server { .. } | CallError::Mismatch(_))) => 4,
+        _ => 1,
+    }
+}
+
+/// An error with its causes, each once: some print theirs themselves.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let said = inner.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = inner.source();
+    }
+    text
 }
 
 fn start(arguments: Arguments) -> Result<(), Failure> {
@@ -243,6 +282,17 @@ fn bring_back(
         restored.node, restored.epoch
     );
     println!();
+    println!(
+        "The fleet is as of {}. What was revoked after that is valid again:",
+        restored.as_of
+    );
+    println!("  API keys: {}", listed(&restored.api_keys));
+    println!("  open join tokens: {}", listed(&restored.tokens));
+    println!("  certificates of hosts: {} in all", restored.certificates);
+    println!(
+        "Revoke anew what must not be (`email-engine keys revoke`, `token revoke`, `hosts retire`)."
+    );
+    println!();
     println!("Next:");
     println!("  1. Make sure that no node of the old cluster runs any more.");
     println!("  2. email-engine-coordinator run");
@@ -251,6 +301,34 @@ fn bring_back(
     Ok(())
 }
 
+fn listed<T: std::fmt::Display>(names: &[T]) -> String {
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    if names.is_empty() {
+        return "none".to_owned();
+    }
+    names.join(", ")
+}
+
 fn now() -> Timestamp {
     email_engine_coordinator::push::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the node does not start")]
+    struct Top(#[source] Middle);
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("store: {0}")]
+    struct Middle(#[source] std::io::Error);
+
+    #[test]
+    fn every_cause_is_printed_once() {
+        let full = std::io::Error::other("no space left");
+        let said = with_causes(&Top(Middle(full)));
+        assert_eq!(said, "the node does not start: store: no space left");
+    }
 }

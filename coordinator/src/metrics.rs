@@ -15,6 +15,10 @@ use crate::push::metric_names::{
     PREPARED_KEYS, REPORTS_REFUSED, SESSIONS,
 };
 use crate::raft::RaftStatus;
+use crate::raft::metric_names::{
+    BODIES_DAMAGED, BODIES_MENDED, PURGED_INDEX, SNAPSHOT_INDEX, SNAPSHOTS_INSTALLED,
+    SNAPSHOTS_SENT,
+};
 use crate::state::{FleetState, HostLifecycle};
 
 /// How a metric counts.
@@ -207,6 +211,42 @@ pub const ALL: &[Metric] = &[
         Kind::Gauge,
         Unit::Count,
         "Hosts that cannot be planned",
+    ),
+    metric(
+        SNAPSHOT_INDEX,
+        Kind::Gauge,
+        Unit::Count,
+        "Last log index in this node's newest snapshot",
+    ),
+    metric(
+        PURGED_INDEX,
+        Kind::Gauge,
+        Unit::Count,
+        "Last log index that this node has no entry of any more",
+    ),
+    metric(
+        SNAPSHOTS_SENT,
+        Kind::Counter,
+        Unit::Count,
+        "Snapshots sent to nodes that lacked more than the log keeps",
+    ),
+    metric(
+        SNAPSHOTS_INSTALLED,
+        Kind::Counter,
+        Unit::Count,
+        "Snapshots that this node was sent and took over",
+    ),
+    metric(
+        BODIES_DAMAGED,
+        Kind::Counter,
+        Unit::Count,
+        "Stored bodies that were found damaged",
+    ),
+    metric(
+        BODIES_MENDED,
+        Kind::Counter,
+        Unit::Count,
+        "Damaged bodies that were stored again from another node",
     ),
 ];
 

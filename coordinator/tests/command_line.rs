@@ -159,3 +159,49 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
         std::thread::yield_now();
     }
 }
+
+#[test]
+fn a_configuration_is_checked_without_a_cluster() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    write("good", "log-rotate 8\n");
+    write(
+        "bad",
+        "<virtual-mta a>\n  smtp-source-host a.example.com 192.0.2.1\n</virtual-mta>\n",
+    );
+    let run = |arguments: &[&str]| {
+        let output = email_engine(folder.path(), &[&["pmta"], arguments].concat());
+        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output.status.code(), stdout)
+    };
+    assert_eq!(run(&["lint", "good", "--part"]).0, Some(0));
+    assert_eq!(run(&["lint", "none"]).0, Some(1));
+    assert_eq!(run(&["lint", "good", "--version", "3.5"]).0, Some(64));
+    // What is missing in the whole is an error.
+    assert_eq!(run(&["lint", "good"]).0, Some(2));
+    let (code, text) = run(&[
+        "lint",
+        "bad",
+        "--part",
+        "--output",
+        "json",
+        "--version",
+        "4.5",
+    ]);
+    assert_eq!(code, Some(2), "{text}");
+    let answer: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        (&answer["version"], &answer["errors"]),
+        (&"4.5".into(), &1.into())
+    );
+    let finding = &answer["findings"][0];
+    assert_eq!(finding["code"], "PM201");
+    assert_eq!(
+        (&finding["line"], &finding["column"]),
+        (&2.into(), &3.into())
+    );
+    let (code, text) = run(&["lint", "good", "--part", "--against", "bad"]);
+    assert!(code == Some(2) && text.contains("PM110"), "{text}");
+    assert!(run(&["explain", "pm201"]).1.contains("comes first"));
+    assert_eq!(run(&["explain", "PM999"]).0, Some(1));
+}

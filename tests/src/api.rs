@@ -134,6 +134,20 @@ impl Api {
         response.bytes().await.unwrap().to_vec()
     }
 
+    /// A metric of the first node, by its name and labels as they are exposed; 0 when it is not.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let mut request = self
+            .client
+            .get(format!("{}/metrics?consistency=stale", self.bases[0]));
+        if let Some(key) = &self.key {
+            request = request.header("X-API-Key", key);
+        }
+        let text = request.send().await.unwrap().text().await.unwrap();
+        let mut lines = text.lines().filter_map(|line| line.rsplit_once(' '));
+        let value = lines.find(|(found, _)| *found == name);
+        value.map_or(0.0, |(_, value)| value.parse().unwrap())
+    }
+
     /// POST with a JSON body.
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
         self.send(Method::POST, path, Some(body), &[])

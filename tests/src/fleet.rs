@@ -19,7 +19,8 @@ pub struct Fleet {
     ca_pem: String,
     admin_key: String,
     recovery_key: String,
-    /// Dropped last: processes that end in a failed test show the end of their logs first.
+    settings: Vec<(String, String)>,
+    /// Dropped last: processes that a failed test ends still show their logs.
     dir: TempDir,
 }
 
@@ -36,8 +37,30 @@ impl Fleet {
 
     /// A cluster of `count` voters.
     pub async fn of(count: u64) -> Self {
+        Self::configured(count, &[]).await
+    }
+
+    /// A cluster of `count` voters, all with these configuration values, such as `MIN_FREE_BYTES`.
+    pub async fn configured(count: u64, settings: &[(&str, &str)]) -> Self {
+        Self::found(count, settings, |_, _| {}).await
+    }
+
+    /// A cluster of `count` voters, each of which is prepared before its first start.
+    pub async fn prepared(count: u64, prepare: impl FnMut(u64, &mut NodeProcess)) -> Self {
+        Self::found(count, &[], prepare).await
+    }
+
+    async fn found(
+        count: u64,
+        settings: &[(&str, &str)],
+        mut prepare: impl FnMut(u64, &mut NodeProcess),
+    ) -> Self {
         let dir = TempDir::new().unwrap();
         let mut first = NodeProcess::new(&dir.path().join("nodes/1"));
+        for (key, value) in settings {
+            first.set(key, value);
+        }
+        prepare(1, &mut first);
         let mut init = first.command("init");
         init.args(["--output", "json"]);
         let founded: Value = serde_json::from_slice(&first.run(init)).unwrap();
@@ -47,6 +70,10 @@ impl Fleet {
             ca_pem: text("ca_pem"),
             admin_key: text("admin_key"),
             recovery_key: text("recovery_key"),
+            settings: settings
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                .collect(),
             dir,
             nodes: BTreeMap::from([(1, first)]),
             founded: 1,
@@ -54,7 +81,7 @@ impl Fleet {
         };
         fleet.leader().await;
         for _ in 1..count {
-            let number = fleet.add_node().await;
+            let number = fleet.join_node(&mut prepare).await;
             fleet.promote(number).await;
         }
         fleet
@@ -62,14 +89,19 @@ impl Fleet {
 
     /// Adds a node as a learner and gives its number.
     pub async fn add_node(&mut self) -> u64 {
+        self.join_node(|_, _| {}).await
+    }
+
+    async fn join_node(&mut self, prepare: impl FnOnce(u64, &mut NodeProcess)) -> u64 {
         self.founded += 1;
         let token = self.token(&json!("node"), false).await;
-        let mut node = NodeProcess::new(&self.dir.path().join(format!("nodes/{}", self.founded)));
+        let mut node = self.node_at(&format!("nodes/{}", self.founded));
+        prepare(self.founded, &mut node);
         let mut join = node.command("join");
         join.env("EMAIL_ENGINE_JOIN_TOKEN", token);
         node.run(join);
         node.start().await;
-        let endpoint = node.endpoints().raft.clone();
+        let endpoint = node.raft_endpoint().to_owned();
         let number = wait_for("the cluster knows the node that joined", async || {
             let cluster = self.api().try_get("/cluster").await?.body;
             let nodes = cluster["nodes"].as_array().cloned().unwrap_or_default();
@@ -80,6 +112,16 @@ impl Fleet {
         .await;
         self.nodes.insert(number, node);
         number
+    }
+
+    /// A further node with the settings of the others; nothing is started.
+    #[must_use]
+    pub fn node_at(&self, folder: &str) -> NodeProcess {
+        let mut node = NodeProcess::new(&self.dir.path().join(folder));
+        for (key, value) in &self.settings {
+            node.set(key, value);
+        }
+        node
     }
 
     /// Gives a learner its vote.
@@ -198,6 +240,13 @@ impl Fleet {
     /// A new join token.
     pub async fn token(&self, admission: &Value, replace: bool) -> String {
         let request = json!({ "admission": admission, "ttl_seconds": 3600, "replace": replace });
+        let created = self.api().post("/tokens", &request).await.ok();
+        created["token"].as_str().unwrap().to_owned()
+    }
+
+    /// A new join token that ends after so many seconds.
+    pub async fn short_token(&self, admission: &Value, seconds: u64) -> String {
+        let request = json!({ "admission": admission, "ttl_seconds": seconds });
         let created = self.api().post("/tokens", &request).await.ok();
         created["token"].as_str().unwrap().to_owned()
     }

@@ -20,6 +20,7 @@ pub mod lying;
 mod node;
 mod process;
 pub mod samples;
+pub mod trouble;
 mod wait;
 
 pub use agent::AgentProcess;

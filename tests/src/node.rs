@@ -24,6 +24,8 @@ pub struct Endpoints {
 #[derive(Debug)]
 pub struct NodeProcess {
     dir: PathBuf,
+    /// Where its data lies, when not below `dir`.
+    data: Option<PathBuf>,
     daemon: Option<Daemon>,
     endpoints: Option<Endpoints>,
     extra: Vec<(String, String)>,
@@ -35,6 +37,7 @@ impl NodeProcess {
         std::fs::create_dir_all(dir).unwrap();
         Self {
             dir: dir.to_owned(),
+            data: None,
             daemon: None,
             endpoints: None,
             extra: Vec::new(),
@@ -44,7 +47,13 @@ impl NodeProcess {
     /// Folder of its data.
     #[must_use]
     pub fn data_dir(&self) -> PathBuf {
-        self.dir.join("data")
+        let own = || self.dir.join("data");
+        self.data.clone().unwrap_or_else(own)
+    }
+
+    /// Keeps its data elsewhere. Before its first start.
+    pub fn keep_data_in(&mut self, folder: &Path) {
+        self.data = Some(folder.to_owned());
     }
 
     /// Its log file.
@@ -134,6 +143,13 @@ impl NodeProcess {
     #[must_use]
     pub fn endpoints(&self) -> &Endpoints {
         self.endpoints.as_ref().unwrap()
+    }
+
+    /// Where other nodes reach it.
+    #[must_use]
+    pub fn raft_endpoint(&self) -> &str {
+        let told = self.extra.iter().find(|(key, _)| key == "ADVERTISE_RAFT");
+        told.map_or(&self.endpoints().raft, |(_, endpoint)| endpoint)
     }
 
     /// Base URL of its API.

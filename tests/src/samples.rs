@@ -1,6 +1,7 @@
 //! Fleet documents for the scenarios, as JSON bodies of the API.
 
 use email_engine_protocol::join::JoinToken;
+use email_engine_protocol::time::Timestamp;
 use serde_json::{Value, json};
 
 /// One tenant with a MailWizz, a PowerMTA and an API host, and `count` identities.
@@ -18,6 +19,17 @@ pub fn tenant() -> Value {
         "name": "Client One",
         "brand_domains": ["example.org"],
         "inbound_mailbox": "postmaster@example.org",
+    })
+}
+
+/// One more tenant, from 1: a write that needs no DKIM key and so costs next to nothing.
+#[must_use]
+pub fn further_tenant(number: usize) -> Value {
+    json!({
+        "id": format!("further-{number}"),
+        "name": format!("Further {number}"),
+        "brand_domains": [format!("brand{number}.example.com")],
+        "inbound_mailbox": format!("postmaster@brand{number}.example.com"),
     })
 }
 
@@ -47,6 +59,40 @@ pub fn identity(number: usize) -> Value {
         "status": "warming",
         "phase": "week_2",
     })
+}
+
+/// The token with another pin: what somebody gets whose token was tampered with.
+#[must_use]
+pub fn token_with_another_pin(token: &str) -> String {
+    let mut token: JoinToken = token.parse().unwrap();
+    token.ca_pin.0[0] ^= 1;
+    token.to_text().to_string()
+}
+
+/// The first token with the pin of the second.
+#[must_use]
+pub fn token_with_pin_of(token: &str, other: &str) -> String {
+    let (mut token, other): (JoinToken, JoinToken) =
+        (token.parse().unwrap(), other.parse().unwrap());
+    token.ca_pin = other.ca_pin;
+    token.to_text().to_string()
+}
+
+/// The first token as if it were of the second one's cluster.
+#[must_use]
+pub fn token_with_cluster_of(token: &str, other: &str) -> String {
+    let (mut token, other): (JoinToken, JoinToken) =
+        (token.parse().unwrap(), other.parse().unwrap());
+    token.cluster = other.cluster;
+    token.to_text().to_string()
+}
+
+/// The token with an end a day later.
+#[must_use]
+pub fn token_that_ends_later(token: &str) -> String {
+    let mut token: JoinToken = token.parse().unwrap();
+    token.expires_at = token.expires_at.plus(Timestamp::DAY);
+    token.to_text().to_string()
 }
 
 /// The first token with the end points of the second: what somebody gets who is lured to another

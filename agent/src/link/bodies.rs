@@ -19,8 +19,10 @@ use crate::halves::ToExecutor;
 const PARALLEL: usize = 4;
 /// A stream that gives nothing for so long is given up.
 const STALLED: Duration = Duration::from_secs(30);
-/// Bytes of unfinished bodies that are kept between sessions.
-const KEPT_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes of unfinished bodies that are kept between sessions: one of the largest, whatever it takes to
+/// fetch it. Fetching takes no less memory.
+#[expect(clippy::cast_possible_truncation, reason = "64 MiB")]
+const KEPT_BYTES: usize = limits::BODY_BYTES as usize;
 
 /// The bodies that the executor waits for.
 #[derive(Debug, Default)]
@@ -129,9 +131,18 @@ impl Bodies {
     }
 
     fn keep(&mut self, hash: ContentHash, bytes: Vec<u8>) {
-        let kept: usize = self.unfinished.values().map(Vec::len).sum();
-        if !bytes.is_empty() && kept + bytes.len() <= KEPT_BYTES {
-            self.unfinished.insert(hash, bytes);
+        if bytes.is_empty() || bytes.len() > KEPT_BYTES {
+            return;
+        }
+        self.unfinished.insert(hash, bytes);
+        // The shortest go first: they cost the least to fetch again.
+        let mut kept: usize = self.unfinished.values().map(Vec::len).sum();
+        while kept > KEPT_BYTES {
+            let shortest = self.unfinished.iter().min_by_key(|(_, bytes)| bytes.len());
+            let Some(shortest) = shortest.map(|(hash, _)| *hash) else {
+                return;
+            };
+            kept -= self.unfinished.remove(&shortest).map_or(0, |b| b.len());
         }
     }
 }
@@ -232,7 +243,11 @@ mod tests {
         let said = bodies.settle(fetched(b"bo", false, broken()));
         assert!(matches!(said, Some(ToExecutor::BodyMissing { .. })));
         assert_eq!(bodies.unfinished[&ContentHash::of(b"body")], b"bo");
-        bodies.keep(ContentHash::of(b"huge"), vec![0; KEPT_BYTES]);
+        bodies.keep(ContentHash::of(b"huge"), vec![0; KEPT_BYTES + 1]);
         assert_eq!(bodies.unfinished.len(), 1);
+        // The largest body goes on from where it was, and only the least is given up for it.
+        let large = ContentHash::of(b"large");
+        bodies.keep(large, vec![0; KEPT_BYTES - 1]);
+        assert_eq!(bodies.unfinished.keys().collect::<Vec<_>>(), [&large]);
     }
 }

@@ -10,8 +10,11 @@ use super::tls::{self, ChainError};
 use super::{Link, LinkEnd, route};
 use crate::identity::{Identity, IdentityError, KeyError};
 
-/// Between two requests on one session, when the first was refused or not answered.
+/// Between two requests on one session, when the first was refused or not answered; less when the end
+/// is near.
 const AGAIN: Duration = Duration::from_secs(300);
+/// But never less than this.
+const SOON: Duration = Duration::from_secs(1);
 /// Longest sleep until a renewal: a machine that was suspended notices by then.
 const NAP: Duration = Duration::from_secs(3600);
 
@@ -57,8 +60,10 @@ impl Renewal {
     }
 
     /// A request was sent: no second one for a while.
-    pub(super) fn asked(&mut self) {
-        self.earliest = Instant::now() + AGAIN;
+    pub(super) fn asked(&mut self, link: &Link) {
+        let left = link.identity.validity.not_after.since(link.clock.now());
+        let pause = (Duration::from_millis(left) / 4).clamp(SOON, AGAIN);
+        self.earliest = Instant::now() + pause;
     }
 
     /// A certificate came.
@@ -103,7 +108,13 @@ impl Link {
     }
 
     pub(super) fn was_renewed_lately(&self) -> bool {
-        self.renewed_at.is_some_and(|at| at.elapsed() < LATELY)
+        let life = self
+            .identity
+            .validity
+            .not_after
+            .since(self.identity.obtained_at);
+        let lately = LATELY.min(Duration::from_millis(life) / 2);
+        self.renewed_at.is_some_and(|at| at.elapsed() < lately)
     }
 
     /// Asks every coordinator once, on the enrol ALPN. Returns whether a new certificate is held.

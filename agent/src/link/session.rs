@@ -318,7 +318,7 @@ impl Session<'_> {
         if !self.renewal.is_due(self.link) {
             return;
         }
-        self.renewal.asked();
+        self.renewal.asked(self.link);
         match self.link.renewal_request() {
             Ok(request) => self.outbox.push(AgentMessage::Renew { request }),
             Err(error) => tracing::error!(%error, "certificate cannot be renewed"),

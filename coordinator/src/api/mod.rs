@@ -1,15 +1,17 @@
 //! The HTTP API under `/api/v1`: one file per resource, one table of who may do what.
 //!
 //! A request passes, in this order: a request id and the shape of errors (`layers`), the rule of its
-//! route (`routes`), its key (`auth`), a body of bounded size, then its resource. Reads are
+//! route (`gate`, by the table in `routes`), its key (`auth`), a body of bounded size, then its resource. Reads are
 //! linearizable unless they ask otherwise; writes become one [`Proposal`](crate::command::Proposal)
 //! whose request id comes from `Idempotency-Key`. Nothing here knows Raft, agents or rendering: those
 //! rooms are reached through the two traits in `rooms`, so that handlers are tested on plain state.
 
 mod app;
 mod auth;
+mod gate;
 mod layers;
 mod problem;
+mod query;
 mod request;
 mod resource;
 mod rooms;

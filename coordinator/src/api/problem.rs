@@ -43,7 +43,11 @@ impl ApiError {
             "not-found",
             format!("{field} {value:?} does not exist"),
         )
-        .about(field, value, "the name of something that exists")
+        .about(
+            field,
+            value,
+            &format!("a {field} that exists and that this key may see"),
+        )
     }
 
     pub(super) fn invalid(field: &str, value: &str, accepted: &str) -> Self {

@@ -35,6 +35,8 @@ pub(super) struct WriteRequest {
     pub(super) reason: String,
     /// An admin allows a clock that is far ahead of the fleet's.
     pub(super) override_clock: bool,
+    /// See [`Rule::whole`](super::routes::Rule).
+    pub(super) whole: bool,
     /// What the fleet answered to this very request before.
     pub(super) replayed: Option<Answer>,
     name: String,
@@ -50,6 +52,7 @@ impl WriteRequest {
             caller,
             reason: String::new(),
             override_clock: false,
+            whole: false,
             replayed: None,
             name,
             first_attempt: 0,
@@ -73,13 +76,14 @@ impl WriteRequest {
         if let Some((key, _)) = self.name.split_once(':') {
             refuse_reuse(state, key, &self.name)?;
         }
-        for attempt in 0..ATTEMPTS {
+        // Ends, for the fleet remembers a bounded number of answers.
+        for attempt in 0.. {
             let id = attempt_name(&self.name, attempt);
             let remembered = RequestId::new(id)
                 .ok()
                 .and_then(|id| state.remembered.get(&id));
             match remembered.map(|first| &first.answer) {
-                Some(Err(stale)) if is_passing(stale.code) => {
+                Some(Err(refused)) if self.may_pass(refused.code) => {
                     self.first_attempt = attempt + 1;
                 }
                 Some(answer) => {
@@ -91,9 +95,18 @@ impl WriteRequest {
         }
         Ok(())
     }
+
+    /// Whether another attempt of this request may not meet this refusal.
+    pub(super) const fn may_pass(&self, code: RejectionCode) -> bool {
+        let first = matches!(
+            code,
+            RejectionCode::AlreadyExists | RejectionCode::Duplicate
+        );
+        is_passing(code) || (self.whole && first)
+    }
 }
 
-/// Refusals that another attempt of the same request may not meet.
+/// Refusals that another attempt of any request may not meet.
 pub(super) const fn is_passing(code: RejectionCode) -> bool {
     matches!(
         code,

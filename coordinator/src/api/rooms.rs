@@ -12,8 +12,12 @@ use email_engine_protocol::desired::HostConfig;
 use email_engine_protocol::id::{HostId, NodeId, TenantId};
 
 use crate::command::{Answer, Command, Proposal, Rejection};
-use crate::raft::{Leadership, ProposeError, RaftStatus, ReadError, SessionRow, StoreError};
-use crate::state::{FleetState, Identity};
+use crate::planner::document::DocumentPlan;
+use crate::planner::preview::{self, Preview};
+use crate::raft::{
+    Leadership, PlanErrors, ProposeError, RaftStatus, ReadError, SessionRow, StoreError,
+};
+use crate::state::{FleetState, Host, Identity};
 
 /// The replicated fleet, as the API sees it.
 pub trait Fleet: Send + Sync + 'static {
@@ -38,6 +42,8 @@ pub trait Fleet: Send + Sync + 'static {
     fn body(&self, hash: &ContentHash) -> Result<Option<Bytes>, StoreError>;
     /// Live agent sessions of all nodes that answer in time.
     fn sessions(&self) -> BoxFuture<'_, Vec<(NodeId, SessionRow)>>;
+    /// Hosts that the leader cannot plan, and why. Empty when no leader answers.
+    fn plan_errors(&self) -> BoxFuture<'_, PlanErrors>;
     /// Gives a learner a vote.
     fn promote(&self, node: NodeId) -> BoxFuture<'_, Result<(), MembershipError>>;
     /// Takes a node out for ever.
@@ -59,6 +65,19 @@ pub trait Planning: Send + Sync + 'static {
         prune: bool,
         scope: Option<&TenantId>,
     ) -> Result<Draft, Rejection>;
+    /// What commands that a draft holds would do to the hosts that may be seen.
+    ///
+    /// # Errors
+    /// When one of the commands would be refused.
+    fn preview(
+        &self,
+        state: &FleetState,
+        draft: &Draft,
+        may_see: &dyn Fn(&Host) -> bool,
+    ) -> Result<Preview, Rejection> {
+        let after = preview::carried_out(state, &draft.commands, draft.new_identities)?;
+        Ok(preview::preview(state, &after, may_see))
+    }
     /// What a host would be given now, with the bodies that its files need.
     ///
     /// # Errors
@@ -85,6 +104,17 @@ pub struct Draft {
     pub commands: Vec<Command>,
     /// Identities that are new, each of which takes a prepared key.
     pub new_identities: usize,
+}
+
+impl From<DocumentPlan> for Draft {
+    fn from(plan: DocumentPlan) -> Self {
+        Self {
+            changes: plan.changes,
+            warnings: plan.warnings,
+            commands: plan.commands,
+            new_identities: plan.new_identities,
+        }
+    }
 }
 
 /// A backup on its way out.

@@ -342,6 +342,7 @@ pub(crate) fn redemption(token: &str, key: u8) -> RedeemToken {
             not_after: BEGIN.plus(365 * Timestamp::DAY),
             hostname: format!("machine-{key}"),
         },
+        from: format!("192.0.2.{key}:40000"),
     }
 }
 

@@ -14,7 +14,7 @@ use super::fixture::{
     recovery_key, redeem, spki, tenant,
 };
 use super::*;
-use crate::state::{CertificateSubject, Release};
+use crate::state::{CertificateSubject, Release, TokenUse};
 
 const GOLDEN: &str = include_str!("format.golden");
 
@@ -148,6 +148,11 @@ fn cluster_commands() -> Vec<Command> {
         Command::AllowRemoval(AllowRemoval {
             hosts: BTreeSet::from([host_id("h1")]),
         }),
+        Command::RefuseToken(Box::new(RefuseToken {
+            id: TokenId::new("t1").unwrap(),
+            holder: TokenUse::new(spki(1), "m1", "192.0.2.1:1"),
+            refused: TokenUse::new(spki(2), "m2", "192.0.2.2:2"),
+        })),
     ]
 }
 
@@ -184,7 +189,7 @@ fn the_bytes_of_every_command_are_those_of_the_log() {
 #[test]
 fn every_kind_is_sampled_in_its_order_and_reads_back() {
     let samples = samples();
-    assert_eq!(samples.len(), 29);
+    assert_eq!(samples.len(), 30);
     for (at, command) in samples.iter().enumerate() {
         let bytes = postcard::to_stdvec(command).unwrap();
         assert_eq!(usize::from(bytes[0]), at, "{}", name(command));

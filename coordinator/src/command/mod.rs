@@ -23,7 +23,7 @@ mod outcome;
 mod payload;
 #[cfg(test)]
 mod property;
-mod refuse;
+pub(crate) mod refuse;
 mod tenant;
 mod verb;
 
@@ -114,4 +114,6 @@ pub enum Command {
     Batch(Batch),
     /// Hosts may lose much, or data, with their next target.
     AllowRemoval(AllowRemoval),
+    /// A second machine showed a used token and was refused.
+    RefuseToken(Box<RefuseToken>),
 }

@@ -17,7 +17,7 @@ use email_engine_protocol::observed::Mode;
 use email_engine_protocol::time::Timestamp;
 
 use super::Command;
-use crate::state::{ClusterRecord, Node, Outcome, PreparedKey, Release};
+use crate::state::{ClusterRecord, Node, Outcome, PreparedKey, Release, TokenUse};
 
 /// See [`Command::Found`]. The first admin key, bundle and settings are commands of their own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,6 +135,19 @@ pub struct RedeemToken {
     pub spki: ContentHash,
     /// Who it becomes.
     pub bearer: Bearer,
+    /// Where it called from, for the audit.
+    pub from: String,
+}
+
+/// See [`Command::RefuseToken`]. One per token and key, and few per token: repeating it is no change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefuseToken {
+    /// Public half of the token.
+    pub id: TokenId,
+    /// Who used it.
+    pub holder: TokenUse,
+    /// Who showed it later.
+    pub refused: TokenUse,
 }
 
 /// Who redeems a token.

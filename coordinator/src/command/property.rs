@@ -14,7 +14,7 @@ use super::fixture::{
 };
 use super::*;
 use crate::fleet;
-use crate::state::{CertificateSubject, FleetState, decode, encode};
+use crate::state::{CertificateSubject, FleetState, TokenUse, decode, encode};
 
 /// A small world, so that random steps meet each other.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +26,7 @@ struct Step {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step =
-        (0..28_u8, 0..4_u8, 0..4_u8).prop_map(|(verb, which, how)| Step { verb, which, how });
+        (0..29_u8, 0..4_u8, 0..4_u8).prop_map(|(verb, which, how)| Step { verb, which, how });
     prop::collection::vec(step, 1..100)
 }
 
@@ -174,6 +174,11 @@ fn other_command(fleet: &Fleet, step: Step) -> Command {
         26 => Command::RevokeApiKey(RevokeApiKey {
             id: api_key("t2", AccessRole::Admin).id,
         }),
+        27 => Command::RefuseToken(Box::new(RefuseToken {
+            id: TokenId::new(token).unwrap(),
+            holder: TokenUse::new(spki(step.which), "holder", "192.0.2.1:1"),
+            refused: TokenUse::new(spki(step.which + 1), "second", "192.0.2.2:2"),
+        })),
         _ => Command::SetNode(SetNode {
             node: NodeId(step.which.into()),
             role: [MemberRole::Learner, MemberRole::Voter, MemberRole::Removed]

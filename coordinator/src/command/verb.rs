@@ -88,6 +88,7 @@ impl Command {
             Self::RaiseVersion(verb) => verb,
             Self::Recover(verb) => &**verb,
             Self::AllowRemoval(verb) => verb,
+            Self::RefuseToken(verb) => &**verb,
             Self::Batch(_) => return None,
         })
     }

@@ -230,7 +230,7 @@ pub fn grant_epoch(
     })
 }
 
-fn plan_key(
+pub(super) fn plan_key(
     cluster: ClusterId,
     version: u32,
     recovery: &RecoveryKey,

@@ -18,52 +18,12 @@ use email_engine_protocol::join::Endpoint;
 use email_engine_protocol::limits;
 use email_engine_protocol::time::Timestamp;
 
-use super::authority::{Authority, AuthorityError, BACKDATE_MILLIS, key_pair, set_validity};
+use super::authority::{Authority, AuthorityError, key_pair, set_validity};
+use super::term::{Life, Term};
 use super::{NodeIdentity, host_uri, node_dns_name, node_uri};
 
-/// Life of a leaf. Short, because revocation lives in the state and not in the certificate.
-const LEAF_MILLIS: u64 = 7 * Timestamp::DAY;
 /// Bytes of an uncompressed P-256 point.
 const P256_POINT: usize = 65;
-
-/// Number and dates of a certificate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Term {
-    /// Its serial.
-    pub serial: CertificateSerial,
-    /// Its beginning.
-    pub not_before: Timestamp,
-    /// Its end.
-    pub not_after: Timestamp,
-}
-
-impl Term {
-    /// A new certificate's: a random serial, and seven days from now.
-    #[must_use]
-    pub fn fresh(now: Timestamp, entropy: &Entropy<'_>) -> Self {
-        let mut serial: [u8; 16] = entropy.bytes();
-        // Positive, and never shorter than 16 bytes in DER.
-        serial[0] = (serial[0] & 0x7f) | 0x40;
-        Self::of(CertificateSerial(serial), whole(now.plus(LEAF_MILLIS)))
-    }
-
-    /// The middle between its issue and its end: when it wants to be renewed.
-    #[must_use]
-    pub const fn half_life(&self) -> Timestamp {
-        Timestamp(self.not_after.0.saturating_sub(LEAF_MILLIS / 2))
-    }
-
-    /// That of a certificate that was recorded already.
-    #[must_use]
-    pub const fn of(serial: CertificateSerial, not_after: Timestamp) -> Self {
-        let life = LEAF_MILLIS + BACKDATE_MILLIS;
-        Self {
-            serial,
-            not_before: Timestamp(not_after.0.saturating_sub(life)),
-            not_after,
-        }
-    }
-}
 
 /// An issued certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -193,11 +153,11 @@ impl Authority {
         &self,
         node: NodeId,
         endpoints: &[Endpoint],
-        now: Timestamp,
+        (now, life): (Timestamp, Life),
     ) -> Result<(NodeIdentity, Issued), IssueError> {
         let key = NodeKey::generate().map_err(|error| IssueError::Make(Box::new(error)))?;
         let request = Request::parse(key.request())?;
-        let term = Term::fresh(now, &Entropy(&ring::rand::SystemRandom::new()));
+        let term = Term::fresh(now, life, &Entropy(&ring::rand::SystemRandom::new()));
         let issued = self.issue_node(&request, node, endpoints, term)?;
         let identity = key.into_identity(self.cluster, node, &issued.chain, &self.root);
         Ok((identity, issued))
@@ -310,10 +270,6 @@ impl NodeKey {
     }
 }
 
-const fn whole(moment: Timestamp) -> Timestamp {
-    Timestamp(moment.0 / Timestamp::SECOND * Timestamp::SECOND)
-}
-
 fn leaf_params(name: &str, term: Term) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
@@ -368,7 +324,7 @@ mod tests {
         wish.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let csr = wish.serialize_request(&key).unwrap();
         let request = Request::parse(csr.der()).unwrap();
-        let term = Term::fresh(now(), &pki.entropy());
+        let term = Term::fresh(now(), Life::default(), &pki.entropy());
         let host = HostId::new("pmta1").unwrap();
         let issued = pki.issuer.issue_host(&request, &host, term).unwrap();
         let (_, leaf) = X509Certificate::from_der(&issued.chain[0]).unwrap();

@@ -1,7 +1,7 @@
 //! Identity: who is let in, under which certificate, and for how long.
 //!
 //! A long-lived root whose private key is sealed to the recovery key, an intermediate that the nodes
-//! issue with, and leaves of 7 days for nodes and agents. Authorisation goes by the URI in the leaf.
+//! issue with, and short-lived leaves ([`term`], 7 days by default) for nodes and agents. Authorisation goes by the URI in the leaf.
 //!
 //! - [`authority`] founds a cluster and holds the intermediate; [`issue`] makes leaves with it.
 //! - [`verify`] is what TLS checks: the chain, the dates, no resumption. [`credential`] reads what a
@@ -16,6 +16,7 @@ mod identity;
 pub mod issue;
 pub mod pin;
 pub mod store;
+pub mod term;
 #[cfg(test)]
 pub(crate) mod testbed;
 pub mod verify;
@@ -26,4 +27,5 @@ pub use credential::{Credential, CredentialError};
 pub use identity::{
     IdentityError, NodeIdentity, Peer, host_uri, node_dns_name, node_uri, parse_uri,
 };
-pub use issue::{IssueError, Issued, NodeKey, Term};
+pub use issue::{IssueError, Issued, NodeKey};
+pub use term::{Life, Term};

@@ -5,13 +5,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use ring::rand::SystemRandom;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-use email_engine_protocol::crypto::Entropy;
+use email_engine_protocol::crypto::{Entropy, Signed};
+use email_engine_protocol::desired::EpochGrant;
 use email_engine_protocol::id::{HostId, NodeId};
 use email_engine_protocol::observed::Mode;
 use email_engine_protocol::time::Timestamp;
 
 use super::issue::Request;
-use super::{Founding, NodeIdentity, NodeKey, Term, found};
+use super::{Founding, Life, NodeIdentity, NodeKey, Term, authority, found, grant_epoch};
+use crate::state::PlanKey;
 
 static RANDOM: std::sync::LazyLock<SystemRandom> = std::sync::LazyLock::new(SystemRandom::new);
 
@@ -45,6 +47,21 @@ impl TestPki {
         Entropy(&*RANDOM)
     }
 
+    /// A further plan key, granted by the recovery key.
+    pub(crate) fn plan_key(&self, version: u32) -> PlanKey {
+        let Founding {
+            record,
+            recovery,
+            vault,
+            ..
+        } = &self.0;
+        authority::plan_key(record.id, version, recovery, vault, &self.entropy())
+    }
+
+    pub(crate) fn grant_epoch(&self, epoch: u64) -> Signed<EpochGrant> {
+        grant_epoch(&self.recovery, self.record.id, epoch, now())
+    }
+
     pub(crate) fn node(&self, node: NodeId, endpoints: &[&str]) -> NodeIdentity {
         self.node_at(node, endpoints, now())
     }
@@ -54,7 +71,7 @@ impl TestPki {
         let key = NodeKey::generate().unwrap();
         let request = Request::parse(key.request()).unwrap();
         let endpoints: Vec<String> = endpoints.iter().map(|&text| text.to_owned()).collect();
-        let term = Term::fresh(at, &self.entropy());
+        let term = Term::fresh(at, Life::default(), &self.entropy());
         let issued = self
             .issuer
             .issue_node(&request, node, &endpoints, term)
@@ -70,7 +87,7 @@ impl TestPki {
     ) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
         let key = NodeKey::generate().unwrap();
         let request = Request::parse(key.request()).unwrap();
-        let term = Term::fresh(at, &self.entropy());
+        let term = Term::fresh(at, Life::default(), &self.entropy());
         let host = HostId::new(host).unwrap();
         let issued = self.issuer.issue_host(&request, &host, term).unwrap();
         let identity = key.into_identity(self.record.id, NodeId(0), &issued.chain, &[]);

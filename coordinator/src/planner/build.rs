@@ -288,6 +288,19 @@ fn headed(sign: &str, text: &str) -> String {
     let hash = ContentHash::of(text.as_bytes());
     format!(
         "{sign} Written by Email-Engine; what is changed here is changed back.\n\
-         {sign} sha256 of the lines below this one: {hash}\n{text}"
+         {sign}{HASH_FOLLOWS}{hash}\n{text}"
     )
 }
+
+/// A text whose head does not change with the lines below it, for telling what does.
+pub(super) fn without_hash(text: &str) -> String {
+    match text.split_once(HASH_FOLLOWS) {
+        Some((head, rest)) if head.lines().count() <= 2 => {
+            let below = rest.split_once('\n').map_or("", |(_, below)| below);
+            format!("{head}{HASH_FOLLOWS}...\n{below}")
+        }
+        _ => text.to_owned(),
+    }
+}
+
+const HASH_FOLLOWS: &str = " sha256 of the lines below this one: ";

@@ -7,13 +7,15 @@
 //!   them, `template` fills them in within limits, `build` makes resources of them.
 //! - `values` is what templates may know; the configuration of PowerMTA is made of `routes` by
 //!   [`crate::powermta`] and not by a template, because its rules are rules.
-//! - [`document`] compares a fleet file with the state; [`dns`] says which records identities want.
+//! - [`document`] compares a fleet file with the state, [`preview`] says what that does to the
+//!   hosts; [`dns`] says which records identities want.
 
 mod build;
 mod bundle;
 pub mod dns;
 pub mod document;
 mod error;
+pub mod preview;
 mod role;
 mod routes;
 mod template;
@@ -42,6 +44,8 @@ pub struct Planned {
     pub config: HostConfig,
     /// Contents by hash; the manifest's own bytes are not among them.
     pub bodies: BTreeMap<ContentHash, Vec<u8>>,
+    /// What an operator must be told of this plan.
+    pub flags: Vec<String>,
 }
 
 /// Plans one host at its pinned release.
@@ -63,9 +67,10 @@ pub fn plan(state: &FleetState, host: &HostId) -> Result<Planned, PlanError> {
         return Ok(Planned {
             config: HostConfig::retired(cluster, host.clone(), role),
             bodies: BTreeMap::new(),
+            flags: Vec::new(),
         });
     }
-    let (resources, bodies) = resources(state, record)?;
+    let ((resources, bodies), flags) = resources(state, record)?;
     let config = HostConfig {
         cluster,
         host: host.clone(),
@@ -75,10 +80,14 @@ pub fn plan(state: &FleetState, host: &HostId) -> Result<Planned, PlanError> {
         large_removal: record.large_removal,
     };
     config.check().map_err(PlanError::Config)?;
-    Ok(Planned { config, bodies })
+    Ok(Planned {
+        config,
+        bodies,
+        flags,
+    })
 }
 
-fn resources(state: &FleetState, host: &Host) -> Result<build::Built, PlanError> {
+fn resources(state: &FleetState, host: &Host) -> Result<(build::Built, Vec<String>), PlanError> {
     let release = &host.release;
     if release.planner_version != PLANNER_VERSION {
         return Err(PlanError::PlannerVersion {
@@ -102,13 +111,16 @@ fn resources(state: &FleetState, host: &Host) -> Result<build::Built, PlanError>
         })?
         .settings;
     let role = role::RoleFile::parse(&bundle.files, host.spec.role)?;
+    let mut flags = Vec::new();
     let values = match host.spec.role {
         Role::Api => values::of_api(state, host)?,
         Role::Mailwizz => values::of_mailwizz(state, host)?,
         Role::Powermta => {
-            let configuration = routes::configuration(state, host, settings)?;
+            let mut configuration = routes::configuration(state, host, settings)?;
+            configuration.extra = role::extra(&bundle.files)?;
+            flags = configuration.flags();
             values::of_powermta(state, host, &powermta::render(&configuration))?
         }
     };
-    build::build(&bundle.files, &role, &values)
+    Ok((build::build(&bundle.files, &role, &values)?, flags))
 }

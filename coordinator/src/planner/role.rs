@@ -11,6 +11,7 @@ use email_engine_protocol::id::Role;
 use serde::Deserialize;
 
 use super::error::BundleFault;
+use crate::powermta::Verbatim;
 
 /// Largest file of a bundle, in bytes.
 pub(super) const FILE_BYTES: usize = 256 * 1024;
@@ -125,6 +126,22 @@ pub(super) enum Generated {
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Secret {
     DkimKey,
+}
+
+/// Where a bundle may hold lines of the operator's own for `/etc/pmta/config`, which go to every
+/// PowerMTA host at that release as they are.
+pub(super) const EXTRA: &str = "powermta/extra.conf";
+
+/// The operator's own lines, if the bundle holds some.
+pub(super) fn extra(files: &BTreeMap<String, String>) -> Result<Option<Verbatim>, BundleFault> {
+    let Some(text) = files.get(EXTRA) else {
+        return Ok(None);
+    };
+    Verbatim::new(text).map_err(|error| BundleFault {
+        file: EXTRA.to_owned(),
+        line: error.line(),
+        reason: error.to_string(),
+    })
 }
 
 impl RoleFile {

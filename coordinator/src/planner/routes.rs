@@ -10,11 +10,19 @@ use email_engine_protocol::id::{HostId, Role, TenantId, VmtaName};
 use email_engine_protocol::mail::{DomainName, MailAddress};
 
 use super::error::PlanError;
+use crate::powermta::schema::Version;
 use crate::powermta::{self, Configuration, Egress, TenantRoute};
 use crate::state::{FleetState, Host, HostLifecycle, Identity};
 
 /// Label of a PowerMTA host that holds the machine's own mail name. Inbound mail needs it.
 pub(super) const HOST_NAME_LABEL: &str = "host-name";
+
+/// Label of a PowerMTA host that holds the path of a PEM file with certificate and key, which
+/// submission offers STARTTLS with.
+const CERTIFICATE_LABEL: &str = "smtp-certificate";
+
+/// Label of a PowerMTA host whose product has other rules than 5.0.
+const VERSION_LABEL: &str = "powermta-version";
 
 /// Folder of the DKIM keys.
 const KEY_FOLDER: &str = "/etc/pmta/dkim";
@@ -99,6 +107,9 @@ pub(super) fn configuration(
         postmaster: postmaster(state, host, settings, &identities),
         management_port: settings.management_port,
         accounting_max_size: settings.accounting_max_size.clone(),
+        version: version(host)?,
+        certificate: certificate(host)?,
+        extra: None,
         tenants: tenants(state, &identities)?,
         identities,
     })
@@ -152,6 +163,32 @@ fn host_name(host: &Host) -> Result<Option<DomainName>, PlanError> {
             })
         })
         .transpose()
+}
+
+fn version(host: &Host) -> Result<Version, PlanError> {
+    match host.spec.labels.get(VERSION_LABEL).map(String::as_str) {
+        None | Some("5.0") => Ok(Version::V5_0),
+        Some("4.5") => Ok(Version::V4_5),
+        Some(other) => Err(PlanError::Value {
+            field: "label powermta-version",
+            value: other.to_owned(),
+            accepted: "4.5 or 5.0",
+        }),
+    }
+}
+
+fn certificate(host: &Host) -> Result<Option<String>, PlanError> {
+    let Some(path) = host.spec.labels.get(CERTIFICATE_LABEL) else {
+        return Ok(None);
+    };
+    if powermta::is_file_path(path) {
+        return Ok(Some(path.clone()));
+    }
+    Err(PlanError::Value {
+        field: "label smtp-certificate",
+        value: path.clone(),
+        accepted: "an absolute path of letters, digits, `/`, `.`, `_` and `-`",
+    })
 }
 
 /// The fleet's, else the host's own tenant's mailbox, else the one that every domain must have at the

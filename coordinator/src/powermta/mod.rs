@@ -1,9 +1,12 @@
-//! The configuration language of PowerMTA, as far as this fleet speaks it.
+//! The configuration language of PowerMTA.
 //!
-//! [`Configuration`] is the model: what one host shall route, from which address, for whom.
-//! [`render()`] turns it into the text of `/etc/pmta/config`; same model, same bytes. Every directive
-//! that is written stands in the table of [`schema`], with its place in the vendor's guide; a word
-//! that is not in the table is never written, because the product refuses a file with an unknown one.
+//! - [`syntax`] turns a text into a tree that forgets nothing, and back; it follows includes.
+//! - [`schema`] knows every directive of the vendor's guide: where it stands, what it takes, since
+//!   which version, and whether a change of it needs a restart.
+//! - [`lint()`] names what is wrong with a configuration, with codes that do not change.
+//! - [`Configuration`] is the model of one host: what it shall route, from which address, for whom.
+//!   [`render()`] turns it into the text of `/etc/pmta/config`; same model, same bytes. What is
+//!   written passes the linter, because the product refuses a file with a word that it does not know.
 //!
 //! How mail finds its way (and why it cannot find another):
 //! - the client's address picks the `<source>`, and each source belongs to one tenant;
@@ -11,17 +14,19 @@
 //!   the virtual MTA of that domain's identity, and everything else to a virtual MTA that discards;
 //! - the virtual MTA has one address, one EHLO name and one DKIM key.
 
-mod inbound;
+pub mod lint;
 mod model;
-mod rate;
 mod render;
-mod routing;
 pub mod schema;
-mod text;
+pub mod syntax;
+mod verbatim;
 
-pub use model::{Configuration, Egress, TenantRoute, is_accounting_size, is_reserved, is_selector};
-pub use rate::{hourly_cap, hourly_quota};
-pub use render::render;
+pub use lint::lint;
+pub use model::{
+    Configuration, Egress, TenantRoute, is_accounting_size, is_file_path, is_reserved, is_selector,
+};
+pub use render::{hourly_cap, hourly_quota, render};
+pub use verbatim::{Verbatim, VerbatimError};
 
 /// Where PowerMTA keeps its configuration.
 pub const CONFIG_PATH: &str = "/etc/pmta/config";

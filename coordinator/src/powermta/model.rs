@@ -7,6 +7,9 @@ use email_engine_protocol::api::{IpStatus, Purpose};
 use email_engine_protocol::id::{TenantId, VmtaName};
 use email_engine_protocol::mail::{DomainName, LocalPart, MailAddress};
 
+use super::schema::Version;
+use super::verbatim::Verbatim;
+
 /// Everything that the configuration of one host depends on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Configuration {
@@ -21,6 +24,13 @@ pub struct Configuration {
     pub management_port: u16,
     /// Size at which a new accounting file is begun.
     pub accounting_max_size: String,
+    /// Rules of this version hold on the host.
+    pub version: Version,
+    /// Certificate and key, in one PEM file on the host, that submission offers STARTTLS with.
+    /// Without it submission is in the clear.
+    pub certificate: Option<String>,
+    /// An operator's own lines.
+    pub extra: Option<Verbatim>,
     /// Tenants with identities here.
     pub tenants: BTreeMap<TenantId, TenantRoute>,
     /// Sending identities placed here.
@@ -63,6 +73,23 @@ pub struct Egress {
     pub status: IpStatus,
     /// Mails a day while it sends or drains; see [`super::hourly_cap`].
     pub daily_quota: u32,
+}
+
+impl Configuration {
+    /// What a plan must say of this configuration, because nobody checked it.
+    #[must_use]
+    pub fn flags(&self) -> Vec<String> {
+        let extra = self.extra.as_ref();
+        extra
+            .map(|extra| {
+                format!(
+                    "{} lines of /etc/pmta/config are verbatim: neither known nor checked",
+                    extra.count()
+                )
+            })
+            .into_iter()
+            .collect()
+    }
 }
 
 impl Egress {
@@ -113,6 +140,14 @@ pub fn is_accounting_size(text: &str) -> bool {
         }
 }
 
+/// Whether a text can stand as the path of a file in a configuration: absolute, without anything that
+/// would end it.
+#[must_use]
+pub fn is_file_path(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-".contains(&b);
+    text.len() > 1 && text.len() <= 255 && text.starts_with('/') && text.bytes().all(plain)
+}
+
 /// Whether a text is one DNS label and so a DKIM selector: it stands in a comma-separated list.
 #[must_use]
 pub fn is_selector(text: &str) -> bool {
@@ -136,6 +171,14 @@ mod tests {
             "", "M", "50", "0M", "1023k", "50MB", "5 0M", "+5M", "50M\nx", "é",
         ] {
             assert!(!is_accounting_size(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_path_in_a_configuration_ends_nothing() {
+        assert!(is_file_path("/etc/pmta/tls/smtp-1.pem"));
+        for bad in ["", "/", "etc/x", "/a b", "/a#b", "/a\"", "/a\n", "/é"] {
+            assert!(!is_file_path(bad), "{bad:?}");
         }
     }
 

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use email_engine_protocol::api::MemberRole;
 use email_engine_protocol::join::Endpoint;
+use email_engine_protocol::time::Timestamp;
 use email_engine_protocol::wire::RefusalCode;
 
+use super::registry::Seat;
 use super::{Fleet, Push, now};
 use crate::pki::{self, Denied};
 use crate::state::FleetState;
@@ -23,6 +25,7 @@ pub(super) async fn run<F: Fleet>(push: Arc<Push<F>>) {
     let mut leadership = push.fleet.leadership();
     loop {
         walk(&push);
+        push.registry.tidy();
         tokio::time::sleep(PACE).await;
         let more = tokio::select! {
             changed = applied.changed() => changed.is_ok(),
@@ -47,7 +50,7 @@ fn walk<F: Fleet>(push: &Push<F>) {
         let mut targets = Vec::new();
         let mut denied = Vec::new();
         for seat in &seats {
-            match pki::remains(&seat.host, &seat.credential, state, at) {
+            match judge(seat, state, at) {
                 Ok(()) => targets.push((seat, state.targets.get(&seat.host).cloned())),
                 Err(reason) => denied.push((seat, reason)),
             }
@@ -62,6 +65,18 @@ fn walk<F: Fleet>(push: &Push<F>) {
         push.registry.end(seat, code(&reason), &reason.to_string());
     }
     push.registry.tell_coordinators(list);
+}
+
+/// Judges an open session by its newest certificate. The one that it began with may have ended since,
+/// but not have been revoked.
+fn judge(seat: &Seat, state: &FleetState, at: Timestamp) -> Result<(), Denied> {
+    if state.revoked.contains(&seat.shown) {
+        return Err(Denied::Revoked {
+            host: seat.host.clone(),
+            serial: seat.shown,
+        });
+    }
+    pki::remains(&seat.host, &seat.credential, state, at)
 }
 
 /// A certificate that merely ended sends its agent back to renew it; the rest is final.

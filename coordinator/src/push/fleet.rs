@@ -15,7 +15,10 @@ use email_engine_protocol::id::{NodeId, RequestId};
 use email_engine_protocol::time::Timestamp;
 
 use crate::command::{Answer, Command, Proposal};
-use crate::raft::{Applied, Cluster, Leadership, ProposeError, ReadError, SessionRow, StoreError};
+use crate::raft::{
+    Announced, Applied, Cluster, Leadership, ProposeError, ReadError, SessionHearing,
+    SessionNotice, SessionRow, StoreError,
+};
 use crate::state::FleetState;
 
 /// The replicated state and the way to change it. A cheap clone.
@@ -40,6 +43,13 @@ pub trait Fleet: Clone + Send + Sync + 'static {
     fn applied(&self) -> watch::Receiver<Applied>;
     /// See [`Cluster::leadership`].
     fn leadership(&self) -> watch::Receiver<Leadership>;
+    /// See [`Cluster::announce_sessions`].
+    fn announce_sessions(
+        &self,
+        notices: Vec<SessionNotice>,
+    ) -> impl Future<Output = Announced> + Send;
+    /// See [`Cluster::hear_sessions`].
+    fn hear_sessions(&self, hear: SessionHearing);
     /// See [`Cluster::serve_sessions`].
     fn serve_sessions(&self, source: Arc<dyn Fn() -> Vec<SessionRow> + Send + Sync>);
 }
@@ -71,6 +81,14 @@ impl Fleet for Cluster {
 
     fn leadership(&self) -> watch::Receiver<Leadership> {
         Self::leadership(self)
+    }
+
+    async fn announce_sessions(&self, notices: Vec<SessionNotice>) -> Announced {
+        Self::announce_sessions(self, notices).await
+    }
+
+    fn hear_sessions(&self, hear: SessionHearing) {
+        Self::hear_sessions(self, hear);
     }
 
     fn serve_sessions(&self, source: Arc<dyn Fn() -> Vec<SessionRow> + Send + Sync>) {

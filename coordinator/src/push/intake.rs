@@ -38,6 +38,11 @@ impl Intake {
         self.waiting = (!unchanged).then_some(outcome);
     }
 
+    /// Nothing was proposed for so long that its pace counts no more.
+    pub(super) fn is_idle(&self, now: Instant) -> bool {
+        self.sent.back().is_none_or(|last| *last + WINDOW <= now)
+    }
+
     /// When there is something to propose; never while a proposal is under way.
     pub(super) fn due(&self, now: Instant) -> Option<Instant> {
         if self.waiting.is_none() || self.proposing.is_some() {
@@ -178,6 +183,16 @@ mod tests {
         assert_eq!(entries, PER_WINDOW);
         let later = begin + WINDOW + SPACING;
         assert!(intake.take(later).is_some(), "the window moved on");
+    }
+
+    #[test]
+    fn an_intake_is_idle_when_its_pace_counts_no_more() {
+        let now = Instant::now();
+        let mut intake = Intake::default();
+        intake.offer(outcome(1, 1), None);
+        intake.take(now).unwrap();
+        assert!(!intake.is_idle(now + SPACING));
+        assert!(intake.is_idle(now + WINDOW));
     }
 
     #[test]

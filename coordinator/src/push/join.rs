@@ -68,6 +68,14 @@ pub enum JoinError {
         /// For a person.
         reason: String,
     },
+    /// Whoever answers is not the cluster of the token.
+    #[error("{endpoint} is not to be trusted: {reason}")]
+    Server {
+        /// Who answered.
+        endpoint: Endpoint,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Nobody answered before the token ended.
     #[error("no coordinator could be asked before the join token ended; the last one said: {0}")]
     TimedOut(String),
@@ -104,12 +112,13 @@ pub async fn join(
         agent_endpoint: endpoints.agent,
         api_endpoint: endpoints.api,
     });
-    let tls = pinned_client(token.cluster, token.ca_pin)?;
+    let (tls, refusal) = pinned_client(token.cluster, token.ca_pin)?;
     let crypto =
         QuicClientConfig::try_from(tls).expect("ring has the cipher suite that QUIC begins with");
     let config = ClientConfig::new(Arc::new(crypto));
     let mut last = "the token names no coordinator".to_owned();
     loop {
+        let mut untrusted = None;
         for endpoint in &token.endpoints {
             let asked = timeout(CALL, ask(endpoint, &config, &request)).await;
             match asked.unwrap_or_else(|_| Err("no answer in time".to_owned())) {
@@ -119,9 +128,21 @@ pub async fn join(
                 }
                 Ok(EnrollReply::Refused { reason, .. }) => last = reason,
                 Ok(EnrollReply::Host(_)) => return Err(JoinError::Mismatch("it is for a host")),
-                Err(error) => last = error,
+                Err(error) => {
+                    let refused = refusal.take().map(|reason| JoinError::Server {
+                        endpoint: endpoint.clone(),
+                        reason,
+                    });
+                    untrusted = refused.or(untrusted);
+                    last = error;
+                }
             }
             tracing::warn!(%endpoint, reason = last, "not joined yet");
+        }
+        // Every end point had its chance: an impostor at one does not keep a node from the others, and
+        // a mistaken token is told at once and not when it ends.
+        if let Some(error) = untrusted {
+            return Err(error);
         }
         if now() >= token.expires_at {
             return Err(JoinError::TimedOut(last));

@@ -4,11 +4,15 @@
 //!   certificate can only `enroll`.
 //! - `session` is one agent's connection: Hello and Welcome, offers, secrets, bodies, reports.
 //! - `registry` knows the live sessions of this node: the newest of a host wins. `dispatch` walks
-//!   over them whenever the applied state changes: new targets out, revoked hosts out.
+//!   over them whenever the applied state changes: new targets out, revoked hosts out. `announce`
+//!   tells the other nodes of sessions that begin here; `contest` tells a copied machine from a bad
+//!   network.
 //! - `intake` makes few log entries of many reports.
 //! - [`join`] is the other side of it: a new node's call to its cluster.
 //! - `fleet` is the little of Raft that all of this needs, so that tests can do without.
 
+mod announce;
+mod contest;
 mod dispatch;
 mod enroll;
 mod fleet;
@@ -35,8 +39,8 @@ use email_engine_protocol::wire::RefusalCode;
 pub use fleet::{Fleet, now, proposal};
 pub use registry::{Frozen, Registry};
 
-use crate::pki::NodeIdentity;
 use crate::pki::verify::TlsError;
+use crate::pki::{Life, NodeIdentity};
 use crate::raft::SessionRow;
 use crate::seal::Vault;
 
@@ -54,6 +58,8 @@ pub struct PushConfig<F> {
     pub vault: Arc<Vault>,
     /// The door to Raft.
     pub fleet: F,
+    /// How long the certificates live that are issued here.
+    pub certificate_life: Life,
 }
 
 /// Why the agents' end point does not start.
@@ -79,6 +85,9 @@ struct Push<F> {
     fleet: F,
     vault: Arc<Vault>,
     registry: Registry,
+    certificate_life: Life,
+    /// One second use of a token is brought into the log at a time.
+    noting: tokio::sync::Mutex<()>,
 }
 
 /// The running end point.
@@ -100,6 +109,7 @@ pub fn start<F: Fleet>(config: PushConfig<F>) -> Result<PushHandle, PushError> {
         identity,
         vault,
         fleet,
+        certificate_life,
     } = config;
     let server = transport::server_config(&identity.borrow())?;
     let listening = |source| PushError::Listen {
@@ -111,13 +121,18 @@ pub fn start<F: Fleet>(config: PushConfig<F>) -> Result<PushHandle, PushError> {
     let registry = Registry::default();
     let rows = registry.clone();
     fleet.serve_sessions(Arc::new(move || rows.rows()));
+    let hearing = registry.clone();
+    fleet.hear_sessions(Arc::new(move |notices| hearing.hear(notices)));
     let push = Arc::new(Push {
         fleet,
         vault,
         registry: registry.clone(),
+        certificate_life,
+        noting: tokio::sync::Mutex::default(),
     });
     let tasks = vec![
         tokio::spawn(listener::run(push.clone(), endpoint.clone(), identity)),
+        tokio::spawn(announce::run(push.clone())),
         tokio::spawn(dispatch::run(push)),
     ];
     tracing::info!(%address, "agents' end point listens");

@@ -11,13 +11,13 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use email_engine_protocol::api::MemberRole;
-use email_engine_protocol::bytes::CertificateSerial;
-use email_engine_protocol::id::{ClusterId, NodeId};
+use email_engine_protocol::bytes::{CertificateSerial, ContentHash};
+use email_engine_protocol::id::{ClusterId, HostId, NodeId};
 use email_engine_protocol::time::Timestamp;
 
 use super::config::{Clock, Timings};
 use super::guard::Guard;
-use super::handle::{Leadership, SessionRow};
+use super::handle::{Leadership, PlanErrors, SessionHearing, SessionNotice, SessionRow};
 use super::machine::Replica;
 use super::net::{ChangeRefusal, Door, MemberChange, Peers, ProposeAnswer, Server};
 use super::store::Store;
@@ -25,8 +25,8 @@ use super::types::{Raft, Types};
 use crate::command::Proposal;
 use crate::state::FleetState;
 
-/// Where a node's live sessions are read from.
-pub(super) type SessionSource = Arc<dyn Fn() -> Vec<SessionRow> + Send + Sync>;
+/// Where something is read that a node knows and the state does not hold.
+pub(super) type Source<T> = Arc<dyn Fn() -> T + Send + Sync>;
 
 /// A running node.
 pub(super) struct Core {
@@ -46,7 +46,11 @@ pub(super) struct Core {
     pub(super) failed: watch::Sender<Option<String>>,
     pub(super) leadership: watch::Sender<Leadership>,
     pub(super) stopping: watch::Sender<bool>,
-    pub(super) sessions: RwLock<Option<SessionSource>>,
+    pub(super) hearing: RwLock<Option<SessionHearing>>,
+    /// This node's live sessions.
+    pub(super) sessions: RwLock<Option<Source<Vec<SessionRow>>>>,
+    /// Hosts that this node could not plan as the leader.
+    pub(super) plan_errors: RwLock<Option<Source<PlanErrors>>>,
     /// When a leader was heard last.
     pub(super) heard: Mutex<Option<Instant>>,
     /// Date of the last proposal that this node put in line.
@@ -101,13 +105,19 @@ impl Core {
     }
 
     pub(super) fn own_sessions(&self) -> Vec<SessionRow> {
-        let source = self
-            .sessions
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        source.map(|source| source()).unwrap_or_default()
+        read(&self.sessions)
     }
+
+    pub(super) fn own_plan_errors(&self) -> PlanErrors {
+        read(&self.plan_errors)
+    }
+}
+
+/// What a source says; nothing before there is one.
+fn read<T: Default>(source: &RwLock<Option<Source<T>>>) -> T {
+    let source = source.read().unwrap_or_else(PoisonError::into_inner);
+    let source = source.clone();
+    source.map(|source| source()).unwrap_or_default()
 }
 
 impl Drop for Core {
@@ -148,6 +158,23 @@ impl Door for Core {
 
     fn sessions(&self) -> Vec<SessionRow> {
         self.own_sessions()
+    }
+
+    fn sessions_began(&self, notices: &[SessionNotice]) -> Vec<HostId> {
+        let hearing = self
+            .hearing
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        hearing.map(|hear| hear(notices)).unwrap_or_default()
+    }
+
+    fn plan_errors(&self) -> PlanErrors {
+        self.own_plan_errors()
+    }
+
+    fn body(&self, hash: ContentHash) -> BoxFuture<'_, Option<Vec<u8>>> {
+        self.whole_body(hash).boxed()
     }
 
     fn clock(&self) -> u64 {

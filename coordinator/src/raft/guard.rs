@@ -12,7 +12,7 @@ use tokio::sync::watch;
 pub(crate) const CLOCK_LIMIT_MILLIS: i64 = 30_000;
 
 /// Name of the file that can be deleted to make room.
-const BALLAST: &str = "ballast";
+pub const BALLAST: &str = "ballast";
 
 /// The two reasons, each absent while all is well.
 #[derive(Debug, Default)]

@@ -1,5 +1,6 @@
 //! The door to Raft for all other rooms.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -21,8 +22,8 @@ use super::store::Store;
 use crate::command::{Answer, Proposal};
 use crate::state::FleetState;
 
-/// How long other nodes may take to tell their sessions.
-const SESSIONS_WITHIN: Duration = Duration::from_secs(1);
+/// How long other nodes may take to tell what they alone know.
+const TELL_WITHIN: Duration = Duration::from_secs(1);
 
 /// How far this node has applied the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,6 +74,34 @@ pub struct SessionRow {
     /// Newest generation that was offered.
     pub offered: Option<Generation>,
 }
+
+/// A session that began on one node, as the others are told: an older one of the same host ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionNotice {
+    /// Whose.
+    pub host: HostId,
+    /// The node that has it.
+    pub node: NodeId,
+    /// Where the agent called from.
+    pub from: String,
+    /// How long ago it began. An age, because the clocks of nodes differ.
+    pub age_millis: u64,
+}
+
+/// Who is told of sessions that began on other nodes; answers which older ones ended.
+pub type SessionHearing = Arc<dyn Fn(&[SessionNotice]) -> Vec<HostId> + Send + Sync>;
+
+/// What came of telling the others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Announced {
+    /// Hosts whose older session ended on another node.
+    pub ended: BTreeSet<HostId>,
+    /// Every other node answered.
+    pub complete: bool,
+}
+
+/// Hosts that cannot be planned, and why.
+pub type PlanErrors = BTreeMap<HostId, String>;
 
 /// Why a proposal came to nothing. When `unclear`, it may still take effect: repeat it under the same
 /// request id.
@@ -314,7 +343,7 @@ impl Cluster {
     /// Live agent sessions of all nodes that answer within a second.
     pub async fn sessions(&self) -> Vec<(NodeId, SessionRow)> {
         let (voters, learners) = self.core.members();
-        let deadline = tokio::time::Instant::now() + SESSIONS_WITHIN;
+        let deadline = tokio::time::Instant::now() + TELL_WITHIN;
         let asked = voters.union(&learners).map(|node| {
             let node = NodeId(*node);
             async move {
@@ -332,6 +361,62 @@ impl Cluster {
             .into_iter()
             .flat_map(|(node, rows)| rows.into_iter().map(move |row| (node, row)));
         rows.collect()
+    }
+
+    /// Registers who ends older sessions here when a newer one began on another node, and says of
+    /// which hosts.
+    pub fn hear_sessions(&self, hear: SessionHearing) {
+        *self
+            .core
+            .hearing
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Some(hear);
+    }
+
+    /// Tells the other nodes of sessions that began here. Nothing of it enters the log.
+    pub async fn announce_sessions(&self, notices: Vec<SessionNotice>) -> Announced {
+        let (voters, learners) = self.core.members();
+        let deadline = tokio::time::Instant::now() + TELL_WITHIN;
+        let request = Request::SessionsBegan(notices);
+        let others = voters.union(&learners).map(|node| NodeId(*node));
+        let asked = others
+            .filter(|node| *node != self.core.node)
+            .map(|node| self.core.ask(node, &request, deadline));
+        let mut announced = Announced {
+            complete: true,
+            ..Announced::default()
+        };
+        for answer in futures::future::join_all(asked).await {
+            match answer {
+                Ok(Response::SessionsEnded(hosts)) => announced.ended.extend(hosts),
+                _ => announced.complete = false,
+            }
+        }
+        announced
+    }
+
+    /// Registers where it is read which hosts this node, as the leader, could not plan.
+    pub fn serve_plan_errors(&self, source: Arc<dyn Fn() -> PlanErrors + Send + Sync>) {
+        *self
+            .core
+            .plan_errors
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Some(source);
+    }
+
+    /// Hosts that the leader cannot plan, and why; none when no leader answers within a second.
+    pub async fn plan_errors(&self) -> PlanErrors {
+        let Some(leader) = self.core.leader() else {
+            return PlanErrors::new();
+        };
+        if leader == self.core.node {
+            return self.core.own_plan_errors();
+        }
+        let deadline = tokio::time::Instant::now() + TELL_WITHIN;
+        match self.core.ask(leader, &Request::PlanErrors, deadline).await {
+            Ok(Response::PlanErrors(errors)) => errors,
+            _ => PlanErrors::new(),
+        }
     }
 
     /// Founds the cluster with this node as its only member. Once, on a node without data.

@@ -13,6 +13,7 @@ use email_engine_protocol::id::NodeId;
 use super::core::Core;
 use super::guard;
 use super::handle::Leadership;
+use super::metric_names;
 use super::net::{Request, Response};
 use super::types::Types;
 
@@ -47,6 +48,17 @@ impl Core {
     }
 }
 
+/// Where this node's log begins, and what its snapshot holds.
+fn observe(now: &RaftMetrics<Types>) {
+    // Indices are far below 2^52.
+    #[expect(clippy::cast_precision_loss)]
+    let figure = |index: Option<u64>| index.unwrap_or(0) as f64;
+    let purged = now.purged.as_ref().map(|id| id.index);
+    let snapshot = now.snapshot.as_ref().map(|id| id.index);
+    metrics::gauge!(metric_names::PURGED_INDEX).set(figure(purged));
+    metrics::gauge!(metric_names::SNAPSHOT_INDEX).set(figure(snapshot));
+}
+
 /// Keeps the watch of leadership current, and notices when openraft gave up.
 pub(super) async fn follow_raft(core: Weak<Core>) {
     let Some(mut metrics) = core.upgrade().map(|core| core.raft.metrics()) else {
@@ -55,6 +67,7 @@ pub(super) async fn follow_raft(core: Weak<Core>) {
     loop {
         let Some(core) = core.upgrade() else { return };
         let now = metrics.borrow_watched().clone();
+        observe(&now);
         let leadership = core.judge(&now);
         core.leadership.send_if_modified(|known| {
             let changed = *known != leadership;

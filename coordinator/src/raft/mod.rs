@@ -5,7 +5,7 @@
 //!
 //! `start` opens a node's folder (`store`, `machine`) and its QUIC end point (`net`), and joins them;
 //! `propose`, `membership` and `leadership` are what the handle can do, `guard` what it refuses.
-//! `backup` seals a snapshot for keeping and makes a new cluster of it.
+//! `mend` fetches damaged bodies from other nodes; `backup` seals a snapshot for keeping and makes a new cluster of it.
 
 mod backup;
 mod config;
@@ -15,6 +15,8 @@ mod handle;
 mod leadership;
 mod machine;
 mod membership;
+mod mend;
+pub mod metric_names;
 mod net;
 mod propose;
 mod start;
@@ -25,8 +27,9 @@ mod types;
 
 pub use backup::{BackupError, BackupSummary, RestoreError, Restored, restore};
 pub use config::{Clock, RaftConfig, Timings, system_clock};
+pub use guard::BALLAST;
 pub use handle::{
-    Applied, Cluster, Leadership, MembershipError, ProposeError, RaftStatus, ReadError, SessionRow,
-    StoreError,
+    Announced, Applied, Cluster, Leadership, MembershipError, PlanErrors, ProposeError, RaftStatus,
+    ReadError, SessionHearing, SessionNotice, SessionRow, StoreError,
 };
 pub use start::{StartError, start};

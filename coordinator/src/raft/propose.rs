@@ -113,10 +113,7 @@ impl Core {
             return Err(ProposeRefusal::ClockOff(reason));
         }
         let retry = |reason: String| Err(ProposeRefusal::Retry(reason));
-        let mut written = match self.enqueue(proposal).await {
-            Ok(written) => written,
-            Err(error) => return retry(error.to_string()),
-        };
+        let mut written = self.enqueue(proposal).await?;
         match written.next().await {
             Some(Ok(Ok(written))) => match written.response {
                 Reply::Applied(answer) => Ok(Answered {
@@ -132,14 +129,28 @@ impl Core {
     }
 
     /// Dates a proposal and puts it in line, as one step: the log is in order of time, and proposers
-    /// that race are not refused for a millisecond.
-    async fn enqueue(&self, mut proposal: Proposal) -> Result<Enqueued, Fatal<Types>> {
+    /// that race are not refused for a millisecond. What the clock gate would refuse for its date
+    /// stays out of the log.
+    async fn enqueue(&self, mut proposal: Proposal) -> Result<Enqueued, ProposeRefusal> {
         let mut last = self.dated.lock().await;
+        let clock = (self.clock)();
         let floor = self.replica.view(|image| image.fleet.now).max(*last);
-        proposal.now = date((self.clock)(), floor);
-        *last = proposal.now.max(*last);
+        proposal.now = match date(clock, floor) {
+            Some(date) => date,
+            None if proposal.override_clock => clock,
+            None => {
+                let behind = floor.since(clock);
+                return Err(ProposeRefusal::ClockOff(format!(
+                    "the leader's clock is {behind} ms behind the date of the last entry, {floor}; \
+                     set it right, or let an admin override it"
+                )));
+            }
+        };
+        // An override may set the fleet's time back: what follows is dated from there.
+        *last = proposal.now;
         let command = LogCommand::V1(Box::new(proposal));
-        self.raft.client_write_many([command]).await
+        let queued = self.raft.client_write_many([command]).await;
+        queued.map_err(|error| ProposeRefusal::Retry(error.to_string()))
     }
 
     pub(super) async fn linearize(&self) -> Result<(), ReadError> {
@@ -226,14 +237,10 @@ impl From<ProposeRefusal> for ProposeError {
 }
 
 /// The date of a proposal: the leader's clock, but never a little below what is in the log. A new
-/// leader may be behind the old one by as much as clocks may differ; one that is further behind is
-/// left to the fleet's own gate, which refuses it.
-fn date(clock: Timestamp, floor: Timestamp) -> Timestamp {
-    if floor.since(clock) <= CLOCK_TOLERANCE {
-        clock.max(floor)
-    } else {
-        clock
-    }
+/// leader may be behind the old one by as much as clocks may differ; one that is further behind has
+/// no date to give.
+fn date(clock: Timestamp, floor: Timestamp) -> Option<Timestamp> {
+    (floor.since(clock) <= CLOCK_TOLERANCE).then(|| clock.max(floor))
 }
 
 /// Counts without copying.
@@ -249,13 +256,12 @@ mod tests {
     #[test]
     fn a_leader_whose_clock_is_a_little_behind_dates_with_the_log() {
         let (early, late) = (Timestamp(100_000), Timestamp(130_000));
-        assert_eq!(date(late, early), late, "a clock ahead is told as it is");
-        assert_eq!(date(early, late), late, "30 s behind still follows the log");
-        let far = Timestamp(130_001);
         assert_eq!(
-            date(early, far),
-            early,
-            "further behind is for the gate to refuse"
+            date(late, early),
+            Some(late),
+            "a clock ahead is told as it is"
         );
+        assert_eq!(date(early, late), Some(late), "30 s behind follows the log");
+        assert_eq!(date(early, Timestamp(130_001)), None, "further behind");
     }
 }

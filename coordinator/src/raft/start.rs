@@ -17,6 +17,7 @@ use super::guard::{self, Guard};
 use super::handle::{Cluster, Leadership};
 use super::leadership;
 use super::machine::{Apply, Image, Machine, Replica, SnapshotFiles, fleet_rules, newest};
+use super::mend;
 use super::net::{Door, Network, Peers, Server, Serving};
 use super::store::{
     Mark, OpenError, Recovered, SlotState, Slots, SlotsError, Store, StoreOpenError,
@@ -49,7 +50,7 @@ pub enum StartError {
         cluster: ClusterId,
     },
     /// The node lost what it had promised to remember.
-    #[error("{reason}. It must not vote again: empty {path} and join under a new id")]
+    #[error("{reason}. {}", rejoin(path))]
     RejoinUnderNewId {
         /// What is missing.
         reason: String,
@@ -57,7 +58,7 @@ pub enum StartError {
         path: PathBuf,
     },
     /// The data is damaged.
-    #[error("{reason}. Empty {path} and join under a new id; the other nodes have the data")]
+    #[error("{reason}. {}", rejoin(path))]
     Damaged {
         /// How.
         reason: String,
@@ -70,6 +71,23 @@ pub enum StartError {
     /// The timings do not fit together, or openraft refuses to start.
     #[error("Raft: {0}")]
     Raft(String),
+}
+
+/// What an operator has to do about a node that cannot know any more what it promised.
+fn rejoin(path: &Path) -> String {
+    // Raft's folder lies in the node's; the identity beside it goes, too.
+    let folder = path.parent().unwrap_or(path).display();
+    format!(
+        "It must not vote again under its number: it has to rejoin under a new id. The other nodes \
+         have the data. \
+         (1) with a running node: `email-engine cluster remove NUMBER`, then \
+         `email-engine cluster add`, which shows a join token; \
+         (2) here: `mv {folder} {folder}.damaged`, \
+         `email-engine-coordinator join --data-dir {folder} --token-file FILE`, \
+         `email-engine-coordinator run --data-dir {folder}`; \
+         (3) with a running node: `email-engine cluster promote NEW-NUMBER`. \
+         A cluster of one node has no others: `email-engine-coordinator restore` from a backup"
+    )
 }
 
 /// Names in the data folder.
@@ -281,7 +299,7 @@ async fn assemble(config: RaftConfig, data: Data, apply: Apply) -> Result<Arc<Co
         store.bodies(),
         Arc::clone(&data.files),
     );
-    let store_failed = store.failed();
+    let (store_failed, damaged) = (store.failed(), store.take_damaged());
     let network = Network::new(config.node, peers.clone(), config.timings.append_answer());
     let raft = Raft::new(
         config.node.0,
@@ -309,6 +327,8 @@ async fn assemble(config: RaftConfig, data: Data, apply: Apply) -> Result<Arc<Co
         leadership: watch::Sender::new(Leadership::default()),
         stopping: watch::Sender::new(false),
         sessions: RwLock::new(None),
+        hearing: RwLock::new(None),
+        plan_errors: RwLock::new(None),
         heard: Mutex::new(None),
         dated: tokio::sync::Mutex::default(),
         changing: tokio::sync::Mutex::new(()),
@@ -325,6 +345,9 @@ async fn assemble(config: RaftConfig, data: Data, apply: Apply) -> Result<Arc<Co
         Arc::downgrade(&core),
         store_failed,
     ));
+    if let Some(damaged) = damaged {
+        tokio::spawn(mend::run(Arc::downgrade(&core), damaged));
+    }
     spawn_tasks(&core, server, serving, config.identity);
     Ok(core)
 }

@@ -20,10 +20,10 @@ use crate::command::{
     SetRelease,
 };
 use crate::config::{ConfigError, NodeConfig};
-use crate::pki::{self, AuthorityError, Founding, IssueError, NodeIdentity};
+use crate::pki::{self, AuthorityError, Founding, IssueError, Life, NodeIdentity};
 use crate::planner;
 use crate::raft::{Cluster, MembershipError, ProposeError};
-use crate::state::Node;
+use crate::state::{FleetState, Node};
 
 /// Why no cluster is founded.
 #[derive(Debug, thiserror::Error)]
@@ -81,7 +81,7 @@ pub fn found(config: &NodeConfig, now: Timestamp) -> Result<Founded, FoundError>
     let published = Bound::open(config, place.published())?.published()?;
     let endpoints = published.advertised(&config.advertise)?;
     let founding = pki::found(config.mode.to_mode(), now)?;
-    let identity = first_identity(&founding, &endpoints, now)?;
+    let identity = first_identity(&founding, &endpoints, (now, config.certificate_life()))?;
     let random = SystemRandom::new();
     let admin = ApiKeyText {
         id: ApiKeyId::new("admin").expect("it is a slug"),
@@ -108,10 +108,12 @@ pub fn found(config: &NodeConfig, now: Timestamp) -> Result<Founded, FoundError>
 fn first_identity(
     founding: &Founding,
     endpoints: &Endpoints,
-    now: Timestamp,
+    (now, life): (Timestamp, Life),
 ) -> Result<NodeIdentity, FoundError> {
     let Endpoints { raft, agent, api } = endpoints.clone();
-    let (identity, _) = founding.issuer.issue_own(FIRST, &[raft, agent, api], now)?;
+    let (identity, _) = founding
+        .issuer
+        .issue_own(FIRST, &[raft, agent, api], (now, life))?;
     Ok(identity)
 }
 
@@ -207,16 +209,20 @@ pub(super) async fn commit(cluster: &Cluster, place: &Place) -> Result<(), Commi
     let Some(entries) = place.founding()? else {
         return Ok(());
     };
-    for proposal in entries {
+    for mut proposal in entries {
+        // A node that was switched off over a week-end in the middle of its founding still starts.
+        proposal.override_clock = true;
+        let command = proposal.command.clone();
         if let Command::Found(found) = &proposal.command
             && cluster.status().last_index == 0
         {
             cluster.initialize(found.node.raft_endpoint.clone()).await?;
         }
         match cluster.propose(proposal).await? {
-            // Committed before a crash longer ago than answers are remembered.
             Ok(_) => {}
+            // Committed before a crash longer ago than answers are remembered.
             Err(known) if is_done(known.code) => {}
+            Err(_) if cluster.view(|state| is_recovered(state, &command)) => {}
             Err(rejection) => return Err(rejection.into()),
         }
     }
@@ -225,9 +231,107 @@ pub(super) async fn commit(cluster: &Cluster, place: &Place) -> Result<(), Commi
     Ok(())
 }
 
+/// The state is the new life that this command begins: its epoch was granted once, to this node.
+fn is_recovered(state: &FleetState, command: &Command) -> bool {
+    let Command::Recover(recover) = command else {
+        return false;
+    };
+    let granted = state
+        .cluster
+        .as_ref()
+        .and_then(|it| it.epoch_grant.as_ref());
+    granted == Some(&recover.grant) && state.nodes.contains_key(&recover.node.id)
+}
+
 const fn is_done(code: RejectionCode) -> bool {
     matches!(
         code,
         RejectionCode::AlreadyExists | RejectionCode::ClusterState
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use email_engine_protocol::crypto::RecoveryKey;
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::command::Recover;
+    use crate::pki::grant_epoch;
+    use crate::run::start_raft;
+
+    fn on_loopback(folder: &Path) -> NodeConfig {
+        let free = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+        NodeConfig {
+            data_dir: folder.join("node"),
+            agent_listen: free,
+            raft_listen: free,
+            api_listen: free,
+            min_free_bytes: 0,
+            ..NodeConfig::default()
+        }
+    }
+
+    /// As if the answers to the first attempt had been forgotten since.
+    fn under_other_names(entries: &[Proposal]) -> Vec<Proposal> {
+        let renamed = entries.iter().cloned().map(|mut entry| {
+            entry.request = RequestId::new(format!("late-{}", entry.request)).unwrap();
+            // And as if that was long ago.
+            entry.now = Timestamp(entry.now.0 - 9 * Timestamp::DAY);
+            entry
+        });
+        renamed.collect()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_was_committed_before_a_crash_is_done_however_late_the_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = on_loopback(folder.path());
+        let now = crate::push::now();
+        let founded = found(&config, now).unwrap();
+        let place = Place::open(&config.data_dir).unwrap();
+        let identity = Arc::new(place.identity().load().unwrap());
+        let (_kept, identity) = watch::channel(identity);
+        let socket = Bound::open(&config, place.published()).unwrap().raft;
+        let cluster = start_raft(&config, &place, &identity, socket)
+            .await
+            .unwrap();
+
+        let first = place.founding().unwrap().unwrap();
+        commit(&cluster, &place).await.unwrap();
+        place.leave_founding(&under_other_names(&first)).unwrap();
+        commit(&cluster, &place).await.unwrap();
+        assert!(place.founding().unwrap().is_none());
+
+        let key: RecoveryKey = founded.recovery_key.parse().unwrap();
+        let recover = |epoch: u64| {
+            let mut entry = first[0].clone();
+            let mut node = cluster.view(|state| state.nodes[&FIRST].clone());
+            (node.id, node.role) = (NodeId(2), MemberRole::Voter);
+            entry.request = RequestId::new(format!("restore-{epoch}")).unwrap();
+            entry.command = Command::Recover(Box::new(Recover {
+                grant: grant_epoch(&key, founded.cluster, epoch, now),
+                node,
+            }));
+            vec![entry]
+        };
+        let entries = recover(2);
+        place.leave_founding(&entries).unwrap();
+        commit(&cluster, &place).await.unwrap();
+        let epoch = || cluster.view(|state| (state.epoch(), state.next_node));
+        assert_eq!(epoch(), (2, 3));
+        place.leave_founding(&under_other_names(&entries)).unwrap();
+        commit(&cluster, &place).await.unwrap();
+        assert_eq!(epoch(), (2, 3), "it is not done twice");
+        assert!(place.founding().unwrap().is_none());
+
+        // Another recovery than the one that was granted is not taken for done.
+        place.leave_founding(&recover(1)).unwrap();
+        let refused = commit(&cluster, &place).await.unwrap_err();
+        assert!(matches!(refused, CommitError::Rejected(_)), "{refused}");
+        cluster.shutdown().await;
+    }
 }

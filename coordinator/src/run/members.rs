@@ -10,7 +10,7 @@ use super::SUPPORTS_VERSION;
 use super::listeners::Endpoints;
 use super::rooms::membership;
 use crate::api::MembershipError;
-use crate::command::{Command, SetNode};
+use crate::command::{Batch, Command, RejectionCode, SetNode};
 use crate::push::proposal;
 use crate::raft::{Cluster, RaftStatus};
 use crate::state::FleetState;
@@ -117,26 +117,16 @@ pub(super) async fn record(
 /// known.
 async fn record_endpoints(cluster: &Cluster, endpoints: &Endpoints) -> bool {
     let id = cluster.node();
-    let Some(node) = cluster.view(|state| state.nodes.get(&id).cloned()) else {
-        return false;
+    let command = match cluster.view(|state| own_record(state, id, endpoints)) {
+        Own::Unknown => return false,
+        Own::Current => return true,
+        Own::Differs(command) => *command,
     };
-    let same = node.raft_endpoint == endpoints.raft
-        && node.agent_endpoint == endpoints.agent
-        && node.api_endpoint == endpoints.api
-        && node.supports_version == SUPPORTS_VERSION;
-    if same {
-        return true;
-    }
-    let Endpoints { raft, agent, api } = endpoints.clone();
-    let command = Command::SetNode(SetNode {
-        node: id,
-        role: node.role,
-        endpoints: Some((raft, agent, api)),
-        supports_version: Some(SUPPORTS_VERSION),
-    });
     let proposed = proposal(cluster, format!("node {id}"), "its end points", command);
     match cluster.propose(proposed).await {
         Ok(Ok(_)) => true,
+        // Somebody was faster, perhaps with this node's role: look again.
+        Ok(Err(rejection)) if rejection.code == RejectionCode::StaleRevision => false,
         Ok(Err(rejection)) => {
             tracing::error!(%rejection, "this node's end points are refused");
             true
@@ -148,11 +138,49 @@ async fn record_endpoints(cluster: &Cluster, endpoints: &Endpoints) -> bool {
     }
 }
 
+/// A node's own record, as this node has the state.
+#[derive(Debug)]
+enum Own {
+    /// The state does not know the node yet.
+    Unknown,
+    /// It says what it should.
+    Current,
+    /// What would set it right.
+    Differs(Box<Command>),
+}
+
+/// The command names the role as well, which others change: it counts only on the state that it was
+/// made from, or a node that lags would take its own vote back.
+fn own_record(state: &FleetState, id: NodeId, endpoints: &Endpoints) -> Own {
+    let Some(node) = state.nodes.get(&id) else {
+        return Own::Unknown;
+    };
+    let same = node.raft_endpoint == endpoints.raft
+        && node.agent_endpoint == endpoints.agent
+        && node.api_endpoint == endpoints.api
+        && node.supports_version == SUPPORTS_VERSION;
+    if same {
+        return Own::Current;
+    }
+    let Endpoints { raft, agent, api } = endpoints.clone();
+    let set = Command::SetNode(SetNode {
+        node: id,
+        role: node.role,
+        endpoints: Some((raft, agent, api)),
+        supports_version: Some(SUPPORTS_VERSION),
+    });
+    Own::Differs(Box::new(Command::Batch(Batch {
+        base_revision: Some(state.revision),
+        commands: vec![set],
+    })))
+}
+
 #[cfg(test)]
 mod tests {
     use email_engine_protocol::time::Timestamp;
 
     use super::*;
+    use crate::command::fixture::{Fleet, node_token, redeem_node};
     use crate::raft::Leadership;
     use crate::state::Node;
 
@@ -196,5 +224,43 @@ mod tests {
             Step::Remove(NodeId(5)),
         ];
         assert_eq!(steps(&state, &raft), wanted);
+    }
+
+    #[test]
+    fn a_nodes_own_record_never_takes_its_role_back() {
+        let mut fleet = Fleet::founded();
+        fleet.accept(Command::IssueToken(node_token("n1")));
+        fleet.accept(redeem_node("n1", 1));
+        let moved = || "192.0.2.99:7444".to_owned();
+        let endpoints = Endpoints {
+            raft: moved(),
+            agent: moved(),
+            api: moved(),
+        };
+        let own = |state: &FleetState| match own_record(state, NodeId(2), &endpoints) {
+            Own::Differs(command) => *command,
+            other => panic!("{other:?}"),
+        };
+        // Made while it was a learner, applied after it got its vote.
+        let late = own(&fleet.state);
+        let role = MemberRole::Voter;
+        fleet.accept(Command::SetNode(SetNode {
+            node: NodeId(2),
+            role,
+            endpoints: None,
+            supports_version: None,
+        }));
+        assert_eq!(fleet.refuse(late).code, RejectionCode::StaleRevision);
+        fleet.accept(own(&fleet.state));
+        let node = &fleet.state.nodes[&NodeId(2)];
+        assert_eq!((node.role, &node.raft_endpoint), (role, &moved()));
+        assert!(matches!(
+            own_record(&fleet.state, NodeId(2), &endpoints),
+            Own::Current
+        ));
+        assert!(matches!(
+            own_record(&fleet.state, NodeId(9), &endpoints),
+            Own::Unknown
+        ));
     }
 }

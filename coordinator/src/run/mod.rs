@@ -4,6 +4,7 @@
 //! begins a new life from a backup ([`restore`]); each leaves a data folder ([`place`]) that `run`
 //! starts from, again and again. What must enter the log first lies there as a file until it has.
 
+mod backup;
 pub mod founding;
 pub mod join;
 pub mod listeners;
@@ -25,6 +26,7 @@ use crate::push::{self, PushConfig, PushError};
 use crate::raft::{Cluster, ProposeError, RaftConfig, StartError, Timings};
 use crate::tasks::{self, TasksConfig};
 
+use backup::Backups;
 use listeners::{Bound, ListenError, Published};
 use place::{Place, PlaceError};
 use rooms::Rooms;
@@ -99,6 +101,7 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
         identity: identity.clone(),
         vault: Arc::clone(&vault),
         fleet: cluster.clone(),
+        certificate_life: config.certificate_life(),
     })?;
     let published = Published {
         agent: push.local_addr(),
@@ -116,11 +119,16 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
         keys_ahead: config.dkim_stock as usize,
         store: place.identity(),
         identity: renewed,
+        certificate_life: config.certificate_life(),
     });
+    let unplanned = tasks.plan_errors();
+    cluster.serve_plan_errors(Arc::new(move || rooms::bounded(&unplanned.borrow())));
     tracing::info!("the tasks run");
 
     let (stop, stopping) = watch::channel(false);
-    let rooms = Arc::new(Rooms::new(cluster.clone(), vault, tasks.stock()));
+    let backups = Backups::new(config.data_dir.clone(), config.min_free_bytes);
+    let rooms = Rooms::new(cluster.clone(), vault, tasks.stock(), backups);
+    let rooms = Arc::new(rooms);
     let api_rooms = Api::new(Arc::clone(&rooms) as _, rooms, Some(recorder), push::now);
     let router = api::router(Arc::new(api_rooms));
     let serving = tokio::spawn(api::serve(api, router, identity, stopping.clone()));
@@ -159,6 +167,7 @@ async fn start_raft(
         ..Timings::default()
     };
     raft.snapshot_after_logs = config.raft.snapshot_after_logs;
+    raft.keep_logs = config.raft.keep_logs;
     raft.min_free_bytes = config.min_free_bytes;
     Ok(crate::raft::start(raft).await?)
 }
@@ -196,7 +205,12 @@ async fn failure(cluster: &Cluster, place: &Place) -> String {
     };
     metrics::error("raft", "critical");
     while place.is_full() {
-        tracing::error!(%reason, "the disk is full: this node only serves stale reads");
+        tracing::error!(
+            %reason,
+            "the disk is full: this node only serves stale reads. Make room on it; deleting {} helps \
+             at once. The node then ends, and takes part again when it is started",
+            place.ballast().display()
+        );
         tokio::time::sleep(DISK).await;
     }
     reason

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::listeners::Published;
 use crate::command::Proposal;
 use crate::pki::store::{IdentityStore, StoreError};
+use crate::raft::BALLAST;
 
 /// What must be committed before anything else.
 const FOUNDING: &str = "founding";
@@ -113,6 +114,12 @@ impl Place {
     #[must_use]
     pub fn raft(&self) -> PathBuf {
         self.folder.join("raft")
+    }
+
+    /// A file that may be deleted to make room; the next start makes it again.
+    #[must_use]
+    pub fn ballast(&self) -> PathBuf {
+        self.raft().join(BALLAST)
     }
 
     /// Whether there is no room left for Raft to write to.

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use email_engine_protocol::api::MemberRole;
 use email_engine_protocol::crypto::{RecoveryKey, RecoveryKeyError};
-use email_engine_protocol::id::{ClusterId, NodeId, RequestId};
+use email_engine_protocol::id::{ApiKeyId, ClusterId, NodeId, RequestId, TokenId};
 use email_engine_protocol::time::Timestamp;
 
 use super::SUPPORTS_VERSION;
@@ -20,7 +20,7 @@ use crate::config::{ConfigError, NodeConfig};
 use crate::pki::{Authority, AuthorityError, IssueError, grant_epoch};
 use crate::raft;
 use crate::seal::Vault;
-use crate::state::Node;
+use crate::state::{CertificateSubject, Node, TokenState};
 
 /// Why nothing was restored.
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +66,7 @@ pub enum RestoreError {
 }
 
 /// What was restored.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Restored {
     /// The cluster, the same as before.
     pub cluster: ClusterId,
@@ -80,6 +80,14 @@ pub struct Restored {
     pub hosts: usize,
     /// Identities in it.
     pub identities: usize,
+    /// When the last change in it was made: what was revoked later is valid again.
+    pub as_of: Timestamp,
+    /// API keys that are valid.
+    pub api_keys: Vec<ApiKeyId>,
+    /// Join tokens that can be redeemed.
+    pub tokens: Vec<TokenId>,
+    /// Certificates of hosts that are valid.
+    pub certificates: usize,
 }
 
 /// Restores a backup into the configured folder. `epoch` is for a cluster that was restored from an
@@ -130,7 +138,7 @@ pub fn restore(
         node.agent_endpoint.clone(),
         node.api_endpoint.clone(),
     ];
-    let (identity, _) = authority.issue_own(node.id, &reached, now)?;
+    let (identity, _) = authority.issue_own(node.id, &reached, (now, config.certificate_life()))?;
     place.leave_founding(&[recovery(&key, record.id, epoch, node, now)])?;
     place.publish(&published)?;
     place
@@ -138,7 +146,18 @@ pub fn restore(
         .save_vault(&vault)
         .map_err(PlaceError::from)?;
     place.identity().save(&identity).map_err(PlaceError::from)?;
+    let fleet = &restored.fleet;
+    let valid_keys = fleet.api_keys.values();
+    let valid_keys = valid_keys.filter(|key| key.revoked_at.is_none());
+    let open = fleet.tokens.values();
+    let open = open.filter(|token| token.state == TokenState::Open && token.expires_at > now);
+    let hosts = fleet.certificates.values();
+    let hosts = hosts.filter(|record| matches!(record.subject, CertificateSubject::Host(_)));
     Ok(Restored {
+        as_of: fleet.now,
+        api_keys: valid_keys.map(|key| key.id.clone()).collect(),
+        tokens: open.map(|token| token.id.clone()).collect(),
+        certificates: hosts.count(),
         cluster: restored.cluster,
         node: restored.node,
         epoch,

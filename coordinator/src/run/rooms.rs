@@ -2,33 +2,28 @@
 //! [`Planning`].
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use futures::{FutureExt as _, StreamExt as _};
-use tokio::sync::mpsc;
+use futures::{FutureExt as _, TryFutureExt as _};
 
 use email_engine_protocol::api::{DomainRecord, FleetDocument, MemberRole};
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::desired::HostConfig;
 use email_engine_protocol::id::{HostId, NodeId, TenantId};
 
+use super::backup::Backups;
 use super::members;
 use crate::api::{Backup, Draft, Fleet, MembershipError, Planning, StockError};
 use crate::command::{Answer, Proposal, Rejection, RejectionCode};
 use crate::planner::{self, dns, document};
 use crate::raft::{
-    Cluster, Leadership, ProposeError, RaftStatus, ReadError, SessionRow, StoreError,
+    Cluster, Leadership, PlanErrors, ProposeError, RaftStatus, ReadError, SessionRow, StoreError,
 };
 use crate::seal::Vault;
 use crate::state::{FleetState, Identity};
 use crate::tasks::{Plan, PlanFn, Stock};
-
-/// Bytes of a backup that are read at a time, and how many such pieces may wait for a slow client.
-const PIECE: usize = 256 * 1024;
-const WAITING: usize = 8;
 
 /// Everything that the API asks of others.
 #[derive(Clone, Debug)]
@@ -36,14 +31,21 @@ pub(super) struct Rooms {
     cluster: Cluster,
     vault: Arc<Vault>,
     stock: Stock<Cluster>,
+    backups: Backups,
 }
 
 impl Rooms {
-    pub(super) const fn new(cluster: Cluster, vault: Arc<Vault>, stock: Stock<Cluster>) -> Self {
+    pub(super) const fn new(
+        cluster: Cluster,
+        vault: Arc<Vault>,
+        stock: Stock<Cluster>,
+        backups: Backups,
+    ) -> Self {
         Self {
             cluster,
             vault,
             stock,
+            backups,
         }
     }
 }
@@ -57,6 +59,20 @@ pub(super) fn plan() -> PlanFn {
             bodies: planned.bodies,
         })
     })
+}
+
+/// Most hosts of which a node tells why they cannot be planned, and how much it tells of each: a
+/// broken template breaks every host of its role in the same way.
+const UNPLANNED_HOSTS: usize = 1_000;
+const UNPLANNED_CHARS: usize = 500;
+
+/// Errors of planning, few and short enough for one answer.
+pub(super) fn bounded(errors: &PlanErrors) -> PlanErrors {
+    let short = |error: &String| error.chars().take(UNPLANNED_CHARS).collect();
+    let hosts = errors.iter().take(UNPLANNED_HOSTS);
+    hosts
+        .map(|(host, error)| (host.clone(), short(error)))
+        .collect()
 }
 
 impl Fleet for Rooms {
@@ -92,6 +108,10 @@ impl Fleet for Rooms {
         self.cluster.sessions().boxed()
     }
 
+    fn plan_errors(&self) -> BoxFuture<'_, PlanErrors> {
+        self.cluster.plan_errors().boxed()
+    }
+
     fn promote(&self, node: NodeId) -> BoxFuture<'_, Result<(), MembershipError>> {
         async move {
             self.cluster.promote(node).await.map_err(membership)?;
@@ -110,67 +130,10 @@ impl Fleet for Rooms {
     }
 
     fn backup(&self) -> BoxFuture<'_, Result<Backup, StoreError>> {
-        self.stream_backup().boxed()
-    }
-}
-
-impl Rooms {
-    async fn stream_backup(&self) -> Result<Backup, StoreError> {
-        let failed = |source| StoreError {
-            doing: "making a backup",
-            source,
-        };
-        let recovery = self
-            .cluster
-            .view(|state| state.cluster.as_ref().map(|it| it.recovery));
-        let recovery =
-            recovery.ok_or_else(|| failed(io::Error::other("the cluster is not founded yet")))?;
-        let (send, mut pieces) = mpsc::channel(WAITING);
-        let (cluster, vault) = (self.cluster.clone(), Arc::clone(&self.vault));
-        tokio::spawn(async move {
-            let to = io::BufWriter::with_capacity(PIECE, Pieces(send.clone()));
-            let made = cluster.backup(to, &recovery, vault.key()).await;
-            let flushed = match made {
-                Ok((to, summary)) => {
-                    tracing::info!(index = summary.index, "backup made");
-                    let flushed = tokio::task::spawn_blocking(move || to.into_inner().map(drop));
-                    flushed.await.map_or_else(
-                        |error| Err(io::Error::other(error)),
-                        |flushed| flushed.map_err(io::IntoInnerError::into_error),
-                    )
-                }
-                Err(error) => Err(io::Error::other(error)),
-            };
-            if let Err(error) = flushed {
-                // A client that is gone needs no word of it.
-                let _ = send.send(Err(error)).await;
-            }
-        });
-        // The first piece tells whether it works at all, while an error can still be answered.
-        let first = match pieces.recv().await {
-            Some(Ok(first)) => first,
-            Some(Err(error)) => return Err(failed(error)),
-            None => return Err(failed(io::Error::other("nothing was written"))),
-        };
-        let rest = futures::stream::poll_fn(move |context| pieces.poll_recv(context));
-        let chunks = futures::stream::iter([Ok(first)]).chain(rest).boxed();
-        Ok(Backup { chunks })
-    }
-}
-
-/// Hands what is written to a stream. Blocks while the client is slow.
-struct Pieces(mpsc::Sender<io::Result<Bytes>>);
-
-impl Write for Pieces {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0
-            .blocking_send(Ok(Bytes::copy_from_slice(bytes)))
-            .map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the client is gone"))?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        let chunks = self
+            .backups
+            .stream(self.cluster.clone(), Arc::clone(&self.vault));
+        chunks.map_ok(|chunks| Backup { chunks }).boxed()
     }
 }
 
@@ -190,13 +153,7 @@ impl Planning for Rooms {
         prune: bool,
         scope: Option<&TenantId>,
     ) -> Result<Draft, Rejection> {
-        let plan = document::changes(state, document, prune, scope)?;
-        Ok(Draft {
-            changes: plan.changes,
-            warnings: plan.warnings,
-            commands: plan.commands,
-            new_identities: plan.new_identities,
-        })
+        Ok(document::changes(state, document, prune, scope)?.into())
     }
 
     fn config(

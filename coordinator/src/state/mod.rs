@@ -29,7 +29,7 @@ use email_engine_protocol::id::{
 };
 use email_engine_protocol::time::Timestamp;
 
-pub use access::{ApiKey, CertificateRecord, CertificateSubject, Token, TokenState};
+pub use access::{ApiKey, CertificateRecord, CertificateSubject, Token, TokenState, TokenUse};
 pub use audit::{AuditEntry, Remembered};
 pub use cluster::{ClusterRecord, Issuer, Node, PlanKey};
 pub use codec::{DecodeError, decode, encode};

@@ -9,6 +9,7 @@
 
 pub mod expire;
 pub mod plan;
+mod refused;
 pub mod renew;
 pub mod stock;
 #[cfg(test)]
@@ -22,8 +23,8 @@ use tokio::task::JoinHandle;
 pub use plan::{Plan, PlanErrors, PlanFn};
 pub use stock::{Stock, StockError};
 
-use crate::pki::NodeIdentity;
 use crate::pki::store::IdentityStore;
+use crate::pki::{Life, NodeIdentity};
 use crate::push::{Fleet, Registry};
 use crate::raft::Leadership;
 use crate::seal::Vault;
@@ -44,6 +45,8 @@ pub struct TasksConfig<F> {
     pub store: IdentityStore,
     /// Told of a renewed certificate.
     pub identity: watch::Sender<Arc<NodeIdentity>>,
+    /// How long the node's certificates live.
+    pub certificate_life: Life,
 }
 
 impl<F> std::fmt::Debug for TasksConfig<F> {
@@ -72,6 +75,7 @@ pub fn start<F: Fleet>(config: TasksConfig<F>) -> TasksHandle<F> {
         keys_ahead,
         store,
         identity,
+        certificate_life,
     } = config;
     let stock = Stock::new(fleet.clone(), vault.clone());
     let (errors, errors_seen) = watch::channel(PlanErrors::new());
@@ -85,7 +89,12 @@ pub fn start<F: Fleet>(config: TasksConfig<F>) -> TasksHandle<F> {
         tokio::spawn(plan::run(planning)),
         tokio::spawn(stock.clone().run(keys_ahead)),
         tokio::spawn(expire::run(fleet.clone())),
-        tokio::spawn(renew::run(fleet, vault, store, identity)),
+        tokio::spawn(renew::run(
+            fleet,
+            vault,
+            store,
+            (identity, certificate_life),
+        )),
     ];
     TasksHandle {
         stock,
@@ -101,7 +110,7 @@ impl<F: Fleet> TasksHandle<F> {
         self.stock.clone()
     }
 
-    /// Hosts that cannot be planned, and why. Empty on a node that does not lead.
+    /// Hosts that cannot be planned or whose target was refused, and why. Empty on a node that does not lead.
     #[must_use]
     pub fn plan_errors(&self) -> watch::Receiver<PlanErrors> {
         self.errors.clone()

@@ -1,14 +1,16 @@
 //! Turns the state into targets: for every host, plan; where the plan is not the target, propose it.
 //!
 //! The plan is made from a copy of the state, so it may be old when it is proposed; `apply` refuses
-//! it then (its parent is not current), and the next pass plans anew.
+//! it then (its parent is not current), and the next pass plans anew. What is refused for another
+//! reason is halved until the host is found whose target it is; that one waits ([`Refused`]), and
+//! holds up nobody.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::desired::HostConfig;
@@ -16,6 +18,7 @@ use email_engine_protocol::id::HostId;
 use email_engine_protocol::limits;
 
 use super::leads;
+use super::refused::Refused;
 use crate::command::{Command, NewTarget, RejectionCode, SetTargets};
 use crate::push::{Fleet, Registry, metric_names, proposal};
 use crate::raft::ProposeError;
@@ -31,6 +34,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 const COMMAND_BYTES: usize = 2 * 1024 * 1024;
 /// Hosts in one command.
 const COMMAND_HOSTS: usize = 256;
+/// Passes in a row that may find themselves late before they take a breath.
+const STALE_PASSES: u32 = 10;
 
 /// One host's whole desired state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,31 +82,73 @@ enum Pass {
 pub(super) async fn run<F: Fleet>(planning: Planning<F>) {
     let mut applied = planning.fleet.applied();
     let mut leadership = planning.fleet.leadership();
+    let (mut refused, mut stale) = (Refused::default(), 0);
     while leads(&mut leadership).await {
         applied.mark_unchanged();
-        let pass = pass(&planning).await;
-        let wait = match pass {
-            Pass::Settled => IDLE,
-            Pass::Stale => Duration::ZERO,
-            Pass::Failed => AGAIN,
-        };
+        let pass = pass(&planning, &mut refused).await;
+        stale = if pass == Pass::Stale { stale + 1 } else { 0 };
         // A change wakes it at once; after a failure it would only fail again.
-        if pass == Pass::Failed {
-            sleep(wait).await;
-        } else if let Ok(Err(_)) = timeout(wait, applied.changed()).await {
-            return;
+        if pass == Pass::Failed || stale > STALE_PASSES {
+            sleep(AGAIN).await;
+        } else {
+            let wait = match pass {
+                Pass::Stale => Duration::ZERO,
+                _ => refused
+                    .next(Instant::now())
+                    .map_or(IDLE, |next| next.min(IDLE)),
+            };
+            if let Ok(Err(_)) = timeout(wait, applied.changed()).await {
+                return;
+            }
         }
         sleep(SETTLE).await;
         if !leadership.borrow().is_leader {
+            refused = Refused::default();
             planning.errors.send_replace(PlanErrors::new());
         }
     }
 }
 
-async fn pass<F: Fleet>(planning: &Planning<F>) -> Pass {
+async fn pass<F: Fleet>(planning: &Planning<F>, refused: &mut Refused) -> Pass {
+    let Some(planned) = draft_all(planning).await else {
+        return Pass::Failed;
+    };
+    let (mut drafts, errors) = planned;
+    refused.retain(|host| drafts.iter().any(|draft| draft.target.host == *host));
+    note(planning, &errors, refused);
+    let now = Instant::now();
+    drafts.retain(|draft| !refused.holds(&draft.target.host, &draft.target.digest, now));
+    let mut whole = Pass::Settled;
+    let mut waiting: VecDeque<Vec<Draft>> = commands(drafts).into();
+    while let Some(mut drafts) = waiting.pop_front() {
+        match propose(planning, &drafts).await {
+            Proposed::Set => {
+                for draft in &drafts {
+                    refused.forget(&draft.target.host);
+                }
+            }
+            Proposed::Stale => whole = Pass::Stale,
+            Proposed::Failed => return Pass::Failed,
+            Proposed::Refused(_) if drafts.len() > 1 => {
+                let rest = drafts.split_off(drafts.len() / 2);
+                waiting.extend([drafts, rest]);
+            }
+            Proposed::Refused(reason) => {
+                for Draft { target, .. } in &drafts {
+                    refused.note(&target.host, target.digest, &reason, Instant::now());
+                }
+            }
+        }
+    }
+    note(planning, &errors, refused);
+    whole
+}
+
+/// Targets that are not current, and hosts that cannot be planned; none when the planner panicked.
+async fn draft_all<F: Fleet>(planning: &Planning<F>) -> Option<(Vec<Draft>, PlanErrors)> {
     let state = planning.fleet.view(FleetState::clone);
     let Some(epoch) = state.cluster.as_ref().map(|cluster| cluster.epoch) else {
-        return Pass::Settled;
+        return Some((Vec::new(), PlanErrors::new()));
     };
     let mut frozen = planning.registry.frozen();
     // A node that lagged when a host reported to it took its own past for the host's future.
@@ -128,19 +175,13 @@ async fn pass<F: Fleet>(planning: &Planning<F>) -> Pass {
         }
         (drafts, errors)
     });
-    let Ok((drafts, errors)) = planned.await else {
-        tracing::error!("the planner panicked");
-        return Pass::Failed;
-    };
-    note(planning, errors);
-    let mut whole = Pass::Settled;
-    for command in commands(drafts) {
-        match propose(planning, command).await {
-            Pass::Settled => {}
-            other => whole = other,
+    match planned.await {
+        Ok(planned) => Some(planned),
+        Err(_) => {
+            tracing::error!("the planner panicked");
+            None
         }
     }
-    whole
 }
 
 /// A host whose own signed word is ahead of the state ("state from the future"), whichever node has
@@ -203,62 +244,85 @@ fn draft(
 }
 
 /// Few commands, none of them large.
-fn commands(drafts: Vec<Draft>) -> Vec<SetTargets> {
-    let mut commands: Vec<SetTargets> = Vec::new();
+fn commands(drafts: Vec<Draft>) -> Vec<Vec<Draft>> {
+    let mut commands: Vec<Vec<Draft>> = Vec::new();
     let mut filled = 0;
-    for Draft { target, bodies } in drafts {
-        let size: usize = bodies.values().map(Vec::len).sum();
+    for draft in drafts {
+        let size: usize = draft.bodies.values().map(Vec::len).sum();
         let full = commands
             .last()
-            .is_none_or(|last| last.targets.len() >= COMMAND_HOSTS);
+            .is_none_or(|last| last.len() >= COMMAND_HOSTS);
         if full || filled + size > COMMAND_BYTES {
-            commands.push(SetTargets {
-                targets: Vec::new(),
-                bodies: BTreeMap::new(),
-            });
+            commands.push(Vec::new());
             filled = 0;
         }
         filled += size;
         if let Some(last) = commands.last_mut() {
-            last.targets.push(target);
-            last.bodies.extend(bodies);
+            last.push(draft);
         }
     }
     commands
 }
 
-async fn propose<F: Fleet>(planning: &Planning<F>, command: SetTargets) -> Pass {
-    let hosts: Vec<String> = command
-        .targets
+/// What became of a command.
+enum Proposed {
+    Set,
+    /// Somebody was faster.
+    Stale,
+    /// Not committed, or for no fault of its hosts: all may be proposed again.
+    Failed,
+    /// One of its targets is not acceptable.
+    Refused(String),
+}
+
+async fn propose<F: Fleet>(planning: &Planning<F>, drafts: &[Draft]) -> Proposed {
+    let targets = drafts.iter().map(|draft| draft.target.clone());
+    let bodies = drafts.iter().flat_map(|draft| draft.bodies.clone());
+    let command = Command::SetTargets(SetTargets {
+        targets: targets.collect(),
+        bodies: bodies.collect(),
+    });
+    let hosts: Vec<String> = drafts
         .iter()
-        .map(|target| target.host.to_string())
+        .map(|draft| draft.target.host.to_string())
         .collect();
     let actor = format!("node {}", planning.fleet.node());
-    let command = Command::SetTargets(command);
     let proposal = proposal(&planning.fleet, actor, "planned", command);
     match planning.fleet.propose(proposal).await {
         Ok(Ok(_)) => {
             tracing::info!(?hosts, "targets set");
-            Pass::Settled
+            Proposed::Set
         }
-        Ok(Err(rejection)) if rejection.code == RejectionCode::StaleParent => Pass::Stale,
-        Ok(Err(rejection)) => {
-            tracing::error!(?hosts, %rejection, "targets refused");
-            Pass::Failed
-        }
+        Ok(Err(rejection)) => match rejection.code {
+            RejectionCode::StaleParent => Proposed::Stale,
+            RejectionCode::Clock | RejectionCode::ClusterState => {
+                tracing::warn!(?hosts, %rejection, "targets not set");
+                Proposed::Failed
+            }
+            _ => {
+                tracing::warn!(?hosts, %rejection, "targets refused");
+                Proposed::Refused(format!("its target is refused: {rejection}"))
+            }
+        },
         Err(error @ ProposeError::TooLarge { .. }) => {
-            tracing::error!(?hosts, %error, "targets cannot be set");
-            Pass::Failed
+            tracing::warn!(?hosts, %error, "targets cannot be set");
+            Proposed::Refused(format!("its target cannot be set: {error}"))
         }
         Err(error) => {
             tracing::info!(?hosts, %error, "targets not set");
-            Pass::Failed
+            Proposed::Failed
         }
     }
 }
 
 /// Keeps the errors for whoever asks; each is logged once.
-fn note<F>(planning: &Planning<F>, errors: PlanErrors) {
+fn note<F>(planning: &Planning<F>, errors: &PlanErrors, refused: &Refused) {
+    let mut errors = errors.clone();
+    for (host, reason) in refused.reasons() {
+        errors
+            .entry(host.clone())
+            .or_insert_with(|| reason.to_owned());
+    }
     planning.errors.send_if_modified(|held| {
         for (host, error) in &errors {
             if held.get(host) != Some(error) {

@@ -7,13 +7,15 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::id::NodeId;
 use email_engine_protocol::time::Timestamp;
 
 use crate::command::{Command, RenewCertificate};
 use crate::pki::store::{IdentityStore, StoreError};
 use crate::pki::{
-    Authority, AuthorityError, Credential, CredentialError, IssueError, Issued, NodeIdentity, Term,
+    Authority, AuthorityError, Credential, CredentialError, IssueError, Issued, Life, NodeIdentity,
+    Term,
 };
 use crate::push::{Fleet, now, proposal};
 use crate::raft::ProposeError;
@@ -22,8 +24,8 @@ use crate::state::{CertificateSubject, FleetState};
 
 /// Longest sleep: a machine that was suspended notices by then.
 const NAP: Duration = Duration::from_secs(600);
-/// After a failure.
-const AGAIN: Duration = Duration::from_secs(60);
+/// Longest pause after a failure, and the shortest.
+const AGAIN: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(1));
 
 /// Why the certificate was not renewed.
 #[derive(Debug, thiserror::Error)]
@@ -56,21 +58,20 @@ pub(super) async fn run<F: Fleet>(
     fleet: F,
     vault: Arc<Vault>,
     store: IdentityStore,
-    identity: watch::Sender<Arc<NodeIdentity>>,
+    (identity, life): (watch::Sender<Arc<NodeIdentity>>, Life),
 ) {
     loop {
         let present = identity.borrow().clone();
         let wait = match due(&present) {
             Ok(due) if due > now() => Duration::from_millis(due.since(now())).min(NAP),
-            Ok(_) => match renew(&fleet, &vault, &store, &present).await {
-                Ok(renewed) => {
-                    tracing::info!(node = %renewed.node, "own certificate renewed");
-                    identity.send_replace(Arc::new(renewed));
+            Ok(_) => match renew(&fleet, &vault, &store, (&identity, life)).await {
+                Ok(()) => {
+                    tracing::info!(node = %present.node, "own certificate renewed");
                     continue;
                 }
                 Err(error) => {
                     tracing::error!(%error, "own certificate not renewed");
-                    AGAIN
+                    again(&present)
                 }
             },
             Err(error) => {
@@ -82,18 +83,31 @@ pub(super) async fn run<F: Fleet>(
     }
 }
 
+/// How long to wait after a failure: there shall be several attempts before the end.
+fn again(identity: &NodeIdentity) -> Duration {
+    let left = due_and_end(identity).map_or(0, |(_, end)| end.since(now()));
+    (Duration::from_millis(left) / 8).clamp(AGAIN.1, AGAIN.0)
+}
+
 /// When a node's certificate wants to be renewed: in the middle between its issue and its end.
 ///
 /// # Errors
 /// When it does not parse.
 pub fn due(identity: &NodeIdentity) -> Result<Timestamp, CredentialError> {
+    due_and_end(identity).map(|(due, _)| due)
+}
+
+fn due_and_end(identity: &NodeIdentity) -> Result<(Timestamp, Timestamp), CredentialError> {
     let leaf = identity
         .chain
         .first()
         .ok_or(CredentialError::Form("the chain is empty"))?;
-    let credential = Credential::read(identity.cluster, leaf)?;
-    let term = Term::of(credential.serial, credential.not_after);
-    Ok(term.half_life())
+    let Credential {
+        not_before,
+        not_after,
+        ..
+    } = Credential::read(identity.cluster, leaf)?;
+    Ok((Term::half_life(not_before, not_after), not_after))
 }
 
 /// Issues this node's next certificate from the state that it has; also for a node that slept past
@@ -104,7 +118,7 @@ pub fn due(identity: &NodeIdentity) -> Result<Timestamp, CredentialError> {
 pub fn reissue(
     state: &FleetState,
     vault: &Vault,
-    node: NodeId,
+    (node, life): (NodeId, Life),
 ) -> Result<(NodeIdentity, Issued), RenewError> {
     let unknown = RenewError::Unknown(node);
     let (Some(record), Some(row)) = (&state.cluster, state.nodes.get(&node)) else {
@@ -116,30 +130,52 @@ pub fn reissue(
         row.agent_endpoint.clone(),
         row.api_endpoint.clone(),
     ];
-    Ok(authority.issue_own(node, &endpoints, now())?)
+    Ok(authority.issue_own(node, &endpoints, (now(), life))?)
 }
 
+/// Issues the next certificate. It is recorded before it is used; but a node past the end of its last
+/// one reaches nobody who could record it, so it uses it first.
 async fn renew<F: Fleet>(
     fleet: &F,
     vault: &Vault,
     store: &IdentityStore,
-    present: &NodeIdentity,
-) -> Result<NodeIdentity, RenewError> {
+    (identity, life): (&watch::Sender<Arc<NodeIdentity>>, Life),
+) -> Result<(), RenewError> {
+    let present = identity.borrow().clone();
     let current = Credential::read(present.cluster, &present.chain[0])?;
-    let (identity, issued) = fleet.view(|state| reissue(state, vault, present.node))?;
+    let (next, issued) = fleet.view(|state| reissue(state, vault, (present.node, life)))?;
+    let use_it = || {
+        store.save(&next)?;
+        identity.send_replace(Arc::new(next));
+        Ok::<_, RenewError>(())
+    };
+    let has_ended = current.not_after <= now();
+    if has_ended {
+        use_it()?;
+        return record(fleet, present.node, current.spki, &issued).await;
+    }
+    record(fleet, present.node, current.spki, &issued).await?;
+    use_it()
+}
+
+async fn record<F: Fleet>(
+    fleet: &F,
+    node: NodeId,
+    current_spki: ContentHash,
+    issued: &Issued,
+) -> Result<(), RenewError> {
     let command = Command::RenewCertificate(RenewCertificate {
-        subject: CertificateSubject::Node(present.node),
-        current_spki: current.spki,
+        subject: CertificateSubject::Node(node),
+        current_spki,
         spki: issued.spki,
         serial: issued.serial,
         not_after: issued.not_after,
     });
-    let actor = format!("node {}", present.node);
+    let actor = format!("node {node}");
     let proposal = proposal(fleet, actor, "renews its certificate", command);
     fleet
         .propose(proposal)
         .await?
         .map_err(RenewError::Rejected)?;
-    store.save(&identity)?;
-    Ok(identity)
+    Ok(())
 }

@@ -88,7 +88,7 @@ impl<F: Fleet> Stock<F> {
         let mut leadership = self.fleet.leadership();
         while leads(&mut leadership).await {
             applied.mark_unchanged();
-            if let Err(error) = self.fill(keys, 1).await {
+            if let Err(error) = self.fill_up(keys).await {
                 tracing::warn!(%error, "stock of DKIM keys not filled");
                 sleep(AGAIN).await;
                 continue;
@@ -96,6 +96,19 @@ impl<F: Fleet> Stock<F> {
             if let Ok(Err(_)) = timeout(IDLE, applied.changed()).await {
                 return;
             }
+        }
+    }
+
+    /// Key by key: whoever needs one at once waits for no more than the one that is being made.
+    async fn fill_up(&self, wanted: usize) -> Result<(), StockError> {
+        loop {
+            let (founded, held) = self
+                .fleet
+                .view(|state| (state.cluster.is_some(), state.prepared_keys.len()));
+            if held >= wanted || !founded {
+                return Ok(());
+            }
+            self.fill(held + 1, 1).await?;
         }
     }
 

@@ -14,6 +14,8 @@ use email_engine_coordinator::command::Command;
 use email_engine_coordinator::planner::{
     PLANNER_VERSION, Planned, builtin_bundle, bundle_hash, document, plan,
 };
+use email_engine_coordinator::powermta::lint::Options;
+use email_engine_coordinator::powermta::syntax::Sources;
 use email_engine_coordinator::state::{
     ClusterRecord, FleetState, Host, HostLifecycle, Identity, Issuer, Pool, Release, RoleBundle,
     SealedAtRest, SettingsRevision, StoredSecret,
@@ -260,4 +262,10 @@ pub(crate) fn argument<'a>(head: &'a str, section: &str) -> Option<&'a str> {
         .strip_suffix('>')?
         .strip_prefix(section)?
         .strip_prefix(' ')
+}
+
+/// What the linter says of a whole configuration; nothing when all is well.
+pub(crate) fn lint(text: &str) -> String {
+    let sources = Sources::single("config", text);
+    email_engine_coordinator::powermta::lint(&sources, &Options::default()).to_string()
 }

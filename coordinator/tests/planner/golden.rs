@@ -1,12 +1,15 @@
 //! Golden texts of the shipped examples, and what single texts hold.
 
-use email_engine_coordinator::planner::Planned;
-use email_engine_coordinator::powermta::{self, schema};
+use email_engine_coordinator::planner::{Planned, bundle_hash, plan};
+use email_engine_coordinator::powermta;
+use email_engine_coordinator::powermta::lint::Options;
+use email_engine_coordinator::powermta::schema::Version;
+use email_engine_coordinator::powermta::syntax::Sources;
 use email_engine_protocol::api::IpStatus;
 use email_engine_protocol::desired::{FileContent, Resource, Spec};
 use email_engine_protocol::id::HostId;
 
-use crate::fixture::{Fleet, argument, parse, sections, texts};
+use crate::fixture::{Fleet, argument, lint, parse, sections, texts};
 
 /// Compares with a golden file; `GOLDEN=write` writes it instead.
 fn golden(name: &str, text: &str) {
@@ -89,7 +92,7 @@ fn two_tenants_on_one_host_render_apart() {
     let fleet = Fleet::two_tenants();
     let planned = fleet.plan("pmta1");
     let text = &texts(&planned)["/etc/pmta/config"];
-    schema::lint(text).unwrap();
+    assert_eq!(lint(text), "");
     let mut fleet = fleet;
     // Three of each are enough to be read.
     let keep = |last: u8| matches!(last, 1 | 41 | 50);
@@ -177,7 +180,7 @@ fn a_host_without_a_name_takes_no_mail_from_outside() {
         .labels
         .clear();
     let text = texts(&fleet.plan("pmta1"))["/etc/pmta/config"].clone();
-    schema::lint(&text).unwrap();
+    assert_eq!(lint(&text), "");
     for absent in [":25\n", "relay-domain", "fleet-inbound", "bounce-processor"] {
         assert!(!text.contains(absent), "{absent}");
     }
@@ -195,5 +198,93 @@ fn a_fleet_without_identities_is_planned_too() {
     for host in ["pmta1", "mailwizz1", "api1"] {
         assert_eq!(fleet.plan(host).config.check(), Ok(()));
     }
-    schema::lint(&texts(&fleet.plan("pmta1"))["/etc/pmta/config"]).unwrap();
+    assert_eq!(lint(&texts(&fleet.plan("pmta1"))["/etc/pmta/config"]), "");
+}
+
+fn label(fleet: &mut Fleet, name: &str, value: &str) {
+    let host = HostId::new("pmta1").unwrap();
+    let host = fleet.state.hosts.get_mut(&host).unwrap();
+    host.spec.labels.insert(name.to_owned(), value.to_owned());
+}
+
+#[test]
+fn submission_offers_starttls_where_the_host_has_a_certificate() {
+    let mut fleet = Fleet::sos_holidays();
+    label(&mut fleet, "smtp-certificate", "/etc/pmta/tls/smtp.pem");
+    let text = texts(&fleet.plan("pmta1"))["/etc/pmta/config"].clone();
+    assert_eq!(lint(&text), "");
+    assert!(text.contains("\nsmtp-server-tls-certificate /etc/pmta/tls/smtp.pem\n"));
+    for (head, lines) in sections(&text) {
+        if let Some(source) = argument(head, "source") {
+            assert_eq!(
+                lines.contains(&"allow-starttls yes"),
+                source != "0/0",
+                "{source}"
+            );
+        }
+    }
+    label(
+        &mut fleet,
+        "smtp-certificate",
+        "/etc/x\nalways-allow-relaying yes",
+    );
+    let error = plan(&fleet.state, &HostId::new("pmta1").unwrap()).unwrap_err();
+    assert!(
+        error.to_string().contains("label smtp-certificate"),
+        "{error}"
+    );
+}
+
+#[test]
+fn rules_of_4_5_render_only_what_4_5_knows() {
+    let mut fleet = Fleet::sos_holidays();
+    label(&mut fleet, "powermta-version", "4.5");
+    fleet.edit("192.0.2.1", |ip| ip.status = IpStatus::Quarantine);
+    let text = texts(&fleet.plan("pmta1"))["/etc/pmta/config"].clone();
+    let sources = Sources::single("config", &text);
+    let options = Options {
+        version: Version::V4_5,
+        ..Options::default()
+    };
+    assert_eq!(powermta::lint(&sources, &options).to_string(), "");
+    assert!(text.contains("max-smtp-msg-rate 1/h\n"));
+    label(&mut fleet, "powermta-version", "3.5");
+    let error = plan(&fleet.state, &HostId::new("pmta1").unwrap()).unwrap_err();
+    assert!(error.to_string().contains("4.5 or 5.0"), "{error}");
+}
+
+#[test]
+fn an_operators_own_lines_come_last_between_marks_and_are_flagged() {
+    let fleet = |extra: &str| {
+        let mut fleet = Fleet::sos_holidays();
+        for host in fleet.state.hosts.values_mut() {
+            let mut bundle = (*fleet.state.bundles[&host.release.bundle]).clone();
+            bundle
+                .files
+                .insert("powermta/extra.conf".to_owned(), extra.to_owned());
+            let hash = bundle_hash(&bundle.files);
+            fleet.state.bundles.insert(hash, bundle.into());
+            host.release.bundle = hash;
+        }
+        fleet
+    };
+    let planned = fleet("new-directive yes\n").plan("pmta1");
+    let text = texts(&planned)["/etc/pmta/config"].clone();
+    let marked =
+        "# email-engine: verbatim begin\nnew-directive yes\n# email-engine: verbatim end\n";
+    assert!(text.ends_with(marked), "{text}");
+    assert!(lint(&text).contains("notice PM022") && lint(&text).lines().count() == 1);
+    assert_eq!(
+        planned.flags,
+        ["1 lines of /etc/pmta/config are verbatim: neither known nor checked"]
+    );
+    assert_eq!(Fleet::sos_holidays().plan("pmta1").flags, [""; 0]);
+    let open = fleet("log-rotate 9\n<domain *>\n");
+    let error = plan(&open.state, &HostId::new("pmta1").unwrap()).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("role bundle: powermta/extra.conf line 2: "),
+        "{error}"
+    );
 }

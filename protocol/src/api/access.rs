@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::bytes::ContentHash;
 use crate::id::{ApiKeyId, TenantId, TokenId};
 use crate::join::Admission;
 use crate::time::Timestamp;
@@ -108,4 +109,21 @@ pub struct TokenView {
     pub expires_at: Timestamp,
     /// `open`, `redeemed`, `revoked` or `expired`.
     pub state: String,
+    /// Who used it, when it was used.
+    #[serde(default)]
+    pub used_by: Option<TokenUseView>,
+    /// Other machines that showed it later and were refused: was the token stolen? At most four.
+    #[serde(default)]
+    pub refused: Vec<TokenUseView>,
+}
+
+/// A machine that showed a join token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenUseView {
+    /// SHA-256 of its TLS key.
+    pub key: ContentHash,
+    /// What it calls itself.
+    pub machine: String,
+    /// Address and port that it called from.
+    pub from: String,
 }

@@ -7,18 +7,21 @@ mod access;
 mod audit;
 mod cluster;
 mod fleet;
+mod preview;
 mod problem;
 mod release;
 mod view;
 
 pub use access::{
-    AccessRole, ApiKeyCreated, ApiKeyRequest, ApiKeyView, TokenCreated, TokenRequest, TokenView,
+    AccessRole, ApiKeyCreated, ApiKeyRequest, ApiKeyView, TokenCreated, TokenRequest, TokenUseView,
+    TokenView,
 };
 pub use audit::AuditView;
 pub use cluster::{ClusterView, Consistency, MemberRole, NodeView, VersionRequest};
 pub use fleet::{
     FleetDocument, HostSpec, IpDocument, IpSpec, IpStatus, Phase, Purpose, Settings, TenantSpec,
 };
+pub use preview::{HostChange, ResourceChange, TextDiff};
 pub use problem::Problem;
 pub use release::{BundleCreated, BundleRequest, ReleaseRequest, ReleaseView, ReleasesView};
 pub use view::{

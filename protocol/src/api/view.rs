@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ClusterView, HostSpec, IpSpec};
+use super::preview::is_zero;
+use super::{ClusterView, HostChange, HostSpec, IpSpec};
 use crate::bytes::ContentHash;
 use crate::desired::Resource;
 use crate::generation::Generation;
@@ -29,6 +30,9 @@ pub struct HostView {
     pub counts: StatusCounts,
     /// The last generation that did not get through.
     pub attempted: Option<Attempt>,
+    /// Why no new target is made for it, when the leader cannot plan it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan_error: Option<String>,
     /// The node that its agent is connected to.
     pub connected: Option<NodeId>,
     /// When its outcome last changed.
@@ -43,7 +47,7 @@ pub enum FleetState {
     Converged,
     /// Some host is on its way.
     Converging,
-    /// Some host failed, is silent or cannot be known, or the cluster has no leader.
+    /// Some host failed, is silent, cannot be planned or known, or the cluster has no leader.
     Degraded,
 }
 
@@ -90,7 +94,7 @@ pub struct Change {
 }
 
 /// Answer of `POST /api/v1/fleet`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApplyAnswer {
     /// Whether it was done; false for a dry run and when there was nothing to do.
     pub applied: bool,
@@ -100,6 +104,12 @@ pub struct ApplyAnswer {
     pub changes: Vec<Change>,
     /// Warnings that stop nothing.
     pub warnings: Vec<String>,
+    /// Of a dry run: what would change on the hosts, secrets masked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<HostChange>,
+    /// Of a dry run: hosts that were not compared, because others filled the answer.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub more_hosts: u64,
 }
 
 /// A sending domain with the records that it needs.

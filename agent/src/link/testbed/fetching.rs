@@ -90,16 +90,16 @@ async fn a_body_goes_on_where_its_line_broke() {
     let mut agent = Agent::start(stage.identity());
     let session = stage.session(&[]).await;
     agent.heard_session().await;
-    let body: Vec<u8> = (0..3_000_000_u32).map(|at| at.to_le_bytes()[1]).collect();
+    let body: Vec<u8> = (0..12_000_000_u32).map(|at| at.to_le_bytes()[1]).collect();
     let hash = ContentHash::of(&body);
-    let reply = BodyReply::Found { length: 3_000_000 };
+    let reply = BodyReply::Found { length: 12_000_000 };
     agent.say(FromExecutor::BodiesWanted(vec![hash])).await;
     let (_, mut send) = body_request(&session).await;
     send.write_all(&frame::encode(&reply).unwrap())
         .await
         .unwrap();
     // More than both windows hold: when this is through, the agent has taken a part of it.
-    let part = send.write_all(&body[..2_000_000]);
+    let part = send.write_all(&body[..10_000_000]);
     wait_for(part, "the agent reads").await.unwrap();
     session.connection.close(0_u32.into(), b"");
     while agent.heard().await != ToExecutor::Disconnected {}
@@ -109,7 +109,7 @@ async fn a_body_goes_on_where_its_line_broke() {
     agent.say(FromExecutor::BodiesWanted(vec![hash])).await;
     let (request, send) = body_request(&session).await;
     assert!(
-        request.offset > 0 && request.offset <= 2_000_000,
+        (8 * 1024 * 1024..=10_000_000).contains(&request.offset),
         "{request:?}"
     );
     let from = usize::try_from(request.offset).unwrap();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Query, State};
+use axum::http::StatusCode;
 use axum::{Extension, Json};
 use serde::Deserialize;
 
@@ -12,7 +13,10 @@ use crate::api::Api;
 use crate::api::Draft;
 use crate::api::problem::ApiError;
 use crate::api::request::{ATTEMPTS, JsonBody, WriteRequest, is_passing};
-use crate::command::{Batch, Command, Outcome};
+use crate::command::{Batch, Command, Outcome, Rejection};
+use crate::planner::document::place;
+use crate::planner::preview::Preview;
+use crate::state::{FleetState, Host};
 
 /// How a document is applied.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -33,8 +37,9 @@ pub(in crate::api) async fn apply(
     JsonBody(document): JsonBody<FleetDocument>,
 ) -> Result<Json<ApplyAnswer>, ApiError> {
     if manner.dry_run {
-        let (draft, revision) = draft(&api, &write, &document, manner.prune)?;
-        return Ok(Json(answer(draft, false, revision)));
+        return dry_run(&api, &write, &document, manner.prune)
+            .await
+            .map(Json);
     }
     let (draft, outcome) = carry_out(&api, &write, &document, manner.prune).await?;
     let answer = match outcome {
@@ -47,29 +52,77 @@ pub(in crate::api) async fn apply(
     Ok(Json(answer))
 }
 
+/// What would change, in the declarations and on the hosts that the caller sees.
+async fn dry_run(
+    api: &Api,
+    write: &WriteRequest,
+    document: &FleetDocument,
+    prune: bool,
+) -> Result<ApplyAnswer, ApiError> {
+    let state = api.copy_of_state();
+    let draft = draft(api, &state, write, document, prune)?;
+    let revision = state.revision;
+    if draft.commands.is_empty() {
+        return Ok(answer(draft, false, revision));
+    }
+    let (planning, caller) = (Arc::clone(&api.planning), write.caller.clone());
+    let compared = tokio::task::spawn_blocking(move || {
+        let may_see = |host: &Host| caller.sees(host.spec.tenant.as_ref());
+        let previewed = planning.preview(&state, &draft, &may_see);
+        (draft, previewed)
+    });
+    let (draft, previewed): (Draft, Result<Preview, Rejection>) =
+        compared.await.map_err(|error| {
+            tracing::error!(%error, "a preview failed");
+            ApiError::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal",
+                "the change could not be thought through; the log has the cause",
+            )
+        })?;
+    let preview = previewed.map_err(|error| placed(error.into(), document, &draft.commands))?;
+    Ok(ApplyAnswer {
+        hosts: preview.hosts,
+        more_hosts: preview.more,
+        ..answer(draft, false, revision)
+    })
+}
+
 fn answer(draft: Draft, applied: bool, revision: u64) -> ApplyAnswer {
     ApplyAnswer {
         applied,
         revision,
         changes: draft.changes,
         warnings: draft.warnings,
+        ..ApplyAnswer::default()
     }
 }
 
 fn draft(
+    api: &Api,
+    state: &FleetState,
+    write: &WriteRequest,
+    document: &FleetDocument,
+    prune: bool,
+) -> Result<Draft, ApiError> {
+    let scope = write.caller.tenant.as_ref();
+    Ok(api.planning.changes(state, document, prune, scope)?)
+}
+
+/// A draft on the fleet as it is now, with the revision that it is made on.
+fn fresh_draft(
     api: &Api,
     write: &WriteRequest,
     document: &FleetDocument,
     prune: bool,
 ) -> Result<(Draft, u64), ApiError> {
     let state = api.copy_of_state();
-    let scope = write.caller.tenant.as_ref();
-    let draft = api.planning.changes(&state, document, prune, scope)?;
-    Ok((draft, state.revision))
+    Ok((draft(api, &state, write, document, prune)?, state.revision))
 }
 
 /// Commits what a document changes, all or nothing. No outcome when there was nothing to do: then
-/// nothing entered the log either. When the fleet moved meanwhile, it is thought over anew.
+/// nothing entered the log either. When the fleet moved meanwhile, it is thought over anew: of two
+/// equal documents at the same moment one does it and the other finds nothing to do.
 pub(super) async fn carry_out(
     api: &Api,
     write: &WriteRequest,
@@ -81,25 +134,33 @@ pub(super) async fn carry_out(
     }
     let mut attempt = 0;
     loop {
-        let (mut draft, mut revision) = draft(api, write, document, prune)?;
+        let (mut draft, mut revision) = fresh_draft(api, write, document, prune)?;
+        if api.view(|state| state.prepared_keys.len()) < draft.new_identities {
+            // Preparing keys takes a while and moves the revision: what was drafted is thought over on
+            // what is then, which may be that somebody else was faster.
+            api.planning.ensure_stock(draft.new_identities).await?;
+            (draft, revision) = fresh_draft(api, write, document, prune)?;
+        }
         if draft.commands.is_empty() {
             return Ok((draft, None));
         }
-        if api.view(|state| state.prepared_keys.len()) < draft.new_identities {
-            // Preparing keys moves the revision: what was drafted is thought over on what is then.
-            api.planning.ensure_stock(draft.new_identities).await?;
-            (draft, revision) = self::draft(api, write, document, prune)?;
-        }
         let command = Command::Batch(Batch {
             base_revision: (!only_adds(&draft.commands)).then_some(revision),
-            commands: std::mem::take(&mut draft.commands),
+            commands: draft.commands.clone(),
         });
         match api.commit_attempt(write, attempt, command).await {
             Ok(outcome) => return Ok((draft, Some(outcome))),
-            Err(error) if attempt + 1 < ATTEMPTS && moved_away(&error) => attempt += 1,
-            Err(error) => return Err(error),
+            Err(error) if attempt + 1 < ATTEMPTS && moved_away(api, write, &error, revision) => {
+                attempt += 1;
+            }
+            Err(error) => return Err(placed(error, document, &draft.commands)),
         }
     }
+}
+
+/// Says the place in the document instead of the place in the batch.
+fn placed(error: ApiError, document: &FleetDocument, commands: &[Command]) -> ApiError {
+    error.with_field(|field| place(document, commands, field).unwrap_or_else(|| field.to_owned()))
 }
 
 /// Whether a draft only adds: then it holds on any base, because each addition is checked as it is
@@ -113,7 +174,12 @@ fn only_adds(commands: &[Command]) -> bool {
     })
 }
 
-/// Whether another attempt may fare better.
-fn moved_away(error: &ApiError) -> bool {
-    error.rejection().is_some_and(is_passing)
+/// Whether another attempt may fare better: its base moved, or what it was to add is there since.
+fn moved_away(api: &Api, write: &WriteRequest, error: &ApiError, revision: u64) -> bool {
+    let Some(code) = error.rejection() else {
+        return false;
+    };
+    // On the same state the same draft would be refused for the same reason.
+    let moved = || api.view(|state| state.revision) != revision;
+    is_passing(code) || (write.may_pass(code) && moved())
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
+use futures::future::join;
 use serde::Deserialize;
 
 use email_engine_protocol::api::{HostSpec, HostView};
@@ -19,50 +20,58 @@ use crate::api::request::{JsonBody, Named, WriteRequest};
 use crate::api::routes::Asker;
 use crate::command::{AddHost, AllowRemoval, Command, RetireHost, RevokeCertificate};
 use crate::metrics::lifecycle;
+use crate::raft::PlanErrors;
 use crate::state::{FleetState, Host, HostLifecycle};
 
-/// Which node has the agent of each host.
-pub(super) type Connections = BTreeMap<HostId, NodeId>;
+/// What the nodes know of hosts and the state does not hold.
+#[derive(Debug)]
+pub(super) struct Seen {
+    /// Which node has the agent of each host.
+    connections: BTreeMap<HostId, NodeId>,
+    /// Which hosts the leader cannot plan.
+    unplanned: PlanErrors,
+}
 
-/// Asks all nodes for their sessions. The newest wins where two still claim one.
-pub(super) async fn connections(api: &Api) -> Connections {
-    let mut sessions = api.fleet.sessions().await;
+/// Asks all nodes for their sessions, and the leader for what it cannot plan. The newest session wins
+/// where two nodes still claim one.
+pub(super) async fn seen(api: &Api) -> Seen {
+    let (mut sessions, unplanned) = join(api.fleet.sessions(), api.fleet.plan_errors()).await;
     sessions.sort_by_key(|(_, row)| row.since);
     let newest = sessions.into_iter().map(|(node, row)| (row.host, node));
-    newest.collect()
+    Seen {
+        connections: newest.collect(),
+        unplanned,
+    }
 }
 
 /// One host as answered.
-pub(super) fn view(
-    state: &FleetState,
-    id: &HostId,
-    host: &Host,
-    connections: &Connections,
-) -> HostView {
+pub(super) fn view(state: &FleetState, id: &HostId, host: &Host, seen: &Seen) -> HostView {
     let outcome = state.outcomes.get(id);
+    let retired = host.is_retired();
     HostView {
         spec: host.spec.clone(),
         lifecycle: lifecycle(host.lifecycle).to_owned(),
         target: state.targets.get(id).map(|target| target.generation),
-        running: outcome.and_then(|seen| seen.running),
-        convergence: outcome.map(|seen| seen.convergence).unwrap_or_default(),
-        counts: outcome.map(|seen| seen.counts).unwrap_or_default(),
-        attempted: outcome.and_then(|seen| seen.attempted.clone()),
-        connected: connections.get(id).copied(),
-        changed_at: outcome.map(|seen| seen.changed_at),
+        running: outcome.and_then(|outcome| outcome.running),
+        convergence: outcome
+            .map(|outcome| outcome.convergence)
+            .unwrap_or_default(),
+        counts: outcome.map(|outcome| outcome.counts).unwrap_or_default(),
+        attempted: outcome.and_then(|outcome| outcome.attempted.clone()),
+        plan_error: (!retired)
+            .then(|| seen.unplanned.get(id).cloned())
+            .flatten(),
+        connected: seen.connections.get(id).copied(),
+        changed_at: outcome.map(|outcome| outcome.changed_at),
     }
 }
 
 /// All hosts that a caller sees.
-pub(super) fn views(
-    state: &FleetState,
-    caller: &Caller,
-    connections: &Connections,
-) -> Vec<HostView> {
+pub(super) fn views(state: &FleetState, caller: &Caller, seen: &Seen) -> Vec<HostView> {
     let hosts = state.hosts.iter();
     hosts
         .filter(|(_, host)| caller.sees(host.spec.tenant.as_ref()))
-        .map(|(id, host)| view(state, id, host, connections))
+        .map(|(id, host)| view(state, id, host, seen))
         .collect()
 }
 
@@ -71,8 +80,8 @@ pub(in crate::api) async fn list(
     State(api): State<Arc<Api>>,
     Extension(caller): Asker,
 ) -> Json<Vec<HostView>> {
-    let connections = connections(&api).await;
-    Json(api.view(|state| views(state, &caller, &connections)))
+    let seen = seen(&api).await;
+    Json(api.view(|state| views(state, &caller, &seen)))
 }
 
 /// One host.
@@ -85,11 +94,11 @@ pub(in crate::api) async fn show(
 }
 
 async fn answer(api: &Api, caller: &Caller, id: &HostId) -> Result<HostView, ApiError> {
-    let connections = connections(api).await;
+    let seen = seen(api).await;
     api.view(|state| {
         let host = state.hosts.get(id)?;
-        let seen = caller.sees(host.spec.tenant.as_ref());
-        seen.then(|| view(state, id, host, &connections))
+        let is_own = caller.sees(host.spec.tenant.as_ref());
+        is_own.then(|| view(state, id, host, &seen))
     })
     .ok_or_else(|| ApiError::not_found("host", id.as_str()))
 }

@@ -12,7 +12,7 @@ use email_engine_protocol::api::{FleetState as Overall, HostView, StatusView};
 use email_engine_protocol::observed::Convergence;
 
 use super::cluster::{self, not_ready};
-use super::hosts::{connections, views};
+use super::hosts::{seen, views};
 use crate::api::Api;
 use crate::api::problem::ApiError;
 use crate::api::request::Freshness;
@@ -25,13 +25,13 @@ pub(in crate::api) async fn show(
     Extension(caller): Asker,
     Extension(freshness): Extension<Freshness>,
 ) -> Result<Json<StatusView>, ApiError> {
-    let connections = connections(&api).await;
+    let seen = seen(&api).await;
     let raft = api.fleet.raft_status();
     let (cluster, hosts, ips) = api.view(|state| {
         let ips = state.identities.values();
         (
             cluster::view(state, &raft),
-            views(state, &caller, &connections),
+            views(state, &caller, &seen),
             ips.filter(|ip| caller.sees(Some(&ip.spec.tenant))).count() as u64,
         )
     });
@@ -83,6 +83,12 @@ fn judge(hosts: &[HostView], has_leader: bool) -> (Overall, Vec<String>) {
 fn trouble(host: &HostView) -> Option<(Overall, String)> {
     if host.lifecycle == "retired" {
         return None;
+    }
+    if let Some(error) = &host.plan_error {
+        return Some((
+            Overall::Degraded,
+            format!("cannot be planned and keeps what it has: {error}"),
+        ));
     }
     if host.lifecycle == "declared" {
         return Some((

@@ -7,7 +7,9 @@ use axum::http::StatusCode;
 use axum::{Extension, Json};
 use data_encoding::HEXLOWER;
 
-use email_engine_protocol::api::{AccessRole, MemberRole, TokenCreated, TokenRequest, TokenView};
+use email_engine_protocol::api::{
+    AccessRole, MemberRole, TokenCreated, TokenRequest, TokenUseView, TokenView,
+};
 use email_engine_protocol::id::TokenId;
 use email_engine_protocol::join::{Admission, JoinToken};
 use email_engine_protocol::limits;
@@ -17,10 +19,10 @@ use crate::api::Api;
 use crate::api::problem::ApiError;
 use crate::api::request::{JsonBody, Named, WriteRequest};
 use crate::command::{Command, IssueToken, RevokeToken};
-use crate::state::{FleetState, Token, TokenState};
+use crate::state::{FleetState, Token, TokenState, TokenUse};
 
-const SHORTEST_TTL: u64 = 60;
-const LONGEST_TTL: u64 = 30 * 24 * 3600;
+const SHORTEST_TTL: u64 = 5;
+const LONGEST_TTL: u64 = 7 * 24 * 3600;
 
 /// All tokens, without their secrets.
 pub(in crate::api) async fn list(State(api): State<Arc<Api>>) -> Json<Vec<TokenView>> {
@@ -47,6 +49,16 @@ fn view(token: &Token, now: Timestamp) -> TokenView {
         created_at: token.created_at,
         expires_at: token.expires_at,
         state: state.to_owned(),
+        used_by: token.used_by.as_ref().map(use_view),
+        refused: token.refused.iter().map(use_view).collect(),
+    }
+}
+
+fn use_view(used: &TokenUse) -> TokenUseView {
+    TokenUseView {
+        key: used.spki,
+        machine: used.machine.clone(),
+        from: used.from.clone(),
     }
 }
 
@@ -68,7 +80,7 @@ pub(in crate::api) async fn issue(
         return Err(ApiError::invalid(
             "ttl_seconds",
             &request.ttl_seconds.to_string(),
-            "60 to 2592000 (30 days)",
+            "5 to 604800 (7 days)",
         ));
     }
     let mut token = draft(&api, &request)?;

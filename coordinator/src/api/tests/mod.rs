@@ -1,8 +1,12 @@
-//! Handlers on plain state: no Raft, no network, no planner.
+//! Handlers on plain state: no Raft, no network.
 
 mod access;
 mod bounds;
+mod documents;
 mod fleet;
+mod memory;
+mod previews;
+mod routes;
 mod tenancy;
 mod testbed;
 mod writes;

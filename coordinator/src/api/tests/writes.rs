@@ -4,7 +4,9 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use serde_json::json;
 
+use super::memory::MemoryFleet;
 use super::testbed::Testbed;
+use crate::planner::document;
 
 #[tokio::test]
 async fn a_change_carries_its_author_reason_and_request() {
@@ -112,4 +114,101 @@ async fn a_caller_that_gives_up_its_turn_to_a_racing_change_loses_nothing() {
         state.settings.len() > 1,
         "the racing changes are there, too"
     );
+}
+
+/// Two identities on a host.
+fn additions() -> serde_json::Value {
+    json!({
+        "hosts": [{"id": "pmta1", "role": "powermta", "addresses": ["192.0.2.1"]}],
+        "ips": [
+            {"address": "198.51.100.1", "domain": "mail1.example.com", "tenant": "red"},
+            {"address": "198.51.100.2", "domain": "mail2.example.com", "tenant": "red"}
+        ]
+    })
+}
+
+/// Lets somebody else apply a document in the moment before the next proposal.
+fn beaten_by(testbed: &Testbed, other: &serde_json::Value) {
+    let document = serde_json::from_value(other.clone()).unwrap();
+    let plan = document::changes(&testbed.fleet.state(), &document, false, None).unwrap();
+    let keys = MemoryFleet::stocked(plan.new_identities);
+    let mut ahead = testbed.fleet.ahead.lock().unwrap();
+    ahead.push(keys);
+    ahead.extend(plan.commands);
+}
+
+#[tokio::test]
+async fn of_two_equal_documents_at_one_moment_one_changes_and_the_other_finds_nothing_to_do() {
+    let testbed = Testbed::new();
+    beaten_by(&testbed, &additions());
+    let apply = || {
+        let ask = testbed.ask("operator", "POST", "/api/v1/fleet");
+        ask.header("idempotency-key", "k").json(additions()).send()
+    };
+    let answered = apply().await.gives(200);
+    assert_eq!(answered.body["applied"], false);
+    assert_eq!(answered.body["changes"], json!([]));
+    assert_eq!(testbed.fleet.log_length(), 1, "the attempt that was beaten");
+    let before = testbed.fleet.state();
+    assert_eq!(before.identities.len(), 2);
+    // The same request again is not told the refusal of its first attempt.
+    let again = apply().await.gives(200);
+    assert_eq!(again.body["applied"], false);
+    assert_eq!(testbed.fleet.log_length(), 1);
+    assert!(testbed.fleet.state() == before);
+}
+
+#[tokio::test]
+async fn who_is_beaten_while_keys_are_made_writes_no_log_entry() {
+    let testbed = Testbed::new();
+    beaten_by(&testbed, &additions());
+    let ahead = std::mem::take(&mut *testbed.fleet.ahead.lock().unwrap());
+    *testbed.fleet.ahead_of_keys.lock().unwrap() = ahead;
+    let ask = testbed.ask("operator", "POST", "/api/v1/fleet");
+    let answered = ask.json(additions()).send().await.gives(200);
+    assert_eq!(answered.body["applied"], false);
+    assert_eq!(answered.body["changes"], json!([]));
+    assert_eq!(testbed.fleet.log_length(), 0);
+    assert_eq!(testbed.fleet.state().identities.len(), 2);
+}
+
+#[tokio::test]
+async fn what_a_racing_document_left_to_do_is_done() {
+    let testbed = Testbed::new();
+    let mut half = additions();
+    half["ips"].as_array_mut().unwrap().pop();
+    beaten_by(&testbed, &half);
+    let ask = testbed.ask("operator", "POST", "/api/v1/fleet");
+    let answered = ask.json(additions()).send().await.gives(200);
+    assert_eq!(answered.body["applied"], true);
+    assert_eq!(answered.body["changes"].as_array().unwrap().len(), 1);
+    assert_eq!(answered.body["changes"][0]["name"], "198.51.100.2");
+    assert_eq!(testbed.fleet.state().identities.len(), 2);
+}
+
+#[tokio::test]
+async fn a_racing_document_that_took_the_name_for_something_else_is_a_refusal_with_its_place() {
+    let testbed = Testbed::new();
+    let other = json!({
+        "hosts": [{"id": "pmta1", "role": "powermta", "addresses": ["192.0.2.1"]}],
+        "ips": [{"address": "198.51.100.9", "domain": "mail2.example.com", "tenant": "blue"}]
+    });
+    beaten_by(&testbed, &other);
+    let ask = testbed.ask("operator", "POST", "/api/v1/fleet");
+    let refused = ask.json(additions()).send().await;
+    let refused = refused.refuses(409, "duplicate");
+    assert_eq!(refused.body["field"], "ips[1].hostname");
+    assert_eq!(testbed.fleet.state().identities.len(), 1);
+}
+
+#[tokio::test]
+async fn adding_what_somebody_else_just_added_is_still_refused() {
+    let testbed = Testbed::new();
+    let one = json!({"address": "198.51.100.1", "domain": "mail1.example.com", "tenant": "red"});
+    let hosts = json!({"hosts": additions()["hosts"]});
+    let ask = testbed.ask("operator", "POST", "/api/v1/fleet");
+    ask.json(hosts).send().await.gives(200);
+    beaten_by(&testbed, &json!({"ips": [one]}));
+    let ask = testbed.ask("operator", "POST", "/api/v1/ips").json(one);
+    ask.send().await.refuses(409, "already-exists");
 }

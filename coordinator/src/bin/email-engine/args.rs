@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::token;
-use crate::commands::{audit, cluster, config, fleet, hosts, ips, keys, settings, status, tenants};
+use crate::commands::{
+    audit, cluster, config, fleet, hosts, ips, keys, pmta, settings, status, tenants,
+};
 use crate::output::Format;
 use crate::{context, trial};
 
@@ -43,7 +45,7 @@ from --context, else EMAIL_ENGINE_CONTEXT, else ~/.config/email-engine/context.t
 Exit codes:
     0  done; `status`: converged; `plan`: nothing would change
     1  refused, or something went wrong: the reason is on stderr
-    2  `plan` only: something would change
+    2  `plan`: something would change; `pmta lint`: something is wrong with the configuration
     3  `status` only: converging
     4  `status` only: degraded
     5  no node could be reached, or the cluster has no leader
@@ -104,6 +106,8 @@ pub(crate) enum Command {
     Keys(keys::Keys),
     /// Show what a host is, or would be, given
     Config(config::Config),
+    /// Check configurations of PowerMTA, without a cluster
+    Pmta(pmta::Pmta),
     /// Show or set fleet-wide settings
     Settings(settings::SettingsCommand),
     /// Show who changed what

@@ -18,8 +18,9 @@ pub(crate) enum Exit {
     Success = 0,
     /// Refused, or something went wrong.
     Failure = 1,
-    /// `plan` only: something would change.
-    WouldChange = 2,
+    /// What was looked for is there: `plan`: something would change; `pmta lint`: something is wrong
+    /// with the configuration.
+    Found = 2,
     /// `status` only: some host is on its way.
     Converging = 3,
     /// `status` only: something is wrong, or there is no leader.
@@ -37,7 +38,7 @@ pub(crate) const TABLE: &str = "\
 Exit codes:
     0  done; `status`: converged; `plan`: nothing would change
     1  refused, or something went wrong: the reason is on stderr
-    2  `plan` only: something would change
+    2  `plan`: something would change; `pmta lint`: something is wrong with the configuration
     3  `status` only: converging
     4  `status` only: degraded
     5  no node could be reached, or the cluster has no leader
@@ -144,7 +145,7 @@ mod tests {
         let all = [
             Exit::Success,
             Exit::Failure,
-            Exit::WouldChange,
+            Exit::Found,
             Exit::Converging,
             Exit::Degraded,
             Exit::Unreachable,

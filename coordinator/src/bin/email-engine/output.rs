@@ -133,6 +133,18 @@ impl Output {
         self.cell(&text.to_string(), mood, false)
     }
 
+    /// A line in the colour of its mood, outside of tables.
+    pub(crate) fn line(&self, text: &str, mood: Mood) -> String {
+        let colour = match mood {
+            _ if !self.colour => return text.to_owned(),
+            Mood::Bad => 31,
+            Mood::Good => 32,
+            Mood::Plain => return text.to_owned(),
+            Mood::Underway => 33,
+        };
+        format!("\u{1b}[{colour}m{text}\u{1b}[0m")
+    }
+
     fn cell(&self, text: &str, mood: Mood, bold: bool) -> Cell {
         let cell = Cell::new(text);
         if !self.colour {

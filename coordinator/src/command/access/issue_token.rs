@@ -11,7 +11,7 @@ use crate::command::{IssueToken, Rejection};
 use crate::state::{FleetState, HostLifecycle, Token, TokenState};
 
 /// Shortest and longest life of a token.
-const TTL_MILLIS: std::ops::RangeInclusive<u64> = 60 * Timestamp::SECOND..=7 * Timestamp::DAY;
+const TTL_MILLIS: std::ops::RangeInclusive<u64> = 5 * Timestamp::SECOND..=7 * Timestamp::DAY;
 /// How long a token is listed after its end.
 const LISTED_MILLIS: u64 = 7 * Timestamp::DAY;
 /// Most tokens that are listed.
@@ -37,7 +37,7 @@ impl Verb for IssueToken {
             return Err(refuse(AlreadyExists, "id", &self.id, accepted));
         }
         if !TTL_MILLIS.contains(&self.ttl_millis) {
-            let accepted = "60000 (one minute) to 604800000 (seven days)";
+            let accepted = "5000 (five seconds) to 604800000 (seven days)";
             return Err(refuse(Invalid, "ttl_millis", &self.ttl_millis, accepted));
         }
         if let Admission::Host { host, role } = &self.admission {
@@ -58,6 +58,8 @@ impl Verb for IssueToken {
             created_at: now,
             expires_at: now.plus(self.ttl_millis),
             state: TokenState::Open,
+            used_by: None,
+            refused: Vec::new(),
         };
         state.tokens.insert(self.id.clone(), token);
         Ok(Change::DONE)
@@ -120,9 +122,9 @@ mod tests {
     }
 
     #[test]
-    fn its_life_is_a_minute_to_a_week() {
+    fn its_life_is_a_few_seconds_to_a_week() {
         let mut fleet = Fleet::with_declared_host();
-        for bad in [0, 59_999, 604_800_001] {
+        for bad in [0, 4_999, 604_800_001] {
             let rejection = fleet.refuse(issue(|token| token.ttl_millis = bad));
             assert_eq!(
                 (rejection.code, &*rejection.field),

@@ -6,6 +6,7 @@ mod issue_token;
 mod redeem_host;
 mod redeem_node;
 mod redeem_token;
+mod refuse_token;
 mod renew_certificate;
 mod revoke_api_key;
 mod revoke_certificate;

@@ -41,6 +41,7 @@ pub(super) fn redeem(
         state.outcomes.remove(id);
     }
     if let Some(token) = state.tokens.get_mut(&redeem.id) {
+        token.used_by = Some(redeem.shown());
         token.state = TokenState::Redeemed {
             spki: keys.spki,
             node: None,

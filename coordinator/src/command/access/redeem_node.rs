@@ -28,6 +28,7 @@ pub(super) fn redeem(
     state.next_node = id.0 + 1;
     state.nodes.insert(id, node);
     if let Some(token) = state.tokens.get_mut(&redeem.id) {
+        token.used_by = Some(redeem.shown());
         token.state = TokenState::Redeemed {
             spki: redeem.spki,
             node: Some(id),

@@ -7,12 +7,13 @@
 
 use email_engine_protocol::join::Admission;
 
+use super::refuse_token::named;
 use super::{redeem_host, redeem_node};
 use crate::command::RejectionCode::{TokenExpired, TokenUnknown, TokenUsed};
-use crate::command::refuse::{cut, refuse};
+use crate::command::refuse::refuse;
 use crate::command::verb::{Change, Turn, Verb};
 use crate::command::{Bearer, RedeemToken, Rejection};
-use crate::state::{FleetState, Token, TokenState};
+use crate::state::{FleetState, Token, TokenState, TokenUse};
 
 impl Verb for RedeemToken {
     fn name(&self) -> &'static str {
@@ -20,13 +21,7 @@ impl Verb for RedeemToken {
     }
 
     fn object(&self) -> String {
-        let machine = match &self.bearer {
-            Bearer::Host { hostname, .. } => cut(&hostname.escape_debug().to_string(), 100),
-            Bearer::Node { raft_endpoint, .. } => {
-                cut(&raft_endpoint.escape_debug().to_string(), 100)
-            }
-        };
-        format!("token {} by {machine} with key {}", self.id, self.spki)
+        format!("token {} by {}", self.id, named(&self.shown()))
     }
 
     fn apply(&self, state: &mut FleetState, turn: &mut Turn<'_>) -> Result<Change, Rejection> {
@@ -44,6 +39,15 @@ impl Verb for RedeemToken {
 }
 
 impl RedeemToken {
+    /// Who shows it.
+    pub(super) fn shown(&self) -> TokenUse {
+        let machine = match &self.bearer {
+            Bearer::Host { hostname, .. } => hostname,
+            Bearer::Node { raft_endpoint, .. } => raft_endpoint,
+        };
+        TokenUse::new(self.spki, machine, &self.from)
+    }
+
     /// The token, when its secret, its end and its use allow this bearer.
     fn usable<'a>(&self, state: &'a FleetState, turn: &Turn<'_>) -> Result<&'a Token, Rejection> {
         let token = state.tokens.get(&self.id).ok_or_else(|| self.unknown())?;

@@ -4,7 +4,9 @@ use email_engine_protocol::api::{FleetDocument, IpDocument, IpSpec, IpStatus, Ph
 use email_engine_protocol::id::{HostId, IdError, Role};
 
 use super::check::names;
+use super::order::{Move, Stride, order};
 use super::{DocumentPlan, Wanted, reject};
+use crate::command::refuse::{sending_address, text};
 use crate::command::{AddIdentity, ChangeIdentity, Command, Rejection, RejectionCode};
 use crate::powermta;
 use crate::state::FleetState;
@@ -179,6 +181,12 @@ fn check_host(index: usize, spec: &IpSpec, wanted: &Wanted<'_>) -> Result<(), Re
 /// What can be judged by the identity alone.
 fn check_values(index: usize, spec: &IpSpec) -> Result<(), Rejection> {
     let place = |field: &str| format!("ips[{index}].{field}");
+    let own = sending_address("address", spec.address)
+        .and_then(|()| text("display_name", &spec.display_name));
+    own.map_err(|rejection| Rejection {
+        field: place(&rejection.field),
+        ..rejection
+    })?;
     if powermta::is_reserved(&spec.vmta) {
         let accepted = "a name that begins neither with 'reject-' nor with 'fleet-'";
         return Err(reject(
@@ -219,20 +227,51 @@ fn check_values(index: usize, spec: &IpSpec) -> Result<(), Rejection> {
 }
 
 /// Adds and changes what differs.
-pub(super) fn compare(plan: &mut DocumentPlan, state: &FleetState, identities: &[IpSpec]) {
-    for spec in identities {
-        let old = state.identities.get(&spec.address).map(|old| &old.spec);
-        let command = match old {
-            None => Command::AddIdentity(AddIdentity { ip: spec.clone() }),
-            Some(_) => Command::ChangeIdentity(ChangeIdentity { ip: spec.clone() }),
-        };
-        let changed = plan.compare("ip", &spec.address.to_string(), old, spec, command);
-        let takes_key = match old {
-            None => true,
-            Some(old) => old.domain != spec.domain || old.selector != spec.selector,
-        };
-        if changed && takes_key {
-            plan.new_identities += 1;
+pub(super) fn compare(
+    plan: &mut DocumentPlan,
+    state: &FleetState,
+    identities: &[IpSpec],
+) -> Result<(), Rejection> {
+    let (mut moves, mut new_keys) = (Vec::new(), 0);
+    for (index, new) in identities.iter().enumerate() {
+        let old = state.identities.get(&new.address).map(|old| &old.spec);
+        if let Some(old) = old.filter(|old| old.tenant != new.tenant) {
+            return Err(other_tenant(index, old, new));
+        }
+        if plan.compare("ip", &new.address.to_string(), old, new) {
+            let signs_anew =
+                |old: &IpSpec| old.domain != new.domain || old.selector != new.selector;
+            new_keys += usize::from(old.is_some_and(signs_anew));
+            moves.push(Move { old, new });
         }
     }
+    if new_keys > 0 {
+        plan.warnings.push(format!(
+            "{new_keys} identities that exist get new DKIM keys with their new domain or selector: \
+             publish their records anew (`email-engine domains`) before they send"
+        ));
+    }
+    let mut now: Vec<Option<&IpSpec>> = moves.iter().map(|it| it.old).collect();
+    let strides = order(&moves);
+    for Stride { of, ip } in &strides {
+        let has_key = |old: &IpSpec| old.domain == ip.domain && old.selector == ip.selector;
+        if !now[*of].is_some_and(has_key) {
+            plan.new_identities += 1;
+        }
+        plan.commands.push(match now[*of].replace(ip) {
+            None => Command::AddIdentity(AddIdentity { ip: ip.clone() }),
+            Some(_) => Command::ChangeIdentity(ChangeIdentity { ip: ip.clone() }),
+        });
+    }
+    Ok(())
+}
+
+fn other_tenant(index: usize, old: &IpSpec, new: &IpSpec) -> Rejection {
+    let accepted = format!(
+        "{}, whose it is: key, pool and reputation are a tenant's own and do not change hands; to \
+         begin anew for {}, run `email-engine ips remove {}` and apply the file again",
+        old.tenant, new.tenant, new.address
+    );
+    let field = format!("ips[{index}].tenant");
+    reject(RejectionCode::ForeignTenant, field, &new.tenant, accepted)
 }

@@ -10,6 +10,7 @@
 mod check;
 mod compare;
 mod identities;
+mod order;
 mod owners;
 mod prune;
 mod scope;
@@ -23,7 +24,8 @@ use email_engine_protocol::id::{HostId, TenantId};
 use serde::Serialize;
 
 use crate::command::{
-    AddHost, ChangeHost, ChangeTenant, Command, CreateTenant, PutSettings, Rejection, RejectionCode,
+    AddHost, AddIdentity, ChangeHost, ChangeIdentity, ChangeTenant, Command, CreateTenant,
+    PutSettings, Rejection, RejectionCode,
 };
 use crate::state::{FleetState, HostLifecycle};
 
@@ -66,11 +68,40 @@ pub fn changes(
     if prune {
         prune::identities(&mut plan, state, document, scope);
     }
-    identities::compare(&mut plan, state, &identities);
+    identities::compare(&mut plan, state, &identities)?;
     if prune {
         prune::hosts_and_tenants(&mut plan, state, document, &identities, scope);
     }
     Ok(plan)
+}
+
+/// The place in a file that a refused command of its plan is about: `ips[56].domain` for
+/// `commands[60].domain`.
+#[must_use]
+pub fn place(document: &FleetDocument, commands: &[Command], field: &str) -> Option<String> {
+    let (at, rest) = field.strip_prefix("commands[")?.split_once(']')?;
+    let list = match commands.get(at.parse::<usize>().ok()?)? {
+        Command::AddHost(AddHost { host }) | Command::ChangeHost(ChangeHost { host }) => {
+            let index = document.hosts.iter().position(|it| it.id == host.id)?;
+            format!("hosts[{index}]")
+        }
+        Command::AddIdentity(AddIdentity { ip })
+        | Command::ChangeIdentity(ChangeIdentity { ip }) => {
+            let index = document
+                .ips
+                .iter()
+                .position(|it| it.address == ip.address)?;
+            format!("ips[{index}]")
+        }
+        Command::CreateTenant(CreateTenant { tenant })
+        | Command::ChangeTenant(ChangeTenant { tenant }) => {
+            let index = document.tenants.iter().position(|it| it.id == tenant.id)?;
+            format!("tenants[{index}]")
+        }
+        Command::PutSettings(_) => "settings".to_owned(),
+        _ => return None,
+    };
+    Some(format!("{list}{rest}"))
 }
 
 /// The fleet as it would be: what the file names, and what exists beside it.
@@ -117,13 +148,10 @@ fn settings(plan: &mut DocumentPlan, state: &FleetState, document: &FleetDocumen
         settings: wanted.clone(),
         release: true,
     });
-    plan.compare(
-        "settings",
-        "settings",
-        newest.map(|old| &old.settings),
-        wanted,
-        command,
-    );
+    let old = newest.map(|old| &old.settings);
+    if plan.compare("settings", "settings", old, wanted) {
+        plan.commands.push(command);
+    }
 }
 
 fn tenants(plan: &mut DocumentPlan, state: &FleetState, document: &FleetDocument) {
@@ -137,7 +165,9 @@ fn tenants(plan: &mut DocumentPlan, state: &FleetState, document: &FleetDocument
                 tenant: tenant.clone(),
             }),
         };
-        plan.compare("tenant", tenant.id.as_str(), old, tenant, command);
+        if plan.compare("tenant", tenant.id.as_str(), old, tenant) {
+            plan.commands.push(command);
+        }
     }
 }
 
@@ -173,26 +203,22 @@ fn hosts(
             None => Command::AddHost(AddHost { host: host.clone() }),
             Some(_) => Command::ChangeHost(ChangeHost { host: host.clone() }),
         };
-        plan.compare(
-            "host",
-            host.id.as_str(),
-            old.map(|old| &old.spec),
-            host,
-            command,
-        );
+        let old = old.map(|old| &old.spec);
+        if plan.compare("host", host.id.as_str(), old, host) {
+            plan.commands.push(command);
+        }
     }
     Ok(())
 }
 
 impl DocumentPlan {
-    /// Adds the command when there is a difference; says whether.
+    /// Tells the difference when there is one; says whether.
     fn compare<T: Serialize + PartialEq>(
         &mut self,
         kind: &str,
         name: &str,
         old: Option<&T>,
         new: &T,
-        command: Command,
     ) -> bool {
         if old == Some(new) {
             return false;
@@ -206,7 +232,6 @@ impl DocumentPlan {
             name: name.to_owned(),
             details: compare::details(old, new),
         });
-        self.commands.push(command);
         true
     }
 

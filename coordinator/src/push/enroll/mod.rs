@@ -4,6 +4,7 @@
 mod host;
 mod node;
 mod renewal;
+mod second_use;
 
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ use crate::state::{ClusterRecord, FleetState, Token, TokenState};
 
 pub(super) use host::current_term;
 pub(super) use node::KEK_INFO;
+use second_use::Shown;
+
 pub(super) use renewal::{TOO_OFTEN, renews_too_often};
 
 /// Largest request.
@@ -82,8 +85,16 @@ async fn answer<F: Fleet>(
     request: EnrollRequest,
 ) -> Result<EnrollReply, Refused> {
     match request {
-        EnrollRequest::Host(enrollment) => host::redeem(push, enrollment).await,
-        EnrollRequest::Node(enrollment) => node::redeem(push, enrollment).await,
+        EnrollRequest::Host(enrollment) => {
+            let shown = Shown::by_host(&enrollment, connection.remote_address());
+            let answer = host::redeem(push, enrollment, shown.from).await;
+            second_use::noted(push, shown, answer).await
+        }
+        EnrollRequest::Node(enrollment) => {
+            let shown = Shown::by_node(&enrollment, connection.remote_address());
+            let answer = node::redeem(push, enrollment, shown.from).await;
+            second_use::noted(push, shown, answer).await
+        }
         EnrollRequest::Renew(renewal) => {
             let mut exporter = [0; 32];
             connection
@@ -163,7 +174,6 @@ fn judge_token(
     let used = |reason: &str| Err((EnrollRefusal::TokenUsed, reason.to_owned()));
     match &token.state {
         TokenState::Redeemed { spki, .. } if *spki != request.spki() => {
-            tracing::warn!(token = %token.id, holder = %spki, second = %request.spki(), admission = ?token.admission, "a second machine shows a join token");
             return used("the token was used by another machine");
         }
         TokenState::Revoked => return used("the token was taken back"),

@@ -46,7 +46,7 @@ pub(super) async fn renew<F: Fleet>(
     let role = push
         .fleet
         .view(|state| judge(state, host, &credential, &request))?;
-    let term = Term::fresh(now(), &entropy(&SystemRandom::new()));
+    let term = Term::fresh(now(), push.certificate_life, &entropy(&SystemRandom::new()));
     let command = Command::RenewCertificate(RenewCertificate {
         subject: CertificateSubject::Host(host.clone()),
         current_spki: credential.spki,

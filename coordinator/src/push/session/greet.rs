@@ -14,13 +14,35 @@ use super::{refusal, reports};
 use crate::pki::{AuthorityError, plan_signer};
 use crate::push::dispatch::coordinators;
 use crate::push::{Fleet, Push, now};
-use crate::state::TargetRecord;
+use crate::state::{ClusterRecord, TargetRecord};
+
+/// What machines are told that throw each other out.
+const CONTESTED: &str = "connections of this host keep taking over from each other: is the machine a \
+                         copy of another one?";
 
 /// The cluster, the Welcome, and the host's target when there is one.
 pub(super) struct Greeted {
     pub(super) cluster: ClusterId,
+    pub(super) grants: Grants,
     pub(super) welcome: Welcome,
     pub(super) target: Option<TargetRecord>,
+}
+
+/// What the Welcome grants: each is signed by the recovery key itself, so the newest alone suffices for
+/// an agent that slept through any number of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Grants {
+    plan_key: Option<u32>,
+    epoch: u64,
+}
+
+impl Grants {
+    pub(super) fn of(record: &ClusterRecord) -> Self {
+        Self {
+            plan_key: record.plan_keys.keys().next_back().copied(),
+            epoch: record.epoch,
+        }
+    }
 }
 
 /// Judges an agent's first message.
@@ -37,6 +59,12 @@ pub(super) fn greet<F: Fleet>(
     };
     let version = negotiate(SUPPORTED, hello.versions)
         .map_err(|error| refusal(RefusalCode::Version, &error.to_string()))?;
+    if let Some(rest) = push.registry.rest(host) {
+        return Err(Refusal {
+            retry_after_millis: Some(u64::try_from(rest.as_millis()).unwrap_or(u64::MAX)),
+            ..refusal(RefusalCode::Busy, CONTESTED)
+        });
+    }
     if push.fleet.leadership().borrow().leader.is_none() {
         let reason = "this node has no leader";
         return Err(refusal(RefusalCode::NoLeader, reason));
@@ -68,6 +96,7 @@ pub(super) fn greet<F: Fleet>(
     };
     Ok(Greeted {
         cluster: record.id,
+        grants: Grants::of(&record),
         welcome,
         target,
     })

@@ -24,13 +24,14 @@ use email_engine_protocol::wire::v1::{AgentMessage, CoordinatorMessage};
 use email_engine_protocol::wire::{Refusal, RefusalCode};
 
 use self::content::Content;
+use self::greet::Grants;
 use self::work::Work;
 use super::frames::{self, FrameReadError, FrameReader};
 use super::intake::Intake;
 use super::registry::Place;
 use super::{Fleet, Push, metric_names, now, transport};
 use crate::pki::{Credential, remains};
-use crate::state::TargetRecord;
+use crate::state::{FleetState, TargetRecord};
 
 /// The Hello comes within so long.
 const HELLO: Duration = Duration::from_secs(10);
@@ -78,6 +79,7 @@ pub(super) async fn run<F: Fleet>(
         }
     };
     let (cluster, nonce) = (greeted.cluster, greeted.welcome.nonce);
+    let grants = greeted.grants;
     let message = CoordinatorMessage::Welcome(Box::new(greeted.welcome));
     if let Err(error) = frames::say(&mut send, &message).await {
         tracing::info!(%host, %remote, %error, "session lost");
@@ -95,6 +97,7 @@ pub(super) async fn run<F: Fleet>(
         push,
         host,
         cluster,
+        grants,
         nonce,
         connection: connection.clone(),
         credential,
@@ -146,6 +149,8 @@ struct Session<F: Fleet> {
     push: Arc<Push<F>>,
     host: HostId,
     cluster: ClusterId,
+    /// What the Welcome granted.
+    grants: Grants,
     nonce: Nonce,
     connection: Connection,
     credential: Arc<Credential>,
@@ -277,6 +282,12 @@ impl<F: Fleet> Session<F> {
                 return Ok(());
             }
             self.push.registry.set_frozen(&self.host, None);
+        }
+        let granted = |state: &FleetState| state.cluster.as_ref().map(Grants::of);
+        if self.push.fleet.view(granted) != Some(self.grants) {
+            // Grants travel in the Welcome, and a target under one that was not told is refused.
+            let reason = "the cluster's grants changed: come again for the new ones";
+            return Err(Some(refusal(RefusalCode::Busy, reason)));
         }
         match greet::sign(&self.push, &self.host, target) {
             Ok(signed) => {

@@ -16,7 +16,7 @@ use email_engine_protocol::wire::v1::CoordinatorMessage;
 use super::{End, Session, refusal};
 use crate::command::{Command, CutOffHost, RecordOutcome, RenewCertificate};
 use crate::pki::issue::Request;
-use crate::pki::{Authority, Term};
+use crate::pki::{Authority, Credential, Term};
 use crate::push::intake::Intake;
 use crate::push::{Fleet, Push, enroll, metric_names, now, proposal};
 use crate::state::{CertificateSubject, Outcome};
@@ -27,8 +27,8 @@ pub(super) enum Work {
     Recorded,
     /// The retired host is cut off, or not.
     CutOff(bool),
-    /// A certificate, with the key that it is for.
-    Renewed(Result<(RenewedCertificate, ContentHash), String>),
+    /// A certificate, as it is sent and as it is judged.
+    Renewed(Result<(RenewedCertificate, Credential), String>),
     /// Secrets, in messages.
     Secrets(Vec<Vec<SealedSecret>>),
 }
@@ -134,9 +134,10 @@ impl<F: Fleet> Session<F> {
                     Ok(())
                 }
             }
-            Work::Renewed(Ok((certificate, spki))) => {
+            Work::Renewed(Ok((certificate, credential))) => {
                 self.renewing = false;
-                self.spki = spki;
+                self.spki = credential.spki;
+                self.place.note_renewed(Arc::new(credential));
                 self.say(CoordinatorMessage::Renewed(certificate)).await
             }
             Work::Renewed(Err(reason)) => {
@@ -194,7 +195,7 @@ async fn renew<F: Fleet>(
     request: &[u8],
     shown: ContentHash,
     current: ContentHash,
-) -> Result<(RenewedCertificate, ContentHash), String> {
+) -> Result<(RenewedCertificate, Credential), String> {
     let request = Request::parse(request).map_err(|error| error.to_string())?;
     if request.spki() == shown {
         return Err("a renewal must bring a new key".to_owned());
@@ -208,7 +209,7 @@ async fn renew<F: Fleet>(
     }
     let record = record.ok_or("the cluster does not exist yet")?;
     let authority = Authority::load(&record, &push.vault).map_err(|error| error.to_string())?;
-    let term = Term::fresh(now(), &Entropy(&SystemRandom::new()));
+    let term = Term::fresh(now(), push.certificate_life, &Entropy(&SystemRandom::new()));
     let command = Command::RenewCertificate(RenewCertificate {
         subject: CertificateSubject::Host(host.clone()),
         current_spki: current,
@@ -223,12 +224,14 @@ async fn renew<F: Fleet>(
         .issue_host(&request, host, term)
         .map_err(|error| error.to_string())?;
     tracing::info!(%host, serial = %issued.serial, "certificate renewed");
+    let leaf = issued.chain[0].as_slice().into();
+    let credential = Credential::read(record.id, &leaf).map_err(|error| error.to_string())?;
     let renewed = RenewedCertificate {
         chain: issued.chain,
         serial: issued.serial,
         not_after: issued.not_after,
     };
-    Ok((renewed, issued.spki))
+    Ok((renewed, credential))
 }
 
 #[cfg(test)]

@@ -178,9 +178,7 @@ async fn a_second_connection_is_a_full_handshake_too() {
     tls.enable_early_data = true;
     tls.alpn_protocols = vec![ALPN_AGENT.to_vec()];
     for _ in 0..2 {
-        let connection = connect(node.push.local_addr(), &node.pki, tls.clone())
-            .await
-            .unwrap();
+        let connection = connect(node.push.local_addr(), tls.clone()).await.unwrap();
         // Tickets would come with or before the first answer.
         let (mut send, mut recv) = connection.open_bi().await.unwrap();
         let hello = AgentMessage::Hello(Box::new(machine.hello()));

@@ -1,5 +1,7 @@
 //! Redeeming tokens, joining, and renewing past the end.
 
+use std::sync::Arc;
+
 use email_engine_protocol::bytes::CertificateSerial;
 use email_engine_protocol::crypto::{Sealed, SealingKey};
 use email_engine_protocol::enroll::{
@@ -13,11 +15,12 @@ use quinn::Connection;
 
 use super::agent::{Machine, OTHER_MODE, ask, ask_on, enrolling};
 use super::{MODE, TestNode, executor_keys, host_id, secret_of};
+use crate::command::Command;
 use crate::pki::testbed::{TestPki, now};
 use crate::pki::{Credential, NodeKey, Peer};
 use crate::push::Fleet;
 use crate::push::enroll::KEK_INFO;
-use crate::state::FleetState;
+use crate::state::{FleetState, Token};
 
 fn host_token(node: &TestNode, token: &str) {
     node.declare("pmta1");
@@ -100,14 +103,68 @@ async fn a_token_may_be_repeated_with_the_same_key_and_with_no_other() {
     let key = NodeKey::generate().unwrap();
     let request = EnrollRequest::Host(enrollment("t-1", &key));
     let first = admitted(ask(&node, &request).await);
+    let committed = node.fleet.log().len();
     let again = admitted(ask(&node, &request).await);
-    // The first answer was lost: the newest certificate is the one that is on record.
-    assert_ne!(serial(&first), serial(&again));
+    // The first answer was lost: it comes again, and nothing of that is in the log.
+    assert_eq!(serial(&first), serial(&again));
     assert_eq!(on_record(&node), serial(&again));
+    assert_eq!(node.fleet.log().len(), committed);
     let thief = NodeKey::generate().unwrap();
     let reply = ask(&node, &EnrollRequest::Host(enrollment("t-1", &thief))).await;
     assert_eq!(refusal(reply), EnrollRefusal::TokenUsed);
     machine(&node, &again, key).session(&node).await;
+}
+
+#[tokio::test]
+async fn a_repeat_past_half_life_gets_the_next_certificate() {
+    let node = TestNode::start();
+    host_token(&node, "t-1");
+    let key = NodeKey::generate().unwrap();
+    let request = EnrollRequest::Host(enrollment("t-1", &key));
+    let first = serial(&admitted(ask(&node, &request).await));
+    node.fleet.change(|state| {
+        let mut record = (*state.certificates[&first]).clone();
+        record.issued_at = Timestamp(now().0 - 8 * Timestamp::DAY);
+        state.certificates.insert(first, Arc::new(record));
+    });
+    let next = serial(&admitted(ask(&node, &request).await));
+    assert_ne!(next, first);
+    assert_eq!(on_record(&node), next);
+}
+
+#[tokio::test]
+async fn a_second_machine_with_a_used_token_is_named_once_and_cannot_flood_the_log() {
+    let node = TestNode::start();
+    host_token(&node, "t-1");
+    let holder = NodeKey::generate().unwrap();
+    admitted(ask(&node, &EnrollRequest::Host(enrollment("t-1", &holder))).await);
+    let committed = node.fleet.log().len();
+    let mut thief = enrollment("t-1", &NodeKey::generate().unwrap());
+    thief.hostname = "thief".to_owned();
+    // Whoever does not know the secret names nobody.
+    let mut guess = thief.clone();
+    guess.secret.0[0] ^= 1;
+    ask(&node, &EnrollRequest::Host(guess)).await;
+    assert_eq!(node.fleet.log().len(), committed);
+    for _ in 0..3 {
+        let reply = ask(&node, &EnrollRequest::Host(thief.clone())).await;
+        assert_eq!(refusal(reply), EnrollRefusal::TokenUsed);
+    }
+    let log = node.fleet.log();
+    let [Command::RefuseToken(refuse)] = &log[committed..] else {
+        panic!("{:?}", &log[committed..]);
+    };
+    assert_eq!(refuse.holder.spki, holder.spki());
+    assert_eq!(refuse.refused.machine, "thief");
+    for used in [&refuse.holder, &refuse.refused] {
+        assert!(used.from.starts_with("127.0.0.1:"), "{used:?}");
+    }
+    // With a new key each time, too.
+    for _ in 0..Token::REFUSED + 2 {
+        let key = NodeKey::generate().unwrap();
+        ask(&node, &EnrollRequest::Host(enrollment("t-1", &key))).await;
+    }
+    assert_eq!(node.fleet.log().len(), committed + Token::REFUSED);
 }
 
 #[tokio::test]
@@ -177,13 +234,17 @@ async fn a_node_gets_a_number_a_certificate_and_the_key_encryption_key() {
         assert_eq!(opened[..4], 1_u32.to_be_bytes());
         assert_eq!(opened[4..], node.pki.vault.key()[..]);
         assert!(kek(&admission.key_encryption_key, 3).is_err());
-        given.push(admission.node);
+        given.push((admission.node, credential.serial, node.fleet.log().len()));
         let serial = credential.serial;
         let recorded = node
             .fleet
             .view(|state| state.certificates.contains_key(&serial));
         assert!(recorded);
     }
+    assert_eq!(
+        given[0], given[1],
+        "the same certificate, and nothing in the log"
+    );
 }
 
 /// A host with a certificate of this age.

@@ -1,7 +1,7 @@
 //! A replicated state that is neither replicated nor on disk. Its `apply` keeps to what the commands
 //! promise, for those few that this room proposes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, RwLock};
 
 use bytes::Bytes;
@@ -17,13 +17,18 @@ use crate::command::{
 };
 use crate::pki::testbed::now;
 use crate::push::Fleet;
-use crate::raft::{Applied, Leadership, ProposeError, ReadError, SessionRow, StoreError};
+use crate::raft::{
+    Announced, Applied, Leadership, ProposeError, ReadError, SessionHearing, SessionNotice,
+    SessionRow, StoreError,
+};
 use crate::state::{
     CertificateRecord, CertificateSubject, FleetState, HostKeys, HostLifecycle, Node, TokenState,
+    TokenUse,
 };
 
+/// One node's door to the state that all of them share.
 #[derive(Clone)]
-pub(crate) struct FakeFleet(Arc<Fake>);
+pub(crate) struct FakeFleet(Arc<Fake>, NodeId);
 
 struct Fake {
     state: RwLock<FleetState>,
@@ -31,6 +36,9 @@ struct Fake {
     applied: watch::Sender<Applied>,
     leadership: watch::Sender<Leadership>,
     log: Mutex<Vec<Command>>,
+    hearing: Mutex<BTreeMap<NodeId, SessionHearing>>,
+    /// Nodes that cannot be told anything.
+    deaf: Mutex<BTreeSet<NodeId>>,
 }
 
 const LED: Leadership = Leadership {
@@ -41,13 +49,31 @@ const LED: Leadership = Leadership {
 
 impl FakeFleet {
     pub(crate) fn new(state: FleetState) -> Self {
-        Self(Arc::new(Fake {
+        let fake = Fake {
             state: RwLock::new(state),
             bodies: Mutex::default(),
             applied: watch::channel(Applied::default()).0,
             leadership: watch::channel(LED).0,
             log: Mutex::default(),
-        }))
+            hearing: Mutex::default(),
+            deaf: Mutex::default(),
+        };
+        Self(Arc::new(fake), NodeId(1))
+    }
+
+    /// Another node's door to the same state.
+    pub(crate) fn of_node(&self, node: NodeId) -> Self {
+        Self(self.0.clone(), node)
+    }
+
+    /// Cuts a node off from what the others tell, or heals that.
+    pub(crate) fn set_deaf(&self, node: NodeId, deaf: bool) {
+        let mut all = self.0.deaf.lock().unwrap();
+        if deaf {
+            all.insert(node);
+        } else {
+            all.remove(&node);
+        }
     }
 
     /// Changes the state, as if a command had been applied.
@@ -90,7 +116,7 @@ impl FakeFleet {
 
 impl Fleet for FakeFleet {
     fn node(&self) -> NodeId {
-        NodeId(1)
+        self.1
     }
 
     async fn propose(&self, proposal: Proposal) -> Result<Answer, ProposeError> {
@@ -127,6 +153,27 @@ impl Fleet for FakeFleet {
         self.0.leadership.subscribe()
     }
 
+    async fn announce_sessions(&self, notices: Vec<SessionNotice>) -> Announced {
+        let hearing = self.0.hearing.lock().unwrap().clone();
+        let deaf = self.0.deaf.lock().unwrap().clone();
+        let mut announced = Announced {
+            complete: true,
+            ..Announced::default()
+        };
+        for (node, hear) in hearing {
+            if deaf.contains(&node) {
+                announced.complete = false;
+            } else if node != self.1 {
+                announced.ended.extend(hear(&notices));
+            }
+        }
+        announced
+    }
+
+    fn hear_sessions(&self, hear: SessionHearing) {
+        self.0.hearing.lock().unwrap().insert(self.1, hear);
+    }
+
     fn serve_sessions(&self, _source: Arc<dyn Fn() -> Vec<SessionRow> + Send + Sync>) {}
 }
 
@@ -147,6 +194,11 @@ fn apply(
     match command {
         Command::RedeemToken(redeem) => redeem_token(state, *redeem),
         Command::RenewCertificate(renew) => renew_certificate(state, renew),
+        Command::RefuseToken(refuse) => {
+            let token = state.tokens.get_mut(&refuse.id).unwrap();
+            token.refused.push(refuse.refused);
+            Ok(Effect::Done)
+        }
         Command::RecordOutcome(record) => {
             state.outcomes.insert(record.host, record.outcome);
             Ok(Effect::Done)
@@ -219,6 +271,7 @@ fn redeem_token(state: &mut FleetState, redeem: RedeemToken) -> Result<Effect, R
     if let Some(given) = given {
         return Ok(Effect::Node(given));
     }
+    token.used_by = Some(TokenUse::new(redeem.spki, "holder", &redeem.from));
     let node = matches!(redeem.bearer, Bearer::Node { .. }).then_some(NodeId(state.next_node));
     token.state = TokenState::Redeemed {
         spki: redeem.spki,

@@ -63,10 +63,13 @@ async fn a_node_joins_and_may_ask_again_with_the_key_that_it_kept() {
 async fn a_cluster_with_another_root_is_not_joined() {
     let node = TestNode::start();
     let mut token = token(&node, "t-1");
+    token.expires_at = now().plus(Timestamp::DAY);
     token.ca_pin = TestPki::new().record.ca_pin;
     let key = NodeKey::generate().unwrap();
     let joining = join(&token, key, endpoints());
-    let error = wait_for(joining, "the token ends").await.unwrap_err();
+    let error = wait_for(joining, "the pin does not fit").await.unwrap_err();
+    assert!(matches!(error, JoinError::Server { .. }), "{error:?}");
+    assert!(now() < token.expires_at, "told at once");
     let told = error.to_string();
     assert!(told.contains("not the one that the token pins"), "{told}");
     assert!(node.fleet.log().is_empty());

@@ -29,7 +29,8 @@ use email_engine_protocol::time::Timestamp;
 
 pub(crate) use self::agent::Machine;
 pub(crate) use self::fleet::FakeFleet;
-use super::{PushConfig, PushHandle, start};
+use super::{Fleet, PushConfig, PushHandle, start};
+use crate::pki::Life;
 use crate::pki::testbed::{TestPki, now};
 use crate::seal::Vault;
 use crate::state::{
@@ -61,7 +62,7 @@ pub(crate) fn release() -> Release {
 
 /// A cluster of one node with a listening end point.
 pub(crate) struct TestNode {
-    pub(crate) pki: TestPki,
+    pub(crate) pki: Arc<TestPki>,
     pub(crate) fleet: FakeFleet,
     pub(crate) push: PushHandle,
 }
@@ -94,7 +95,16 @@ impl TestNode {
 
     pub(crate) fn start_with(pki: TestPki) -> Self {
         let fleet = FakeFleet::new(founded(&pki));
-        let (_, identity) = watch::channel(Arc::new(pki.node(NodeId(1), &["127.0.0.1:7443"])));
+        Self::listening(Arc::new(pki), fleet)
+    }
+
+    /// Another node of the same cluster.
+    pub(crate) fn another(&self, number: u64) -> Self {
+        Self::listening(self.pki.clone(), self.fleet.of_node(NodeId(number)))
+    }
+
+    fn listening(pki: Arc<TestPki>, fleet: FakeFleet) -> Self {
+        let (_, identity) = watch::channel(Arc::new(pki.node(fleet.node(), &["127.0.0.1:7443"])));
         let config = PushConfig {
             listen: ([127, 0, 0, 1], 0).into(),
             identity,
@@ -103,6 +113,7 @@ impl TestNode {
                 zeroize::Zeroizing::new(*pki.vault.key()),
             )),
             fleet: fleet.clone(),
+            certificate_life: Life::default(),
         };
         let push = start(config).unwrap();
         Self { pki, fleet, push }
@@ -139,6 +150,8 @@ impl TestNode {
             created_at: now(),
             expires_at,
             state: TokenState::Open,
+            used_by: None,
+            refused: Vec::new(),
         };
         self.fleet.change(|state| state.tokens.insert(id, token));
     }

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use email_engine_protocol::bytes::{ContentHash, Nonce};
 use email_engine_protocol::generation::Generation;
+use email_engine_protocol::id::NodeId;
 use email_engine_protocol::observed::{Attempt, Stage};
 use email_engine_protocol::secret::SecretRef;
 use email_engine_protocol::wire::v1::{AgentMessage, BodyReply, BodyRequest, CoordinatorMessage};
@@ -55,6 +56,116 @@ async fn the_newest_connection_of_a_host_wins() {
     node.target("pmta1", "one", None);
     newer.offer().await;
     assert_eq!(node.push.sessions().len(), 1);
+}
+
+#[tokio::test]
+async fn the_newest_connection_wins_over_all_nodes() {
+    let first = TestNode::start();
+    let second = first.another(2);
+    let machine = first.machine("pmta1");
+    let (mut on_first, _) = machine.session(&first).await;
+    let (mut on_second, _) = machine.session(&second).await;
+    ends_within_a_second(&mut on_first, RefusalCode::Superseded).await;
+    let (_back, _) = machine.session(&first).await;
+    ends_within_a_second(&mut on_second, RefusalCode::Superseded).await;
+    assert_eq!(first.push.sessions().len(), 1);
+    assert!(second.push.sessions().is_empty());
+    assert!(
+        first.fleet.log().is_empty(),
+        "connecting never writes to the log"
+    );
+}
+
+#[tokio::test]
+async fn a_node_that_could_not_be_told_of_a_newer_connection_is_told_later() {
+    let first = TestNode::start();
+    let second = first.another(2);
+    let machine = first.machine("pmta1");
+    let (mut older, _) = machine.session(&first).await;
+    first.fleet.set_deaf(NodeId(1), true);
+    let (_newer, _) = machine.session(&second).await;
+    first.fleet.set_deaf(NodeId(1), false);
+    let told = wait_for(older.end(), "the older one ends").await.unwrap();
+    assert_eq!(told.code, RefusalCode::Superseded);
+    assert!(told.reason.contains("node 2"), "{}", told.reason);
+}
+
+#[tokio::test]
+async fn a_clone_that_loops_over_two_nodes_is_told_to_stay_away() {
+    let first = TestNode::start();
+    let second = first.another(2);
+    let machine = first.machine("pmta1");
+    let mut last = machine.session(&first).await.0;
+    let mut refused = None;
+    for turn in 0..12 {
+        let node = [&second, &first][turn % 2];
+        match machine.greet(node, machine.hello()).await {
+            (session, CoordinatorMessage::Welcome(_)) => {
+                let told = wait_for(last.end(), "the older one ends").await.unwrap();
+                assert_eq!(told.code, RefusalCode::Superseded);
+                last = session;
+            }
+            (_, CoordinatorMessage::Refused(refusal)) => {
+                refused = Some((turn, refusal));
+                break;
+            }
+            (_, other) => panic!("neither welcomed nor refused: {other:?}"),
+        }
+    }
+    let (turn, refusal) = refused.expect("it goes on for ever");
+    assert!(turn >= 4, "a bad network is no clone");
+    assert_eq!(refusal.code, RefusalCode::Busy);
+    assert!(refusal.retry_after_millis.unwrap() > 10_000, "{refusal:?}");
+    assert!(refusal.reason.contains("copy"), "{}", refusal.reason);
+    // The one that was there keeps its session.
+    let other = first.machine("pmta2");
+    other.session(&second).await;
+    first.target("pmta1", "one", None);
+    last.offer().await;
+}
+
+#[tokio::test]
+async fn new_grants_reach_an_open_session_before_a_target_under_them() {
+    let node = TestNode::start();
+    let machine = node.machine("pmta1");
+    let (mut session, welcome) = machine.session(&node).await;
+    assert_eq!(welcome.plan_key.unverified().unwrap().version, 1);
+    node.fleet.change(|state| {
+        let record = state.cluster.as_mut().unwrap();
+        for version in 2..=4 {
+            record.plan_keys.insert(version, node.pki.plan_key(version));
+        }
+        record.epoch = 3;
+        record.epoch_grant = Some(node.pki.grant_epoch(3));
+    });
+    node.target("pmta1", "one", None);
+    let told = session.end().await.unwrap();
+    assert_eq!(told.code, RefusalCode::Busy, "{}", told.reason);
+    // An agent that knows the recovery key and nothing since trusts all of it at once.
+    let (mut session, welcome) = machine.session(&node).await;
+    let recovery = node.pki.record.recovery.verifying;
+    let grant = welcome.plan_key.verify(&recovery).unwrap();
+    let epoch = welcome.epoch_grant.unwrap().verify(&recovery).unwrap();
+    assert_eq!((grant.version, epoch.epoch), (4, 3));
+    let target = session.offer().await.verify(&grant.key).unwrap();
+    assert_eq!((target.plan_key_version, target.generation.epoch), (4, 3));
+}
+
+#[tokio::test]
+async fn an_open_session_goes_with_the_certificate_that_it_began_with_when_that_is_revoked() {
+    let node = TestNode::start();
+    let machine = node.machine("pmta1");
+    let (mut session, _) = machine.session(&node).await;
+    let request = NodeKey::generate().unwrap().request().to_vec();
+    session.say(&AgentMessage::Renew { request }).await;
+    let answer = session.heard().await;
+    assert!(
+        matches!(answer, CoordinatorMessage::Renewed(_)),
+        "{answer:?}"
+    );
+    let serial = machine.credential().serial;
+    node.fleet.change(|state| state.revoked.insert(serial));
+    ends_within_a_second(&mut session, RefusalCode::Revoked).await;
 }
 
 async fn ends_within_a_second(session: &mut Session, code: RefusalCode) {

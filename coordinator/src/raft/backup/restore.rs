@@ -35,6 +35,8 @@ pub struct Restored {
     pub revision: u64,
     /// The cluster's keys: what the node's certificate is issued with.
     pub record: ClusterRecord,
+    /// The fleet's state, as it was.
+    pub fleet: FleetState,
     /// Number of hosts.
     pub hosts: usize,
     /// Number of sending identities.
@@ -122,6 +124,7 @@ fn restore_into<R: Read>(
         revision: image.fleet.revision,
         hosts: image.fleet.hosts.len(),
         identities: image.fleet.identities.len(),
+        fleet: image.fleet,
     })
 }
 

@@ -13,6 +13,7 @@ use super::files::{SnapshotFile, SnapshotFiles};
 use super::snapshot::{self, SnapshotBuilder};
 use crate::command::BodyChange;
 use crate::raft::handle::Applied;
+use crate::raft::metric_names::SNAPSHOTS_INSTALLED;
 use crate::raft::store::{Bodies, BodyWrite, WriterHandle};
 use crate::raft::types::{
     Entry, LogCommand, LogId, Reply, Snapshot, SnapshotMeta, StoredMembership, Types,
@@ -217,6 +218,7 @@ impl RaftStateMachine<Types> for Machine {
         })
         .await
         .map_err(io::Error::other)??;
+        metrics::counter!(SNAPSHOTS_INSTALLED).increment(1);
         self.replica.announce();
         Ok(())
     }

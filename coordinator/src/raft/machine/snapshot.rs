@@ -67,10 +67,7 @@ pub(crate) fn write_image<W: Write>(to: W, image: &Image, bodies: &Bodies) -> io
     writer.state(&state)?;
     drop(state);
     for hash in image.fleet.bodies.keys() {
-        let bytes = bodies
-            .read(hash)?
-            .ok_or_else(|| io::Error::other(format!("body {hash} is missing")))?;
-        writer.body(hash, &bytes)?;
+        writer.body(hash, &bodies.need(hash)?)?;
     }
     writer.finish()
 }

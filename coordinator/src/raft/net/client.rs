@@ -21,6 +21,7 @@ use super::message::{Request, Response};
 use super::peers::{CallError, Lane, Peers};
 use super::transfer;
 use crate::raft::machine::SnapshotFile;
+use crate::raft::metric_names::SNAPSHOTS_SENT;
 use crate::raft::types::{NodeAddress, Snapshot, Types, Vote};
 
 /// Makes clients.
@@ -202,6 +203,10 @@ impl RaftNetworkV2<Types> for Client {
             closed = cancel => return Err(closed.into()),
             sent = transfer::send(self, vote, &snapshot) => sent,
         };
+        if sent.is_ok() {
+            metrics::counter!(SNAPSHOTS_SENT).increment(1);
+            tracing::info!(to = %self.target, "a snapshot was sent to a node that lagged");
+        }
         sent.map_err(|error| self.failure(RPCTypes::InstallSnapshot, &error).into())
     }
 

@@ -6,11 +6,12 @@ use openraft::raft::{
 };
 use serde::{Deserialize, Serialize};
 
-use email_engine_protocol::id::NodeId;
+use email_engine_protocol::bytes::ContentHash;
+use email_engine_protocol::id::{HostId, NodeId};
 use email_engine_protocol::join::Endpoint;
 
 use crate::command::{Answer, Proposal};
-use crate::raft::handle::SessionRow;
+use crate::raft::handle::{PlanErrors, SessionNotice, SessionRow};
 use crate::raft::types::{SnapshotMeta, Types, Vote};
 
 /// A question; each on a stream of its own.
@@ -45,6 +46,12 @@ pub(crate) enum Request {
     Clock,
     /// Changes the membership, if the asked node leads.
     Change(MemberChange),
+    /// Tells of agent sessions that began on the asking node.
+    SessionsBegan(Vec<SessionNotice>),
+    /// Asks which hosts cannot be planned.
+    PlanErrors,
+    /// Asks for a content body.
+    Body(ContentHash),
 }
 
 /// An answer.
@@ -72,6 +79,12 @@ pub(crate) enum Response {
     Change(Result<(), ChangeRefusal>),
     /// The asked node cannot answer.
     Failed(String),
+    /// To `SessionsBegan`: the hosts whose older session ended here.
+    SessionsEnded(Vec<HostId>),
+    /// To `PlanErrors`.
+    PlanErrors(PlanErrors),
+    /// To `Body`: none when the asked node does not have it whole.
+    Body(Option<Vec<u8>>),
 }
 
 /// What became of a proposal at the leader.

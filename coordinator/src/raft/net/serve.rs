@@ -7,14 +7,14 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse};
 
-use email_engine_protocol::bytes::CertificateSerial;
-use email_engine_protocol::id::NodeId;
+use email_engine_protocol::bytes::{CertificateSerial, ContentHash};
+use email_engine_protocol::id::{HostId, NodeId};
 
 use super::frame::{self, FrameError, FrameReader};
 use super::message::{ChangeRefusal, MemberChange, ProposeAnswer, Request, Response};
 use super::transfer;
 use crate::command::Proposal;
-use crate::raft::handle::SessionRow;
+use crate::raft::handle::{PlanErrors, SessionNotice, SessionRow};
 use crate::raft::machine::SnapshotFiles;
 use crate::raft::types::{Raft, Snapshot, SnapshotMeta, Types, Vote};
 
@@ -32,6 +32,12 @@ pub(crate) trait Door: Send + Sync {
     fn change(&self, change: MemberChange) -> BoxFuture<'_, Result<(), ChangeRefusal>>;
     /// Live agent sessions here.
     fn sessions(&self) -> Vec<SessionRow>;
+    /// Sessions began on another node: older ones of the same hosts end here.
+    fn sessions_began(&self, notices: &[SessionNotice]) -> Vec<HostId>;
+    /// Hosts that this node could not plan as the leader.
+    fn plan_errors(&self) -> PlanErrors;
+    /// A content body, when it is whole here.
+    fn body(&self, hash: ContentHash) -> BoxFuture<'_, Option<Vec<u8>>>;
     /// Milliseconds since 1970.
     fn clock(&self) -> u64;
 }
@@ -101,7 +107,10 @@ async fn answer(serving: &Serving, request: Request) -> Response {
         Request::ReadIndex => Response::ReadIndex(door.read_index().await),
         Request::Change(change) => Response::Change(door.change(change).await),
         Request::Sessions => Response::Sessions(door.sessions()),
+        Request::PlanErrors => Response::PlanErrors(door.plan_errors()),
         Request::Clock => Response::Clock(door.clock()),
+        Request::SessionsBegan(notices) => Response::SessionsEnded(door.sessions_began(&notices)),
+        Request::Body(hash) => Response::Body(door.body(hash).await),
         Request::AppendStream | Request::Snapshot { .. } => {
             Response::Failed("a stream within a stream".into())
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, IteratorMode, Options, WriteBatch};
+use tokio::sync::{mpsc, oneshot};
 
 use email_engine_protocol::bytes::ContentHash;
 
@@ -210,18 +211,66 @@ fn damaged(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Er
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
+/// A body that does not have its hash any more.
+#[derive(Debug)]
+pub(crate) struct Damage {
+    /// Which.
+    pub(crate) hash: ContentHash,
+    /// A reader that waits until somebody has looked after it.
+    pub(crate) looked_after: Option<oneshot::Sender<()>>,
+}
+
+/// Damage that may wait to be looked after; what is found beyond that is found again.
+pub(super) const DAMAGE_WAITING: usize = 256;
+
 /// Reads content bodies.
 #[derive(Clone, Debug)]
-pub(crate) struct Bodies(pub(super) Arc<Database>);
+pub(crate) struct Bodies {
+    pub(super) database: Arc<Database>,
+    pub(super) damage: mpsc::Sender<Damage>,
+}
 
 impl Bodies {
-    /// A body; an error when its bytes do not have its hash.
+    /// A body; an error when its bytes do not have its hash, which is then looked after.
     pub(crate) fn read(&self, hash: &ContentHash) -> io::Result<Option<Bytes>> {
-        self.0.body(hash)
+        let read = self.database.body(hash);
+        if read.is_err() {
+            // Full, or nobody is there to mend it: the next reader tries again.
+            let _ = self.damage.try_send(Damage {
+                hash: *hash,
+                looked_after: None,
+            });
+        }
+        read
+    }
+
+    /// The same without a word to anybody.
+    pub(crate) fn read_silently(&self, hash: &ContentHash) -> io::Result<Option<Bytes>> {
+        self.database.body(hash)
+    }
+
+    /// A body that must be there. When it is not, or is damaged, waits until it was looked after. For
+    /// threads that may wait.
+    pub(crate) fn need(&self, hash: &ContentHash) -> io::Result<Bytes> {
+        if let Ok(Some(bytes)) = self.database.body(hash) {
+            return Ok(bytes);
+        }
+        let (looked_after, done) = oneshot::channel();
+        let damage = Damage {
+            hash: *hash,
+            looked_after: Some(looked_after),
+        };
+        if self.damage.try_send(damage).is_ok() {
+            // An end without a word means that the node stops; the read then says what is wrong.
+            let _ = done.blocking_recv();
+        }
+        self.database
+            .body(hash)?
+            .ok_or_else(|| damaged(format!("body {hash} is missing")))
     }
 
     /// All that are stored.
     pub(crate) fn hashes(&self) -> io::Result<BTreeSet<ContentHash>> {
-        self.0.body_hashes()
+        self.database.body_hashes()
     }
 }

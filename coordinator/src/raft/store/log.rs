@@ -5,13 +5,13 @@ use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::path::Path;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use openraft::OptionalSend;
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
-use super::database::{Bodies, Database, OpenError, Recovered};
+use super::database::{Bodies, DAMAGE_WAITING, Damage, Database, OpenError, Recovered};
 use super::record;
 use super::slots::{Mark, Slots};
 use super::writer::{Ends, Pending, Shared, Write, WriterHandle, is_before, lock, write_lock};
@@ -26,6 +26,9 @@ pub(crate) struct Store {
     database: Arc<Database>,
     shared: Arc<Shared>,
     writer: WriterHandle,
+    damage: mpsc::Sender<Damage>,
+    /// Until somebody takes it to mend what is found.
+    damaged: Arc<Mutex<Option<mpsc::Receiver<Damage>>>>,
 }
 
 impl Store {
@@ -39,8 +42,8 @@ impl Store {
         }
         let shared = Arc::new(Shared {
             tail: std::sync::RwLock::default(),
-            vote: std::sync::Mutex::new(state.vote),
-            ends: std::sync::Mutex::new(Ends {
+            vote: Mutex::new(state.vote),
+            ends: Mutex::new(Ends {
                 purged: recovered.purged,
                 last: recovered.last,
                 committed: recovered.committed,
@@ -55,17 +58,28 @@ impl Store {
             Arc::clone(&shared),
             recovered.last,
         )?;
+        let (damage, damaged) = mpsc::channel(DAMAGE_WAITING);
         let store = Self {
             database,
             shared,
             writer,
+            damage,
+            damaged: Arc::new(Mutex::new(Some(damaged))),
         };
         Ok((store, recovered))
     }
 
     /// Reads content bodies.
     pub(crate) fn bodies(&self) -> Bodies {
-        Bodies(Arc::clone(&self.database))
+        Bodies {
+            database: Arc::clone(&self.database),
+            damage: self.damage.clone(),
+        }
+    }
+
+    /// What readers find damaged; for one taker.
+    pub(crate) fn take_damaged(&self) -> Option<mpsc::Receiver<Damage>> {
+        lock(&self.damaged).take()
     }
 
     /// The way to the writer.

@@ -2,6 +2,7 @@
 
 mod harness;
 mod life;
+mod mend;
 mod quorum;
 mod refusals;
 mod restore;

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use email_engine_protocol::id::{ClusterId, NodeId};
 use email_engine_protocol::time::Timestamp;
 
-use super::harness::{Authority, CLUSTER, Fixture, wait_for, with_body, write};
+use super::harness::{Authority, CLUSTER, Fixture, knows, proposal, wait_for, with_body, write};
 use crate::pki::NodeIdentity;
 use crate::raft::handle::ProposeError;
 use crate::raft::net::{Lane, Peers, Request, Response, Server};
@@ -134,6 +134,33 @@ async fn a_leader_whose_clock_is_off_stops_proposing_until_it_is_right() {
     ahead.store(0, Ordering::Relaxed);
     wait_for("the clock is right", || nodes[0].refuses_writes().is_none()).await;
     assert_eq!(write(&nodes[1], "r3").await.unwrap(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_whose_clock_is_far_behind_its_log_writes_nothing_to_it() {
+    let mut fixture = Fixture::new();
+    let now = Arc::new(AtomicU64::new(1_000_000));
+    let mut config = fixture.config(1);
+    let told = Arc::clone(&now);
+    config.clock = Arc::new(move || Timestamp(told.load(Ordering::Relaxed)));
+    let node = fixture.start_as(config).await.unwrap();
+    node.initialize(fixture.endpoint(1)).await.unwrap();
+    write(&node, "r1").await.unwrap();
+    now.store(1_000_000 - 30_001, Ordering::Relaxed);
+    let before = node.status().last_index;
+    let refused = write(&node, "r2").await.unwrap_err();
+    assert!(
+        matches!(refused, ProposeError::ClockOff { .. }),
+        "{refused}"
+    );
+    assert!(refused.to_string().contains("30001 ms behind"), "{refused}");
+    assert_eq!(node.status().last_index, before, "nothing was logged");
+    assert!(!knows(&node, "r2"));
+    // An admin may say that this clock is right; from then on it is.
+    let mut overriding = proposal("r3");
+    overriding.override_clock = true;
+    node.propose(overriding).await.unwrap().unwrap();
+    assert_eq!(write(&node, "r2").await.unwrap(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -78,7 +78,7 @@ async fn a_node_whose_acknowledged_tail_is_gone_does_not_start() {
         matches!(refused, StartError::RejoinUnderNewId { .. }),
         "{refused}"
     );
-    assert!(refused.to_string().contains("join under a new id"));
+    says_how_to_rejoin(&refused);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -96,6 +96,7 @@ async fn a_damaged_record_is_seen_and_named() {
     let refused = fixture.start_as(config).await.unwrap_err();
     assert!(matches!(refused, StartError::Damaged { .. }), "{refused}");
     assert!(refused.to_string().contains("checksum"), "{refused}");
+    says_how_to_rejoin(&refused);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -113,4 +114,19 @@ async fn a_lost_vote_file_and_anothers_folder_are_refused() {
         matches!(refused, StartError::RejoinUnderNewId { .. }),
         "{refused}"
     );
+    says_how_to_rejoin(&refused);
+}
+
+fn says_how_to_rejoin(refused: &StartError) {
+    let said = refused.to_string();
+    for needed in [
+        "rejoin under a new id",
+        "email-engine cluster remove",
+        "email-engine cluster add",
+        "email-engine-coordinator join --data-dir",
+        "email-engine cluster promote",
+        "email-engine-coordinator restore",
+    ] {
+        assert!(said.contains(needed), "{needed:?} is missing: {said}");
+    }
 }

@@ -20,6 +20,26 @@ async fn a_join_token_works_once() {
 
     assert_eq!(status.code(), Some(3), "{}", thief.daemon().log_tail());
     assert!(!thief.data_dir().join("identity/identity").exists());
+    // An operator sees both machines: in the list of tokens and in the audit.
+    let listed = fleet.api().get("/tokens").await.ok()[0].clone();
+    assert_eq!(listed["refused"].as_array().unwrap().len(), 1, "{listed}");
+    let audit = fleet.api().get("/audit?limit=50").await.ok();
+    let entries = audit.as_array().unwrap();
+    let named: Vec<_> = entries
+        .iter()
+        .filter(|entry| entry["command"] == "refuse-token")
+        .collect();
+    assert_eq!(named.len(), 1, "{audit}");
+    let object = named[0]["object"].as_str().unwrap();
+    for used in [&listed["used_by"], &listed["refused"][0]] {
+        for part in ["key", "from"] {
+            let part = used[part].as_str().unwrap();
+            assert!(object.contains(part), "{part}: {object}");
+        }
+    }
+    let (holder, second) = (&listed["used_by"], &listed["refused"][0]);
+    assert_ne!(holder["key"], second["key"]);
+
     fleet
         .host_converged("pmta1", "nothing was taken from it")
         .await;

@@ -10,3 +10,4 @@ mod lost_ledger;
 mod races;
 mod reach;
 mod sleeper;
+mod status;

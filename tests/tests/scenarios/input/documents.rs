@@ -7,7 +7,7 @@ use serde_json::json;
 async fn each_fault_of_a_document_is_named_and_changes_nothing() {
     let fleet = Fleet::single().await;
     fleet.apply(&samples::fleet(2)).await;
-    let before = everything(&fleet).await;
+    let before = (everything(&fleet).await, changes(&fleet).await);
 
     let with = |change: &dyn Fn(&mut serde_json::Value)| {
         let mut document = samples::fleet(3);
@@ -58,7 +58,17 @@ async fn each_fault_of_a_document_is_named_and_changes_nothing() {
             "{refused:?}"
         );
     }
-    assert_eq!(everything(&fleet).await, before, "something changed");
+    let after = (everything(&fleet).await, changes(&fleet).await);
+    assert_eq!(after, before, "something changed");
+}
+
+/// Every change that a key made: each has a revision, so an equal list is an equal revision, but for
+/// what the cluster does by itself.
+async fn changes(fleet: &Fleet) -> Vec<serde_json::Value> {
+    let audit = fleet.api().get("/audit?limit=1000").await.ok();
+    let entries = audit.as_array().unwrap().iter();
+    let by_keys = entries.filter(|entry| entry["actor"].as_str().unwrap().starts_with("key "));
+    by_keys.cloned().collect()
 }
 
 /// What was declared; targets and the stock of keys move by themselves.
@@ -109,6 +119,15 @@ async fn a_dry_run_says_what_would_change_and_changes_nothing() {
         6,
         "1 tenant, 3 hosts, 2 identities"
     );
+    let hosts = answer["hosts"].as_array().unwrap();
+    let names: Vec<_> = hosts.iter().map(|host| &host["host"]).collect();
+    assert_eq!(names, ["api1", "mailwizz1", "pmta1"]);
+    let shown = answer["hosts"].to_string();
+    assert!(
+        shown.contains("smtp-source-host 198.51.100.1 mail1.example.net"),
+        "{shown}"
+    );
+    assert!(!shown.contains("PRIVATE KEY"), "{shown}");
     assert_eq!(fleet.api().get("/ips").await.ok(), json!([]));
 }
 

@@ -173,6 +173,9 @@ pub(crate) fn state(host: &HostView) -> (String, Mood) {
         return (host.lifecycle.clone(), Mood::Plain);
     }
     let word = word(&host.convergence);
+    if host.plan_error.is_some() {
+        return (format!("{word}, cannot be planned"), Mood::Bad);
+    }
     if host.connected.is_none() {
         return (format!("{word}, silent"), Mood::Bad);
     }
@@ -214,6 +217,9 @@ fn details(host: &HostView) -> String {
     ];
     if !labels.is_empty() {
         lines.push(("Labels", labels.join(", ")));
+    }
+    if let Some(error) = &host.plan_error {
+        lines.push(("Not planned", error.clone()));
     }
     if let Some(attempt) = &host.attempted {
         let stage = word(&attempt.stage);
@@ -261,6 +267,7 @@ pub(crate) mod tests {
                 ..StatusCounts::default()
             },
             attempted: None,
+            plan_error: None,
             connected: Some(NodeId(2)),
             changed_at: None,
         }
@@ -288,6 +295,14 @@ pub(crate) mod tests {
             number: 5,
         });
         assert_eq!(state(&host).0, "converging");
+    }
+
+    #[test]
+    fn a_host_that_cannot_be_planned_says_so_and_why() {
+        let mut host = host("pmta1");
+        host.plan_error = Some("its template is broken".to_owned());
+        assert_eq!(state(&host).0, "converged, cannot be planned");
+        assert!(details(&host).ends_with("Not planned    its template is broken"));
     }
 
     #[test]

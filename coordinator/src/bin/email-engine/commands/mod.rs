@@ -7,6 +7,7 @@ pub(crate) mod fleet;
 pub(crate) mod hosts;
 pub(crate) mod ips;
 pub(crate) mod keys;
+pub(crate) mod pmta;
 pub(crate) mod settings;
 pub(crate) mod status;
 pub(crate) mod tenants;
@@ -63,6 +64,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Cluster(cluster) => cluster::run(&desk()?, cluster).await,
         Command::Keys(keys) => keys::run(&desk()?, keys).await,
         Command::Config(config) => config::run(&desk()?, config).await,
+        Command::Pmta(arguments) => pmta::run(&output, &arguments),
         Command::Settings(settings) => settings::run(&desk()?, settings).await,
         Command::Audit(audit) => audit::run(&desk()?, &audit).await,
         Command::Trial(arguments) => trial::run(arguments, output).await,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use email_engine_protocol::api::{Consistency, FleetState, MemberRole, StatusView};
+use email_engine_protocol::api::{ClusterView, Consistency, FleetState, MemberRole, StatusView};
 
 use super::{Desk, hosts};
 use crate::client::{ClientError, Patience};
@@ -110,22 +110,13 @@ pub(crate) fn render(output: &Output, status: &StatusView) -> String {
             cluster.node
         );
     }
-    let voters = cluster
-        .nodes
-        .iter()
-        .filter(|node| node.role == MemberRole::Voter)
-        .count();
     let leader = cluster
         .leader
         .map_or_else(|| "no leader".to_owned(), |id| format!("leader node {id}"));
     let _ = write!(
         shown,
-        "\nCluster: {voters} voting of {} nodes, {leader}, term {}, revision {}\nIdentities: {}",
-        cluster
-            .nodes
-            .iter()
-            .filter(|node| node.role != MemberRole::Removed)
-            .count(),
+        "\nCluster: {}{leader}, term {}, revision {}\nIdentities: {}",
+        nodes(cluster),
         cluster.term,
         cluster.revision,
         status.ips
@@ -137,11 +128,25 @@ pub(crate) fn render(output: &Output, status: &StatusView) -> String {
     shown
 }
 
+/// How many nodes there are; nothing for a tenant's key, which is not told of them.
+fn nodes(cluster: &ClusterView) -> String {
+    let count = |part: &dyn Fn(MemberRole) -> bool| {
+        let nodes = cluster.nodes.iter();
+        nodes.filter(|node| part(node.role)).count()
+    };
+    let members = count(&|role| role != MemberRole::Removed);
+    if members == 0 {
+        return String::new();
+    }
+    let voters = count(&|role| role == MemberRole::Voter);
+    format!("{voters} voting of {members} nodes, ")
+}
+
 #[cfg(test)]
 mod tests {
     use axum::response::IntoResponse;
 
-    use email_engine_protocol::api::{ClusterView, NodeView};
+    use email_engine_protocol::api::NodeView;
     use email_engine_protocol::id::{ClusterId, NodeId};
     use email_engine_protocol::time::Timestamp;
 
@@ -209,6 +214,17 @@ mod tests {
              Identities: 5\n  - no leader\n\n \
              HOST   ROLE      TENANT  GENERATION  RESOURCES           NODE  STATE\n \
              pmta1  powermta  -       1.4         17/17, 3 simulated  2     converged"
+        );
+    }
+
+    #[test]
+    fn a_tenants_key_that_is_told_of_no_nodes_is_shown_no_count_of_them() {
+        let mut status = status(FleetState::Converged);
+        status.cluster.nodes.clear();
+        let shown = render(&PLAIN, &status);
+        assert!(
+            shown.contains("\nCluster: no leader, term 4, revision 12\n"),
+            "{shown}"
         );
     }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use email_engine_protocol::api::{TokenCreated, TokenRequest, TokenView};
+use email_engine_protocol::api::{TokenCreated, TokenRequest, TokenUseView, TokenView};
 use email_engine_protocol::id::{HostId, Role, TokenId};
 use email_engine_protocol::join::Admission;
 
@@ -117,7 +117,15 @@ fn hand_over(output: &Output, created: &TokenCreated, out: Option<PathBuf>) -> R
 }
 
 fn table(output: &Output, tokens: &[TokenView]) -> String {
-    let mut table = output.table(&["TOKEN", "FOR", "STATE", "CREATED", "EXPIRES"]);
+    let mut table = output.table(&[
+        "TOKEN",
+        "FOR",
+        "STATE",
+        "CREATED",
+        "EXPIRES",
+        "USED BY",
+        "REFUSED TO",
+    ]);
     for token in tokens {
         let mood = match token.state.as_str() {
             "open" => Mood::Underway,
@@ -130,9 +138,17 @@ fn table(output: &Output, tokens: &[TokenView]) -> String {
             output.mood(&token.state, mood),
             output.mood(&token.created_at, Mood::Plain),
             output.mood(&token.expires_at, Mood::Plain),
+            output.mood(&machines(token.used_by.iter()), Mood::Plain),
+            output.mood(&machines(token.refused.iter()), Mood::Bad),
         ]);
     }
     text(&table)
+}
+
+/// Who showed a token: a second machine may have stolen it.
+fn machines<'a>(shown: impl Iterator<Item = &'a TokenUseView>) -> String {
+    let lines = shown.map(|used| format!("{} ({})", used.machine, used.from));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 fn admission(admission: &Admission) -> String {
@@ -144,7 +160,7 @@ fn admission(admission: &Admission) -> String {
 
 /// `90s`, `30m`, `1h` or `2d` in seconds.
 pub(crate) fn parse_ttl(text: &str) -> Result<u64, String> {
-    let accepted = "a number and s, m, h or d, such as 30m; at least 1s and at most 30d";
+    let accepted = "a number and s, m, h or d, such as 30m; at least 5s and at most 7d";
     let (number, unit) = match text.char_indices().last() {
         Some((at, unit)) if unit.is_ascii_alphabetic() => (&text[..at], unit),
         _ => (text, ' '),
@@ -160,7 +176,7 @@ pub(crate) fn parse_ttl(text: &str) -> Result<u64, String> {
         .parse::<u64>()
         .ok()
         .and_then(|number| number.checked_mul(factor))
-        .filter(|seconds| (1..=30 * 86_400).contains(seconds))
+        .filter(|seconds| (5..=7 * 86_400).contains(seconds))
         .ok_or_else(|| accepted.to_owned())
 }
 

@@ -1,0 +1,65 @@
+//! Query parameters: those that every route shares, and the refusal of unknown ones.
+
+use axum::http::{Method, StatusCode};
+
+use super::problem::ApiError;
+use super::request::Freshness;
+use super::routes::Rule;
+
+/// Parameters that every route shares.
+pub(super) struct Query {
+    pub(super) freshness: Freshness,
+    pub(super) override_clock: bool,
+}
+
+impl Query {
+    pub(super) fn read(rule: &Rule, text: Option<&str>) -> Result<Self, ApiError> {
+        let reads = rule.method == Method::GET;
+        // Scrapers ask a node for its own figures.
+        let mut out = Self {
+            freshness: if rule.path == "/metrics" {
+                Freshness::Stale
+            } else {
+                Freshness::Linearizable
+            },
+            override_clock: false,
+        };
+        for pair in text
+            .unwrap_or_default()
+            .split('&')
+            .filter(|pair| !pair.is_empty())
+        {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            match (name, value) {
+                ("consistency", "stale") if reads => out.freshness = Freshness::Stale,
+                ("consistency", "linearizable") => out.freshness = Freshness::Linearizable,
+                ("consistency", _) => {
+                    return Err(ApiError::invalid(
+                        name,
+                        value,
+                        "stale (reads only) or linearizable",
+                    ));
+                }
+                ("override_clock", "true") if !reads => out.override_clock = true,
+                _ if rule.parameters.contains(&name) => {}
+                _ => return Err(unknown_parameter(rule, name, reads)),
+            }
+        }
+        Ok(out)
+    }
+}
+
+fn unknown_parameter(rule: &Rule, name: &str, reads: bool) -> ApiError {
+    let shared = if reads {
+        "consistency"
+    } else {
+        "override_clock"
+    };
+    let known = [rule.parameters, &[shared]].concat().join(", ");
+    ApiError::new(
+        StatusCode::BAD_REQUEST,
+        "unknown-parameter",
+        format!("parameter {name:?} is not known here; known are {known}"),
+    )
+    .about(name, "", &known)
+}

@@ -1,0 +1,285 @@
+//! A fleet in memory: no Raft, no network.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _};
+use zeroize::Zeroizing;
+
+use email_engine_protocol::api::{DomainRecord, FleetDocument};
+use email_engine_protocol::bytes::ContentHash;
+use email_engine_protocol::desired::HostConfig;
+use email_engine_protocol::id::{HostId, NodeId, RequestId, TenantId};
+use email_engine_protocol::observed::Mode;
+use email_engine_protocol::time::Timestamp;
+
+use crate::api::{Backup, Draft, Fleet, MembershipError, Planning, StockError};
+use crate::command::{
+    Answer, Command, Found, Proposal, PutBundle, PutSettings, Rejection, RejectionCode, StockKeys,
+};
+use crate::pki;
+use crate::planner;
+use crate::raft::{
+    Leadership, PlanErrors, ProposeError, RaftStatus, ReadError, SessionRow, StoreError,
+};
+use crate::state::{FleetState, Identity, Node, PreparedKey};
+
+pub(super) const NOW: Timestamp = Timestamp(1_795_240_800_000);
+
+/// A fleet in memory.
+pub(super) struct MemoryFleet {
+    state: Mutex<FleetState>,
+    /// Proposals that reached the log.
+    pub(super) log: Mutex<Vec<Proposal>>,
+    pub(super) has_quorum: AtomicBool,
+    pub(super) has_leader: AtomicBool,
+    /// So many proposals from now on find that the fleet has just moved.
+    pub(super) races: AtomicUsize,
+    /// Commands that somebody else gets in before the next proposal.
+    pub(super) ahead: Mutex<Vec<Command>>,
+    /// Commands that somebody else gets in while keys are made.
+    pub(super) ahead_of_keys: Mutex<Vec<Command>>,
+    /// Hosts that the leader cannot plan.
+    pub(super) unplanned: Mutex<PlanErrors>,
+}
+
+impl MemoryFleet {
+    /// A founded fleet with the shipped roles and nothing in it.
+    pub(super) fn founded() -> Self {
+        let fleet = Self {
+            state: Mutex::new(FleetState::default()),
+            log: Mutex::new(Vec::new()),
+            has_quorum: AtomicBool::new(true),
+            has_leader: AtomicBool::new(true),
+            races: AtomicUsize::new(0),
+            ahead: Mutex::new(Vec::new()),
+            ahead_of_keys: Mutex::new(Vec::new()),
+            unplanned: Mutex::new(PlanErrors::new()),
+        };
+        found(&fleet);
+        fleet
+    }
+
+    pub(super) fn state(&self) -> FleetState {
+        self.state.lock().unwrap().clone()
+    }
+
+    /// A command that makes so many keys.
+    pub(super) fn stocked(count: usize) -> Command {
+        let keys = (0..count).map(|_| prepared_key()).collect();
+        Command::StockKeys(StockKeys { keys })
+    }
+
+    pub(super) fn log_length(&self) -> usize {
+        self.log.lock().unwrap().len()
+    }
+
+    /// Carries a command out in the system's own name, behind the API's back.
+    pub(super) fn apply(&self, command: Command) -> Answer {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let request = format!("test-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let proposal = Proposal {
+            actor: "test".to_owned(),
+            request: RequestId::new(request).unwrap(),
+            reason: String::new(),
+            now: NOW,
+            override_clock: false,
+            command,
+        };
+        self.state.lock().unwrap().apply(&proposal).0
+    }
+}
+
+impl Fleet for MemoryFleet {
+    fn view(&self, read: &mut dyn FnMut(&FleetState)) {
+        read(&self.state.lock().unwrap());
+    }
+
+    fn propose(&self, proposal: Proposal) -> BoxFuture<'_, Result<Answer, ProposeError>> {
+        if !self.has_quorum.load(Ordering::Relaxed) {
+            let reason = "one of three nodes".to_owned();
+            return async { Err(ProposeError::NoQuorum { reason }) }.boxed();
+        }
+        let racing = |left: usize| left.checked_sub(1);
+        if self
+            .races
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, racing)
+            .is_ok()
+        {
+            let settings = email_engine_protocol::api::Settings {
+                management_port: 2000 + u16::try_from(self.races.load(Ordering::Relaxed)).unwrap(),
+                ..Default::default()
+            };
+            self.apply(Command::PutSettings(PutSettings {
+                settings,
+                release: false,
+            }))
+            .unwrap();
+        }
+        let ahead = std::mem::take(&mut *self.ahead.lock().unwrap());
+        for command in ahead {
+            self.apply(command).unwrap();
+        }
+        let answer = self.state.lock().unwrap().apply(&proposal).0;
+        self.log.lock().unwrap().push(proposal);
+        async { Ok(answer) }.boxed()
+    }
+
+    fn linearize(&self) -> BoxFuture<'_, Result<(), ReadError>> {
+        let answer = if self.has_quorum.load(Ordering::Relaxed) {
+            Ok(())
+        } else {
+            Err(ReadError::NoQuorum {
+                reason: "one of three nodes".to_owned(),
+            })
+        };
+        async { answer }.boxed()
+    }
+
+    fn leadership(&self) -> Leadership {
+        let leads = self.has_leader.load(Ordering::Relaxed);
+        Leadership {
+            leader: leads.then_some(NodeId(1)),
+            term: 1,
+            is_leader: leads,
+        }
+    }
+
+    fn raft_status(&self) -> RaftStatus {
+        RaftStatus {
+            node: NodeId(1),
+            leadership: self.leadership(),
+            last_index: 5,
+            applied_index: 5,
+            voters: vec![NodeId(1)],
+            learners: Vec::new(),
+            matched: vec![(NodeId(1), 5)],
+        }
+    }
+
+    fn body(&self, _hash: &ContentHash) -> Result<Option<Bytes>, StoreError> {
+        Ok(None)
+    }
+
+    fn sessions(&self) -> BoxFuture<'_, Vec<(NodeId, SessionRow)>> {
+        async { Vec::new() }.boxed()
+    }
+
+    fn plan_errors(&self) -> BoxFuture<'_, PlanErrors> {
+        let errors = self.unplanned.lock().unwrap().clone();
+        async { errors }.boxed()
+    }
+
+    fn promote(&self, node: NodeId) -> BoxFuture<'_, Result<(), MembershipError>> {
+        let reason = format!("node {node} votes already");
+        async { Err(MembershipError::Refused { reason }) }.boxed()
+    }
+
+    fn remove(&self, _node: NodeId) -> BoxFuture<'_, Result<(), MembershipError>> {
+        async { Ok(()) }.boxed()
+    }
+
+    fn backup(&self) -> BoxFuture<'_, Result<Backup, StoreError>> {
+        let chunks = futures::stream::iter(["one", "two"]);
+        let chunks = chunks
+            .map(|chunk| Ok(Bytes::from_static(chunk.as_bytes())))
+            .boxed();
+        async { Ok(Backup { chunks }) }.boxed()
+    }
+}
+
+/// The real planner, over keys that cost nothing to make.
+pub(super) struct Planner(pub(super) Arc<MemoryFleet>);
+
+impl Planning for Planner {
+    fn changes(
+        &self,
+        state: &FleetState,
+        document: &FleetDocument,
+        prune: bool,
+        scope: Option<&TenantId>,
+    ) -> Result<Draft, Rejection> {
+        Ok(planner::document::changes(state, document, prune, scope)?.into())
+    }
+
+    fn config(
+        &self,
+        state: &FleetState,
+        host: &HostId,
+    ) -> Result<(HostConfig, BTreeMap<ContentHash, Vec<u8>>), Rejection> {
+        let planned = planner::plan(state, host).map_err(|error| Rejection {
+            code: RejectionCode::WrongState,
+            field: "host".to_owned(),
+            value: host.to_string(),
+            accepted: error.to_string(),
+        })?;
+        Ok((planned.config, planned.bodies))
+    }
+
+    fn records(&self, _state: &FleetState, identity: &Identity) -> Vec<DomainRecord> {
+        vec![DomainRecord {
+            name: identity.spec.domain.to_string(),
+            kind: "A".to_owned(),
+            value: identity.spec.address.to_string(),
+        }]
+    }
+
+    fn ensure_stock(&self, needed: usize) -> BoxFuture<'_, Result<(), StockError>> {
+        let ahead = std::mem::take(&mut *self.0.ahead_of_keys.lock().unwrap());
+        for command in ahead {
+            self.0.apply(command).unwrap();
+        }
+        let held = self.0.state().prepared_keys.len();
+        let missing = needed.saturating_sub(held);
+        if missing > 0 {
+            self.0.apply(MemoryFleet::stocked(missing)).unwrap();
+        }
+        async { Ok(()) }.boxed()
+    }
+}
+
+fn prepared_key() -> PreparedKey {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let random = ring::rand::SystemRandom::new();
+    let vault = crate::seal::Vault::new(1, Zeroizing::new([1; 32]));
+    let secret = email_engine_protocol::secret::SecretBytes {
+        salt: [1; 16],
+        bytes: format!("key {number}").into_bytes(),
+    };
+    PreparedKey {
+        commitment: secret.commitment(),
+        sealed: vault.seal_secret(&secret, &email_engine_protocol::crypto::Entropy(&random)),
+        public: format!("public{number}"),
+    }
+}
+
+fn found(fleet: &MemoryFleet) {
+    let founding = pki::found(Mode::Sandbox, NOW).unwrap();
+    let found = Found {
+        cluster: founding.record,
+        node: Node {
+            id: NodeId(1),
+            raft_endpoint: "192.0.2.1:7444".to_owned(),
+            agent_endpoint: "192.0.2.1:7443".to_owned(),
+            api_endpoint: "192.0.2.1:7443".to_owned(),
+            role: email_engine_protocol::api::MemberRole::Voter,
+            joined_at: NOW,
+            supports_version: 1,
+        },
+    };
+    fleet.apply(Command::Found(Box::new(found))).unwrap();
+    let files = planner::builtin_bundle();
+    fleet
+        .apply(Command::PutBundle(PutBundle { files }))
+        .unwrap();
+    let settings = email_engine_protocol::api::Settings::default();
+    let put = PutSettings {
+        settings,
+        release: true,
+    };
+    fleet.apply(Command::PutSettings(put)).unwrap();
+}

@@ -1,0 +1,193 @@
+//! Every route, what it demands, and what a tenant's key gets from it: a route that stands in the
+//! router without a line here fails.
+
+use serde_json::{Value, json};
+
+use email_engine_protocol::api::AccessRole::{self, Admin, Operator, Viewer};
+
+use super::testbed::Testbed;
+use crate::api::routes::Reach::{self, Fleet, Tenant};
+use crate::api::routes::table;
+
+/// What a route demands, decided here apart from the router.
+const DEMANDS: [(&str, &str, AccessRole, Reach); 38] = [
+    ("POST", "/api/v1/fleet", Operator, Tenant),
+    ("GET", "/api/v1/tenants", Viewer, Tenant),
+    ("POST", "/api/v1/tenants", Operator, Fleet),
+    ("GET", "/api/v1/tenants/{tenant}", Viewer, Tenant),
+    ("PUT", "/api/v1/tenants/{tenant}", Operator, Tenant),
+    ("DELETE", "/api/v1/tenants/{tenant}", Operator, Fleet),
+    ("GET", "/api/v1/hosts", Viewer, Tenant),
+    ("POST", "/api/v1/hosts", Operator, Fleet),
+    ("GET", "/api/v1/hosts/{host}", Viewer, Tenant),
+    ("DELETE", "/api/v1/hosts/{host}", Operator, Fleet),
+    ("GET", "/api/v1/hosts/{host}/config", Viewer, Tenant),
+    (
+        "POST",
+        "/api/v1/hosts/{host}/allow-removal",
+        Operator,
+        Fleet,
+    ),
+    ("POST", "/api/v1/hosts/{host}/revoke", Operator, Fleet),
+    ("GET", "/api/v1/ips", Viewer, Tenant),
+    ("POST", "/api/v1/ips", Operator, Tenant),
+    ("GET", "/api/v1/ips/{address}", Viewer, Tenant),
+    ("DELETE", "/api/v1/ips/{address}", Operator, Tenant),
+    ("GET", "/api/v1/domains", Viewer, Tenant),
+    ("GET", "/api/v1/domains/{domain}", Viewer, Tenant),
+    ("GET", "/api/v1/tokens", Operator, Fleet),
+    ("POST", "/api/v1/tokens", Operator, Fleet),
+    ("DELETE", "/api/v1/tokens/{token}", Operator, Fleet),
+    ("GET", "/api/v1/keys", Admin, Fleet),
+    ("POST", "/api/v1/keys", Admin, Fleet),
+    ("DELETE", "/api/v1/keys/{key}", Admin, Fleet),
+    ("GET", "/api/v1/settings", Viewer, Fleet),
+    ("PUT", "/api/v1/settings", Operator, Fleet),
+    ("GET", "/api/v1/releases", Viewer, Fleet),
+    ("POST", "/api/v1/releases", Operator, Fleet),
+    ("POST", "/api/v1/bundles", Operator, Fleet),
+    ("GET", "/api/v1/cluster", Viewer, Fleet),
+    ("POST", "/api/v1/cluster/nodes/{node}/promote", Admin, Fleet),
+    ("DELETE", "/api/v1/cluster/nodes/{node}", Admin, Fleet),
+    ("POST", "/api/v1/cluster/version", Admin, Fleet),
+    ("GET", "/api/v1/cluster/backup", Admin, Fleet),
+    ("GET", "/api/v1/audit", Viewer, Fleet),
+    ("GET", "/api/v1/status", Viewer, Tenant),
+    ("GET", "/metrics", Viewer, Fleet),
+];
+
+#[test]
+fn every_route_demands_what_was_decided_for_it() {
+    let mut routed: Vec<_> = table()
+        .iter()
+        .map(|(rule, _)| {
+            let method = rule.method.as_str().to_owned();
+            (method, rule.path, rule.role as u8, rule.reach == Fleet)
+        })
+        .collect();
+    let mut decided: Vec<_> = DEMANDS
+        .iter()
+        .map(|(method, path, role, reach)| {
+            ((*method).to_owned(), *path, *role as u8, *reach == Fleet)
+        })
+        .collect();
+    routed.sort();
+    decided.sort();
+    assert_eq!(routed, decided);
+}
+
+/// What a key of tenant `red` asks for that is `blue`'s, on every route that a tenant's key may use.
+/// None: the route has no name in it, and shows a list.
+fn foreign(method: &str, path: &str) -> (String, Option<Value>) {
+    let named = path
+        .replace("{tenant}", "blue")
+        .replace("{host}", "blue-mail")
+        .replace("{address}", "198.51.100.2")
+        .replace("{domain}", "mail1.blue.example.com");
+    let body = match (method, path) {
+        ("POST", "/api/v1/fleet") => Some(json!({"tenants": [{"id": "blue", "name": "mine"}]})),
+        ("POST", "/api/v1/ips") => Some(json!(
+            {"address": "198.51.100.3", "domain": "m2.blue.example.com", "tenant": "blue"}
+        )),
+        ("PUT", "/api/v1/tenants/{tenant}") => Some(json!({"id": "blue", "name": "mine"})),
+        ("GET" | "DELETE", _) => None,
+        _ => panic!("say what is foreign to {method} {path}"),
+    };
+    (named, body)
+}
+
+#[tokio::test]
+async fn no_route_gives_or_changes_what_is_another_tenants() {
+    let testbed = Testbed::new();
+    let document = json!({
+        "hosts": [
+            {"id": "pmta1", "role": "powermta", "addresses": ["192.0.2.1"]},
+            {"id": "blue-mail", "role": "mailwizz", "tenant": "blue", "addresses": ["192.0.2.3"]}
+        ],
+        "ips": [{"address": "198.51.100.2", "domain": "mail1.blue.example.com", "tenant": "blue"}]
+    });
+    let ask = testbed
+        .ask("operator", "POST", "/api/v1/fleet")
+        .json(document);
+    ask.send().await.gives(200);
+    let before = testbed.fleet.state();
+    for (method, path, _, _) in DEMANDS.into_iter().filter(|demand| demand.3 == Tenant) {
+        let (named, body) = foreign(method, path);
+        // As it is stored, and as it would be: a rendered file is no way around the fence.
+        let also = format!("{named}?proposed=true");
+        let paths = if path.ends_with("/config") {
+            vec![named, also]
+        } else {
+            vec![named]
+        };
+        for named in paths {
+            let mut ask = testbed.ask("red-operator", method, &named);
+            if let Some(body) = &body {
+                ask = ask.json(body.clone());
+            }
+            let answered = ask.send().await;
+            let is_list = method == "GET" && !path.contains('{');
+            if is_list {
+                let answered = answered.gives(200);
+                assert!(!answered.text.contains("blue"), "{path}: {}", answered.text);
+            } else {
+                let refused = answered.status.as_u16();
+                assert!(
+                    [404, 422].contains(&refused),
+                    "{method} {named}: {} {}",
+                    refused,
+                    answered.text
+                );
+                assert!(!answered.text.contains("mail1.blue.example.com\",\"tenant"));
+            }
+        }
+    }
+    assert!(
+        testbed.fleet.state() == before,
+        "something of blue's changed"
+    );
+}
+
+#[tokio::test]
+async fn a_tenants_viewer_renders_its_own_host_and_no_other() {
+    let testbed = Testbed::new();
+    let document = json!({
+        "hosts": [
+            {"id": "pmta1", "role": "powermta", "addresses": ["192.0.2.1"]},
+            {"id": "blue-mail", "role": "mailwizz", "tenant": "blue", "addresses": ["192.0.2.3"]},
+            {"id": "red-pmta", "role": "powermta", "tenant": "red", "addresses": ["192.0.2.4"]}
+        ],
+        "ips": [
+            {"address": "198.51.100.1", "domain": "mail1.red.example.com", "tenant": "red"},
+            {"address": "198.51.100.2", "domain": "mail1.blue.example.com", "tenant": "blue"}
+        ]
+    });
+    let ask = testbed
+        .ask("operator", "POST", "/api/v1/fleet")
+        .json(document);
+    ask.send().await.gives(200);
+    let render = |key: &'static str, host: &str| {
+        let path = format!("/api/v1/hosts/{host}/config?proposed=true");
+        let ask = testbed.ask(key, "GET", &path);
+        ask.send()
+    };
+    let own = render("blue-viewer", "blue-mail").await.gives(200);
+    assert!(own.text.contains("mail1.blue.example.com"), "{}", own.text);
+    for foreign in ["red-pmta", "pmta1", "nowhere"] {
+        render("blue-viewer", foreign)
+            .await
+            .refuses(404, "not-found");
+    }
+    // A DKIM key's file is named with its secret, and masked.
+    let rendered = render("red-operator", "red-pmta").await.gives(200);
+    let files = rendered.body["files"].as_array().unwrap();
+    let key = files
+        .iter()
+        .find(|file| file["path"].as_str().unwrap().ends_with(".pem"));
+    let text = key.unwrap()["text"].as_str().unwrap();
+    assert!(
+        text.starts_with("(secret dkim/mail1.red.example.com/mail version "),
+        "{text}"
+    );
+    assert!(!rendered.text.contains("PRIVATE KEY") && !rendered.text.contains("key 0"));
+}

@@ -1,0 +1,170 @@
+//! What differs between two desired states, resource by resource.
+
+use std::collections::BTreeMap;
+
+use email_engine_protocol::api::{ChangeAction, ResourceChange, TextDiff};
+use email_engine_protocol::desired::{FileContent, Resource, Spec};
+use email_engine_protocol::id::ResourceId;
+
+use super::text::Paper;
+use crate::planner::Planned;
+
+/// Resources of one host that are listed.
+const LISTED: usize = 500;
+
+/// What differs, and how many more do.
+pub(super) fn compare(
+    old: Option<&Planned>,
+    new: &Planned,
+    paper: &mut Paper,
+) -> (Vec<ResourceChange>, u64) {
+    let before = old.map(by_id).unwrap_or_default();
+    let after = by_id(new);
+    let mut ids: Vec<&ResourceId> = before.keys().chain(after.keys()).copied().collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let (mut listed, mut more) = (Vec::new(), 0);
+    for id in ids {
+        let (was, shall) = (before.get(id).copied(), after.get(id).copied());
+        if was == shall {
+            continue;
+        }
+        if listed.len() >= LISTED {
+            more += 1;
+            continue;
+        }
+        let was_text = was.zip(old).and_then(|(was, old)| text(was, old));
+        let diff = diff(
+            id,
+            was_text,
+            shall.and_then(|shall| text(shall, new)),
+            paper,
+        );
+        listed.extend(change(id, was, shall, diff));
+    }
+    (listed, more)
+}
+
+fn by_id(planned: &Planned) -> BTreeMap<&ResourceId, &Resource> {
+    let resources = planned.config.resources.iter();
+    resources.map(|resource| (&resource.id, resource)).collect()
+}
+
+fn change(
+    id: &ResourceId,
+    was: Option<&Resource>,
+    shall: Option<&Resource>,
+    diff: Option<TextDiff>,
+) -> Option<ResourceChange> {
+    let action = match (was, shall) {
+        (None, _) => ChangeAction::Create,
+        (_, None) => ChangeAction::Remove,
+        _ => ChangeAction::Update,
+    };
+    let details = details(was, shall);
+    // Who is told after whom is no news to anybody.
+    let says_nothing = action == ChangeAction::Update && details.is_empty() && diff.is_none();
+    (!says_nothing).then(|| ResourceChange {
+        action,
+        id: id.clone(),
+        details,
+        diff,
+    })
+}
+
+fn details(was: Option<&Resource>, shall: Option<&Resource>) -> Vec<String> {
+    let Some(shall) = shall else {
+        let on_remove = was.map(|was| format!("on_remove: {}", word(&was.on_remove)));
+        return on_remove.into_iter().collect();
+    };
+    let before = was.map(facts).unwrap_or_default();
+    let line = |(field, value): (&'static str, String)| match (was, before.get(field)) {
+        (None, _) => Some(format!("{field}: {value}")),
+        (Some(_), Some(old)) if *old == value => None,
+        (Some(_), old) => {
+            let old = old.map_or("nothing", String::as_str);
+            Some(format!("{field}: {old} -> {value}"))
+        }
+    };
+    facts(shall).into_iter().filter_map(line).collect()
+}
+
+/// What people want to know of a resource, but for its text.
+fn facts(resource: &Resource) -> BTreeMap<&'static str, String> {
+    let mut facts = BTreeMap::from([
+        ("on_remove", word(&resource.on_remove)),
+        ("policy", word(&resource.policy)),
+    ]);
+    match &resource.spec {
+        Spec::File(file) => {
+            facts.insert("mode", format!("{:04o}", file.mode));
+            owners(&mut facts, file.owner.as_ref(), file.group.as_ref());
+            if let FileContent::Secret(secret) = &file.content {
+                let shown = format!("secret {} version {}", secret.id, secret.version);
+                facts.insert("content", shown);
+            }
+        }
+        Spec::Directory(folder) => {
+            facts.insert("mode", format!("{:04o}", folder.mode));
+            owners(&mut facts, folder.owner.as_ref(), folder.group.as_ref());
+        }
+        Spec::Package(package) => {
+            let version = package.version.as_deref().unwrap_or("any");
+            facts.insert("version", version.to_owned());
+            facts.insert("hold", package.hold.to_string());
+        }
+        Spec::Service(service) => {
+            facts.insert("enabled", service.enabled.to_string());
+            facts.insert("running", service.running.to_string());
+        }
+        Spec::Step(step) => {
+            let mut words = vec![step.command.program.to_string()];
+            words.extend(step.command.arguments.iter().cloned());
+            facts.insert("command", words.join(" "));
+        }
+    }
+    facts
+}
+
+fn owners(
+    facts: &mut BTreeMap<&'static str, String>,
+    owner: Option<&String>,
+    group: Option<&String>,
+) {
+    for (field, name) in [("owner", owner), ("group", group)] {
+        if let Some(name) = name {
+            facts.insert(field, name.clone());
+        }
+    }
+}
+
+fn word<T: serde::Serialize>(value: &T) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        other => format!("{other:?}"),
+    }
+}
+
+/// The bytes of a file with public content.
+fn text<'a>(resource: &Resource, planned: &'a Planned) -> Option<&'a [u8]> {
+    match &resource.spec {
+        Spec::File(file) => match &file.content {
+            FileContent::Body { hash, .. } => planned.bodies.get(hash).map(Vec::as_slice),
+            FileContent::Secret(_) => None,
+        },
+        _ => None,
+    }
+}
+
+fn diff(
+    id: &ResourceId,
+    was: Option<&[u8]>,
+    shall: Option<&[u8]>,
+    paper: &mut Paper,
+) -> Option<TextDiff> {
+    if was == shall {
+        return None;
+    }
+    let path = id.as_str().strip_prefix("file:").unwrap_or(id.as_str());
+    Some(paper.write(path, was, shall))
+}

@@ -1,0 +1,97 @@
+//! The whole text, in the order that the product needs: a pattern list before the source that names
+//! it; everything else for the reader.
+
+mod inbound;
+mod rate;
+mod routing;
+mod text;
+
+use email_engine_protocol::bytes::ContentHash;
+
+use super::SUBMISSION_PORT;
+use super::model::Configuration;
+use text::Text;
+
+pub use rate::{hourly_cap, hourly_quota};
+
+/// Text of `/etc/pmta/config`. Its head names the hash of the lines below it and nothing that
+/// changes without them, so that the same fleet gives the same bytes.
+#[must_use]
+pub fn render(configuration: &Configuration) -> String {
+    let mut text = Text::default();
+    global(&mut text, configuration);
+    defaults(&mut text);
+    routing::virtual_mtas(&mut text, configuration);
+    routing::rejects(&mut text, configuration);
+    routing::pattern_lists(&mut text, configuration);
+    routing::sources(&mut text, configuration);
+    inbound::outside(&mut text, configuration);
+    inbound::sections(&mut text, configuration);
+    accounting(&mut text, configuration);
+    if let Some(extra) = &configuration.extra {
+        text.comment("The operator's own lines, neither known nor checked.");
+        text.verbatim(&extra.marked());
+    }
+    let body = text.finish();
+    let hash = ContentHash::of(body.as_bytes());
+    format!(
+        "# Written by Email-Engine for PowerMTA; what is changed here is changed back.\n\
+         # sha256 of the lines below this one: {hash}\n{body}"
+    )
+}
+
+fn global(text: &mut Text, configuration: &Configuration) {
+    if let Some(host_name) = &configuration.host_name {
+        text.line("host-name", host_name);
+    }
+    if let Some(postmaster) = &configuration.postmaster {
+        text.line("postmaster", postmaster);
+    }
+    text.line("run-as-root", "yes");
+    text.line("log-file", "/var/log/pmta/log");
+    text.line("http-mgmt-port", configuration.management_port);
+    // The list is empty otherwise, and an empty list lets nobody in.
+    text.line("http-access", "127.0.0.1 monitor");
+    text.line(
+        "smtp-listener",
+        format_args!("{}:{SUBMISSION_PORT}", configuration.admin_address),
+    );
+    if let Some(certificate) = &configuration.certificate {
+        text.line("smtp-server-tls-certificate", certificate);
+    }
+    inbound::listeners(text, configuration);
+    text.section("spool", "/var/spool/pmta", |_| ());
+}
+
+fn defaults(text: &mut Text) {
+    text.comment("For every receiver. Mail that would fail SPF bounces here and hurts nobody.");
+    text.section("domain", "*", |text| {
+        text.line("dkim-sign", "yes");
+        // Unsigned they break one-click unsubscription; the product's own list lacks them.
+        text.line("dkim-headers", "List-Unsubscribe-Post, Feedback-ID");
+        text.line("use-starttls", "yes");
+        text.line("retry-after", "10m");
+        text.line("bounce-after", "24h");
+        text.line("check-spf-outbound", "yes");
+    });
+}
+
+/// Two files: what statistics count, and what `MailWizz` learns of.
+fn accounting(text: &mut Text, configuration: &Configuration) {
+    text.comment("Accounting files, read by the agent.");
+    text.section("acct-file", "/var/log/pmta/acct.csv", |text| {
+        text.line("records", "d,b,t");
+        text.line("max-size", &configuration.accounting_max_size);
+    });
+    text.section("acct-file", "/var/log/pmta/feedback.csv", |text| {
+        text.line("records", "b,rb,f");
+        for kind in ["b", "rb", "f"] {
+            text.line("record-fields", format_args!("{kind} *,header_Message-Id"));
+        }
+        text.line(
+            "map-header-to-field",
+            "f header_X-HmXmrOriginalRecipient rcpt",
+        );
+        text.line("max-size", &configuration.accounting_max_size);
+    });
+}

@@ -1,0 +1,117 @@
+//! Writes directives and sections, one per line.
+
+use std::fmt::{Display, Write};
+
+const INDENT: &str = "    ";
+
+/// Text of a configuration under construction.
+#[derive(Debug, Default)]
+pub(super) struct Text {
+    out: String,
+    open: Vec<&'static str>,
+}
+
+impl Text {
+    /// One directive with its value.
+    pub(super) fn line(&mut self, keyword: &str, value: impl Display) {
+        self.indent();
+        self.out.push_str(keyword);
+        self.put(format_args!(" {value}\n"));
+    }
+
+    /// A comment between sections.
+    pub(super) fn comment(&mut self, words: &str) {
+        if !self.out.is_empty() {
+            self.out.push('\n');
+        }
+        for line in words.lines() {
+            self.out.push_str("# ");
+            self.out.push_str(line);
+            self.out.push('\n');
+        }
+    }
+
+    /// A section and what is in it.
+    pub(super) fn section(
+        &mut self,
+        name: &'static str,
+        argument: impl Display,
+        content: impl FnOnce(&mut Self),
+    ) {
+        self.indent();
+        self.put(format_args!("<{name} {argument}"));
+        if self.out.ends_with(' ') {
+            self.out.pop();
+        }
+        self.out.push_str(">\n");
+        self.open.push(name);
+        content(self);
+        self.open.pop();
+        self.indent();
+        // The closing tag never repeats the argument.
+        self.put(format_args!("</{name}>\n"));
+    }
+
+    /// Lines as they are.
+    pub(super) fn verbatim(&mut self, lines: &str) {
+        self.out.push_str(lines);
+    }
+
+    fn put(&mut self, text: std::fmt::Arguments<'_>) {
+        // A string takes whatever is written to it.
+        let _ = self.out.write_fmt(text);
+    }
+
+    pub(super) fn finish(self) -> String {
+        self.out
+    }
+
+    fn indent(&mut self) {
+        for _ in &self.open {
+            self.out.push_str(INDENT);
+        }
+    }
+}
+
+/// A text as part of a regular expression that stands for itself. `#` would begin a comment even
+/// inside an expression, so it is written by its number.
+pub(super) fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        match c {
+            '#' => out.push_str("\\x23"),
+            c if c.is_ascii_alphanumeric() || c == '-' || c == '_' || c == '@' => out.push(c),
+            c if c.is_ascii_graphic() => {
+                out.push('\\');
+                out.push(c);
+            }
+            c => out.push_str(&format!("\\x{{{:x}}}", u32::from(c))),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_escaped_text_stands_for_itself_and_opens_no_comment() {
+        assert_eq!(escape("@mail1.example.com"), "@mail1\\.example\\.com");
+        assert_eq!(escape("a+b/c"), "a\\+b\\/c");
+        assert_eq!(escape("a#b"), "a\\x23b");
+        assert_eq!(escape("a b\n"), "a\\x{20}b\\x{a}");
+    }
+
+    #[test]
+    fn sections_nest_and_close_without_their_argument() {
+        let mut text = Text::default();
+        text.section("virtual-mta", "one", |text| {
+            text.section("domain", "*", |text| text.line("type", "discard"));
+        });
+        assert_eq!(
+            text.finish(),
+            "<virtual-mta one>\n    <domain *>\n        type discard\n    </domain>\n</virtual-mta>\n"
+        );
+    }
+}

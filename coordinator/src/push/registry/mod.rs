@@ -1,0 +1,405 @@
+//! Live sessions of this node by host. The newest connection of a host wins, over all nodes.
+
+mod elsewhere;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use quinn::Connection;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use email_engine_protocol::bytes::CertificateSerial;
+use email_engine_protocol::generation::Generation;
+use email_engine_protocol::id::HostId;
+use email_engine_protocol::join::Endpoint;
+use email_engine_protocol::time::Timestamp;
+use email_engine_protocol::wire::{Refusal, RefusalCode};
+
+use super::contest::Contest;
+use super::intake::Intake;
+use super::{metric_names, now, transport};
+use crate::pki::Credential;
+use crate::raft::SessionRow;
+use crate::state::TargetRecord;
+
+/// A session that was told to end and does not is cut after so long.
+const GRACE: Duration = Duration::from_millis(400);
+
+/// A host that is ahead of the replicated state: planning for it would be refused by its floor, and
+/// hints that a part of the log was lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frozen {
+    /// What it accepted already.
+    pub accepted: Generation,
+    /// What the cluster would have it at.
+    pub target: Option<Generation>,
+    /// Since when this node knows.
+    pub since: Timestamp,
+}
+
+impl Frozen {
+    /// Whether a cluster in this epoch is still behind: in a younger one, its next target is above
+    /// whatever the host accepted.
+    #[must_use]
+    pub const fn holds_in(&self, epoch: u64) -> bool {
+        self.accepted.epoch >= epoch
+    }
+}
+
+/// The registry. A cheap clone.
+#[derive(Clone, Debug, Default)]
+pub struct Registry(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    tables: Mutex<Tables>,
+    /// Number of live sessions.
+    count: watch::Sender<usize>,
+    /// All coordinators; sessions tell their agents when it changes.
+    coordinators: watch::Sender<Vec<Endpoint>>,
+    /// Number of the newest session.
+    entered: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Tables {
+    sessions: BTreeMap<HostId, Entry>,
+    frozen: BTreeMap<HostId, Frozen>,
+    intakes: BTreeMap<HostId, Arc<Mutex<Intake>>>,
+    contests: BTreeMap<HostId, Contest>,
+    /// Sessions of which not all other nodes know yet, by number.
+    unannounced: BTreeMap<u64, HostId>,
+    next: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    number: u64,
+    connection: Connection,
+    remote: SocketAddr,
+    /// The newest that the session was given.
+    credential: Arc<Credential>,
+    /// The one that the connection began with.
+    shown: CertificateSerial,
+    since: Timestamp,
+    began: Instant,
+    offered: Option<Generation>,
+    target: watch::Sender<Option<TargetRecord>>,
+    end: watch::Sender<Option<Refusal>>,
+}
+
+/// A session's place in the registry; leaves it when dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    registry: Registry,
+    host: HostId,
+    number: u64,
+    /// The host's target, as dispatch saw it last.
+    pub(super) target: watch::Receiver<Option<TargetRecord>>,
+    /// Set when the session has to end.
+    pub(super) end: watch::Receiver<Option<Refusal>>,
+    /// All coordinators.
+    pub(super) coordinators: watch::Receiver<Vec<Endpoint>>,
+    /// The host's outcomes on their way to the log.
+    pub(super) intake: Arc<Mutex<Intake>>,
+}
+
+/// What dispatch judges of a session.
+#[derive(Debug)]
+pub(super) struct Seat {
+    pub(super) host: HostId,
+    pub(super) credential: Arc<Credential>,
+    pub(super) shown: CertificateSerial,
+    number: u64,
+}
+
+impl Registry {
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.0.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Seats a session. An older one of the same host is ended; both peers are named.
+    pub(super) fn enter(
+        &self,
+        host: &HostId,
+        connection: &Connection,
+        credential: &Arc<Credential>,
+        target: Option<TargetRecord>,
+    ) -> Place {
+        let (target, target_seen) = watch::channel(target);
+        let (end, end_seen) = watch::channel(None);
+        let remote = connection.remote_address();
+        let mut tables = self.tables();
+        let number = tables.next;
+        tables.next += 1;
+        let entry = Entry {
+            number,
+            connection: connection.clone(),
+            remote,
+            credential: credential.clone(),
+            shown: credential.serial,
+            since: now(),
+            began: Instant::now(),
+            offered: None,
+            target,
+            end,
+        };
+        if let Some(older) = tables.sessions.insert(host.clone(), entry) {
+            tracing::warn!(%host, older = %older.remote, newer = %remote, "a newer connection takes over");
+            older.end(RefusalCode::Superseded, "a newer connection took over");
+            tables.contest(host, &older.remote, &remote);
+        }
+        let intake = tables.intakes.entry(host.clone()).or_default().clone();
+        tables.unannounced.insert(number, host.clone());
+        self.0.entered.send_replace(number);
+        self.count(&tables);
+        Place {
+            registry: self.clone(),
+            host: host.clone(),
+            number,
+            target: target_seen,
+            end: end_seen,
+            coordinators: self.0.coordinators.subscribe(),
+            intake,
+        }
+    }
+
+    /// How long the host has to stay away, because its connections take over from each other too
+    /// often.
+    pub(super) fn rest(&self, host: &HostId) -> Option<Duration> {
+        let tables = self.tables();
+        let contest = tables.contests.get(host)?;
+        contest.rest(Instant::now())
+    }
+
+    /// Forgets what is of no use any more: the pace of hosts that are not here and said nothing of
+    /// late, and contests that are over.
+    pub(super) fn tidy(&self) {
+        let now = Instant::now();
+        let mut tables = self.tables();
+        let Tables {
+            sessions,
+            intakes,
+            contests,
+            ..
+        } = &mut *tables;
+        intakes.retain(|host, intake| {
+            sessions.contains_key(host)
+                || !intake
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .is_idle(now)
+        });
+        contests.retain(|_, contest| !contest.is_over(now));
+    }
+
+    /// Live sessions.
+    #[must_use]
+    pub fn rows(&self) -> Vec<SessionRow> {
+        let row = |(host, entry): (&HostId, &Entry)| SessionRow {
+            host: host.clone(),
+            since: entry.since,
+            offered: entry.offered,
+        };
+        self.tables().sessions.iter().map(row).collect()
+    }
+
+    /// Hosts that must not be planned for, as far as this node knows.
+    #[must_use]
+    pub fn frozen(&self) -> BTreeMap<HostId, Frozen> {
+        self.tables().frozen.clone()
+    }
+
+    /// Whether one host is frozen.
+    pub(super) fn frozen_host(&self, host: &HostId) -> Option<Frozen> {
+        self.tables().frozen.get(host).cloned()
+    }
+
+    /// Notes that a host is ahead of the state, or no longer is.
+    pub(super) fn set_frozen(&self, host: &HostId, frozen: Option<Frozen>) {
+        let mut tables = self.tables();
+        match frozen {
+            Some(frozen) => {
+                tracing::error!(
+                    %host, accepted = %frozen.accepted, target = ?frozen.target,
+                    "state from the future: the host accepted more than this cluster knows; it is not planned for"
+                );
+                tables.frozen.insert(host.clone(), frozen);
+            }
+            None => {
+                tables.frozen.remove(host);
+            }
+        }
+        count_frozen(&tables);
+    }
+
+    pub(super) fn seats(&self) -> Vec<Seat> {
+        let seat = |(host, entry): (&HostId, &Entry)| Seat {
+            host: host.clone(),
+            credential: entry.credential.clone(),
+            shown: entry.shown,
+            number: entry.number,
+        };
+        self.tables().sessions.iter().map(seat).collect()
+    }
+
+    /// Tells a session its host's target, if that changed.
+    pub(super) fn tell_target(&self, seat: &Seat, target: Option<&TargetRecord>) {
+        if let Some(entry) = self.tables().sessions.get(&seat.host) {
+            entry.target.send_if_modified(|held| {
+                let changes = held.as_ref() != target;
+                if changes {
+                    *held = target.cloned();
+                }
+                changes
+            });
+        }
+    }
+
+    /// Tells all sessions the list of coordinators, if that changed.
+    pub(super) fn tell_coordinators(&self, list: Vec<Endpoint>) {
+        self.0.coordinators.send_if_modified(|held| {
+            let changes = *held != list;
+            *held = list;
+            changes
+        });
+    }
+
+    /// Ends one session.
+    pub(super) fn end(&self, seat: &Seat, code: RefusalCode, reason: &str) {
+        if let Some(entry) = self.tables().sessions.get(&seat.host)
+            && entry.number == seat.number
+        {
+            entry.end(code, reason);
+        }
+    }
+
+    /// Ends all sessions.
+    pub(super) fn end_all(&self, code: RefusalCode, reason: &str) {
+        for entry in self.tables().sessions.values() {
+            entry.end(code, reason);
+        }
+    }
+
+    /// Waits until no session is left.
+    pub(super) async fn emptied(&self) {
+        let mut count = self.0.count.subscribe();
+        // The sender lives as long as `self`.
+        let _ = count.wait_for(|count| *count == 0).await;
+    }
+
+    fn count(&self, tables: &Tables) {
+        let sessions = tables.sessions.len();
+        #[expect(clippy::cast_precision_loss)]
+        metrics::gauge!(metric_names::SESSIONS).set(sessions as f64);
+        self.0.count.send_replace(sessions);
+    }
+}
+
+impl Tables {
+    /// A session took over from another.
+    fn contest(&mut self, host: &HostId, older: &dyn fmt::Display, newer: &dyn fmt::Display) {
+        let contest = self.contests.entry(host.clone()).or_default();
+        if contest.note(Instant::now()) {
+            tracing::error!(
+                %host, %older, %newer,
+                "connections of this host keep taking over from each other: a clone is suspected, \
+                 two machines with one identity; replace one with a new join token"
+            );
+        }
+    }
+}
+
+fn count_frozen(tables: &Tables) {
+    // Counts of hosts are far below 2^52.
+    #[expect(clippy::cast_precision_loss)]
+    metrics::gauge!(metric_names::FROZEN_HOSTS).set(tables.frozen.len() as f64);
+}
+
+impl Entry {
+    /// Asks the session to say why and close; if it is stalled, the connection is cut regardless.
+    fn end(&self, code: RefusalCode, reason: &str) {
+        let retry_after_millis = match code {
+            RefusalCode::Busy | RefusalCode::NoLeader => Some(1000),
+            _ => None,
+        };
+        let already = self.end.send_replace(Some(Refusal {
+            code,
+            reason: reason.to_owned(),
+            retry_after_millis,
+        }));
+        if already.is_none() {
+            let connection = self.connection.clone();
+            tokio::spawn(async move {
+                if tokio::time::timeout(GRACE, connection.closed())
+                    .await
+                    .is_err()
+                {
+                    connection.close(transport::code_of(code), b"");
+                }
+            });
+        }
+    }
+}
+
+impl Place {
+    /// Notes a renewal: the session goes on under this certificate.
+    pub(super) fn note_renewed(&self, credential: Arc<Credential>) {
+        if let Some(entry) = self.registry.tables().sessions.get_mut(&self.host)
+            && entry.number == self.number
+        {
+            entry.credential = credential;
+        }
+    }
+
+    /// Notes the newest generation that was offered.
+    pub(super) fn note_offered(&self, generation: Generation) {
+        if let Some(entry) = self.registry.tables().sessions.get_mut(&self.host)
+            && entry.number == self.number
+        {
+            entry.offered = Some(generation);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut tables = self.registry.tables();
+        tables.unannounced.remove(&self.number);
+        if tables
+            .sessions
+            .get(&self.host)
+            .is_some_and(|entry| entry.number == self.number)
+        {
+            tables.sessions.remove(&self.host);
+            // What the host accepted is in the state by its outcome. This node will not hear when it
+            // changes, and would hold on to a machine that was replaced.
+            tables.frozen.remove(&self.host);
+            count_frozen(&tables);
+        }
+        self.registry.count(&tables);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_that_are_gone_leave_nothing_behind() {
+        let registry = Registry::default();
+        let host = HostId::new("pmta1").unwrap();
+        {
+            let mut tables = registry.tables();
+            tables.intakes.entry(host.clone()).or_default();
+            tables.contests.entry(host).or_default();
+        }
+        registry.tidy();
+        let tables = registry.tables();
+        assert!(tables.intakes.is_empty() && tables.contests.is_empty());
+    }
+}

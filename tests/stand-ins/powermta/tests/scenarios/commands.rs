@@ -1,0 +1,159 @@
+//! What `pmta` answers, and what it does at once.
+
+use std::fs;
+
+use crate::bed::{Bed, wait_for};
+
+const PLAIN: &str = "\
+<virtual-mta a>
+smtp-source-host 127.0.2.1 a.example
+max-smtp-msg-rate 100/h
+</virtual-mta>
+<source 127.0.0.1>
+always-allow-relaying yes
+process-x-job yes
+default-virtual-mta a
+</source>
+<domain *>
+default-smtp-port SINK
+bounce-after 2d
+</domain>
+";
+
+#[test]
+fn status_and_version_have_the_roots_of_the_guide() {
+    let bed = Bed::started(PLAIN);
+    bed.submit("a@x.example", "to@rcpt.example", &[]);
+    bed.rows_when("d", 1);
+    let status = bed.json(&["show", "status"]);
+    assert_eq!(status["mta"]["product"]["version"], "5.0r1");
+    assert_eq!(status["status"]["status"], "running");
+    assert_eq!(status["status"]["traffic"]["total"]["in"]["rcp"], 1);
+    assert_eq!(status["status"]["traffic"]["lastMin"]["out"]["msg"], 1);
+    assert_eq!(status["status"]["spool"]["totalRcp"], 0);
+    let xml = bed.pmta(&["--xml", "show", "status"]).out;
+    assert!(
+        xml.starts_with("<rsp><data>") && xml.trim_end().ends_with("<succ/></rsp>"),
+        "{xml}"
+    );
+    let dom = bed.pmta(&["--dom", "show", "status"]).out;
+    assert!(dom.contains("status.traffic.total.in.rcp=\"1\"\n"), "{dom}");
+    let version = bed.pmta(&["show", "ver"]).out;
+    assert!(version.starts_with("PowerMTA v5.0r1 ("), "{version}");
+    fs::write(bed.path("license"), "product: PowerMTA\nserial: 1\n").unwrap();
+    assert_eq!(bed.json(&["show", "license"])["license"]["serial"], "1");
+}
+
+#[test]
+fn a_paused_queue_holds_its_mail_until_it_is_resumed() {
+    let bed = Bed::started(PLAIN);
+    assert_eq!(
+        bed.pmta(&["pause", "queue", "rcpt.example/a"]).out,
+        "Queue(s) paused.\n"
+    );
+    bed.submit("a@x.example", "to@rcpt.example", &["X-Job: campaign"]);
+    bed.submit("a@x.example", "to2@rcpt.example", &[]);
+    let shown = bed.json(&["show", "queues", "--paused=yes"]);
+    assert_eq!(shown["queue"][0]["name"], "rcpt.example/a");
+    assert_eq!(shown["queue"][0]["rcp"], 2);
+    assert_eq!(bed.json(&["show", "jobs"])["job"][0]["id"], "campaign");
+    let listed = bed.json(&["list", "--queue=rcpt.example/*", "--rcpt=to2@rcpt.example"]);
+    assert_eq!(listed["rcpt"].as_array().unwrap().len(), 1);
+    assert_eq!(bed.sink.connections(), 0);
+
+    let refused = bed.pmta(&["delete", "--rcpt=to2@rcpt.example"]);
+    assert!(!refused.succeeded, "which queue has to be said");
+    assert!(
+        bed.pmta(&["delete", "--queue=*/*", "--rcpt=to2@rcpt.example"])
+            .succeeded
+    );
+    assert_eq!(
+        bed.rows_when("b", 1)[0]["dsnDiag"],
+        "smtp;deleted by administrator"
+    );
+
+    assert_eq!(
+        bed.pmta(&["resume", "queue", "*/a"]).out,
+        "Queue(s) resumed.\n"
+    );
+    let row = bed.rows_when("d", 1).remove(0);
+    assert_eq!(
+        (row["rcpt"].as_str(), row["jobId"].as_str()),
+        ("to@rcpt.example", "campaign")
+    );
+}
+
+#[test]
+fn settings_and_virtual_mtas_are_shown_as_they_are_in_force() {
+    let bed = Bed::started(PLAIN);
+    let settings = bed.json(&["show", "settings", "rcpt.example/a"]);
+    assert_eq!(settings["queueSettings"]["bounce-after"], "2d");
+    assert_eq!(settings["queueSettings"]["max-smtp-out"], "20");
+    assert_eq!(
+        settings["queueSettings"]["backoff-to-normal-after"],
+        "never"
+    );
+    assert_eq!(settings["vmtaSettings"]["max-smtp-msg-rate"], "100/h");
+    let vmtas = bed.json(&["show", "vmtas"]);
+    assert_eq!(vmtas["vmta"][0]["name"], "a");
+    assert!(
+        !bed.pmta(&["show", "settings", "rcpt.example/none"])
+            .succeeded
+    );
+    for wrong in [
+        &["show"][..],
+        &["restart"],
+        &["status"],
+        &["show", "status", "--fast"],
+    ] {
+        assert!(!bed.pmta(wrong).succeeded, "{wrong:?}");
+    }
+}
+
+#[test]
+fn a_rotated_accounting_file_gets_the_next_number_and_its_own_header() {
+    let bed = Bed::started(PLAIN);
+    bed.submit("a@x.example", "to@rcpt.example", &[]);
+    bed.rows_when("d", 1);
+    assert_eq!(
+        bed.pmta(&["rotate", "acct"]).out,
+        "Accounting file rotated.\n"
+    );
+    bed.submit("a@x.example", "to@rcpt.example", &[]);
+    bed.rows_when("d", 2);
+    let files = bed.accounting_files();
+    let names: Vec<_> = files
+        .iter()
+        .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
+        .collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+    assert!(
+        names[0].starts_with("acct-") && names[0].ends_with("-0000.csv"),
+        "{names:?}"
+    );
+    assert!(names[1].ends_with("-0001.csv"), "{names:?}");
+    for file in files {
+        let text = fs::read_to_string(file).unwrap();
+        let header = text.lines().next().unwrap();
+        assert!(
+            header.starts_with("type,timeLogged,timeQueued,orig,rcpt,orcpt,dsnAction,"),
+            "{header}"
+        );
+        assert!(text.ends_with("\r\n"), "lines end as RFC 4180 says");
+    }
+}
+
+#[test]
+fn a_rate_of_the_virtual_mta_holds_back_the_rest() {
+    let bed = Bed::started(&PLAIN.replace("100/h", "1/h"));
+    for n in 0..3 {
+        bed.submit("a@x.example", &format!("to{n}@rcpt.example"), &[]);
+    }
+    bed.rows_when("d", 1);
+    wait_for("two wait", || {
+        let shown = bed.json(&["show", "queues", "rcpt.example/a"]);
+        let idle = shown["queue"][0]["conn"] == 0 && shown["queue"][0]["rcp"] == 2;
+        idle.then_some(())
+    });
+    assert_eq!(bed.sink.mails().len(), 1);
+}

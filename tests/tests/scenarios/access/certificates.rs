@@ -1,0 +1,127 @@
+//! Certificates are renewed while everything goes on; who slept past the end comes back by itself.
+
+use std::fs;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use email_engine_protocol::time::Timestamp;
+use email_engine_tests::{Fleet, samples, wait_for, wait_until};
+use serde_json::json;
+
+/// Short enough to be renewed several times, long enough for a busy machine.
+const LIFE: &[(&str, &str)] = &[("CERTIFICATE_LIFE_SECONDS", "16")];
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    Timestamp(u64::try_from(since.as_millis()).unwrap())
+}
+
+fn count(path: &std::path::Path, needle: &str) -> usize {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.lines().filter(|line| line.contains(needle)).count()
+}
+
+async fn fleet(nodes: u64) -> Fleet {
+    let mut fleet = Fleet::configured(nodes, LIFE).await;
+    fleet.apply(&samples::fleet(0)).await;
+    fleet.start_agents(&["pmta1"]).await;
+    fleet.converged("its first document was applied").await;
+    fleet
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn renewals_drop_neither_session_nor_cluster() {
+    let mut fleet = fleet(3).await;
+    let agent = fleet.agents["pmta1"].log();
+    let begun = count(&agent, "session begins");
+    let renewed = count(&agent, "certificate renewed");
+    let mut written = 1;
+    wait_until(
+        "the agent has renewed past the end of two certificates",
+        async || {
+            // Writes go on meanwhile, each on another node.
+            let node = fleet.nodes.keys().nth(written % 3).copied().unwrap();
+            let tenant = json!({ "id": format!("tenant-{written}"), "name": "One of many" });
+            fleet.api_of(node).post("/tenants", &tenant).await.ok();
+            written += 1;
+            count(&agent, "certificate renewed") >= renewed + 5
+        },
+    )
+    .await;
+    for node in fleet.nodes.values() {
+        assert!(count(&node.log(), "own certificate renewed") >= 3);
+    }
+    let said = fs::read_to_string(&agent).unwrap();
+    assert_eq!(count(&agent, "session begins"), begun, "{said}");
+    fleet.host_converged("pmta1", "nothing was lost").await;
+    let tenants = fleet.api().get("/tenants").await.ok();
+    assert_eq!(
+        tenants.as_array().unwrap().len(),
+        written,
+        "acknowledged writes"
+    );
+
+    // New connections work under the new certificates: a node and an agent start again.
+    let leader = fleet.leader().await;
+    let follower = fleet
+        .nodes
+        .keys()
+        .copied()
+        .find(|node| *node != leader)
+        .unwrap();
+    let node = fleet.nodes.get_mut(&follower).unwrap();
+    node.stop();
+    node.start().await;
+    fleet.agents.get_mut("pmta1").unwrap().kill();
+    fleet.agents.get_mut("pmta1").unwrap().start(None);
+    fleet
+        .api_of(follower)
+        .post("/ips", &samples::identity(1))
+        .await
+        .ok();
+    fleet
+        .host_converged("pmta1", "it and a node started again")
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_slept_past_the_end_of_its_certificate_comes_back() {
+    let mut fleet = fleet(1).await;
+    let view = fleet.host("pmta1").await;
+    fleet.agents.get_mut("pmta1").unwrap().kill();
+    let store =
+        email_engine_agent::identity::IdentityStore::open(&fleet.agents["pmta1"].data_dir())
+            .unwrap();
+    let end = store.load().unwrap().unwrap().validity.not_after;
+    let node = fleet.nodes[&1].log();
+    wait_until("its certificate is past its end", async || now() > end).await;
+    fleet.api().post("/ips", &samples::identity(1)).await.ok();
+    fleet.agents.get_mut("pmta1").unwrap().start(None);
+    wait_for("the node renews it by its old key", async || {
+        if count(&node, "certificate renewed past its end") > 0 {
+            Ok(())
+        } else {
+            Err(fs::read_to_string(&node).unwrap_or_default())
+        }
+    })
+    .await;
+    let after = fleet.host_converged("pmta1", "it came back").await;
+    assert_ne!(after["running"], view["running"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_whole_cluster_that_slept_past_the_end_of_its_certificates_comes_back() {
+    let mut fleet = fleet(3).await;
+    for node in fleet.nodes.values_mut() {
+        node.kill();
+    }
+    let end = now().plus(17_000);
+    wait_until("all certificates are past their end", async || now() > end).await;
+    for node in fleet.nodes.values_mut() {
+        node.start().await;
+    }
+    fleet.leader().await;
+    fleet.api().post("/ips", &samples::identity(1)).await.ok();
+    fleet
+        .host_converged("pmta1", "cluster and agent came back")
+        .await;
+}
