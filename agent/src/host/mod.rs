@@ -120,10 +120,12 @@ impl Machine {
             accounts: Accounts::default(),
         }
     }
-}
 
-#[cfg(test)]
-impl Machine {
+    /// From now on no file can be written.
+    pub(crate) fn refuse_files(&self) {
+        self.files.failpoint.die_after(0);
+    }
+
     /// A folder with another service manager.
     pub(crate) fn with_systemctl(folder: &std::path::Path, systemctl: &std::path::Path) -> Self {
         Self {

@@ -250,6 +250,91 @@ mod tests {
         }
     }
 
+    /// A program in place of systemctl; it appends its arguments to `calls` and answers `show` with
+    /// a service that is stopped and disabled.
+    fn systemctl(dir: &std::path::Path, verbs: &str) -> Real {
+        use std::os::unix::fs::PermissionsExt;
+        let place = dir.join("systemctl");
+        let shown = "LoadState=loaded\\nActiveState=inactive\\nUnitFileState=disabled\\n";
+        let script = format!(
+            "#!/bin/sh\necho \"$@\" >> {}/calls\ncase $1 in\nshow) printf '{shown}' ;;\n{verbs}esac\n",
+            dir.display()
+        );
+        std::fs::write(&place, script).unwrap();
+        std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o755)).unwrap();
+        Real::asking(&place)
+    }
+
+    fn service_id() -> ResourceId {
+        ResourceId::new("service:pmta").unwrap()
+    }
+
+    #[test]
+    fn a_service_is_enabled_started_and_reloaded_by_the_service_manager() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut real = systemctl(dir.path(), "");
+        let spec = ServiceSpec {
+            unit: "pmta.service".to_owned(),
+            enabled: true,
+            running: true,
+            on_notify: OnNotify::Reload,
+        };
+        real.set_service(&service_id(), &spec).unwrap();
+        real.notify_service(&service_id(), &spec.unit, OnNotify::Reload)
+            .unwrap();
+        let calls = std::fs::read_to_string(dir.path().join("calls")).unwrap();
+        assert_eq!(
+            calls,
+            "show --property=LoadState,ActiveState,UnitFileState -- pmta.service\n\
+             enable -- pmta.service\nstart -- pmta.service\nreload -- pmta.service\n"
+        );
+    }
+
+    #[test]
+    fn a_service_that_does_not_start_fails_with_the_words_of_the_service_manager() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut real = systemctl(dir.path(), "start) echo 'Unit is masked.' >&2; exit 5 ;;\n");
+        let spec = ServiceSpec {
+            unit: "pmta.service".to_owned(),
+            enabled: false,
+            running: true,
+            on_notify: OnNotify::Restart,
+        };
+        let error = real.set_service(&service_id(), &spec).unwrap_err();
+        let SystemError::Failed { code, output, .. } = &error else {
+            panic!("{error}");
+        };
+        assert_eq!((&code[..], &output[..]), ("5", "Unit is masked."));
+    }
+
+    #[test]
+    fn a_package_of_this_machine_is_seen_with_its_version() {
+        let id = ResourceId::new("package:dpkg").unwrap();
+        let seen = Real::default().package(&id, "dpkg").unwrap();
+        let version = seen.version.expect("dpkg is installed where dpkg-query is");
+        assert!(version.starts_with('1'), "{version}");
+    }
+
+    #[test]
+    fn a_command_is_run_as_it_stands_and_for_no_longer_than_its_limit() {
+        let line = |program: &str, arguments: &[&str]| CommandLine {
+            program: email_engine_protocol::desired::HostPath::new(program).unwrap(),
+            arguments: arguments.iter().map(|text| (*text).to_owned()).collect(),
+        };
+        let id = ResourceId::new("step:a").unwrap();
+        let mut real = Real::default();
+        let long = Duration::from_secs(20);
+        let ended = real
+            .run(&id, &line("/bin/echo", &["a  b", "$c"]), long)
+            .unwrap();
+        assert_eq!((ended.code, &ended.output[..]), (0, "a  b $c"));
+        let short = Duration::from_millis(50);
+        let error = real
+            .run(&id, &line("/bin/sleep", &["60"]), short)
+            .unwrap_err();
+        assert!(matches!(error, SystemError::Timeout { .. }), "{error}");
+    }
+
     #[test]
     fn a_service_manager_that_cannot_be_asked_is_not_a_stopped_service() {
         use std::os::unix::fs::PermissionsExt;

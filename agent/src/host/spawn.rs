@@ -124,16 +124,80 @@ mod tests {
     }
 
     #[test]
+    fn success_and_failure_are_told_apart_without_a_shell() {
+        assert_eq!(run("/bin/true", &["$(exit 7)"], LONG).unwrap().code, 0);
+        assert_eq!(run("/bin/false", &[], LONG).unwrap().code, 1);
+        let echoed = run("/bin/echo", &["$HOME", "*", "; exit 7"], LONG).unwrap();
+        assert_eq!(echoed.output, "$HOME * ; exit 7");
+    }
+
+    #[test]
+    fn a_program_sees_nothing_of_our_environment_input_and_folder() {
+        assert!(std::env::var_os("HOME").is_some() || std::env::var_os("CARGO").is_some());
+        let mut seen: Vec<String> = run("/usr/bin/env", &[], LONG)
+            .unwrap()
+            .output
+            .lines()
+            .map(str::to_owned)
+            .collect();
+        seen.sort();
+        let path = format!("PATH={PATH}");
+        assert_eq!(
+            seen,
+            ["DEBIAN_FRONTEND=noninteractive", "LC_ALL=C.UTF-8", &path]
+        );
+        assert_eq!(run("/bin/cat", &[], LONG).unwrap().output, "");
+        assert_eq!(run("/bin/pwd", &[], LONG).unwrap().output, "/");
+    }
+
+    #[test]
+    fn a_program_that_a_signal_ends_has_failed() {
+        let error = run("/bin/sh", &["-c", "echo last words; kill -KILL $$"], LONG).unwrap_err();
+        let SystemError::Failed { code, output, .. } = &error else {
+            panic!("{error}");
+        };
+        assert_eq!((&code[..], &output[..]), ("signal 9", "last words"));
+    }
+
+    #[test]
     fn a_program_that_hangs_is_ended_with_its_children() {
         let begin = Instant::now();
         let error = run(
             "/bin/sh",
-            &["-c", "sleep 60 & sleep 60"],
-            Duration::from_millis(100),
+            &["-c", "sleep 60 & echo $!; sleep 60"],
+            // Enough to have begun, on a busy machine.
+            Duration::from_secs(2),
         )
         .unwrap_err();
-        assert!(matches!(error, SystemError::Timeout { .. }), "{error}");
+        let SystemError::Timeout { output, .. } = &error else {
+            panic!("{error}");
+        };
         assert!(begin.elapsed() < LONG);
+        let child: u32 = output.parse().expect("the child's number");
+        wait_gone(child);
+    }
+
+    /// Ended, or ended and not yet taken note of by whoever inherited it.
+    fn wait_gone(process: u32) {
+        let deadline = Instant::now() + LONG;
+        let state = || std::fs::read_to_string(format!("/proc/{process}/stat"));
+        while state().is_ok_and(|stat| !stat.contains(") Z ")) {
+            assert!(Instant::now() < deadline, "the child outlived its group");
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_daemon_that_is_left_behind_with_our_pipe_does_not_hold_us() {
+        let begin = Instant::now();
+        let ended = run(
+            "/bin/sh",
+            &["-c", "sleep 60 & exit 0"],
+            Duration::from_secs(50),
+        )
+        .unwrap();
+        assert_eq!(ended.code, 0);
+        assert!(begin.elapsed() < Duration::from_secs(50));
     }
 
     #[test]
