@@ -3,6 +3,7 @@
 mod access;
 mod bounds;
 mod fleet;
+mod fuzz;
 mod tenancy;
 mod testbed;
 mod writes;
