@@ -11,7 +11,6 @@ use crate::{AgentProcess, Api, NodeProcess, wait_for};
 /// A cluster of real nodes and the agents of its hosts, in a folder that goes with it.
 #[derive(Debug)]
 pub struct Fleet {
-    dir: TempDir,
     /// Nodes by number.
     pub nodes: BTreeMap<u64, NodeProcess>,
     /// Agents by host.
@@ -20,6 +19,8 @@ pub struct Fleet {
     ca_pem: String,
     admin_key: String,
     recovery_key: String,
+    // Last, because fields are dropped in order: processes that end show the end of their logs.
+    dir: TempDir,
 }
 
 impl Fleet {

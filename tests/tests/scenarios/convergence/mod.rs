@@ -6,4 +6,5 @@ mod leftovers;
 mod lost_ledger;
 mod races;
 mod reach;
+mod removal;
 mod sleeper;
