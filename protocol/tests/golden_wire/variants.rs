@@ -33,7 +33,7 @@ pub(crate) fn add(golden: &mut Golden) {
     let host = HostId::new("pmta1").unwrap();
     let role = Role::Api;
     variants!(golden, "admission", Admission, [
-        Admission::Host { host: host.clone(), role } => Admission::Host { .. },
+        Admission::Host { host, role } => Admission::Host { .. },
         Admission::Node => Admission::Node,
     ]);
     variants!(golden, "role", Role, [

@@ -82,7 +82,10 @@ fn apply(input: &mut Vec<u8>, samples: &[Vec<u8>], what: u8, at: usize, value: u
         3 => input.insert(at, value),
         4 => drop(input.drain(at..end)),
         5 => input.truncate(at),
-        6 => insert(input, at, &input[at..end].to_vec()),
+        6 => {
+            let copy = input[at..end].to_vec();
+            insert(input, at, &copy);
+        }
         // The longest number that a varint can say, and one that is said longer than it need be.
         7 => insert(input, at, &[0xff; 9]),
         8 => overlong(input, at),
