@@ -6,10 +6,10 @@
 //! - `cargo test` (so `tests/run`, on stable Rust) runs each target a bounded number of times on random
 //!   programs of changes. A failure prints its seed and the shortest program that was found;
 //!   `BOLERO_RANDOM_SEED=SEED cargo test NAME` repeats it, `BOLERO_RANDOM_ITERATIONS=N` asks for more.
-//! - `cargo bolero test --package PACKAGE NAME` (after `cargo install cargo-bolero`) runs one under
-//!   libFuzzer until it is stopped, guided by coverage; `--toolchain nightly` is needed, and as nothing
-//!   here is `unsafe`, `--sanitizer NONE` is quickest. `deploy/toolchain/env.sh` must be sourced as for
-//!   any build. What it finds is kept in `__fuzz__/` beside the test and run again by `cargo test`.
+//! - `cargo bolero test --package PACKAGE --toolchain nightly --sanitizer NONE TEST` (after `cargo install
+//!   cargo-bolero` and `source deploy/toolchain/env.sh && prebuilt`) runs one under libFuzzer, guided by
+//!   coverage, until it is stopped or `-T 60s` are over. Nothing here is `unsafe`, so no sanitizer is
+//!   needed. What falls over is kept in `__fuzz__/` beside the test and run again by `cargo test`.
 //!
 //! The engine's input is not what the decoder reads: it is a *program* ([`mutate`]) that picks a sample
 //! and changes it. Random bytes alone end at the first length or tag; a changed sample gets deep.
