@@ -20,7 +20,7 @@ pub struct Fleet {
     admin_key: String,
     recovery_key: String,
     settings: Vec<(String, String)>,
-    /// Dropped last: processes that a failed test ends still show their logs.
+    // Last, because fields are dropped in order: processes that end show the end of their logs.
     dir: TempDir,
 }
 

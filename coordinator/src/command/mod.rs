@@ -17,6 +17,8 @@ mod content;
 pub(crate) mod fixture;
 #[cfg(test)]
 mod format;
+#[cfg(test)]
+mod fuzz;
 mod host;
 mod identity;
 mod outcome;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{FileContent, HostPath, OnRemove, Resource, Spec};
 use crate::bytes::ContentHash;
+use crate::canonical;
 use crate::id::{ClusterId, HostId, ResourceId, Role};
 use crate::limits;
 use crate::secret::SecretRef;
@@ -95,7 +96,7 @@ impl HostConfig {
     /// # Errors
     /// When the bytes are no manifest, or [`check`](Self::check) refuses it.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ConfigError> {
-        let config: Self = postcard::from_bytes(bytes).map_err(ConfigError::Decode)?;
+        let config: Self = canonical::decode(bytes).map_err(ConfigError::Decode)?;
         config.check()?;
         Ok(config)
     }

@@ -108,6 +108,11 @@ fn trouble(host: &HostView) -> Option<(Overall, String)> {
             "is being wiped of its secrets".to_owned(),
         ));
     }
+    // The host keeps what it had, and that may well be right: what it refused is said all the same.
+    let refused = host.attempted.as_ref().map(|attempt| attempt.generation);
+    if refused.is_some() && refused == host.target && refused != host.running {
+        return Some((Overall::Degraded, degraded(host)));
+    }
     match (host.target, host.running) {
         (None, _) => Some((Overall::Converging, "has no target yet".to_owned())),
         (Some(target), running) if running != Some(target) => {

@@ -11,6 +11,8 @@ mod commands;
 mod context;
 mod exit;
 mod fleet_file;
+#[cfg(test)]
+mod fuzz;
 mod output;
 mod private_file;
 mod prompt;

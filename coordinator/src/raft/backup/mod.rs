@@ -2,6 +2,8 @@
 //! restore: a new cluster's first node made of one.
 
 mod framing;
+#[cfg(test)]
+mod fuzz;
 mod restore;
 mod save;
 

@@ -3,6 +3,8 @@
 mod apply;
 mod files;
 mod format;
+#[cfg(test)]
+mod fuzz;
 mod replica;
 mod snapshot;
 

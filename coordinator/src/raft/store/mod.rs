@@ -6,6 +6,8 @@
 //! there shares one flush.
 
 mod database;
+#[cfg(test)]
+mod fuzz;
 mod log;
 mod record;
 mod slots;

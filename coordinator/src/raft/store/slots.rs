@@ -93,7 +93,7 @@ impl Slots {
     pub(crate) fn open(path: &Path) -> Result<Self, SlotsError> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
         let best = (0..2)
-            .filter_map(|slot| read_slot(&file, slot).map(|state| (state, slot)))
+            .filter_map(|slot| slot_of(&file, slot).map(|state| (state, slot)))
             .max_by_key(|(state, _)| state.sequence);
         let Some((state, slot)) = best else {
             return Err(SlotsError::Lost);
@@ -179,20 +179,27 @@ impl Slots {
     }
 }
 
-fn slot_bytes(state: &SlotState) -> Vec<u8> {
-    let payload = postcard::to_stdvec(state).expect("the vote serialises");
+pub(super) fn slot_bytes(state: &SlotState) -> Vec<u8> {
+    framed(&postcard::to_stdvec(state).expect("the vote serialises"))
+}
+
+pub(super) fn framed(payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).expect("a vote is small");
     let mut bytes = Vec::with_capacity(HEAD + payload.len());
     bytes.extend_from_slice(&MAGIC);
-    bytes.extend_from_slice(&crc32c::crc32c(&payload).to_be_bytes());
+    bytes.extend_from_slice(&crc32c::crc32c(payload).to_be_bytes());
     bytes.extend_from_slice(&length.to_be_bytes());
-    bytes.extend_from_slice(&payload);
+    bytes.extend_from_slice(payload);
     bytes
 }
 
-fn read_slot(file: &File, slot: u64) -> Option<SlotState> {
+fn slot_of(file: &File, slot: u64) -> Option<SlotState> {
     let mut bytes = [0; SLOT_BYTES];
     file.read_exact_at(&mut bytes, slot * PAGE).ok()?;
+    read_slot(&bytes)
+}
+
+pub(super) fn read_slot(bytes: &[u8]) -> Option<SlotState> {
     let (magic, rest) = bytes.split_first_chunk::<8>()?;
     let (sum, rest) = rest.split_first_chunk::<4>()?;
     let (length, rest) = rest.split_first_chunk::<4>()?;

@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use email_engine_protocol::join::JoinToken;
 use email_engine_tests::Fleet;
+use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dkim_key_is_found_on_its_host_and_nowhere_else() {
@@ -20,9 +22,13 @@ async fn a_dkim_key_is_found_on_its_host_and_nowhere_else() {
         needles.push((path, line.into_bytes(), raw));
     }
     assert_eq!(needles.len(), 2);
-    let token = fleet.host_token("api1", "api");
-    drop(token);
-    let admin_key = fleet.admin_key().as_bytes().to_vec();
+    let issued = fleet.token(&json!("node"), false).await;
+    let token: JoinToken = issued.parse().unwrap();
+    let others = [
+        ("admin key", fleet.admin_key().as_bytes().to_vec()),
+        ("recovery key", fleet.recovery_key().as_bytes().to_vec()),
+        ("secret of a join token", token.secret.to_vec()),
+    ];
     for node in fleet.nodes.values_mut() {
         node.stop();
     }
@@ -30,10 +36,12 @@ async fn a_dkim_key_is_found_on_its_host_and_nowhere_else() {
     let root = fleet.dir().to_owned();
     let files = every_file(&root);
     assert!(files.len() > 40, "only {} files were searched", files.len());
+    let mut at_home = 0;
     for file in files {
         let bytes = fs::read(&file).unwrap_or_default();
         for (home, text, raw) in &needles {
             let found = contains(&bytes, text) || contains(&bytes, raw);
+            at_home += usize::from(found && file == *home);
             assert!(
                 !found || file == *home,
                 "{} holds the key of {}",
@@ -41,12 +49,19 @@ async fn a_dkim_key_is_found_on_its_host_and_nowhere_else() {
                 home.display()
             );
         }
-        assert!(
-            !contains(&bytes, &admin_key),
-            "{} holds the admin key",
-            file.display()
-        );
+        for (what, secret) in &others {
+            assert!(
+                !contains(&bytes, secret),
+                "{} holds the {what}",
+                file.display()
+            );
+        }
     }
+    assert_eq!(
+        at_home,
+        needles.len(),
+        "the search does not find what is there"
+    );
 }
 
 fn every_file(folder: &Path) -> Vec<PathBuf> {

@@ -69,23 +69,32 @@ async fn an_older_backup_restored_under_a_new_epoch_and_agents_follow_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_with_a_changed_byte_or_another_key_is_refused() {
     let fleet = Fleet::single().await;
-    let mut bytes = fleet.download("/cluster/backup").await;
-    let at = bytes.len() / 2;
-    bytes[at] ^= 1;
-    let backup = fleet.dir().join("damaged");
-    fs::write(&backup, &bytes).unwrap();
-    let key_file = fleet.dir().join("recovery-key");
-    fs::write(&key_file, fleet.recovery_key()).unwrap();
-
-    let target = NodeProcess::new(&fleet.dir().join("nodes/restored"));
-    let mut restore = target.command("restore");
-    restore
-        .arg("--from")
-        .arg(&backup)
-        .arg("--recovery-key-file")
-        .arg(&key_file);
-    assert!(!restore.output().unwrap().status.success());
-    assert!(!target.data_dir().join("endpoints.json").exists());
+    let other = Fleet::single().await;
+    let good = fleet.download("/cluster/backup").await;
+    let mut damaged = good.clone();
+    let at = damaged.len() / 2;
+    damaged[at] ^= 1;
+    let (ours, theirs) = (fleet.recovery_key(), other.recovery_key());
+    let restore = |name: &str, bytes: &[u8], key: &str| {
+        let backup = fleet.dir().join(format!("backup-{name}"));
+        fs::write(&backup, bytes).unwrap();
+        let key_file = fleet.dir().join(format!("key-{name}"));
+        fs::write(&key_file, key).unwrap();
+        let target = NodeProcess::new(&fleet.dir().join("nodes").join(name));
+        let mut restore = target.command("restore");
+        restore.arg("--from").arg(&backup);
+        restore.arg("--recovery-key-file").arg(&key_file);
+        restore.output().unwrap()
+    };
+    for (name, bytes, key) in [("damaged", &damaged, ours), ("foreign", &good, theirs)] {
+        let refused = restore(name, bytes, key);
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success(), "{name} was restored");
+        assert!(said.contains("backup"), "{name}: {said}");
+    }
+    let restored = restore("whole", &good, ours);
+    let said = String::from_utf8_lossy(&restored.stderr).into_owned();
+    assert!(restored.status.success(), "{said}");
 }
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {

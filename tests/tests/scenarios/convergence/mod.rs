@@ -9,5 +9,6 @@ mod lost_keys;
 mod lost_ledger;
 mod races;
 mod reach;
+mod removal;
 mod sleeper;
 mod status;
