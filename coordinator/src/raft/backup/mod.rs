@@ -5,5 +5,5 @@ mod framing;
 mod restore;
 mod save;
 
-pub use restore::{RestoreError, Restored, restore};
+pub use restore::{RestoreError, Restored, check_backup, restore};
 pub use save::{BackupError, BackupSummary};
