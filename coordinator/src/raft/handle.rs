@@ -317,7 +317,8 @@ impl Cluster {
     #[must_use]
     pub fn refuses_writes(&self) -> Option<String> {
         let guard = &self.core.guard;
-        guard.low_disk().or_else(|| guard.clock_off())
+        let clock = || guard.clock_off().or_else(|| guard.time_doubted());
+        guard.low_disk().or_else(clock)
     }
 
     /// Number of flushes of the log since the start.
