@@ -283,10 +283,10 @@ mod tests {
                 }
                 let middle = damaged * PAGE + HEAD as u64 + 4;
                 slots.file.write_all_at(&[0xff; 8], middle).unwrap();
-                assert!(read_slot(&slots.file, damaged).is_none());
+                assert!(slot_of(&slots.file, damaged).is_none());
                 slots = Slots::open(&path).unwrap();
                 assert_eq!(slots.state().vote, Some(Vote::new(term, term % 3)));
-                assert!(read_slot(&slots.file, damaged).is_some(), "it is mended");
+                assert!(slot_of(&slots.file, damaged).is_some(), "it is mended");
             }
         }
     }
