@@ -3,6 +3,7 @@
 //! - [`convergence`]: what is declared reaches the hosts, and stays.
 //! - [`cluster`]: nodes come, go, fall and return.
 //! - [`access`]: who may do what, and where secrets are.
+//! - [`operator`]: what those who run the fleet type and watch.
 //! - [`input`]: what is wrong is refused, clearly and wholly.
 
 #![allow(
@@ -14,3 +15,4 @@ mod access;
 mod cluster;
 mod convergence;
 mod input;
+mod operator;

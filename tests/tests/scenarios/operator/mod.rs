@@ -1,0 +1,5 @@
+//! What those who run the fleet type and watch.
+
+mod desk;
+mod doorkeeping;
+mod watching;
