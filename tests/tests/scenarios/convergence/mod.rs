@@ -11,4 +11,3 @@ mod races;
 mod reach;
 mod removal;
 mod sleeper;
-mod status;

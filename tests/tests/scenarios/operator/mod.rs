@@ -2,4 +2,5 @@
 
 mod desk;
 mod doorkeeping;
+mod status;
 mod watching;
