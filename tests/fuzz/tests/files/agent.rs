@@ -173,8 +173,10 @@ fn any_allow_list_is_read_or_its_fault_is_told_and_never_guards_less() {
         samples.map(|text| text.as_bytes().to_vec()).to_vec(),
         |bytes| {
             let file = put("allow/allow.toml", bytes);
-            let mut config = Config::default();
-            config.allow_list = Some(file.clone());
+            let config = Config {
+                allow_list: Some(file.clone()),
+                ..Config::default()
+            };
             let built_in = email_engine_agent::allow::load(&Config::default()).unwrap();
             match email_engine_agent::allow::load(&config) {
                 Ok(list) => {
@@ -202,7 +204,7 @@ fn any_identity_is_refused_and_never_taken_for_none() {
         vec![vec![0x30_u8, 0]],
         vec![0x30_u8, 1],
         5_u64,
-        ["a"],
+        vec!["192.0.2.1:7443"],
         ExecutorKeys {
             report_key: VerifyingKey([5; 32]),
             sealing_key: SealingPublicKey([6; 32]),
