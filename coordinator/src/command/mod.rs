@@ -118,4 +118,6 @@ pub enum Command {
     AllowRemoval(AllowRemoval),
     /// A second machine showed a used token and was refused.
     RefuseToken(Box<RefuseToken>),
+    /// A host came back with a certificate from the time that a restore lost.
+    ReadmitHost(ReadmitHost),
 }
