@@ -14,7 +14,7 @@ use super::fixture::{
     recovery_key, redeem, spki, tenant,
 };
 use super::*;
-use crate::state::{CertificateSubject, Release, TokenUse};
+use crate::state::{CertificateSubject, Release, ShownCertificate, TokenUse};
 
 const GOLDEN: &str = include_str!("format.golden");
 
@@ -155,6 +155,15 @@ fn cluster_commands() -> Vec<Command> {
         })),
         Command::TellTime(TellTime {
             clocks: [(NodeId(1), 0), (NodeId(2), -5)].into(),
+        }),
+        Command::ReadmitHost(ReadmitHost {
+            host: host_id("h1"),
+            shown: ShownCertificate {
+                serial: CertificateSerial([7; 16]),
+                spki: spki(3),
+                issued_at: Timestamp(5),
+                not_after: Timestamp(9),
+            },
         }),
     ]
 }

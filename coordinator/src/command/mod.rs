@@ -122,4 +122,6 @@ pub enum Command {
     RefuseToken(Box<RefuseToken>),
     /// Moves the fleet's clock forward while nothing else does.
     TellTime(TellTime),
+    /// A host came back with a certificate from the time that a restore lost.
+    ReadmitHost(ReadmitHost),
 }

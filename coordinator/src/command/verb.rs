@@ -90,6 +90,7 @@ impl Command {
             Self::AllowRemoval(verb) => verb,
             Self::RefuseToken(verb) => &**verb,
             Self::TellTime(verb) => verb,
+            Self::ReadmitHost(verb) => verb,
             Self::Batch(_) => return None,
         })
     }

@@ -24,7 +24,7 @@ use crate::command::{Answer, Proposal};
 use crate::state::FleetState;
 
 /// How long other nodes may take to tell what they alone know.
-const TELL_WITHIN: Duration = Duration::from_secs(1);
+pub const TELL_WITHIN: Duration = Duration::from_secs(1);
 
 /// How far this node has applied the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -164,7 +164,11 @@ fn restore_into(
     let open = fleet.tokens.values();
     let open = open.filter(|token| token.state == TokenState::Open && token.expires_at > now);
     let hosts = fleet.certificates.values();
-    let hosts = hosts.filter(|record| matches!(record.subject, CertificateSubject::Host(_)));
+    let hosts = hosts.filter(|record| {
+        matches!(record.subject, CertificateSubject::Host(_))
+            && record.not_after > now
+            && !fleet.revoked.contains(&record.serial)
+    });
     Ok(Restored {
         as_of: fleet.now,
         api_keys: valid_keys.map(|key| key.id.clone()).collect(),

@@ -10,7 +10,7 @@ use email_engine_protocol::id::NodeId;
 use email_engine_protocol::observed::{Attempt, Stage};
 use email_engine_protocol::secret::SecretRef;
 use email_engine_protocol::wire::v1::{AgentMessage, BodyReply, BodyRequest, CoordinatorMessage};
-use email_engine_protocol::wire::{Floor, RefusalCode};
+use email_engine_protocol::wire::{Floor, Refusal, RefusalCode};
 
 use super::agent::{Session, fetch};
 use super::{TestNode, host_id, wait_for};
@@ -65,15 +65,21 @@ async fn the_newest_connection_wins_over_all_nodes() {
     let machine = first.machine("pmta1");
     let (mut on_first, _) = machine.session(&first).await;
     let (mut on_second, _) = machine.session(&second).await;
-    ends(&mut on_first, RefusalCode::Superseded).await;
+    // Both are young: neither can be told for sure that it is the older one.
+    ends(&mut on_first, RefusalCode::Busy).await;
     let (_back, _) = machine.session(&first).await;
-    ends(&mut on_second, RefusalCode::Superseded).await;
+    ends(&mut on_second, RefusalCode::Busy).await;
     assert_eq!(first.push.sessions().len(), 1);
     assert!(second.push.sessions().is_empty());
     assert!(
         first.fleet.log().is_empty(),
         "connecting never writes to the log"
     );
+}
+
+/// To a session on another node; how long this one was there decides what it is told.
+fn gave_way(told: &Refusal) -> bool {
+    matches!(told.code, RefusalCode::Superseded | RefusalCode::Busy)
 }
 
 #[tokio::test]
@@ -86,7 +92,7 @@ async fn a_node_that_could_not_be_told_of_a_newer_connection_is_told_later() {
     let (_newer, _) = machine.session(&second).await;
     first.fleet.set_deaf(NodeId(1), false);
     let told = wait_for(older.end(), "the older one ends").await.unwrap();
-    assert_eq!(told.code, RefusalCode::Superseded);
+    assert!(gave_way(&told), "{told:?}");
     assert!(told.reason.contains("node 2"), "{}", told.reason);
 }
 
@@ -102,7 +108,7 @@ async fn a_clone_that_loops_over_two_nodes_is_told_to_stay_away() {
         match machine.greet(node, machine.hello()).await {
             (session, CoordinatorMessage::Welcome(_)) => {
                 let told = wait_for(last.end(), "the older one ends").await.unwrap();
-                assert_eq!(told.code, RefusalCode::Superseded);
+                assert!(gave_way(&told), "{told:?}");
                 last = session;
             }
             (_, CoordinatorMessage::Refused(refusal)) => {

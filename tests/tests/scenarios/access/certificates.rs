@@ -138,3 +138,43 @@ async fn a_whole_cluster_that_slept_past_the_end_of_its_certificates_comes_back(
         .host_converged("pmta1", "cluster and agent came back")
         .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_renewed_after_the_backup_follows_the_restored_cluster() {
+    let mut fleet = fleet(1, SHORT).await;
+    let backup = fleet.dir().join("backup");
+    fs::write(&backup, fleet.download("/cluster/backup").await).unwrap();
+    let agent = fleet.agents["pmta1"].log();
+    let renewed = count(&agent, "certificate renewed");
+    wait_until(
+        "the agent has a certificate that the backup does not know",
+        async || count(&agent, "certificate renewed") >= renewed + 2,
+    )
+    .await;
+    let endpoints = fleet.nodes[&1].endpoints().clone();
+    fleet.nodes.get_mut(&1).unwrap().kill();
+    let begun = count(&agent, "session begins");
+
+    let mut restored = fleet.node_at("nodes/restored");
+    restored.take_over(endpoints);
+    let key_file = fleet.dir().join("recovery-key");
+    fs::write(&key_file, fleet.recovery_key()).unwrap();
+    let mut restore = restored.command("restore");
+    restore.arg("--from").arg(&backup);
+    restore.arg("--recovery-key-file").arg(&key_file);
+    restored.run(restore);
+    fleet.nodes.clear();
+    restored.start().await;
+    fleet.nodes.insert(2, restored);
+    fleet.leader().await;
+    fleet.api().post("/ips", &samples::identity(1)).await.ok();
+    let view = fleet
+        .host_converged("pmta1", "the cluster was restored")
+        .await;
+    assert_eq!(view["running"]["epoch"], 2);
+    assert!(count(&agent, "session begins") > begun);
+    let audit = fleet.api().get("/audit?limit=200").await.ok();
+    let readmitted = audit.as_array().unwrap().iter();
+    let readmitted = readmitted.filter(|entry| entry["command"] == "readmit-host");
+    assert_eq!(readmitted.count(), 1, "{audit}");
+}
