@@ -17,7 +17,9 @@ use super::fixture::{
 };
 use super::*;
 use crate::fleet;
-use crate::state::{CertificateSubject, FleetState, Node, TokenUse, decode, encode};
+use crate::state::{
+    CertificateSubject, FleetState, Node, TABLES_VERSION, TokenUse, decode, encode,
+};
 
 /// A small world, so that random steps meet each other.
 #[derive(Clone, Copy, Debug)]
@@ -298,7 +300,7 @@ proptest! {
         for (at, proposal) in fleet.log.iter().enumerate() {
             let _ = replayed.apply(proposal);
             if at == cut {
-                replayed = decode(&encode(&replayed)).unwrap();
+                replayed = decode(TABLES_VERSION, &encode(&replayed)).unwrap();
             }
         }
         prop_assert_eq!(encode(&replayed), encode(&fleet.state));

@@ -33,7 +33,7 @@ use email_engine_protocol::time::Timestamp;
 pub use access::{ApiKey, CertificateRecord, CertificateSubject, Token, TokenState, TokenUse};
 pub use audit::{AuditEntry, Remembered};
 pub use cluster::{ClusterRecord, Issuer, Node, PlanKey};
-pub use codec::{DecodeError, decode, encode};
+pub use codec::{DecodeError, TABLES_VERSION, decode, encode};
 pub use content::{BodyRecord, Release, RoleBundle, SettingsRevision};
 pub use host::{Host, HostKeys, HostLifecycle, Outcome, TargetRecord};
 pub use identity::{Identity, Pool};

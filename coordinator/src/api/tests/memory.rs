@@ -21,11 +21,15 @@ use crate::command::{
     Answer, Command, Found, Proposal, PutBundle, PutSettings, Rejection, RejectionCode, StockKeys,
 };
 use crate::pki;
-use crate::planner;
+use crate::planner::{
+    self,
+    preview::{self, Preview},
+};
+
 use crate::raft::{
     Leadership, PlanErrors, ProposeError, RaftStatus, ReadError, SessionRow, StoreError,
 };
-use crate::state::{FleetState, Identity, Node, PreparedKey};
+use crate::state::{FleetState, Host, Identity, Node, PreparedKey};
 
 pub(super) const NOW: Timestamp = Timestamp(1_795_240_800_000);
 
@@ -46,6 +50,10 @@ pub(super) struct MemoryFleet {
     pub(super) ahead_of_keys: Mutex<Vec<Command>>,
     /// Hosts that the leader cannot plan.
     pub(super) unplanned: Mutex<PlanErrors>,
+    /// Held while no preview shall end.
+    pub(super) gate: tokio::sync::Mutex<()>,
+    /// Previews that have begun.
+    pub(super) previews: AtomicUsize,
 }
 
 impl MemoryFleet {
@@ -61,6 +69,8 @@ impl MemoryFleet {
             ahead: Mutex::new(Vec::new()),
             ahead_of_keys: Mutex::new(Vec::new()),
             unplanned: Mutex::new(PlanErrors::new()),
+            gate: tokio::sync::Mutex::default(),
+            previews: AtomicUsize::new(0),
         };
         found(&fleet);
         fleet
@@ -209,6 +219,18 @@ impl Planning for Planner {
         scope: Option<&TenantId>,
     ) -> Result<Draft, Rejection> {
         Ok(planner::document::changes(state, document, prune, scope)?.into())
+    }
+
+    fn preview(
+        &self,
+        state: &FleetState,
+        draft: &Draft,
+        may_see: &dyn Fn(&Host) -> bool,
+    ) -> Result<Preview, Rejection> {
+        self.0.previews.fetch_add(1, Ordering::SeqCst);
+        let _gate = self.0.gate.blocking_lock();
+        let after = preview::carried_out(state, &draft.commands, draft.new_identities)?;
+        Ok(preview::preview(state, &after, may_see))
     }
 
     fn config(

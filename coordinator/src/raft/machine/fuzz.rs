@@ -75,3 +75,15 @@ fn any_state_in_a_snapshot_is_read_or_refused() {
         is_read || !SnapshotReader::new(state).is_ok_and(|mut reader| reader.next().is_ok())
     });
 }
+
+#[test]
+fn bytes_behind_the_state_are_refused() {
+    let mut state = crate::state::encode(&Fleet::founded().state);
+    assert!(load(&snapshot(&state)[..], |_, _| Ok(())).is_ok());
+    state.push(0);
+    let refused = load(&snapshot(&state)[..], |_, _| Ok(())).unwrap_err();
+    assert!(
+        refused.to_string().contains("behind the state"),
+        "{refused}"
+    );
+}

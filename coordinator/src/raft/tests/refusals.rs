@@ -10,6 +10,7 @@ use email_engine_protocol::id::{ClusterId, NodeId};
 use email_engine_protocol::time::Timestamp;
 
 use super::harness::{Authority, CLUSTER, Fixture, knows, proposal, wait_for, with_body, write};
+use crate::command::RejectionCode;
 use crate::pki::NodeIdentity;
 use crate::raft::handle::ProposeError;
 use crate::raft::net::{Lane, Peers, Request, Response, Server};
@@ -161,6 +162,25 @@ async fn a_leader_whose_clock_is_far_behind_its_log_writes_nothing_to_it() {
     overriding.override_clock = true;
     node.propose(overriding).await.unwrap().unwrap();
     assert_eq!(write(&node, "r2").await.unwrap(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_leapt_ahead_for_a_moment_stops_nothing_once_it_is_right_again() {
+    let mut fixture = Fixture::new();
+    let right = 1_000_000;
+    let now = Arc::new(AtomicU64::new(right));
+    let mut config = fixture.config(1);
+    let told = Arc::clone(&now);
+    config.clock = Arc::new(move || Timestamp(told.load(Ordering::Relaxed)));
+    let node = fixture.start_as(config).await.unwrap();
+    node.initialize(fixture.endpoint(1)).await.unwrap();
+    write(&node, "r1").await.unwrap();
+    now.store(right + 25 * 3_600_000, Ordering::Relaxed);
+    let refused = node.propose(proposal("r2")).await.unwrap().unwrap_err();
+    assert_eq!(refused.code, RejectionCode::Clock, "more than a day ahead");
+    now.store(right, Ordering::Relaxed);
+    assert_eq!(write(&node, "r3").await.unwrap(), 2);
+    assert_eq!(node.view(|state| state.now), Timestamp(right));
 }
 
 #[tokio::test(flavor = "multi_thread")]
