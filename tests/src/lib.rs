@@ -25,7 +25,7 @@ mod wait;
 
 pub use agent::AgentProcess;
 pub use api::{Answer, Api};
-pub use fleet::Fleet;
+pub use fleet::{Fleet, has_converged};
 pub use node::{Endpoints, NodeProcess};
 pub use process::{Daemon, binary};
 pub use wait::{DEADLINE, wait_for, wait_until};

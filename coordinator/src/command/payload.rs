@@ -345,6 +345,13 @@ pub struct AllowRemoval {
     pub hosts: BTreeSet<HostId>,
 }
 
+/// See [`Command::TellTime`]. Further than a day only with the clocks of a majority of the voters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TellTime {
+    /// Milliseconds that the clock of each node that answered is ahead of the proposer's.
+    pub clocks: BTreeMap<NodeId, i64>,
+}
+
 /// See [`Command::ReadmitHost`]. The machine proved that it has the certificate's key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadmitHost {

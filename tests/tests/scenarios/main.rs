@@ -2,6 +2,7 @@
 //!
 //! - [`convergence`]: what is declared reaches the hosts, and stays.
 //! - [`cluster`]: nodes come, go, fall and return.
+//! - [`loss`]: what an agent lost is told, and made again.
 //! - [`access`]: who may do what, and where secrets are.
 //! - [`input`]: what is wrong is refused, clearly and wholly.
 
@@ -14,3 +15,4 @@ mod access;
 mod cluster;
 mod convergence;
 mod input;
+mod loss;

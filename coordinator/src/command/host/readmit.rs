@@ -122,13 +122,13 @@ mod tests {
         let (mut fleet, shown) = restored();
         let before_the_backup = ShownCertificate {
             not_after: fleet.state.restored.as_ref().unwrap().as_of,
-            ..shown.clone()
+            ..shown
         };
         fleet.refuse(readmit(&before_the_backup));
         let on_record = fleet.state.restored.as_ref().unwrap().on_record.clone();
         let replaced_since = ShownCertificate {
             serial: *on_record.first().unwrap(),
-            ..shown.clone()
+            ..shown
         };
         fleet.state.certificates.clear();
         let judged = |fleet: &Fleet, shown| {
@@ -140,7 +140,7 @@ mod tests {
         let of_the_new_life = ShownCertificate {
             issued_at: fleet.now(),
             not_after: fleet.now().plus(SECOND),
-            ..shown.clone()
+            ..shown
         };
         fleet.wait(2 * SECOND);
         fleet.refuse(readmit(&of_the_new_life));
