@@ -4,6 +4,7 @@
 //! - [`cluster`]: nodes come, go, fall and return.
 //! - [`loss`]: what an agent lost is told, and made again.
 //! - [`access`]: who may do what, and where secrets are.
+//! - [`operator`]: what those who run the fleet type and watch.
 //! - [`input`]: what is wrong is refused, clearly and wholly.
 
 #![allow(
@@ -16,3 +17,4 @@ mod cluster;
 mod convergence;
 mod input;
 mod loss;
+mod operator;

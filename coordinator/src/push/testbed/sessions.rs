@@ -16,7 +16,7 @@ use super::agent::{Session, fetch};
 use super::{TestNode, host_id, wait_for};
 use crate::pki::testbed::now;
 use crate::pki::{Credential, NodeKey};
-use crate::push::Fleet;
+use crate::push::{Fleet, transport};
 use crate::state::HostLifecycle;
 
 #[tokio::test]
@@ -65,10 +65,15 @@ async fn the_newest_connection_wins_over_all_nodes() {
     let machine = first.machine("pmta1");
     let (mut on_first, _) = machine.session(&first).await;
     let (mut on_second, _) = machine.session(&second).await;
-    // Both are young: neither can be told for sure that it is the older one.
-    ends_within_a_second(&mut on_first, RefusalCode::Busy).await;
+    let told = wait_for(on_first.end(), "the older one ends")
+        .await
+        .unwrap();
+    assert!(gave_way(&told), "{told:?}");
     let (_back, _) = machine.session(&first).await;
-    ends_within_a_second(&mut on_second, RefusalCode::Busy).await;
+    let told = wait_for(on_second.end(), "the older one ends")
+        .await
+        .unwrap();
+    assert!(gave_way(&told), "{told:?}");
     assert_eq!(first.push.sessions().len(), 1);
     assert!(second.push.sessions().is_empty());
     assert!(
@@ -171,20 +176,22 @@ async fn an_open_session_goes_with_the_certificate_that_it_began_with_when_that_
     );
     let serial = machine.credential().serial;
     node.fleet.change(|state| state.revoked.insert(serial));
-    ends_within_a_second(&mut session, RefusalCode::Revoked).await;
+    ends(&mut session, RefusalCode::Revoked).await;
 }
 
-async fn ends_within_a_second(session: &mut Session, code: RefusalCode) {
-    let begin = Instant::now();
+async fn ends(session: &mut Session, code: RefusalCode) {
     let told = session.end().await;
     let connection = session.connection.clone();
     wait_for(connection.closed(), "the connection closes").await;
-    assert!(
-        begin.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        begin.elapsed()
-    );
     assert_eq!(told.unwrap().code, code);
+}
+
+/// Tests of this have the machine to themselves (`.config/nextest.toml`): the second is promised.
+async fn ends_within_a_second(session: &mut Session, code: RefusalCode) {
+    let begin = Instant::now();
+    ends(session, code).await;
+    let taken = begin.elapsed();
+    assert!(taken < Duration::from_secs(1), "{taken:?}");
 }
 
 #[tokio::test]
@@ -218,12 +225,13 @@ async fn a_machine_that_reads_nothing_is_cut_off_all_the_same() {
     session.say(&wanted).await;
     let serial = machine.credential().serial;
     node.fleet.change(|state| state.revoked.insert(serial));
-    let begin = Instant::now();
-    wait_for(session.connection.closed(), "the connection closes").await;
+    let ended = wait_for(session.connection.closed(), "the connection closes").await;
+    // By the node, and not because nothing came for a long time; how soon is shown above.
+    let revoked = transport::code_of(RefusalCode::Revoked);
     assert!(
-        begin.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        begin.elapsed()
+        matches!(&ended, quinn::ConnectionError::ApplicationClosed(close)
+            if close.error_code == revoked),
+        "{ended:?}"
     );
 }
 
@@ -232,7 +240,7 @@ async fn a_node_without_a_leader_sends_its_agents_away() {
     let node = TestNode::start();
     let (mut session, _) = node.machine("pmta1").session(&node).await;
     node.fleet.lose_the_leader();
-    ends_within_a_second(&mut session, RefusalCode::NoLeader).await;
+    ends(&mut session, RefusalCode::NoLeader).await;
     assert!(node.push.sessions().is_empty());
 }
 
@@ -407,7 +415,7 @@ async fn a_frame_over_the_cap_ends_the_session() {
     let node = TestNode::start();
     let (mut session, _) = node.machine("pmta1").session(&node).await;
     session.send.write_all(&[0xff; 4]).await.unwrap();
-    ends_within_a_second(&mut session, RefusalCode::Protocol).await;
+    ends(&mut session, RefusalCode::Protocol).await;
 }
 
 #[tokio::test]

@@ -9,4 +9,3 @@ mod races;
 mod reach;
 mod removal;
 mod sleeper;
-mod status;

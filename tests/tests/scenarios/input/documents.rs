@@ -38,6 +38,18 @@ async fn each_fault_of_a_document_is_named_and_changes_nothing() {
         ),
         (
             "bad-field",
+            with(&|d| d["ips"][2]["address"] = json!("2001:db8::g")),
+        ),
+        (
+            "bad-field",
+            with(&|d| d["ips"][2]["address"] = json!("2001:db8::1::2")),
+        ),
+        (
+            "bad-field",
+            with(&|d| d["hosts"][1]["addresses"] = json!(["2001:db8:::20"])),
+        ),
+        (
+            "bad-field",
             with(&|d| d["ips"][2]["domain"] = json!("no dots")),
         ),
         (
