@@ -134,6 +134,35 @@ impl Api {
         response.bytes().await.unwrap().to_vec()
     }
 
+    /// Content type and text of what the first node answers below `/`.
+    pub async fn text(&self, path: &str) -> (String, String) {
+        let mut request = self.client.get(format!("{}{path}", self.bases[0]));
+        if let Some(key) = &self.key {
+            request = request.header("X-API-Key", key);
+        }
+        let response = request.send().await.unwrap().error_for_status().unwrap();
+        let kind = response.headers()["content-type"]
+            .to_str()
+            .unwrap()
+            .to_owned();
+        (kind, response.text().await.unwrap())
+    }
+
+    /// The same nodes over HTTP/1.1 only.
+    #[must_use]
+    pub fn http1(&self, ca_pem: &str) -> Self {
+        let client = Client::builder()
+            .tls_certs_only([reqwest::Certificate::from_pem(ca_pem.as_bytes()).unwrap()])
+            .timeout(Duration::from_secs(40))
+            .http1_only()
+            .build()
+            .unwrap();
+        Self {
+            client,
+            ..self.clone()
+        }
+    }
+
     /// A metric of the first node, by its name and labels as they are exposed; 0 when it is not.
     pub async fn metric(&self, name: &str) -> f64 {
         let text = self.metrics().await;

@@ -27,7 +27,7 @@ mod wait;
 
 pub use agent::AgentProcess;
 pub use api::{Answer, Api};
-pub use fleet::Fleet;
+pub use fleet::{Fleet, has_converged};
 pub use haystack::{Haystack, every_file};
 pub use node::{Endpoints, NodeProcess};
 pub use operator::Operator;

@@ -342,3 +342,10 @@ pub struct AllowRemoval {
     /// Which hosts.
     pub hosts: BTreeSet<HostId>,
 }
+
+/// See [`Command::TellTime`]. Further than a day only with the clocks of a majority of the voters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TellTime {
+    /// Milliseconds that the clock of each node that answered is ahead of the proposer's.
+    pub clocks: BTreeMap<NodeId, i64>,
+}

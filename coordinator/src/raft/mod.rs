@@ -25,7 +25,7 @@ mod store;
 mod tests;
 mod types;
 
-pub use backup::{BackupError, BackupSummary, RestoreError, Restored, restore};
+pub use backup::{BackupError, BackupSummary, RestoreError, Restored, check_backup, restore};
 pub use config::{Clock, RaftConfig, Timings, system_clock};
 pub use guard::BALLAST;
 pub use handle::{

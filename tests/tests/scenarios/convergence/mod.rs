@@ -5,8 +5,6 @@ mod crashes;
 mod drift;
 mod headless;
 mod leftovers;
-mod lost_keys;
-mod lost_ledger;
 mod races;
 mod reach;
 mod removal;
