@@ -60,7 +60,10 @@ async fn a_key_is_good_until_it_is_revoked(fleet: &Fleet, operator: &Operator) {
     let list = operator.prints(0, &["keys", "list"]);
     assert!(row(&list, "ci").contains("viewer"), "{list}");
     assert!(!list.contains(created.trim()), "a list shows a key");
-    let _ = operator.prints(0, &["keys", "revoke", "ci"]);
+    let unconfirmed = operator.run(&["keys", "revoke", "ci"]);
+    assert_eq!(unconfirmed.status.code(), Some(1), "{unconfirmed:?}");
+    assert_eq!(api.get("/tenants").await.status, 200, "nobody said yes");
+    let _ = operator.prints(0, &["keys", "revoke", "ci", "--yes"]);
     let refused = api.get("/tenants").await;
     assert_eq!((refused.status, refused.code()), (401, "unauthenticated"));
     let list = operator.prints(0, &["keys", "list"]);
