@@ -1,6 +1,6 @@
 //! Running a program without a shell, for a bounded time, keeping a bounded end of its output.
 
-use std::io::Read;
+use std::io::{PipeWriter, Read};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -15,6 +15,43 @@ const OUTPUT_BYTES: usize = 4096;
 const LAST_OUTPUT: Duration = Duration::from_secs(2);
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// What a program answered, what it said beside that apart.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// Its exit code.
+    pub code: u8,
+    /// The end of its standard output.
+    pub output: String,
+    /// The end of its warnings and errors.
+    pub errors: String,
+}
+
+/// As [`run`], for a program whose output is to be understood: warnings are not part of it.
+///
+/// # Errors
+/// As [`run`].
+pub(super) fn query(
+    program: &str,
+    arguments: &[&str],
+    timeout: Duration,
+) -> Result<Answer, SystemError> {
+    let start = |error: std::io::Error| SystemError::Start {
+        program: program.to_owned(),
+        reason: error.to_string(),
+    };
+    let (reader, writer) = std::io::pipe().map_err(start)?;
+    let (sender, errors) = mpsc::channel();
+    thread::spawn(move || sender.send(keep_end(reader)));
+    let ended = spawn(program, arguments, timeout, Some(writer));
+    let errors = errors.recv_timeout(LAST_OUTPUT).unwrap_or_default();
+    let ended = ended?;
+    Ok(Answer {
+        code: ended.code,
+        output: ended.output,
+        errors,
+    })
+}
+
 /// Runs a program in a clean environment and waits for it.
 ///
 /// # Errors
@@ -24,11 +61,22 @@ pub(super) fn run(
     arguments: &[&str],
     timeout: Duration,
 ) -> Result<Ended, SystemError> {
+    spawn(program, arguments, timeout, None)
+}
+
+/// Its errors go where its output goes, or to a pipe of their own.
+fn spawn(
+    program: &str,
+    arguments: &[&str],
+    timeout: Duration,
+    errors: Option<PipeWriter>,
+) -> Result<Ended, SystemError> {
     let start = |error: std::io::Error| SystemError::Start {
         program: program.to_owned(),
         reason: error.to_string(),
     };
     let (reader, writer) = std::io::pipe().map_err(start)?;
+    let stdout = writer.try_clone().map_err(start)?;
     let mut command = Command::new(program);
     command
         .args(arguments)
@@ -38,8 +86,8 @@ pub(super) fn run(
         .env("DEBIAN_FRONTEND", "noninteractive")
         .current_dir("/")
         .stdin(Stdio::null())
-        .stdout(writer.try_clone().map_err(start)?)
-        .stderr(writer)
+        .stdout(stdout)
+        .stderr(errors.unwrap_or(writer))
         .process_group(0);
     let mut child = command.spawn().map_err(start)?;
     // Our ends of the pipe close here, so that the reader sees the end of the output.

@@ -18,7 +18,7 @@ use super::guard::CLOCK_LIMIT_MILLIS;
 use super::handle::{ProposeError, ReadError};
 use super::net::{Answered, Lane, ProposeAnswer, ProposeRefusal, Request, Response};
 use super::types::{LogCommand, Reply, Types};
-use crate::command::{Answer, Proposal};
+use crate::command::{Answer, CLOCK_AHEAD_MILLIS, Command, Proposal};
 
 /// Largest proposal: with the reading limit of the log, one batch stays below the cap of a frame.
 pub(super) const PROPOSAL_BYTES: usize = 32 * 1024 * 1024;
@@ -143,8 +143,15 @@ impl Core {
     async fn enqueue(&self, mut proposal: Proposal) -> Result<Enqueued, ProposeRefusal> {
         let mut dated = self.dated.lock().await;
         let clock = (self.clock)();
+        let (applied, founded) = self
+            .replica
+            .view(|image| (image.fleet.now, image.fleet.cluster.is_some()));
+        let tells = matches!(proposal.command, Command::TellTime(_));
+        let exempt = tells || proposal.override_clock || !founded;
+        if !exempt && clock > applied.plus(CLOCK_AHEAD_MILLIS) {
+            return Err(self.time_stands_still());
+        }
         let term = self.metrics().current_term;
-        let applied = self.replica.view(|image| image.fleet.now);
         // What was in line for an earlier lead may have been replaced.
         let last = dated
             .filter(|dated| dated.term == term)
@@ -168,6 +175,16 @@ impl Core {
         let command = LogCommand::V1(Box::new(proposal));
         let queued = self.raft.client_write_many([command]).await;
         queued.map_err(|error| ProposeRefusal::Retry(error.to_string()))
+    }
+
+    /// After a long stop the fleet's time is moved on first, which takes the leader a moment.
+    fn time_stands_still(&self) -> ProposeRefusal {
+        match self.guard.time_doubted() {
+            Some(reason) => ProposeRefusal::ClockOff(format!(
+                "{reason}; set the clocks right, or let an admin override it"
+            )),
+            None => ProposeRefusal::Retry("a majority is asked for the time".into()),
+        }
     }
 
     pub(super) async fn linearize(&self) -> Result<(), ReadError> {

@@ -178,7 +178,7 @@ impl Rooted {
             }
         };
         match gone {
-            Err(Errno::NOTEMPTY | Errno::EXIST) => set_aside(&dir, path),
+            Err(Errno::NOTEMPTY | Errno::EXIST) => set_aside(&dir, name, path),
             other => other.map_err(io("remove", path)),
         }
     }
@@ -196,15 +196,21 @@ impl Rooted {
     }
 
     pub(super) fn sweep_in(&self, dir: &OwnedFd, path: &HostPath) -> Result<(), FileError> {
-        self.wipe_in(dir, &temporary_name(path), path)
+        let temporary = temporary_name(path);
+        let is_folder = fs::statat(dir, temporary.as_str(), AtFlags::SYMLINK_NOFOLLOW)
+            .is_ok_and(|stat| Entry::from(&stat).kind == EntryKind::Directory);
+        if is_folder {
+            // None of ours; left there, it would keep this path from ever being written.
+            return set_aside(dir, &temporary, path);
+        }
+        self.wipe_in(dir, &temporary, path)
     }
 }
 
-fn set_aside(dir: &OwnedFd, path: &HostPath) -> Result<(), FileError> {
+fn set_aside(dir: &OwnedFd, name: &str, path: &HostPath) -> Result<(), FileError> {
     let hash = ContentHash::of(path.file_name().as_bytes()).to_string();
     for number in 1..1000_u32 {
         let aside = format!(".email-engine.{}.aside-{number}", &hash[..16]);
-        let name = path.file_name();
         match fs::renameat_with(dir, name, dir, aside.as_str(), RenameFlags::NOREPLACE) {
             Ok(()) => {
                 tracing::warn!(%path, aside, "something else stood here and was moved aside");
@@ -298,6 +304,22 @@ mod tests {
             .filter(|path| path.join("theirs").exists())
             .collect();
         assert_eq!(aside.len(), 1);
+    }
+
+    #[test]
+    fn a_folder_in_the_place_of_the_temporary_name_is_moved_aside() {
+        let root = tempfile::tempdir().unwrap();
+        let path = HostPath::new("/key").unwrap();
+        let planted = root.path().join(temporary_name(&path));
+        std::fs::create_dir(&planted).unwrap();
+        std::fs::write(planted.join("theirs"), "x").unwrap();
+        let tree = Rooted::open(root.path()).unwrap();
+        tree.replace(&new_file(&path), b"new", None).unwrap();
+        assert_eq!(tree.read(&path, 10).unwrap(), b"new");
+        let names = std::fs::read_dir(root.path()).unwrap();
+        let kept = names.filter(|name| name.as_ref().unwrap().path().join("theirs").exists());
+        assert_eq!(kept.count(), 1);
+        assert!(!planted.exists());
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub(super) struct MemoryFleet {
     pub(super) log: Mutex<Vec<Proposal>>,
     pub(super) has_quorum: AtomicBool,
     pub(super) has_leader: AtomicBool,
+    /// Nobody answers a node that wants to read as of now.
+    pub(super) is_mute: AtomicBool,
     /// So many proposals from now on find that the fleet has just moved.
     pub(super) races: AtomicUsize,
     /// Commands that somebody else gets in before the next proposal.
@@ -62,6 +64,7 @@ impl MemoryFleet {
             log: Mutex::new(Vec::new()),
             has_quorum: AtomicBool::new(true),
             has_leader: AtomicBool::new(true),
+            is_mute: AtomicBool::new(false),
             races: AtomicUsize::new(0),
             ahead: Mutex::new(Vec::new()),
             ahead_of_keys: Mutex::new(Vec::new()),
@@ -139,6 +142,9 @@ impl Fleet for MemoryFleet {
     }
 
     fn linearize(&self) -> BoxFuture<'_, Result<(), ReadError>> {
+        if self.is_mute.load(Ordering::Relaxed) {
+            return futures::future::pending().boxed();
+        }
         let answer = if self.has_quorum.load(Ordering::Relaxed) {
             Ok(())
         } else {

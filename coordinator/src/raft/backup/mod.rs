@@ -7,5 +7,5 @@ mod fuzz;
 mod restore;
 mod save;
 
-pub use restore::{RestoreError, Restored, restore};
+pub use restore::{RestoreError, Restored, check_backup, restore};
 pub use save::{BackupError, BackupSummary};

@@ -47,7 +47,7 @@ pub(super) fn with_body(request: &str, body: &[u8]) -> Proposal {
     with_command(request, Command::SetTargets(SetTargets { targets, bodies }))
 }
 
-fn with_command(request: &str, command: Command) -> Proposal {
+pub(super) fn with_command(request: &str, command: Command) -> Proposal {
     Proposal {
         actor: "key test".into(),
         request: RequestId::new(request).unwrap(),
@@ -87,6 +87,7 @@ pub(super) fn rules(state: &mut FleetState, proposal: &Proposal) -> (Answer, Vec
     }
     state.now = proposal.now;
     state.revision += 1;
+    state.now = proposal.now;
     state.cluster.get_or_insert_with(|| RECORD.clone());
     if let Command::SetTargets(targets) = &proposal.command {
         let old = std::mem::take(&mut state.bodies);

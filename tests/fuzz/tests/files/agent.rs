@@ -2,17 +2,20 @@
 
 use std::fmt::Debug;
 
+use email_engine_agent::config::Config;
+use email_engine_agent::halves::{ExecutorKeys, Trust};
 use email_engine_agent::host::Cabinet;
 use email_engine_agent::identity::IdentityStore;
 use email_engine_agent::inventory::Inventory;
+use email_engine_agent::ledger::grants::Grants;
 use email_engine_agent::ledger::page::{Accepted, Page};
 use email_engine_agent::ledger::read_trust;
 use email_engine_fuzz::fuzz;
-use email_engine_protocol::bytes::ContentHash;
-use email_engine_protocol::crypto::SigningKey;
-use email_engine_protocol::desired::{HostConfig, PlanKeyGrant, Target};
+use email_engine_protocol::bytes::{ContentHash, SealingPublicKey, VerifyingKey};
+use email_engine_protocol::crypto::{RecoveryPublic, SigningKey};
+use email_engine_protocol::desired::{EpochGrant, HostConfig, PlanKeyGrant, Target};
 use email_engine_protocol::generation::Generation;
-use email_engine_protocol::id::{ClusterId, HostId};
+use email_engine_protocol::id::{ClusterId, HostId, Role};
 use email_engine_protocol::time::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -106,15 +109,13 @@ fn any_trust_is_read_or_refused() {
     });
 }
 
-fn trust() -> email_engine_agent::halves::Trust {
-    use email_engine_protocol::bytes::{SealingPublicKey, VerifyingKey};
-    use email_engine_protocol::crypto::RecoveryPublic;
+fn trust() -> Trust {
     let key = SigningKey::from_seed([7; 32]);
     let cluster = ClusterId([1; 16]);
-    email_engine_agent::halves::Trust {
+    Trust {
         cluster,
         host: HostId::new("pmta1").unwrap(),
-        role: email_engine_protocol::id::Role::Powermta,
+        role: Role::Powermta,
         recovery: RecoveryPublic {
             verifying: VerifyingKey([3; 32]),
             sealing: SealingPublicKey([4; 32]),
@@ -128,6 +129,71 @@ fn trust() -> email_engine_agent::halves::Trust {
     }
 }
 
+/// What was granted is what the recovery key signed, or it is nothing.
+#[test]
+fn any_grants_are_read_or_refused_and_none_verifies_that_was_not_signed() {
+    let key = SigningKey::from_seed([7; 32]);
+    let grants = Grants {
+        plan_key: Some(trust().plan_key),
+        epoch: Some(key.sign(&epoch())),
+    };
+    let samples = [Grants::default(), grants].map(|grants| postcard::to_stdvec(&grants).unwrap());
+    fuzz!(samples.to_vec(), |payload| {
+        if !kept::<Grants>(payload) {
+            return false;
+        }
+        put("grants/grants", &record(payload));
+        let grants = Grants::read(&cabinet("grants")).unwrap();
+        let key = SigningKey::from_seed([7; 32]).verifying_key();
+        if let Some(Ok(granted)) = grants.epoch.map(|signed| signed.verify(&key)) {
+            assert_eq!(granted, epoch());
+        }
+        if let Some(Ok(granted)) = grants.plan_key.map(|signed| signed.verify(&key)) {
+            assert_eq!(granted.version, 1);
+            assert_eq!(granted.key, key);
+        }
+        true
+    });
+}
+
+fn epoch() -> EpochGrant {
+    EpochGrant {
+        cluster: ClusterId([1; 16]),
+        epoch: 2,
+        issued_at: Timestamp(9),
+    }
+}
+
+/// The host's own word about what a state may touch, as an operator writes it.
+#[test]
+fn any_allow_list_is_read_or_its_fault_is_told_and_never_guards_less() {
+    let written = "paths = [\"/etc/pmta/\", \"/\"]\ncommands = [[\"/usr/bin/id\", \"-u\"]]\n";
+    let samples = [email_engine_agent::allow::BUILT_IN, written, ""];
+    fuzz!(
+        samples.map(|text| text.as_bytes().to_vec()).to_vec(),
+        |bytes| {
+            let file = put("allow/allow.toml", bytes);
+            let config = Config {
+                allow_list: Some(file.clone()),
+                ..Config::default()
+            };
+            let built_in = email_engine_agent::allow::load(&Config::default()).unwrap();
+            match email_engine_agent::allow::load(&config) {
+                Ok(list) => {
+                    // Whatever is listed, the agent's own files stay its own.
+                    assert!(list.own.is_superset(&built_in.own), "{list:?}");
+                    assert_eq!(list.origin, file.display().to_string());
+                    true
+                }
+                Err(refused) => {
+                    assert!(refused.to_string().contains("allow.toml"), "{refused}");
+                    false
+                }
+            }
+        }
+    );
+}
+
 /// An identity with a key and a certificate that are none: the outer form is what is looked at; a whole
 /// one is read back in the agent's own tests.
 #[test]
@@ -138,7 +204,11 @@ fn any_identity_is_refused_and_never_taken_for_none() {
         vec![vec![0x30_u8, 0]],
         vec![0x30_u8, 1],
         5_u64,
-        ["a"],
+        vec!["192.0.2.1:7443"],
+        ExecutorKeys {
+            report_key: VerifyingKey([5; 32]),
+            sealing_key: SealingPublicKey([6; 32]),
+        },
     );
     let sample = postcard::to_stdvec(&stored).unwrap();
     let store = IdentityStore::open(&FOLDER.path().join("host")).unwrap();
@@ -150,7 +220,8 @@ fn any_identity_is_refused_and_never_taken_for_none() {
         put("host/identity/identity", &bytes);
         let refused = store.load().unwrap_err().to_string();
         assert!(refused.contains("is damaged"), "{refused}");
-        refused.contains("(key)") || payload.is_empty() || refused.contains("(content)")
+        // Its form was right, down to the last field.
+        refused.contains("(key)")
     });
 }
 

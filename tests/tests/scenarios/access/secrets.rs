@@ -1,10 +1,10 @@
 //! A DKIM key is found on its host and nowhere else.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::PermissionsExt;
 
 use email_engine_protocol::join::JoinToken;
-use email_engine_tests::Fleet;
+use email_engine_tests::{Fleet, Haystack, every_file};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -16,6 +16,8 @@ async fn a_dkim_key_is_found_on_its_host_and_nowhere_else() {
         let path = entry.unwrap().path();
         let pem = fs::read_to_string(&path).unwrap();
         assert!(pem.contains("PRIVATE KEY"), "{}", path.display());
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o640, "{}", path.display());
         // A line from the middle of the key, as text and as the bytes that it stands for.
         let line = pem.lines().nth(10).unwrap().to_owned();
         let raw = decode_base64(&line);
@@ -38,9 +40,9 @@ async fn a_dkim_key_is_found_on_its_host_and_nowhere_else() {
     assert!(files.len() > 40, "only {} files were searched", files.len());
     let mut at_home = 0;
     for file in files {
-        let bytes = fs::read(&file).unwrap_or_default();
+        let bytes = Haystack::of(&file);
         for (home, text, raw) in &needles {
-            let found = contains(&bytes, text) || contains(&bytes, raw);
+            let found = bytes.holds(text) || bytes.holds(raw);
             at_home += usize::from(found && file == *home);
             assert!(
                 !found || file == *home,
@@ -50,11 +52,7 @@ async fn a_dkim_key_is_found_on_its_host_and_nowhere_else() {
             );
         }
         for (what, secret) in &others {
-            assert!(
-                !contains(&bytes, secret),
-                "{} holds the {what}",
-                file.display()
-            );
+            assert!(!bytes.holds(secret), "{} holds the {what}", file.display());
         }
     }
     assert_eq!(
@@ -62,28 +60,6 @@ async fn a_dkim_key_is_found_on_its_host_and_nowhere_else() {
         needles.len(),
         "the search does not find what is there"
     );
-}
-
-fn every_file(folder: &Path) -> Vec<PathBuf> {
-    let mut files = vec![];
-    for entry in fs::read_dir(folder).unwrap().flatten() {
-        let path = entry.path();
-        if path.is_symlink() {
-            continue;
-        }
-        if path.is_dir() {
-            files.extend(every_file(&path))
-        } else {
-            files.push(path)
-        }
-    }
-    files
-}
-
-fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    haystack
-        .windows(needle.len())
-        .any(|window| window == needle)
 }
 
 fn decode_base64(line: &str) -> Vec<u8> {
