@@ -66,6 +66,8 @@ pub(crate) struct Recovered {
 /// The open database.
 pub(super) struct Database {
     db: DB,
+    /// Dropped behind the database, which takes a while to close: its folder is free only then.
+    pub(super) open: Arc<()>,
 }
 
 impl std::fmt::Debug for Database {
@@ -91,7 +93,8 @@ impl Database {
             ColumnFamilyDescriptor::new(BODIES, bodies),
         ];
         let db = DB::open_cf_descriptors(&options, path, families)?;
-        Ok(Self { db })
+        let open = Arc::new(());
+        Ok(Self { db, open })
     }
 
     fn family(&self, name: &str) -> &ColumnFamily {

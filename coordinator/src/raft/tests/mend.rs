@@ -1,10 +1,8 @@
 //! Damaged content bodies come back from another node.
 
-use std::time::Instant;
-
 use email_engine_protocol::bytes::ContentHash;
 
-use super::harness::{Fixture, PATIENCE, knows, wait_for, with_body, write};
+use super::harness::{Fixture, knows, wait_for, with_body, write};
 use crate::raft::handle::Cluster;
 use crate::raft::store::BodyWrite;
 
@@ -109,15 +107,7 @@ async fn a_node_alone_takes_a_damaged_body_from_its_own_snapshot() {
     damage(&node, hash).await;
     node.shutdown().await;
     drop(node);
-    let deadline = Instant::now() + PATIENCE;
-    let node = loop {
-        let config = fixture.config(1);
-        match fixture.start_as(config).await {
-            Ok(node) => break node,
-            // A snapshot in the making holds the folder a moment longer.
-            Err(error) => assert!(Instant::now() < deadline, "{error}"),
-        }
-    };
+    let node = fixture.start(1).await;
     assert_eq!(node.body(&hash).unwrap().unwrap(), BODY);
     write(&node, "y").await.unwrap();
 }
