@@ -11,7 +11,7 @@
 //!   coverage, until it is stopped or `-T 60s` are over. Nothing here is `unsafe`, so no sanitizer is
 //!   needed. What falls over is kept in `__fuzz__/` beside the test and run again by `cargo test`.
 //!
-//! The engine's input is not what the decoder reads: it is a *program* ([`mod@mutate`]) that picks a sample
+//! The engine's input is not what the decoder reads: it is a *program* (`mutate`) that picks a sample
 //! and changes it. Random bytes alone end at the first length or tag; a changed sample gets deep.
 
 mod mutate;
