@@ -4,7 +4,7 @@
 //! mistakes of the planner. `default.toml`, built in, documents every key and fits the roles that
 //! come with the project; a file takes its place. The executor judges every state by it before
 //! accepting it ([`judge`], pure), and again before enforcing one that was accepted under another
-//! list. What is the agent's own ([`own`]) is refused whatever is listed.
+//! list. What is the agent's own (`own`) is refused whatever is listed.
 
 pub mod judge;
 mod own;
