@@ -130,7 +130,7 @@ async fn a_fleet_file_is_planned_applied_and_looked_at() {
         (&["ips", "list"], "198.51.100.2"),
         (&["ips", "show", "198.51.100.1"], "mail1.example.net"),
         (&["domains"], "mail2.example.net"),
-        (&["settings"], "management_port"),
+        (&["settings"], "management-port"),
         (&["audit"], "the first fleet"),
         (&["cluster", "status"], "voter"),
         (&["hosts", "--output", "yaml"], "id: pmta1"),
@@ -226,11 +226,11 @@ async fn what_is_wrong_on_a_host_is_said_by_name_and_reason() {
     let operator = Operator::of(&fleet);
     let path = "etc/pmta/config";
     let file = fleet.agents["pmta1"].file(path);
-    // A folder in the place of a file is nothing that an agent removes.
-    std::fs::remove_file(&file).unwrap();
-    std::fs::create_dir_all(file.join("in the way")).unwrap();
+    // Somebody undoes every repair, until the agent makes the next one only later.
+    let spoil = || std::fs::write(&file, "# not what was declared\n").unwrap();
     let named = format!("file:/{path}");
     wait_for("the host's trouble is in its view", async || {
+        spoil();
         let host = operator.json(&["hosts", "show", "pmta1"]);
         let trouble = host["trouble"].to_string();
         trouble
@@ -240,6 +240,7 @@ async fn what_is_wrong_on_a_host_is_said_by_name_and_reason() {
     })
     .await;
     let status = wait_for("status gives the reason", async || {
+        spoil();
         let status = operator.run(&["status"]);
         let text = String::from_utf8(status.stdout).unwrap();
         text.contains(&format!("pmta1: {named} "))
