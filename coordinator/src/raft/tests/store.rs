@@ -73,6 +73,9 @@ async fn a_snapshot_waits_for_a_lost_body_however_often_it_is_looked_for_in_vain
     let mut builder = machine.get_snapshot_builder().await;
     drop(damaged);
     assert!(builder.build_snapshot().await.is_err(), "the node stops");
+    // A database that is still open when the process ends aborts it.
+    drop((builder, machine));
+    store.close().await;
 }
 
 fn with_database(path: &std::path::Path, change: impl FnOnce(&DB)) {
