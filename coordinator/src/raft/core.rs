@@ -15,6 +15,7 @@ use email_engine_protocol::bytes::{CertificateSerial, ContentHash};
 use email_engine_protocol::id::{ClusterId, HostId, NodeId};
 
 use super::config::{Clock, Timings};
+use super::contact::{Lead, PeerContact};
 use super::guard::Guard;
 use super::handle::{Leadership, PlanErrors, SessionHearing, SessionNotice, SessionRow};
 use super::machine::Replica;
@@ -51,6 +52,8 @@ pub(super) struct Core {
     pub(super) sessions: RwLock<Option<Source<Vec<SessionRow>>>>,
     /// Hosts that this node could not plan as the leader.
     pub(super) plan_errors: RwLock<Option<Source<PlanErrors>>>,
+    /// Since when somebody leads.
+    pub(super) lead: Lead,
     /// When a leader was heard last.
     pub(super) heard: Mutex<Option<Instant>>,
     /// Date of the last proposal that this node put in line.
@@ -171,6 +174,10 @@ impl Door for Core {
 
     fn plan_errors(&self) -> PlanErrors {
         self.own_plan_errors()
+    }
+
+    fn contacts(&self) -> Option<Vec<PeerContact>> {
+        self.own_contacts()
     }
 
     fn body(&self, hash: ContentHash) -> BoxFuture<'_, Option<Vec<u8>>> {

@@ -78,6 +78,7 @@ pub(super) async fn follow_raft(core: Weak<Core>) {
         let now = metrics.borrow_watched().clone();
         observe(&now);
         let leadership = core.judge(&now);
+        core.lead.note(&now, leadership.leader.is_some());
         core.leadership.send_if_modified(|known| {
             let changed = *known != leadership;
             *known = leadership;

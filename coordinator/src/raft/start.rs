@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use email_engine_protocol::id::{ClusterId, NodeId};
 
 use super::config::{self, RaftConfig};
+use super::contact::Lead;
 use super::core::Core;
 use super::guard::{self, Guard};
 use super::handle::{Cluster, Leadership};
@@ -329,6 +330,7 @@ async fn assemble(config: RaftConfig, data: Data, apply: Apply) -> Result<Arc<Co
         sessions: RwLock::new(None),
         hearing: RwLock::new(None),
         plan_errors: RwLock::new(None),
+        lead: Lead::default(),
         heard: Mutex::new(None),
         dated: tokio::sync::Mutex::default(),
         changing: tokio::sync::Mutex::new(()),

@@ -230,7 +230,7 @@ mod tests {
             applied_index: 1,
             voters: vec![NodeId(1), NodeId(3)],
             learners: vec![NodeId(4), NodeId(5)],
-            matched: Vec::new(),
+            contacts: None,
         };
         let wanted = [
             Step::AddLearner(NodeId(2), "192.0.2.2:7444".to_owned()),

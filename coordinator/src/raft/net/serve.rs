@@ -14,6 +14,7 @@ use super::frame::{self, FrameError, FrameReader};
 use super::message::{ChangeRefusal, MemberChange, ProposeAnswer, Request, Response};
 use super::transfer;
 use crate::command::Proposal;
+use crate::raft::contact::PeerContact;
 use crate::raft::handle::{PlanErrors, SessionNotice, SessionRow};
 use crate::raft::machine::SnapshotFiles;
 use crate::raft::types::{Raft, Snapshot, SnapshotMeta, Types, Vote};
@@ -36,6 +37,8 @@ pub(crate) trait Door: Send + Sync {
     fn sessions_began(&self, notices: &[SessionNotice]) -> Vec<HostId>;
     /// Hosts that this node could not plan as the leader.
     fn plan_errors(&self) -> PlanErrors;
+    /// What this node hears of the members, when it leads.
+    fn contacts(&self) -> Option<Vec<PeerContact>>;
     /// A content body, when it is whole here.
     fn body(&self, hash: ContentHash) -> BoxFuture<'_, Option<Vec<u8>>>;
     /// Milliseconds since 1970.
@@ -108,6 +111,7 @@ async fn answer(serving: &Serving, request: Request) -> Response {
         Request::Change(change) => Response::Change(door.change(change).await),
         Request::Sessions => Response::Sessions(door.sessions()),
         Request::PlanErrors => Response::PlanErrors(door.plan_errors()),
+        Request::Contacts => Response::Contacts(door.contacts()),
         Request::Clock => Response::Clock(door.clock()),
         Request::SessionsBegan(notices) => Response::SessionsEnded(door.sessions_began(&notices)),
         Request::Body(hash) => Response::Body(door.body(hash).await),
