@@ -17,7 +17,7 @@ use email_engine_protocol::id::{ClusterId, HostId, NodeId};
 use super::config::{Clock, Timings};
 use super::contact::{Lead, PeerContact};
 use super::guard::Guard;
-use super::handle::{Leadership, PlanErrors, SessionHearing, SessionNotice, SessionRow};
+use super::handle::{Applied, Leadership, PlanErrors, SessionHearing, SessionNotice, SessionRow};
 use super::machine::Replica;
 use super::net::{ChangeRefusal, Door, MemberChange, Peers, ProposeAnswer, Server};
 use super::propose::Dated;
@@ -141,6 +141,10 @@ impl Door for Core {
     fn admits(&self, node: NodeId, serial: Option<&CertificateSerial>) -> bool {
         self.replica
             .view(|image| admits(&image.fleet, node, serial))
+    }
+
+    fn applied(&self) -> watch::Receiver<Applied> {
+        self.replica.applied()
     }
 
     fn leader_spoke(&self) {

@@ -123,6 +123,23 @@ pub(super) async fn watch_disk(core: Weak<Core>) {
     }
 }
 
+/// Ends connections to nodes whose certificate was revoked, for as long as the node lives.
+pub(super) async fn watch_revocations(core: Weak<Core>) {
+    let Some(mut applied) = core.upgrade().map(|core| core.replica.applied()) else {
+        return;
+    };
+    loop {
+        let Some(node) = core.upgrade() else { return };
+        let all = node.peers.end_revoked();
+        drop(node);
+        if !all {
+            tokio::time::sleep(TICK).await;
+        } else if applied.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
 /// While this node leads: compares its clock with the other voters', and keeps the fleet's time going.
 pub(super) async fn watch_clocks(core: Weak<Core>) {
     let Some(mut leadership) = core.upgrade().map(|core| core.leadership.subscribe()) else {

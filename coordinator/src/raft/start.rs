@@ -291,6 +291,7 @@ async fn assemble(config: RaftConfig, data: Data, apply: Apply) -> Result<Arc<Co
         server.endpoint(),
         config.identity.clone(),
         whereabouts(&replica),
+        is_revoked(&replica),
     );
     let store = data.store;
     let machine = Machine::new(
@@ -363,6 +364,7 @@ fn spawn_tasks(
 ) {
     tokio::spawn(leadership::follow_raft(Arc::downgrade(core)));
     tokio::spawn(leadership::watch_disk(Arc::downgrade(core)));
+    tokio::spawn(leadership::watch_revocations(Arc::downgrade(core)));
     tokio::spawn(leadership::watch_clocks(Arc::downgrade(core)));
     tokio::spawn(server.clone().follow_identity(identity));
     tokio::spawn(server.run(core.cluster, serving));
@@ -377,6 +379,11 @@ fn whereabouts(replica: &Arc<Replica>) -> super::net::Whereabouts {
             known.map(|node| node.raft_endpoint.clone())
         })
     })
+}
+
+fn is_revoked(replica: &Arc<Replica>) -> super::net::IsRevoked {
+    let replica = Arc::clone(replica);
+    Arc::new(move |serial| replica.view(|image| image.fleet.revoked.contains(serial)))
 }
 
 /// Stops a node: peers are told, the store is flushed and closed.

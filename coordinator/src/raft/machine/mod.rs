@@ -12,4 +12,4 @@ pub(crate) use apply::{Apply, fleet_rules};
 pub(crate) use files::{SnapshotFile, SnapshotFiles};
 pub(crate) use format::{Header, SnapshotError, SnapshotReader};
 pub(crate) use replica::{Image, Machine, Replica};
-pub(crate) use snapshot::{body_in, newest, rewrite, write_image};
+pub(crate) use snapshot::{body_in, is_whole, newest, rewrite, write_image};

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse};
+use tokio::sync::watch;
 
 use email_engine_protocol::bytes::{CertificateSerial, ContentHash};
 use email_engine_protocol::id::{HostId, NodeId};
@@ -15,7 +16,7 @@ use super::message::{ChangeRefusal, MemberChange, ProposeAnswer, Request, Respon
 use super::transfer;
 use crate::command::Proposal;
 use crate::raft::contact::PeerContact;
-use crate::raft::handle::{PlanErrors, SessionNotice, SessionRow};
+use crate::raft::handle::{Applied, PlanErrors, SessionNotice, SessionRow};
 use crate::raft::machine::SnapshotFiles;
 use crate::raft::types::{Raft, Snapshot, SnapshotMeta, Types, Vote};
 
@@ -23,6 +24,8 @@ use crate::raft::types::{Raft, Snapshot, SnapshotMeta, Types, Vote};
 pub(crate) trait Door: Send + Sync {
     /// Whether this node may speak.
     fn admits(&self, node: NodeId, serial: Option<&CertificateSerial>) -> bool;
+    /// Tells of every change of what [`Self::admits`] goes by.
+    fn applied(&self) -> watch::Receiver<Applied>;
     /// A leader that counts was heard.
     fn leader_spoke(&self);
     /// Commits a proposal, when this node leads.
@@ -179,7 +182,7 @@ async fn snapshot(
     if serving.receiving.swap(true, Ordering::AcqRel) {
         return Response::Failed("another snapshot is being received".into());
     }
-    let received = transfer::receive(&serving.files, from, length).await;
+    let received = transfer::receive(&serving.files, from, &meta, length).await;
     let response = match received {
         Ok(snapshot) => {
             serving.door.leader_spoke();
@@ -190,7 +193,10 @@ async fn snapshot(
                 .await
                 .map_or_else(|error| failed(&error), Response::Snapshot)
         }
-        Err(error) => failed(&error),
+        Err(error) => {
+            tracing::warn!(%error, "a snapshot is not taken");
+            failed(&error)
+        }
     };
     serving.receiving.store(false, Ordering::Release);
     response
