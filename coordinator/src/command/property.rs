@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use email_engine_protocol::api::{AccessRole, IpStatus, MemberRole};
-use email_engine_protocol::bytes::CertificateSerial;
+use email_engine_protocol::bytes::{CertificateSerial, ContentHash};
 use email_engine_protocol::crypto::SigningKey;
 use email_engine_protocol::desired::EpochGrant;
 use email_engine_protocol::id::{ClusterId, HostId, NodeId, Role, TokenId};
@@ -125,6 +125,15 @@ fn fleet_command(fleet: &Fleet, step: Step) -> Command {
     }
 }
 
+/// A target that was planned on another one than the host has.
+fn stale_target(fleet: &Fleet) -> Command {
+    let mut command = fleet.target(&[b"stale"]);
+    if let Command::SetTargets(set) = &mut command {
+        set.targets[0].parent = Some(ContentHash::of(b"none"));
+    }
+    command
+}
+
 /// Retires a host with all that is on it: one that sends would be refused else.
 fn emptied(fleet: &Fleet, host: HostId) -> Command {
     let identities = fleet.state.identities.values();
@@ -191,6 +200,7 @@ fn other_command(fleet: &Fleet, step: Step) -> Command {
             let serial = CertificateSerial([step.which; 16]);
             Command::RevokeCertificate(RevokeCertificate { serial })
         }
+        22 if step.how == 3 => stale_target(fleet),
         21 | 22 => fleet.target(&[b"shared", &[step.how], &[step.which + 100]]),
         23 => bundle(&token),
         24 => Command::SetRelease(SetRelease {
@@ -406,7 +416,11 @@ fn every_command_is_drawn_and_both_taken_and_refused() {
     assert_eq!(never_taken, ["found"].into(), "a cluster is founded once");
     let mut never_refused = all;
     never_refused.retain(|name| !refused.contains(name));
-    assert_eq!(never_refused, ["nothing"].into());
+    // Their refusals are too large or too late for a small world; their own tests show them.
+    assert_eq!(
+        never_refused,
+        ["put-bundle", "stock-keys", "tell-time"].into()
+    );
 }
 
 /// The size of a large import; how long it takes is what the test runner shows.

@@ -10,7 +10,6 @@ use openraft::metrics::RaftMetrics;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use email_engine_protocol::api::MemberRole;
 use email_engine_protocol::bytes::{CertificateSerial, ContentHash};
 use email_engine_protocol::id::{ClusterId, HostId, NodeId};
 
@@ -24,7 +23,6 @@ use super::propose::Dated;
 use super::store::Store;
 use super::types::{Raft, Types};
 use crate::command::Proposal;
-use crate::state::FleetState;
 
 /// Where something is read that a node knows and the state does not hold.
 pub(super) type Source<T> = Arc<dyn Fn() -> T + Send + Sync>;
@@ -139,8 +137,7 @@ impl Drop for Core {
 
 impl Door for Core {
     fn admits(&self, node: NodeId, serial: Option<&CertificateSerial>) -> bool {
-        self.replica
-            .view(|image| admits(&image.fleet, node, serial))
+        self.replica.head().doors.admits(node, serial)
     }
 
     fn applied(&self) -> watch::Receiver<Applied> {
@@ -190,57 +187,5 @@ impl Door for Core {
 
     fn clock(&self) -> u64 {
         (self.clock)().0
-    }
-}
-
-/// Whether the state lets a node with a good certificate speak.
-fn admits(fleet: &FleetState, node: NodeId, serial: Option<&CertificateSerial>) -> bool {
-    if serial.is_some_and(|serial| fleet.revoked.contains(serial)) {
-        return false;
-    }
-    match fleet.nodes.get(&node) {
-        Some(known) => known.role != MemberRole::Removed,
-        // Numbers grow: one above all known ones is newer than this state, which can only catch up
-        // if it lets that node speak.
-        None => node.0 >= fleet.next_node || fleet.nodes.is_empty(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use email_engine_protocol::time::Timestamp;
-
-    use super::*;
-    use crate::state::Node;
-
-    fn node(id: u64, role: MemberRole) -> (NodeId, Node) {
-        let id = NodeId(id);
-        let node = Node {
-            id,
-            raft_endpoint: String::new(),
-            agent_endpoint: String::new(),
-            api_endpoint: String::new(),
-            role,
-            joined_at: Timestamp(1),
-            supports_version: 1,
-        };
-        (id, node)
-    }
-
-    #[test]
-    fn removed_revoked_and_never_issued_numbers_do_not_speak() {
-        let revoked = CertificateSerial([1; 16]);
-        let mut fleet = FleetState::default();
-        assert!(admits(&fleet, NodeId(9), None), "a node that is joining");
-        fleet
-            .nodes
-            .extend([node(1, MemberRole::Voter), node(3, MemberRole::Removed)]);
-        fleet.next_node = 4;
-        fleet.revoked.insert(revoked);
-        assert!(admits(&fleet, NodeId(1), None));
-        assert!(!admits(&fleet, NodeId(1), Some(&revoked)));
-        assert!(!admits(&fleet, NodeId(2), None), "never on record");
-        assert!(!admits(&fleet, NodeId(3), None), "removed");
-        assert!(admits(&fleet, NodeId(4), None), "newer than this state");
     }
 }

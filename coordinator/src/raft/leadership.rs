@@ -171,11 +171,10 @@ impl Core {
     /// tells the same time; until there is one, why not is what writers are told.
     async fn tell_time(&self, clocks: BTreeMap<NodeId, i64>, voters: usize) {
         let clock = (self.clock)();
-        let (now, founded) = self
-            .replica
-            .view(|image| (image.fleet.now, image.fleet.cluster.is_some()));
+        let head = self.replica.head();
+        let now = head.now;
         let still = clock.since(now);
-        if !founded || still < STILL_MILLIS {
+        if !head.is_founded || still < STILL_MILLIS {
             self.guard.doubt_time(None);
             return;
         }

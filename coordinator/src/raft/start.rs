@@ -373,17 +373,12 @@ fn spawn_tasks(
 /// The state knows end points that changed after a node had joined.
 fn whereabouts(replica: &Arc<Replica>) -> super::net::Whereabouts {
     let replica = Arc::clone(replica);
-    Arc::new(move |node| {
-        replica.view(|image| {
-            let known = image.fleet.nodes.get(&node);
-            known.map(|node| node.raft_endpoint.clone())
-        })
-    })
+    Arc::new(move |node| replica.head().doors.endpoint(node))
 }
 
 fn is_revoked(replica: &Arc<Replica>) -> super::net::IsRevoked {
     let replica = Arc::clone(replica);
-    Arc::new(move |serial| replica.view(|image| image.fleet.revoked.contains(serial)))
+    Arc::new(move |serial| replica.head().doors.is_revoked(serial))
 }
 
 /// Stops a node: peers are told, the store is flushed and closed.

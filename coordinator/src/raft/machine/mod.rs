@@ -5,11 +5,13 @@ mod files;
 mod format;
 #[cfg(test)]
 mod fuzz;
+mod head;
 mod replica;
 mod snapshot;
 
 pub(crate) use apply::{Apply, fleet_rules};
 pub(crate) use files::{SnapshotFile, SnapshotFiles};
 pub(crate) use format::{Header, SnapshotError, SnapshotReader};
+pub(crate) use head::{DoorList, Head};
 pub(crate) use replica::{Image, Machine, Replica};
 pub(crate) use snapshot::{body_in, is_whole, newest, rewrite, write_image};

@@ -10,10 +10,11 @@ use email_engine_protocol::bytes::{CertificateSerial, ContentHash};
 use email_engine_protocol::id::NodeId;
 
 use super::harness::{
-    CLUSTER, Fixture, PATIENCE, knows, leader_among, wait_for, with_body, with_command, write,
+    CLUSTER, Fixture, PATIENCE, knows, leader_among, proposal, wait_for, with_body, with_command,
+    write,
 };
 use crate::command::fixture::{SECOND, found, node_token, redeem_node, spki};
-use crate::command::{Command, RenewCertificate, SetNode};
+use crate::command::{Batch, Command, RenewCertificate, SetNode};
 use crate::raft::contact::Hearing;
 use crate::raft::handle::Cluster;
 use crate::raft::machine::fleet_rules;
@@ -253,4 +254,52 @@ async fn a_node_whose_certificate_is_revoked_is_sent_nothing_more() {
     let mut log = store;
     let has = log.try_get_log_entries(last..=last).await.unwrap();
     assert!(has.is_empty(), "what was written since was sent to it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_that_takes_long_to_apply_keeps_no_peer_waiting() {
+    let mut fixture = Fixture::new();
+    let nodes = fixture.three().await;
+    let leader = leader_among(&nodes).await;
+    let busy = nodes[leader].clone();
+    let probe = probe(&fixture, busy.node().0 % 3 + 1, busy.node().0).await;
+    is_answered(&probe).await;
+    // Whoever reads holds `apply` up, as a large change does that takes its time.
+    let (held, holds) = tokio::sync::oneshot::channel();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let reader = busy.clone();
+    let reading = tokio::task::spawn_blocking(move || {
+        reader.view(|_| {
+            held.send(()).unwrap();
+            let _ = released.recv();
+        });
+    });
+    holds.await.unwrap();
+    let commands = vec![proposal("inner").command; 100];
+    let large = with_command(
+        "large",
+        Command::Batch(Batch {
+            base_revision: None,
+            commands,
+        }),
+    );
+    let proposing = tokio::spawn({
+        let node = busy.clone();
+        async move { node.propose(large).await }
+    });
+    wait_for("it is committed and waits to be applied", || {
+        let metrics = busy.core().metrics();
+        let committed = metrics.local_committed.map_or(0, |id| id.index);
+        committed > busy.status().applied_index
+    })
+    .await;
+    // Each is let in by the state, as heartbeats are; none may wait for it.
+    for _ in 0..100 {
+        is_answered(&probe).await;
+    }
+    let applied = busy.status().applied_index;
+    assert!(applied < busy.core().metrics().local_committed.unwrap().index);
+    drop(release);
+    reading.await.unwrap();
+    proposing.await.unwrap().unwrap().unwrap();
 }
