@@ -12,6 +12,5 @@ mod snapshot;
 pub(crate) use apply::{Apply, fleet_rules};
 pub(crate) use files::{SnapshotFile, SnapshotFiles};
 pub(crate) use format::{Header, SnapshotError, SnapshotReader};
-pub(crate) use head::{DoorList, Head};
 pub(crate) use replica::{Image, Machine, Replica};
 pub(crate) use snapshot::{body_in, is_whole, newest, rewrite, write_image};
