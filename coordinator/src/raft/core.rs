@@ -14,7 +14,7 @@ use email_engine_protocol::bytes::{CertificateSerial, ContentHash};
 use email_engine_protocol::id::{ClusterId, HostId, NodeId};
 
 use super::config::{Clock, Timings};
-use super::contact::{Lead, PeerContact};
+use super::leadership::{Lead, PeerContact};
 use super::guard::Guard;
 use super::handle::{Applied, Leadership, PlanErrors, SessionHearing, SessionNotice, SessionRow};
 use super::machine::Replica;

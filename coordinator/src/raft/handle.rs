@@ -17,7 +17,7 @@ use email_engine_protocol::join::Endpoint;
 use email_engine_protocol::observed::{Facts, ResourceStatus};
 use email_engine_protocol::time::Timestamp;
 
-use super::contact::PeerContact;
+use super::leadership::PeerContact;
 use super::core::Core;
 use super::net::{Member, MemberChange, Request, Response};
 use super::store::Store;

@@ -4,12 +4,11 @@
 //! and watch through it, and never learn whether this node leads.
 //!
 //! `start` opens a node's folder (`store`, `machine`) and its QUIC end point (`net`), and joins them;
-//! `propose`, `membership`, `leadership` and `contact` are what the handle can do, `guard` what it refuses.
+//! `propose`, `membership` and `leadership` are what the handle can do, `guard` what it refuses.
 //! `mend` fetches damaged bodies from other nodes; `backup` seals a snapshot for keeping and makes a new cluster of it.
 
 mod backup;
 mod config;
-mod contact;
 mod core;
 mod guard;
 mod handle;
@@ -28,7 +27,7 @@ mod types;
 
 pub use backup::{BackupError, BackupSummary, RestoreError, Restored, check_backup, restore};
 pub use config::{Clock, RaftConfig, Timings, system_clock};
-pub use contact::{Contacts, Hearing, NoWord, PeerContact, UNREACHABLE_AFTER};
+pub use leadership::{Contacts, Hearing, NoWord, PeerContact, UNREACHABLE_AFTER};
 pub use guard::BALLAST;
 pub use handle::{
     Announced, Applied, Cluster, Leadership, MembershipError, PlanErrors, ProposeError, RaftStatus,

@@ -12,11 +12,11 @@ use tokio::sync::watch;
 use email_engine_protocol::id::{ClusterId, NodeId};
 
 use super::config::{self, RaftConfig};
-use super::contact::Lead;
+
 use super::core::Core;
 use super::guard::{self, Guard};
 use super::handle::{Cluster, Leadership};
-use super::leadership;
+use super::leadership::{self, Lead};
 use super::machine::{Apply, Image, Machine, Replica, SnapshotFiles, fleet_rules, newest};
 use super::mend;
 use super::net::{Door, Network, Peers, Server, Serving};

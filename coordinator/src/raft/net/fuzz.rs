@@ -10,7 +10,7 @@ use super::frame;
 use super::message::{ChangeRefusal, Member, MemberChange, ProposeRefusal, Request, Response};
 use crate::command::fixture::{Fleet, tenant};
 use crate::command::{Command, CreateTenant};
-use crate::raft::contact::{Hearing, PeerContact};
+use crate::raft::leadership::{Hearing, PeerContact};
 use crate::raft::tests::entry;
 use crate::raft::types::{SnapshotMeta, Vote};
 

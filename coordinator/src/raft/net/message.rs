@@ -11,7 +11,7 @@ use email_engine_protocol::id::{HostId, NodeId};
 use email_engine_protocol::join::Endpoint;
 
 use crate::command::{Answer, Proposal};
-use crate::raft::contact::PeerContact;
+use crate::raft::leadership::PeerContact;
 use crate::raft::handle::{PlanErrors, SessionNotice, SessionRow};
 use crate::raft::types::{SnapshotMeta, Types, Vote};
 

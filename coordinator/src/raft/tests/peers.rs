@@ -15,7 +15,7 @@ use super::harness::{
 };
 use crate::command::fixture::{SECOND, found, node_token, redeem_node, spki};
 use crate::command::{Batch, Command, RenewCertificate, SetNode};
-use crate::raft::contact::Hearing;
+use crate::raft::leadership::Hearing;
 use crate::raft::handle::Cluster;
 use crate::raft::machine::fleet_rules;
 use crate::raft::net::probe::{Line, Probe};

@@ -12,12 +12,12 @@ use tokio::time::Instant;
 use email_engine_protocol::id::{NodeId, RequestId};
 use email_engine_protocol::time::Timestamp;
 
-use super::core::Core;
-use super::guard;
-use super::handle::Leadership;
-use super::metric_names;
-use super::net::{Answered, Request, Response};
-use super::types::Types;
+use crate::raft::core::Core;
+use crate::raft::guard;
+use crate::raft::handle::Leadership;
+use crate::raft::metric_names;
+use crate::raft::net::{Answered, Request, Response};
+use crate::raft::types::Types;
 use crate::command::{CLOCK_AHEAD_MILLIS, Command, Proposal, TellTime};
 
 /// How often the leader is judged although nothing changed: silence is no event.
@@ -69,7 +69,7 @@ fn observe(now: &RaftMetrics<Types>) {
 }
 
 /// Keeps the watch of leadership current, and notices when openraft gave up.
-pub(super) async fn follow_raft(core: Weak<Core>) {
+pub(in crate::raft) async fn follow_raft(core: Weak<Core>) {
     let Some(mut metrics) = core.upgrade().map(|core| core.raft.metrics()) else {
         return;
     };
@@ -98,7 +98,7 @@ pub(super) async fn follow_raft(core: Weak<Core>) {
 }
 
 /// Notices when the store fails: its own words say more than openraft's.
-pub(super) async fn follow_store(
+pub(in crate::raft) async fn follow_store(
     core: Weak<Core>,
     mut failed: tokio::sync::watch::Receiver<Option<String>>,
 ) {
@@ -110,7 +110,7 @@ pub(super) async fn follow_store(
 }
 
 /// Looks at the disk, for as long as the node lives.
-pub(super) async fn watch_disk(core: Weak<Core>) {
+pub(in crate::raft) async fn watch_disk(core: Weak<Core>) {
     loop {
         let Some(node) = core.upgrade() else { return };
         let looked = tokio::task::spawn_blocking(move || {
@@ -124,7 +124,7 @@ pub(super) async fn watch_disk(core: Weak<Core>) {
 }
 
 /// Ends connections to nodes whose certificate was revoked, for as long as the node lives.
-pub(super) async fn watch_revocations(core: Weak<Core>) {
+pub(in crate::raft) async fn watch_revocations(core: Weak<Core>) {
     let Some(mut applied) = core.upgrade().map(|core| core.replica.applied()) else {
         return;
     };
@@ -141,7 +141,7 @@ pub(super) async fn watch_revocations(core: Weak<Core>) {
 }
 
 /// While this node leads: compares its clock with the other voters', and keeps the fleet's time going.
-pub(super) async fn watch_clocks(core: Weak<Core>) {
+pub(in crate::raft) async fn watch_clocks(core: Weak<Core>) {
     let Some(mut leadership) = core.upgrade().map(|core| core.leadership.subscribe()) else {
         return;
     };

@@ -13,11 +13,11 @@ use tokio::time::Instant;
 
 use email_engine_protocol::id::NodeId;
 
-use super::config::Timings;
-use super::core::Core;
-use super::handle::{Cluster, TELL_WITHIN};
-use super::net::{Request, Response};
-use super::types::Types;
+use crate::raft::config::Timings;
+use crate::raft::core::Core;
+use crate::raft::handle::{Cluster, TELL_WITHIN};
+use crate::raft::net::{Request, Response};
+use crate::raft::types::Types;
 
 /// Silence after which a member counts as unreachable. A slow flush, a lost connection that is dialled
 /// again, or a quick restart shall alarm nobody: each is over within about three seconds. Agents of a
@@ -63,7 +63,7 @@ pub type Contacts = Result<Vec<PeerContact>, NoWord>;
 
 /// Since when somebody leads, for verdicts on silence.
 #[derive(Debug)]
-pub(super) struct Lead {
+pub(in crate::raft) struct Lead {
     /// This node leads under this term since then.
     own: Mutex<Option<(u64, Instant)>>,
     /// When a leader was known last; when this node started, before that.
@@ -81,7 +81,7 @@ impl Default for Lead {
 
 impl Lead {
     /// Takes openraft's figures of now, and whether a leader is known by them.
-    pub(super) fn note(&self, metrics: &RaftMetrics<Types>, is_known: bool) {
+    pub(in crate::raft) fn note(&self, metrics: &RaftMetrics<Types>, is_known: bool) {
         let leads = metrics.state == ServerState::Leader;
         let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
         if !leads {
@@ -123,14 +123,14 @@ fn judge(answered: Option<Duration>, led: Duration, limit: Duration) -> (Hearing
 
 impl Timings {
     /// Silence after which a member counts as unreachable.
-    pub(super) fn unreachable(&self) -> Duration {
+    pub(in crate::raft) fn unreachable(&self) -> Duration {
         UNREACHABLE_AFTER.max(self.heartbeat * 10)
     }
 }
 
 impl Core {
     /// What this node hears, while it leads and a majority answers it.
-    pub(super) fn own_contacts(&self) -> Option<Vec<PeerContact>> {
+    pub(in crate::raft) fn own_contacts(&self) -> Option<Vec<PeerContact>> {
         if self.leadership.borrow().leader != Some(self.node) {
             return None;
         }
