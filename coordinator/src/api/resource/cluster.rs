@@ -17,7 +17,7 @@ use crate::api::Api;
 use crate::api::problem::ApiError;
 use crate::api::request::{JsonBody, Named, WriteRequest};
 use crate::command::{Command, RaiseVersion};
-use crate::raft::{Contacts, Hearing, PeerContact, RaftStatus};
+use crate::raft::{Contacts, Hearing, NoWord, PeerContact, RaftStatus};
 use crate::state::{FleetState, Node};
 
 /// The cluster as this node sees it.
@@ -50,6 +50,15 @@ pub(super) fn view(
     now: Timestamp,
 ) -> Option<ClusterView> {
     let cluster = state.cluster.as_ref()?;
+    // The word of a leader that was lost since it gave it.
+    let lost = Err(NoWord {
+        reason: "the leader was lost just now".to_owned(),
+        since_millis: 0,
+    });
+    let contacts = match raft.leadership.leader {
+        Some(_) => contacts,
+        None => contacts.as_ref().map_or(contacts, |_| &lost),
+    };
     let role = |id: &NodeId, recorded: MemberRole| {
         if raft.voters.contains(id) {
             MemberRole::Voter

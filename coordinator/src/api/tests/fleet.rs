@@ -228,4 +228,11 @@ async fn without_the_leaders_word_it_is_unknown_whether_a_node_answers() {
         assert_eq!(unknown["since"], "2026-11-21T05:59:58.000Z", "{node}");
         assert_eq!(node["matched_index"], Value::Null);
     }
+    // Its last word is nobody's any more when it was lost in the middle of the question.
+    *testbed.fleet.contacts.lock().unwrap() = Ok(vec![heard(1), heard(2), heard(3)]);
+    let ask = testbed.ask("viewer", "GET", "/api/v1/cluster");
+    let told = ask.send().await.gives(200);
+    for node in told.body["nodes"].as_array().unwrap() {
+        assert!(node["contact"]["unknown"].is_object(), "{node}");
+    }
 }

@@ -165,16 +165,10 @@ async fn a_leader_cut_off_refuses_in_time_and_the_others_and_the_agents_go_on() 
     .await;
     // What the old leader has is old by now: it serves it to nobody who asks for the present.
     let old_view = alone.try_get("/ips/198.51.100.1").await.unwrap();
-    assert_eq!(
-        (old_view.status, old_view.code()),
-        (503, "no-quorum"),
-        "{old_view:?}"
-    );
-    let stale = alone.try_get("/ips?consistency=stale").await.unwrap();
-    assert_eq!(stale.status, 200, "{stale:?}");
+    assert_eq!(old_view.status, 503, "{old_view:?}");
     assert!(
-        !stale.body.to_string().contains("198.51.100.1\""),
-        "{stale:?}"
+        ["no-quorum", "no-leader"].contains(&old_view.code()),
+        "{old_view:?}"
     );
     let config = fleet.agents["pmta1"].file("/etc/pmta/config");
     wait_until(
