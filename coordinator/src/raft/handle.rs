@@ -17,8 +17,8 @@ use email_engine_protocol::join::Endpoint;
 use email_engine_protocol::observed::{Facts, ResourceStatus};
 use email_engine_protocol::time::Timestamp;
 
-use super::leadership::PeerContact;
 use super::core::Core;
+use super::leadership::PeerContact;
 use super::net::{Member, MemberChange, Request, Response};
 use super::store::Store;
 use crate::command::{Answer, Proposal};

@@ -1,5 +1,6 @@
 //! What those who run the fleet type and watch.
 
+mod contact;
 mod desk;
 mod doorkeeping;
 mod status;
