@@ -135,6 +135,7 @@ pub fn run(config: &Config, task: Task) -> Result<End, RunError> {
             .clone()
             .map_or(Root::Real, Root::Sandbox),
         allow,
+        own: allow::own_places(config),
         audit_interval: config.audit_interval(),
         agent_version: VERSION.to_owned(),
     })?;
