@@ -7,7 +7,7 @@ pub mod token;
 use std::error::Error;
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use email_engine_protocol::id::{HostId, Role};
 use email_engine_protocol::observed::Mode;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 
 use self::admission::{Entrance, Stop, same_host};
 use self::token::TokenError;
@@ -24,7 +25,7 @@ use crate::executor::{self, ExecutorConfig, ExecutorError, ExecutorHandle, Root,
 use crate::halves::ToExecutor;
 use crate::identity::{IdentityError, IdentityStore};
 use crate::link::enroll::EnrollError;
-use crate::link::{ExecutorSide, Link, LinkEnd, LinkSettings};
+use crate::link::{ExecutorSide, Link, LinkEnd, LinkSettings, hold};
 
 /// Our version, for people.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -32,6 +33,8 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 const QUEUE: usize = 16;
 /// Three pings of a coordinator.
 const SILENCE: Duration = Duration::from_secs(60);
+/// For telling the cluster why this agent cannot run.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// What is asked of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,8 +128,38 @@ pub enum RunError {
 /// # Errors
 /// When it cannot be done.
 pub fn run(config: &Config, task: Task) -> Result<End, RunError> {
-    let allow = allow::load(config)?;
+    // Before anything else: whoever is the second one here has nothing to say.
     let _lock = lock(config)?;
+    let ended = keep(config, task);
+    if let (Err(error), Task::Run) = (&ended, task) {
+        last_words(config, error);
+    }
+    ended
+}
+
+/// An agent that cannot run tells the cluster why, if it has an identity to say it by.
+fn last_words(config: &Config, error: &RunError) {
+    let store = IdentityStore::open(&config.data_dir);
+    let Ok(Some((store, identity))) = store.and_then(|store| {
+        let identity = store.load()?;
+        Ok(identity.map(|identity| (store, identity)))
+    }) else {
+        return;
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    if let Ok(runtime) = runtime {
+        let reason = with_causes(error);
+        let told = hold::tell(&store, &identity, &reason);
+        // Whoever watches this process waits for its end.
+        let _ = runtime.block_on(async { timeout(LAST_WORDS, Box::pin(told)).await });
+        runtime.shutdown_background();
+    }
+}
+
+fn keep(config: &Config, task: Task) -> Result<End, RunError> {
+    let allow = allow::load(config)?;
     let store = IdentityStore::open(&config.data_dir)?;
     let started = executor::start(ExecutorConfig {
         data_dir: config.executor_dir(),
@@ -164,6 +197,8 @@ fn lock(config: &Config) -> Result<File, RunError> {
             .write(true)
             .create(true)
             .truncate(false)
+            // Who can open it can hold it.
+            .mode(0o600)
             .open(path.join("lock"))
     };
     let failed = |source| RunError::DataDir {
