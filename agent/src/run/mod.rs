@@ -1,6 +1,7 @@
 //! The whole agent, put together: one place that starts things in order and ends them in reverse.
 
 mod admission;
+mod last_words;
 pub mod logging;
 pub mod token;
 
@@ -15,7 +16,6 @@ use email_engine_protocol::id::{HostId, Role};
 use email_engine_protocol::observed::Mode;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
-use tokio::time::timeout;
 
 use self::admission::{Entrance, Stop, same_host};
 use self::token::TokenError;
@@ -25,7 +25,7 @@ use crate::executor::{self, ExecutorConfig, ExecutorError, ExecutorHandle, Root,
 use crate::halves::ToExecutor;
 use crate::identity::{IdentityError, IdentityStore};
 use crate::link::enroll::EnrollError;
-use crate::link::{ExecutorSide, Link, LinkEnd, LinkSettings, hold};
+use crate::link::{ExecutorSide, Link, LinkEnd, LinkSettings};
 
 /// Our version, for people.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -33,8 +33,6 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 const QUEUE: usize = 16;
 /// Three pings of a coordinator.
 const SILENCE: Duration = Duration::from_secs(60);
-/// For telling the cluster why this agent cannot run.
-const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// What is asked of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,30 +130,9 @@ pub fn run(config: &Config, task: Task) -> Result<End, RunError> {
     let _lock = lock(config)?;
     let ended = keep(config, task);
     if let (Err(error), Task::Run) = (&ended, task) {
-        last_words(config, error);
+        last_words::say(config, error);
     }
     ended
-}
-
-/// An agent that cannot run tells the cluster why, if it has an identity to say it by.
-fn last_words(config: &Config, error: &RunError) {
-    let store = IdentityStore::open(&config.data_dir);
-    let Ok(Some((store, identity))) = store.and_then(|store| {
-        let identity = store.load()?;
-        Ok(identity.map(|identity| (store, identity)))
-    }) else {
-        return;
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    if let Ok(runtime) = runtime {
-        let reason = with_causes(error);
-        let told = hold::tell(&store, &identity, &reason);
-        // Whoever watches this process waits for its end.
-        let _ = runtime.block_on(async { timeout(LAST_WORDS, Box::pin(told)).await });
-        runtime.shutdown_background();
-    }
 }
 
 fn keep(config: &Config, task: Task) -> Result<End, RunError> {

@@ -24,8 +24,8 @@ async fn under_a_closed_umask_what_others_must_read_is_readable() {
 async fn modes_under(umask: &'static str) {
     let mut fleet = Fleet::prepared(1, |_, node| {
         node.under_umask(umask);
-        node.set("RAFT_SNAPSHOT_AFTER_LOGS", "5");
-        node.set("RAFT_KEEP_LOGS", "2");
+        node.set("RAFT_SNAPSHOT_AFTER_LOGS", "10");
+        node.set("RAFT_KEEP_LOGS", "5");
     })
     .await;
     fleet.apply(&samples::fleet(2)).await;
@@ -41,6 +41,11 @@ async fn modes_under(umask: &'static str) {
     }
     fleet.converged("its agents were let in").await;
     let api = fleet.api();
+    for number in 1..=20 {
+        api.post("/tenants", &samples::further_tenant(number))
+            .await
+            .ok();
+    }
     wait_until("a snapshot was taken and the log cut", async || {
         api.metric(PURGED).await > 0.0
     })

@@ -1,8 +1,8 @@
 //! Declares the fleet and starts one agent per host.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use email_engine_protocol::api::{FleetDocument, HostView, TokenRequest};
+use email_engine_protocol::api::{ApplyAnswer, FleetDocument, HostView, TokenRequest};
 use email_engine_protocol::id::HostId;
 use email_engine_protocol::join::Admission;
 
@@ -17,6 +17,8 @@ use crate::private_file;
 
 /// Between two looks at the hosts of a running trial.
 const LOOK: Duration = Duration::from_secs(2);
+/// For applying the fleet file.
+const APPLY: Duration = Duration::from_secs(90);
 /// The same, while the trial's key is not accepted.
 const KEY_LOOK: Duration = Duration::from_secs(10);
 
@@ -30,10 +32,7 @@ pub(super) async fn declare(
 ) -> Result<Vec<HostView>, TrialError> {
     let mut hosts = list(client).await?;
     if asked_for || hosts.is_empty() {
-        let answer = client
-            .apply(document, false, false)
-            .await
-            .map_err(TrialError::api("applying the fleet file"))?;
+        let answer = apply(client, document).await?;
         for warning in &answer.warnings {
             output.note(&format!("warning: {warning}"));
         }
@@ -43,6 +42,23 @@ pub(super) async fn declare(
     }
     hosts.retain(|host| host.lifecycle != "retired");
     Ok(hosts)
+}
+
+/// Applies the fleet file. The keys of its identities take long on a busy machine, and applying it
+/// again changes nothing more.
+async fn apply(client: &Client, document: &FleetDocument) -> Result<ApplyAnswer, TrialError> {
+    let deadline = Instant::now() + APPLY;
+    loop {
+        match client.apply(document, false, false).await {
+            Ok(answer) => return Ok(answer),
+            Err(ClientError::Unavailable { .. } | ClientError::Unreachable { .. })
+                if Instant::now() < deadline =>
+            {
+                tokio::time::sleep(LOOK).await;
+            }
+            Err(error) => return Err(TrialError::api("applying the fleet file")(error)),
+        }
+    }
 }
 
 async fn list(client: &Client) -> Result<Vec<HostView>, TrialError> {
