@@ -31,7 +31,7 @@ pub fn binary(name: &str) -> PathBuf {
 
 /// The same command under a file mode creation mask, such as `077`. Further arguments may be added.
 #[must_use]
-pub fn under_umask(command: &Command, umask: &str) -> Command {
+pub(crate) fn under_umask(command: &Command, umask: &str) -> Command {
     let mut shell = Command::new("/bin/sh");
     shell.args(["-c", "umask \"$0\" && exec \"$@\"", umask]);
     shell.arg(command.get_program()).args(command.get_args());
