@@ -2,6 +2,7 @@
 
 mod elsewhere;
 mod told;
+mod turned_away;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,6 +29,7 @@ use crate::raft::SessionRow;
 use crate::state::TargetRecord;
 
 pub(super) use told::Told;
+use turned_away::TurnedAway;
 
 /// A session that was told to end and does not is cut after so long.
 const GRACE: Duration = Duration::from_millis(400);
@@ -74,6 +76,7 @@ struct Tables {
     frozen: BTreeMap<HostId, Frozen>,
     intakes: BTreeMap<HostId, Arc<Mutex<Intake>>>,
     contests: BTreeMap<HostId, Contest>,
+    turned_away: BTreeMap<HostId, TurnedAway>,
     /// Sessions of which not all other nodes know yet, by number.
     unannounced: BTreeMap<u64, HostId>,
     next: u64,
@@ -138,6 +141,7 @@ impl Registry {
         let (end, end_seen) = watch::channel(None);
         let remote = connection.remote_address();
         let mut tables = self.tables();
+        tables.turned_away.remove(host);
         let number = tables.next;
         tables.next += 1;
         let entry = Entry {
@@ -186,6 +190,7 @@ impl Registry {
     pub(super) fn tidy(&self) {
         let now = Instant::now();
         let mut tables = self.tables();
+        tables.forget_turned_away(super::now());
         let Tables {
             sessions,
             intakes,
@@ -202,7 +207,7 @@ impl Registry {
         contests.retain(|_, contest| !contest.is_over(now));
     }
 
-    /// Live sessions.
+    /// Live sessions, and whom this node turned away of late.
     #[must_use]
     pub fn rows(&self) -> Vec<SessionRow> {
         let row = |(host, entry): (&HostId, &Entry)| SessionRow {
@@ -211,8 +216,11 @@ impl Registry {
             offered: entry.offered,
             trouble: entry.told.trouble.clone(),
             facts: entry.told.facts.clone(),
+            turned_away: None,
         };
-        self.tables().sessions.iter().map(row).collect()
+        let tables = self.tables();
+        let live = tables.sessions.iter().map(row);
+        live.chain(tables.turned_away()).collect()
     }
 
     /// Hosts that must not be planned for, as far as this node knows.

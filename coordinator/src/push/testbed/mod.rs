@@ -4,6 +4,7 @@ mod agent;
 mod door;
 mod enrolling;
 mod fleet;
+mod holding;
 mod joining;
 mod reporting;
 mod sessions;
