@@ -2,11 +2,13 @@
 
 mod agent;
 mod door;
+mod endings;
 mod enrolling;
 mod fleet;
 mod joining;
 mod reporting;
 mod sessions;
+mod takeovers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
