@@ -77,7 +77,10 @@ async fn a_host_of_another_cluster_is_not_let_in() {
     assert!(ending.reason.contains("certificate"), "{ending:?}");
     let raft = &theirs.nodes[&1].endpoints().raft;
     let ending = lying::dial_as_host(&stranger, raft, ALPN_RAFT).await;
-    assert!(ending.reason.contains("not a node of this cluster"), "{ending:?}");
+    assert!(
+        ending.reason.contains("not a node of this cluster"),
+        "{ending:?}"
+    );
 }
 
 #[test]

@@ -70,21 +70,12 @@ async fn without_a_leader_the_state_is_degraded_and_called_one_nodes_own() {
     let first = text.lines().next().unwrap();
     let says_so = format!("Fleet: degraded (as node {left} has it: no leader's word, may be old)");
     assert_eq!(first, says_so, "{text}");
-    let printed: Value =
-        serde_json::from_str(&operator.prints(4, &["status", "--output", "json"])).unwrap();
-    assert_eq!(
-        (&printed["state"], &printed["stale"]),
-        (&json!("degraded"), &json!(true))
-    );
     // A change does not pretend to be one.
     let file = operator.file("fleet.toml", &samples::fleet(2));
     let refused = operator.notes(5, &["apply", "-f", file, "--request-timeout", "11"]);
     assert!(refused.starts_with("error: no quorum"), "{refused}");
-    assert!(
-        operator
-            .prints(0, &["cluster", "status"])
-            .contains("no leader")
-    );
+    let cluster = operator.answer(&["cluster", "status"]);
+    assert!(cluster["leader"].is_null(), "it answers, too: {cluster}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
