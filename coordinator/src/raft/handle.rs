@@ -425,10 +425,10 @@ impl Cluster {
         }
     }
 
-    /// Founds the cluster with this node as its only member. Once, on a node without data.
+    /// Founds the cluster with this node as its only member. On a node with data nothing is done.
     ///
     /// # Errors
-    /// When it has data already.
+    /// When it cannot be its only member, or does not lead in time.
     pub async fn initialize(&self, endpoint: Endpoint) -> Result<(), MembershipError> {
         self.core.initialize(endpoint).boxed().await
     }

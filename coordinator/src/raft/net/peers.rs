@@ -64,6 +64,9 @@ pub(crate) enum CallError {
     /// No answer in time.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
+    /// What was to be sent is not good.
+    #[error("not sent: {0}")]
+    Unfit(String),
     /// The peer could not answer.
     #[error("peer: {0}")]
     Failed(String),
@@ -205,6 +208,13 @@ impl Peers {
         dialling
             .await
             .unwrap_or_else(|error| Err(CallError::Failed(error.to_string())))
+    }
+
+    /// Keeps anything from being sent to a node on a lane that is not in use yet.
+    #[cfg(test)]
+    pub(crate) async fn hold(&self, node: NodeId, lane: Lane) -> impl Drop + use<> {
+        let slot = Arc::clone(self.lock().entry((node, lane)).or_default());
+        slot.lock_owned().await
     }
 
     /// Notes that the peer answered on this lane.

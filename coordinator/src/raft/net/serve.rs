@@ -175,7 +175,7 @@ async fn snapshot(
     if serving.receiving.swap(true, Ordering::AcqRel) {
         return Response::Failed("another snapshot is being received".into());
     }
-    let received = transfer::receive(&serving.files, from, length).await;
+    let received = transfer::receive(&serving.files, from, &meta, length).await;
     let response = match received {
         Ok(snapshot) => {
             serving.door.leader_spoke();
@@ -186,7 +186,10 @@ async fn snapshot(
                 .await
                 .map_or_else(|error| failed(&error), Response::Snapshot)
         }
-        Err(error) => failed(&error),
+        Err(error) => {
+            tracing::warn!(%error, "a snapshot is not taken");
+            failed(&error)
+        }
     };
     serving.receiving.store(false, Ordering::Release);
     response

@@ -1,11 +1,13 @@
 //! Tests of the room over real disks and real QUIC.
 
 mod harness;
+mod lead;
 mod life;
 mod mend;
 mod quorum;
 mod refusals;
 mod restore;
+mod rot;
 mod store;
 mod time;
 
