@@ -156,17 +156,16 @@ impl Core {
     async fn enqueue(&self, mut proposal: Proposal) -> Result<Enqueued, ProposeRefusal> {
         let mut dated = self.dated.lock().await;
         let clock = (self.clock)();
-        let term = self.metrics().current_term;
-        let (applied, founded, ready) = self.replica.view(|image| {
-            let last = image.last_applied.map(|id| id.leader_id.term);
-            let founded = image.fleet.cluster.is_some();
-            (image.fleet.now, founded, last == Some(term))
-        });
-        if !ready {
+        let metrics = self.metrics();
+        let term = metrics.current_term;
+        if metrics.last_applied.map(|id| id.leader_id.term) != Some(term) {
             // The last date of the inherited log is not known: one below it would be refused for good.
             let reason = "the leader has not applied all that it inherited";
             return Err(ProposeRefusal::NotYet(reason.into()));
         }
+        let (applied, founded) = self
+            .replica
+            .view(|image| (image.fleet.now, image.fleet.cluster.is_some()));
         let tells = matches!(proposal.command, Command::TellTime(_));
         let exempt = tells || proposal.override_clock || !founded;
         if !exempt && clock > applied.plus(CLOCK_AHEAD_MILLIS) {

@@ -7,7 +7,6 @@ mod mend;
 mod quorum;
 mod refusals;
 mod restore;
-mod rot;
 mod store;
 mod time;
 
