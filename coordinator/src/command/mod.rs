@@ -124,4 +124,6 @@ pub enum Command {
     TellTime(TellTime),
     /// A host came back with a certificate from the time that a restore lost.
     ReadmitHost(ReadmitHost),
+    /// A node says where it is reached and what its software supports.
+    PlaceNode(PlaceNode),
 }

@@ -163,9 +163,8 @@ impl Core {
             let reason = "the leader has not applied all that it inherited";
             return Err(ProposeRefusal::NotYet(reason.into()));
         }
-        let (applied, founded) = self
-            .replica
-            .view(|image| (image.fleet.now, image.fleet.cluster.is_some()));
+        let head = self.replica.head();
+        let (applied, founded) = (head.now, head.is_founded);
         let tells = matches!(proposal.command, Command::TellTime(_));
         let exempt = tells || proposal.override_clock || !founded;
         if !exempt && clock > applied.plus(CLOCK_AHEAD_MILLIS) {

@@ -5,6 +5,7 @@ mod files;
 mod format;
 #[cfg(test)]
 mod fuzz;
+mod head;
 mod replica;
 mod rot;
 mod snapshot;

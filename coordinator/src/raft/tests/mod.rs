@@ -4,6 +4,7 @@ mod harness;
 mod lead;
 mod life;
 mod mend;
+mod peers;
 mod quorum;
 mod refusals;
 mod restore;
