@@ -14,9 +14,9 @@ use email_engine_protocol::bytes::{CertificateSerial, ContentHash};
 use email_engine_protocol::id::{ClusterId, HostId, NodeId};
 
 use super::config::{Clock, Timings};
-use super::leadership::{Lead, PeerContact};
 use super::guard::Guard;
 use super::handle::{Applied, Leadership, PlanErrors, SessionHearing, SessionNotice, SessionRow};
+use super::leadership::{Lead, PeerContact};
 use super::machine::Replica;
 use super::net::{ChangeRefusal, Door, MemberChange, Peers, ProposeAnswer, Server};
 use super::propose::Dated;

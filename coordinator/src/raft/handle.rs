@@ -17,8 +17,8 @@ use email_engine_protocol::join::Endpoint;
 use email_engine_protocol::observed::{Facts, ResourceStatus};
 use email_engine_protocol::time::Timestamp;
 
-use super::leadership::PeerContact;
 use super::core::Core;
+use super::leadership::PeerContact;
 use super::net::{Member, MemberChange, Request, Response};
 use super::store::Store;
 use crate::command::{Answer, Proposal};
@@ -426,10 +426,10 @@ impl Cluster {
         }
     }
 
-    /// Founds the cluster with this node as its only member. Once, on a node without data.
+    /// Founds the cluster with this node as its only member. On a node with data nothing is done.
     ///
     /// # Errors
-    /// When it has data already.
+    /// When it cannot be its only member, or does not lead in time.
     pub async fn initialize(&self, endpoint: Endpoint) -> Result<(), MembershipError> {
         self.core.initialize(endpoint).boxed().await
     }

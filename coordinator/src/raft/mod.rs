@@ -27,10 +27,10 @@ mod types;
 
 pub use backup::{BackupError, BackupSummary, RestoreError, Restored, check_backup, restore};
 pub use config::{Clock, RaftConfig, Timings, system_clock};
-pub use leadership::{Contacts, Hearing, NoWord, PeerContact, UNREACHABLE_AFTER};
 pub use guard::BALLAST;
 pub use handle::{
     Announced, Applied, Cluster, Leadership, MembershipError, PlanErrors, ProposeError, RaftStatus,
     ReadError, SessionHearing, SessionNotice, SessionRow, StoreError, TELL_WITHIN,
 };
+pub use leadership::{Contacts, Hearing, NoWord, PeerContact, UNREACHABLE_AFTER};
 pub use start::{StartError, start};

@@ -12,13 +12,13 @@ use tokio::time::Instant;
 use email_engine_protocol::id::{NodeId, RequestId};
 use email_engine_protocol::time::Timestamp;
 
+use crate::command::{CLOCK_AHEAD_MILLIS, Command, Proposal, TellTime};
 use crate::raft::core::Core;
 use crate::raft::guard;
 use crate::raft::handle::Leadership;
 use crate::raft::metric_names;
 use crate::raft::net::{Answered, Request, Response};
 use crate::raft::types::Types;
-use crate::command::{CLOCK_AHEAD_MILLIS, Command, Proposal, TellTime};
 
 /// How often the leader is judged although nothing changed: silence is no event.
 const TICK: Duration = Duration::from_millis(200);

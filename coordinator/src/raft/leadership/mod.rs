@@ -6,6 +6,4 @@ mod follow;
 
 pub(super) use contact::Lead;
 pub use contact::{Contacts, Hearing, NoWord, PeerContact, UNREACHABLE_AFTER};
-pub(super) use follow::{
-    follow_raft, follow_store, watch_clocks, watch_disk, watch_revocations,
-};
+pub(super) use follow::{follow_raft, follow_store, watch_clocks, watch_disk, watch_revocations};

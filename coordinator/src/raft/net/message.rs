@@ -11,8 +11,8 @@ use email_engine_protocol::id::{HostId, NodeId};
 use email_engine_protocol::join::Endpoint;
 
 use crate::command::{Answer, Proposal};
-use crate::raft::leadership::PeerContact;
 use crate::raft::handle::{PlanErrors, SessionNotice, SessionRow};
+use crate::raft::leadership::PeerContact;
 use crate::raft::types::{SnapshotMeta, Types, Vote};
 
 /// A question; each on a stream of its own.
@@ -120,6 +120,8 @@ pub(crate) enum ProposeRefusal {
         /// The bound.
         limit: u64,
     },
+    /// Ask again, perhaps somebody else; nothing was done.
+    NotYet(String),
 }
 
 /// A change of the membership.

@@ -15,8 +15,8 @@ use super::harness::{
 };
 use crate::command::fixture::{SECOND, found, node_token, redeem_node, spki};
 use crate::command::{Batch, Command, RenewCertificate, SetNode};
-use crate::raft::leadership::Hearing;
 use crate::raft::handle::Cluster;
+use crate::raft::leadership::Hearing;
 use crate::raft::machine::fleet_rules;
 use crate::raft::net::probe::{Line, Probe};
 use crate::raft::net::{FRAME_BYTES, Request, Response};
