@@ -11,9 +11,10 @@ use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::desired::HostConfig;
 use email_engine_protocol::id::{HostId, NodeId, TenantId};
 
-use crate::command::{Answer, Command, Proposal, Rejection};
-use crate::planner::document::DocumentPlan;
+use crate::command::{Answer, Command, Proposal, Rejection, RejectionCode};
+use crate::planner::document::{self, DocumentPlan};
 use crate::planner::preview::{self, Preview};
+use crate::planner::{self, dns};
 use crate::raft::{
     Contacts, Leadership, PlanErrors, ProposeError, RaftStatus, ReadError, SessionRow, StoreError,
 };
@@ -54,7 +55,8 @@ pub trait Fleet: Send + Sync + 'static {
     fn backup(&self) -> BoxFuture<'_, Result<Backup, StoreError>>;
 }
 
-/// Pure thinking about the fleet, and the stock of keys that new identities draw from.
+/// Pure thinking about the fleet, which is the planner's, and the stock of keys that new identities
+/// draw from.
 pub trait Planning: Send + Sync + 'static {
     /// What a document changes.
     ///
@@ -66,7 +68,9 @@ pub trait Planning: Send + Sync + 'static {
         document: &FleetDocument,
         prune: bool,
         scope: Option<&TenantId>,
-    ) -> Result<Draft, Rejection>;
+    ) -> Result<Draft, Rejection> {
+        Ok(document::changes(state, document, prune, scope)?.into())
+    }
     /// What commands that a draft holds would do to the hosts that may be seen.
     ///
     /// # Errors
@@ -88,9 +92,22 @@ pub trait Planning: Send + Sync + 'static {
         &self,
         state: &FleetState,
         host: &HostId,
-    ) -> Result<(HostConfig, BTreeMap<ContentHash, Vec<u8>>), Rejection>;
+    ) -> Result<(HostConfig, BTreeMap<ContentHash, Vec<u8>>), Rejection> {
+        let planned = planner::plan(state, host).map_err(|error| Rejection {
+            code: RejectionCode::WrongState,
+            field: "host".to_owned(),
+            value: host.to_string(),
+            accepted: error.to_string(),
+        })?;
+        Ok((planned.config, planned.bodies))
+    }
     /// DNS records that an identity needs.
-    fn records(&self, state: &FleetState, identity: &Identity) -> Vec<DomainRecord>;
+    fn records(&self, state: &FleetState, identity: &Identity) -> Vec<DomainRecord> {
+        let tenant = state.tenants.get(&identity.spec.tenant);
+        tenant
+            .map(|tenant| dns::wanted_records(identity, tenant))
+            .unwrap_or_default()
+    }
     /// Makes sure that so many prepared DKIM keys are there.
     fn ensure_stock(&self, needed: usize) -> BoxFuture<'_, Result<(), StockError>>;
 }

@@ -156,7 +156,8 @@ impl PushHandle {
     /// Live sessions of this node.
     #[must_use]
     pub fn sessions(&self) -> Vec<SessionRow> {
-        self.registry.rows()
+        let rows = self.registry.rows().into_iter();
+        rows.filter(SessionRow::is_live).collect()
     }
 
     /// The registry, for those that must know which hosts are frozen.

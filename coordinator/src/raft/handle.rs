@@ -66,7 +66,7 @@ pub struct RaftStatus {
     pub contacts: Option<Vec<PeerContact>>,
 }
 
-/// One live agent session, as the node that has it knows it.
+/// One host's agent, as a node knows it: its live session, or why its last call became none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionRow {
     /// Whose.
@@ -79,6 +79,16 @@ pub struct SessionRow {
     pub trouble: Vec<ResourceStatus>,
     /// What its last report says of the machine, bounded.
     pub facts: Option<Facts>,
+    /// There is no session: why the agent was turned away when it called, at `since`.
+    pub turned_away: Option<String>,
+}
+
+impl SessionRow {
+    /// Whether the agent is connected.
+    #[must_use]
+    pub const fn is_live(&self) -> bool {
+        self.turned_away.is_none()
+    }
 }
 
 /// A session that began on one node, as the others are told: an older one of the same host ends.
@@ -337,7 +347,7 @@ impl Cluster {
             .unwrap_or_else(PoisonError::into_inner) = Some(source);
     }
 
-    /// Live agent sessions of all nodes that answer within a second.
+    /// Live agent sessions of all nodes that answer within a second, and whom they turned away.
     pub async fn sessions(&self) -> Vec<(NodeId, SessionRow)> {
         let (voters, learners) = self.core.members();
         let deadline = tokio::time::Instant::now() + TELL_WITHIN;
@@ -416,10 +426,10 @@ impl Cluster {
         }
     }
 
-    /// Founds the cluster with this node as its only member. Once, on a node without data.
+    /// Founds the cluster with this node as its only member. On a node with data nothing is done.
     ///
     /// # Errors
-    /// When it has data already.
+    /// When it cannot be its only member, or does not lead in time.
     pub async fn initialize(&self, endpoint: Endpoint) -> Result<(), MembershipError> {
         self.core.initialize(endpoint).boxed().await
     }

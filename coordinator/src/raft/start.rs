@@ -302,7 +302,12 @@ async fn assemble(config: RaftConfig, data: Data, apply: Apply) -> Result<Arc<Co
         Arc::clone(&data.files),
     );
     let (store_failed, damaged) = (store.failed(), store.take_damaged());
-    let network = Network::new(config.node, peers.clone(), config.timings.append_answer());
+    let network = Network::new(
+        config.node,
+        peers.clone(),
+        Arc::clone(&data.files),
+        config.timings.append_answer(),
+    );
     let raft = Raft::new(
         config.node.0,
         Arc::new(raft_config),
@@ -342,6 +347,8 @@ async fn assemble(config: RaftConfig, data: Data, apply: Apply) -> Result<Arc<Co
         let files = Arc::clone(&data.files);
         tokio::spawn(mend::run(Arc::downgrade(&core), files, damaged));
     }
+    let files = Arc::clone(&data.files);
+    tokio::spawn(mend::rebuild(Arc::downgrade(&core), files));
     let serving = Serving {
         raft,
         files: data.files,

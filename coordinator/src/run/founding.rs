@@ -213,9 +213,7 @@ pub(super) async fn commit(cluster: &Cluster, place: &Place) -> Result<(), Commi
         // A node that was switched off over a week-end in the middle of its founding still starts.
         proposal.override_clock = true;
         let command = proposal.command.clone();
-        if let Command::Found(found) = &proposal.command
-            && cluster.status().last_index == 0
-        {
+        if let Command::Found(found) = &proposal.command {
             cluster.initialize(found.node.raft_endpoint.clone()).await?;
         }
         match cluster.propose(proposal).await? {

@@ -1,29 +1,27 @@
 //! The API's doors to the other rooms: Raft behind [`Fleet`], planner and key stock behind
 //! [`Planning`].
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, TryFutureExt as _};
 
-use email_engine_protocol::api::{DomainRecord, FleetDocument, MemberRole};
+use email_engine_protocol::api::MemberRole;
 use email_engine_protocol::bytes::ContentHash;
-use email_engine_protocol::desired::HostConfig;
-use email_engine_protocol::id::{HostId, NodeId, TenantId};
+use email_engine_protocol::id::NodeId;
 
 use super::backup::Backups;
 use super::members;
-use crate::api::{Backup, Draft, Fleet, MembershipError, Planning, StockError};
-use crate::command::{Answer, Proposal, Rejection, RejectionCode};
-use crate::planner::{self, dns, document};
+use crate::api::{Backup, Fleet, MembershipError, Planning, StockError};
+use crate::command::{Answer, Proposal};
+use crate::planner;
 use crate::raft::{
     Cluster, Contacts, Leadership, PlanErrors, ProposeError, RaftStatus, ReadError, SessionRow,
     StoreError,
 };
 use crate::seal::Vault;
-use crate::state::{FleetState, Identity};
+use crate::state::FleetState;
 use crate::tasks::{self, Plan, PlanFn, Stock};
 
 /// Everything that the API asks of others.
@@ -151,37 +149,6 @@ pub(super) fn membership(error: crate::raft::MembershipError) -> MembershipError
 }
 
 impl Planning for Rooms {
-    fn changes(
-        &self,
-        state: &FleetState,
-        document: &FleetDocument,
-        prune: bool,
-        scope: Option<&TenantId>,
-    ) -> Result<Draft, Rejection> {
-        Ok(document::changes(state, document, prune, scope)?.into())
-    }
-
-    fn config(
-        &self,
-        state: &FleetState,
-        host: &HostId,
-    ) -> Result<(HostConfig, BTreeMap<ContentHash, Vec<u8>>), Rejection> {
-        let planned = planner::plan(state, host).map_err(|error| Rejection {
-            code: RejectionCode::WrongState,
-            field: "host".to_owned(),
-            value: host.to_string(),
-            accepted: error.to_string(),
-        })?;
-        Ok((planned.config, planned.bodies))
-    }
-
-    fn records(&self, state: &FleetState, identity: &Identity) -> Vec<DomainRecord> {
-        let tenant = state.tenants.get(&identity.spec.tenant);
-        tenant
-            .map(|tenant| dns::wanted_records(identity, tenant))
-            .unwrap_or_default()
-    }
-
     fn ensure_stock(&self, needed: usize) -> BoxFuture<'_, Result<(), StockError>> {
         self.stock
             .ensure(needed)

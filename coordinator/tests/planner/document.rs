@@ -177,7 +177,7 @@ fn pruning_keeps_what_the_file_still_needs_and_lets_a_domain_move() {
         let fleet = Fleet::sos_holidays();
         changes(&fleet.state, &document, false, None).unwrap_err()
     };
-    assert_eq!(without_prune.field, "ips[0].hostname");
+    assert_eq!(without_prune.field, "ips[0].domain");
 }
 
 /// Each text is refused with this code and this place.
@@ -214,7 +214,7 @@ fn what_belongs_to_one_identity_is_refused_to_a_second() {
         (
             with("mail5.sos", "mail1.sos"),
             Code::Duplicate,
-            "ips[4].hostname",
+            "ips[4].domain",
         ),
         (
             with("vmta-mail4", "vmta-mail1"),

@@ -9,7 +9,7 @@ use axum::{Extension, Json};
 use futures::future::join;
 use serde::Deserialize;
 
-use email_engine_protocol::api::{HostSpec, HostView};
+use email_engine_protocol::api::{HostSpec, HostView, TurnedAway};
 use email_engine_protocol::id::{HostId, NodeId};
 use email_engine_protocol::time::Timestamp;
 
@@ -28,6 +28,8 @@ use crate::state::{FleetState, Host, HostLifecycle};
 pub(super) struct Seen {
     /// Which node has the agent of each host, and what that says.
     sessions: BTreeMap<HostId, (NodeId, SessionRow)>,
+    /// Why an agent got no session when it called last.
+    turned_away: BTreeMap<HostId, TurnedAway>,
     /// Which hosts the leader cannot plan.
     unplanned: PlanErrors,
 }
@@ -37,11 +39,17 @@ pub(super) struct Seen {
 pub(super) async fn seen(api: &Api) -> Seen {
     let (mut sessions, unplanned) = join(api.fleet.sessions(), api.fleet.plan_errors()).await;
     sessions.sort_by_key(|(_, row)| row.since);
-    let newest = sessions.into_iter();
+    let (live, others): (Vec<_>, Vec<_>) = sessions.into_iter().partition(|(_, row)| row.is_live());
+    let away = |(_, row): (NodeId, SessionRow)| {
+        let (at, reason) = (row.since, row.turned_away?);
+        Some((row.host, TurnedAway { at, reason }))
+    };
     Seen {
-        sessions: newest
+        sessions: live
+            .into_iter()
             .map(|(node, row)| (row.host.clone(), (node, row)))
             .collect(),
+        turned_away: others.into_iter().filter_map(away).collect(),
         unplanned,
     }
 }
@@ -69,6 +77,10 @@ pub(super) fn view(state: &FleetState, id: &HostId, host: &Host, seen: &Seen) ->
             .then(|| seen.unplanned.get(id).cloned())
             .flatten(),
         connected: session.map(|(node, _)| *node),
+        turned_away: match session {
+            Some(_) => None,
+            None => seen.turned_away.get(id).filter(|_| !retired).cloned(),
+        },
         changed_at: outcome.map(|outcome| outcome.changed_at),
     }
 }

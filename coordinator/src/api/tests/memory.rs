@@ -1,6 +1,5 @@
 //! A fleet in memory: no Raft, no network.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -9,28 +8,25 @@ use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
 use zeroize::Zeroizing;
 
-use email_engine_protocol::api::{DomainRecord, FleetDocument};
 use email_engine_protocol::bytes::ContentHash;
-use email_engine_protocol::desired::HostConfig;
-use email_engine_protocol::id::{HostId, NodeId, RequestId, TenantId};
+use email_engine_protocol::id::{NodeId, RequestId};
 use email_engine_protocol::observed::Mode;
 use email_engine_protocol::time::Timestamp;
 
 use crate::api::{Backup, Draft, Fleet, MembershipError, Planning, StockError};
 use crate::command::{
-    Answer, Command, Found, Proposal, PutBundle, PutSettings, Rejection, RejectionCode, StockKeys,
+    Answer, Command, Found, Proposal, PutBundle, PutSettings, Rejection, StockKeys,
 };
 use crate::pki;
 use crate::planner::{
     self,
     preview::{self, Preview},
 };
-
 use crate::raft::{
     Contacts, Hearing, Leadership, PeerContact, PlanErrors, ProposeError, RaftStatus, ReadError,
     SessionRow, StoreError,
 };
-use crate::state::{FleetState, Host, Identity, Node, PreparedKey};
+use crate::state::{FleetState, Host, Node, PreparedKey};
 
 pub(super) const NOW: Timestamp = Timestamp(1_795_240_800_000);
 
@@ -220,16 +216,6 @@ impl Fleet for MemoryFleet {
 pub(super) struct Planner(pub(super) Arc<MemoryFleet>);
 
 impl Planning for Planner {
-    fn changes(
-        &self,
-        state: &FleetState,
-        document: &FleetDocument,
-        prune: bool,
-        scope: Option<&TenantId>,
-    ) -> Result<Draft, Rejection> {
-        Ok(planner::document::changes(state, document, prune, scope)?.into())
-    }
-
     fn preview(
         &self,
         state: &FleetState,
@@ -240,28 +226,6 @@ impl Planning for Planner {
         let _gate = self.0.gate.blocking_lock();
         let after = preview::carried_out(state, &draft.commands, draft.new_identities)?;
         Ok(preview::preview(state, &after, may_see))
-    }
-
-    fn config(
-        &self,
-        state: &FleetState,
-        host: &HostId,
-    ) -> Result<(HostConfig, BTreeMap<ContentHash, Vec<u8>>), Rejection> {
-        let planned = planner::plan(state, host).map_err(|error| Rejection {
-            code: RejectionCode::WrongState,
-            field: "host".to_owned(),
-            value: host.to_string(),
-            accepted: error.to_string(),
-        })?;
-        Ok((planned.config, planned.bodies))
-    }
-
-    fn records(&self, _state: &FleetState, identity: &Identity) -> Vec<DomainRecord> {
-        vec![DomainRecord {
-            name: identity.spec.domain.to_string(),
-            kind: "A".to_owned(),
-            value: identity.spec.address.to_string(),
-        }]
     }
 
     fn ensure_stock(&self, needed: usize) -> BoxFuture<'_, Result<(), StockError>> {

@@ -197,7 +197,7 @@ async fn a_racing_document_that_took_the_name_for_something_else_is_a_refusal_wi
     let ask = testbed.ask("operator", "POST", "/api/v1/fleet");
     let refused = ask.json(additions()).send().await;
     let refused = refused.refuses(409, "duplicate");
-    assert_eq!(refused.body["field"], "ips[1].hostname");
+    assert_eq!(refused.body["field"], "ips[1].domain");
     assert_eq!(testbed.fleet.state().identities.len(), 1);
 }
 

@@ -1,6 +1,7 @@
 //! Tests of the room over real disks and real QUIC.
 
 mod harness;
+mod lead;
 mod life;
 mod mend;
 mod peers;

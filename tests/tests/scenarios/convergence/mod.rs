@@ -9,3 +9,4 @@ mod races;
 mod reach;
 mod removal;
 mod sleeper;
+mod umask;

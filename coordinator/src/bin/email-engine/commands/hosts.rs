@@ -223,6 +223,9 @@ fn details(host: &HostView) -> String {
     if !labels.is_empty() {
         lines.push(("Labels", labels.join(", ")));
     }
+    if let Some(away) = &host.turned_away {
+        lines.push(("Turned away", format!("at {}: {}", away.at, away.reason)));
+    }
     if let Some(error) = &host.plan_error {
         lines.push(("Not planned", error.clone()));
     }
@@ -306,6 +309,7 @@ pub(crate) mod tests {
             attempted: None,
             plan_error: None,
             connected: Some(NodeId(2)),
+            turned_away: None,
             changed_at: None,
         }
     }
