@@ -8,6 +8,7 @@
 
 mod app;
 mod auth;
+mod connections;
 mod gate;
 mod layers;
 mod problem;

@@ -123,6 +123,7 @@ impl IntoResponse for ApiError {
 pub(super) const fn rejection_status(code: RejectionCode) -> StatusCode {
     match code {
         RejectionCode::NotFound | RejectionCode::TokenUnknown => StatusCode::NOT_FOUND,
+        RejectionCode::Forbidden => StatusCode::FORBIDDEN,
         RejectionCode::BrandDomain
         | RejectionCode::ForeignTenant
         | RejectionCode::Invalid
@@ -168,6 +169,9 @@ impl From<ProposeError> for ApiError {
             ProposeError::NoQuorum { .. } => (StatusCode::SERVICE_UNAVAILABLE, "no-quorum"),
             ProposeError::LowDisk { .. } => (StatusCode::INSUFFICIENT_STORAGE, "low-disk"),
             ProposeError::ClockOff { .. } => (StatusCode::SERVICE_UNAVAILABLE, "clock-off"),
+            ProposeError::NotAppliedHere { .. } => {
+                (StatusCode::SERVICE_UNAVAILABLE, "not-applied-here")
+            }
             ProposeError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "command-too-large"),
             ProposeError::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
         };

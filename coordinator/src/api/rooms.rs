@@ -44,10 +44,18 @@ pub trait Fleet: Send + Sync + 'static {
     fn sessions(&self) -> BoxFuture<'_, Vec<(NodeId, SessionRow)>>;
     /// Hosts that the leader cannot plan, and why. Empty when no leader answers.
     fn plan_errors(&self) -> BoxFuture<'_, PlanErrors>;
-    /// Gives a learner a vote.
-    fn promote(&self, node: NodeId) -> BoxFuture<'_, Result<(), MembershipError>>;
-    /// Takes a node out for ever.
-    fn remove(&self, node: NodeId) -> BoxFuture<'_, Result<(), MembershipError>>;
+    /// Gives a learner a vote. The record of it is in the name of whoever wants it.
+    fn promote(
+        &self,
+        node: NodeId,
+        record: Proposal,
+    ) -> BoxFuture<'_, Result<(), MembershipError>>;
+    /// Takes a node out for ever, recorded likewise.
+    fn remove(
+        &self,
+        node: NodeId,
+        record: Proposal,
+    ) -> BoxFuture<'_, Result<(), MembershipError>>;
     /// A consistent, sealed copy of the state.
     fn backup(&self) -> BoxFuture<'_, Result<Backup, StoreError>>;
 }

@@ -20,7 +20,7 @@ use email_engine_protocol::time::Timestamp;
 use super::core::Core;
 use super::net::{Member, MemberChange, Request, Response};
 use super::store::Store;
-use crate::command::{Answer, Proposal};
+use crate::command::{Answer, Outcome, Proposal};
 use crate::state::FleetState;
 
 /// How long other nodes may take to tell what they alone know.
@@ -130,6 +130,15 @@ pub enum ProposeError {
         /// By how much.
         reason: String,
     },
+    /// It took effect, but this node lags: what it reads now does not have it yet.
+    #[error(
+        "the change is committed as revision {}, and this node has not applied it yet",
+        outcome.revision
+    )]
+    NotAppliedHere {
+        /// What the cluster answered.
+        outcome: Box<Outcome>,
+    },
     /// The command is larger than a log entry may be.
     #[error("command of {got} bytes is over the limit of {limit}")]
     TooLarge {
@@ -233,7 +242,7 @@ impl Cluster {
     /// lost leader is retried under the same request id until a deadline of a few seconds.
     ///
     /// # Errors
-    /// When no majority took it in time.
+    /// When no majority took it in time, or this node lags behind what was committed.
     pub async fn propose(&self, proposal: Proposal) -> Result<Answer, ProposeError> {
         // On the heap: the futures of a try are large.
         self.core.propose(proposal).boxed().await

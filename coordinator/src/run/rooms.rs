@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, TryFutureExt as _};
 
-use email_engine_protocol::api::{DomainRecord, FleetDocument, MemberRole};
+use email_engine_protocol::api::{DomainRecord, FleetDocument};
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::desired::HostConfig;
 use email_engine_protocol::id::{HostId, NodeId, TenantId};
@@ -47,6 +47,14 @@ impl Rooms {
             stock,
             backups,
         }
+    }
+}
+
+impl Rooms {
+    /// Whether a node has a vote, by Raft or by the record of it.
+    fn votes(&self, node: NodeId) -> bool {
+        let recorded = |state: &FleetState| state.voters().any(|voter| voter.id == node);
+        self.cluster.status().voters.contains(&node) || self.cluster.view(recorded)
     }
 }
 
@@ -112,19 +120,33 @@ impl Fleet for Rooms {
         self.cluster.plan_errors().boxed()
     }
 
-    fn promote(&self, node: NodeId) -> BoxFuture<'_, Result<(), MembershipError>> {
+    fn promote(
+        &self,
+        node: NodeId,
+        record: Proposal,
+    ) -> BoxFuture<'_, Result<(), MembershipError>> {
         async move {
             self.cluster.promote(node).await.map_err(membership)?;
-            members::record(&self.cluster, node, MemberRole::Voter).await
+            members::record(&self.cluster, record).await
         }
         .boxed()
     }
 
-    fn remove(&self, node: NodeId) -> BoxFuture<'_, Result<(), MembershipError>> {
+    fn remove(
+        &self,
+        node: NodeId,
+        record: Proposal,
+    ) -> BoxFuture<'_, Result<(), MembershipError>> {
         async move {
-            // Raft first: a node whose certificates are revoked already could not agree to leave.
-            self.cluster.remove(node).await.map_err(membership)?;
-            members::record(&self.cluster, node, MemberRole::Removed).await
+            if self.votes(node) {
+                // Raft first: a node whose certificates are revoked already could not agree to leave.
+                // When this is cut off in between, the leader makes the record.
+                self.cluster.remove(node).await.map_err(membership)?;
+                return members::record(&self.cluster, record).await;
+            }
+            // The record first: a learner that Raft alone forgot would be let in again.
+            members::record(&self.cluster, record).await?;
+            self.cluster.remove(node).await.map_err(membership)
         }
         .boxed()
     }

@@ -120,7 +120,7 @@ pub(in crate::api) async fn add(
     JsonBody(host): JsonBody<HostSpec>,
 ) -> Result<(StatusCode, Json<HostView>), ApiError> {
     let id = host.id.clone();
-    api.commit(&write, Command::AddHost(AddHost { host }))
+    api.commit_here(&write, Command::AddHost(AddHost { host }))
         .await?;
     let view = answer(&api, &write.caller, &id).await?;
     Ok((StatusCode::CREATED, Json(view)))
@@ -158,7 +158,7 @@ pub(in crate::api) async fn retire(
         host: host.clone(),
         grace_millis: retirement.grace_seconds * Timestamp::SECOND,
     });
-    api.commit(&write, command).await?;
+    api.commit_here(&write, command).await?;
     let view = answer(&api, &write.caller, &host).await?;
     Ok((StatusCode::ACCEPTED, Json(view)))
 }
@@ -171,7 +171,7 @@ pub(in crate::api) async fn allow_removal(
 ) -> Result<(StatusCode, Json<HostView>), ApiError> {
     let hosts = BTreeSet::from([id.clone()]);
     let command = Command::AllowRemoval(AllowRemoval { hosts });
-    api.commit(&write, command).await?;
+    api.commit_here(&write, command).await?;
     let view = answer(&api, &write.caller, &id).await?;
     Ok((StatusCode::OK, Json(view)))
 }
@@ -198,7 +198,7 @@ pub(in crate::api) async fn revoke(
             )),
         }
     })?;
-    api.commit(
+    api.commit_here(
         &write,
         Command::RevokeCertificate(RevokeCertificate { serial }),
     )

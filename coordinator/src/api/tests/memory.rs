@@ -50,6 +50,9 @@ pub(super) struct MemoryFleet {
     pub(super) ahead_of_keys: Mutex<Vec<Command>>,
     /// Hosts that the leader cannot plan.
     pub(super) unplanned: Mutex<PlanErrors>,
+    /// This node has not applied what it proposes, when that is answered, and what it knows.
+    pub(super) lags: AtomicBool,
+    behind: Mutex<Option<FleetState>>,
     /// Held while no preview shall end.
     pub(super) gate: tokio::sync::Mutex<()>,
     /// Previews that have begun.
@@ -69,6 +72,8 @@ impl MemoryFleet {
             ahead: Mutex::new(Vec::new()),
             ahead_of_keys: Mutex::new(Vec::new()),
             unplanned: Mutex::new(PlanErrors::new()),
+            lags: AtomicBool::new(false),
+            behind: Mutex::new(None),
             gate: tokio::sync::Mutex::default(),
             previews: AtomicUsize::new(0),
         };
@@ -78,6 +83,17 @@ impl MemoryFleet {
 
     pub(super) fn state(&self) -> FleetState {
         self.state.lock().unwrap().clone()
+    }
+
+    /// A second node, without a vote.
+    pub(super) fn add_learner(&self) {
+        let mut state = self.state.lock().unwrap();
+        let second = Node {
+            id: NodeId(2),
+            role: email_engine_protocol::api::MemberRole::Learner,
+            ..state.nodes[&NodeId(1)].clone()
+        };
+        state.nodes.insert(second.id, second);
     }
 
     /// A command that makes so many keys.
@@ -108,7 +124,10 @@ impl MemoryFleet {
 
 impl Fleet for MemoryFleet {
     fn view(&self, read: &mut dyn FnMut(&FleetState)) {
-        read(&self.state.lock().unwrap());
+        match &*self.behind.lock().unwrap() {
+            Some(known) => read(known),
+            None => read(&self.state.lock().unwrap()),
+        }
     }
 
     fn propose(&self, proposal: Proposal) -> BoxFuture<'_, Result<Answer, ProposeError>> {
@@ -136,9 +155,20 @@ impl Fleet for MemoryFleet {
         for command in ahead {
             self.apply(command).unwrap();
         }
+        let lags = self.lags.load(Ordering::Relaxed);
+        if lags {
+            *self.behind.lock().unwrap() = Some(self.state());
+        }
         let answer = self.state.lock().unwrap().apply(&proposal).0;
         self.log.lock().unwrap().push(proposal);
-        async { Ok(answer) }.boxed()
+        let answer = match answer {
+            Ok(outcome) if lags => {
+                let outcome = Box::new(outcome);
+                Err(ProposeError::NotAppliedHere { outcome })
+            }
+            answer => Ok(answer),
+        };
+        async { answer }.boxed()
     }
 
     fn linearize(&self) -> BoxFuture<'_, Result<(), ReadError>> {
@@ -146,6 +176,7 @@ impl Fleet for MemoryFleet {
             return futures::future::pending().boxed();
         }
         let answer = if self.has_quorum.load(Ordering::Relaxed) {
+            *self.behind.lock().unwrap() = None;
             Ok(())
         } else {
             Err(ReadError::NoQuorum {
@@ -189,13 +220,25 @@ impl Fleet for MemoryFleet {
         async { errors }.boxed()
     }
 
-    fn promote(&self, node: NodeId) -> BoxFuture<'_, Result<(), MembershipError>> {
+    fn promote(
+        &self,
+        node: NodeId,
+        _record: Proposal,
+    ) -> BoxFuture<'_, Result<(), MembershipError>> {
         let reason = format!("node {node} votes already");
         async { Err(MembershipError::Refused { reason }) }.boxed()
     }
 
-    fn remove(&self, _node: NodeId) -> BoxFuture<'_, Result<(), MembershipError>> {
-        async { Ok(()) }.boxed()
+    fn remove(
+        &self,
+        _node: NodeId,
+        record: Proposal,
+    ) -> BoxFuture<'_, Result<(), MembershipError>> {
+        async {
+            self.propose(record).await??;
+            Ok(())
+        }
+        .boxed()
     }
 
     fn backup(&self) -> BoxFuture<'_, Result<Backup, StoreError>> {

@@ -18,7 +18,7 @@ impl Verb for AddHost {
         format!("host {}", self.host.id)
     }
 
-    fn apply(&self, state: &mut FleetState, _: &mut Turn<'_>) -> Result<Change, Rejection> {
+    fn apply(&self, state: &mut FleetState, turn: &mut Turn<'_>) -> Result<Change, Rejection> {
         let spec = &self.host;
         if state.live_host(&spec.id).is_some() {
             let accepted = "a host id that is not in use";
@@ -30,7 +30,7 @@ impl Verb for AddHost {
             ));
         }
         at_most("hosts", state.hosts.len() + 1, HOSTS)?;
-        check(state, spec)?;
+        check(state, spec, turn)?;
         let Some(release) = state.default_release.clone() else {
             let accepted = "a role bundle and settings are put before the first host";
             return Err(refuse(

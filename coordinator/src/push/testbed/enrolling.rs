@@ -291,6 +291,22 @@ async fn a_host_that_slept_past_its_end_comes_back_by_its_key() {
 }
 
 #[tokio::test]
+async fn a_node_that_lags_does_not_tell_a_host_that_renewed_that_it_is_revoked() {
+    let node = old_cluster();
+    let sleeper = aged(&node, 30);
+    let key = NodeKey::generate().unwrap();
+    node.fleet.set_lagging(true);
+    let connection = enrolling(&node).await;
+    let reply = ask_on(&connection, &renewal(&connection, &sleeper, &key)).await;
+    assert_eq!(refusal(reply), EnrollRefusal::Unavailable);
+    // It asks again, as an agent does, and this node has caught up.
+    node.fleet.set_lagging(false);
+    let connection = enrolling(&node).await;
+    let again = admitted(ask_on(&connection, &renewal(&connection, &sleeper, &key)).await);
+    machine(&node, &again, key).session(&node).await;
+}
+
+#[tokio::test]
 async fn a_copy_that_renews_after_the_original_is_refused() {
     let node = old_cluster();
     let original = aged(&node, 30);

@@ -41,6 +41,8 @@ struct Fake {
     deaf: Mutex<BTreeSet<NodeId>>,
     /// Nodes that have not caught up, and what they know.
     behind: Mutex<BTreeMap<NodeId, Arc<FleetState>>>,
+    /// Nodes that do not apply in time what they propose.
+    lagging: Mutex<BTreeSet<NodeId>>,
 }
 
 const LED: Leadership = Leadership {
@@ -60,6 +62,7 @@ impl FakeFleet {
             hearing: Mutex::default(),
             deaf: Mutex::default(),
             behind: Mutex::default(),
+            lagging: Mutex::default(),
         };
         Self(Arc::new(fake), NodeId(1))
     }
@@ -83,6 +86,16 @@ impl FakeFleet {
     pub(crate) fn fall_behind(&self) {
         let known = Arc::new(self.view(FleetState::clone));
         self.0.behind.lock().unwrap().insert(self.1, known);
+    }
+
+    /// From now on, or no more, this node has not applied what it proposed when that is answered.
+    pub(crate) fn set_lagging(&self, lagging: bool) {
+        let mut all = self.0.lagging.lock().unwrap();
+        if lagging {
+            all.insert(self.1);
+        } else {
+            all.remove(&self.1);
+        }
     }
 
     /// Changes the state, as if a command had been applied.
@@ -134,12 +147,23 @@ impl Fleet for FakeFleet {
             return Err(ProposeError::NoQuorum { reason });
         }
         self.0.log.lock().unwrap().push(proposal.command.clone());
+        let lags = self.0.lagging.lock().unwrap().contains(&self.1);
+        if lags {
+            self.fall_behind();
+        }
         let bodies = &self.0.bodies;
         let effect = self.change(|state| apply(state, proposal.command, bodies));
-        Ok(effect.map(|effect| Outcome {
-            revision: self.view(|state| state.revision),
+        let answer = effect.map(|effect| Outcome {
+            revision: self.0.state.read().unwrap().revision,
             effect,
-        }))
+        });
+        match answer {
+            Ok(outcome) if lags => {
+                let outcome = Box::new(outcome);
+                Err(ProposeError::NotAppliedHere { outcome })
+            }
+            answer => Ok(answer),
+        }
     }
 
     async fn linearize(&self) -> Result<(), ReadError> {
