@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 
 use email_engine_protocol::api::Problem;
 
-use super::rooms::{MembershipError, StockError};
+use super::rooms::{BackupError, MembershipError, StockError};
 use crate::command::{Rejection, RejectionCode};
 use crate::raft::{ProposeError, ReadError, StoreError};
 
@@ -198,6 +198,18 @@ impl From<StoreError> for ApiError {
             "store",
             "this node's store failed; ask another node",
         )
+    }
+}
+
+impl From<BackupError> for ApiError {
+    fn from(error: BackupError) -> Self {
+        let text = error.to_string();
+        match error {
+            BackupError::UnderWay => Self::new(StatusCode::CONFLICT, "backup-under-way", text),
+            BackupError::Read(error) => error.into(),
+            BackupError::NotReady => Self::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", text),
+            BackupError::Store(error) => error.into(),
+        }
     }
 }
 

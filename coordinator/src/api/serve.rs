@@ -136,14 +136,25 @@ mod tests {
     use email_engine_protocol::id::NodeId;
 
     use super::*;
-    use crate::pki::pin::pinned_client;
+    use crate::pki::node_dns_name;
     use crate::pki::testbed::TestPki;
 
     const PATIENCE: Duration = Duration::from_secs(60);
 
+    fn trusting(node: &NodeIdentity) -> rustls::ClientConfig {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(node.root.clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        rustls::ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth()
+    }
+
     /// A connection that could ask, and does not.
-    fn handshake(address: SocketAddr, tls: &Arc<rustls::ClientConfig>) -> TcpStream {
-        let name = rustls_pki_types::ServerName::from(address.ip());
+    fn handshake(address: SocketAddr, name: &str, tls: &Arc<rustls::ClientConfig>) -> TcpStream {
+        let name = name.to_owned().try_into().unwrap();
         let mut tls = rustls::ClientConnection::new(Arc::clone(tls), name).unwrap();
         let mut stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -157,8 +168,8 @@ mod tests {
     async fn many_connections_that_say_nothing_keep_nobody_out() {
         let pki = TestPki::new();
         let node = pki.node(NodeId(1), &["127.0.0.1:1"]);
-        let (mut tls, _) = pinned_client(pki.record.id, pki.record.ca_pin).unwrap();
-        tls.alpn_protocols.clear();
+        let name = node_dns_name(pki.record.id, NodeId(1));
+        let tls = trusting(&node);
         let (_renewed, identity) = watch::channel(Arc::new(node));
         let (stop, stopping) = watch::channel(false);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -170,9 +181,11 @@ mod tests {
         };
         let serving = tokio::spawn(serve_within(listener, router, identity, stopping, bounds));
 
-        let shaken = Arc::new(tls.clone());
+        let (shaken, shaken_name) = (Arc::new(tls.clone()), name.clone());
         let idle = tokio::task::spawn_blocking(move || {
-            let mut idle: Vec<_> = (0..60).map(|_| handshake(address, &shaken)).collect();
+            let mut idle: Vec<_> = (0..60)
+                .map(|_| handshake(address, &shaken_name, &shaken))
+                .collect();
             // Nobody lets go: the first of them are closed for those that came after.
             assert!(idle[0].read(&mut [0]).is_ok_and(|read| read == 0));
             idle
@@ -181,9 +194,10 @@ mod tests {
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .timeout(PATIENCE)
+            .resolve(&name, address)
             .build()
             .unwrap();
-        let url = format!("https://{address}/");
+        let url = format!("https://{name}:{}/", address.port());
         let answered = client.get(url).send().await.unwrap();
         assert_eq!(answered.text().await.unwrap(), "served");
         stop.send(true).unwrap();

@@ -184,7 +184,10 @@ mod tests {
         fleet.accept(add(of("mw1", "client-1", 1, Some(9))));
         fleet.accept(add(of("mw2", "client-2", 2, None)));
         let taken = of("mw2", "client-2", 2, Some(9));
-        for alone in [change(taken.clone()), add(of("mw3", "client-2", 3, Some(9)))] {
+        for alone in [
+            change(taken.clone()),
+            add(of("mw3", "client-2", 3, Some(9))),
+        ] {
             let refused = fleet.refuse(alone.clone());
             let told = (refused.code, &*refused.field);
             assert_eq!(told, (RejectionCode::Duplicate, "addresses[1]"));

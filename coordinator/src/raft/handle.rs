@@ -80,6 +80,15 @@ pub struct SessionRow {
     pub facts: Option<Facts>,
 }
 
+/// Live agent sessions, as far as nodes told of theirs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sessions {
+    /// Each with the node that has it.
+    pub rows: Vec<(NodeId, SessionRow)>,
+    /// Nodes that did not answer in time: whom they have is not known.
+    pub unheard: Vec<NodeId>,
+}
+
 /// A session that began on one node, as the others are told: an older one of the same host ends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionNotice {
@@ -355,27 +364,32 @@ impl Cluster {
             .unwrap_or_else(PoisonError::into_inner) = Some(source);
     }
 
-    /// Live agent sessions of all nodes that answer within a second.
-    pub async fn sessions(&self) -> Vec<(NodeId, SessionRow)> {
+    /// Live agent sessions of all nodes that answer within a second, and who does not.
+    pub async fn sessions(&self) -> Sessions {
         let (voters, learners) = self.core.members();
         let deadline = tokio::time::Instant::now() + TELL_WITHIN;
         let asked = voters.union(&learners).map(|node| {
             let node = NodeId(*node);
             async move {
                 if node == self.core.node {
-                    return (node, self.core.own_sessions());
+                    return (node, Some(self.core.own_sessions()));
                 }
                 match self.core.ask(node, &Request::Sessions, deadline).await {
-                    Ok(Response::Sessions(rows)) => (node, rows),
-                    _ => (node, Vec::new()),
+                    Ok(Response::Sessions(rows)) => (node, Some(rows)),
+                    _ => (node, None),
                 }
             }
         });
-        let answers = futures::future::join_all(asked).await;
-        let rows = answers
-            .into_iter()
-            .flat_map(|(node, rows)| rows.into_iter().map(move |row| (node, row)));
-        rows.collect()
+        let mut sessions = Sessions::default();
+        for (node, rows) in futures::future::join_all(asked).await {
+            match rows {
+                Some(rows) => sessions
+                    .rows
+                    .extend(rows.into_iter().map(|row| (node, row))),
+                None => sessions.unheard.push(node),
+            }
+        }
+        sessions
     }
 
     /// Registers who ends older sessions here when a newer one began on another node, and says of

@@ -12,7 +12,11 @@ pub(super) fn allow_all() {
     let (soft, hard) = (shown(before.current), shown(before.maximum));
     let wanted = raised(before);
     match setrlimit(Resource::Nofile, wanted) {
-        Ok(()) => tracing::info!(soft, hard, "open files: the soft limit is raised to the hard one"),
+        Ok(()) => tracing::info!(
+            soft,
+            hard,
+            "open files: the soft limit is raised to the hard one"
+        ),
         Err(error) => tracing::warn!(soft, hard, %error, "open files: the soft limit stays"),
     }
 }

@@ -15,11 +15,11 @@ use email_engine_protocol::id::{HostId, NodeId, TenantId};
 
 use super::backup::Backups;
 use super::members;
-use crate::api::{Backup, Draft, Fleet, MembershipError, Planning, StockError};
+use crate::api::{Backup, BackupError, Draft, Fleet, MembershipError, Planning, StockError};
 use crate::command::{Answer, Proposal, Rejection, RejectionCode};
 use crate::planner::{self, dns, document};
 use crate::raft::{
-    Cluster, Leadership, PlanErrors, ProposeError, RaftStatus, ReadError, SessionRow, StoreError,
+    Cluster, Leadership, PlanErrors, ProposeError, RaftStatus, ReadError, Sessions, StoreError,
 };
 use crate::seal::Vault;
 use crate::state::{FleetState, Identity};
@@ -112,7 +112,7 @@ impl Fleet for Rooms {
         self.cluster.body(hash)
     }
 
-    fn sessions(&self) -> BoxFuture<'_, Vec<(NodeId, SessionRow)>> {
+    fn sessions(&self) -> BoxFuture<'_, Sessions> {
         self.cluster.sessions().boxed()
     }
 
@@ -132,11 +132,7 @@ impl Fleet for Rooms {
         .boxed()
     }
 
-    fn remove(
-        &self,
-        node: NodeId,
-        record: Proposal,
-    ) -> BoxFuture<'_, Result<(), MembershipError>> {
+    fn remove(&self, node: NodeId, record: Proposal) -> BoxFuture<'_, Result<(), MembershipError>> {
         async move {
             if self.votes(node) {
                 // Raft first: a node whose certificates are revoked already could not agree to leave.
@@ -151,7 +147,7 @@ impl Fleet for Rooms {
         .boxed()
     }
 
-    fn backup(&self) -> BoxFuture<'_, Result<Backup, StoreError>> {
+    fn backup(&self) -> BoxFuture<'_, Result<Backup, BackupError>> {
         let chunks = self
             .backups
             .stream(self.cluster.clone(), Arc::clone(&self.vault));

@@ -382,8 +382,7 @@ fn a_key_of_one_tenant_touches_nothing_of_another() {
         assert_eq!(rejection.code, RejectionCode::ForeignTenant, "{foreign}");
     }
     let plan = try_it("[[ips]]\naddress = \"203.0.113.1\"\ndomain = \"m01.client1.example.com\"\ntenant = \"client-1\"\n").unwrap();
-    let ours =
-        |change: &email_engine_protocol::api::Change| change.name.starts_with("203.0.113.");
+    let ours = |change: &email_engine_protocol::api::Change| change.name.starts_with("203.0.113.");
     assert_eq!(plan.changes.len(), 49, "its identities, and no host");
     assert!(plan.changes.iter().all(ours), "{:?}", plan.changes);
 }

@@ -42,6 +42,10 @@ pub struct HostView {
     pub plan_error: Option<String>,
     /// The node that its agent is connected to.
     pub connected: Option<NodeId>,
+    /// Nodes that did not say in time whose agents they have, where no other has this one: whether it
+    /// is connected is not known then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unheard: Vec<NodeId>,
     /// When its outcome last changed.
     pub changed_at: Option<Timestamp>,
 }

@@ -20,7 +20,7 @@ use crate::api::request::{JsonBody, Named, WriteRequest};
 use crate::api::routes::Asker;
 use crate::command::{AddHost, AllowRemoval, Command, RetireHost, RevokeCertificate};
 use crate::metrics::lifecycle;
-use crate::raft::{PlanErrors, SessionRow};
+use crate::raft::{PlanErrors, SessionRow, Sessions};
 use crate::state::{FleetState, Host, HostLifecycle};
 
 /// What the nodes know of hosts and the state does not hold.
@@ -28,6 +28,8 @@ use crate::state::{FleetState, Host, HostLifecycle};
 pub(super) struct Seen {
     /// Which node has the agent of each host, and what that says.
     sessions: BTreeMap<HostId, (NodeId, SessionRow)>,
+    /// Nodes that did not say whose agents they have.
+    unheard: Vec<NodeId>,
     /// Which hosts the leader cannot plan.
     unplanned: PlanErrors,
 }
@@ -35,10 +37,12 @@ pub(super) struct Seen {
 /// Asks all nodes for their sessions, and the leader for what it cannot plan. The newest session wins
 /// where two nodes still claim one.
 pub(super) async fn seen(api: &Api) -> Seen {
-    let (mut sessions, unplanned) = join(api.fleet.sessions(), api.fleet.plan_errors()).await;
-    sessions.sort_by_key(|(_, row)| row.since);
-    let newest = sessions.into_iter();
+    let (sessions, unplanned) = join(api.fleet.sessions(), api.fleet.plan_errors()).await;
+    let Sessions { mut rows, unheard } = sessions;
+    rows.sort_by_key(|(_, row)| row.since);
+    let newest = rows.into_iter();
     Seen {
+        unheard,
         sessions: newest
             .map(|(node, row)| (row.host.clone(), (node, row)))
             .collect(),
@@ -69,6 +73,10 @@ pub(super) fn view(state: &FleetState, id: &HostId, host: &Host, seen: &Seen) ->
             .then(|| seen.unplanned.get(id).cloned())
             .flatten(),
         connected: session.map(|(node, _)| *node),
+        unheard: match (session, &host.keys) {
+            (None, Some(_)) => seen.unheard.clone(),
+            _ => Vec::new(),
+        },
         changed_at: outcome.map(|outcome| outcome.changed_at),
     }
 }
@@ -205,4 +213,38 @@ pub(in crate::api) async fn revoke(
     .await?;
     let view = answer(&api, &write.caller, &id).await?;
     Ok((StatusCode::OK, Json(view)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::resource::status::trouble;
+    use crate::command::fixture::{Fleet, host_id};
+
+    #[test]
+    fn a_node_that_does_not_answer_makes_no_agent_absent() {
+        let state = Fleet::with_identities(0).state;
+        let id = host_id("pmta1");
+        let host = &state.hosts[&id];
+        let mut seen = Seen {
+            sessions: BTreeMap::new(),
+            unheard: Vec::new(),
+            unplanned: PlanErrors::new(),
+        };
+        let told = |seen: &Seen| trouble(&view(&state, &id, host, seen)).unwrap().1;
+        assert_eq!(told(&seen), "its agent is not connected");
+        seen.unheard.push(NodeId(3));
+        assert!(told(&seen).contains("is not known: node 3"));
+        // Another node has it: then nobody else needs to be heard.
+        let row = SessionRow {
+            host: id.clone(),
+            since: Timestamp(1),
+            offered: None,
+            trouble: Vec::new(),
+            facts: None,
+        };
+        seen.sessions.insert(id.clone(), (NodeId(2), row));
+        let known = view(&state, &id, host, &seen);
+        assert_eq!((known.connected, known.unheard), (Some(NodeId(2)), vec![]));
+    }
 }

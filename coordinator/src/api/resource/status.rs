@@ -80,7 +80,7 @@ fn judge(hosts: &[HostView], has_leader: bool) -> (Overall, Vec<String>) {
 }
 
 /// What keeps a host from being converged.
-fn trouble(host: &HostView) -> Option<(Overall, String)> {
+pub(super) fn trouble(host: &HostView) -> Option<(Overall, String)> {
     if host.lifecycle == "retired" {
         return None;
     }
@@ -100,7 +100,7 @@ fn trouble(host: &HostView) -> Option<(Overall, String)> {
         return Some((Overall::Degraded, degraded(host)));
     }
     if host.connected.is_none() {
-        return Some((Overall::Degraded, "its agent is not connected".to_owned()));
+        return Some((Overall::Degraded, not_connected(host)));
     }
     if host.lifecycle == "retiring" {
         return Some((
@@ -128,6 +128,18 @@ fn trouble(host: &HostView) -> Option<(Overall, String)> {
         )),
         _ => None,
     }
+}
+
+/// That a node does not answer does not make its agents absent.
+fn not_connected(host: &HostView) -> String {
+    if host.unheard.is_empty() {
+        return "its agent is not connected".to_owned();
+    }
+    let nodes: Vec<_> = host.unheard.iter().map(ToString::to_string).collect();
+    format!(
+        "whether its agent is connected is not known: node {} does not say whom it has",
+        nodes.join(" and node ")
+    )
 }
 
 fn degraded(host: &HostView) -> String {
@@ -206,6 +218,7 @@ pub(in crate::api) async fn metrics(State(api): State<Arc<Api>>) -> Result<Respo
         .fleet
         .sessions()
         .await
+        .rows
         .into_iter()
         .filter(|(node, _)| *node == raft.node);
     let sessions = here.count();

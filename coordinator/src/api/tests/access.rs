@@ -177,10 +177,7 @@ async fn health_needs_no_key_and_says_what_is_missing() {
         .send()
         .await
         .gives(200);
-    testbed
-        .fleet
-        .has_leader
-        .store(false, Relaxed);
+    testbed.fleet.has_leader.store(false, Relaxed);
     testbed
         .ask_unknown("GET", "/api/v1/health/live")
         .send()

@@ -16,7 +16,7 @@ use email_engine_protocol::id::{HostId, NodeId, RequestId, TenantId};
 use email_engine_protocol::observed::Mode;
 use email_engine_protocol::time::Timestamp;
 
-use crate::api::{Backup, Draft, Fleet, MembershipError, Planning, StockError};
+use crate::api::{Backup, BackupError, Draft, Fleet, MembershipError, Planning, StockError};
 use crate::command::{
     Answer, Command, Found, Proposal, PutBundle, PutSettings, Rejection, RejectionCode, StockKeys,
 };
@@ -27,7 +27,7 @@ use crate::planner::{
 };
 
 use crate::raft::{
-    Leadership, PlanErrors, ProposeError, RaftStatus, ReadError, SessionRow, StoreError,
+    Leadership, PlanErrors, ProposeError, RaftStatus, ReadError, Sessions, StoreError,
 };
 use crate::state::{FleetState, Host, Identity, Node, PreparedKey};
 
@@ -48,6 +48,10 @@ pub(super) struct MemoryFleet {
     pub(super) ahead: Mutex<Vec<Command>>,
     /// Commands that somebody else gets in while keys are made.
     pub(super) ahead_of_keys: Mutex<Vec<Command>>,
+    /// Somebody else's backup is under way.
+    pub(super) backs_up: AtomicBool,
+    /// Nodes that do not tell whom they have.
+    pub(super) unheard: Mutex<Vec<NodeId>>,
     /// Hosts that the leader cannot plan.
     pub(super) unplanned: Mutex<PlanErrors>,
     /// This node has not applied what it proposes, when that is answered, and what it knows.
@@ -71,6 +75,8 @@ impl MemoryFleet {
             races: AtomicUsize::new(0),
             ahead: Mutex::new(Vec::new()),
             ahead_of_keys: Mutex::new(Vec::new()),
+            backs_up: AtomicBool::new(false),
+            unheard: Mutex::default(),
             unplanned: Mutex::new(PlanErrors::new()),
             lags: AtomicBool::new(false),
             behind: Mutex::new(None),
@@ -211,8 +217,10 @@ impl Fleet for MemoryFleet {
         Ok(None)
     }
 
-    fn sessions(&self) -> BoxFuture<'_, Vec<(NodeId, SessionRow)>> {
-        async { Vec::new() }.boxed()
+    fn sessions(&self) -> BoxFuture<'_, Sessions> {
+        let unheard = self.unheard.lock().unwrap().clone();
+        let rows = Vec::new();
+        async { Sessions { rows, unheard } }.boxed()
     }
 
     fn plan_errors(&self) -> BoxFuture<'_, PlanErrors> {
@@ -241,7 +249,14 @@ impl Fleet for MemoryFleet {
         .boxed()
     }
 
-    fn backup(&self) -> BoxFuture<'_, Result<Backup, StoreError>> {
+    fn backup(&self) -> BoxFuture<'_, Result<Backup, BackupError>> {
+        if self.backs_up.load(Ordering::Relaxed) {
+            return async { Err(BackupError::UnderWay) }.boxed();
+        }
+        if !self.has_quorum.load(Ordering::Relaxed) {
+            let reason = "one of three nodes".to_owned();
+            return async { Err(BackupError::Read(ReadError::NoQuorum { reason })) }.boxed();
+        }
         let chunks = futures::stream::iter(["one", "two"]);
         let chunks = chunks
             .map(|chunk| Ok(Bytes::from_static(chunk.as_bytes())))

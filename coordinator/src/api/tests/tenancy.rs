@@ -113,5 +113,8 @@ async fn a_bound_key_does_not_come_to_hosts_by_a_document() {
     let allowed: Vec<_> = state.removal_allowed.keys().map(HostId::as_str).collect();
     assert_eq!(allowed, ["red-mail"], "and the shared host keeps its guard");
     let lives = |host: &crate::state::Host| host.takes_work();
-    assert!(state.hosts.values().all(lives), "hosts are not its to retire");
+    assert!(
+        state.hosts.values().all(lives),
+        "hosts are not its to retire"
+    );
 }

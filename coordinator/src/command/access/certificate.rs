@@ -68,7 +68,11 @@ pub(super) fn subject_of(
     if let Some(row) = state.certificates.get(serial) {
         return Some(row.subject.clone());
     }
-    let is_current = |host: &Host| host.keys.as_ref().is_some_and(|keys| keys.serial == *serial);
+    let is_current = |host: &Host| {
+        host.keys
+            .as_ref()
+            .is_some_and(|keys| keys.serial == *serial)
+    };
     let mut hosts = state.live_hosts();
     let found = hosts.find(|(_, host)| is_current(host));
     found.map(|(id, _)| CertificateSubject::Host(id.clone()))

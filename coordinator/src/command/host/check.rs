@@ -19,11 +19,7 @@ const LABELS: usize = 64;
 /// Longest key or value of a label, in characters.
 const LABEL_CHARS: usize = 200;
 
-pub(super) fn check(
-    state: &FleetState,
-    spec: &HostSpec,
-    turn: &Turn<'_>,
-) -> Result<(), Rejection> {
+pub(super) fn check(state: &FleetState, spec: &HostSpec, turn: &Turn<'_>) -> Result<(), Rejection> {
     tenant(state, spec)?;
     addresses(state, spec)?;
     if !turn.in_batch {

@@ -368,3 +368,22 @@ async fn a_second_token_that_the_same_key_shows_is_used_up() {
     let reply = ask(&node, &EnrollRequest::Host(enrollment("t-2", &thief))).await;
     assert_eq!(refusal(reply), EnrollRefusal::TokenUsed);
 }
+
+#[tokio::test]
+async fn who_guesses_tokens_costs_the_leader_little() {
+    let node = TestNode::start();
+    host_token(&node, "t-1");
+    let key = NodeKey::generate().unwrap();
+    let show = async |token| ask(&node, &EnrollRequest::Host(enrollment(token, &key))).await;
+    let mut guesses = 0;
+    while refusal(show("t-none").await) == EnrollRefusal::TokenUnknown {
+        guesses += 1;
+        assert!(guesses < 100, "guesses are not slowed");
+    }
+    let reads = node.fleet.reads();
+    assert_eq!(reads, guesses);
+    assert_eq!(refusal(show("t-none").await), EnrollRefusal::Unavailable);
+    assert_eq!(node.fleet.reads(), reads, "nobody was asked");
+    // Whoever has a token that is known comes in, from the same address.
+    admitted(show("t-1").await);
+}

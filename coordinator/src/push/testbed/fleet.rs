@@ -2,6 +2,7 @@
 //! promise, for those few that this room proposes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
 use bytes::Bytes;
@@ -43,6 +44,9 @@ struct Fake {
     behind: Mutex<BTreeMap<NodeId, Arc<FleetState>>>,
     /// Nodes that do not apply in time what they propose.
     lagging: Mutex<BTreeSet<NodeId>>,
+    /// Linearizable reads that have begun, and what holds them up.
+    reads: AtomicU64,
+    reading: Arc<tokio::sync::Mutex<()>>,
 }
 
 const LED: Leadership = Leadership {
@@ -63,6 +67,8 @@ impl FakeFleet {
             deaf: Mutex::default(),
             behind: Mutex::default(),
             lagging: Mutex::default(),
+            reads: AtomicU64::new(0),
+            reading: Arc::default(),
         };
         Self(Arc::new(fake), NodeId(1))
     }
@@ -96,6 +102,16 @@ impl FakeFleet {
         } else {
             all.remove(&self.1);
         }
+    }
+
+    /// Linearizable reads that have begun.
+    pub(crate) fn reads(&self) -> u64 {
+        self.0.reads.load(Ordering::SeqCst)
+    }
+
+    /// No linearizable read ends while this is held.
+    pub(crate) async fn hold_reads(&self) -> tokio::sync::OwnedMutexGuard<()> {
+        self.0.reading.clone().lock_owned().await
     }
 
     /// Changes the state, as if a command had been applied.
@@ -167,6 +183,8 @@ impl Fleet for FakeFleet {
     }
 
     async fn linearize(&self) -> Result<(), ReadError> {
+        self.0.reads.fetch_add(1, Ordering::SeqCst);
+        drop(self.0.reading.lock().await);
         if self.0.leadership.borrow().leader.is_none() {
             let reason = "no leader".to_owned();
             return Err(ReadError::NoQuorum { reason });

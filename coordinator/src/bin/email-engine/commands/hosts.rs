@@ -306,6 +306,7 @@ pub(crate) mod tests {
             attempted: None,
             plan_error: None,
             connected: Some(NodeId(2)),
+            unheard: Vec::new(),
             changed_at: None,
         }
     }
