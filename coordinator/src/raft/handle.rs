@@ -20,6 +20,7 @@ use email_engine_protocol::time::Timestamp;
 use super::core::Core;
 use super::net::{Member, MemberChange, Request, Response};
 use super::store::Store;
+use super::types::Sessions;
 use crate::command::{Answer, Outcome, Proposal};
 use crate::state::FleetState;
 
@@ -78,15 +79,6 @@ pub struct SessionRow {
     pub trouble: Vec<ResourceStatus>,
     /// What its last report says of the machine, bounded.
     pub facts: Option<Facts>,
-}
-
-/// Live agent sessions, as far as nodes told of theirs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sessions {
-    /// Each with the node that has it.
-    pub rows: Vec<(NodeId, SessionRow)>,
-    /// Nodes that did not answer in time: whom they have is not known.
-    pub unheard: Vec<NodeId>,
 }
 
 /// A session that began on one node, as the others are told: an older one of the same host ends.

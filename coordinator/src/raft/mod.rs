@@ -30,6 +30,7 @@ pub use config::{Clock, RaftConfig, Timings, system_clock};
 pub use guard::BALLAST;
 pub use handle::{
     Announced, Applied, Cluster, Leadership, MembershipError, PlanErrors, ProposeError, RaftStatus,
-    ReadError, SessionHearing, SessionNotice, SessionRow, Sessions, StoreError, TELL_WITHIN,
+    ReadError, SessionHearing, SessionNotice, SessionRow, StoreError, TELL_WITHIN,
 };
 pub use start::{StartError, start};
+pub use types::Sessions;
