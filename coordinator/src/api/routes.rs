@@ -147,7 +147,6 @@ pub fn router(api: Arc<Api>) -> Router {
         .fallback(layers::unknown_path)
         .method_not_allowed_fallback(layers::unknown_method)
         .layer(CatchPanicLayer::custom(layers::panicked))
-        .layer(from_fn_with_state(Arc::clone(&api), layers::bound))
         .layer(from_fn_with_state(Arc::clone(&api), layers::shape))
         .with_state(api)
 }

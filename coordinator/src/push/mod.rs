@@ -90,6 +90,7 @@ struct Push<F> {
     certificate_life: Life,
     /// One second use of a token is brought into the log at a time.
     noting: tokio::sync::Mutex<()>,
+    strangers: enroll::Strangers,
 }
 
 /// The running end point.
@@ -131,6 +132,7 @@ pub fn start<F: Fleet>(config: PushConfig<F>) -> Result<PushHandle, PushError> {
         registry: registry.clone(),
         certificate_life,
         noting: tokio::sync::Mutex::default(),
+        strangers: enroll::Strangers::default(),
     });
     let tasks = vec![
         tokio::spawn(listener::run(push.clone(), endpoint.clone(), identity)),

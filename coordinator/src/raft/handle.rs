@@ -21,7 +21,8 @@ use super::core::Core;
 use super::leadership::PeerContact;
 use super::net::{Member, MemberChange, Request, Response};
 use super::store::Store;
-use crate::command::{Answer, Proposal};
+use super::types::Sessions;
+use crate::command::{Answer, Outcome, Proposal};
 use crate::state::FleetState;
 
 /// How long other nodes may take to tell what they alone know.
@@ -141,6 +142,15 @@ pub enum ProposeError {
         /// By how much.
         reason: String,
     },
+    /// It took effect, but this node lags: what it reads now does not have it yet.
+    #[error(
+        "the change is committed as revision {}, and this node has not applied it yet",
+        outcome.revision
+    )]
+    NotAppliedHere {
+        /// What the cluster answered.
+        outcome: Box<Outcome>,
+    },
     /// The command is larger than a log entry may be.
     #[error("command of {got} bytes is over the limit of {limit}")]
     TooLarge {
@@ -244,7 +254,7 @@ impl Cluster {
     /// lost leader is retried under the same request id until a deadline of a few seconds.
     ///
     /// # Errors
-    /// When no majority took it in time.
+    /// When no majority took it in time, or this node lags behind what was committed.
     pub async fn propose(&self, proposal: Proposal) -> Result<Answer, ProposeError> {
         // On the heap: the futures of a try are large.
         self.core.propose(proposal).boxed().await
@@ -347,27 +357,33 @@ impl Cluster {
             .unwrap_or_else(PoisonError::into_inner) = Some(source);
     }
 
-    /// Live agent sessions of all nodes that answer within a second, and whom they turned away.
-    pub async fn sessions(&self) -> Vec<(NodeId, SessionRow)> {
+    /// Live agent sessions of all nodes that answer within a second, whom they turned away, and who
+    /// does not answer.
+    pub async fn sessions(&self) -> Sessions {
         let (voters, learners) = self.core.members();
         let deadline = tokio::time::Instant::now() + TELL_WITHIN;
         let asked = voters.union(&learners).map(|node| {
             let node = NodeId(*node);
             async move {
                 if node == self.core.node {
-                    return (node, self.core.own_sessions());
+                    return (node, Some(self.core.own_sessions()));
                 }
                 match self.core.ask(node, &Request::Sessions, deadline).await {
-                    Ok(Response::Sessions(rows)) => (node, rows),
-                    _ => (node, Vec::new()),
+                    Ok(Response::Sessions(rows)) => (node, Some(rows)),
+                    _ => (node, None),
                 }
             }
         });
-        let answers = futures::future::join_all(asked).await;
-        let rows = answers
-            .into_iter()
-            .flat_map(|(node, rows)| rows.into_iter().map(move |row| (node, row)));
-        rows.collect()
+        let mut sessions = Sessions::default();
+        for (node, rows) in futures::future::join_all(asked).await {
+            match rows {
+                Some(rows) => sessions
+                    .rows
+                    .extend(rows.into_iter().map(|row| (node, row))),
+                None => sessions.unheard.push(node),
+            }
+        }
+        sessions
     }
 
     /// Registers who ends older sessions here when a newer one began on another node, and says of

@@ -67,11 +67,7 @@ impl Core {
                 return Err(ProposeError::Stopping);
             }
             let reason = match self.try_propose(&proposal, deadline).await {
-                Ok(answered) => {
-                    self.wait_applied(answered.index, Instant::now() + APPLY_WITHIN)
-                        .await;
-                    return Ok(answered.answer);
-                }
+                Ok(answered) => return self.applied_here(answered).await,
                 Err(ProposeRefusal::Retry(reason)) => {
                     unclear = true;
                     reason
@@ -89,6 +85,19 @@ impl Core {
                 return Err(ProposeError::NoQuorum { reason });
             }
             tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Whoever reads the state next must find in it what was answered. A refusal left nothing there.
+    pub(super) async fn applied_here(&self, answered: Answered) -> Result<Answer, ProposeError> {
+        let Answered { index, answer } = answered;
+        let deadline = Instant::now() + APPLY_WITHIN;
+        match answer {
+            Ok(outcome) if !self.wait_applied(index, deadline).await => {
+                let outcome = Box::new(outcome);
+                Err(ProposeError::NotAppliedHere { outcome })
+            }
+            answer => Ok(answer),
         }
     }
 

@@ -216,7 +216,11 @@ pub(super) async fn commit(cluster: &Cluster, place: &Place) -> Result<(), Commi
         if let Command::Found(found) = &proposal.command {
             cluster.initialize(found.node.raft_endpoint.clone()).await?;
         }
-        match cluster.propose(proposal).await? {
+        let answer = match cluster.propose(proposal).await {
+            Err(ProposeError::NotAppliedHere { outcome }) => Ok(*outcome),
+            answered => answered?,
+        };
+        match answer {
             Ok(_) => {}
             // Committed before a crash longer ago than answers are remembered.
             Err(known) if is_done(known.code) => {}

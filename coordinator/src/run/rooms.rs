@@ -7,17 +7,16 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, TryFutureExt as _};
 
-use email_engine_protocol::api::MemberRole;
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::id::NodeId;
 
 use super::backup::Backups;
 use super::members;
-use crate::api::{Backup, Fleet, MembershipError, Planning, StockError};
+use crate::api::{Backup, BackupError, Fleet, MembershipError, Planning, StockError};
 use crate::command::{Answer, Proposal};
 use crate::planner;
 use crate::raft::{
-    Cluster, Contacts, Leadership, PlanErrors, ProposeError, RaftStatus, ReadError, SessionRow,
+    Cluster, Contacts, Leadership, PlanErrors, ProposeError, RaftStatus, ReadError, Sessions,
     StoreError,
 };
 use crate::seal::Vault;
@@ -46,6 +45,14 @@ impl Rooms {
             stock,
             backups,
         }
+    }
+}
+
+impl Rooms {
+    /// Whether a node has a vote, by Raft or by the record of it.
+    fn votes(&self, node: NodeId) -> bool {
+        let recorded = |state: &FleetState| state.voters().any(|voter| voter.id == node);
+        self.cluster.status().voters.contains(&node) || self.cluster.view(recorded)
     }
 }
 
@@ -103,7 +110,7 @@ impl Fleet for Rooms {
         self.cluster.body(hash)
     }
 
-    fn sessions(&self) -> BoxFuture<'_, Vec<(NodeId, SessionRow)>> {
+    fn sessions(&self) -> BoxFuture<'_, Sessions> {
         self.cluster.sessions().boxed()
     }
 
@@ -115,24 +122,34 @@ impl Fleet for Rooms {
         self.cluster.contacts().boxed()
     }
 
-    fn promote(&self, node: NodeId) -> BoxFuture<'_, Result<(), MembershipError>> {
+    fn promote(
+        &self,
+        node: NodeId,
+        record: Proposal,
+    ) -> BoxFuture<'_, Result<(), MembershipError>> {
         async move {
             self.cluster.promote(node).await.map_err(membership)?;
-            members::record(&self.cluster, node, MemberRole::Voter).await
+            members::record(&self.cluster, record).await
         }
         .boxed()
     }
 
-    fn remove(&self, node: NodeId) -> BoxFuture<'_, Result<(), MembershipError>> {
+    fn remove(&self, node: NodeId, record: Proposal) -> BoxFuture<'_, Result<(), MembershipError>> {
         async move {
-            // Raft first: a node whose certificates are revoked already could not agree to leave.
-            self.cluster.remove(node).await.map_err(membership)?;
-            members::record(&self.cluster, node, MemberRole::Removed).await
+            if self.votes(node) {
+                // Raft first: a node whose certificates are revoked already could not agree to leave.
+                // When this is cut off in between, the leader makes the record.
+                self.cluster.remove(node).await.map_err(membership)?;
+                return members::record(&self.cluster, record).await;
+            }
+            // The record first: a learner that Raft alone forgot would be let in again.
+            members::record(&self.cluster, record).await?;
+            self.cluster.remove(node).await.map_err(membership)
         }
         .boxed()
     }
 
-    fn backup(&self) -> BoxFuture<'_, Result<Backup, StoreError>> {
+    fn backup(&self) -> BoxFuture<'_, Result<Backup, BackupError>> {
         let chunks = self
             .backups
             .stream(self.cluster.clone(), Arc::clone(&self.vault));

@@ -45,6 +45,10 @@ pub struct HostView {
     /// Why its agent has no session, when it called of late and got none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub turned_away: Option<TurnedAway>,
+    /// Nodes that did not say in time whose agents they have, where no other has this one: whether it
+    /// is connected is not known then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unheard: Vec<NodeId>,
     /// When its outcome last changed.
     pub changed_at: Option<Timestamp>,
 }

@@ -121,7 +121,7 @@ fn silent_voters(cluster: &ClusterView) -> Vec<String> {
 }
 
 /// What keeps a host from being converged.
-fn trouble(host: &HostView) -> Option<(Overall, String)> {
+pub(super) fn trouble(host: &HostView) -> Option<(Overall, String)> {
     if host.lifecycle == "retired" {
         return None;
     }
@@ -171,8 +171,16 @@ fn trouble(host: &HostView) -> Option<(Overall, String)> {
     }
 }
 
-/// What is known of an agent that is not connected.
+/// What is known of an agent that is not connected. That a node does not answer does not make its
+/// agents absent.
 fn silent(host: &HostView) -> String {
+    if !host.unheard.is_empty() {
+        let nodes: Vec<_> = host.unheard.iter().map(ToString::to_string).collect();
+        return format!(
+            "whether its agent is connected is not known: node {} does not say whom it has",
+            nodes.join(" and node ")
+        );
+    }
     let reason = host.turned_away.as_ref().map(|away| {
         let TurnedAway { at, reason } = away;
         format!("; it called at {at} and got no session: {reason}")
@@ -256,6 +264,7 @@ pub(in crate::api) async fn metrics(State(api): State<Arc<Api>>) -> Result<Respo
         .fleet
         .sessions()
         .await
+        .rows
         .into_iter()
         .filter(|(node, row)| *node == raft.node && row.is_live());
     let sessions = here.count();

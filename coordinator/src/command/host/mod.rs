@@ -8,3 +8,5 @@ mod cut_off;
 mod readmit;
 mod record_outcome;
 mod retire;
+
+pub(in crate::command) use check::AddressOwners;

@@ -1,5 +1,6 @@
 //! Tests of the room over real disks and real QUIC.
 
+mod behind;
 mod harness;
 mod lead;
 mod life;
