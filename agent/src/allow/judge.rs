@@ -155,6 +155,14 @@ impl AllowList {
                     self.judge_name(resource, "services", &self.services, &service.unit)
                 }
                 Spec::Step(step) => self.judge_command(resource, &step.command),
+                Spec::Transaction(spec) => {
+                    let mut commands = spec.commands();
+                    commands.try_for_each(|command| self.judge_command(resource, command))?;
+                    let mut units = spec.units();
+                    units.try_for_each(|unit| {
+                        self.judge_name(resource, "services", &self.services, unit)
+                    })
+                }
             }
         })
     }

@@ -158,6 +158,11 @@ impl Cabinet {
         self.0.failpoint.die_after(steps);
     }
 
+    /// Another tree dies when this one does.
+    pub(super) fn lend_death_to(&self, tree: &mut Rooted) {
+        tree.failpoint.die_with(&self.0.failpoint);
+    }
+
     /// What was synced since this was asked last, in its order.
     pub(crate) fn take_synced(&self) -> Vec<std::path::PathBuf> {
         self.0.failpoint.take_synced()
