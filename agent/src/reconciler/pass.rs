@@ -78,7 +78,7 @@ pub struct PassError {
 pub struct Reconciler {
     /// The machine.
     pub machine: Machine,
-    pub(super) cabinet: Cabinet,
+    pub(crate) cabinet: Cabinet,
     pub(super) inventory: Inventory,
     /// Whether the inventory says more than what is on disk.
     unwritten: bool,
@@ -209,7 +209,7 @@ impl Reconciler {
             self.contest.repaired(id, now);
         }
         self.repairs += walk.repaired.len() as u64;
-        if !walk.interrupted && !self.is_any_on_its_way(&turns) {
+        if !walk.interrupted && self.is_all_through(&turns) {
             left.extend(self.forget_transactions(config));
             let late = removal::run(self, &plan.late, retiring, false, under_way);
             left.extend(late);
@@ -332,9 +332,13 @@ impl Reconciler {
         turns
     }
 
-    /// While one is, its old content still names what the new state does not.
-    fn is_any_on_its_way(&self, turns: &Turns) -> bool {
-        turns.keys().any(|id| self.transactions.is_on_its_way(id))
+    /// Whether every change of this pass went through: otherwise the old content is in force, which
+    /// still names what the new state does not.
+    fn is_all_through(&self, turns: &Turns) -> bool {
+        turns.iter().all(|(id, turn)| match turn {
+            Turn::Change | Turn::Stuck => self.transactions.is_through(id),
+            Turn::Repair | Turn::Rest => true,
+        })
     }
 
     fn forget_transactions(&mut self, config: &HostConfig) -> Vec<ResourceStatus> {

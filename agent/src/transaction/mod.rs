@@ -263,10 +263,12 @@ impl Transactions {
         done.map_err(|error| cut(error.to_string()))
     }
 
-    /// Whether a content is neither in force nor held back: what an older one names must stay.
+    /// Whether the wanted content is in force. Until then what an older one names must stay.
     #[must_use]
-    pub fn is_on_its_way(&self, id: &ResourceId) -> bool {
-        matches!(self.turn(id, false), Turn::Change | Turn::Stuck)
+    pub fn is_through(&self, id: &ResourceId) -> bool {
+        let wanted = self.wanted.get(id).map(|(content, _)| content.digest);
+        let good = self.standings.get(id).and_then(|one| one.good.as_ref());
+        good.map(|good| good.digest) == wanted
     }
 
     /// Forgets every transaction that a state does not name, and wipes its copies. Says which could

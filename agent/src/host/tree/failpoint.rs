@@ -53,6 +53,12 @@ impl Failpoint {
         *self.left.lock().unwrap() = Some(steps);
     }
 
+    /// Whether the set number is used up.
+    #[cfg(test)]
+    pub(in crate::host) fn is_dead(&self) -> bool {
+        *self.left.lock().unwrap() == Some(0)
+    }
+
     /// Counts its steps together with those of another tree: one machine, one death.
     #[cfg(test)]
     pub(in crate::host) fn die_with(&mut self, other: &Self) {

@@ -1,4 +1,9 @@
-//! Transactions on a sandbox.
+//! Transactions on a sandbox, and on real programs.
+
+mod bed;
+mod crashes;
+mod held;
+mod product;
 
 use email_engine_protocol::desired::{
     CommandCheck, CommandLine, HostConfig, HostPath, OnRemove, Policy, Resource, RestartSpec, Spec,
