@@ -165,6 +165,13 @@ fn cluster_commands() -> Vec<Command> {
                 not_after: Timestamp(9),
             },
         }),
+        Command::AllowRestart(AllowRestart {
+            host: host_id("h1"),
+            lines: ContentHash([8; 32]),
+        }),
+        Command::RetryChange(RetryChange {
+            host: host_id("h1"),
+        }),
     ]
 }
 
@@ -201,7 +208,7 @@ fn the_bytes_of_every_command_are_those_of_the_log() {
 #[test]
 fn every_kind_is_sampled_in_its_order_and_reads_back() {
     let samples = samples();
-    assert_eq!(samples.len(), 32);
+    assert_eq!(samples.len(), 34);
     for (at, command) in samples.iter().enumerate() {
         let bytes = postcard::to_stdvec(command).unwrap();
         assert_eq!(usize::from(bytes[0]), at, "{}", name(command));

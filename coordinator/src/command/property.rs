@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use email_engine_protocol::api::{AccessRole, IpStatus, MemberRole};
-use email_engine_protocol::bytes::CertificateSerial;
+use email_engine_protocol::bytes::{CertificateSerial, ContentHash};
 use email_engine_protocol::crypto::SigningKey;
 use email_engine_protocol::desired::EpochGrant;
 use email_engine_protocol::id::{ClusterId, NodeId, Role, TokenId};
@@ -31,7 +31,7 @@ struct Step {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step =
-        (0..34_u8, 0..4_u8, 0..4_u8).prop_map(|(verb, which, how)| Step { verb, which, how });
+        (0..36_u8, 0..4_u8, 0..4_u8).prop_map(|(verb, which, how)| Step { verb, which, how });
     prop::collection::vec(step, 1..100)
 }
 
@@ -194,6 +194,13 @@ fn other_command(fleet: &Fleet, step: Step) -> Command {
         30 => recover(step),
         31 => Command::TellTime(TellTime {
             clocks: [(NodeId(step.which.into()), i64::from(step.how) * 20_000)].into(),
+        }),
+        32 => Command::AllowRestart(AllowRestart {
+            host: host_id(host),
+            lines: ContentHash([step.how; 32]),
+        }),
+        33 => Command::RetryChange(RetryChange {
+            host: host_id(host),
         }),
         _ => Command::SetNode(SetNode {
             node: NodeId(step.which.into()),

@@ -91,6 +91,8 @@ impl Command {
             Self::RefuseToken(verb) => &**verb,
             Self::TellTime(verb) => verb,
             Self::ReadmitHost(verb) => verb,
+            Self::AllowRestart(verb) => verb,
+            Self::RetryChange(verb) => verb,
             Self::Batch(_) => return None,
         })
     }

@@ -28,6 +28,13 @@ const DEMANDS: [(&str, &str, AccessRole, Reach); 38] = [
         Operator,
         Fleet,
     ),
+    (
+        "POST",
+        "/api/v1/hosts/{host}/allow-restart",
+        Operator,
+        Fleet,
+    ),
+    ("POST", "/api/v1/hosts/{host}/retry", Operator, Fleet),
     ("POST", "/api/v1/hosts/{host}/revoke", Operator, Fleet),
     ("GET", "/api/v1/ips", Viewer, Tenant),
     ("POST", "/api/v1/ips", Operator, Tenant),
