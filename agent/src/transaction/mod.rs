@@ -79,10 +79,9 @@ impl Transactions {
     pub fn open(cabinet: Cabinet) -> Self {
         let shelf = Shelf::new(cabinet);
         let standings = shelf.standings();
-        for standing in standings.values() {
-            if let Err(error) = shelf.tidy(standing) {
-                tracing::warn!(%error, "copies of a transaction stay until the next one");
-            }
+        let mut tidied = standings.values().map(|standing| shelf.tidy(standing));
+        if let Err(error) = shelf.sweep().and_then(|()| tidied.try_for_each(|one| one)) {
+            tracing::warn!(%error, "copies of a transaction stay until the next life");
         }
         Self {
             shelf,

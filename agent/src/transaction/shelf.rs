@@ -155,6 +155,22 @@ impl Shelf {
         Ok(())
     }
 
+    /// Wipes what no record names, because its first record was never written.
+    ///
+    /// # Errors
+    /// When something stays.
+    pub fn sweep(&self) -> Result<(), RecordError> {
+        let names = self.cabinet.list(FOLDER)?;
+        let has_record = |name: &String| {
+            let key = name.split('.').next().unwrap_or_default();
+            names.contains(&format!("{key}.standing"))
+        };
+        for name in names.iter().filter(|name| !has_record(name)) {
+            self.cabinet.wipe(&format!("{FOLDER}/{name}"))?;
+        }
+        Ok(())
+    }
+
     /// Forgets a transaction and wipes everything of it.
     ///
     /// # Errors

@@ -130,6 +130,45 @@ fn a_death_at_any_step_of_a_change_that_is_not_healthy_leaves_the_old() {
     die_everywhere("transaction:pair/health\n", 80);
 }
 
+/// Dies after so many steps of taking the very first content, where the vendor's files are.
+fn die_at_first(steps: u32, failures: &str) -> bool {
+    let vendors = [("config", "the vendor's"), ("other", "somebody's")];
+    let mut bed = Bed::new();
+    for (name, text) in vendors {
+        std::fs::write(bed.place(name), text).unwrap();
+    }
+    let new = with_probes(&bed, &NEW);
+    bed.fail(failures);
+    let cabinet = bed.reconciler_cabinet();
+    cabinet.die_after(steps);
+    bed.try_pass(&new);
+    let died = cabinet.is_dead();
+    bed.restart();
+    bed.recover();
+    let found = bed.files();
+    let mut rest = found.clone();
+    assert_eq!(rest.remove("other").as_deref(), Some("somebody's"));
+    let context = format!("after {steps} steps, failing: {failures:?}");
+    let vendors = found == files(&vendors);
+    assert!(vendors || rest == files(&NEW), "{context}: {found:?}");
+    assert_eq!(bed.standing().journal, None, "{context}");
+    assert_eq!(bed.copies(), Vec::<String>::new(), "{context}");
+    died
+}
+
+#[test]
+fn a_death_at_any_step_of_a_first_content_leaves_what_was_there_or_the_new() {
+    for failures in ["", "transaction:pair/test\n", "transaction:pair/health\n"] {
+        let died = (0..2_000)
+            .take_while(|steps| die_at_first(*steps, failures))
+            .count();
+        assert!(
+            (60..2_000).contains(&died),
+            "{died} steps, failing: {failures:?}"
+        );
+    }
+}
+
 const FAILURES: [&str; 5] = [
     "",
     "transaction:pair/test\n",

@@ -46,9 +46,9 @@ pub(crate) fn pair(paths: &[&str]) -> Resource {
 
 /// The transaction of a state.
 pub(crate) fn transaction(config: &HostConfig) -> &TransactionSpec {
-    let specs = config.resources.iter().filter_map(|one| match &one.spec {
+    let mut specs = config.resources.iter().filter_map(|one| match &one.spec {
         Spec::Transaction(spec) => Some(spec),
         _ => None,
     });
-    specs.last().unwrap()
+    specs.next_back().unwrap()
 }
