@@ -15,7 +15,7 @@ use crate::command::{Answer, Command, Proposal, Rejection};
 use crate::planner::document::DocumentPlan;
 use crate::planner::preview::{self, Preview};
 use crate::raft::{
-    Leadership, PlanErrors, ProposeError, RaftStatus, ReadError, SessionRow, StoreError,
+    Contacts, Leadership, PlanErrors, ProposeError, RaftStatus, ReadError, SessionRow, StoreError,
 };
 use crate::state::{FleetState, Host, Identity};
 
@@ -44,6 +44,8 @@ pub trait Fleet: Send + Sync + 'static {
     fn sessions(&self) -> BoxFuture<'_, Vec<(NodeId, SessionRow)>>;
     /// Hosts that the leader cannot plan, and why. Empty when no leader answers.
     fn plan_errors(&self) -> BoxFuture<'_, PlanErrors>;
+    /// What the leader hears of every member, or why there is no leader's word.
+    fn contacts(&self) -> BoxFuture<'_, Contacts>;
     /// Gives a learner a vote.
     fn promote(&self, node: NodeId) -> BoxFuture<'_, Result<(), MembershipError>>;
     /// Takes a node out for ever.

@@ -312,6 +312,17 @@ pub struct SetNode {
     pub supports_version: Option<u32>,
 }
 
+/// See [`Command::PlaceNode`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlaceNode {
+    /// Which.
+    pub node: NodeId,
+    /// Its end points (raft, agents, API).
+    pub endpoints: (Endpoint, Endpoint, Endpoint),
+    /// Newest cluster version that its software supports.
+    pub supports_version: u32,
+}
+
 /// See [`Command::RaiseVersion`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RaiseVersion {

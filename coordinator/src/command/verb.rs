@@ -91,6 +91,7 @@ impl Command {
             Self::RefuseToken(verb) => &**verb,
             Self::TellTime(verb) => verb,
             Self::ReadmitHost(verb) => verb,
+            Self::PlaceNode(verb) => verb,
             Self::AllowRestart(verb) => verb,
             Self::RetryChange(verb) => verb,
             Self::Batch(_) => return None,

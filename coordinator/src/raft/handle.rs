@@ -18,6 +18,7 @@ use email_engine_protocol::observed::{Facts, ResourceStatus};
 use email_engine_protocol::time::Timestamp;
 
 use super::core::Core;
+use super::leadership::PeerContact;
 use super::net::{Member, MemberChange, Request, Response};
 use super::store::Store;
 use crate::command::{Answer, Proposal};
@@ -61,8 +62,8 @@ pub struct RaftStatus {
     pub voters: Vec<NodeId>,
     /// Learners.
     pub learners: Vec<NodeId>,
-    /// On the leader: last index known to be on each node.
-    pub matched: Vec<(NodeId, u64)>,
+    /// On the leader: what it hears of every member.
+    pub contacts: Option<Vec<PeerContact>>,
 }
 
 /// One live agent session, as the node that has it knows it.
@@ -297,24 +298,14 @@ impl Cluster {
     pub fn status(&self) -> RaftStatus {
         let metrics = self.core.metrics();
         let (voters, learners) = self.core.members();
-        let matched = metrics.replication.into_iter().flatten();
-        let own = (self.core.node, metrics.last_log_index.unwrap_or(0));
-        let mut matched: Vec<(NodeId, u64)> = matched
-            .map(|(node, id)| (NodeId(node), id.map_or(0, |id| id.index)))
-            .filter(|(node, _)| *node != own.0)
-            .collect();
-        if !matched.is_empty() {
-            matched.push(own);
-            matched.sort_unstable();
-        }
         RaftStatus {
             node: self.core.node,
             leadership: *self.core.leadership.borrow(),
-            last_index: own.1,
+            last_index: metrics.last_log_index.unwrap_or(0),
             applied_index: self.core.replica.applied().borrow().index,
             voters: voters.into_iter().map(NodeId).collect(),
             learners: learners.into_iter().map(NodeId).collect(),
-            matched,
+            contacts: self.core.own_contacts(),
         }
     }
 

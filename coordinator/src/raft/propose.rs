@@ -143,9 +143,8 @@ impl Core {
     async fn enqueue(&self, mut proposal: Proposal) -> Result<Enqueued, ProposeRefusal> {
         let mut dated = self.dated.lock().await;
         let clock = (self.clock)();
-        let (applied, founded) = self
-            .replica
-            .view(|image| (image.fleet.now, image.fleet.cluster.is_some()));
+        let head = self.replica.head();
+        let (applied, founded) = (head.now, head.is_founded);
         let tells = matches!(proposal.command, Command::TellTime(_));
         let exempt = tells || proposal.override_clock || !founded;
         if !exempt && clock > applied.plus(CLOCK_AHEAD_MILLIS) {

@@ -12,10 +12,11 @@ use tokio::sync::watch;
 use email_engine_protocol::id::{ClusterId, NodeId};
 
 use super::config::{self, RaftConfig};
+
 use super::core::Core;
 use super::guard::{self, Guard};
 use super::handle::{Cluster, Leadership};
-use super::leadership;
+use super::leadership::{self, Lead};
 use super::machine::{Apply, Image, Machine, Replica, SnapshotFiles, fleet_rules, newest};
 use super::mend;
 use super::net::{Door, Network, Peers, Server, Serving};
@@ -290,6 +291,7 @@ async fn assemble(config: RaftConfig, data: Data, apply: Apply) -> Result<Arc<Co
         server.endpoint(),
         config.identity.clone(),
         whereabouts(&replica),
+        is_revoked(&replica),
     );
     let store = data.store;
     let machine = Machine::new(
@@ -329,6 +331,7 @@ async fn assemble(config: RaftConfig, data: Data, apply: Apply) -> Result<Arc<Co
         sessions: RwLock::new(None),
         hearing: RwLock::new(None),
         plan_errors: RwLock::new(None),
+        lead: Lead::default(),
         heard: Mutex::new(None),
         dated: tokio::sync::Mutex::default(),
         changing: tokio::sync::Mutex::new(()),
@@ -361,6 +364,7 @@ fn spawn_tasks(
 ) {
     tokio::spawn(leadership::follow_raft(Arc::downgrade(core)));
     tokio::spawn(leadership::watch_disk(Arc::downgrade(core)));
+    tokio::spawn(leadership::watch_revocations(Arc::downgrade(core)));
     tokio::spawn(leadership::watch_clocks(Arc::downgrade(core)));
     tokio::spawn(server.clone().follow_identity(identity));
     tokio::spawn(server.run(core.cluster, serving));
@@ -369,12 +373,12 @@ fn spawn_tasks(
 /// The state knows end points that changed after a node had joined.
 fn whereabouts(replica: &Arc<Replica>) -> super::net::Whereabouts {
     let replica = Arc::clone(replica);
-    Arc::new(move |node| {
-        replica.view(|image| {
-            let known = image.fleet.nodes.get(&node);
-            known.map(|node| node.raft_endpoint.clone())
-        })
-    })
+    Arc::new(move |node| replica.head().doors.endpoint(node))
+}
+
+fn is_revoked(replica: &Arc<Replica>) -> super::net::IsRevoked {
+    let replica = Arc::clone(replica);
+    Arc::new(move |serial| replica.head().doors.is_revoked(serial))
 }
 
 /// Stops a node: peers are told, the store is flushed and closed.

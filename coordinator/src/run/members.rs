@@ -10,7 +10,7 @@ use super::SUPPORTS_VERSION;
 use super::listeners::Endpoints;
 use super::rooms::membership;
 use crate::api::MembershipError;
-use crate::command::{Answer, Batch, Command, RejectionCode, SetNode};
+use crate::command::{Answer, Command, PlaceNode, SetNode};
 use crate::push::proposal;
 use crate::raft::{Cluster, ProposeError, RaftStatus};
 use crate::state::FleetState;
@@ -139,8 +139,6 @@ async fn record_endpoints(cluster: &Cluster, endpoints: &Endpoints) -> Recorded 
 fn recorded(answer: Result<Answer, ProposeError>) -> Recorded {
     match answer {
         Ok(Ok(_)) => Recorded::Done,
-        // Somebody was faster, perhaps with this node's role.
-        Ok(Err(rejection)) if rejection.code == RejectionCode::StaleRevision => Recorded::Refused,
         Ok(Err(rejection)) => {
             tracing::error!(%rejection, "this node's end points are refused");
             Recorded::Done
@@ -163,8 +161,8 @@ enum Own {
     Differs(Box<Command>),
 }
 
-/// The command names the role as well, which others change: it counts only on the state that it was
-/// made from, or a node that lags would take its own vote back.
+/// The command does not name the role, which others change: a node that lags would take its own vote
+/// back.
 fn own_record(state: &FleetState, id: NodeId, endpoints: &Endpoints) -> Own {
     let Some(node) = state.nodes.get(&id) else {
         return Own::Unknown;
@@ -177,15 +175,10 @@ fn own_record(state: &FleetState, id: NodeId, endpoints: &Endpoints) -> Own {
         return Own::Current;
     }
     let Endpoints { raft, agent, api } = endpoints.clone();
-    let set = Command::SetNode(SetNode {
+    Own::Differs(Box::new(Command::PlaceNode(PlaceNode {
         node: id,
-        role: node.role,
-        endpoints: Some((raft, agent, api)),
-        supports_version: Some(SUPPORTS_VERSION),
-    });
-    Own::Differs(Box::new(Command::Batch(Batch {
-        base_revision: Some(state.revision),
-        commands: vec![set],
+        endpoints: (raft, agent, api),
+        supports_version: SUPPORTS_VERSION,
     })))
 }
 
@@ -230,7 +223,7 @@ mod tests {
             applied_index: 1,
             voters: vec![NodeId(1), NodeId(3)],
             learners: vec![NodeId(4), NodeId(5)],
-            matched: Vec::new(),
+            contacts: None,
         };
         let wanted = [
             Step::AddLearner(NodeId(2), "192.0.2.2:7444".to_owned()),
@@ -264,11 +257,9 @@ mod tests {
             endpoints: None,
             supports_version: None,
         }));
-        let late = fleet.refuse(late);
-        assert_eq!(late.code, RejectionCode::StaleRevision);
-        // The refusal is an entry: who was woken by it would at once make the next one.
-        assert_eq!(recorded(Ok(Err(late))), Recorded::Refused);
-        fleet.accept(own(&fleet.state));
+        // A fleet in which other things change all the time does not keep it from being recorded.
+        fleet.accept(Command::IssueToken(node_token("n2")));
+        fleet.accept(late);
         let node = &fleet.state.nodes[&NodeId(2)];
         assert_eq!((node.role, &node.raft_endpoint), (role, &moved()));
         assert!(matches!(

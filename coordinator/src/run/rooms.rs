@@ -19,7 +19,8 @@ use crate::api::{Backup, Draft, Fleet, MembershipError, Planning, StockError};
 use crate::command::{Answer, Proposal, Rejection, RejectionCode};
 use crate::planner::{self, dns, document};
 use crate::raft::{
-    Cluster, Leadership, PlanErrors, ProposeError, RaftStatus, ReadError, SessionRow, StoreError,
+    Cluster, Contacts, Leadership, PlanErrors, ProposeError, RaftStatus, ReadError, SessionRow,
+    StoreError,
 };
 use crate::seal::Vault;
 use crate::state::{FleetState, Identity};
@@ -110,6 +111,10 @@ impl Fleet for Rooms {
 
     fn plan_errors(&self) -> BoxFuture<'_, PlanErrors> {
         self.cluster.plan_errors().boxed()
+    }
+
+    fn contacts(&self) -> BoxFuture<'_, Contacts> {
+        self.cluster.contacts().boxed()
     }
 
     fn promote(&self, node: NodeId) -> BoxFuture<'_, Result<(), MembershipError>> {

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use bytes::Bytes;
-use rsa::pkcs8::{DecodePrivateKey, EncodePublicKey};
+use rsa::pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePublicKey};
+use rsa::traits::PublicKeyParts;
 use tokio::sync::watch;
 
 use email_engine_protocol::bytes::ContentHash;
@@ -225,6 +226,10 @@ async fn keys_are_stocked_whole_and_sealed() {
         let public = private.to_public_key().to_public_key_der().unwrap();
         let text = data_encoding::BASE64.encode(public.as_bytes());
         assert_eq!(text, key.public);
+        // What is published is a 2,048 bit key, not only what was asked of the generator.
+        let der = data_encoding::BASE64.decode(key.public.as_bytes()).unwrap();
+        let published = rsa::RsaPublicKey::from_public_key_der(&der).unwrap();
+        assert_eq!(published.n().bits(), 2_048);
         let logged = format!("{:?}", fleet.log());
         assert!(!logged.contains("PRIVATE KEY"));
     }

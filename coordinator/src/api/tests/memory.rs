@@ -27,7 +27,8 @@ use crate::planner::{
 };
 
 use crate::raft::{
-    Leadership, PlanErrors, ProposeError, RaftStatus, ReadError, SessionRow, StoreError,
+    Contacts, Hearing, Leadership, PeerContact, PlanErrors, ProposeError, RaftStatus, ReadError,
+    SessionRow, StoreError,
 };
 use crate::state::{FleetState, Host, Identity, Node, PreparedKey};
 
@@ -50,6 +51,8 @@ pub(super) struct MemoryFleet {
     pub(super) ahead_of_keys: Mutex<Vec<Command>>,
     /// Hosts that the leader cannot plan.
     pub(super) unplanned: Mutex<PlanErrors>,
+    /// What the leader hears.
+    pub(super) contacts: Mutex<Contacts>,
     /// Held while no preview shall end.
     pub(super) gate: tokio::sync::Mutex<()>,
     /// Previews that have begun.
@@ -69,6 +72,7 @@ impl MemoryFleet {
             ahead: Mutex::new(Vec::new()),
             ahead_of_keys: Mutex::new(Vec::new()),
             unplanned: Mutex::new(PlanErrors::new()),
+            contacts: Mutex::new(Ok(vec![heard(1)])),
             gate: tokio::sync::Mutex::default(),
             previews: AtomicUsize::new(0),
         };
@@ -172,7 +176,7 @@ impl Fleet for MemoryFleet {
             applied_index: 5,
             voters: vec![NodeId(1)],
             learners: Vec::new(),
-            matched: vec![(NodeId(1), 5)],
+            contacts: None,
         }
     }
 
@@ -187,6 +191,11 @@ impl Fleet for MemoryFleet {
     fn plan_errors(&self) -> BoxFuture<'_, PlanErrors> {
         let errors = self.unplanned.lock().unwrap().clone();
         async { errors }.boxed()
+    }
+
+    fn contacts(&self) -> BoxFuture<'_, Contacts> {
+        let contacts = self.contacts.lock().unwrap().clone();
+        async { contacts }.boxed()
     }
 
     fn promote(&self, node: NodeId) -> BoxFuture<'_, Result<(), MembershipError>> {
@@ -266,6 +275,16 @@ impl Planning for Planner {
             self.0.apply(MemoryFleet::stocked(missing)).unwrap();
         }
         async { Ok(()) }.boxed()
+    }
+}
+
+/// A member that has just answered.
+pub(super) const fn heard(node: u64) -> PeerContact {
+    PeerContact {
+        node: NodeId(node),
+        matched: Some(5),
+        hearing: Hearing::Answers,
+        silent_millis: 0,
     }
 }
 

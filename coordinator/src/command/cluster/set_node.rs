@@ -60,21 +60,26 @@ impl SetNode {
             let accepted = "any node but the last voter";
             return Err(refuse(InUse, "node", &self.node, accepted));
         }
-        endpoint("endpoints.raft", &next.raft_endpoint)?;
-        endpoint("endpoints.agent", &next.agent_endpoint)?;
-        endpoint("endpoints.api", &next.api_endpoint)?;
-        let needed = state.cluster.as_ref().map_or(0, |cluster| cluster.version);
-        if next.supports_version < needed && next.role != MemberRole::Removed {
-            let accepted = format!("{needed} or more, the cluster's version");
-            return Err(refuse(
-                Version,
-                "supports_version",
-                &next.supports_version,
-                accepted,
-            ));
-        }
-        Ok(())
+        check_place(state, next)
     }
+}
+
+/// Where a node is reached and what it supports, before it becomes so.
+pub(super) fn check_place(state: &FleetState, next: &Node) -> Result<(), Rejection> {
+    endpoint("endpoints.raft", &next.raft_endpoint)?;
+    endpoint("endpoints.agent", &next.agent_endpoint)?;
+    endpoint("endpoints.api", &next.api_endpoint)?;
+    let needed = state.cluster.as_ref().map_or(0, |cluster| cluster.version);
+    if next.supports_version < needed && next.role != MemberRole::Removed {
+        let accepted = format!("{needed} or more, the cluster's version");
+        return Err(refuse(
+            Version,
+            "supports_version",
+            &next.supports_version,
+            accepted,
+        ));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

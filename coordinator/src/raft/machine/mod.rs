@@ -5,6 +5,7 @@ mod files;
 mod format;
 #[cfg(test)]
 mod fuzz;
+mod head;
 mod replica;
 mod snapshot;
 
@@ -12,4 +13,4 @@ pub(crate) use apply::{Apply, fleet_rules};
 pub(crate) use files::{SnapshotFile, SnapshotFiles};
 pub(crate) use format::{Header, SnapshotError, SnapshotReader};
 pub(crate) use replica::{Image, Machine, Replica};
-pub(crate) use snapshot::{body_in, newest, rewrite, write_image};
+pub(crate) use snapshot::{body_in, is_whole, newest, rewrite, write_image};

@@ -236,6 +236,18 @@ pub(crate) fn load<R: Read>(
     })
 }
 
+/// Reads a snapshot through, taking nothing from it: it is good, and the one that was announced.
+pub(crate) fn is_whole(snapshot: &SnapshotFile, meta: &SnapshotMeta) -> Result<(), SnapshotError> {
+    let image = load(snapshot.reader(), |_, _| Ok(()))?;
+    if image.meta() == *meta {
+        Ok(())
+    } else {
+        Err(SnapshotError::Damaged(
+            "it is another one than was announced",
+        ))
+    }
+}
+
 /// Copies a snapshot under another header, checking it as [`load`] does. What was written counts
 /// only when this succeeds.
 pub(crate) fn rewrite<R: Read, W: Write>(

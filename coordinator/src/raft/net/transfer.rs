@@ -1,6 +1,8 @@
 //! Snapshots between nodes: checked chunks on one stream, into a file that counts only when whole.
 
+use std::fs::File;
 use std::io::Write;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use openraft::raft::SnapshotResponse;
@@ -9,8 +11,8 @@ use super::client::Client;
 use super::frame::{self, FrameError, FrameReader};
 use super::message::{Request, Response};
 use super::peers::{self, CallError};
-use crate::raft::machine::{SnapshotFile, SnapshotFiles};
-use crate::raft::types::{Snapshot, Types, Vote};
+use crate::raft::machine::{SnapshotFile, SnapshotFiles, is_whole};
+use crate::raft::types::{Snapshot, SnapshotMeta, Types, Vote};
 
 const CHUNK_BYTES: u64 = 256 * 1024;
 /// Longest wait for one chunk to be taken or to come.
@@ -81,16 +83,40 @@ async fn timed<T>(
         .unwrap_or(Err(CallError::Timeout(within)))
 }
 
-/// Receives the chunks of a snapshot into an unfinished file.
+/// Receives a snapshot into an unfinished file, and reads it through: one that turned out damaged only
+/// when it is taken over would end this node, and end it again after each start.
 pub(super) async fn receive(
     files: &SnapshotFiles,
     from: &mut FrameReader,
+    meta: &SnapshotMeta,
     length: u64,
 ) -> Result<SnapshotFile, CallError> {
     if length > SNAPSHOT_BYTES {
         return Err(failed("the snapshot is over the cap"));
     }
-    let (mut file, path) = files.begin().map_err(failed)?;
+    let (file, path) = files.begin().map_err(failed)?;
+    let received = chunks(file, from, length).await;
+    let checked = match received {
+        Ok(()) => check(path.clone(), meta.clone()).await,
+        Err(error) => Err(error),
+    };
+    if checked.is_err() {
+        // Only takes room; what remains after a crash is removed at the next start.
+        let _ = std::fs::remove_file(&path);
+    }
+    checked
+}
+
+async fn check(path: PathBuf, meta: SnapshotMeta) -> Result<SnapshotFile, CallError> {
+    let checked = tokio::task::spawn_blocking(move || {
+        let file = SnapshotFile::open(path).map_err(failed)?;
+        is_whole(&file, &meta).map_err(failed)?;
+        Ok(file)
+    });
+    checked.await.map_err(failed)?
+}
+
+async fn chunks(mut file: File, from: &mut FrameReader, length: u64) -> Result<(), CallError> {
     let mut missing = length;
     while missing > 0 {
         let size = CHUNK_BYTES.min(missing);
@@ -105,6 +131,5 @@ pub(super) async fn receive(
         missing -= size;
     }
     let synced = tokio::task::spawn_blocking(move || file.sync_all()).await;
-    synced.map_err(failed)?.map_err(failed)?;
-    SnapshotFile::open(path).map_err(failed)
+    synced.map_err(failed)?.map_err(failed)
 }

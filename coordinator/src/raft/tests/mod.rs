@@ -3,6 +3,7 @@
 mod harness;
 mod life;
 mod mend;
+mod peers;
 mod quorum;
 mod refusals;
 mod restore;
