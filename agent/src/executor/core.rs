@@ -160,6 +160,7 @@ impl Core {
 
     /// Goes on from the ledger, with nobody's help.
     pub(super) fn resume(&mut self) {
+        self.recover();
         self.say_standing();
         self.enforce_accepted();
         self.note_interrupted();

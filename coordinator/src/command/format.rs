@@ -170,6 +170,13 @@ fn cluster_commands() -> Vec<Command> {
             endpoints: ("a:1".to_owned(), "b:2".to_owned(), "c:3".to_owned()),
             supports_version: 3,
         }),
+        Command::AllowRestart(AllowRestart {
+            host: host_id("h1"),
+            lines: ContentHash([8; 32]),
+        }),
+        Command::RetryChange(RetryChange {
+            host: host_id("h1"),
+        }),
     ]
 }
 
@@ -206,7 +213,7 @@ fn the_bytes_of_every_command_are_those_of_the_log() {
 #[test]
 fn every_kind_is_sampled_in_its_order_and_reads_back() {
     let samples = samples();
-    assert_eq!(samples.len(), 33);
+    assert_eq!(samples.len(), 35);
     for (at, command) in samples.iter().enumerate() {
         let bytes = postcard::to_stdvec(command).unwrap();
         assert_eq!(usize::from(bytes[0]), at, "{}", name(command));

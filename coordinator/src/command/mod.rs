@@ -126,4 +126,8 @@ pub enum Command {
     ReadmitHost(ReadmitHost),
     /// A node says where it is reached and what its software supports.
     PlaceNode(PlaceNode),
+    /// A host's product may be restarted for what only that brings into force.
+    AllowRestart(AllowRestart),
+    /// A host shall try a refused content once more.
+    RetryChange(RetryChange),
 }

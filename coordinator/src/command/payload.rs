@@ -356,6 +356,23 @@ pub struct AllowRemoval {
     pub hosts: BTreeSet<HostId>,
 }
 
+/// See [`Command::AllowRestart`]. It lasts until the host has converged on a target that was set after
+/// this.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AllowRestart {
+    /// Which host.
+    pub host: HostId,
+    /// Digest of the lines that need the restart: it is allowed for no others.
+    pub lines: ContentHash,
+}
+
+/// See [`Command::RetryChange`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetryChange {
+    /// Which host.
+    pub host: HostId,
+}
+
 /// See [`Command::TellTime`]. Further than a day only with the clocks of a majority of the voters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TellTime {

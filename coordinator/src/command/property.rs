@@ -35,7 +35,7 @@ struct Step {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step =
-        (0..38_u8, 0..4_u8, 0..4_u8).prop_map(|(verb, which, how)| Step { verb, which, how });
+        (0..40_u8, 0..4_u8, 0..4_u8).prop_map(|(verb, which, how)| Step { verb, which, how });
     prop::collection::vec(step, 1..100)
 }
 
@@ -244,6 +244,13 @@ fn other_command(fleet: &Fleet, step: Step) -> Command {
             node: NodeId(step.which.into()),
             endpoints: (found().node.api_endpoint, domain_of(step), domain_of(step)),
             supports_version: step.how.into(),
+        }),
+        36 => Command::AllowRestart(AllowRestart {
+            host: host_id(host),
+            lines: ContentHash([step.how; 32]),
+        }),
+        37 => Command::RetryChange(RetryChange {
+            host: host_id(host),
         }),
         _ => Command::SetNode(SetNode {
             node: NodeId(step.which.into()),

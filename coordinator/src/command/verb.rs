@@ -95,6 +95,8 @@ impl Command {
             Self::TellTime(verb) => verb,
             Self::ReadmitHost(verb) => verb,
             Self::PlaceNode(verb) => verb,
+            Self::AllowRestart(verb) => verb,
+            Self::RetryChange(verb) => verb,
             Self::Batch(_) => return None,
         })
     }

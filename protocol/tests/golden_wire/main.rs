@@ -258,6 +258,7 @@ fn no_byte_of_wire_version_1_has_changed() {
     coordinator_messages(&mut golden);
     enrolment_messages(&mut golden);
     golden.add("manifest", &manifest());
+    golden.add("transaction", &transaction());
     let token = JoinToken {
         id: TokenId::new("t-1").unwrap(),
         cluster: CLUSTER,

@@ -57,6 +57,43 @@ impl Rooted {
         validator: Option<Validator<'_>>,
     ) -> Result<(), FileError> {
         let path = file.path;
+        let dir = self.lay_beside(file, bytes)?;
+        if let Some(validator) = validator {
+            let staged = staged_path(path).map_err(io("name a copy of", path))?;
+            if let Err(reason) = validator(&staged) {
+                self.wipe_in(&dir, &temporary_name(path), path)?;
+                return Err(FileError::Refused {
+                    path: path.clone(),
+                    reason,
+                });
+            }
+        }
+        self.swap(&dir, path).map_err(io("replace", path))
+    }
+
+    /// Writes a file whole beside the place where it shall stand, durably; [`swap_in`] puts it
+    /// there, and [`sweep`] takes it away.
+    ///
+    /// [`swap_in`]: Self::swap_in
+    /// [`sweep`]: Self::sweep
+    ///
+    /// # Errors
+    /// When a step fails; then the old state stands.
+    pub fn stage_beside(&self, file: &NewFile<'_>, bytes: &[u8]) -> Result<(), FileError> {
+        self.lay_beside(file, bytes).map(drop)
+    }
+
+    /// Puts what was staged into its place, durably.
+    ///
+    /// # Errors
+    /// When it is not there or cannot be put there; then the old state stands.
+    pub fn swap_in(&self, path: &HostPath) -> Result<(), FileError> {
+        let dir = self.parent_of(path).map_err(io("open folder of", path))?;
+        self.swap(&dir, path).map_err(io("replace", path))
+    }
+
+    fn lay_beside(&self, file: &NewFile<'_>, bytes: &[u8]) -> Result<OwnedFd, FileError> {
+        let path = file.path;
         self.make_parents(path)?;
         let dir = self.parent_of(path).map_err(io("open folder of", path))?;
         self.check_own(&dir, path, Touch::Entry)?;
@@ -70,21 +107,9 @@ impl Rooted {
         if old.is_some_and(|old| old.kind == EntryKind::Directory) {
             self.clear_way(path)?;
         }
-        let temporary = temporary_name(path);
-        self.stage(&dir, &temporary, file, old, bytes)
+        self.stage(&dir, &temporary_name(path), file, old, bytes)
             .map_err(io("write", path))?;
-        if let Some(validator) = validator {
-            let staged = staged_path(path).map_err(io("name a copy of", path))?;
-            if let Err(reason) = validator(&staged) {
-                self.wipe_in(&dir, &temporary, path)?;
-                return Err(FileError::Refused {
-                    path: path.clone(),
-                    reason,
-                });
-            }
-        }
-        self.swap(&dir, &temporary, name)
-            .map_err(io("replace", path))
+        Ok(dir)
     }
 
     fn stage(
@@ -155,9 +180,9 @@ impl Rooted {
         self.failpoint.sync(fd)
     }
 
-    fn swap(&self, dir: &OwnedFd, temporary: &str, name: &str) -> Result<(), Errno> {
+    fn swap(&self, dir: &OwnedFd, path: &HostPath) -> Result<(), Errno> {
         self.failpoint.step()?;
-        fs::renameat(dir, temporary, dir, name)?;
+        fs::renameat(dir, temporary_name(path), dir, path.file_name())?;
         self.failpoint.sync(dir)
     }
 

@@ -23,6 +23,7 @@ impl Rooted {
             Err(source) => return Err(io("open folder of", path)(source)),
         };
         self.check_own(&dir, path, Touch::Entry)?;
+        self.failpoint.step().map_err(io("remove", path))?;
         match fs::unlinkat(&dir, path.file_name(), AtFlags::empty()) {
             Ok(()) => fs::fsync(&dir).map_err(io("sync folder of", path)),
             Err(Errno::NOENT) => Ok(()),

@@ -3,6 +3,7 @@
 mod allow_list;
 mod crashes;
 mod drift;
+mod going_live;
 mod headless;
 mod leftovers;
 mod races;

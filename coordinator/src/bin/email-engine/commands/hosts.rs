@@ -46,6 +46,20 @@ enum HostsCommand {
         #[arg(long, short)]
         yes: bool,
     },
+    /// Allow a restart of a host's product, for the change that waits for one (`hosts show` says
+    /// which lines)
+    AllowRestart {
+        /// Its name
+        host: HostId,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Try a content that a host refused once more, although it is the same
+    Retry {
+        /// Its name
+        host: HostId,
+    },
     /// Revoke the certificate of a host's agent; its session ends at once
     Revoke {
         /// Its name
@@ -86,6 +100,21 @@ pub(crate) async fn run(desk: &Desk, arguments: Hosts) -> Result<Exit, Failure> 
             let answer = desk.client.allow_removal(&host).await?;
             desk.output.show(&answer, |_| {
                 format!("{host} may remove what its next state no longer names.")
+            })?;
+        }
+        HostsCommand::AllowRestart { host, yes } => {
+            permitted(&format!("Let the product on {host} be restarted?"), yes)?;
+            let answer = desk.client.allow_restart(&host).await?;
+            desk.output.show(&answer, |_| {
+                format!("{host} may restart its product for the change that waits for it.")
+            })?;
+        }
+        HostsCommand::Retry { host } => {
+            let answer = desk.client.retry(&host).await?;
+            desk.output.show(&answer, |_| {
+                format!(
+                    "{host} tries once more what it refused: see `email-engine hosts show {host}`."
+                )
             })?;
         }
         HostsCommand::Revoke { host, yes } => {
