@@ -4,6 +4,7 @@
 //! - [`cluster`]: nodes come, go, fall and return.
 //! - [`loss`]: what an agent lost is told, and made again.
 //! - [`access`]: who may do what, and where secrets are.
+//! - [`mail`]: mail flows, and only where it should.
 //! - [`operator`]: what those who run the fleet type and watch.
 //! - [`input`]: what is wrong is refused, clearly and wholly.
 
@@ -17,4 +18,5 @@ mod cluster;
 mod convergence;
 mod input;
 mod loss;
+mod mail;
 mod operator;

@@ -1,0 +1,4 @@
+//! Mail flows from a configuration that the cluster planned, and only where it should. Each scenario
+//! is alone in a network of its own, where the example's addresses are.
+
+mod leaving;
