@@ -12,7 +12,7 @@ use super::mailwizz::MailWizz;
 use super::names::Names;
 use super::powermta::PowerMta;
 use super::receiver::Receiver;
-use super::tls::{Identity, trusting};
+use super::tls::Identity;
 use crate::Fleet;
 
 /// The shipped example: one tenant, five identities.
@@ -102,7 +102,7 @@ impl MailFleet {
         let certificate = fleet.agents[HOST].file(CERTIFICATE);
         fs::create_dir_all(certificate.parent().unwrap()).unwrap();
         fs::write(certificate, &identity.pem).unwrap();
-        let trusted = trusting(&identity.certificate);
+        let trusted = identity.trusted();
         let mailwizz = applications
             .into_iter()
             .map(|(host, address)| {
@@ -171,12 +171,10 @@ fn applications(document: &Value) -> BTreeMap<String, String> {
 
 /// DNS with what the cluster wants published, and the receivers.
 async fn names(fleet: &Fleet) -> Names {
-    let names = Names::start().await;
+    let names = Names::start(&[]).await;
     names.publish(&fleet.api().get("/domains").await.ok()).await;
     for (domain, address) in [READERS, OFFICE] {
-        let exchanger = format!("mx.{domain}");
-        names.add(domain, "MX", &format!("10 {exchanger}.")).await;
-        names.add(&exchanger, "A", address).await;
+        names.exchanger(domain, address).await;
     }
     names
 }

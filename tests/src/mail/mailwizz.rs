@@ -121,7 +121,9 @@ pub struct MailWizz {
 }
 
 impl MailWizz {
-    pub(super) const fn new(address: String, root: PathBuf, trusted: Arc<ClientConfig>) -> Self {
+    /// On the host with this address and root, which trusts whoever the configuration says.
+    #[must_use]
+    pub const fn new(address: String, root: PathBuf, trusted: Arc<ClientConfig>) -> Self {
         Self {
             address,
             root,

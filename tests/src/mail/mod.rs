@@ -25,4 +25,5 @@ pub use mailwizz::{DeliveryServer, Letter, MailWizz};
 pub use names::Names;
 pub use powermta::{PowerMta, Row};
 pub use receiver::{Mail, Receiver};
+pub use tls::Identity;
 pub use verdict::{Verdict, dkimpy_verifies};

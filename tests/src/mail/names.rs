@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinHandle;
 
-/// Where it answers, on port 53.
+/// Where it answers on the scenario's own host, on port 53.
 pub(super) const ADDRESS: &str = "127.0.0.1";
 
 /// The server and its records.
@@ -30,7 +30,8 @@ impl std::fmt::Debug for Names {
 }
 
 impl Names {
-    pub(super) async fn start() -> Self {
+    /// Answers on the loopback and at these addresses.
+    pub async fn start(addresses: &[&str]) -> Self {
         let zone = Arc::new(InMemoryZoneHandler::empty(
             Name::root(),
             ZoneType::Primary,
@@ -39,9 +40,11 @@ impl Names {
         let mut catalog = Catalog::new();
         catalog.upsert(LowerName::new(&Name::root()), vec![zone.clone()]);
         let mut server = Server::new(catalog);
-        server.register_socket(UdpSocket::bind((ADDRESS, 53)).await.unwrap());
-        let tcp = TcpListener::bind((ADDRESS, 53)).await.unwrap();
-        server.register_listener(tcp, Duration::from_secs(10), 64 * 1_024);
+        for address in [ADDRESS].iter().chain(addresses) {
+            server.register_socket(UdpSocket::bind((*address, 53)).await.unwrap());
+            let tcp = TcpListener::bind((*address, 53)).await.unwrap();
+            server.register_listener(tcp, Duration::from_secs(10), 64 * 1_024);
+        }
         let names = Self {
             zone,
             server: tokio::spawn(async move { server.block_until_done().await.unwrap() }),
@@ -76,6 +79,13 @@ impl Names {
             let text = |field: &str| record[field].as_str().unwrap();
             self.add(text("name"), text("kind"), text("value")).await;
         }
+    }
+
+    /// Says that mail for a domain goes to an address.
+    pub async fn exchanger(&self, domain: &str, address: &str) {
+        let host = format!("mx.{domain}");
+        self.add(domain, "MX", &format!("10 {host}.")).await;
+        self.add(&host, "A", address).await;
     }
 
     async fn put(&self, owner: &str, data: RData) {

@@ -71,7 +71,8 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    pub(super) async fn at(address: &str) -> Self {
+    /// On port 25 of an address.
+    pub async fn at(address: &str) -> Self {
         let listener = TcpListener::bind((address, 25)).await.unwrap();
         let identity = Identity::of(address);
         let shared = Arc::new(Shared {

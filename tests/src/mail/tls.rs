@@ -7,17 +7,23 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 /// A certificate that vouches for itself, with its key.
-#[derive(Debug)]
-pub(super) struct Identity {
-    pub(super) certificate: CertificateDer<'static>,
+pub struct Identity {
+    certificate: CertificateDer<'static>,
     key: PrivatePkcs8KeyDer<'static>,
     /// Both in one text, as PowerMTA reads them.
-    pub(super) pem: String,
+    pub pem: String,
+}
+
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Identity").finish_non_exhaustive()
+    }
 }
 
 impl Identity {
     /// For a name or an address.
-    pub(super) fn of(subject: &str) -> Self {
+    #[must_use]
+    pub fn of(subject: &str) -> Self {
         let CertifiedKey { cert, signing_key } =
             rcgen::generate_simple_self_signed([subject.to_owned()]).unwrap();
         Self {
@@ -25,6 +31,16 @@ impl Identity {
             pem: format!("{}{}", cert.pem(), signing_key.serialize_pem()),
             key: signing_key.serialize_der().into(),
         }
+    }
+
+    /// A client that trusts this certificate alone.
+    #[must_use]
+    pub fn trusted(&self) -> Arc<ClientConfig> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.certificate.clone()).unwrap();
+        let builder = ClientConfig::builder_with_provider(provider());
+        let builder = builder.with_safe_default_protocol_versions().unwrap();
+        Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
     }
 
     pub(super) fn server(&self) -> Arc<ServerConfig> {
@@ -36,15 +52,6 @@ impl Identity {
             .with_single_cert(vec![self.certificate.clone()], key);
         Arc::new(config.unwrap())
     }
-}
-
-/// A client that trusts this certificate alone.
-pub(super) fn trusting(certificate: &CertificateDer<'static>) -> Arc<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    roots.add(certificate.clone()).unwrap();
-    let builder = ClientConfig::builder_with_provider(provider());
-    let builder = builder.with_safe_default_protocol_versions().unwrap();
-    Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {
