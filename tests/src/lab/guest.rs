@@ -3,12 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::cgroups::Cgroups;
 use super::wire::Wire;
-use crate::{Daemon, wait_for};
+use crate::{DEADLINE, Daemon, wait_for};
 
 /// Arguments: doors of the control groups in one word, then the guest. It ends with 133 when the
 /// guest wants to be rebooted, and is started again, as firmware would.
@@ -50,7 +52,7 @@ impl Guest {
             fs::create_dir(at(part)).unwrap();
         }
         fs::set_permissions(
-            &at("upper"),
+            at("upper"),
             std::os::unix::fs::PermissionsExt::from_mode(0o755),
         )
         .unwrap();
@@ -70,7 +72,9 @@ impl Guest {
         fs::write(root.join("etc/resolv.conf"), resolver).unwrap();
 
         let wire = Wire::plug(addresses);
-        let cgroups = Cgroups::new(&format!("email-engine-lab-{}", std::process::id()));
+        // The folder's name is nobody else's; process ids are, in here.
+        let own = folder.path().file_name().unwrap().to_string_lossy();
+        let cgroups = Cgroups::new(&format!("email-engine-lab{own}"));
         let pid_file = at("pid");
         let mut power = Command::new("sh");
         power
@@ -171,6 +175,23 @@ impl Guest {
         let children = read(Path::new(&format!("/proc/{nspawn}/task/{nspawn}/children")))?;
         let first = children.split_whitespace().next().ok_or("not begun yet")?;
         first.parse().map_err(|_| children.clone())
+    }
+}
+
+impl Drop for Guest {
+    /// As a power cut: its groups can only be removed when nobody is in them.
+    fn drop(&mut self) {
+        let first = self
+            .first_process()
+            .ok()
+            .and_then(|id| i32::try_from(id).ok());
+        if let Some(first) = first.and_then(Pid::from_raw) {
+            let _ = kill_process(first, Signal::KILL);
+            let cut = Instant::now();
+            while self.power.is_running() && cut.elapsed() < DEADLINE {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
     }
 }
 
