@@ -145,12 +145,17 @@ proptest! {
                 prop_assert!(names.insert(name.to_ascii_lowercase()), "{} is there twice", name);
             }
         }
+        let tenants: BTreeSet<_> = fleet.state.identities.values().map(|i| &i.spec.tenant).collect();
         for identity in fleet.state.identities.values() {
             let spec = &identity.spec;
             prop_assert!(names.contains(spec.vmta.as_str()));
-            let routed = text.matches(&format!(" virtual-mta={}\n", spec.vmta)).count();
+            let leads_here = format!(" virtual-mta={}", spec.vmta);
+            let by = |subject: &str| text.lines()
+                .filter(|line| line.trim_start().starts_with(subject) && line.ends_with(&leads_here))
+                .count();
             let may = matches!(spec.status, IpStatus::Active | IpStatus::Warming);
-            prop_assert_eq!(routed, usize::from(may));
+            prop_assert_eq!(by("mail-from "), usize::from(may));
+            prop_assert_eq!(by("header X-Virtual-MTA "), usize::from(may && tenants.len() == 1));
             let source = format!("smtp-source-host {} {}\n", spec.address, spec.hostname);
             prop_assert_eq!(text.matches(&source).count(), 1);
         }
