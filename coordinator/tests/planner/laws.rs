@@ -194,4 +194,35 @@ proptest! {
             }
         }
     }
+
+    #[test]
+    fn adding_an_identity_adds_its_lines_and_changes_no_other(
+        mut after in fleets(), pick in any::<prop::sample::Index>(), has_postmaster in any::<bool>(),
+        has_name in any::<bool>(),
+    ) {
+        for revision in after.state.settings.values_mut() {
+            revision.settings.postmaster.take_if(|_| !has_postmaster);
+        }
+        if !has_name {
+            for host in after.state.hosts.values_mut() {
+                host.spec.labels.clear();
+            }
+        }
+        let addresses: Vec<_> = after.state.identities.keys().copied().collect();
+        let address = addresses[pick.index(addresses.len())];
+        let mut before = after.clone();
+        let added = before.state.identities.remove(&address).unwrap().spec.clone();
+        let mut of_tenant = before.state.identities.values().filter(|i| i.spec.tenant == added.tenant);
+        // With its first identity a tenant comes to the host, which is another change.
+        prop_assume!(of_tenant.any(|i| i.spec.status != IpStatus::Standby));
+        let config = |fleet: &Fleet| texts(&fleet.plan("pmta1"))["/etc/pmta/config"].clone();
+        let (before, after) = (config(&before), config(&after));
+        prop_assert!(after.contains("\npostmaster postmaster@"));
+        let names = [added.vmta.to_string(), added.domain.to_string(), address.to_string(), format!("{address}:25")];
+        prop_assert_eq!(&without(&after, &names), &without(&before, &[]));
+        let mut lines = after.lines();
+        for line in before.lines().filter(|line| !line.contains("sha256")) {
+            prop_assert!(lines.any(|kept| kept == line), "{} is gone or elsewhere", line);
+        }
+    }
 }

@@ -88,7 +88,7 @@ pub(in crate::api) async fn set(
         planner_version: request.planner_version,
         settings: request.settings,
     });
-    api.commit(&write, command).await?;
+    api.commit_here(&write, command).await?;
     Ok(Json(api.view(view)))
 }
 
@@ -102,7 +102,7 @@ pub(in crate::api) async fn put_bundle(
     let command = Command::PutBundle(PutBundle {
         files: files.clone(),
     });
-    api.commit(&write, command).await?;
+    api.commit_here(&write, command).await?;
     let stored = api.view(|state| {
         let mut bundles = state.bundles.iter();
         bundles

@@ -14,6 +14,7 @@ mod source;
 
 use super::check::Check;
 use super::outline::Outline;
+pub(super) use change::canonical;
 
 /// Runs all rules.
 pub(super) fn run(check: &mut Check<'_, '_>, before: Option<&Outline<'_>>) {

@@ -12,13 +12,13 @@ use tokio::time::Instant;
 use email_engine_protocol::id::{NodeId, RequestId};
 use email_engine_protocol::time::Timestamp;
 
-use super::core::Core;
-use super::guard;
-use super::handle::Leadership;
-use super::metric_names;
-use super::net::{Answered, Request, Response};
-use super::types::Types;
 use crate::command::{CLOCK_AHEAD_MILLIS, Command, Proposal, TellTime};
+use crate::raft::core::Core;
+use crate::raft::guard;
+use crate::raft::handle::Leadership;
+use crate::raft::metric_names;
+use crate::raft::net::{Answered, Request, Response};
+use crate::raft::types::Types;
 
 /// How often the leader is judged although nothing changed: silence is no event.
 const TICK: Duration = Duration::from_millis(200);
@@ -69,7 +69,7 @@ fn observe(now: &RaftMetrics<Types>) {
 }
 
 /// Keeps the watch of leadership current, and notices when openraft gave up.
-pub(super) async fn follow_raft(core: Weak<Core>) {
+pub(in crate::raft) async fn follow_raft(core: Weak<Core>) {
     let Some(mut metrics) = core.upgrade().map(|core| core.raft.metrics()) else {
         return;
     };
@@ -78,6 +78,7 @@ pub(super) async fn follow_raft(core: Weak<Core>) {
         let now = metrics.borrow_watched().clone();
         observe(&now);
         let leadership = core.judge(&now);
+        core.lead.note(&now, leadership.leader.is_some());
         core.leadership.send_if_modified(|known| {
             let changed = *known != leadership;
             *known = leadership;
@@ -97,7 +98,7 @@ pub(super) async fn follow_raft(core: Weak<Core>) {
 }
 
 /// Notices when the store fails: its own words say more than openraft's.
-pub(super) async fn follow_store(
+pub(in crate::raft) async fn follow_store(
     core: Weak<Core>,
     mut failed: tokio::sync::watch::Receiver<Option<String>>,
 ) {
@@ -109,7 +110,7 @@ pub(super) async fn follow_store(
 }
 
 /// Looks at the disk, for as long as the node lives.
-pub(super) async fn watch_disk(core: Weak<Core>) {
+pub(in crate::raft) async fn watch_disk(core: Weak<Core>) {
     loop {
         let Some(node) = core.upgrade() else { return };
         let looked = tokio::task::spawn_blocking(move || {
@@ -122,8 +123,25 @@ pub(super) async fn watch_disk(core: Weak<Core>) {
     }
 }
 
+/// Ends connections to nodes whose certificate was revoked, for as long as the node lives.
+pub(in crate::raft) async fn watch_revocations(core: Weak<Core>) {
+    let Some(mut applied) = core.upgrade().map(|core| core.replica.applied()) else {
+        return;
+    };
+    loop {
+        let Some(node) = core.upgrade() else { return };
+        let all = node.peers.end_revoked();
+        drop(node);
+        if !all {
+            tokio::time::sleep(TICK).await;
+        } else if applied.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
 /// While this node leads: compares its clock with the other voters', and keeps the fleet's time going.
-pub(super) async fn watch_clocks(core: Weak<Core>) {
+pub(in crate::raft) async fn watch_clocks(core: Weak<Core>) {
     let Some(mut leadership) = core.upgrade().map(|core| core.leadership.subscribe()) else {
         return;
     };
@@ -153,11 +171,10 @@ impl Core {
     /// tells the same time; until there is one, why not is what writers are told.
     async fn tell_time(&self, clocks: BTreeMap<NodeId, i64>, voters: usize) {
         let clock = (self.clock)();
-        let (now, founded) = self
-            .replica
-            .view(|image| (image.fleet.now, image.fleet.cluster.is_some()));
+        let head = self.replica.head();
+        let now = head.now;
         let still = clock.since(now);
-        if !founded || still < STILL_MILLIS {
+        if !head.is_founded || still < STILL_MILLIS {
             self.guard.doubt_time(None);
             return;
         }
