@@ -12,17 +12,18 @@ use email_engine_tests::mail::{
     Identity, Letter, MailFleet, MailWizz, Names, RECIPIENT, Receiver, Verdict, alone, identities,
 };
 use email_engine_tests::{Fleet, binary, wait_for, wait_until};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// Of the guest: the admin address and the five identities.
-const GUEST: [&str; 6] = [
+/// Of the guest: the admin address, the five identities, and one to come.
+const GUEST: [&str; 7] = [
     "198.51.100.20",
     "192.0.2.1",
     "192.0.2.2",
     "192.0.2.3",
     "192.0.2.4",
     "192.0.2.5",
+    "192.0.2.6",
 ];
 const COORDINATOR: &str = "203.0.113.1";
 const NAME_SERVER: &str = "203.0.113.53";
@@ -48,7 +49,7 @@ WantedBy=multi-user.target
 ";
 
 #[test]
-fn a_bare_host_enrols_sends_mends_itself_and_survives_a_reboot() {
+fn a_bare_host_enrols_sends_mends_itself_survives_a_reboot_and_grows() {
     let Some(base) = ground() else { return };
     alone(&WORLD, async move {
         let names = Names::start(&[NAME_SERVER]).await;
@@ -95,22 +96,50 @@ fn a_bare_host_enrols_sends_mends_itself_and_survives_a_reboot() {
         guest.reboot().await;
         serves(&guest).await;
         sends(&application, &readers, 2).await;
-        let view = fleet.host_converged("pmta1", "it was rebooted").await;
-        assert_eq!(view["id"], "pmta1", "{view}");
+        fleet.host_converged("pmta1", "it was rebooted").await;
+
+        // Here it is the agent that lets PowerMTA take a new configuration.
+        fleet.apply(&grown()).await;
+        names.publish(&fleet.api().get("/domains").await.ok()).await;
+        fleet.host_converged("pmta1", "an identity was added").await;
+        let folder = records(&fleet).await;
+        let root = folder.path().to_owned();
+        let application = MailWizz::new(APPLICATION.to_owned(), root, trusted);
+        let sixth = application.server("vmta-mail6");
+        let letter = Letter {
+            to: RECIPIENT,
+            id: "sixth",
+        };
+        application.send(&sixth, &letter).await;
+        let arrived = readers.mails_when(2 * 5 + 1).await.pop().unwrap();
+        assert_eq!(arrived.client, Some("192.0.2.6".parse().unwrap()));
+        let verdict = Verdict::of(&arrived).await;
+        assert!(verdict.is_clean("mail6.sos-holidays.com"), "{verdict:?}");
     });
+}
+
+/// The example with a sixth identity.
+fn grown() -> Value {
+    let mut document = MailFleet::document();
+    let mut sixth = document["ips"][4].clone();
+    sixth["address"] = json!("192.0.2.6");
+    sixth["domain"] = json!("mail6.sos-holidays.com");
+    sixth["vmta"] = json!("vmta-mail6");
+    document["ips"].as_array_mut().unwrap().push(sixth);
+    document
 }
 
 /// The stand-in's package, as an operator installs the product's.
 fn install_powermta(guest: &Guest) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("stand-ins/powermta/packaging/build");
-    let made = guest.file("/root/packages");
+    let made = guest.file("/opt/packages");
     let output = Command::new(script)
         .arg(binary("pmtad").parent().unwrap())
         .arg(&made)
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");
-    guest.run(&["dpkg", "--install", "/root/packages/PowerMTA-5.0r1.deb"]);
+    guest.run(&["dpkg", "--install", "/opt/packages/PowerMTA-5.0r1.deb"]);
 }
 
 /// The agent's program, a unit for it, and a token for one enrolment.
