@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::error::BundleFault;
 use crate::powermta::Verbatim;
+use crate::powermta::providers::Catalogue;
 
 /// Largest file of a bundle, in bytes.
 pub(super) const FILE_BYTES: usize = 256 * 1024;
@@ -139,6 +140,15 @@ pub(super) fn extra(files: &BTreeMap<String, String>) -> Result<Option<Verbatim>
     };
     Verbatim::new(text).map_err(|error| BundleFault {
         file: EXTRA.to_owned(),
+        line: error.line(),
+        reason: error.to_string(),
+    })
+}
+
+/// What the bundle knows of receivers.
+pub(super) fn catalogue(files: &BTreeMap<String, String>) -> Result<Catalogue, BundleFault> {
+    Catalogue::load(files).map_err(|error| BundleFault {
+        file: error.file().to_owned(),
         line: error.line(),
         reason: error.to_string(),
     })

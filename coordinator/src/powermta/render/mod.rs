@@ -2,6 +2,7 @@
 //! it; everything else for the reader.
 
 mod inbound;
+mod providers;
 mod rate;
 mod routing;
 mod text;
@@ -20,7 +21,10 @@ pub use rate::{hourly_cap, hourly_quota};
 pub fn render(configuration: &Configuration) -> String {
     let mut text = Text::default();
     global(&mut text, configuration);
-    defaults(&mut text);
+    providers::named(&mut text, &configuration.catalogue);
+    defaults(&mut text, configuration);
+    providers::domains(&mut text, configuration);
+    providers::categories(&mut text, &configuration.catalogue);
     routing::virtual_mtas(&mut text, configuration);
     routing::rejects(&mut text, configuration);
     routing::pattern_lists(&mut text, configuration);
@@ -48,7 +52,7 @@ fn global(text: &mut Text, configuration: &Configuration) {
         text.line("postmaster", postmaster);
     }
     text.line("run-as-root", "yes");
-    text.line("log-file", "/var/log/pmta/log");
+    log(text, configuration);
     text.line("http-mgmt-port", configuration.management_port);
     // The list is empty otherwise, and an empty list lets nobody in.
     text.line("http-access", "127.0.0.1 monitor");
@@ -60,18 +64,42 @@ fn global(text: &mut Text, configuration: &Configuration) {
         text.line("smtp-server-tls-certificate", certificate);
     }
     inbound::listeners(text, configuration);
-    text.section("spool", "/var/spool/pmta", |_| ());
+    spools(text, configuration);
 }
 
-fn defaults(text: &mut Text) {
+fn log(text: &mut Text, configuration: &Configuration) {
+    let global = &configuration.catalogue.global;
+    if !global.contains_key("log-file") {
+        text.line("log-file", "/var/log/pmta/log");
+    }
+    for (keyword, value) in global {
+        text.line(keyword, value);
+    }
+}
+
+fn spools(text: &mut Text, configuration: &Configuration) {
+    let spools = &configuration.catalogue.spools;
+    if spools.is_empty() {
+        text.section("spool", "/var/spool/pmta", |_| ());
+    }
+    for spool in spools {
+        text.section("spool", &spool.path, |text| {
+            for (keyword, value) in &spool.settings {
+                text.line(keyword, value);
+            }
+        });
+    }
+}
+
+fn defaults(text: &mut Text, configuration: &Configuration) {
     text.comment("For every receiver. Mail that would fail SPF bounces here and hurts nobody.");
     text.section("domain", "*", |text| {
         text.line("dkim-sign", "yes");
         // Unsigned they break one-click unsubscription; the product's own list lacks them.
         text.line("dkim-headers", "List-Unsubscribe-Post, Feedback-ID");
         text.line("use-starttls", "yes");
-        text.line("retry-after", "10m");
-        text.line("bounce-after", "24h");
+        let always = [("retry-after", "10m"), ("bounce-after", "24h")];
+        providers::everyone(text, &configuration.catalogue, &always);
         text.line("check-spf-outbound", "yes");
     });
 }
