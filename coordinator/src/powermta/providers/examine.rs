@@ -18,11 +18,11 @@ impl Catalogue {
     ///
     /// # Errors
     /// When an expression is none.
-    pub fn judge(
-        &self,
-        provider: &Provider,
+    pub fn judge<'c>(
+        &'c self,
+        provider: &'c Provider,
         reply: &str,
-    ) -> Result<Option<&Reply>, CatalogueError> {
+    ) -> Result<Option<&'c Reply>, CatalogueError> {
         let compiled = self.compiled()?;
         Ok(self.first(&compiled, provider, reply))
     }
@@ -183,4 +183,95 @@ fn category_expression(category: &Category, pattern: &str) -> Result<Regex, Cata
         value: pattern.to_owned(),
         accepted: format!("an expression of PCRE; {error}"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::planner::builtin_bundle;
+    use crate::powermta::providers::BASE_PATH;
+
+    fn with(path: &str, change: impl Fn(&str) -> String) -> Result<(), CatalogueError> {
+        let mut files = builtin_bundle();
+        let text = change(files.get(path).map_or("", String::as_str));
+        files.insert(path.to_owned(), text);
+        Catalogue::load(&files)?.examine()
+    }
+
+    #[test]
+    fn every_sample_of_what_ships_is_judged_as_it_says() {
+        let catalogue = Catalogue::load(&builtin_bundle()).unwrap();
+        catalogue.examine().unwrap();
+        let rules: usize = catalogue.providers.iter().map(|p| p.replies.len()).sum();
+        assert!(rules >= 55, "{rules} rules");
+        assert!(catalogue.providers.iter().all(|p| !p.sources.is_empty()));
+    }
+
+    #[test]
+    fn a_rule_behind_one_that_takes_its_samples_is_refused() {
+        let path = "powermta/providers/gmail.toml";
+        let error = with(path, |text| {
+            let wide = "[[reply]]\nid = \"gmail-wide\"\nmeaning = \"m\"\n\
+                        action = \"mode=backoff\"\npattern = 'unsolicited'\n\
+                        source = \"errors\"\nsamples = [\"421 unsolicited\"]\nnear = [\"x\"]\n";
+            text.replacen("[[reply]]", &format!("{wide}\n[[reply]]"), 1)
+        })
+        .unwrap_err();
+        assert!(matches!(&error, CatalogueError::Shadowed { by, .. } if by == "gmail-wide"));
+        assert!(error.to_string().starts_with("powermta/providers/gmail.toml: reply gmail-rate: "));
+    }
+
+    #[test]
+    fn a_fault_names_file_field_value_and_what_is_accepted() {
+        let path = "powermta/providers/gmail.toml";
+        for (from, to, wanted) in [
+            (
+                "max-smtp-out = \"5\"",
+                "max-smtp-out = \"many\"",
+                "powermta/providers/gmail.toml: settings.max-smtp-out is \"many\"; accepted is",
+            ),
+            (
+                "backoff-to-normal-after = \"2h\"",
+                "backoff-to-normal-after = \"never\"",
+                "powermta/providers/gmail.toml: reply gmail-rate begins what nothing ends",
+            ),
+            ("mode=backoff", "mode=slow", "reply gmail-rate.action is \"mode=slow\"; accepted is leave"),
+            (r"4\.7\.28\b'", r"4\.7\.29\b'", "is not matched by the expression"),
+            ("name = \"gmail\"", "name = \"g-mail\"", "name is \"g-mail\"; accepted is 1 to 40"),
+            ("checked = \"2026-11-21\"", "checked = \"2026-13-01\"", "checked is \"2026-13-01\""),
+            ("title =", "titel =", "powermta/providers/gmail.toml line 2: unknown field `titel`"),
+            ("\"gmail.com\"", "\"yahoo.com\"", "a domain of no other provider"),
+        ] {
+            let error = with(path, |text| {
+                assert!(text.contains(from), "{from}");
+                text.replacen(from, to, 1)
+            });
+            let error = error.unwrap_err().to_string();
+            assert!(error.contains(wanted), "{from}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_near_miss_that_is_taken_is_refused() {
+        let path = "powermta/providers/free.toml";
+        let error = with(path, |text| text.replacen("to this mailbox", "from your IP", 1));
+        assert!(matches!(error, Err(CatalogueError::NotLeft { .. })), "{error:?}");
+    }
+
+    #[test]
+    fn a_base_goes_before_the_catalogue() {
+        let mut files = builtin_bundle();
+        let base = "checked = \"2026-11-21\"\norigin = \"x\"\n[global]\nlog-rotate = \"3\"\n\
+                    [[provider]]\nname = \"hotmail\"\ntitle = \"t\"\nchecked = \"2026-11-21\"\n\
+                    domains = [\"hotmail.com\"]\nsettings = { max-smtp-out = \"3\" }\n\
+                    [[category]]\nname = \"spam-related\"\npatterns = ['naughty']\n";
+        files.insert(BASE_PATH.to_owned(), base.to_owned());
+        let catalogue = Catalogue::load(&files).unwrap();
+        catalogue.examine().unwrap();
+        let provider = |name: &str| catalogue.providers.iter().find(|p| p.name == name).unwrap();
+        assert!(!provider("microsoft").domains.contains(&"hotmail.com".to_owned()));
+        assert_eq!(provider("hotmail").settings["max-smtp-out"], "3");
+        assert_eq!(catalogue.category("5.1.1;naughty").unwrap(), Some("spam-related"));
+        assert_eq!(catalogue.category("5.1.1;x").unwrap(), Some("bad-mailbox"));
+    }
 }

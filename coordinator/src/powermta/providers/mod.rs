@@ -20,6 +20,7 @@ mod check;
 mod error;
 mod examine;
 mod expression;
+mod import;
 
 mod load;
 mod model;
@@ -27,5 +28,6 @@ mod model;
 pub use base::Base;
 pub use error::CatalogueError;
 
+pub use import::{Imported, Note, Verdict, import};
 pub use load::{BASE_PATH, FOLDER};
 pub use model::{Action, Catalogue, Category, Provider, Reply, Rollup, Spool, CATEGORIES, EVERYONE};

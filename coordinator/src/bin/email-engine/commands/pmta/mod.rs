@@ -2,6 +2,7 @@
 
 mod explain;
 mod files;
+mod import;
 mod lint;
 
 use clap::{Args, Subcommand};
@@ -17,8 +18,9 @@ Examples:
   email-engine pmta lint proposed.conf --against /etc/pmta/config
   email-engine config render --host pmta1 --file /etc/pmta/config | email-engine pmta lint -
   email-engine pmta explain PM203
+  email-engine pmta import /etc/pmta/config --root / --out base.toml
 
-Neither command asks a cluster.")]
+None of these commands asks a cluster.")]
 pub(crate) struct Pmta {
     #[command(subcommand)]
     command: PmtaCommand,
@@ -30,11 +32,14 @@ enum PmtaCommand {
     Lint(lint::Lint),
     /// Show what a code of `lint` means, with samples; without a code, list them all
     Explain(explain::Explain),
+    /// Take an earlier configuration's rules for receivers over as the fleet's base
+    Import(import::Import),
 }
 
 pub(crate) fn run(output: &Output, arguments: &Pmta) -> Result<Exit, Failure> {
     match &arguments.command {
         PmtaCommand::Lint(arguments) => lint::run(output, arguments),
         PmtaCommand::Explain(arguments) => explain::run(output, arguments),
+        PmtaCommand::Import(arguments) => import::run(output, arguments),
     }
 }
