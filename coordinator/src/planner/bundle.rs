@@ -47,7 +47,9 @@ pub fn builtin_bundle() -> BTreeMap<String, String> {
         "yahoo.toml",
     ];
     let files = roles.into_iter().chain(providers);
-    files.map(|(path, text)| (path.to_owned(), text.to_owned())).collect()
+    files
+        .map(|(path, text)| (path.to_owned(), text.to_owned()))
+        .collect()
 }
 
 /// Name of a bundle: hash of the postcard bytes of its files.

@@ -149,7 +149,10 @@ impl<'a> Outline<'a> {
         &self.blocks[0]
     }
 
-    pub(in crate::powermta) fn sections(&self, scope: Scope) -> impl Iterator<Item = (usize, &Block<'a>)> {
+    pub(in crate::powermta) fn sections(
+        &self,
+        scope: Scope,
+    ) -> impl Iterator<Item = (usize, &Block<'a>)> {
         self.blocks
             .iter()
             .enumerate()

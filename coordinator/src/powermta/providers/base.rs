@@ -33,8 +33,13 @@ pub struct Base {
 impl Base {
     pub(super) fn name_file(&mut self, file: &str) {
         let providers = self.providers.iter_mut().map(|provider| &mut provider.file);
-        let categories = self.categories.iter_mut().map(|category| &mut category.file);
-        providers.chain(categories).for_each(|field| file.clone_into(field));
+        let categories = self
+            .categories
+            .iter_mut()
+            .map(|category| &mut category.file);
+        providers
+            .chain(categories)
+            .for_each(|field| file.clone_into(field));
     }
 
     /// Refuses what must not be rendered, but for what only shows beside the catalogue.
@@ -78,16 +83,20 @@ impl Catalogue {
             own.replies.extend(stock.replies);
         }
         let own: BTreeSet<String> = base.providers.iter().map(|p| p.name.clone()).collect();
-        self.providers.retain(|provider| !own.contains(&provider.name));
+        self.providers
+            .retain(|provider| !own.contains(&provider.name));
         for provider in &mut self.providers {
             let before = provider.domains.len();
             provider.domains.retain(|domain| !taken.contains(domain));
             if provider.domains.len() < before {
                 provider.rollups.clear();
             }
-            provider.rollups.retain(|rollup| !queues.contains(&rollup.queue));
+            provider
+                .rollups
+                .retain(|rollup| !queues.contains(&rollup.queue));
         }
-        self.providers.retain(|p| !(p.domains.is_empty() && p.rollups.is_empty()));
+        self.providers
+            .retain(|p| !(p.domains.is_empty() && p.rollups.is_empty()));
         self.providers.extend(base.providers);
         self.providers.sort_by(|a, b| a.name.cmp(&b.name));
         let stock = std::mem::take(&mut self.categories);

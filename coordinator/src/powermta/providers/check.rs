@@ -53,8 +53,12 @@ pub(super) const GLOBAL: [&str; 6] = [
 ];
 
 /// Directives of a `<spool>` that a base may set.
-pub(super) const SPOOL: [&str; 4] =
-    ["delete-file-holders", "deliver-only", "min-free-space", "priority"];
+pub(super) const SPOOL: [&str; 4] = [
+    "delete-file-holders",
+    "deliver-only",
+    "min-free-space",
+    "priority",
+];
 
 fn refuse(file: &str, field: &str, value: &str, accepted: impl Into<String>) -> CatalogueError {
     CatalogueError::Value {
@@ -68,13 +72,14 @@ fn refuse(file: &str, field: &str, value: &str, accepted: impl Into<String>) -> 
 /// A day of the calendar.
 pub(super) fn date(file: &str, text: &str) -> Result<(), CatalogueError> {
     let day = text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok();
-    if day { Ok(()) } else { Err(refuse(file, "checked", text, "a day as YYYY-MM-DD")) }
+    if day {
+        Ok(())
+    } else {
+        Err(refuse(file, "checked", text, "a day as YYYY-MM-DD"))
+    }
 }
 
-pub(super) fn global(
-    file: &str,
-    lines: &BTreeMap<String, String>,
-) -> Result<(), CatalogueError> {
+pub(super) fn global(file: &str, lines: &BTreeMap<String, String>) -> Result<(), CatalogueError> {
     settings(file, "global", lines, Scope::Global, &GLOBAL)
 }
 
@@ -99,7 +104,12 @@ fn settings(
 ) -> Result<(), CatalogueError> {
     for (keyword, value) in lines {
         if !allowed.contains(&keyword.as_str()) {
-            return Err(refuse(file, table, keyword, format!("one of {}", allowed.join(", "))));
+            return Err(refuse(
+                file,
+                table,
+                keyword,
+                format!("one of {}", allowed.join(", ")),
+            ));
         }
         setting(scope, keyword, value)
             .map_err(|accepted| refuse(file, &format!("{table}.{keyword}"), value, accepted))?;
@@ -129,7 +139,12 @@ pub(super) fn all(catalogue: &Catalogue) -> Result<(), CatalogueError> {
         let file = provider.file.as_str();
         self::provider(provider)?;
         if !names.insert(&provider.name) {
-            return Err(refuse(file, "name", &provider.name, "a name of no other provider"));
+            return Err(refuse(
+                file,
+                "name",
+                &provider.name,
+                "a name of no other provider",
+            ));
         }
         for domain in &provider.domains {
             if let Some(other) = domains.insert(domain, &provider.name) {
@@ -139,7 +154,12 @@ pub(super) fn all(catalogue: &Catalogue) -> Result<(), CatalogueError> {
         }
         for reply in &provider.replies {
             if ids.insert(&reply.id, file).is_some() {
-                return Err(refuse(file, "reply.id", &reply.id, "an id of no other rule"));
+                return Err(refuse(
+                    file,
+                    "reply.id",
+                    &reply.id,
+                    "an id of no other rule",
+                ));
             }
             way_back(catalogue, provider, reply)?;
         }
@@ -170,18 +190,35 @@ fn provider(provider: &Provider) -> Result<(), CatalogueError> {
             return Err(refuse(file, "domains", domain, accepted));
         }
     }
-    settings(file, "settings", &provider.settings, Scope::Domain, &SETTINGS)?;
-    provider.rollups.iter().try_for_each(|rollup| self::rollup(file, rollup))?;
-    provider.replies.iter().try_for_each(|reply| self::reply(provider, reply))
+    settings(
+        file,
+        "settings",
+        &provider.settings,
+        Scope::Domain,
+        &SETTINGS,
+    )?;
+    provider
+        .rollups
+        .iter()
+        .try_for_each(|rollup| self::rollup(file, rollup))?;
+    provider
+        .replies
+        .iter()
+        .try_for_each(|reply| self::reply(provider, reply))
 }
 
 /// Domains in lower case, with the wildcards of the product.
 pub(super) fn is_domain(text: &str) -> bool {
-    let plain = text.strip_prefix("[*.]").or_else(|| text.strip_prefix("*.")).unwrap_or(text);
+    let plain = text
+        .strip_prefix("[*.]")
+        .or_else(|| text.strip_prefix("*."))
+        .unwrap_or(text);
     let inner = |c: char| c.is_alphanumeric() && !c.is_uppercase() || c == '-' || c == '_';
     plain.contains('.')
         && plain.len() <= 253
-        && plain.split('.').all(|label| !label.is_empty() && label.chars().all(inner))
+        && plain
+            .split('.')
+            .all(|label| !label.is_empty() && label.chars().all(inner))
 }
 
 fn rollup(file: &str, rollup: &Rollup) -> Result<(), CatalogueError> {
@@ -191,7 +228,12 @@ fn rollup(file: &str, rollup: &Rollup) -> Result<(), CatalogueError> {
     }
     let pattern = |mx: &&String| mx.contains('*');
     if let Some(mx) = rollup.mx.iter().find(|mx| !is_domain(mx)) {
-        return Err(refuse(file, "rollup.mx", mx, "the name of a host in lower case"));
+        return Err(refuse(
+            file,
+            "rollup.mx",
+            mx,
+            "the name of a host in lower case",
+        ));
     }
     if rollup.mx.is_empty() {
         return Err(refuse(file, "rollup.mx", "[]", "at least one host"));
@@ -231,7 +273,12 @@ fn reply(provider: &Provider, reply: &Reply) -> Result<(), CatalogueError> {
     }
     if !reply.source.is_empty() && !provider.sources.contains_key(&reply.source) {
         let known: Vec<_> = provider.sources.keys().map(String::as_str).collect();
-        return Err(refuse(file, &field("source"), &reply.source, known.join(", ")));
+        return Err(refuse(
+            file,
+            &field("source"),
+            &reply.source,
+            known.join(", "),
+        ));
     }
     action(&reply.action)
         .map_err(|accepted| refuse(file, &field("action"), &reply.action.to_string(), accepted))
@@ -269,7 +316,8 @@ fn way_back(
     let everyone = catalogue.everyone().map(|everyone| &everyone.settings);
     let value = |keyword: &str| {
         let own = provider.settings.get(keyword);
-        own.or_else(|| everyone.and_then(|settings| settings.get(keyword))).map(String::as_str)
+        own.or_else(|| everyone.and_then(|settings| settings.get(keyword)))
+            .map(String::as_str)
     };
     let ends = |keyword: &str| value(keyword).and_then(parse_time).is_some();
     let normal = |rule: &Reply| rule.action.parsed().is_some_and(|actions| actions.normal);
@@ -282,9 +330,7 @@ fn way_back(
     };
     let delivery = value("backoff-to-normal-after-delivery")
         .is_some_and(|text| matches!(text.to_ascii_lowercase().as_str(), "yes" | "true"));
-    let back = ends("backoff-to-normal-after")
-        || delivery
-        || catalogue.rules(provider).any(normal);
+    let back = ends("backoff-to-normal-after") || delivery || catalogue.rules(provider).any(normal);
     if actions.backoff && !back {
         return no_way_back("backoff-to-normal-after TIME among the settings");
     }

@@ -54,7 +54,11 @@ impl Catalogue {
                 self.samples(&compiled, provider, rule)?;
             }
             // What everyone replies must not be taken by a provider's rule of another meaning.
-            for rule in self.everyone().into_iter().flat_map(|everyone| &everyone.replies) {
+            for rule in self
+                .everyone()
+                .into_iter()
+                .flat_map(|everyone| &everyone.replies)
+            {
                 for sample in &rule.samples {
                     self.own(&compiled, provider, rule, sample)?;
                 }
@@ -85,8 +89,11 @@ impl Catalogue {
         provider: &'c Provider,
         reply: &str,
     ) -> Option<&'c Reply> {
-        self.rules(provider)
-            .find(|rule| compiled.get(rule.id.as_str()).is_some_and(|e| takes(e, reply)))
+        self.rules(provider).find(|rule| {
+            compiled
+                .get(rule.id.as_str())
+                .is_some_and(|e| takes(e, reply))
+        })
     }
 
     fn samples(
@@ -108,7 +115,11 @@ impl Catalogue {
         for sample in &rule.samples {
             self.own(compiled, provider, rule, sample)?;
         }
-        let taken = |near: &&String| compiled.get(rule.id.as_str()).is_some_and(|e| takes(e, near));
+        let taken = |near: &&String| {
+            compiled
+                .get(rule.id.as_str())
+                .is_some_and(|e| takes(e, near))
+        };
         match rule.near.iter().find(taken) {
             None => Ok(()),
             Some(near) => Err(CatalogueError::NotLeft {
@@ -130,16 +141,25 @@ impl Catalogue {
     ) -> Result<(), CatalogueError> {
         let (file, field) = (provider.file.clone(), format!("reply {}", rule.id));
         let reply = sample.to_owned();
-        if !compiled.get(rule.id.as_str()).is_some_and(|e| takes(e, sample)) {
+        if !compiled
+            .get(rule.id.as_str())
+            .is_some_and(|e| takes(e, sample))
+        {
             return Err(CatalogueError::NotTaken { file, field, reply });
         }
         match self.first(compiled, provider, sample) {
-            Some(taker) if rule.action == Action::Leave => {
-                Err(CatalogueError::NotLeft { file, field, reply, by: taker.id.clone() })
-            }
-            Some(taker) if taker.id != rule.id => {
-                Err(CatalogueError::Shadowed { file, field, reply, by: taker.id.clone() })
-            }
+            Some(taker) if rule.action == Action::Leave => Err(CatalogueError::NotLeft {
+                file,
+                field,
+                reply,
+                by: taker.id.clone(),
+            }),
+            Some(taker) if taker.id != rule.id => Err(CatalogueError::Shadowed {
+                file,
+                field,
+                reply,
+                by: taker.id.clone(),
+            }),
             _ => Ok(()),
         }
     }
@@ -218,7 +238,11 @@ mod tests {
         })
         .unwrap_err();
         assert!(matches!(&error, CatalogueError::Shadowed { by, .. } if by == "gmail-wide"));
-        assert!(error.to_string().starts_with("powermta/providers/gmail.toml: reply gmail-rate: "));
+        assert!(
+            error
+                .to_string()
+                .starts_with("powermta/providers/gmail.toml: reply gmail-rate: ")
+        );
     }
 
     #[test]
@@ -235,12 +259,36 @@ mod tests {
                 "backoff-to-normal-after = \"never\"",
                 "powermta/providers/gmail.toml: reply gmail-rate begins what nothing ends",
             ),
-            ("mode=backoff", "mode=slow", "reply gmail-rate.action is \"mode=slow\"; accepted is leave"),
-            (r"4\.7\.28\b'", r"4\.7\.29\b'", "is not matched by the expression"),
-            ("name = \"gmail\"", "name = \"g-mail\"", "name is \"g-mail\"; accepted is 1 to 40"),
-            ("checked = \"2026-11-21\"", "checked = \"2026-13-01\"", "checked is \"2026-13-01\""),
-            ("title =", "titel =", "powermta/providers/gmail.toml line 2: unknown field `titel`"),
-            ("\"gmail.com\"", "\"yahoo.com\"", "a domain of no other provider"),
+            (
+                "mode=backoff",
+                "mode=slow",
+                "reply gmail-rate.action is \"mode=slow\"; accepted is leave",
+            ),
+            (
+                r"4\.7\.28\b'",
+                r"4\.7\.29\b'",
+                "is not matched by the expression",
+            ),
+            (
+                "name = \"gmail\"",
+                "name = \"g-mail\"",
+                "name is \"g-mail\"; accepted is 1 to 40",
+            ),
+            (
+                "checked = \"2026-11-21\"",
+                "checked = \"2026-13-01\"",
+                "checked is \"2026-13-01\"",
+            ),
+            (
+                "title =",
+                "titel =",
+                "powermta/providers/gmail.toml line 2: unknown field `titel`",
+            ),
+            (
+                "\"gmail.com\"",
+                "\"yahoo.com\"",
+                "a domain of no other provider",
+            ),
         ] {
             let error = with(path, |text| {
                 assert!(text.contains(from), "{from}");
@@ -254,8 +302,13 @@ mod tests {
     #[test]
     fn a_near_miss_that_is_taken_is_refused() {
         let path = "powermta/providers/free.toml";
-        let error = with(path, |text| text.replacen("to this mailbox", "from your IP", 1));
-        assert!(matches!(error, Err(CatalogueError::NotLeft { .. })), "{error:?}");
+        let error = with(path, |text| {
+            text.replacen("to this mailbox", "from your IP", 1)
+        });
+        assert!(
+            matches!(error, Err(CatalogueError::NotLeft { .. })),
+            "{error:?}"
+        );
     }
 
     #[test]
@@ -269,9 +322,16 @@ mod tests {
         let catalogue = Catalogue::load(&files).unwrap();
         catalogue.examine().unwrap();
         let provider = |name: &str| catalogue.providers.iter().find(|p| p.name == name).unwrap();
-        assert!(!provider("microsoft").domains.contains(&"hotmail.com".to_owned()));
+        assert!(
+            !provider("microsoft")
+                .domains
+                .contains(&"hotmail.com".to_owned())
+        );
         assert_eq!(provider("hotmail").settings["max-smtp-out"], "3");
-        assert_eq!(catalogue.category("5.1.1;naughty").unwrap(), Some("spam-related"));
+        assert_eq!(
+            catalogue.category("5.1.1;naughty").unwrap(),
+            Some("spam-related")
+        );
         assert_eq!(catalogue.category("5.1.1;x").unwrap(), Some("bad-mailbox"));
     }
 }

@@ -52,7 +52,10 @@ mod tests {
 
     #[test]
     fn an_expression_is_read_as_pcre_reads_it() {
-        assert!(takes(&compile(r"\[ts0[12]\]").unwrap(), "421 4.7.0 [TS01] x"));
+        assert!(takes(
+            &compile(r"\[ts0[12]\]").unwrap(),
+            "421 4.7.0 [TS01] x"
+        ));
         assert!(takes(&compile(r"block(?!chain)").unwrap(), "IP block"));
         assert!(!takes(&compile(r"block(?!chain)").unwrap(), "blockchain"));
         assert!(takes(&compile(r"a\/b").unwrap(), "a/b"));

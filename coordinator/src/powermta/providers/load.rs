@@ -41,7 +41,10 @@ impl Catalogue {
                 let bounces: Bounces = read(path, text)?;
                 check::date(path, &bounces.checked)?;
                 catalogue.categories = bounces.categories;
-                catalogue.categories.iter_mut().for_each(|category| category.file.clone_from(path));
+                catalogue
+                    .categories
+                    .iter_mut()
+                    .for_each(|category| category.file.clone_from(path));
             } else {
                 let mut provider: Provider = read(path, text)?;
                 provider.file.clone_from(path);
@@ -62,7 +65,11 @@ impl Catalogue {
 }
 
 fn read<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, CatalogueError> {
-    let syntax = |line, reason| CatalogueError::Syntax { file: file.to_owned(), line, reason };
+    let syntax = |line, reason| CatalogueError::Syntax {
+        file: file.to_owned(),
+        line,
+        reason,
+    };
     if text.len() > LARGEST {
         let reason = format!("{} bytes, at most {LARGEST} are accepted", text.len());
         return Err(syntax(None, reason));

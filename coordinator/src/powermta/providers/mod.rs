@@ -30,4 +30,6 @@ pub use error::CatalogueError;
 
 pub use import::{Imported, Note, Verdict, import};
 pub use load::{BASE_PATH, FOLDER};
-pub use model::{Action, Catalogue, Category, Provider, Reply, Rollup, Spool, CATEGORIES, EVERYONE};
+pub use model::{
+    Action, CATEGORIES, Catalogue, Category, EVERYONE, Provider, Reply, Rollup, Spool,
+};

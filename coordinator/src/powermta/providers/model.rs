@@ -202,12 +202,16 @@ impl Catalogue {
     /// The provider that stands for all receivers.
     #[must_use]
     pub fn everyone(&self) -> Option<&Provider> {
-        self.providers.iter().find(|provider| provider.is_everyone())
+        self.providers
+            .iter()
+            .find(|provider| provider.is_everyone())
     }
 
     /// The other providers.
     pub fn special(&self) -> impl Iterator<Item = &Provider> {
-        self.providers.iter().filter(|provider| !provider.is_everyone())
+        self.providers
+            .iter()
+            .filter(|provider| !provider.is_everyone())
     }
 
     /// The rules of a provider in the order in which they are written: its own, then everyone's.

@@ -6,15 +6,25 @@ use super::text::Text;
 
 /// Macros, shared queues and lists of replies.
 pub(super) fn named(text: &mut Text, catalogue: &Catalogue) {
-    if catalogue.special().any(|provider| !provider.domains.is_empty()) {
+    if catalogue
+        .special()
+        .any(|provider| !provider.domains.is_empty())
+    {
         text.comment("Receivers by name.");
     }
-    for provider in catalogue.special().filter(|provider| !provider.domains.is_empty()) {
+    for provider in catalogue
+        .special()
+        .filter(|provider| !provider.domains.is_empty())
+    {
         let domains = provider.domains.join(",");
         text.line("domain-macro", format_args!("{} {domains}", provider.name));
     }
     rollups(text, catalogue);
-    let mut lists = catalogue.providers.iter().filter(|p| has_list(catalogue, p)).peekable();
+    let mut lists = catalogue
+        .providers
+        .iter()
+        .filter(|p| has_list(catalogue, p))
+        .peekable();
     if lists.peek().is_some() {
         text.comment("What a reply does to a queue; the first line that matches wins.");
     }
@@ -32,8 +42,11 @@ fn has_list(catalogue: &Catalogue, provider: &Provider) -> bool {
 }
 
 fn rollups(text: &mut Text, catalogue: &Catalogue) {
-    let mut rollups =
-        catalogue.providers.iter().flat_map(|provider| &provider.rollups).peekable();
+    let mut rollups = catalogue
+        .providers
+        .iter()
+        .flat_map(|provider| &provider.rollups)
+        .peekable();
     if rollups.peek().is_none() {
         return;
     }

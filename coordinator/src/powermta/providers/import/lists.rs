@@ -30,7 +30,12 @@ impl Take<'_, '_> {
                     self.dropped(at, "a reply", "the line is no /EXPRESSION/ with actions");
                     continue;
                 };
-                let actions = words.rest().split(',').map(str::trim).collect::<Vec<_>>().join(",");
+                let actions = words
+                    .rest()
+                    .split(',')
+                    .map(str::trim)
+                    .collect::<Vec<_>>()
+                    .join(",");
                 let action = Action::Take(actions);
                 let earlier = replies.iter().any(|reply| reply.pattern == pattern.text);
                 if let Some(why) = refusal(pattern.text, &action, earlier) {
@@ -46,7 +51,11 @@ impl Take<'_, '_> {
                 }
                 replies.push(Reply {
                     id: String::new(),
-                    meaning: format!("line {} of {}", at.1, self.file(at.0).replace(['\n', '\r'], " ")),
+                    meaning: format!(
+                        "line {} of {}",
+                        at.1,
+                        self.file(at.0).replace(['\n', '\r'], " ")
+                    ),
                     action,
                     pattern: pattern.text.to_owned(),
                     source: String::new(),
@@ -54,7 +63,9 @@ impl Take<'_, '_> {
                     near: Vec::new(),
                 });
             }
-            lists.entry(block.name.to_ascii_lowercase()).or_insert(replies);
+            lists
+                .entry(block.name.to_ascii_lowercase())
+                .or_insert(replies);
         }
         lists
     }
@@ -72,4 +83,3 @@ fn refusal(pattern: &str, action: &Action, earlier: bool) -> Option<&'static str
     }
     earlier.then_some("an earlier line of the list has the expression already")
 }
-

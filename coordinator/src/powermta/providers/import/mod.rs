@@ -54,10 +54,17 @@ pub struct Imported {
 /// Takes a configuration over. `today` is a day as `YYYY-MM-DD`, `origin` a name for what it was.
 #[must_use]
 pub fn import(sources: &Sources, version: Version, origin: &str, today: &str) -> Imported {
-    let options = Options { version, extent: Extent::Part, before: None };
+    let options = Options {
+        version,
+        extent: Extent::Part,
+        before: None,
+    };
     let mut codes = BTreeMap::new();
     for finding in lint(sources, &options).findings {
-        codes.entry((finding.at.file, finding.at.line)).or_insert_with(Vec::new).push(finding.code);
+        codes
+            .entry((finding.at.file, finding.at.line))
+            .or_insert_with(Vec::new)
+            .push(finding.code);
     }
     let parsed = sources.parse(Limits::default());
     let outline = Outline::of(sources, &parsed);
@@ -79,7 +86,9 @@ pub fn import(sources: &Sources, version: Version, origin: &str, today: &str) ->
     take.receivers(&lists);
     take.categories();
     take.dropped_sections();
-    let Take { base, mut notes, .. } = take;
+    let Take {
+        base, mut notes, ..
+    } = take;
     notes.sort_by(|a, b| (&a.file, a.line, &a.what).cmp(&(&b.file, b.line, &b.what)));
     Imported { base, notes }
 }
@@ -96,12 +105,18 @@ struct Take<'a, 'o> {
 
 impl Take<'_, '_> {
     fn file(&self, index: usize) -> String {
-        self.sources.files().get(index).map(|file| file.name.clone()).unwrap_or_default()
+        self.sources
+            .files()
+            .get(index)
+            .map(|file| file.name.clone())
+            .unwrap_or_default()
     }
 
     /// The linter's codes for a place.
     fn codes_at(&self, at: (usize, u32)) -> &[Code] {
-        self.codes.get(&(self.file(at.0), at.1)).map_or(&[], Vec::as_slice)
+        self.codes
+            .get(&(self.file(at.0), at.1))
+            .map_or(&[], Vec::as_slice)
     }
 
     fn note(&mut self, verdict: Verdict, at: (usize, u32), what: &str, why: &str) {
@@ -191,12 +206,19 @@ domain-macro big $hotmail, msn.com
 ";
 
     fn imported() -> Imported {
-        import(&Sources::single("config", EARLIER), Version::V5_0, "config", "2026-11-21")
+        import(
+            &Sources::single("config", EARLIER),
+            Version::V5_0,
+            "config",
+            "2026-11-21",
+        )
     }
 
     fn verdict(imported: &Imported, line: u32) -> Vec<(Verdict, String)> {
         let notes = imported.notes.iter().filter(|note| note.line == line);
-        notes.map(|note| (note.verdict, note.what.clone())).collect()
+        notes
+            .map(|note| (note.verdict, note.what.clone()))
+            .collect()
     }
 
     #[test]
@@ -213,7 +235,10 @@ domain-macro big $hotmail, msn.com
         let patterns: Vec<_> = big.replies.iter().map(|r| r.pattern.as_str()).collect();
         assert_eq!(patterns, ["RP-001", "S3140", "code\\x235"]);
         let everyone = base.providers.iter().find(|p| p.name == EVERYONE).unwrap();
-        assert_eq!(everyone.settings, BTreeMap::from([("retry-after".into(), "15m".into())]));
+        assert_eq!(
+            everyone.settings,
+            BTreeMap::from([("retry-after".into(), "15m".into())])
+        );
         let categories: Vec<_> = base.categories.iter().map(|c| c.name.as_str()).collect();
         assert_eq!(categories, ["bad-mailbox", "spam-related"]);
     }
@@ -222,14 +247,22 @@ domain-macro big $hotmail, msn.com
     fn secrets_and_addresses_are_dropped_and_never_shown() {
         let imported = imported();
         let text = imported.base.to_toml().unwrap();
-        assert!(!text.contains("sekrit") && !text.contains("192.0.2.7"), "{text}");
+        assert!(
+            !text.contains("sekrit") && !text.contains("192.0.2.7"),
+            "{text}"
+        );
         for note in &imported.notes {
             let shown = format!("{} {} {}", note.file, note.what, note.why);
-            assert!(!shown.contains("sekrit") && !shown.contains("192.0.2.7"), "{shown}");
+            assert!(
+                !shown.contains("sekrit") && !shown.contains("192.0.2.7"),
+                "{shown}"
+            );
         }
         for line in [1, 2, 3, 6, 13, 16] {
             assert!(
-                verdict(&imported, line).iter().all(|(verdict, _)| *verdict == Verdict::Dropped)
+                verdict(&imported, line)
+                    .iter()
+                    .all(|(verdict, _)| *verdict == Verdict::Dropped)
                     && !verdict(&imported, line).is_empty(),
                 "line {line}"
             );
@@ -241,7 +274,9 @@ domain-macro big $hotmail, msn.com
         let imported = imported();
         let why = |line| {
             let notes = imported.notes.iter().filter(|note| note.line == line);
-            notes.map(|note| (note.verdict, note.why.as_str())).collect::<Vec<_>>()
+            notes
+                .map(|note| (note.verdict, note.why.as_str()))
+                .collect::<Vec<_>>()
         };
         assert!(why(24)[0].1.contains("greylisting"));
         assert!(why(26)[0].1.contains("earlier line"));
@@ -259,7 +294,11 @@ domain-macro big $hotmail, msn.com
         files.insert(BASE_PATH.to_owned(), imported().base.to_toml().unwrap());
         let catalogue = Catalogue::load(&files).unwrap();
         catalogue.examine().unwrap();
-        let big = catalogue.providers.iter().find(|p| p.name == "big").unwrap();
+        let big = catalogue
+            .providers
+            .iter()
+            .find(|p| p.name == "big")
+            .unwrap();
         let rule = catalogue.judge(big, "421 RP-001 slow").unwrap().unwrap();
         assert_eq!(rule.id, "own-big-1");
     }

@@ -43,11 +43,22 @@ impl Take<'_, '_> {
                 self.changed(at, "<domain>", &why);
             }
             if block.argument.split_whitespace().count() > 1 {
-                self.changed(at, "<domain>", "several patterns in one tag; they are a macro now");
+                self.changed(
+                    at,
+                    "<domain>",
+                    "several patterns in one tag; they are a macro now",
+                );
             }
-            let fresh: Vec<String> = good.into_iter().filter(|d| seen.insert(d.clone())).collect();
+            let fresh: Vec<String> = good
+                .into_iter()
+                .filter(|d| seen.insert(d.clone()))
+                .collect();
             if fresh.is_empty() {
-                self.dropped(at, "<domain>", "no domain of it is left: it names none, or twice");
+                self.dropped(
+                    at,
+                    "<domain>",
+                    "no domain of it is left: it names none, or twice",
+                );
                 continue;
             }
             self.provider(block, fresh, &mut rollups, lists);
@@ -63,32 +74,51 @@ impl Take<'_, '_> {
     ) {
         let at = (block.at.file, block.at.line);
         let (everyone, special): (Vec<_>, Vec<_>) = domains.into_iter().partition(|d| d == "*");
-        let (queues, domains): (Vec<_>, Vec<_>) =
-            special.into_iter().partition(|d| d.ends_with(".rollup") || d.ends_with(".queue"));
+        let (queues, domains): (Vec<_>, Vec<_>) = special
+            .into_iter()
+            .partition(|d| d.ends_with(".rollup") || d.ends_with(".queue"));
         let mut provider = Provider {
             file: String::new(),
             name: self.name(block.name, !everyone.is_empty()),
             title: "Taken over".to_owned(),
             checked: self.today.to_owned(),
             sources: BTreeMap::new(),
-            domains: if everyone.is_empty() { domains } else { everyone },
+            domains: if everyone.is_empty() {
+                domains
+            } else {
+                everyone
+            },
             settings: BTreeMap::new(),
-            rollups: queues.iter().filter_map(|queue| rollups.remove(queue)).collect(),
+            rollups: queues
+                .iter()
+                .filter_map(|queue| rollups.remove(queue))
+                .collect(),
             replies: Vec::new(),
         };
         for rollup in &mut provider.rollups {
-            let hosts = block.last("smtp-hosts").map(|entry| entry.text().to_owned());
-            rollup.hosts = hosts.filter(|hosts| setting(Scope::Domain, "smtp-hosts", hosts).is_ok());
+            let hosts = block
+                .last("smtp-hosts")
+                .map(|entry| entry.text().to_owned());
+            rollup.hosts =
+                hosts.filter(|hosts| setting(Scope::Domain, "smtp-hosts", hosts).is_ok());
         }
-        let dangling = |r: &Rollup| r.hosts.is_none() && !r.by_ip && r.mx.iter().any(|mx| mx.contains('*'));
+        let dangling =
+            |r: &Rollup| r.hosts.is_none() && !r.by_ip && r.mx.iter().any(|mx| mx.contains('*'));
         provider.rollups.retain(|rollup| !dangling(rollup));
         if provider.domains.is_empty() && provider.rollups.is_empty() {
-            self.dropped(at, "<domain>", "a queue that no MX leads to, or without hosts");
+            self.dropped(
+                at,
+                "<domain>",
+                "a queue that no MX leads to, or without hosts",
+            );
             return;
         }
         self.settings(block, &mut provider);
         if let Some(entry) = block.last("smtp-pattern-list") {
-            let replies = lists.get(&entry.text().to_ascii_lowercase()).into_iter().flatten();
+            let replies = lists
+                .get(&entry.text().to_ascii_lowercase())
+                .into_iter()
+                .flatten();
             let prefix = provider.name.replace('_', "-");
             provider.replies = replies.cloned().collect();
             for (index, reply) in provider.replies.iter_mut().enumerate() {
@@ -113,7 +143,11 @@ impl Take<'_, '_> {
             let older = keyword.clone();
             if let Some(rate) = older.strip_suffix("max-msg-per-hour") {
                 keyword = format!("{rate}max-msg-rate");
-                value = if value == "unlimited" { value } else { format!("{value}/h") };
+                value = if value == "unlimited" {
+                    value
+                } else {
+                    format!("{value}/h")
+                };
             } else if older == "max-rcpt-per-message" {
                 "max-rcpt-per-transaction".clone_into(&mut keyword);
             }
@@ -135,9 +169,17 @@ impl Take<'_, '_> {
 
     /// What goes into back-off comes out again.
     fn way_back(&mut self, at: (usize, u32), provider: &mut Provider) {
-        let actions: Vec<_> = provider.replies.iter().filter_map(|r| r.action.parsed()).collect();
+        let actions: Vec<_> = provider
+            .replies
+            .iter()
+            .filter_map(|r| r.action.parsed())
+            .collect();
         let ends = |provider: &Provider, keyword: &str| {
-            provider.settings.get(keyword).and_then(|text| parse_time(text)).is_some()
+            provider
+                .settings
+                .get(keyword)
+                .and_then(|text| parse_time(text))
+                .is_some()
         };
         let delivery = provider
             .settings
@@ -147,13 +189,17 @@ impl Take<'_, '_> {
         if stuck && !delivery && !ends(provider, "backoff-to-normal-after") {
             let why = "queues went into back-off and stayed there";
             self.changed(at, "backoff-to-normal-after 2h", why);
-            provider.settings.insert("backoff-to-normal-after".to_owned(), TWO_HOURS.to_owned());
+            provider
+                .settings
+                .insert("backoff-to-normal-after".to_owned(), TWO_HOURS.to_owned());
         }
         let disabled = actions.iter().any(|a| a.disable_source && a.reenable == 0);
         if disabled && !ends(provider, "reenable-source-ip-after") {
             let why = "disabled addresses stayed disabled";
             self.changed(at, "reenable-source-ip-after 2h", why);
-            provider.settings.insert("reenable-source-ip-after".to_owned(), TWO_HOURS.to_owned());
+            provider
+                .settings
+                .insert("reenable-source-ip-after".to_owned(), TWO_HOURS.to_owned());
         }
     }
 
@@ -189,9 +235,21 @@ impl Take<'_, '_> {
             return EVERYONE.to_owned();
         }
         let first = tag.split_whitespace().next().unwrap_or_default();
-        let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
-        let name: String = first.trim_matches(['$', '"']).chars().take(30).map(plain).collect();
-        let taken = |name: &str| name == EVERYONE || self.base.providers.iter().any(|p| p.name == name);
+        let plain = |c: char| {
+            if c.is_ascii_alphanumeric() {
+                c.to_ascii_lowercase()
+            } else {
+                '_'
+            }
+        };
+        let name: String = first
+            .trim_matches(['$', '"'])
+            .chars()
+            .take(30)
+            .map(plain)
+            .collect();
+        let taken =
+            |name: &str| name == EVERYONE || self.base.providers.iter().any(|p| p.name == name);
         let mut unique = name.clone();
         let mut number = 2;
         while taken(&unique) {
@@ -204,7 +262,10 @@ impl Take<'_, '_> {
 
 fn macros<'a>(global: &Block<'a>) -> BTreeMap<&'a str, &'a str> {
     let cut = |value: &'a str| value.split_once(char::is_whitespace);
-    global.all("domain-macro").filter_map(|entry| cut(entry.value)).collect()
+    global
+        .all("domain-macro")
+        .filter_map(|entry| cut(entry.value))
+        .collect()
 }
 
 /// The domains that a pattern with macros stands for.
@@ -213,7 +274,9 @@ fn expand(word: &str, macros: &BTreeMap<&str, &str>, depth: usize, domains: &mut
         domains.push(word.to_lowercase());
         return;
     };
-    let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
+    let end = rest
+        .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .unwrap_or(rest.len());
     let (name, after) = rest.split_at(end);
     let Some(list) = macros.get(name) else {
         domains.push(word.to_lowercase());
@@ -223,6 +286,11 @@ fn expand(word: &str, macros: &BTreeMap<&str, &str>, depth: usize, domains: &mut
         if domains.len() >= MOST {
             return;
         }
-        expand(&format!("{before}{part}{after}"), macros, depth + 1, domains);
+        expand(
+            &format!("{before}{part}{after}"),
+            macros,
+            depth + 1,
+            domains,
+        );
     }
 }

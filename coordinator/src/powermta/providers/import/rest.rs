@@ -31,11 +31,12 @@ impl Take<'_, '_> {
             } else if matches!(keyword.as_str(), "domain-macro" | "include") {
                 // Macros are taken where they are used; included files are read in their place.
             } else if GLOBAL.contains(&keyword.as_str()) {
-                let fits = setting(Scope::Global, &keyword, entry.text())
-                    .and_then(|()| match keyword.as_str() {
+                let fits = setting(Scope::Global, &keyword, entry.text()).and_then(|()| {
+                    match keyword.as_str() {
                         "log-file" if !is_file_path(entry.text()) => Err("a plain path".to_owned()),
                         _ => Ok(()),
-                    });
+                    }
+                });
                 match fits {
                     Ok(()) => {
                         self.taken(at, &format!("{keyword} {}", entry.text()));
@@ -46,9 +47,16 @@ impl Take<'_, '_> {
                     }
                 }
             } else if keyword == "spool" && is_file_path(entry.text()) {
-                self.changed(at, "spool", "the bare form is deprecated; it is a section now");
+                self.changed(
+                    at,
+                    "spool",
+                    "the bare form is deprecated; it is a section now",
+                );
                 let path = entry.text().to_owned();
-                self.base.spools.push(Spool { path, settings: std::collections::BTreeMap::new() });
+                self.base.spools.push(Spool {
+                    path,
+                    settings: std::collections::BTreeMap::new(),
+                });
             } else {
                 self.dropped(at, &shown_keyword(&keyword), reason(&keyword));
             }
@@ -91,7 +99,11 @@ impl Take<'_, '_> {
                 let at = (entry.at.file, entry.at.line);
                 let mut words = Words::of(entry.line.body);
                 let (Ok(pattern), Ok(name)) = (words.regex(), words.word()) else {
-                    self.dropped(at, "a category", "the line is no /EXPRESSION/ with a category");
+                    self.dropped(
+                        at,
+                        "a category",
+                        "the line is no /EXPRESSION/ with a category",
+                    );
                     continue;
                 };
                 self.category(at, pattern.text, name.text);
@@ -101,8 +113,15 @@ impl Take<'_, '_> {
 
     fn category(&mut self, at: (usize, u32), pattern: &str, name: &str) {
         let lower = name.to_ascii_lowercase();
-        let synonym = SYNONYMS.iter().find(|(known, _)| *known == lower).map(|(_, own)| *own);
-        let own = CATEGORIES.iter().find(|own| **own == lower).copied().or(synonym);
+        let synonym = SYNONYMS
+            .iter()
+            .find(|(known, _)| *known == lower)
+            .map(|(_, own)| *own);
+        let own = CATEGORIES
+            .iter()
+            .find(|own| **own == lower)
+            .copied()
+            .or(synonym);
         let what = format!("category /{pattern}/");
         if pattern.is_empty() {
             let why = "the catalogue's own categories stand behind these, and end so themselves";
@@ -118,16 +137,30 @@ impl Take<'_, '_> {
             }
             let patterns = vec![pattern.to_owned()];
             let (file, name) = (String::new(), own.to_owned());
-            self.base.categories.push(Category { file, name, patterns, samples: Vec::new() });
+            self.base.categories.push(Category {
+                file,
+                name,
+                patterns,
+                samples: Vec::new(),
+            });
         } else {
-            self.dropped(at, &what, "no category of the product, so MailWizz would miss it");
+            self.dropped(
+                at,
+                &what,
+                "no category of the product, so MailWizz would miss it",
+            );
         }
     }
 
     /// Sections that are taken nowhere: each is one note, without what it holds.
     pub(super) fn dropped_sections(&mut self) {
         let outline = self.outline;
-        for block in outline.blocks.iter().skip(1).filter(|block| block.parent == 0) {
+        for block in outline
+            .blocks
+            .iter()
+            .skip(1)
+            .filter(|block| block.parent == 0)
+        {
             let why = match block.scope {
                 Some(
                     Scope::Domain
@@ -175,7 +208,15 @@ fn reason(keyword: &str) -> &'static str {
     let holds = |parts: &[&str]| parts.iter().any(|part| keyword.contains(part));
     if holds(&["key", "password", "certificate", "auth"]) {
         "keys and passwords are not taken over"
-    } else if holds(&["host", "listener", "-ip", "relay", "postmaster", "access", "source"]) {
+    } else if holds(&[
+        "host",
+        "listener",
+        "-ip",
+        "relay",
+        "postmaster",
+        "access",
+        "source",
+    ]) {
         "addresses and who may reach them are planned from the fleet's hosts"
     } else {
         NOT_IN_BASE

@@ -53,21 +53,36 @@ struct Line<'a> {
 pub(super) fn run(output: &Output, arguments: &Import) -> Result<Exit, Failure> {
     let sources = files::read(&arguments.file, arguments.root.as_deref())
         .map_err(|error| Failure::new(Exit::Failure, error))?;
-    let origin = sources.files().first().map(|file| file.name.as_str()).unwrap_or_default();
+    let origin = sources
+        .files()
+        .first()
+        .map(|file| file.name.as_str())
+        .unwrap_or_default();
     let today = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
     let imported = import(&sources, Version::default(), origin, &today);
-    let base = imported.base.to_toml().map_err(|error| Failure::new(Exit::Failure, error))?;
+    let base = imported
+        .base
+        .to_toml()
+        .map_err(|error| Failure::new(Exit::Failure, error))?;
     if let Some(path) = &arguments.out {
         write(path, &base)?;
     }
-    let of = |verdict| imported.notes.iter().filter(move |n| n.verdict == verdict).map(line);
+    let of = |verdict| {
+        imported
+            .notes
+            .iter()
+            .filter(move |n| n.verdict == verdict)
+            .map(line)
+    };
     let answer = Answer {
         taken: of(Verdict::Taken).collect(),
         changed: of(Verdict::Changed).collect(),
         dropped: of(Verdict::Dropped).collect(),
         base,
     };
-    output.show(&answer, |output| table(output, &imported.notes, arguments.out.as_deref()))?;
+    output.show(&answer, |output| {
+        table(output, &imported.notes, arguments.out.as_deref())
+    })?;
     Ok(Exit::Success)
 }
 
@@ -75,7 +90,10 @@ pub(super) fn run(output: &Output, arguments: &Import) -> Result<Exit, Failure> 
 fn write(path: &Path, base: &str) -> Result<(), Failure> {
     let written = File::create_new(path).and_then(|mut file| file.write_all(base.as_bytes()));
     written.map_err(|error| {
-        Failure::new(Exit::Failure, format!("cannot write {}: {error}", path.display()))
+        Failure::new(
+            Exit::Failure,
+            format!("cannot write {}: {error}", path.display()),
+        )
     })
 }
 
