@@ -40,7 +40,7 @@ pub struct Config {
     /// and noted as interrupted. Keep it below the service manager's own limit. Default 30.
     pub shutdown_grace_seconds: u64,
     /// File with the join token, `-` for standard input. Read only when the host is not enrolled
-    /// yet; afterwards the file may be removed. Default: none, the token is then taken from
+    /// yet, or has lost its executor's keys; afterwards the file may be removed. Default: none, the token is then taken from
     /// `EMAIL_ENGINE_JOIN_TOKEN`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub join_token_file: Option<PathBuf>,
@@ -233,6 +233,12 @@ impl Config {
     #[must_use]
     pub const fn audit_interval(&self) -> Duration {
         Duration::from_secs(self.audit_interval_seconds)
+    }
+
+    /// The executor's own folder: keys, ledger, inventory.
+    #[must_use]
+    pub fn executor_dir(&self) -> PathBuf {
+        self.data_dir.join("executor")
     }
 
     /// Longest pause between two attempts to reach a coordinator.

@@ -88,7 +88,7 @@ fn show_allow_list(config: &Config) -> ExitCode {
 const fn code(error: &RunError) -> u8 {
     match error {
         RunError::AllowList(_) | RunError::Token(_) | RunError::OtherHost { .. } => 2,
-        RunError::Enroll(EnrollError::NotForHosts) => 2,
+        RunError::Enroll(EnrollError::NotForHosts) | RunError::KeysLost { .. } => 2,
         RunError::Enroll(EnrollError::Refused { .. }) => 3,
         RunError::Enroll(EnrollError::Server { .. } | EnrollError::Mismatch { .. }) => 4,
         _ => 1,
@@ -97,16 +97,6 @@ const fn code(error: &RunError) -> u8 {
 
 /// Prints an error with its causes, once.
 fn complain(error: &dyn Error, code: u8) -> ExitCode {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        // Some errors print their cause themselves.
-        if !text.ends_with(&inner_text) {
-            text = format!("{text}: {inner_text}");
-        }
-        cause = inner.source();
-    }
-    eprintln!("email-engine-agent: {text}");
+    eprintln!("email-engine-agent: {}", run::with_causes(error));
     ExitCode::from(code)
 }

@@ -104,6 +104,8 @@ enum Output {
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
+    // What a node writes is nobody else's, whatever the shell that started it says.
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     match start(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

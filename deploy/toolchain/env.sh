@@ -15,8 +15,9 @@ fi
 # What is expensive to make and the same for every clone of this machine lives in one folder.
 export EMAIL_ENGINE_CACHE="${EMAIL_ENGINE_CACHE:-${XDG_CACHE_HOME:-${HOME:?set HOME or EMAIL_ENGINE_CACHE}/.cache}/email-engine}"
 
-# Outside the checkout, one folder for each: a fresh clone then compiles only our own crates.
-if [ -z "${CARGO_TARGET_DIR:-}" ]; then
+# Outside the checkout, one folder for each: a fresh clone then compiles only our own crates. What
+# another checkout set in this shell is no choice of the caller's.
+if [ -z "${CARGO_TARGET_DIR:-}" ] || [ "${CARGO_TARGET_DIR%/*}" = "$EMAIL_ENGINE_CACHE/targets" ]; then
     email_engine_hash=$(printf '%s' "$email_engine_house" | cksum | cut -d ' ' -f 1)
     email_engine_target="$EMAIL_ENGINE_CACHE/targets/$(basename "$email_engine_house")-$email_engine_hash"
     export CARGO_TARGET_DIR="$email_engine_target"

@@ -25,7 +25,7 @@ impl Generation {
     pub const fn next(self, epoch: u64) -> Self {
         Self {
             epoch,
-            number: self.number + 1,
+            number: self.number.saturating_add(1),
         }
     }
 }

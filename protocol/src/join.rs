@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::bytes::{CaPin, SecretHash};
+use crate::canonical;
 use crate::id::{ClusterId, HostId, Role, TokenId};
 use crate::limits;
 use crate::time::Timestamp;
@@ -131,7 +132,7 @@ impl FromStr for JoinToken {
         if sum != crc32c::crc32c(payload).to_be_bytes() {
             return Err(JoinTokenError::Checksum);
         }
-        postcard::from_bytes(payload).map_err(|_| JoinTokenError::Version)
+        canonical::decode(payload).map_err(|_| JoinTokenError::Version)
     }
 }
 

@@ -13,6 +13,7 @@
 
 pub mod api;
 pub mod bytes;
+mod canonical;
 pub mod crypto;
 pub mod desired;
 pub mod enroll;

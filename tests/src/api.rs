@@ -134,18 +134,60 @@ impl Api {
         response.bytes().await.unwrap().to_vec()
     }
 
-    /// A metric of the first node, by its name and labels as they are exposed; 0 when it is not.
-    pub async fn metric(&self, name: &str) -> f64 {
-        let mut request = self
-            .client
-            .get(format!("{}/metrics?consistency=stale", self.bases[0]));
+    /// Content type and text of what the first node answers below `/`.
+    pub async fn text(&self, path: &str) -> (String, String) {
+        let mut request = self.client.get(format!("{}{path}", self.bases[0]));
         if let Some(key) = &self.key {
             request = request.header("X-API-Key", key);
         }
-        let text = request.send().await.unwrap().text().await.unwrap();
+        let response = request.send().await.unwrap().error_for_status().unwrap();
+        let kind = response.headers()["content-type"]
+            .to_str()
+            .unwrap()
+            .to_owned();
+        (kind, response.text().await.unwrap())
+    }
+
+    /// The same nodes over HTTP/1.1 only.
+    #[must_use]
+    pub fn http1(&self, ca_pem: &str) -> Self {
+        let client = Client::builder()
+            .tls_certs_only([reqwest::Certificate::from_pem(ca_pem.as_bytes()).unwrap()])
+            .timeout(Duration::from_secs(40))
+            .http1_only()
+            .build()
+            .unwrap();
+        Self {
+            client,
+            ..self.clone()
+        }
+    }
+
+    /// A metric of the first node, by its name and labels as they are exposed; 0 when it is not.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let text = self.metrics().await;
         let mut lines = text.lines().filter_map(|line| line.rsplit_once(' '));
         let value = lines.find(|(found, _)| *found == name);
         value.map_or(0.0, |(_, value)| value.parse().unwrap())
+    }
+
+    /// All metrics of the first node, as they are exposed.
+    pub async fn metrics(&self) -> String {
+        self.ask_for_metrics().await.text().await.unwrap()
+    }
+
+    /// Status of the answer to a question for metrics.
+    pub async fn metrics_status(&self) -> u16 {
+        self.ask_for_metrics().await.status().as_u16()
+    }
+
+    async fn ask_for_metrics(&self) -> reqwest::Response {
+        let url = format!("{}/metrics?consistency=stale", self.bases[0]);
+        let mut request = self.client.get(url);
+        if let Some(key) = &self.key {
+            request = request.header("X-API-Key", key);
+        }
+        request.send().await.unwrap()
     }
 
     /// POST with a JSON body.

@@ -20,7 +20,7 @@ pub struct Fleet {
     admin_key: String,
     recovery_key: String,
     settings: Vec<(String, String)>,
-    /// Dropped last: processes that a failed test ends still show their logs.
+    // Last, because fields are dropped in order: processes that end show the end of their logs.
     dir: TempDir,
 }
 
@@ -293,8 +293,7 @@ impl Fleet {
             async || {
                 let answer = self.api().try_get(&format!("/hosts/{host}")).await?;
                 let view = answer.body;
-                let at_target = !view["target"].is_null() && view["target"] == view["running"];
-                if at_target && view["convergence"] == "converged" {
+                if has_converged(&view) {
                     Ok(view)
                 } else {
                     Err(view.to_string())
@@ -312,4 +311,11 @@ impl Fleet {
         fleet.converged("its first document was applied").await;
         fleet
     }
+}
+
+/// Whether a host, as the cluster sees it, runs its newest target.
+#[must_use]
+pub fn has_converged(view: &Value) -> bool {
+    let at_target = !view["target"].is_null() && view["target"] == view["running"];
+    at_target && view["convergence"] == "converged"
 }

@@ -16,8 +16,10 @@
 mod agent;
 mod api;
 mod fleet;
+mod haystack;
 pub mod lying;
 mod node;
+mod operator;
 mod process;
 pub mod samples;
 pub mod trouble;
@@ -25,7 +27,9 @@ mod wait;
 
 pub use agent::AgentProcess;
 pub use api::{Answer, Api};
-pub use fleet::Fleet;
+pub use fleet::{Fleet, has_converged};
+pub use haystack::{Haystack, every_file};
 pub use node::{Endpoints, NodeProcess};
+pub use operator::Operator;
 pub use process::{Daemon, binary};
 pub use wait::{DEADLINE, wait_for, wait_until};

@@ -2,9 +2,8 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use email_engine_agent::identity::IdentityStore;
+use email_engine_agent::identity::{Identity, IdentityStore};
 use email_engine_protocol::bytes::Nonce;
 use email_engine_protocol::crypto::SigningKey;
 use email_engine_protocol::desired::Disposition;
@@ -15,66 +14,148 @@ use email_engine_protocol::observed::{
 };
 use email_engine_protocol::time::Timestamp;
 use email_engine_protocol::wire::v1::{AgentMessage, CoordinatorMessage};
-use email_engine_protocol::wire::{ALPN_AGENT, Hello, SUPPORTED, frame};
+use email_engine_protocol::wire::{ALPN_AGENT, Hello, Refusal, SUPPORTED, frame};
 use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{ClientConfig, Connection, Endpoint, RecvStream};
+use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, RecvStream, SendStream};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme};
 
-/// Opens a session with the stolen identity in `data_dir`, reports a convergence that never was
-/// under a key of its own, and gives what the coordinator said last.
-pub async fn send_forged_report(data_dir: &Path, endpoint: &str) -> String {
-    let identity = IdentityStore::open(data_dir)
-        .unwrap()
-        .load()
-        .unwrap()
-        .unwrap();
-    let own = Some((identity.chain.clone(), identity.key.for_tls()));
-    let connection = dial(endpoint, own).await.unwrap();
-    let (mut send, mut receive) = connection.open_bi().await.unwrap();
-    let (cluster, host) = (identity.trust.cluster, identity.trust.host.clone());
-    let hello = Hello {
-        versions: SUPPORTED,
-        software: "liar".to_owned(),
-        mode: Mode::Sandbox,
-        cluster,
-        host: host.clone(),
-        generations: GenerationStates::default(),
-        floor: None,
-        plan_key_version: 1,
-    };
-    send.write_all(&frame::encode(&AgentMessage::Hello(Box::new(hello))).unwrap())
-        .await
-        .unwrap();
-    let nonce = match next(&mut receive).await {
-        Ok(CoordinatorMessage::Welcome(welcome)) => welcome.nonce,
-        other => panic!("no welcome: {other:?}"),
-    };
-    let forged = SigningKey::from_seed([66; 32]).sign(&report(cluster, host, nonce));
-    send.write_all(&frame::encode(&AgentMessage::Report(forged)).unwrap())
-        .await
-        .unwrap();
-    loop {
-        match tokio::time::timeout(Duration::from_secs(20), next(&mut receive)).await {
-            Ok(Ok(CoordinatorMessage::Refused(refusal))) => return format!("{refusal:?}"),
-            Ok(Ok(_)) => {}
-            Ok(Err(closed)) => return format!("closed: {closed}"),
-            Err(_) => return "still open".to_owned(),
+use crate::DEADLINE;
+
+/// How a connection ended.
+#[derive(Debug)]
+pub struct Ending {
+    /// What was said before, if anything was.
+    pub refusal: Option<Refusal>,
+    /// Code of the close; none when the connection never stood or ended in another way.
+    pub code: Option<u64>,
+    /// The end in words.
+    pub reason: String,
+}
+
+impl From<ConnectionError> for Ending {
+    fn from(error: ConnectionError) -> Self {
+        let code = match &error {
+            ConnectionError::ApplicationClosed(close) => Some(close.error_code.into_inner()),
+            _ => None,
+        };
+        Self {
+            refusal: None,
+            code,
+            reason: error.to_string(),
         }
     }
 }
 
-/// Dials the agents' end point without a certificate and gives why the connection ended.
-pub async fn dial_without_certificate(endpoint: &str) -> String {
-    match dial(endpoint, None).await {
-        Err(refused) => refused,
-        Ok(connection) => {
-            match tokio::time::timeout(Duration::from_secs(20), connection.closed()).await {
-                Ok(reason) => reason.to_string(),
-                Err(_) => "still open".to_owned(),
+/// A session under a stolen identity.
+#[derive(Debug)]
+pub struct Session {
+    connection: Connection,
+    send: SendStream,
+    receive: RecvStream,
+    identity: Identity,
+    nonce: Nonce,
+}
+
+impl Session {
+    /// Opens one with the host identity in `data_dir`.
+    ///
+    /// # Errors
+    /// How it ended, when the coordinator does not welcome it.
+    pub async fn open(data_dir: &Path, endpoint: &str) -> Result<Self, Ending> {
+        let store = IdentityStore::open(data_dir).unwrap();
+        let identity = store.load().unwrap().unwrap();
+        let own = Some((identity.chain.clone(), identity.key.for_tls()));
+        let connection = dial(endpoint, ALPN_AGENT, own).await?;
+        let (cluster, host) = (identity.trust.cluster, identity.trust.host.clone());
+        let mut streams = greet(&connection, hello(cluster, host)).await?;
+        match next(&mut streams.1).await {
+            Ok(CoordinatorMessage::Welcome(welcome)) => Ok(Self {
+                connection,
+                send: streams.0,
+                receive: streams.1,
+                identity,
+                nonce: welcome.nonce,
+            }),
+            Ok(CoordinatorMessage::Refused(refusal)) => {
+                let mut ending = closed(&connection).await;
+                ending.refusal = Some(refusal);
+                Err(ending)
             }
+            Ok(other) => panic!("neither welcomed nor refused: {other:?}"),
+            Err(_) => Err(closed(&connection).await),
         }
+    }
+
+    /// Reports a convergence that never was, under a key that is not the executor's.
+    pub async fn report_what_never_was(&mut self) {
+        let trust = &self.identity.trust;
+        let report = report(trust.cluster, trust.host.clone(), self.nonce);
+        let forged = SigningKey::from_seed([66; 32]).sign(&report);
+        let frame = frame::encode(&AgentMessage::Report(forged)).unwrap();
+        self.send.write_all(&frame).await.unwrap();
+    }
+
+    /// Listens until the coordinator ends it.
+    pub async fn end(mut self) -> Ending {
+        let listen = async {
+            let mut refusal = None;
+            while let Ok(message) = next(&mut self.receive).await {
+                if let CoordinatorMessage::Refused(said) = message {
+                    refusal = Some(said);
+                }
+            }
+            refusal
+        };
+        let heard = tokio::time::timeout(DEADLINE, listen).await;
+        let refusal = heard.expect("the coordinator never ended the session");
+        Ending {
+            refusal,
+            ..closed(&self.connection).await
+        }
+    }
+}
+
+/// Dials without a certificate, opens a stream and says something, and gives how that ended. Not a
+/// byte may come back.
+pub async fn dial_without_certificate(endpoint: &str, alpn: &[u8]) -> Ending {
+    let connection = match dial(endpoint, alpn, None).await {
+        Ok(connection) => connection,
+        Err(refused) => return refused,
+    };
+    let hello = hello(ClusterId([1; 16]), HostId::new("nobody").unwrap());
+    if let Ok((_send, mut receive)) = greet(&connection, hello).await {
+        let answer = receive.read_to_end(1).await;
+        assert!(answer.is_err(), "a stream was answered: {answer:?}");
+    }
+    closed(&connection).await
+}
+
+async fn closed(connection: &Connection) -> Ending {
+    let closed = tokio::time::timeout(DEADLINE, connection.closed()).await;
+    closed.expect("the coordinator never closed").into()
+}
+
+async fn greet(connection: &Connection, hello: Hello) -> Result<(SendStream, RecvStream), Ending> {
+    let (mut send, receive) = connection.open_bi().await?;
+    let frame = frame::encode(&AgentMessage::Hello(Box::new(hello))).unwrap();
+    match send.write_all(&frame).await {
+        Ok(()) => Ok((send, receive)),
+        Err(_) => Err(closed(connection).await),
+    }
+}
+
+fn hello(cluster: ClusterId, host: HostId) -> Hello {
+    Hello {
+        versions: SUPPORTED,
+        software: "liar".to_owned(),
+        mode: Mode::Sandbox,
+        cluster,
+        host,
+        generations: GenerationStates::default(),
+        floor: None,
+        plan_key_version: 1,
     }
 }
 
@@ -125,7 +206,7 @@ async fn next(receive: &mut RecvStream) -> Result<CoordinatorMessage, String> {
 
 type Own = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
-async fn dial(endpoint: &str, own: Option<Own>) -> Result<Connection, String> {
+async fn dial(endpoint: &str, alpn: &[u8], own: Option<Own>) -> Result<Connection, Ending> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&rustls::version::TLS13])
@@ -136,12 +217,12 @@ async fn dial(endpoint: &str, own: Option<Own>) -> Result<Connection, String> {
         Some((chain, key)) => builder.with_client_auth_cert(chain, key).unwrap(),
         None => builder.with_no_client_auth(),
     };
-    tls.alpn_protocols = vec![ALPN_AGENT.to_vec()];
+    tls.alpn_protocols = vec![alpn.to_vec()];
     let config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
     let mut client = Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
     client.set_default_client_config(config);
     let connecting = client.connect(endpoint.parse().unwrap(), "node").unwrap();
-    connecting.await.map_err(|error| error.to_string())
+    Ok(connecting.await?)
 }
 
 /// Believes every server: a liar does not mind whom it lies to.

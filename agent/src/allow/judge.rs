@@ -6,7 +6,7 @@ use email_engine_protocol::desired::{CommandLine, HostConfig, HostPath, Resource
 use email_engine_protocol::id::ResourceId;
 
 /// What is allowed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AllowList {
     /// Where it comes from, for reasons.
     pub origin: String,
@@ -14,6 +14,12 @@ pub struct AllowList {
     pub paths: Vec<PathRule>,
     /// First words of commands.
     pub commands: Vec<Vec<String>>,
+    /// Names of packages.
+    pub packages: Names,
+    /// Names of units.
+    pub services: Names,
+    /// Where files and folders may have set-user-id and set-group-id bits.
+    pub set_id: Vec<PathRule>,
     /// The agent's own files and folders: refused whatever is listed.
     pub own: BTreeSet<HostPath>,
 }
@@ -27,6 +33,15 @@ pub enum PathRule {
     Exactly(HostPath),
 }
 
+/// The entries of `packages` or of `services`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    /// Every name is allowed.
+    pub all: bool,
+    /// These are.
+    pub listed: BTreeSet<String>,
+}
+
 /// What a state wants and may not have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Disallowed {
@@ -37,6 +52,30 @@ pub enum Disallowed {
         resource: ResourceId,
         /// What it wants.
         command: String,
+        /// The list.
+        origin: String,
+    },
+    /// A package or service that is not listed.
+    #[error("{resource}: no entry of `{key}` in {origin} allows {name}")]
+    Name {
+        /// Who wants it.
+        resource: ResourceId,
+        /// Which part of the list.
+        key: &'static str,
+        /// What it wants.
+        name: String,
+        /// The list.
+        origin: String,
+    },
+    /// Bits by which a program runs as its owner, or a folder hands on its group.
+    #[error("{resource}: no entry of `set_id` in {origin} allows {path} the mode {mode:04o}")]
+    SetId {
+        /// Who wants it.
+        resource: ResourceId,
+        /// Where.
+        path: HostPath,
+        /// The whole mode.
+        mode: u32,
         /// The list.
         origin: String,
     },
@@ -85,6 +124,12 @@ impl PathRule {
     }
 }
 
+impl Names {
+    fn allows(&self, name: &str) -> bool {
+        self.all || self.listed.contains(name)
+    }
+}
+
 impl AllowList {
     /// Judges a whole state.
     ///
@@ -97,12 +142,19 @@ impl AllowList {
                 self.judge_path(resource, path)?;
             }
             match &resource.spec {
-                Spec::File(file) => file
-                    .validate
-                    .as_ref()
-                    .map_or(Ok(()), |command| self.judge_command(resource, command)),
+                Spec::File(file) => {
+                    self.judge_mode(resource, &file.path, file.mode)?;
+                    let validate = file.validate.as_ref();
+                    validate.map_or(Ok(()), |command| self.judge_command(resource, command))
+                }
+                Spec::Directory(folder) => self.judge_mode(resource, &folder.path, folder.mode),
+                Spec::Package(package) => {
+                    self.judge_name(resource, "packages", &self.packages, &package.name)
+                }
+                Spec::Service(service) => {
+                    self.judge_name(resource, "services", &self.services, &service.unit)
+                }
                 Spec::Step(step) => self.judge_command(resource, &step.command),
-                Spec::Directory(_) | Spec::Package(_) | Spec::Service(_) => Ok(()),
             }
         })
     }
@@ -141,6 +193,41 @@ impl AllowList {
         })
     }
 
+    fn judge_mode(
+        &self,
+        resource: &Resource,
+        path: &HostPath,
+        mode: u32,
+    ) -> Result<(), Disallowed> {
+        if mode & 0o6000 == 0 || self.set_id.iter().any(|rule| rule.allows(path)) {
+            return Ok(());
+        }
+        Err(Disallowed::SetId {
+            resource: resource.id.clone(),
+            path: path.clone(),
+            mode,
+            origin: self.origin.clone(),
+        })
+    }
+
+    fn judge_name(
+        &self,
+        resource: &Resource,
+        key: &'static str,
+        names: &Names,
+        name: &str,
+    ) -> Result<(), Disallowed> {
+        if names.allows(name) {
+            return Ok(());
+        }
+        Err(Disallowed::Name {
+            resource: resource.id.clone(),
+            key,
+            name: name.to_owned(),
+            origin: self.origin.clone(),
+        })
+    }
+
     fn judge_command(&self, resource: &Resource, command: &CommandLine) -> Result<(), Disallowed> {
         let mut words = vec![command.program.as_str()];
         words.extend(command.arguments.iter().map(String::as_str));
@@ -160,7 +247,7 @@ impl AllowList {
 
 #[cfg(test)]
 mod tests {
-    use email_engine_protocol::desired::{Guard, StepSpec};
+    use email_engine_protocol::desired::{Guard, OnNotify, PackageSpec, ServiceSpec, StepSpec};
     use proptest::prelude::*;
 
     use super::*;
@@ -168,6 +255,13 @@ mod tests {
 
     fn path(text: &str) -> HostPath {
         HostPath::new(text).unwrap()
+    }
+
+    fn names(listed: &[&str]) -> Names {
+        Names {
+            all: false,
+            listed: listed.iter().map(|name| (*name).to_owned()).collect(),
+        }
     }
 
     fn list() -> AllowList {
@@ -179,6 +273,9 @@ mod tests {
                 PathRule::Below(Some(path("/lib/agent"))),
             ],
             commands: vec![vec!["/usr/sbin/pmta".to_owned(), "reload".to_owned()]],
+            packages: names(&["cron"]),
+            services: names(&["pmta.service"]),
+            set_id: vec![PathRule::Exactly(path("/etc/pmta/shared"))],
             own: BTreeSet::from([path("/lib/agent/data"), path("/etc/engine/agent.toml")]),
         }
     }
@@ -245,6 +342,69 @@ mod tests {
         assert!(refused(validated).contains("/bin/sh"));
     }
 
+    fn package(name: &str) -> Resource {
+        let mut made = file("/x");
+        made.id = ResourceId::new("package:one").unwrap();
+        made.spec = Spec::Package(PackageSpec {
+            name: name.to_owned(),
+            version: None,
+            hold: false,
+        });
+        made
+    }
+
+    fn service(unit: &str) -> Resource {
+        let mut made = file("/x");
+        made.id = ResourceId::new("service:one").unwrap();
+        made.spec = Spec::Service(ServiceSpec {
+            unit: unit.to_owned(),
+            enabled: true,
+            running: true,
+            on_notify: OnNotify::Reload,
+        });
+        made
+    }
+
+    #[test]
+    fn packages_and_services_are_listed_by_name() {
+        assert!(allowed(package("cron")) && allowed(service("pmta.service")));
+        for (outside, key, name) in [
+            (package("netcat"), "packages", "netcat"),
+            (service("ssh.service"), "services", "ssh.service"),
+        ] {
+            let expected = format!("no entry of `{key}` in the list allows {name}");
+            let reason = refused(outside);
+            assert!(reason.contains(&expected), "{reason}");
+        }
+        let mut open = list();
+        open.packages.all = true;
+        assert_eq!(open.judge(&config(vec![package("netcat")])), Ok(()));
+        assert!(open.judge(&config(vec![service("ssh.service")])).is_err());
+    }
+
+    #[test]
+    fn set_id_bits_are_refused_where_the_list_does_not_name_them() {
+        let with = |at: &str, mode: u32| {
+            let mut program = file(at);
+            let mut folder = directory(at);
+            if let (Spec::File(file), Spec::Directory(folder)) =
+                (&mut program.spec, &mut folder.spec)
+            {
+                file.mode = mode;
+                folder.mode = mode;
+            }
+            [program, folder]
+        };
+        assert!(with("/etc/pmta/x", 0o1755).into_iter().all(allowed));
+        assert!(with("/etc/pmta/shared", 0o2770).into_iter().all(allowed));
+        for mode in [0o4755, 0o2755, 0o6755] {
+            for made in with("/etc/pmta/x", mode) {
+                let reason = refused(made);
+                assert!(reason.contains(&format!("the mode {mode:04o}")), "{reason}");
+            }
+        }
+    }
+
     #[test]
     fn the_agents_own_is_refused_although_it_is_listed() {
         for own in [
@@ -292,6 +452,9 @@ mod tests {
                 origin: String::new(),
                 paths: rules.iter().map(|rule| PathRule::Below(Some(path(rule)))).collect(),
                 commands: vec![Vec::new()],
+                packages: Names::default(),
+                services: Names::default(),
+                set_id: Vec::new(),
                 own: BTreeSet::from([own.clone()]),
             };
             let wanted_path = path(&wanted);

@@ -1,14 +1,15 @@
-//! The allow-list: which paths and commands a state may name on this host, whoever signed it.
+//! The allow-list: which paths, commands, packages and services a state may name on this host, whoever signed it.
 //!
 //! It is the host's own word, shipped by the package or whoever set the host up, and guards against
 //! mistakes of the planner. `default.toml`, built in, documents every key and fits the roles that
 //! come with the project; a file takes its place. The executor judges every state by it before
 //! accepting it ([`judge`], pure), and again before enforcing one that was accepted under another
-//! list. What is the agent's own ([`own`]) is refused whatever is listed.
+//! list. What is the agent's own (`own`) is refused whatever is listed.
 
 pub mod judge;
 mod own;
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
@@ -18,7 +19,7 @@ use email_engine_protocol::desired::HostPath;
 use serde::Deserialize;
 
 use crate::config::Config;
-pub use judge::{AllowList, Disallowed, PathRule};
+pub use judge::{AllowList, Disallowed, Names, PathRule};
 
 /// The built-in list, as a file.
 pub const BUILT_IN: &str = include_str!("default.toml");
@@ -63,6 +64,9 @@ pub enum AllowListError {
 struct Written {
     paths: Option<Vec<String>>,
     commands: Option<Vec<Vec<String>>>,
+    packages: Option<BTreeSet<String>>,
+    services: Option<BTreeSet<String>>,
+    set_id: Option<Vec<String>>,
 }
 
 /// The text of the list in force.
@@ -92,7 +96,14 @@ pub fn text(config: &Config) -> Result<Option<String>, AllowListError> {
         });
     }
     let mut text = String::new();
-    file.take(LIMIT).read_to_string(&mut text).map_err(read)?;
+    let length = file
+        .take(LIMIT + 1)
+        .read_to_string(&mut text)
+        .map_err(read)?;
+    if length as u64 > LIMIT {
+        let problem = format!("is longer than the {LIMIT} bytes that are accepted");
+        return Err(AllowListError::Form { path, problem });
+    }
     Ok(Some(text))
 }
 
@@ -117,28 +128,44 @@ fn parse(path: &Path, text: &str, over: Option<AllowList>) -> Result<AllowList, 
     };
     let written: Written =
         toml::from_str(text).map_err(|error| refuse(error.to_string().trim_end().to_owned()))?;
-    let (paths, commands) = over.map_or_else(Default::default, |list| (list.paths, list.commands));
-    Ok(AllowList {
-        origin: path.display().to_string(),
-        paths: match written.paths {
-            Some(texts) => texts.iter().map(|text| path_rule(text)).collect(),
-            None => Ok(paths),
-        }
-        .map_err(refuse)?,
-        commands: match written.commands {
-            Some(rules) => rules.into_iter().map(command_rule).collect(),
-            None => Ok(commands),
-        }
-        .map_err(refuse)?,
-        own: Default::default(),
-    })
+    let mut list = over.unwrap_or_default();
+    list.origin = path.display().to_string();
+    if let Some(texts) = written.paths {
+        list.paths = path_rules("paths", &texts).map_err(refuse)?;
+    }
+    if let Some(texts) = written.set_id {
+        list.set_id = path_rules("set_id", &texts).map_err(refuse)?;
+    }
+    if let Some(rules) = written.commands {
+        let rules = rules.into_iter().map(command_rule);
+        list.commands = rules.collect::<Result<_, _>>().map_err(refuse)?;
+    }
+    if let Some(texts) = written.packages {
+        list.packages = names(texts);
+    }
+    if let Some(texts) = written.services {
+        list.services = names(texts);
+    }
+    Ok(list)
+}
+
+fn names(mut listed: BTreeSet<String>) -> Names {
+    let all = listed.remove("*");
+    Names { all, listed }
+}
+
+fn path_rules(key: &str, texts: &[String]) -> Result<Vec<PathRule>, String> {
+    let rules = texts.iter().map(|text| path_rule(text));
+    rules
+        .collect::<Result<_, _>>()
+        .map_err(|error| format!("{key}: {error}"))
 }
 
 fn path_rule(text: &str) -> Result<PathRule, String> {
     if text == "/" {
         return Ok(PathRule::Below(None));
     }
-    let path = |text: &str| HostPath::new(text).map_err(|error| format!("paths: {error}"));
+    let path = |text: &str| HostPath::new(text).map_err(|error| error.to_string());
     Ok(match text.strip_suffix('/') {
         Some(folder) => PathRule::Below(Some(path(folder)?)),
         None => PathRule::Exactly(path(text)?),

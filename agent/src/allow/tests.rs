@@ -3,7 +3,9 @@
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 
-use email_engine_protocol::desired::{CommandLine, Guard, Resource, Spec, StepSpec};
+use email_engine_protocol::desired::{
+    CommandLine, Guard, OnNotify, PackageSpec, Resource, ServiceSpec, Spec, StepSpec,
+};
 use email_engine_protocol::id::ResourceId;
 
 use super::*;
@@ -35,6 +37,11 @@ fn a_file_takes_the_place_of_the_built_in_list_key_by_key() {
     );
     let built_in = load(&Config::default()).unwrap();
     assert_eq!(list.commands, built_in.commands);
+    assert_eq!(list.packages, built_in.packages);
+    let list = with_file("packages = [\"*\"]\nservices = [\"a.service\"]\n", 0o644).unwrap();
+    assert!(list.packages.all && !list.services.all);
+    assert_eq!(list.services.listed, ["a.service".to_owned()].into());
+    assert_eq!((list.paths, list.set_id), (built_in.paths, Vec::new()));
 }
 
 #[test]
@@ -45,6 +52,8 @@ fn a_file_that_cannot_be_used_stops_the_agent_and_is_never_the_built_in_list() {
         ("paths = [\"/a/../b\"]", "absolute"),
         ("commands = [[\"pmta\"]]", "absolute"),
         ("commands = [\"/usr/sbin/pmta\"]", "line 1"),
+        ("packages = \"cron\"", "line 1"),
+        ("set_id = [\"srv\"]", "set_id: path"),
     ] {
         let error = with_file(text, 0o600).unwrap_err().to_string();
         assert!(error.contains(expected), "{text}: {error}");
@@ -53,6 +62,9 @@ fn a_file_that_cannot_be_used_stops_the_agent_and_is_never_the_built_in_list() {
         let error = with_file("paths = []", open).unwrap_err().to_string();
         assert!(error.contains("writable to nobody else"), "{error}");
     }
+    let long = format!("paths = []\n{}", "#".repeat(1024 * 1024));
+    let error = with_file(&long, 0o600).unwrap_err().to_string();
+    assert!(error.contains("longer than the 1048576 bytes"), "{error}");
     let config = Config {
         allow_list: Some("/nowhere/allow.toml".into()),
         ..Config::default()
@@ -79,6 +91,29 @@ fn step(entry: &toml::Table) -> Resource {
         guard: Guard::Notified,
         timeout_seconds: 1,
         success_codes: Vec::new(),
+    });
+    made
+}
+
+fn package(entry: &toml::Table) -> Resource {
+    let mut made = file("/x");
+    made.id = ResourceId::new(format!("package:{}", text(entry, "name"))).unwrap();
+    made.spec = Spec::Package(PackageSpec {
+        name: text(entry, "name").to_owned(),
+        version: None,
+        hold: false,
+    });
+    made
+}
+
+fn service(entry: &toml::Table) -> Resource {
+    let mut made = file("/x");
+    made.id = ResourceId::new(format!("service:{}", text(entry, "unit"))).unwrap();
+    made.spec = Spec::Service(ServiceSpec {
+        unit: text(entry, "unit").to_owned(),
+        enabled: true,
+        running: true,
+        on_notify: OnNotify::Restart,
     });
     made
 }
@@ -113,6 +148,20 @@ fn the_built_in_list_allows_the_roles_that_come_with_the_project() {
                 .map(|entry| directory(&place(entry))),
         );
         all.extend(tables("file").iter().map(|entry| file(&place(entry))));
+        for (entry, made) in tables("directory")
+            .iter()
+            .chain(&tables("file"))
+            .zip(&mut all)
+        {
+            let mode = u32::from_str_radix(text(entry, "mode"), 8).unwrap();
+            match &mut made.spec {
+                Spec::Directory(folder) => folder.mode = mode,
+                Spec::File(file) => file.mode = mode,
+                _ => unreachable!("only folders and files have been made"),
+            }
+        }
+        all.extend(tables("package").iter().map(package));
+        all.extend(tables("service").iter().map(service));
         all.extend(tables("step").iter().map(step));
         judged += all.len();
         assert_eq!(list.judge(&state(all)), Ok(()), "{}", path.display());

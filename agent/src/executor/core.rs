@@ -53,6 +53,8 @@ pub(super) struct Core {
     pub(super) cabinet: Cabinet,
     pub(super) keys: ExecutorSecrets,
     pub(super) trust: Option<Trust>,
+    /// Whether an earlier life retired the host.
+    pub(super) was_retired: bool,
     pub(super) grants: Grants,
     pub(super) ledger: Ledger,
     pub(super) reconciler: Reconciler,
@@ -77,6 +79,8 @@ pub(super) struct Core {
     pub(super) outcome: Option<Outcome>,
     pub(super) facts: Observed<Facts>,
     pub(super) reported: Option<Reported>,
+    /// Whether the cluster has not yet heard what the former life left to itself.
+    pub(super) untold_interruption: bool,
     pub(super) said: Option<Standing>,
     pub(super) outbox: Outbox,
     pub(super) under_way: Arc<UnderWay>,
@@ -92,7 +96,7 @@ impl Core {
         events: Sender<FromExecutor>,
         under_way: Arc<UnderWay>,
     ) -> Result<Self, ExecutorError> {
-        let ledger = open_ledger(&cabinet)?;
+        let (ledger, was_retired) = open_ledger(&cabinet)?;
         let random = ring::rand::SystemRandom::new();
         let keys = ExecutorSecrets::open(&cabinet, &Entropy(&random)).map_err(|source| {
             ExecutorError::Identity {
@@ -124,6 +128,7 @@ impl Core {
             agent_version: config.agent_version,
             keys,
             trust,
+            was_retired,
             grants,
             ledger,
             reconciler: Reconciler::open(machine, cabinet.clone()),
@@ -143,6 +148,7 @@ impl Core {
             outcome: None,
             facts,
             reported: None,
+            untold_interruption: false,
             said: None,
             outbox: Outbox::new(events),
             under_way,
@@ -167,6 +173,7 @@ impl Core {
                 let generation = self.accepted_target().map(|target| target.generation);
                 let reason = format!("{id}: interrupted, it was under way when the agent stopped");
                 self.attempted(generation.unwrap_or_default(), Stage::Apply, reason);
+                self.untold_interruption = true;
             }
             Err(error) => tracing::warn!(%error, "what was interrupted cannot be told"),
         }
@@ -305,14 +312,16 @@ impl Core {
     }
 }
 
-fn open_ledger(cabinet: &Cabinet) -> Result<Ledger, ExecutorError> {
+/// Opens the ledger, and says whether it was that of a retired host, which is forgotten.
+fn open_ledger(cabinet: &Cabinet) -> Result<(Ledger, bool), ExecutorError> {
     let ledger = Ledger::open(cabinet.clone()).map_err(ExecutorError::Ledger)?;
     if !ledger.page().retired {
-        return Ok(ledger);
+        return Ok((ledger, false));
     }
     tracing::info!("this host was retired: its identity is forgotten");
     ledger::forget_all(cabinet).map_err(ExecutorError::Ledger)?;
-    Ledger::open(cabinet.clone()).map_err(ExecutorError::Ledger)
+    let ledger = Ledger::open(cabinet.clone()).map_err(ExecutorError::Ledger)?;
+    Ok((ledger, true))
 }
 
 /// The machine's clock.

@@ -163,6 +163,9 @@ impl Core {
         if changed || whole {
             self.arm();
         }
+        if let Some(due) = self.reconciler.due() {
+            self.next_audit = self.next_audit.min(due);
+        }
         if !good {
             // A touched neighbour of something that fails does not make its retry rarer.
             if whole || self.failures == 0 {
@@ -205,7 +208,9 @@ impl Core {
             .attempted
             .as_ref()
             .is_some_and(|attempt| attempt.stage == Stage::Apply && attempt.generation == done);
-        if page.last_good.as_ref() == Some(&target) && was_hurt {
+        // An interruption is mended by the first pass, before anybody could hear of it.
+        let untold = self.untold_interruption;
+        if page.last_good.as_ref() == Some(&target) && was_hurt && !untold {
             // What failed since it was wholly right has been mended.
             let _ = self.turn(|page| page.attempted = None);
             self.say_standing();
@@ -217,7 +222,7 @@ impl Core {
                 page.apply_millis = millis;
                 page.last_good = Some(target);
                 let over = page.attempted.as_ref();
-                if over.is_some_and(|attempt| attempt.generation <= done) {
+                if !untold && over.is_some_and(|attempt| attempt.generation <= done) {
                     page.attempted = None;
                 }
             });

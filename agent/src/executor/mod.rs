@@ -62,7 +62,10 @@ pub enum ExecutorError {
         source: std::io::Error,
     },
     /// Keys or trust.
-    #[error("{what}: {source}; a host whose keys are lost needs a new join token with --replace")]
+    #[error(
+        "{what}: {source}; restore this file, or remove it: keys then need a new join token, \
+             made by `token create --replace`"
+    )]
     Identity {
         /// Which of them.
         what: &'static str,
@@ -115,6 +118,9 @@ pub struct Started {
     pub standing: Standing,
     /// The trust that was pinned in an earlier life.
     pub trust: Option<Trust>,
+    /// Whether an earlier life retired the host and ended before it could say so: everything is
+    /// forgotten now.
+    pub retired: bool,
     /// The way to it.
     pub handle: ExecutorHandle,
     /// What it says. Must be read: it is bounded.
@@ -144,11 +150,13 @@ fn launch(
     let keys = core.keys.public();
     let standing = core.standing();
     let trust = core.trust.clone();
+    let retired = core.was_retired;
     let (wake, ended) = thread::run(core).map_err(ExecutorError::Thread)?;
     Ok(Started {
         keys,
         standing,
         trust,
+        retired,
         handle: ExecutorHandle {
             wake,
             room: Arc::new(Semaphore::new(WAITING)),

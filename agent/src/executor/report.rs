@@ -53,6 +53,7 @@ impl Core {
             facts: self.facts.clone(),
         };
         self.reported = Some(verdict);
+        self.untold_interruption = false;
         let signed = self.keys.report.sign(&report);
         self.outbox.say(FromExecutor::Report(signed));
     }

@@ -7,6 +7,7 @@
 
 mod accounts;
 mod facts;
+mod packages;
 mod real;
 mod record;
 mod simulated;
@@ -21,7 +22,9 @@ use email_engine_protocol::observed::{Facts, Mode};
 pub use accounts::AccountError;
 use accounts::Accounts;
 pub use record::{Cabinet, RecordError};
-pub use system::{AtBoot, Ended, PackageSeen, ServiceSeen, System, SystemError};
+pub use system::{
+    Activity, AtBoot, Ended, PackageSeen, Presence, ServiceSeen, System, SystemError,
+};
 pub use tree::replace::{NewFile, Validator};
 pub use tree::rooted::{Entry, EntryKind, FileError, Links, Rooted};
 
@@ -120,10 +123,12 @@ impl Machine {
             accounts: Accounts::default(),
         }
     }
-}
 
-#[cfg(test)]
-impl Machine {
+    /// From now on no file can be written.
+    pub(crate) fn refuse_files(&self) {
+        self.files.failpoint.die_after(0);
+    }
+
     /// A folder with another service manager.
     pub(crate) fn with_systemctl(folder: &std::path::Path, systemctl: &std::path::Path) -> Self {
         Self {

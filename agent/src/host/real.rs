@@ -5,33 +5,36 @@ use std::time::Duration;
 use email_engine_protocol::desired::{CommandLine, OnNotify, PackageSpec, ServiceSpec};
 use email_engine_protocol::id::ResourceId;
 
+use super::packages::Packages;
 use super::spawn;
-use super::system::{AtBoot, Ended, PackageSeen, ServiceSeen, System, SystemError};
+use super::system::{Activity, AtBoot, Ended, PackageSeen, ServiceSeen, System, SystemError};
 
 const QUICK: Duration = Duration::from_secs(30);
 const SERVICE: Duration = Duration::from_secs(120);
-const INSTALL: Duration = Duration::from_secs(1800);
 
-const DPKG_QUERY: &str = "/usr/bin/dpkg-query";
-const APT_GET: &str = "/usr/bin/apt-get";
-const APT_MARK: &str = "/usr/bin/apt-mark";
 const SYSTEMCTL: &str = "/usr/bin/systemctl";
 
 /// Debian's package tools and systemd.
 #[derive(Debug)]
 pub(super) struct Real {
+    packages: Packages,
     systemctl: String,
 }
 
 impl Default for Real {
     fn default() -> Self {
         Self {
+            packages: Packages::default(),
             systemctl: SYSTEMCTL.to_owned(),
         }
     }
 }
 
-fn must(program: &str, arguments: &[&str], timeout: Duration) -> Result<Ended, SystemError> {
+pub(super) fn must(
+    program: &str,
+    arguments: &[&str],
+    timeout: Duration,
+) -> Result<Ended, SystemError> {
     let ended = spawn::run(program, arguments, timeout)?;
     if ended.code == 0 {
         Ok(ended)
@@ -44,20 +47,6 @@ fn must(program: &str, arguments: &[&str], timeout: Duration) -> Result<Ended, S
     }
 }
 
-/// Reads `${db:Status-Want} ${db:Status-Status} ${Version}`.
-fn parse_package(line: &str) -> PackageSeen {
-    let mut fields = line.split_whitespace();
-    let want = fields.next();
-    let status = fields.next();
-    let version = fields.next();
-    PackageSeen {
-        version: (status == Some("installed"))
-            .then(|| version.map(str::to_owned))
-            .flatten(),
-        held: want == Some("hold"),
-    }
-}
-
 /// Reads `LoadState=`, `ActiveState=` and `UnitFileState=` (systemctl(1), `is-enabled`). What is not
 /// understood is not guessed.
 fn parse_service(text: &str) -> Result<ServiceSeen, String> {
@@ -65,9 +54,12 @@ fn parse_service(text: &str) -> Result<ServiceSeen, String> {
         let line = text.lines().find_map(|line| line.strip_prefix(key));
         line.ok_or_else(|| format!("no {key} in {text:?}"))
     };
-    let running = match value("ActiveState=")? {
-        "active" | "refreshing" | "reloading" => true,
-        "activating" | "deactivating" | "failed" | "inactive" | "maintenance" => false,
+    let activity = match value("ActiveState=")? {
+        "active" | "refreshing" | "reloading" => Activity::Running,
+        "failed" | "inactive" => Activity::Stopped,
+        word @ ("activating" | "deactivating" | "maintenance") => {
+            Activity::Between(word.to_owned())
+        }
         other => return Err(format!("ActiveState is {other:?}")),
     };
     let at_boot = match value("UnitFileState=")? {
@@ -83,7 +75,7 @@ fn parse_service(text: &str) -> Result<ServiceSeen, String> {
         "" => AtBoot::Fixed("without a unit file".to_owned()),
         other => return Err(format!("UnitFileState is {other:?}")),
     };
-    Ok(ServiceSeen { at_boot, running })
+    Ok(ServiceSeen { at_boot, activity })
 }
 
 impl System for Real {
@@ -92,56 +84,30 @@ impl System for Real {
     }
 
     fn package(&mut self, _id: &ResourceId, name: &str) -> Result<PackageSeen, SystemError> {
-        let format = "-f=${db:Status-Want} ${db:Status-Status} ${Version}\\n";
-        let ended = spawn::run(DPKG_QUERY, &["-W", format, "--", name], QUICK)?;
-        match ended.code {
-            0 => Ok(parse_package(ended.output.lines().next().unwrap_or(""))),
-            // dpkg-query(1): 1 = it knows no such package.
-            1 => Ok(PackageSeen::default()),
-            code => Err(SystemError::Failed {
-                program: DPKG_QUERY.to_owned(),
-                code: code.to_string(),
-                output: ended.output,
-            }),
-        }
+        self.packages.look(name)
     }
 
-    fn install(&mut self, id: &ResourceId, spec: &PackageSpec) -> Result<(), SystemError> {
-        let seen = self.package(id, &spec.name)?;
-        let wrong_version = spec.version.is_some() && seen.version != spec.version;
-        if seen.version.is_none() || wrong_version {
-            let wanted = spec.version.as_ref().map_or_else(
-                || spec.name.clone(),
-                |version| format!("{}={version}", spec.name),
-            );
-            let keep = "Dpkg::Options::=--force-confold";
-            let mut arguments = vec!["install", "-y", "--no-install-recommends", "-o", keep];
-            arguments.extend(["--allow-downgrades", "--allow-change-held-packages", "--"]);
-            arguments.push(&wanted);
-            must(APT_GET, &arguments, INSTALL)?;
-        }
-        let hold = if spec.hold { "hold" } else { "unhold" };
-        must(APT_MARK, &[hold, "--", &spec.name], QUICK).map(|_| ())
+    fn install(&mut self, _id: &ResourceId, spec: &PackageSpec) -> Result<(), SystemError> {
+        self.packages.install(spec)
     }
 
-    fn uninstall(&mut self, id: &ResourceId, name: &str) -> Result<(), SystemError> {
-        // apt fails for a name that it does not know, and the removal would never end.
-        if self.package(id, name)?.version.is_none() {
-            return Ok(());
-        }
-        let arguments = ["remove", "-y", "--allow-change-held-packages", "--", name];
-        must(APT_GET, &arguments, INSTALL).map(|_| ())
+    fn uninstall(&mut self, _id: &ResourceId, name: &str) -> Result<(), SystemError> {
+        self.packages.remove(name)
     }
 
     fn service(&mut self, _id: &ResourceId, unit: &str) -> Result<ServiceSeen, SystemError> {
         // Unlike `is-active`, this fails when the service manager cannot be asked.
         let wanted = "--property=LoadState,ActiveState,UnitFileState";
-        let ended = must(&self.systemctl, &["show", wanted, "--", unit], QUICK)?;
-        parse_service(&ended.output).map_err(|reason| SystemError::Failed {
+        let answer = spawn::query(&self.systemctl, &["show", wanted, "--", unit], QUICK)?;
+        let failed = |output: String| SystemError::Failed {
             program: format!("{} show", self.systemctl),
-            code: ended.code.to_string(),
-            output: reason,
-        })
+            code: answer.code.to_string(),
+            output,
+        };
+        if answer.code != 0 {
+            return Err(failed(answer.errors));
+        }
+        parse_service(&answer.output).map_err(failed)
     }
 
     fn set_service(&mut self, id: &ResourceId, spec: &ServiceSpec) -> Result<(), SystemError> {
@@ -150,7 +116,7 @@ impl System for Real {
             let verb = if spec.enabled { "enable" } else { "disable" };
             must(&self.systemctl, &[verb, "--", &spec.unit], SERVICE)?;
         }
-        if seen.running != spec.running {
+        if seen.activity.differs(spec.running) {
             let verb = if spec.running { "start" } else { "stop" };
             must(&self.systemctl, &[verb, "--", &spec.unit], SERVICE)?;
         }
@@ -190,6 +156,7 @@ impl Real {
     /// With another service manager.
     pub(super) fn asking(systemctl: &std::path::Path) -> Self {
         Self {
+            packages: Packages::default(),
             systemctl: systemctl.display().to_string(),
         }
     }
@@ -198,6 +165,7 @@ impl Real {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::Presence;
 
     #[test]
     fn a_package_that_is_gone_already_is_gone() {
@@ -207,15 +175,6 @@ mod tests {
             .unwrap();
     }
 
-    #[test]
-    fn the_package_tools_states_are_told_apart() {
-        let seen = parse_package("hold installed 5.0r8");
-        assert_eq!(seen.version.as_deref(), Some("5.0r8"));
-        assert!(seen.held);
-        let removed = parse_package("deinstall config-files 1.22.1-9");
-        assert_eq!(removed, PackageSeen::default());
-        assert_eq!(parse_package(""), PackageSeen::default());
-    }
     #[test]
     fn every_answer_about_a_unit_file_has_one_meaning() {
         let fixed = |word: &str| AtBoot::Fixed(word.to_owned());
@@ -236,7 +195,7 @@ mod tests {
             let text = format!("LoadState=loaded\nActiveState=active\nUnitFileState={word}\n");
             let seen = parse_service(&text).unwrap();
             assert_eq!(seen.at_boot, at_boot, "{word}");
-            assert!(seen.running);
+            assert_eq!(seen.activity, Activity::Running);
         }
         let gone = "LoadState=not-found\nActiveState=inactive\nUnitFileState=\n";
         assert_eq!(parse_service(gone), Ok(ServiceSeen::default()));
@@ -248,6 +207,93 @@ mod tests {
         ] {
             assert!(parse_service(odd).is_err(), "{odd:?}");
         }
+    }
+
+    /// A program in place of systemctl; it appends its arguments to `calls` and answers `show` with
+    /// a service that is stopped and disabled.
+    fn systemctl(dir: &std::path::Path, verbs: &str) -> Real {
+        use std::os::unix::fs::PermissionsExt;
+        let place = dir.join("systemctl");
+        let shown = "LoadState=loaded\\nActiveState=inactive\\nUnitFileState=disabled\\n";
+        let script = format!(
+            "#!/bin/sh\necho \"$@\" >> {}/calls\ncase $1 in\nshow) printf '{shown}' ;;\n{verbs}esac\n",
+            dir.display()
+        );
+        std::fs::write(&place, script).unwrap();
+        std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o755)).unwrap();
+        Real::asking(&place)
+    }
+
+    fn service_id() -> ResourceId {
+        ResourceId::new("service:pmta").unwrap()
+    }
+
+    #[test]
+    fn a_service_is_enabled_started_and_reloaded_by_the_service_manager() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut real = systemctl(dir.path(), "");
+        let spec = ServiceSpec {
+            unit: "pmta.service".to_owned(),
+            enabled: true,
+            running: true,
+            on_notify: OnNotify::Reload,
+        };
+        real.set_service(&service_id(), &spec).unwrap();
+        real.notify_service(&service_id(), &spec.unit, OnNotify::Reload)
+            .unwrap();
+        let calls = std::fs::read_to_string(dir.path().join("calls")).unwrap();
+        assert_eq!(
+            calls,
+            "show --property=LoadState,ActiveState,UnitFileState -- pmta.service\n\
+             enable -- pmta.service\nstart -- pmta.service\nreload -- pmta.service\n"
+        );
+    }
+
+    #[test]
+    fn a_service_that_does_not_start_fails_with_the_words_of_the_service_manager() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut real = systemctl(dir.path(), "start) echo 'Unit is masked.' >&2; exit 5 ;;\n");
+        let spec = ServiceSpec {
+            unit: "pmta.service".to_owned(),
+            enabled: false,
+            running: true,
+            on_notify: OnNotify::Restart,
+        };
+        let error = real.set_service(&service_id(), &spec).unwrap_err();
+        let SystemError::Failed { code, output, .. } = &error else {
+            panic!("{error}");
+        };
+        assert_eq!((&code[..], &output[..]), ("5", "Unit is masked."));
+    }
+
+    #[test]
+    fn a_package_of_this_machine_is_seen_with_its_version() {
+        let id = ResourceId::new("package:dpkg").unwrap();
+        let seen = Real::default().package(&id, "dpkg").unwrap();
+        let Presence::Installed(version) = seen.presence else {
+            panic!("dpkg is installed where dpkg-query is: {seen:?}");
+        };
+        assert!(version.starts_with('1'), "{version}");
+    }
+
+    #[test]
+    fn a_command_is_run_as_it_stands_and_for_no_longer_than_its_limit() {
+        let line = |program: &str, arguments: &[&str]| CommandLine {
+            program: email_engine_protocol::desired::HostPath::new(program).unwrap(),
+            arguments: arguments.iter().map(|text| (*text).to_owned()).collect(),
+        };
+        let id = ResourceId::new("step:a").unwrap();
+        let mut real = Real::default();
+        let long = Duration::from_secs(20);
+        let ended = real
+            .run(&id, &line("/bin/echo", &["a  b", "$c"]), long)
+            .unwrap();
+        assert_eq!((ended.code, &ended.output[..]), (0, "a  b $c"));
+        let short = Duration::from_millis(50);
+        let error = real
+            .run(&id, &line("/bin/sleep", &["60"]), short)
+            .unwrap_err();
+        assert!(matches!(error, SystemError::Timeout { .. }), "{error}");
     }
 
     #[test]

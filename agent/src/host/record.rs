@@ -157,6 +157,11 @@ impl Cabinet {
     pub(crate) fn die_after(&self, steps: u32) {
         self.0.failpoint.die_after(steps);
     }
+
+    /// What was synced since this was asked last, in its order.
+    pub(crate) fn take_synced(&self) -> Vec<std::path::PathBuf> {
+        self.0.failpoint.take_synced()
+    }
 }
 
 fn damaged(name: &str, reason: impl std::fmt::Display) -> RecordError {

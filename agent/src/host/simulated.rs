@@ -11,7 +11,9 @@ use email_engine_protocol::id::ResourceId;
 use serde::{Deserialize, Serialize};
 
 use super::record::Cabinet;
-use super::system::{AtBoot, Ended, PackageSeen, ServiceSeen, System, SystemError};
+use super::system::{
+    Activity, AtBoot, Ended, PackageSeen, Presence, ServiceSeen, System, SystemError,
+};
 
 const STATE: &str = "simulated.toml";
 const FAILURES: &str = "simulated-failures";
@@ -96,7 +98,7 @@ impl System for Simulated {
         let seen = self.state.packages.get(name);
         Ok(
             seen.map_or_else(PackageSeen::default, |package| PackageSeen {
-                version: Some(package.version.clone()),
+                presence: Presence::Installed(package.version.clone()),
                 held: package.held,
             }),
         )
@@ -127,7 +129,11 @@ impl System for Simulated {
                 } else {
                     AtBoot::Disabled
                 },
-                running: service.running,
+                activity: if service.running {
+                    Activity::Running
+                } else {
+                    Activity::Stopped
+                },
             }),
         )
     }
@@ -196,7 +202,7 @@ mod tests {
             .notify_service(&id, &spec.unit, OnNotify::Reload)
             .unwrap();
         let mut second = Simulated::open(cabinet);
-        assert!(second.service(&id, &spec.unit).unwrap().running);
+        assert!(second.service(&id, &spec.unit).unwrap().activity == Activity::Running);
         let shown = std::fs::read_to_string(dir.path().join(STATE)).unwrap();
         assert!(shown.contains("reloads = 1"), "{shown}");
         std::fs::write(dir.path().join(FAILURES), "service:pmta\n").unwrap();

@@ -1,6 +1,6 @@
 //! Running a program without a shell, for a bounded time, keeping a bounded end of its output.
 
-use std::io::Read;
+use std::io::{PipeWriter, Read};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -15,6 +15,43 @@ const OUTPUT_BYTES: usize = 4096;
 const LAST_OUTPUT: Duration = Duration::from_secs(2);
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// What a program answered, what it said beside that apart.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// Its exit code.
+    pub code: u8,
+    /// The end of its standard output.
+    pub output: String,
+    /// The end of its warnings and errors.
+    pub errors: String,
+}
+
+/// As [`run`], for a program whose output is to be understood: warnings are not part of it.
+///
+/// # Errors
+/// As [`run`].
+pub(super) fn query(
+    program: &str,
+    arguments: &[&str],
+    timeout: Duration,
+) -> Result<Answer, SystemError> {
+    let start = |error: std::io::Error| SystemError::Start {
+        program: program.to_owned(),
+        reason: error.to_string(),
+    };
+    let (reader, writer) = std::io::pipe().map_err(start)?;
+    let (sender, errors) = mpsc::channel();
+    thread::spawn(move || sender.send(keep_end(reader)));
+    let ended = spawn(program, arguments, timeout, Some(writer));
+    let errors = errors.recv_timeout(LAST_OUTPUT).unwrap_or_default();
+    let ended = ended?;
+    Ok(Answer {
+        code: ended.code,
+        output: ended.output,
+        errors,
+    })
+}
+
 /// Runs a program in a clean environment and waits for it.
 ///
 /// # Errors
@@ -24,11 +61,22 @@ pub(super) fn run(
     arguments: &[&str],
     timeout: Duration,
 ) -> Result<Ended, SystemError> {
+    spawn(program, arguments, timeout, None)
+}
+
+/// Its errors go where its output goes, or to a pipe of their own.
+fn spawn(
+    program: &str,
+    arguments: &[&str],
+    timeout: Duration,
+    errors: Option<PipeWriter>,
+) -> Result<Ended, SystemError> {
     let start = |error: std::io::Error| SystemError::Start {
         program: program.to_owned(),
         reason: error.to_string(),
     };
     let (reader, writer) = std::io::pipe().map_err(start)?;
+    let stdout = writer.try_clone().map_err(start)?;
     let mut command = Command::new(program);
     command
         .args(arguments)
@@ -38,8 +86,8 @@ pub(super) fn run(
         .env("DEBIAN_FRONTEND", "noninteractive")
         .current_dir("/")
         .stdin(Stdio::null())
-        .stdout(writer.try_clone().map_err(start)?)
-        .stderr(writer)
+        .stdout(stdout)
+        .stderr(errors.unwrap_or(writer))
         .process_group(0);
     let mut child = command.spawn().map_err(start)?;
     // Our ends of the pipe close here, so that the reader sees the end of the output.
@@ -124,16 +172,80 @@ mod tests {
     }
 
     #[test]
+    fn success_and_failure_are_told_apart_without_a_shell() {
+        assert_eq!(run("/bin/true", &["$(exit 7)"], LONG).unwrap().code, 0);
+        assert_eq!(run("/bin/false", &[], LONG).unwrap().code, 1);
+        let echoed = run("/bin/echo", &["$HOME", "*", "; exit 7"], LONG).unwrap();
+        assert_eq!(echoed.output, "$HOME * ; exit 7");
+    }
+
+    #[test]
+    fn a_program_sees_nothing_of_our_environment_input_and_folder() {
+        assert!(std::env::var_os("HOME").is_some() || std::env::var_os("CARGO").is_some());
+        let mut seen: Vec<String> = run("/usr/bin/env", &[], LONG)
+            .unwrap()
+            .output
+            .lines()
+            .map(str::to_owned)
+            .collect();
+        seen.sort();
+        let path = format!("PATH={PATH}");
+        assert_eq!(
+            seen,
+            ["DEBIAN_FRONTEND=noninteractive", "LC_ALL=C.UTF-8", &path]
+        );
+        assert_eq!(run("/bin/cat", &[], LONG).unwrap().output, "");
+        assert_eq!(run("/bin/pwd", &[], LONG).unwrap().output, "/");
+    }
+
+    #[test]
+    fn a_program_that_a_signal_ends_has_failed() {
+        let error = run("/bin/sh", &["-c", "echo last words; kill -KILL $$"], LONG).unwrap_err();
+        let SystemError::Failed { code, output, .. } = &error else {
+            panic!("{error}");
+        };
+        assert_eq!((&code[..], &output[..]), ("signal 9", "last words"));
+    }
+
+    #[test]
     fn a_program_that_hangs_is_ended_with_its_children() {
         let begin = Instant::now();
         let error = run(
             "/bin/sh",
-            &["-c", "sleep 60 & sleep 60"],
-            Duration::from_millis(100),
+            &["-c", "sleep 60 & echo $!; sleep 60"],
+            // Enough to have begun, on a busy machine.
+            Duration::from_secs(2),
         )
         .unwrap_err();
-        assert!(matches!(error, SystemError::Timeout { .. }), "{error}");
+        let SystemError::Timeout { output, .. } = &error else {
+            panic!("{error}");
+        };
         assert!(begin.elapsed() < LONG);
+        let child: u32 = output.parse().expect("the child's number");
+        wait_gone(child);
+    }
+
+    /// Ended, or ended and not yet taken note of by whoever inherited it.
+    fn wait_gone(process: u32) {
+        let deadline = Instant::now() + LONG;
+        let state = || std::fs::read_to_string(format!("/proc/{process}/stat"));
+        while state().is_ok_and(|stat| !stat.contains(") Z ")) {
+            assert!(Instant::now() < deadline, "the child outlived its group");
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_daemon_that_is_left_behind_with_our_pipe_does_not_hold_us() {
+        let begin = Instant::now();
+        let ended = run(
+            "/bin/sh",
+            &["-c", "sleep 60 & exit 0"],
+            Duration::from_secs(50),
+        )
+        .unwrap();
+        assert_eq!(ended.code, 0);
+        assert!(begin.elapsed() < Duration::from_secs(50));
     }
 
     #[test]

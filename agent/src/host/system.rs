@@ -48,10 +48,22 @@ pub enum SystemError {
 /// How a package was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PackageSeen {
-    /// The installed version; none when it is not installed.
-    pub version: Option<String>,
+    /// Whether it is there.
+    pub presence: Presence,
     /// Whether upgrades of it are held.
     pub held: bool,
+}
+
+/// Whether a package is installed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Presence {
+    /// It is not; at most its configuration is left.
+    #[default]
+    Gone,
+    /// Partly, in the package tool's word.
+    Partly(String),
+    /// Wholly, in this version.
+    Installed(String),
 }
 
 /// How a service was found.
@@ -59,8 +71,33 @@ pub struct PackageSeen {
 pub struct ServiceSeen {
     /// What happens at boot.
     pub at_boot: AtBoot,
-    /// Running now.
-    pub running: bool,
+    /// What it does now.
+    pub activity: Activity,
+}
+
+/// What a unit does now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Activity {
+    /// Nothing: it was stopped, has failed, or was never started.
+    #[default]
+    Stopped,
+    /// It runs.
+    Running,
+    /// Neither, in the service manager's word: it starts, waits to be started again, or stops.
+    Between(String),
+}
+
+impl Activity {
+    /// Whether starting or stopping would change something. What is between may become either by
+    /// itself, a crash loop again and again, so that it is neither wish fulfilled.
+    #[must_use]
+    pub const fn differs(&self, running: bool) -> bool {
+        match self {
+            Self::Stopped => running,
+            Self::Running => !running,
+            Self::Between(_) => true,
+        }
+    }
 }
 
 /// Whether a unit is started at boot.

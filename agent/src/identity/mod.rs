@@ -25,13 +25,15 @@ pub use clock::Clock;
 pub use key::{KeyError, LinkKey};
 pub use store::{IdentityError, IdentityStore};
 
-use crate::halves::Trust;
+use crate::halves::{ExecutorKeys, Trust};
 
 /// The identity of an enrolled host.
 #[derive(Debug)]
 pub struct Identity {
     /// What the executor is to pin; kept so that a crash before it heard of it costs nothing.
     pub trust: Trust,
+    /// The keys of the executor that it was given for.
+    pub executor: ExecutorKeys,
     /// The key of the certificate.
     pub key: LinkKey,
     /// The certificate and the intermediates below the root, leaf first.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::{Identity, LinkKey, Validity};
-use crate::halves::Trust;
+use crate::halves::{ExecutorKeys, Trust};
 
 const MAGIC: &[u8] = b"email-engine identity 1\n";
 const IDENTITY: &str = "identity";
@@ -69,6 +69,7 @@ struct Stored {
     root: Vec<u8>,
     obtained_at: Timestamp,
     endpoints: Vec<Endpoint>,
+    executor: ExecutorKeys,
 }
 
 impl Drop for Stored {
@@ -136,6 +137,7 @@ impl IdentityStore {
             root: stored.root.clone().into(),
             obtained_at: stored.obtained_at,
             endpoints: stored.endpoints.clone(),
+            executor: stored.executor,
             validity,
         }))
     }
@@ -153,6 +155,7 @@ impl IdentityStore {
             root: identity.root.to_vec(),
             obtained_at: identity.obtained_at,
             endpoints: identity.endpoints.clone(),
+            executor: identity.executor,
         };
         let payload = Zeroizing::new(postcard::to_stdvec(&stored).expect("an identity serialises"));
         let mut bytes = Zeroizing::new(MAGIC.to_vec());
@@ -325,6 +328,7 @@ mod tests {
         store.save(&identity).unwrap();
         let again = store.load().unwrap().unwrap();
         assert_eq!(again.trust, identity.trust);
+        assert_eq!(again.executor, identity.executor);
         assert_eq!(again.key.public(), identity.key.public());
         assert_eq!(again.chain, identity.chain);
         assert_eq!(again.validity, identity.validity);

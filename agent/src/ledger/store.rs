@@ -151,15 +151,18 @@ impl Store {
         Ok(())
     }
 
+    /// One that cannot be used counts as missing, so that it is asked for again.
+    fn refuse_secret(&self, secret: &SecretRef, reason: String) -> ContentError {
+        self.secrets.borrow_mut().remove(&key_of(secret));
+        ContentError::Secret {
+            id: secret.id.clone(),
+            reason,
+        }
+    }
+
     fn sealed(&self, secret: &SecretRef) -> Result<SealedSecret, ContentError> {
         let key = key_of(secret);
-        let refuse = |reason: String| {
-            self.secrets.borrow_mut().remove(&key);
-            ContentError::Secret {
-                id: secret.id.clone(),
-                reason,
-            }
-        };
+        let refuse = |reason: String| self.refuse_secret(secret, reason);
         match self
             .cabinet
             .read::<SealedSecret>(&format!("{SECRETS}/{key}"))
@@ -194,10 +197,7 @@ impl Contents for Opened<'_> {
         let sealed = self.store.sealed(secret)?;
         let opened = sealed
             .open(self.cluster, self.host, self.key)
-            .map_err(|error| ContentError::Secret {
-                id: secret.id.clone(),
-                reason: error.to_string(),
-            })?;
+            .map_err(|error| self.store.refuse_secret(secret, error.to_string()))?;
         let mut salts = self.store.salts.borrow_mut();
         salts.insert(secret.clone(), opened.salt);
         Ok(opened)

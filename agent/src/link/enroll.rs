@@ -124,7 +124,7 @@ pub async fn enroll(
             }
         };
         check(token, host, *role, &admission)?;
-        let identity = admit(*admission, key, &mut clock)?;
+        let identity = admit(*admission, key, enrollment.keys, &mut clock)?;
         store.save(&identity)?;
         return Ok(identity);
     }
@@ -253,6 +253,7 @@ fn check(
 fn admit(
     admission: HostAdmission,
     key: LinkKey,
+    executor: ExecutorKeys,
     clock: &mut Clock,
 ) -> Result<Identity, EnrollError> {
     let root = admission.root.into();
@@ -268,6 +269,7 @@ fn admit(
             plan_key: admission.plan_key,
             epoch: admission.epoch,
         },
+        executor,
         key,
         chain,
         root,

@@ -117,6 +117,14 @@ impl Link {
     /// Keeps a session with a coordinator until the process ends or the host belongs to no cluster
     /// any more.
     pub async fn run(mut self) -> LinkEnd {
+        match self.rounds().await {
+            // The executor forgets its keys at its end: an identity without them is of no use.
+            LinkEnd::Shutdown if self.relay.retired => LinkEnd::Retired,
+            end => end,
+        }
+    }
+
+    async fn rounds(&mut self) -> LinkEnd {
         let mut pace = Pace::new(self.settings.reconnect_max);
         loop {
             let pause = match self.round(&mut pace).await {

@@ -88,6 +88,7 @@ impl Link {
         self.clock.issued_now(validity);
         let renewed = Identity {
             trust: self.identity.trust.clone(),
+            executor: self.identity.executor,
             key,
             chain,
             root: self.identity.root.clone(),

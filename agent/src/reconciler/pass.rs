@@ -1,17 +1,17 @@
 //! The machine with its inventory, and one pass over it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use email_engine_protocol::desired::{Disposition, HostConfig, Resource};
 use email_engine_protocol::id::ResourceId;
 use email_engine_protocol::observed::{ResourceState, ResourceStatus};
 
 use super::apply::Walk;
-use super::contest::Contest;
+use super::contest::{self, Contest};
 use super::order::Order;
 use super::pending::Pending;
-use super::plan::{self, Decision, Plan};
+use super::plan::{self, Contested, Decision, Plan};
 use super::removal;
 use super::under_way::UnderWay;
 use crate::host::{Cabinet, Machine, RecordError};
@@ -85,6 +85,8 @@ pub struct Reconciler {
     findings: BTreeMap<ResourceId, Finding>,
     states: BTreeMap<ResourceId, ResourceState>,
     repairs: u64,
+    /// When the next repair that was put off is due, since `begin`.
+    due: Option<Duration>,
     begin: Instant,
 }
 
@@ -111,6 +113,7 @@ impl Reconciler {
             findings: BTreeMap::new(),
             states: BTreeMap::new(),
             repairs: 0,
+            due: None,
             begin: Instant::now(),
         }
     }
@@ -127,9 +130,16 @@ impl Reconciler {
         self.repairs
     }
 
+    /// When a repair is due that was put off because somebody undoes every one.
+    #[must_use]
+    pub fn due(&self) -> Option<Instant> {
+        self.due.map(|due| self.begin + due)
+    }
+
     /// Another state is enforced from now on: nothing is known about it yet.
     pub fn change_state(&mut self) {
         self.contest.clear();
+        self.due = None;
         self.findings.clear();
         self.states.clear();
     }
@@ -219,16 +229,28 @@ impl Reconciler {
         }
     }
 
-    fn plan(&self, config: &HostConfig) -> Plan {
+    fn plan(&mut self, config: &HostConfig) -> Plan {
         let now = self.begin.elapsed();
-        let contested = self
-            .findings
-            .iter()
-            .filter(|(_, finding)| !finding.is_satisfied())
-            .map(|(id, _)| id)
-            .filter(|id| self.contest.is_contested(id, now))
-            .cloned()
-            .collect();
+        self.due = None;
+        let mut contested = Contested::new();
+        for (id, finding) in &self.findings {
+            if finding.is_satisfied() {
+                continue;
+            }
+            let Some(wait) = self.contest.is_wrong(id, now) else {
+                continue;
+            };
+            let next = self.due.map_or(wait.until, |due| due.min(wait.until));
+            self.due = Some(next);
+            if self.contest.is_news(id) {
+                tracing::warn!(
+                    resource = %id, repairs = contest::AT_ONCE, seconds = wait.pause.as_secs(),
+                    longest_seconds = contest::LONGEST.as_secs(),
+                    "contested: somebody undoes every repair; the next ones are made ever later"
+                );
+            }
+            contested.insert(id.clone(), wait.pause);
+        }
         plan::plan(config, &self.findings, &self.inventory, &contested)
     }
 

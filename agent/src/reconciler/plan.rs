@@ -4,6 +4,7 @@
 //! what only the walk can tell: what failed, and what really changed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use email_engine_protocol::desired::{HostConfig, HostPath, Policy, Resource, Spec};
 use email_engine_protocol::id::ResourceId;
@@ -62,13 +63,16 @@ impl Plan {
     }
 }
 
-/// Decides. `findings` has every resource of the state; `contested` those that are given up.
+/// Repairs that are put off, with the distance that each keeps to the one before.
+pub type Contested = BTreeMap<ResourceId, Duration>;
+
+/// Decides. `findings` has every resource of the state; `contested` those whose repair is put off.
 #[must_use]
 pub fn plan(
     config: &HostConfig,
     findings: &BTreeMap<ResourceId, Finding>,
     inventory: &Inventory,
-    contested: &BTreeSet<ResourceId>,
+    contested: &Contested,
 ) -> Plan {
     let mut decisions: Vec<Decision> = config
         .resources
@@ -138,7 +142,7 @@ fn decide(
     resource: &Resource,
     findings: &BTreeMap<ResourceId, Finding>,
     inventory: &Inventory,
-    contested: &BTreeSet<ResourceId>,
+    contested: &Contested,
 ) -> Decision {
     let diff = match findings.get(&resource.id) {
         None => return Decision::Leave(ResourceState::Unknown("not looked at".to_owned())),
@@ -149,13 +153,19 @@ fn decide(
     match resource.policy {
         Policy::Hold => Decision::Leave(ResourceState::Drifted(format!("held: {diff}"))),
         Policy::Report if repair => Decision::Leave(ResourceState::Drifted(diff.clone())),
-        _ if contested.contains(&resource.id) => {
-            let text = format!("contested: somebody undoes every repair; {diff}");
-            Decision::Leave(ResourceState::Drifted(text))
-        }
-        Policy::Enforce | Policy::Report => Decision::Make {
-            diff: diff.clone(),
-            repair,
+        Policy::Enforce | Policy::Report => match contested.get(&resource.id) {
+            Some(pause) => {
+                let seconds = pause.as_secs();
+                let text = format!(
+                    "contested: somebody undoes every repair, so it is made right again only \
+                     {seconds} s after the last time; {diff}"
+                );
+                Decision::Leave(ResourceState::Drifted(text))
+            }
+            None => Decision::Make {
+                diff: diff.clone(),
+                repair,
+            },
         },
     }
 }
@@ -318,7 +328,7 @@ pub(crate) mod tests {
             &state,
             &found(&state, &Finding::Right),
             &inventory,
-            &BTreeSet::new(),
+            &Contested::new(),
         );
         assert!(plan.is_noop());
     }
@@ -339,7 +349,7 @@ pub(crate) mod tests {
                 &state,
                 &found(&state, &differs),
                 &inventory,
-                &BTreeSet::new(),
+                &Contested::new(),
             )
             .decisions
             .remove(0)
@@ -361,12 +371,14 @@ pub(crate) mod tests {
     fn a_contested_resource_is_left_and_said() {
         let state = config(vec![file("/a")]);
         let findings = found(&state, &Finding::Differs("content differs".to_owned()));
-        let contested = BTreeSet::from([state.resources[0].id.clone()]);
+        let pause = Duration::from_secs(15);
+        let contested = Contested::from([(state.resources[0].id.clone(), pause)]);
         let plan = plan(&state, &findings, &Inventory::default(), &contested);
         assert!(plan.is_noop());
         assert!(matches!(
             &plan.decisions[0],
-            Decision::Leave(ResourceState::Drifted(text)) if text.starts_with("contested")
+            Decision::Leave(ResourceState::Drifted(text))
+                if text.starts_with("contested") && text.ends_with("15 s after the last time; content differs")
         ));
     }
 
@@ -376,7 +388,7 @@ pub(crate) mod tests {
         let mut findings = found(&state, &Finding::Right);
         let link = Finding::Differs("a symbolic link, not a directory".to_owned());
         findings.insert(directory("/d").id, link);
-        let plan = plan(&state, &findings, &Inventory::default(), &BTreeSet::new());
+        let plan = plan(&state, &findings, &Inventory::default(), &Contested::new());
         let made: Vec<bool> = plan
             .decisions
             .iter()
@@ -398,7 +410,7 @@ pub(crate) mod tests {
         inventory.claim(&old);
         let new = config(vec![directory("/x")]);
         let missing = Finding::Differs("missing".to_owned());
-        let plan = plan(&new, &found(&new, &missing), &inventory, &BTreeSet::new());
+        let plan = plan(&new, &found(&new, &missing), &inventory, &Contested::new());
         let path = |text: &str| HostPath::new(text).unwrap();
         assert_eq!(plan.early.len(), 1);
         assert_eq!(plan.early[0].0, Thing::File(path("/x")));
@@ -450,7 +462,7 @@ pub(crate) mod tests {
             let state = config(resources);
             let mut inventory = Inventory::default();
             inventory.claim(&config(owned.iter().map(resource).collect()));
-            let plan = plan(&state, &findings, &inventory, &BTreeSet::new());
+            let plan = plan(&state, &findings, &inventory, &Contested::new());
             for (resource, decision) in state.resources.iter().zip(&plan.decisions) {
                 let differs = matches!(findings[&resource.id], Finding::Differs(_));
                 let made = matches!(decision, Decision::Make { .. });

@@ -4,7 +4,7 @@ use email_engine_protocol::desired::PackageSpec;
 use email_engine_protocol::id::ResourceId;
 
 use super::Finding;
-use crate::host::Machine;
+use crate::host::{Machine, Presence};
 
 pub(super) fn observe(machine: &mut Machine, id: &ResourceId, spec: &PackageSpec) -> Finding {
     let seen = match machine.system.package(id, &spec.name) {
@@ -12,12 +12,13 @@ pub(super) fn observe(machine: &mut Machine, id: &ResourceId, spec: &PackageSpec
         Err(error) => return Finding::Unknown(error.to_string()),
     };
     let mut diff = Vec::new();
-    match (&seen.version, &spec.version) {
-        (None, _) => return Finding::Differs("not installed".to_owned()),
-        (Some(has), Some(wanted)) if has != wanted => {
+    match (&seen.presence, &spec.version) {
+        (Presence::Gone, _) => return Finding::Differs("not installed".to_owned()),
+        (Presence::Partly(word), _) => diff.push((*word).clone()),
+        (Presence::Installed(has), Some(wanted)) if has != wanted => {
             diff.push(format!("version {has}, not {wanted}"));
         }
-        _ => {}
+        (Presence::Installed(_), _) => {}
     }
     if seen.held != spec.hold {
         diff.push(if spec.hold { "not held" } else { "held" }.to_owned());

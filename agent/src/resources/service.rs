@@ -4,7 +4,7 @@ use email_engine_protocol::desired::{OnNotify, ServiceSpec};
 use email_engine_protocol::id::ResourceId;
 
 use super::{ApplyError, Finding};
-use crate::host::{AtBoot, Machine};
+use crate::host::{Activity, AtBoot, Machine};
 
 pub(super) fn observe(machine: &mut Machine, id: &ResourceId, spec: &ServiceSpec) -> Finding {
     let seen = match machine.system.service(id, &spec.unit) {
@@ -19,11 +19,11 @@ pub(super) fn observe(machine: &mut Machine, id: &ResourceId, spec: &ServiceSpec
             "enabled"
         });
     }
-    if seen.running != spec.running {
-        diff.push(if seen.running {
-            "running"
-        } else {
-            "not running"
+    if seen.activity.differs(spec.running) {
+        diff.push(match &seen.activity {
+            Activity::Running => "running",
+            Activity::Stopped => "not running",
+            Activity::Between(word) => word,
         });
     }
     match (&seen.at_boot, diff.is_empty()) {
@@ -116,5 +116,24 @@ mod tests {
         let id = ResourceId::new("service:pmta").unwrap();
         let seen = observe(&mut machine, &id, &spec(true));
         assert!(matches!(seen, Finding::Unknown(_)), "{seen:?}");
+    }
+
+    #[test]
+    fn a_crash_loop_is_neither_running_nor_stopped_and_is_stopped_on_removal() {
+        let dir = tempfile::tempdir().unwrap();
+        let answer = "LoadState=loaded\\nActiveState=activating\\nUnitFileState=disabled\\n";
+        let mut machine = machine(dir.path(), answer);
+        let id = ResourceId::new("service:pmta").unwrap();
+        for running in [true, false] {
+            let spec = ServiceSpec {
+                running,
+                ..spec(false)
+            };
+            let seen = observe(&mut machine, &id, &spec);
+            assert_eq!(seen, Finding::Differs("activating".to_owned()), "{running}");
+        }
+        switch_off(&mut machine, &id, "pmta.service").unwrap();
+        let asked = std::fs::read_to_string(dir.path().join("asked")).unwrap();
+        assert_eq!(asked, "stop\n");
     }
 }

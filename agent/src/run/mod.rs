@@ -1,26 +1,29 @@
 //! The whole agent, put together: one place that starts things in order and ends them in reverse.
 
+mod admission;
 pub mod logging;
 pub mod token;
 
+use std::error::Error;
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use email_engine_protocol::join::{Admission, JoinToken};
+use email_engine_protocol::id::{HostId, Role};
 use email_engine_protocol::observed::Mode;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
+use self::admission::{Entrance, Stop, same_host};
 use self::token::TokenError;
 use crate::allow::{self, AllowListError};
 use crate::config::Config;
 use crate::executor::{self, ExecutorConfig, ExecutorError, ExecutorHandle, Root, Started};
-use crate::halves::{ExecutorKeys, ToExecutor, Trust};
-use crate::identity::{Identity, IdentityError, IdentityStore};
-use crate::link::enroll::{EnrollError, Enrollment, enroll};
+use crate::halves::ToExecutor;
+use crate::identity::{IdentityError, IdentityStore};
+use crate::link::enroll::EnrollError;
 use crate::link::{ExecutorSide, Link, LinkEnd, LinkSettings};
 
 /// Our version, for people.
@@ -82,6 +85,25 @@ pub enum RunError {
     /// The cluster did not let the host in.
     #[error(transparent)]
     Enroll(#[from] EnrollError),
+    /// The executor has other keys than those that the host was enrolled with.
+    #[error(
+        "the executor's keys are lost: those in {} are not the ones that host {host} was enrolled \
+         with, so the cluster would believe none of its reports, and secrets that were sealed for \
+         it stay closed. Enrol it anew: make a token with `email-engine token create --host {host} \
+         --role {role} --replace`, then {way}. So far: {reason}", folder.display()
+    )]
+    KeysLost {
+        /// Where they should be.
+        folder: PathBuf,
+        /// Which host it is.
+        host: HostId,
+        /// Its role.
+        role: Role,
+        /// Where a new token is to be put.
+        way: String,
+        /// What came of looking for one.
+        reason: String,
+    },
     /// The host belongs to somebody else already.
     #[error(
         "this machine is host {pinned}, and {other} is another one: an executor serves one host \
@@ -107,7 +129,7 @@ pub fn run(config: &Config, task: Task) -> Result<End, RunError> {
     let _lock = lock(config)?;
     let store = IdentityStore::open(&config.data_dir)?;
     let started = executor::start(ExecutorConfig {
-        data_dir: config.data_dir.join("executor"),
+        data_dir: config.executor_dir(),
         root: config
             .sandbox_root
             .clone()
@@ -172,17 +194,24 @@ async fn network_half(
         keys,
         standing,
         trust,
+        retired,
         handle,
         events,
     } = started;
+    if retired && matches!(store.load(), Ok(Some(_))) {
+        return ended(LinkEnd::Retired, &store);
+    }
     let (stop, shutdown) = watch::channel(false);
     watch_signals(stop).map_err(RunError::Runtime)?;
     let mut side = ExecutorSide::new(forward(handle), events, standing, shutdown);
-    let admitted = match store.load() {
-        Ok(Some(identity)) => Ok(identity),
-        Ok(None) => join(config, &store, keys, trust.as_ref(), &mut side).await,
-        Err(error) => Err(error.into()),
+    let entrance = Entrance {
+        config,
+        task,
+        store: &store,
+        keys,
+        pinned: trust.as_ref(),
     };
+    let admitted = entrance.identity(&mut side).await;
     let identity = match admitted {
         Ok(identity) => identity,
         Err(Stop::Link(end)) => return ended(end, &store),
@@ -213,65 +242,6 @@ async fn network_half(
     };
     let link = Link::new(settings, store.clone(), identity, side)?;
     ended(Box::pin(link.run()).await, &store)
-}
-
-/// Why there is no identity: an end that was asked for, or a failure.
-enum Stop {
-    Link(LinkEnd),
-    Failed(RunError),
-}
-
-impl<E: Into<RunError>> From<E> for Stop {
-    fn from(error: E) -> Self {
-        Self::Failed(error.into())
-    }
-}
-
-async fn join(
-    config: &Config,
-    store: &IdentityStore,
-    keys: ExecutorKeys,
-    pinned: Option<&Trust>,
-    side: &mut ExecutorSide,
-) -> Result<Identity, Stop> {
-    let token = token::read(config.join_token_file.as_deref())?;
-    check_token(pinned, &token)?;
-    let enrollment = Enrollment {
-        keys,
-        mode: mode(config),
-        hostname: sysinfo::System::host_name().unwrap_or_default(),
-        reconnect_max: config.reconnect_max(),
-    };
-    tracing::info!(token = %token.id, cluster = %token.cluster, "enrolling");
-    match side.during(enroll(&token, &enrollment, store)).await {
-        Ok(identity) => Ok(identity?),
-        Err(end) => Err(Stop::Link(end)),
-    }
-}
-
-/// A token for another host is not spent on this machine.
-fn check_token(pinned: Option<&Trust>, token: &JoinToken) -> Result<(), RunError> {
-    let (Some(pinned), Admission::Host { host, .. }) = (pinned, &token.admission) else {
-        return Ok(());
-    };
-    if pinned.cluster == token.cluster && pinned.host == *host {
-        return Ok(());
-    }
-    Err(RunError::OtherHost {
-        pinned: format!("{} of cluster {}", pinned.host, pinned.cluster),
-        other: format!("{host} of cluster {}", token.cluster),
-    })
-}
-
-fn same_host(pinned: Option<&Trust>, ours: &Trust) -> Result<(), RunError> {
-    let name = |trust: &Trust| format!("{} of cluster {}", trust.host, trust.cluster);
-    match pinned {
-        Some(pinned) if name(pinned) != name(ours) => Err(RunError::OtherHost {
-            pinned: name(pinned),
-            other: name(ours),
-        }),
-        _ => Ok(()),
-    }
 }
 
 fn ended(end: LinkEnd, store: &IdentityStore) -> Result<End, RunError> {
@@ -315,4 +285,20 @@ fn watch_signals(stop: watch::Sender<bool>) -> io::Result<()> {
         stop.closed().await;
     });
     Ok(())
+}
+
+/// An error with its causes, each once.
+#[must_use]
+pub fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        // Some errors print their cause themselves.
+        if !text.ends_with(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        cause = inner.source();
+    }
+    text
 }

@@ -24,6 +24,8 @@ pub type Clock = fn() -> Timestamp;
 pub(super) const REQUEST_TIME: Duration = Duration::from_secs(30);
 /// Requests that are worked on at once; more are told to come back.
 const CONCURRENT_REQUESTS: usize = 512;
+/// Dry runs that are thought through at once. One may plan every host twice.
+pub(super) const CONCURRENT_PREVIEWS: usize = 2;
 
 /// The API's rooms and bounds. Shared by all requests.
 pub struct Api {
@@ -32,6 +34,7 @@ pub struct Api {
     pub(super) metrics: Option<PrometheusHandle>,
     pub(super) throttle: Throttle,
     pub(super) slots: Semaphore,
+    pub(super) previews: Arc<Semaphore>,
     pub(super) request_time: Duration,
     clock: Clock,
     random: SystemRandom,
@@ -58,6 +61,7 @@ impl Api {
             metrics,
             throttle: Throttle::default(),
             slots: Semaphore::new(CONCURRENT_REQUESTS),
+            previews: Arc::new(Semaphore::new(CONCURRENT_PREVIEWS)),
             request_time: REQUEST_TIME,
             clock,
             random: SystemRandom::new(),

@@ -2,13 +2,16 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, BodyDataStream};
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt as _;
 
 use email_engine_protocol::api::AccessRole;
 use email_engine_protocol::limits;
@@ -163,7 +166,7 @@ impl Gate {
         query: &Query,
     ) -> Result<(Request, WriteRequest), ApiError> {
         let (parts, body) = request.into_parts();
-        let body = bounded_body(&parts.headers, body).await?;
+        let body = bounded_body(&parts, body).await?;
         let target = parts
             .uri
             .path_and_query()
@@ -191,16 +194,45 @@ impl Gate {
     }
 }
 
-async fn bounded_body(headers: &axum::http::HeaderMap, body: Body) -> Result<Bytes, ApiError> {
-    let announced = headers
+async fn bounded_body(parts: &Parts, body: Body) -> Result<Bytes, ApiError> {
+    let announced = parts
+        .headers
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > limits::REQUEST_BYTES as u64) {
-        return Err(too_large());
+    let mut body = body.into_data_stream();
+    let mut kept = BytesMut::new();
+    if announced.is_none_or(|length| length <= limits::REQUEST_BYTES as u64) {
+        loop {
+            match body.next().await {
+                None => return Ok(kept.freeze()),
+                Some(Err(error)) => {
+                    let detail = format!("the body did not arrive whole: {error}");
+                    return Err(ApiError::new(StatusCode::BAD_REQUEST, "bad-body", detail));
+                }
+                Some(Ok(chunk)) if kept.len() + chunk.len() > limits::REQUEST_BYTES => break,
+                Some(Ok(chunk)) => kept.extend_from_slice(&chunk),
+            }
+        }
     }
-    to_bytes(body, limits::REQUEST_BYTES)
-        .await
-        .map_err(|_| too_large())
+    // On a stream that is reset while a client still sends, many clients do not see the answer.
+    if parts.version == Version::HTTP_2 {
+        drop(kept);
+        let _ = tokio::time::timeout(DRAIN_TIME, drain(body)).await;
+    }
+    Err(too_large())
+}
+
+/// Longest time and most bytes that are given to a body that is refused already.
+const DRAIN_TIME: Duration = Duration::from_secs(10);
+const DRAIN_BYTES: usize = 16 * limits::REQUEST_BYTES;
+
+async fn drain(mut body: BodyDataStream) {
+    let mut left = DRAIN_BYTES;
+    while let Some(Ok(chunk)) = body.next().await
+        && chunk.len() <= left
+    {
+        left -= chunk.len();
+    }
 }
 
 fn too_large() -> ApiError {

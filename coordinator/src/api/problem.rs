@@ -199,6 +199,10 @@ impl From<StoreError> for ApiError {
 
 impl From<StockError> for ApiError {
     fn from(error: StockError) -> Self {
+        // What keeps a node from storing keys keeps it from storing anything: one code for it.
+        if let StockError::Propose(error) = error {
+            return error.into();
+        }
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "no-prepared-key",

@@ -1,5 +1,7 @@
 //! Query parameters: those that every route shares, and the refusal of unknown ones.
 
+use std::collections::BTreeSet;
+
 use axum::http::{Method, StatusCode};
 
 use super::problem::ApiError;
@@ -24,12 +26,16 @@ impl Query {
             },
             override_clock: false,
         };
+        let mut seen = BTreeSet::new();
         for pair in text
             .unwrap_or_default()
             .split('&')
             .filter(|pair| !pair.is_empty())
         {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            if !seen.insert(name) {
+                return Err(ApiError::invalid(name, value, "each parameter once"));
+            }
             match (name, value) {
                 ("consistency", "stale") if reads => out.freshness = Freshness::Stale,
                 ("consistency", "linearizable") => out.freshness = Freshness::Linearizable,
@@ -41,11 +47,27 @@ impl Query {
                     ));
                 }
                 ("override_clock", "true") if !reads => out.override_clock = true,
-                _ if rule.parameters.contains(&name) => {}
+                ("override_clock", _) if !reads => {
+                    return Err(ApiError::invalid(name, value, "true"));
+                }
+                _ if rule.parameters.contains(&name) => fits(name, value)?,
                 _ => return Err(unknown_parameter(rule, name, reads)),
             }
         }
         Ok(out)
+    }
+}
+
+/// Whether a parameter's value is of its kind; its bounds are its handler's business.
+fn fits(name: &str, value: &str) -> Result<(), ApiError> {
+    match name {
+        "before" | "grace_seconds" | "limit" if value.parse::<u64>().is_err() => {
+            Err(ApiError::invalid(name, value, "a whole number from 0"))
+        }
+        "dry_run" | "prune" | "proposed" | "release" if value.parse::<bool>().is_err() => {
+            Err(ApiError::invalid(name, value, "true or false"))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -207,7 +207,12 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let bytes = JsonBytes::from_request(request, state).await?;
-        parse_json(&bytes.0).map(Self)
+        let value = parse_json(&bytes.0)?;
+        // A list of values in the order of the fields would be read, too.
+        if bytes.0.trim_ascii_start().first() == Some(&b'[') {
+            return Err(ApiError::invalid("body", "[", "a JSON object: {...}"));
+        }
+        Ok(Self(value))
     }
 }
 

@@ -154,8 +154,14 @@ pub enum MembershipError {
 
 /// Why no DKIM keys could be prepared.
 #[derive(Debug, thiserror::Error)]
-#[error("no DKIM keys could be prepared: {reason}")]
-pub struct StockError {
-    /// What stood in the way.
-    pub reason: String,
+pub enum StockError {
+    /// They could not be proposed.
+    #[error(transparent)]
+    Propose(#[from] ProposeError),
+    /// Anything else.
+    #[error("no DKIM keys could be prepared: {reason}")]
+    Other {
+        /// What stood in the way.
+        reason: String,
+    },
 }

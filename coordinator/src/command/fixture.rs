@@ -10,6 +10,7 @@ use email_engine_protocol::bytes::{
     CaPin, CertificateSerial, Commitment, ContentHash, SealingPublicKey, SecretHash, VerifyingKey,
 };
 use email_engine_protocol::crypto::{RecoveryPublic, SigningKey};
+use email_engine_protocol::desired::EpochGrant;
 use email_engine_protocol::generation::Generation;
 use email_engine_protocol::id::{
     ApiKeyId, ClusterId, HostId, NodeId, PoolName, RequestId, Role, TenantId, TokenId, VmtaName,
@@ -21,8 +22,8 @@ use email_engine_protocol::time::Timestamp;
 
 use super::{
     AddHost, AddIdentity, Bearer, BodyChange, Command, CreateApiKey, CreateTenant, Found,
-    IssueToken, NewTarget, Outcome, Proposal, PutBundle, PutSettings, RedeemToken, Rejection,
-    SetTargets, StockKeys,
+    IssueToken, NewTarget, Outcome, Proposal, PutBundle, PutSettings, Recover, RedeemToken,
+    Rejection, SetTargets, StockKeys,
 };
 use crate::state::{ClusterRecord, FleetState, Issuer, Node, PreparedKey, SealedAtRest};
 
@@ -400,4 +401,16 @@ pub(crate) fn outcome(number: u64) -> crate::state::Outcome {
         },
         changed_at: Timestamp(0),
     }
+}
+
+/// A restore: the next life of the fixture's cluster begins at this node.
+pub(crate) fn recover(epoch: u64, node: u64) -> Command {
+    let mut row = found().node;
+    row.id = NodeId(node);
+    let grant = recovery_key().sign(&EpochGrant {
+        cluster: found().cluster.id,
+        epoch,
+        issued_at: found().cluster.created_at,
+    });
+    Command::Recover(Box::new(Recover { grant, node: row }))
 }

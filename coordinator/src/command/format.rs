@@ -14,7 +14,7 @@ use super::fixture::{
     recovery_key, redeem, spki, tenant,
 };
 use super::*;
-use crate::state::{CertificateSubject, Release, TokenUse};
+use crate::state::{CertificateSubject, Release, ShownCertificate, TokenUse};
 
 const GOLDEN: &str = include_str!("format.golden");
 
@@ -153,6 +153,18 @@ fn cluster_commands() -> Vec<Command> {
             holder: TokenUse::new(spki(1), "m1", "192.0.2.1:1"),
             refused: TokenUse::new(spki(2), "m2", "192.0.2.2:2"),
         })),
+        Command::TellTime(TellTime {
+            clocks: [(NodeId(1), 0), (NodeId(2), -5)].into(),
+        }),
+        Command::ReadmitHost(ReadmitHost {
+            host: host_id("h1"),
+            shown: ShownCertificate {
+                serial: CertificateSerial([7; 16]),
+                spki: spki(3),
+                issued_at: Timestamp(5),
+                not_after: Timestamp(9),
+            },
+        }),
     ]
 }
 
@@ -189,7 +201,7 @@ fn the_bytes_of_every_command_are_those_of_the_log() {
 #[test]
 fn every_kind_is_sampled_in_its_order_and_reads_back() {
     let samples = samples();
-    assert_eq!(samples.len(), 30);
+    assert_eq!(samples.len(), 32);
     for (at, command) in samples.iter().enumerate() {
         let bytes = postcard::to_stdvec(command).unwrap();
         assert_eq!(usize::from(bytes[0]), at, "{}", name(command));

@@ -17,6 +17,8 @@ mod content;
 pub(crate) mod fixture;
 #[cfg(test)]
 mod format;
+#[cfg(test)]
+mod fuzz;
 mod host;
 mod identity;
 mod outcome;
@@ -32,6 +34,8 @@ use serde::{Deserialize, Serialize};
 use email_engine_protocol::id::RequestId;
 use email_engine_protocol::time::Timestamp;
 
+pub(crate) use apply::CLOCK_AHEAD_MILLIS;
+pub(crate) use cluster::AGREEMENT_MILLIS;
 pub use outcome::{Answer, BodyChange, Effect, Outcome, Rejection, RejectionCode};
 pub use payload::*;
 
@@ -116,4 +120,8 @@ pub enum Command {
     AllowRemoval(AllowRemoval),
     /// A second machine showed a used token and was refused.
     RefuseToken(Box<RefuseToken>),
+    /// Moves the fleet's clock forward while nothing else does.
+    TellTime(TellTime),
+    /// A host came back with a certificate from the time that a restore lost.
+    ReadmitHost(ReadmitHost),
 }

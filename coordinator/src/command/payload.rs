@@ -17,7 +17,9 @@ use email_engine_protocol::observed::Mode;
 use email_engine_protocol::time::Timestamp;
 
 use super::Command;
-use crate::state::{ClusterRecord, Node, Outcome, PreparedKey, Release, TokenUse};
+use crate::state::{
+    ClusterRecord, Node, Outcome, PreparedKey, Release, ShownCertificate, TokenUse,
+};
 
 /// See [`Command::Found`]. The first admin key, bundle and settings are commands of their own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -341,4 +343,20 @@ pub struct Batch {
 pub struct AllowRemoval {
     /// Which hosts.
     pub hosts: BTreeSet<HostId>,
+}
+
+/// See [`Command::TellTime`]. Further than a day only with the clocks of a majority of the voters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TellTime {
+    /// Milliseconds that the clock of each node that answered is ahead of the proposer's.
+    pub clocks: BTreeMap<NodeId, i64>,
+}
+
+/// See [`Command::ReadmitHost`]. The machine proved that it has the certificate's key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadmitHost {
+    /// Which.
+    pub host: HostId,
+    /// What it showed: the host's certificate from now on.
+    pub shown: ShownCertificate,
 }

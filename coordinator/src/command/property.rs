@@ -5,16 +5,21 @@ use std::collections::BTreeMap;
 
 use email_engine_protocol::api::{AccessRole, IpStatus, MemberRole};
 use email_engine_protocol::bytes::CertificateSerial;
-use email_engine_protocol::id::{NodeId, Role, TokenId};
+use email_engine_protocol::crypto::SigningKey;
+use email_engine_protocol::desired::EpochGrant;
+use email_engine_protocol::id::{ClusterId, NodeId, Role, TokenId};
+use email_engine_protocol::time::Timestamp;
 use proptest::prelude::*;
 
 use super::fixture::{
-    Fleet, SECOND, address, api_key, bundle, bundle_hash, domain, host, host_id, host_token,
-    identity, node_token, outcome, redeem, redeem_node, spki, tenant,
+    Fleet, SECOND, address, api_key, bundle, bundle_hash, domain, found, host, host_id, host_token,
+    identity, node_token, outcome, recovery_key, redeem, redeem_node, spki, tenant,
 };
 use super::*;
 use crate::fleet;
-use crate::state::{CertificateSubject, FleetState, TokenUse, decode, encode};
+use crate::state::{
+    CertificateSubject, FleetState, Node, TABLES_VERSION, TokenUse, decode, encode,
+};
 
 /// A small world, so that random steps meet each other.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +31,7 @@ struct Step {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step =
-        (0..29_u8, 0..4_u8, 0..4_u8).prop_map(|(verb, which, how)| Step { verb, which, how });
+        (0..34_u8, 0..4_u8, 0..4_u8).prop_map(|(verb, which, how)| Step { verb, which, how });
     prop::collection::vec(step, 1..100)
 }
 
@@ -58,6 +63,7 @@ fn host_with(step: Step) -> email_engine_protocol::api::HostSpec {
 fn identity_with(step: Step) -> email_engine_protocol::api::IpSpec {
     let mut spec = identity(u32::from(step.which));
     match step.how {
+        0 if step.verb == 9 => spec.tenant = tenant("client-2").id,
         1 => spec.host = host_id("pmta2"),
         2 => spec.status = IpStatus::Quarantine,
         3 => {
@@ -179,14 +185,46 @@ fn other_command(fleet: &Fleet, step: Step) -> Command {
             holder: TokenUse::new(spki(step.which), "holder", "192.0.2.1:1"),
             refused: TokenUse::new(spki(step.which + 1), "second", "192.0.2.2:2"),
         })),
+        28 => Command::AllowRemoval(AllowRemoval {
+            hosts: [host_id(host)].into(),
+        }),
+        29 => Command::RaiseVersion(RaiseVersion {
+            version: u32::from(step.how) + 1,
+        }),
+        30 => recover(step),
+        31 => Command::TellTime(TellTime {
+            clocks: [(NodeId(step.which.into()), i64::from(step.how) * 20_000)].into(),
+        }),
         _ => Command::SetNode(SetNode {
             node: NodeId(step.which.into()),
             role: [MemberRole::Learner, MemberRole::Voter, MemberRole::Removed]
                 [usize::from(step.how % 3)],
             endpoints: None,
-            supports_version: None,
+            supports_version: (step.how > 1).then_some(u32::from(step.which)),
         }),
     }
+}
+
+/// A restore under the next epochs, by the recovery key or by another.
+fn recover(step: Step) -> Command {
+    let key = if step.how == 0 {
+        SigningKey::from_seed([9; 32])
+    } else {
+        recovery_key()
+    };
+    let grant = EpochGrant {
+        cluster: ClusterId([1; 16]),
+        epoch: u64::from(step.how) + 1,
+        issued_at: Timestamp(1),
+    };
+    let node = Node {
+        id: NodeId(u64::from(step.which) + 2),
+        ..found().node
+    };
+    Command::Recover(Box::new(Recover {
+        grant: key.sign(&grant),
+        node,
+    }))
 }
 
 fn renew(fleet: &Fleet, step: Step) -> Command {
@@ -262,7 +300,7 @@ proptest! {
         for (at, proposal) in fleet.log.iter().enumerate() {
             let _ = replayed.apply(proposal);
             if at == cut {
-                replayed = decode(&encode(&replayed)).unwrap();
+                replayed = decode(TABLES_VERSION, &encode(&replayed)).unwrap();
             }
         }
         prop_assert_eq!(encode(&replayed), encode(&fleet.state));

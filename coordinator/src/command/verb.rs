@@ -89,6 +89,8 @@ impl Command {
             Self::Recover(verb) => &**verb,
             Self::AllowRemoval(verb) => verb,
             Self::RefuseToken(verb) => &**verb,
+            Self::TellTime(verb) => verb,
+            Self::ReadmitHost(verb) => verb,
             Self::Batch(_) => return None,
         })
     }

@@ -7,7 +7,7 @@ use email_engine_protocol::api::IpStatus;
 use email_engine_protocol::id::Role;
 
 use super::Violation;
-use crate::state::{FleetState, decode, encode};
+use crate::state::{FleetState, TABLES_VERSION, decode, encode};
 
 fn broken(invariant: &'static str, what: impl Into<String>) -> Violation {
     Violation {
@@ -235,7 +235,7 @@ pub fn every_change_is_audited(state: &FleetState) -> Result<(), Violation> {
 pub fn replay_gives_the_same_bytes(state: &FleetState) -> Result<(), Violation> {
     const NAME: &str = "replay_gives_the_same_bytes";
     let bytes = encode(state);
-    let back = decode(&bytes).map_err(|error| broken(NAME, error.to_string()))?;
+    let back = decode(TABLES_VERSION, &bytes).map_err(|error| broken(NAME, error.to_string()))?;
     if back != *state || encode(&back) != bytes {
         return Err(broken(NAME, "a snapshot brings back another state"));
     }

@@ -9,7 +9,9 @@ use email_engine_protocol::time::Timestamp;
 use email_engine_protocol::wire::{ALPN_AGENT, ALPN_ENROLL};
 
 use super::{Credential, CredentialError, Peer};
-use crate::state::{CertificateSubject, FleetState, Host, HostKeys, HostLifecycle};
+use crate::state::{
+    CertificateSubject, FleetState, Host, HostKeys, HostLifecycle, Return, ShownCertificate,
+};
 
 /// Who came in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,6 +160,24 @@ pub fn remains(
             serial: credential.serial,
         })
     }
+}
+
+/// A host that is denied, but whose certificate is of the time that a restore lost: what may become of
+/// it.
+#[must_use]
+pub fn returning(
+    chain: &[CertificateDer<'_>],
+    state: &FleetState,
+    now: Timestamp,
+) -> Option<(HostId, ShownCertificate, Return)> {
+    let cluster = state.cluster.as_ref()?.id;
+    let (host, credential) = read(cluster, chain).ok()?;
+    if now < credential.not_before || now > credential.not_after {
+        return None;
+    }
+    let shown = credential.shown();
+    let what = state.may_return(&host, &shown, now)?;
+    Some((host, shown, what))
 }
 
 fn read(cluster: ClusterId, chain: &[CertificateDer<'_>]) -> Result<(HostId, Credential), Denied> {

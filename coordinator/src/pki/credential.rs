@@ -9,7 +9,9 @@ use email_engine_protocol::bytes::{CertificateSerial, ContentHash};
 use email_engine_protocol::id::ClusterId;
 use email_engine_protocol::time::Timestamp;
 
+use super::authority::BACKDATE_MILLIS;
 use super::{IdentityError, Peer, parse_uri};
+use crate::state::ShownCertificate;
 
 /// A leaf certificate, as far as authorisation goes by it. That its chain leads to the root is for
 /// [`super::verify`] to check.
@@ -41,6 +43,17 @@ pub enum CredentialError {
 }
 
 impl Credential {
+    /// What the state judges of it.
+    #[must_use]
+    pub const fn shown(&self) -> ShownCertificate {
+        ShownCertificate {
+            serial: self.serial,
+            spki: self.spki,
+            issued_at: self.not_before.plus(BACKDATE_MILLIS),
+            not_after: self.not_after,
+        }
+    }
+
     /// The cluster that a leaf names: for a node that reads its own certificate at its start.
     ///
     /// # Errors

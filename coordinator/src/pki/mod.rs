@@ -21,7 +21,7 @@ pub mod term;
 pub(crate) mod testbed;
 pub mod verify;
 
-pub use admit::{Admitted, Denied, admit, remains};
+pub use admit::{Admitted, Denied, admit, remains, returning};
 pub use authority::{Authority, AuthorityError, Founding, found, grant_epoch, plan_signer};
 pub use credential::{Credential, CredentialError};
 pub use identity::{

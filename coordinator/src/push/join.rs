@@ -119,6 +119,7 @@ pub async fn join(
     let mut last = "the token names no coordinator".to_owned();
     loop {
         let mut untrusted = None;
+        let mut impostors = 0;
         for endpoint in &token.endpoints {
             let asked = timeout(CALL, ask(endpoint, &config, &request)).await;
             match asked.unwrap_or_else(|_| Err("no answer in time".to_owned())) {
@@ -129,23 +130,23 @@ pub async fn join(
                 Ok(EnrollReply::Refused { reason, .. }) => last = reason,
                 Ok(EnrollReply::Host(_)) => return Err(JoinError::Mismatch("it is for a host")),
                 Err(error) => {
-                    let refused = refusal.take().map(|reason| JoinError::Server {
-                        endpoint: endpoint.clone(),
-                        reason,
-                    });
-                    untrusted = refused.or(untrusted);
+                    if let Some(reason) = refusal.take() {
+                        impostors += 1;
+                        let endpoint = endpoint.clone();
+                        untrusted = Some(JoinError::Server { endpoint, reason });
+                    }
                     last = error;
                 }
             }
             tracing::warn!(%endpoint, reason = last, "not joined yet");
         }
-        // Every end point had its chance: an impostor at one does not keep a node from the others, and
-        // a mistaken token is told at once and not when it ends.
-        if let Some(error) = untrusted {
-            return Err(error);
-        }
-        if now() >= token.expires_at {
-            return Err(JoinError::TimedOut(last));
+        // An impostor at one end point does not keep a node from the others, which may be starting just
+        // now; a mistaken token, with impostors at all of them, is told at once and not when it ends.
+        let has_ended = now() >= token.expires_at;
+        match untrusted {
+            Some(error) if has_ended || impostors == token.endpoints.len() => return Err(error),
+            _ if has_ended => return Err(JoinError::TimedOut(last)),
+            _ => {}
         }
         sleep(PAUSE).await;
     }

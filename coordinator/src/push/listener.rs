@@ -11,11 +11,11 @@ use rustls_pki_types::CertificateDer;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 
+use email_engine_protocol::wire::Refusal;
 use email_engine_protocol::wire::v1::CoordinatorMessage;
-use email_engine_protocol::wire::{Refusal, RefusalCode};
 
-use super::{Fleet, Push, enroll, frames, metric_names, now, session, transport};
-use crate::pki::{self, Admitted, Denied, NodeIdentity};
+use super::{Fleet, Push, door, enroll, frames, metric_names, session, transport};
+use crate::pki::{Admitted, Denied, NodeIdentity};
 
 /// Handshakes under way at once; more are refused.
 const HANDSHAKES: usize = 256;
@@ -98,15 +98,12 @@ async fn serve<F: Fleet>(
     };
     drop(handshaking);
     let (alpn, chain) = shown(&connection);
-    let admitted = push
-        .fleet
-        .view(|state| pki::admit(&alpn, &chain, state, now()));
-    match admitted {
+    match door::judge(&push, &alpn, &chain).await {
         Ok(Admitted::Enroll) => enroll::run(&push, connection).await,
         Ok(Admitted::Host { host, credential }) => {
             session::run(push, connection, host, *credential).await;
         }
-        Err(denied) => turn_away(connection, remote, denied).await,
+        Err((denied, told)) => turn_away(connection, remote, &denied, told).await,
     }
 }
 
@@ -124,18 +121,20 @@ fn shown(connection: &Connection) -> (Vec<u8>, Vec<CertificateDer<'static>>) {
     )
 }
 
-async fn turn_away(connection: Connection, remote: SocketAddr, denied: Denied) {
+async fn turn_away(
+    connection: Connection,
+    remote: SocketAddr,
+    denied: &Denied,
+    told: Option<Refusal>,
+) {
     tracing::warn!(%remote, reason = %denied, "connection denied");
-    metrics::counter!(metric_names::DENIED, "reason" => label(&denied)).increment(1);
-    if !denied.is_told() {
+    metrics::counter!(metric_names::DENIED, "reason" => label(denied)).increment(1);
+    let Some(refusal) = told else {
         connection.close(transport::DENIED, b"denied");
         return;
-    }
-    let refusal = CoordinatorMessage::Refused(Refusal {
-        code: RefusalCode::Revoked,
-        reason: denied.to_string(),
-        retry_after_millis: None,
-    });
+    };
+    let code = refusal.code;
+    let refusal = CoordinatorMessage::Refused(refusal);
     // Nothing of the stream is read: its opening only gives the answer a way.
     let tell = async {
         let (mut send, _recv) = connection.accept_bi().await.ok()?;
@@ -144,7 +143,7 @@ async fn turn_away(connection: Connection, remote: SocketAddr, denied: Denied) {
         send.stopped().await.ok()
     };
     let _ = timeout(LAST_WORDS, tell).await;
-    connection.close(transport::code_of(RefusalCode::Revoked), b"revoked");
+    connection.close(transport::code_of(code), b"refused");
 }
 
 const fn label(denied: &Denied) -> &'static str {

@@ -1,6 +1,7 @@
 //! Push: the agents' end point. Lets machines in, hands every host its target, takes its reports.
 //!
-//! - `listener` takes connections and passes each through [`crate::pki::admit()`]; whoever has no
+//! - `listener` takes connections and passes each through `door`, which judges it by
+//!   [`crate::pki::admit()`] and by what the whole cluster knows; whoever has no
 //!   certificate can only `enroll`.
 //! - `session` is one agent's connection: Hello and Welcome, offers, secrets, bodies, reports.
 //! - `registry` knows the live sessions of this node: the newest of a host wins. `dispatch` walks
@@ -14,6 +15,7 @@
 mod announce;
 mod contest;
 mod dispatch;
+mod door;
 mod enroll;
 mod fleet;
 mod frames;

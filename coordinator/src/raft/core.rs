@@ -13,13 +13,13 @@ use tokio::time::Instant;
 use email_engine_protocol::api::MemberRole;
 use email_engine_protocol::bytes::{CertificateSerial, ContentHash};
 use email_engine_protocol::id::{ClusterId, HostId, NodeId};
-use email_engine_protocol::time::Timestamp;
 
 use super::config::{Clock, Timings};
 use super::guard::Guard;
 use super::handle::{Leadership, PlanErrors, SessionHearing, SessionNotice, SessionRow};
 use super::machine::Replica;
 use super::net::{ChangeRefusal, Door, MemberChange, Peers, ProposeAnswer, Server};
+use super::propose::Dated;
 use super::store::Store;
 use super::types::{Raft, Types};
 use crate::command::Proposal;
@@ -54,7 +54,7 @@ pub(super) struct Core {
     /// When a leader was heard last.
     pub(super) heard: Mutex<Option<Instant>>,
     /// Date of the last proposal that this node put in line.
-    pub(super) dated: tokio::sync::Mutex<Timestamp>,
+    pub(super) dated: tokio::sync::Mutex<Option<Dated>>,
     /// One change of the membership at a time.
     pub(super) changing: tokio::sync::Mutex<()>,
     pub(super) runtime: Mutex<Option<tokio::runtime::Runtime>>,

@@ -1,6 +1,7 @@
 //! What keeps a leader from proposing although it could: a disk that is nearly full, a clock that is
 //! not the others'.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -8,17 +9,22 @@ use std::path::Path;
 
 use tokio::sync::watch;
 
+use email_engine_protocol::id::NodeId;
+
+use crate::command::AGREEMENT_MILLIS;
+
 /// How far the leader's clock may be off the quorum's median.
-pub(crate) const CLOCK_LIMIT_MILLIS: i64 = 30_000;
+pub(crate) const CLOCK_LIMIT_MILLIS: i64 = AGREEMENT_MILLIS.cast_signed();
 
 /// Name of the file that can be deleted to make room.
 pub const BALLAST: &str = "ballast";
 
-/// The two reasons, each absent while all is well.
+/// The reasons, each absent while all is well.
 #[derive(Debug, Default)]
 pub(crate) struct Guard {
     low_disk: watch::Sender<Option<String>>,
     clock_off: watch::Sender<Option<String>>,
+    time_doubted: watch::Sender<Option<String>>,
 }
 
 impl Guard {
@@ -58,9 +64,20 @@ impl Guard {
         }
     }
 
-    /// Forgets the verdict on the clock: another node leads.
+    /// Why the fleet's time cannot follow the clock after a long stop.
+    pub(crate) fn time_doubted(&self) -> Option<String> {
+        self.time_doubted.borrow().clone()
+    }
+
+    /// Notes whether the fleet's time can follow the clock.
+    pub(crate) fn doubt_time(&self, reason: Option<String>) {
+        set(&self.time_doubted, reason, "the fleet's time");
+    }
+
+    /// Forgets what was found about the clock: another node leads.
     pub(crate) fn forget_clock(&self) {
         set(&self.clock_off, None, "clock");
+        set(&self.time_doubted, None, "the fleet's time");
     }
 }
 
@@ -102,6 +119,12 @@ pub(crate) fn make_ballast(folder: &Path, bytes: u64, min_free: u64) -> io::Resu
         Err(rustix::io::Errno::OPNOTSUPP) => std::fs::remove_file(&path),
         Err(error) => Err(error.into()),
     }
+}
+
+/// How many of these clocks, told as distances from the leader's own, tell its time.
+pub(crate) fn agreeing(clocks: &BTreeMap<NodeId, i64>) -> usize {
+    let agrees = |off: &&i64| off.unsigned_abs() <= AGREEMENT_MILLIS;
+    clocks.values().filter(agrees).count()
 }
 
 /// The median of the clocks' distances from the leader's own, when a majority of `voters` is in it.

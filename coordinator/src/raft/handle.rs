@@ -14,6 +14,7 @@ use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::generation::Generation;
 use email_engine_protocol::id::{ClusterId, HostId, NodeId};
 use email_engine_protocol::join::Endpoint;
+use email_engine_protocol::observed::{Facts, ResourceStatus};
 use email_engine_protocol::time::Timestamp;
 
 use super::core::Core;
@@ -23,7 +24,7 @@ use crate::command::{Answer, Proposal};
 use crate::state::FleetState;
 
 /// How long other nodes may take to tell what they alone know.
-const TELL_WITHIN: Duration = Duration::from_secs(1);
+pub const TELL_WITHIN: Duration = Duration::from_secs(1);
 
 /// How far this node has applied the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,6 +74,10 @@ pub struct SessionRow {
     pub since: Timestamp,
     /// Newest generation that was offered.
     pub offered: Option<Generation>,
+    /// What its last report says is not as it shall be, worst first, bounded.
+    pub trouble: Vec<ResourceStatus>,
+    /// What its last report says of the machine, bounded.
+    pub facts: Option<Facts>,
 }
 
 /// A session that began on one node, as the others are told: an older one of the same host ends.
@@ -317,7 +322,8 @@ impl Cluster {
     #[must_use]
     pub fn refuses_writes(&self) -> Option<String> {
         let guard = &self.core.guard;
-        guard.low_disk().or_else(|| guard.clock_off())
+        let clock = || guard.clock_off().or_else(|| guard.time_doubted());
+        guard.low_disk().or_else(clock)
     }
 
     /// Number of flushes of the log since the start.

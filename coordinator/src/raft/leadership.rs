@@ -1,5 +1,6 @@
 //! Who leads, as this node may say it, and the other things that it keeps an eye on.
 
+use std::collections::BTreeMap;
 use std::sync::Weak;
 use std::time::Duration;
 
@@ -8,14 +9,16 @@ use openraft::metrics::RaftMetrics;
 use openraft::{Instant as _, ServerState};
 use tokio::time::Instant;
 
-use email_engine_protocol::id::NodeId;
+use email_engine_protocol::id::{NodeId, RequestId};
+use email_engine_protocol::time::Timestamp;
 
 use super::core::Core;
 use super::guard;
 use super::handle::Leadership;
 use super::metric_names;
-use super::net::{Request, Response};
+use super::net::{Answered, Request, Response};
 use super::types::Types;
+use crate::command::{CLOCK_AHEAD_MILLIS, Command, Proposal, TellTime};
 
 /// How often the leader is judged although nothing changed: silence is no event.
 const TICK: Duration = Duration::from_millis(200);
@@ -23,6 +26,12 @@ const TICK: Duration = Duration::from_millis(200);
 const DISK_SAMPLES: Duration = Duration::from_secs(1);
 /// How long another node may take to tell its clock. The answer's own delay is an error of it.
 const CLOCK_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long the fleet's time may stand still before the leader moves it: well within the clock gate.
+const STILL_MILLIS: u64 = Timestamp::DAY / 2;
+const HOUR_MILLIS: u64 = Timestamp::DAY / 24;
+/// How long a majority may take for that.
+const TELL_WITHIN: Duration = Duration::from_secs(3);
 
 impl Core {
     fn judge(&self, metrics: &RaftMetrics<Types>) -> Leadership {
@@ -113,41 +122,109 @@ pub(super) async fn watch_disk(core: Weak<Core>) {
     }
 }
 
-/// While this node leads: compares its clock with the other voters'.
+/// While this node leads: compares its clock with the other voters', and keeps the fleet's time going.
 pub(super) async fn watch_clocks(core: Weak<Core>) {
+    let Some(mut leadership) = core.upgrade().map(|core| core.leadership.subscribe()) else {
+        return;
+    };
     loop {
         let Some(node) = core.upgrade() else { return };
         if node.leader() == Some(node.node) {
-            let (offsets, voters) = sample_clocks(&node).await;
+            let clocks = sample_clocks(&node).await;
+            let (voters, _) = node.members();
+            let offsets = clocks.values().copied().collect();
             node.guard
-                .judge_clock(guard::clock_verdict(offsets, voters));
+                .judge_clock(guard::clock_verdict(offsets, voters.len()));
+            node.tell_time(clocks, voters.len()).await;
         } else {
             node.guard.forget_clock();
         }
         let pause = node.timings.clock_samples;
         drop(node);
-        tokio::time::sleep(pause).await;
+        if let Ok(Err(_)) = tokio::time::timeout(pause, leadership.changed()).await {
+            return;
+        }
     }
 }
 
-async fn sample_clocks(core: &Core) -> (Vec<i64>, usize) {
+impl Core {
+    /// Moves the fleet's time on when it stood still for half a day: nobody changed anything, or the
+    /// cluster was stopped. Further than the clock gate lets anyone go only with a majority that
+    /// tells the same time; until there is one, why not is what writers are told.
+    async fn tell_time(&self, clocks: BTreeMap<NodeId, i64>, voters: usize) {
+        let clock = (self.clock)();
+        let (now, founded) = self
+            .replica
+            .view(|image| (image.fleet.now, image.fleet.cluster.is_some()));
+        let still = clock.since(now);
+        if !founded || still < STILL_MILLIS {
+            self.guard.doubt_time(None);
+            return;
+        }
+        if !self.leadership.borrow().is_leader || self.guard.clock_off().is_some() {
+            return;
+        }
+        let agreeing = guard::agreeing(&clocks);
+        let doubt = |why: String| {
+            let reason = format!(
+                "the leader's clock is {} h ahead of the fleet's time, {now}, and {why}",
+                still / HOUR_MILLIS
+            );
+            self.guard
+                .doubt_time((still > CLOCK_AHEAD_MILLIS).then_some(reason));
+        };
+        if agreeing <= voters / 2 {
+            doubt(format!(
+                "only {agreeing} of {voters} voters tell the same time"
+            ));
+            return;
+        }
+        let proposal = Proposal {
+            actor: format!("node {}", self.node),
+            request: RequestId::new(format!("tell-time-{}-{}", self.node, clock.0))
+                .expect("it is a request id"),
+            reason: format!(
+                "nothing was written for {} h; {agreeing} of {voters} voters tell this time",
+                still / HOUR_MILLIS
+            ),
+            now: clock,
+            override_clock: false,
+            command: Command::TellTime(TellTime { clocks }),
+        };
+        match tokio::time::timeout(TELL_WITHIN, self.propose_here(proposal)).await {
+            Ok(Ok(Answered { answer: Ok(_), .. })) => {
+                self.guard.doubt_time(None);
+                tracing::info!(hours = still / HOUR_MILLIS, "the fleet's time goes on");
+            }
+            Ok(Ok(Answered {
+                answer: Err(rejection),
+                ..
+            })) => doubt(rejection.to_string()),
+            // Without a majority, or another leads: nothing was learnt about the clock.
+            Ok(Err(_)) | Err(_) => {}
+        }
+    }
+}
+
+async fn sample_clocks(core: &Core) -> BTreeMap<NodeId, i64> {
     let (voters, _) = core.members();
-    let samples = voters.iter().map(|voter| async move {
-        if *voter == core.node.0 {
-            return Some(0);
+    let samples = voters.into_iter().map(NodeId).map(|voter| async move {
+        if voter == core.node {
+            return Some((voter, 0));
         }
         let asked = (core.clock)().0;
         let deadline = Instant::now() + CLOCK_WITHIN;
-        match core.ask(NodeId(*voter), &Request::Clock, deadline).await {
+        match core.ask(voter, &Request::Clock, deadline).await {
             Ok(Response::Clock(theirs)) => {
                 let answered = (core.clock)().0;
                 // Theirs was read about half-way between question and answer.
                 let ours = asked + answered.saturating_sub(asked) / 2;
-                i64::try_from(i128::from(theirs) - i128::from(ours)).ok()
+                let off = i64::try_from(i128::from(theirs) - i128::from(ours)).ok()?;
+                Some((voter, off))
             }
             _ => None,
         }
     });
     let samples = futures::future::join_all(samples).await;
-    (samples.into_iter().flatten().collect(), voters.len())
+    samples.into_iter().flatten().collect()
 }

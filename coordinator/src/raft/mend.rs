@@ -1,9 +1,10 @@
-//! Content bodies that are damaged on this disk are fetched from another node: they are named by
-//! their digest, so whoever has the right bytes may give them. Log records and votes are not: what
+//! Content bodies that are damaged on this disk are taken from this node's own newest snapshot, or
+//! fetched from another node: they are named by their digest, so whoever has the right bytes may give
+//! them. Log records and votes are not: what
 //! this node promised, nobody else can know.
 
 use std::collections::BTreeMap;
-use std::sync::{PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -13,22 +14,43 @@ use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::id::NodeId;
 
 use super::core::Core;
+use super::machine::{SnapshotFiles, body_in};
 use super::metric_names::{BODIES_DAMAGED, BODIES_MENDED};
 use super::net::{Lane, Request, Response};
 use super::store::{BodyWrite, Damage};
 
 /// How long one node may take to send a body.
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
-/// How long a body that nobody could give is not asked for again.
+/// How long a body that nobody could give is not asked for again, unless somebody waits for it.
 const AGAIN_AFTER: Duration = Duration::from_secs(30);
 
-/// Mends what readers find damaged, for as long as the node lives.
-pub(super) async fn run(core: Weak<Core>, mut damaged: mpsc::Receiver<Damage>) {
+/// Mends what readers find damaged, until the node stops.
+pub(super) async fn run(
+    core: Weak<Core>,
+    files: Arc<SnapshotFiles>,
+    mut damaged: mpsc::Receiver<Damage>,
+) {
+    let Some(mut stopping) = core.upgrade().map(|core| core.stopping.subscribe()) else {
+        return;
+    };
+    tokio::select! {
+        () = mend_all(&core, &files, &mut damaged) => {}
+        _ = stopping.wait_for(|stop| *stop) => {}
+    }
+}
+
+async fn mend_all(
+    core: &Weak<Core>,
+    files: &Arc<SnapshotFiles>,
+    damaged: &mut mpsc::Receiver<Damage>,
+) {
     let mut in_vain: BTreeMap<ContentHash, Instant> = BTreeMap::new();
     while let Some(Damage { hash, looked_after }) = damaged.recv().await {
         let Some(core) = core.upgrade() else { return };
         in_vain.retain(|_, at| at.elapsed() < AGAIN_AFTER);
-        if !in_vain.contains_key(&hash) && !core.mend(&hash).await {
+        let known = in_vain.contains_key(&hash);
+        // Whoever waits makes pauses of its own.
+        if (!known || looked_after.is_some()) && !core.mend(files, &hash, known).await {
             in_vain.insert(hash, Instant::now());
         }
         if let Some(reader) = looked_after {
@@ -36,6 +58,15 @@ pub(super) async fn run(core: Weak<Core>, mut damaged: mpsc::Receiver<Damage>) {
             let _ = reader.send(());
         }
     }
+}
+
+/// A body as this node's newest snapshot has it.
+async fn in_snapshot(files: Arc<SnapshotFiles>, hash: ContentHash) -> Result<Vec<u8>, String> {
+    let found = tokio::task::spawn_blocking(move || {
+        let current = files.current().ok_or("there is no snapshot yet")?;
+        body_in(current.snapshot.reader(), hash).map_err(|error| error.to_string())
+    });
+    found.await.map_err(|error| error.to_string())?
 }
 
 impl Core {
@@ -49,13 +80,21 @@ impl Core {
         read.ok()?.ok()?.map(|bytes| bytes.to_vec())
     }
 
-    /// Fetches a body from whichever node has it whole; false when none does.
-    async fn mend(&self, hash: &ContentHash) -> bool {
+    /// Gets a body from this node's snapshot or from whichever node has it whole; false when none
+    /// does. What is `known` to be damaged is not counted again.
+    async fn mend(&self, files: &Arc<SnapshotFiles>, hash: &ContentHash, known: bool) -> bool {
         if self.whole_body(*hash).await.is_some() {
             return true;
         }
-        metrics::counter!(BODIES_DAMAGED).increment(1);
-        tracing::error!(%hash, "a stored body is damaged: the other nodes are asked for it");
+        if !known {
+            metrics::counter!(BODIES_DAMAGED).increment(1);
+            tracing::error!(%hash, "a stored body is damaged: the snapshot and the other nodes may \
+                                    have it");
+        }
+        match in_snapshot(Arc::clone(files), *hash).await {
+            Ok(bytes) => return self.store_again(self.node, *hash, bytes).await,
+            Err(reason) => tracing::warn!(%hash, reason, "no body from the snapshot"),
+        }
         let (voters, learners) = self.members();
         for node in voters.union(&learners).map(|node| NodeId(*node)) {
             if node == self.node {
@@ -66,7 +105,8 @@ impl Core {
                 Err(reason) => tracing::warn!(%hash, %node, reason, "no body from this node"),
             }
         }
-        tracing::error!(%hash, "no node has this body whole: what needs it stays as it is");
+        tracing::error!(%hash, "no node has this body whole: what needs it waits. What came since the \
+                                last snapshot is in the log, and back after a restart");
         false
     }
 

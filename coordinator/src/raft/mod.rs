@@ -25,11 +25,11 @@ mod store;
 mod tests;
 mod types;
 
-pub use backup::{BackupError, BackupSummary, RestoreError, Restored, restore};
+pub use backup::{BackupError, BackupSummary, RestoreError, Restored, check_backup, restore};
 pub use config::{Clock, RaftConfig, Timings, system_clock};
 pub use guard::BALLAST;
 pub use handle::{
     Announced, Applied, Cluster, Leadership, MembershipError, PlanErrors, ProposeError, RaftStatus,
-    ReadError, SessionHearing, SessionNotice, SessionRow, StoreError,
+    ReadError, SessionHearing, SessionNotice, SessionRow, StoreError, TELL_WITHIN,
 };
 pub use start::{StartError, start};

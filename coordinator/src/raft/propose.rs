@@ -18,7 +18,7 @@ use super::guard::CLOCK_LIMIT_MILLIS;
 use super::handle::{ProposeError, ReadError};
 use super::net::{Answered, Lane, ProposeAnswer, ProposeRefusal, Request, Response};
 use super::types::{LogCommand, Reply, Types};
-use crate::command::{Answer, Proposal};
+use crate::command::{Answer, CLOCK_AHEAD_MILLIS, Command, Proposal};
 
 /// Largest proposal: with the reading limit of the log, one batch stays below the cap of a frame.
 pub(super) const PROPOSAL_BYTES: usize = 32 * 1024 * 1024;
@@ -28,6 +28,15 @@ const TRY_WITHIN: Duration = Duration::from_secs(3);
 const CLOCK_TOLERANCE: u64 = CLOCK_LIMIT_MILLIS.unsigned_abs();
 /// How long a committed command is waited for on this node.
 const APPLY_WITHIN: Duration = Duration::from_secs(5);
+
+/// The date of the last proposal that this node put in line.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Dated {
+    /// The lead under which it was.
+    term: u64,
+    /// The date.
+    at: Timestamp,
+}
 
 /// The answer to a proposal in line, to come.
 type Enqueued = BoxStream<'static, Result<WriteResult<Types>, Fatal<Types>>>;
@@ -132,25 +141,50 @@ impl Core {
     /// that race are not refused for a millisecond. What the clock gate would refuse for its date
     /// stays out of the log.
     async fn enqueue(&self, mut proposal: Proposal) -> Result<Enqueued, ProposeRefusal> {
-        let mut last = self.dated.lock().await;
+        let mut dated = self.dated.lock().await;
         let clock = (self.clock)();
-        let floor = self.replica.view(|image| image.fleet.now).max(*last);
-        proposal.now = match date(clock, floor) {
+        let (applied, founded) = self
+            .replica
+            .view(|image| (image.fleet.now, image.fleet.cluster.is_some()));
+        let tells = matches!(proposal.command, Command::TellTime(_));
+        let exempt = tells || proposal.override_clock || !founded;
+        if !exempt && clock > applied.plus(CLOCK_AHEAD_MILLIS) {
+            return Err(self.time_stands_still());
+        }
+        let term = self.metrics().current_term;
+        // What was in line for an earlier lead may have been replaced.
+        let last = dated
+            .filter(|dated| dated.term == term)
+            .map(|dated| dated.at);
+        let floor = applied.max(last.unwrap_or_default());
+        // The gate refuses what an own clock that leapt ahead has dated: such a date binds nobody.
+        proposal.now = match date(clock, floor).or_else(|| date(clock, applied)) {
             Some(date) => date,
             None if proposal.override_clock => clock,
             None => {
-                let behind = floor.since(clock);
+                let behind = applied.since(clock);
                 return Err(ProposeRefusal::ClockOff(format!(
-                    "the leader's clock is {behind} ms behind the date of the last entry, {floor}; \
+                    "the leader's clock is {behind} ms behind the fleet's time, {applied}; \
                      set it right, or let an admin override it"
                 )));
             }
         };
         // An override may set the fleet's time back: what follows is dated from there.
-        *last = proposal.now;
+        let at = proposal.now;
+        *dated = Some(Dated { term, at });
         let command = LogCommand::V1(Box::new(proposal));
         let queued = self.raft.client_write_many([command]).await;
         queued.map_err(|error| ProposeRefusal::Retry(error.to_string()))
+    }
+
+    /// After a long stop the fleet's time is moved on first, which takes the leader a moment.
+    fn time_stands_still(&self) -> ProposeRefusal {
+        match self.guard.time_doubted() {
+            Some(reason) => ProposeRefusal::ClockOff(format!(
+                "{reason}; set the clocks right, or let an admin override it"
+            )),
+            None => ProposeRefusal::Retry("a majority is asked for the time".into()),
+        }
     }
 
     pub(super) async fn linearize(&self) -> Result<(), ReadError> {

@@ -335,6 +335,10 @@ async fn assemble(config: RaftConfig, data: Data, apply: Apply) -> Result<Arc<Co
         runtime: Mutex::new(None),
     });
     core.guard.look_at_disk(&core.data_dir, core.min_free_bytes);
+    if let Some(damaged) = damaged {
+        let files = Arc::clone(&data.files);
+        tokio::spawn(mend::run(Arc::downgrade(&core), files, damaged));
+    }
     let serving = Serving {
         raft,
         files: data.files,
@@ -345,9 +349,6 @@ async fn assemble(config: RaftConfig, data: Data, apply: Apply) -> Result<Arc<Co
         Arc::downgrade(&core),
         store_failed,
     ));
-    if let Some(damaged) = damaged {
-        tokio::spawn(mend::run(Arc::downgrade(&core), damaged));
-    }
     spawn_tasks(&core, server, serving, config.identity);
     Ok(core)
 }

@@ -10,9 +10,9 @@ use super::SUPPORTS_VERSION;
 use super::listeners::Endpoints;
 use super::rooms::membership;
 use crate::api::MembershipError;
-use crate::command::{Batch, Command, RejectionCode, SetNode};
+use crate::command::{Answer, Batch, Command, RejectionCode, SetNode};
 use crate::push::proposal;
-use crate::raft::{Cluster, RaftStatus};
+use crate::raft::{Cluster, ProposeError, RaftStatus};
 use crate::state::FleetState;
 
 /// Between two looks, when nothing wakes it.
@@ -36,13 +36,13 @@ pub(super) async fn follow(
     mut stopping: watch::Receiver<bool>,
 ) {
     let mut applied = cluster.applied();
-    let mut is_recorded = false;
+    let mut recorded = Recorded::NotYet;
     loop {
-        if !is_recorded {
-            is_recorded = record_endpoints(&cluster, &endpoints).await;
+        if recorded != Recorded::Done {
+            recorded = record_endpoints(&cluster, &endpoints).await;
         }
         let leads = cluster.leadership().borrow().is_leader;
-        let mut is_stuck = false;
+        let mut is_stuck = recorded == Recorded::Refused;
         if leads {
             let status = cluster.status();
             for step in cluster.view(|state| steps(state, &status)) {
@@ -113,27 +113,41 @@ pub(super) async fn record(
     Ok(())
 }
 
-/// Tells the cluster where this node is reached, when that or its software changed. True when it is
-/// known.
-async fn record_endpoints(cluster: &Cluster, endpoints: &Endpoints) -> bool {
+/// How far this node's end points are known to the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Recorded {
+    /// As far as they will be.
+    Done,
+    /// The state has to move first.
+    NotYet,
+    /// They were proposed in vain: again after a pause, for that was an entry, too.
+    Refused,
+}
+
+/// Tells the cluster where this node is reached, when that or its software changed.
+async fn record_endpoints(cluster: &Cluster, endpoints: &Endpoints) -> Recorded {
     let id = cluster.node();
     let command = match cluster.view(|state| own_record(state, id, endpoints)) {
-        Own::Unknown => return false,
-        Own::Current => return true,
+        Own::Unknown => return Recorded::NotYet,
+        Own::Current => return Recorded::Done,
         Own::Differs(command) => *command,
     };
     let proposed = proposal(cluster, format!("node {id}"), "its end points", command);
-    match cluster.propose(proposed).await {
-        Ok(Ok(_)) => true,
-        // Somebody was faster, perhaps with this node's role: look again.
-        Ok(Err(rejection)) if rejection.code == RejectionCode::StaleRevision => false,
+    recorded(cluster.propose(proposed).await)
+}
+
+fn recorded(answer: Result<Answer, ProposeError>) -> Recorded {
+    match answer {
+        Ok(Ok(_)) => Recorded::Done,
+        // Somebody was faster, perhaps with this node's role.
+        Ok(Err(rejection)) if rejection.code == RejectionCode::StaleRevision => Recorded::Refused,
         Ok(Err(rejection)) => {
             tracing::error!(%rejection, "this node's end points are refused");
-            true
+            Recorded::Done
         }
         Err(error) => {
             tracing::warn!(%error, "this node's end points are not recorded yet");
-            false
+            Recorded::Refused
         }
     }
 }
@@ -250,7 +264,10 @@ mod tests {
             endpoints: None,
             supports_version: None,
         }));
-        assert_eq!(fleet.refuse(late).code, RejectionCode::StaleRevision);
+        let late = fleet.refuse(late);
+        assert_eq!(late.code, RejectionCode::StaleRevision);
+        // The refusal is an entry: who was woken by it would at once make the next one.
+        assert_eq!(recorded(Ok(Err(late))), Recorded::Refused);
         fleet.accept(own(&fleet.state));
         let node = &fleet.state.nodes[&NodeId(2)];
         assert_eq!((node.role, &node.raft_endpoint), (role, &moved()));

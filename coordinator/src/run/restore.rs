@@ -1,6 +1,7 @@
 //! `restore`: a new life of a cluster from a backup, in a new folder, under a new node number. What
 //! the old nodes are still doing no longer counts: the epoch rises, and agents follow it.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
@@ -104,15 +105,26 @@ pub fn restore(
 ) -> Result<Restored, RestoreError> {
     config.check()?;
     let key: RecoveryKey = read_secret(recovery_key)?.trim().parse()?;
+    raft::check_backup(open(backup)?, &key)?;
+    let before = entries(&config.data_dir);
     let place = Place::create(&config.data_dir)?;
+    let restored = restore_into(&place, config, open(backup)?, &key, (epoch, now));
+    if restored.is_err() {
+        leave_nothing(&config.data_dir, before.as_ref());
+    }
+    restored
+}
+
+fn restore_into(
+    place: &Place,
+    config: &NodeConfig,
+    from: BufReader<File>,
+    key: &RecoveryKey,
+    (epoch, now): (Option<u64>, Timestamp),
+) -> Result<Restored, RestoreError> {
     let published = Bound::open(config, place.published())?.published()?;
     let endpoints = published.advertised(&config.advertise)?;
-    let file = File::open(backup).map_err(|source| RestoreError::Read {
-        path: backup.to_owned(),
-        source,
-    })?;
-    let from = BufReader::new(file);
-    let restored = raft::restore(&place.raft(), from, &key, endpoints.raft.clone())?;
+    let restored = raft::restore(&place.raft(), from, key, endpoints.raft.clone())?;
     let epoch = match epoch {
         Some(asked) if asked <= restored.epoch => {
             let found = restored.epoch;
@@ -139,7 +151,7 @@ pub fn restore(
         node.api_endpoint.clone(),
     ];
     let (identity, _) = authority.issue_own(node.id, &reached, (now, config.certificate_life()))?;
-    place.leave_founding(&[recovery(&key, record.id, epoch, node, now)])?;
+    place.leave_founding(&[recovery(key, record.id, epoch, node, now)])?;
     place.publish(&published)?;
     place
         .identity()
@@ -152,7 +164,11 @@ pub fn restore(
     let open = fleet.tokens.values();
     let open = open.filter(|token| token.state == TokenState::Open && token.expires_at > now);
     let hosts = fleet.certificates.values();
-    let hosts = hosts.filter(|record| matches!(record.subject, CertificateSubject::Host(_)));
+    let hosts = hosts.filter(|record| {
+        matches!(record.subject, CertificateSubject::Host(_))
+            && record.not_after > now
+            && !fleet.revoked.contains(&record.serial)
+    });
     Ok(Restored {
         as_of: fleet.now,
         api_keys: valid_keys.map(|key| key.id.clone()).collect(),
@@ -187,6 +203,32 @@ fn recovery(
             grant: grant_epoch(key, cluster, epoch, now),
             node,
         })),
+    }
+}
+
+fn open(backup: &Path) -> Result<BufReader<File>, RestoreError> {
+    let file = File::open(backup).map_err(|source| RestoreError::Read {
+        path: backup.to_owned(),
+        source,
+    })?;
+    Ok(BufReader::new(file))
+}
+
+/// What stands in a folder; none when there is no folder.
+fn entries(folder: &Path) -> Option<BTreeSet<PathBuf>> {
+    let entries = std::fs::read_dir(folder).ok()?;
+    Some(entries.flatten().map(|entry| entry.path()).collect())
+}
+
+/// Takes away what a failed restore made, so that the next one finds the folder as it was. What cannot
+/// be removed is named by the next one.
+fn leave_nothing(folder: &Path, before: Option<&BTreeSet<PathBuf>>) {
+    let Some(before) = before else {
+        let _ = std::fs::remove_dir_all(folder);
+        return;
+    };
+    for made in entries(folder).unwrap_or_default().difference(before) {
+        let _ = std::fs::remove_dir_all(made).or_else(|_| std::fs::remove_file(made));
     }
 }
 

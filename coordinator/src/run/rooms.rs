@@ -23,7 +23,7 @@ use crate::raft::{
 };
 use crate::seal::Vault;
 use crate::state::{FleetState, Identity};
-use crate::tasks::{Plan, PlanFn, Stock};
+use crate::tasks::{self, Plan, PlanFn, Stock};
 
 /// Everything that the API asks of others.
 #[derive(Clone, Debug)]
@@ -181,8 +181,11 @@ impl Planning for Rooms {
         self.stock
             .ensure(needed)
             .map(|made| {
-                made.map_err(|error| StockError {
-                    reason: error.to_string(),
+                made.map_err(|error| match error {
+                    tasks::StockError::Propose(error) => StockError::Propose(error),
+                    other => StockError::Other {
+                        reason: other.to_string(),
+                    },
                 })
             })
             .boxed()

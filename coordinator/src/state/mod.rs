@@ -13,6 +13,7 @@ mod host;
 mod identity;
 mod lookup;
 mod query;
+mod restored;
 mod secret;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -32,12 +33,13 @@ use email_engine_protocol::time::Timestamp;
 pub use access::{ApiKey, CertificateRecord, CertificateSubject, Token, TokenState, TokenUse};
 pub use audit::{AuditEntry, Remembered};
 pub use cluster::{ClusterRecord, Issuer, Node, PlanKey};
-pub use codec::{DecodeError, decode, encode};
+pub use codec::{DecodeError, TABLES_VERSION, decode, encode};
 pub use content::{BodyRecord, Release, RoleBundle, SettingsRevision};
 pub use host::{Host, HostKeys, HostLifecycle, Outcome, TargetRecord};
 pub use identity::{Identity, Pool};
 pub use lookup::Lookup;
 pub(crate) use lookup::with_ancestors;
+pub use restored::{Restored, Return, ShownCertificate};
 pub use secret::{PreparedKey, SealedAtRest, StoredSecret};
 
 /// Everything the cluster knows about its fleet.
@@ -102,6 +104,8 @@ pub struct FleetState {
     pub remembered: BTreeMap<RequestId, Arc<Remembered>>,
     /// Keys of `remembered`, oldest first.
     pub remembered_order: VecDeque<RequestId>,
+    /// The backup that this life of the cluster began from, if any.
+    pub restored: Option<Restored>,
     /// What the rules look up often; follows from the tables above.
     pub lookup: Lookup,
 }

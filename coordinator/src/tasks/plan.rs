@@ -2,7 +2,7 @@
 //!
 //! The plan is made from a copy of the state, so it may be old when it is proposed; `apply` refuses
 //! it then (its parent is not current), and the next pass plans anew. What is refused for another
-//! reason is halved until the host is found whose target it is; that one waits ([`Refused`]), and
+//! reason is halved until the host is found whose target it is; that one waits (`Refused`), and
 //! holds up nobody.
 
 use std::collections::{BTreeMap, VecDeque};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use email_engine_protocol::bytes::ContentHash;
+use email_engine_protocol::bytes::{CertificateSerial, ContentHash};
 use email_engine_protocol::id::NodeId;
 use email_engine_protocol::time::Timestamp;
 
@@ -18,7 +18,7 @@ use crate::pki::{
     Term,
 };
 use crate::push::{Fleet, now, proposal};
-use crate::raft::ProposeError;
+use crate::raft::{ProposeError, ReadError};
 use crate::seal::Vault;
 use crate::state::{CertificateSubject, FleetState};
 
@@ -42,6 +42,9 @@ pub enum RenewError {
     /// Not committed.
     #[error(transparent)]
     Propose(#[from] ProposeError),
+    /// This node could not find out whether it is behind.
+    #[error(transparent)]
+    Read(#[from] ReadError),
     /// Refused.
     #[error("refused: {0}")]
     Rejected(crate::command::Rejection),
@@ -63,7 +66,13 @@ pub(super) async fn run<F: Fleet>(
     loop {
         let present = identity.borrow().clone();
         let wait = match due(&present) {
-            Ok(due) if due > now() => Duration::from_millis(due.since(now())).min(NAP),
+            Ok(due) if due > now() => match put_on_record(&fleet, &present).await {
+                Ok(()) => Duration::from_millis(due.since(now())).min(NAP),
+                Err(error) => {
+                    tracing::warn!(%error, "own certificate is in use and not on record yet");
+                    again(&present)
+                }
+            },
             Ok(_) => match renew(&fleet, &vault, &store, (&identity, life)).await {
                 Ok(()) => {
                     tracing::info!(node = %present.node, "own certificate renewed");
@@ -151,25 +160,65 @@ async fn renew<F: Fleet>(
     };
     let has_ended = current.not_after <= now();
     if has_ended {
-        use_it()?;
-        return record(fleet, present.node, current.spki, &issued).await;
+        // The next look at it puts it on record, however often that takes.
+        return use_it();
     }
-    record(fleet, present.node, current.spki, &issued).await?;
+    record(fleet, present.node, current.spki, Row::of(&issued)).await?;
     use_it()
+}
+
+/// A certificate that was used before it could be recorded is recorded as soon as that can be done.
+async fn put_on_record<F: Fleet>(fleet: &F, present: &NodeIdentity) -> Result<(), RenewError> {
+    let own = Credential::read(present.cluster, &present.chain[0])?;
+    let is_missing = |state: &FleetState| {
+        let is_member = state.members().any(|member| member.id == present.node);
+        is_member && !state.certificates.contains_key(&own.serial)
+    };
+    if !fleet.view(is_missing) {
+        return Ok(());
+    }
+    // This node may be behind.
+    fleet.linearize().await?;
+    if !fleet.view(is_missing) {
+        return Ok(());
+    }
+    let row = Row {
+        spki: own.spki,
+        serial: own.serial,
+        not_after: own.not_after,
+    };
+    record(fleet, present.node, own.spki, row).await
+}
+
+/// What is recorded of a certificate.
+struct Row {
+    spki: ContentHash,
+    serial: CertificateSerial,
+    not_after: Timestamp,
+}
+
+impl Row {
+    const fn of(issued: &Issued) -> Self {
+        Self {
+            spki: issued.spki,
+            serial: issued.serial,
+            not_after: issued.not_after,
+        }
+    }
 }
 
 async fn record<F: Fleet>(
     fleet: &F,
     node: NodeId,
     current_spki: ContentHash,
-    issued: &Issued,
+    row: Row,
 ) -> Result<(), RenewError> {
     let command = Command::RenewCertificate(RenewCertificate {
         subject: CertificateSubject::Node(node),
         current_spki,
-        spki: issued.spki,
-        serial: issued.serial,
-        not_after: issued.not_after,
+        spki: row.spki,
+        serial: row.serial,
+        not_after: row.not_after,
     });
     let actor = format!("node {node}");
     let proposal = proposal(fleet, actor, "renews its certificate", command);

@@ -12,6 +12,9 @@ pub struct HostChange {
     pub host: HostId,
     /// Its resources that would change, in order of id.
     pub resources: Vec<ResourceChange>,
+    /// What an operator must know of it: lines that nobody checked, directives that need a restart.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// Resources that would change and are not listed, because there are many.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub more: u64,

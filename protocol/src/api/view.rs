@@ -9,7 +9,7 @@ use crate::desired::Resource;
 use crate::generation::Generation;
 use crate::id::{HostId, NodeId};
 use crate::mail::DomainName;
-use crate::observed::{Attempt, Convergence, StatusCounts};
+use crate::observed::{Attempt, Convergence, Facts, ResourceStatus, StatusCounts};
 use crate::time::Timestamp;
 
 /// One host with where it stands.
@@ -28,6 +28,13 @@ pub struct HostView {
     pub convergence: Convergence,
     /// Resources by state.
     pub counts: StatusCounts,
+    /// Resources that are not as they shall be, worst first, each with its reason; the first few.
+    /// Known while the agent is connected.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trouble: Vec<ResourceStatus>,
+    /// What the agent measured of its machine; told of a single host, while it is connected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facts: Option<Facts>,
     /// The last generation that did not get through.
     pub attempted: Option<Attempt>,
     /// Why no new target is made for it, when the leader cannot plan it.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Entropy;
 use crate::bytes::{Signature, VerifyingKey};
+use crate::canonical;
 
 /// A value that can be signed. The domain keeps a signature over one kind of value from being taken
 /// for a signature over another.
@@ -82,7 +83,7 @@ impl<T: Signable> Signed<T> {
                 self.signature.as_bytes(),
             )
             .map_err(|_| VerifyError::Signature)?;
-        postcard::from_bytes(&self.payload).map_err(VerifyError::Decode)
+        canonical::decode(&self.payload).map_err(VerifyError::Decode)
     }
 
     /// The value as claimed, for picking the key to verify with or for an error text. Not to be
@@ -91,7 +92,7 @@ impl<T: Signable> Signed<T> {
     /// # Errors
     /// When the bytes do not decode.
     pub fn unverified(&self) -> Result<T, VerifyError> {
-        postcard::from_bytes(&self.payload).map_err(VerifyError::Decode)
+        canonical::decode(&self.payload).map_err(VerifyError::Decode)
     }
 }
 

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::names::{self, is_package, is_unit, is_version};
 use super::{FileContent, HostPath, OnRemove, Resource, Spec};
 use crate::bytes::ContentHash;
+use crate::canonical;
 use crate::id::{ClusterId, HostId, ResourceId, Role};
 use crate::limits;
 use crate::secret::SecretRef;
@@ -78,6 +80,18 @@ pub enum ConfigError {
     /// A mode with bits beyond the permission bits.
     #[error("resource {0} has a mode above 07777")]
     Mode(ResourceId),
+    /// A name that its tool could take for something else.
+    #[error("resource {resource}: {field} is {value:?}, accepted is {accepted}")]
+    Name {
+        /// Whose name.
+        resource: ResourceId,
+        /// Which one.
+        field: &'static str,
+        /// The refused text, cut to 120 characters.
+        value: String,
+        /// What would do.
+        accepted: &'static str,
+    },
 }
 
 impl HostConfig {
@@ -95,7 +109,7 @@ impl HostConfig {
     /// # Errors
     /// When the bytes are no manifest, or [`check`](Self::check) refuses it.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ConfigError> {
-        let config: Self = postcard::from_bytes(bytes).map_err(ConfigError::Decode)?;
+        let config: Self = canonical::decode(bytes).map_err(ConfigError::Decode)?;
         config.check()?;
         Ok(config)
     }
@@ -212,13 +226,45 @@ fn check_spec(resource: &Resource) -> Result<(), ConfigError> {
             file.mode
         }
         Spec::Directory(directory) => directory.mode,
-        Spec::Package(_) | Spec::Service(_) | Spec::Step(_) => 0,
+        Spec::Package(package) => {
+            let name = &package.name;
+            named(resource, "name", name, is_package(name), names::PACKAGE)?;
+            if let Some(version) = &package.version {
+                let good = is_version(version);
+                named(resource, "version", version, good, names::VERSION)?;
+            }
+            0
+        }
+        Spec::Service(service) => {
+            let unit = &service.unit;
+            named(resource, "unit", unit, is_unit(unit), names::UNIT)?;
+            0
+        }
+        Spec::Step(_) => 0,
     };
     if mode > 0o7777 {
         Err(ConfigError::Mode(resource.id.clone()))
     } else {
         Ok(())
     }
+}
+
+fn named(
+    resource: &Resource,
+    field: &'static str,
+    value: &str,
+    good: bool,
+    accepted: &'static str,
+) -> Result<(), ConfigError> {
+    if good {
+        return Ok(());
+    }
+    Err(ConfigError::Name {
+        resource: resource.id.clone(),
+        field,
+        value: value.chars().take(120).collect(),
+        accepted,
+    })
 }
 
 const fn bound(what: &'static str, got: u64, limit: u64) -> Result<(), ConfigError> {
@@ -231,7 +277,7 @@ const fn bound(what: &'static str, got: u64, limit: u64) -> Result<(), ConfigErr
 
 #[cfg(test)]
 mod tests {
-    use super::super::{DirectorySpec, Policy};
+    use super::super::{DirectorySpec, OnNotify, PackageSpec, Policy, ServiceSpec};
     use super::*;
 
     fn directory(path: &str) -> Resource {
@@ -291,5 +337,46 @@ mod tests {
             config(vec![mode]).check(),
             Err(ConfigError::Mode(_))
         ));
+    }
+
+    #[test]
+    fn paths_in_place_of_names_are_refused_with_what_would_be_accepted() {
+        let of = |spec: Spec| {
+            let mut made = directory("/etc/a");
+            made.spec = spec;
+            config(vec![made])
+                .check()
+                .map_err(|error| error.to_string())
+        };
+        let package = |name: &str, version: Option<&str>| {
+            of(Spec::Package(PackageSpec {
+                name: name.to_owned(),
+                version: version.map(str::to_owned),
+                hold: false,
+            }))
+        };
+        let service = |unit: &str| {
+            of(Spec::Service(ServiceSpec {
+                unit: unit.to_owned(),
+                enabled: true,
+                running: true,
+                on_notify: OnNotify::Reload,
+            }))
+        };
+        assert_eq!(package("g++", Some("4:12.2.0-3")), Ok(()));
+        assert_eq!(service("pmta.service"), Ok(()));
+        for (refused, value, accepted) in [
+            (
+                package("/etc/pmta/x.deb", None),
+                "x.deb",
+                "a package's name",
+            ),
+            (package("cron-", None), "cron-", "not ending with '-'"),
+            (package("cron", Some("1-")), "1-", "a package's version"),
+            (service("/etc/pmta/evil.service"), "evil", "not its path"),
+        ] {
+            let error = refused.unwrap_err();
+            assert!(error.contains(value) && error.contains(accepted), "{error}");
+        }
     }
 }

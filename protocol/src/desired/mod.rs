@@ -5,6 +5,7 @@
 //! [`Target`] signs. So a host that has the digest can fetch, check and keep everything by hash.
 
 mod config;
+mod names;
 mod path;
 mod resource;
 mod target;

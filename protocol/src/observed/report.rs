@@ -124,12 +124,17 @@ impl StatusCounts {
     /// All resources.
     #[must_use]
     pub const fn total(&self) -> u32 {
-        self.converged + self.simulated + self.drifted + self.failed + self.blocked + self.unknown
+        self.satisfied()
+            .saturating_add(self.drifted)
+            .saturating_add(self.failed)
+            .saturating_add(self.blocked)
     }
 
     /// Resources that are as desired, as far as this host can show it.
     #[must_use]
     pub const fn satisfied(&self) -> u32 {
-        self.converged + self.simulated + self.unknown
+        self.converged
+            .saturating_add(self.simulated)
+            .saturating_add(self.unknown)
     }
 }

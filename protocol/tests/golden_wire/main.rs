@@ -13,6 +13,7 @@
 )]
 
 mod samples;
+mod variants;
 
 use std::fmt::Write as _;
 
@@ -263,6 +264,7 @@ fn no_byte_of_wire_version_1_has_changed() {
         secret: [9; 32],
     };
     golden.add("join-token", &token);
+    variants::add(&mut golden);
 
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/v1.txt");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {

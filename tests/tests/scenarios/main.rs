@@ -2,7 +2,9 @@
 //!
 //! - [`convergence`]: what is declared reaches the hosts, and stays.
 //! - [`cluster`]: nodes come, go, fall and return.
+//! - [`loss`]: what an agent lost is told, and made again.
 //! - [`access`]: who may do what, and where secrets are.
+//! - [`operator`]: what those who run the fleet type and watch.
 //! - [`input`]: what is wrong is refused, clearly and wholly.
 
 #![allow(
@@ -14,3 +16,5 @@ mod access;
 mod cluster;
 mod convergence;
 mod input;
+mod loss;
+mod operator;

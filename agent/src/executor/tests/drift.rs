@@ -180,7 +180,7 @@ fn change_unseen(rig: &Rig, path: &str) {
 }
 
 #[test]
-fn a_resource_that_somebody_fights_for_is_given_up_and_said() {
+fn a_resource_that_somebody_fights_for_is_said_and_comes_back_later_by_itself() {
     let (mut rig, _) = rig_with_file();
     let path = rig.at("/etc/pmta/config");
     for round in 0..5 {
@@ -191,13 +191,17 @@ fn a_resource_that_somebody_fights_for_is_given_up_and_said() {
         });
     }
     std::fs::write(&path, "evil at last").unwrap();
-    let report = rig.report_where("it is given up", |report| report.counts.drifted == 1);
+    let report = rig.report_where("it is put off", |report| report.counts.drifted == 1);
     assert!(matches!(
         &report.statuses[0].state,
         ResourceState::Drifted(text) if text.starts_with("contested")
     ));
     assert_eq!(report.convergence, Convergence::Degraded);
     assert_eq!(std::fs::read(&path).unwrap(), b"evil at last");
+    // Nothing touches it again, and the next audit is an hour away.
+    let report = rig.report_where("it is made right", |report| report.repairs == 6);
+    assert!(is_right(&path, "good"));
+    assert_eq!(report.convergence, Convergence::Converged);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod acceptance;
 mod allowed;
 mod drift;
+mod floor;
 mod life;
 mod removal;
 mod rig;

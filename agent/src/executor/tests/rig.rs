@@ -18,7 +18,7 @@ use email_engine_protocol::secret::{SecretBytes, SecretRef};
 use email_engine_protocol::time::Timestamp;
 use ring::rand::SystemRandom;
 
-use crate::allow::{AllowList, PathRule};
+use crate::allow::{AllowList, Names, PathRule};
 use crate::executor::core::Core;
 use crate::executor::thread::Ended;
 use crate::executor::{ExecutorConfig, ExecutorHandle, Root, Started, launch, start};
@@ -93,10 +93,17 @@ impl Rig {
             epoch: 1,
         };
         let dir = tempfile::tempdir().unwrap();
+        let every = Names {
+            all: true,
+            ..Names::default()
+        };
         let allow = AllowList {
             origin: "the rig's list".to_owned(),
             paths: vec![PathRule::Below(None)],
             commands: vec![Vec::new()],
+            packages: every.clone(),
+            services: every,
+            set_id: vec![PathRule::Below(None)],
             own: BTreeSet::new(),
         };
         let started = start(config(dir.path(), audit_interval, &allow)).unwrap();

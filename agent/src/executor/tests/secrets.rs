@@ -189,3 +189,23 @@ fn a_staged_copy_of_a_crash_is_swept_at_the_next_start() {
     wait_for("the staged copy goes", || !staged.exists());
     assert_eq!(std::fs::read(rig.at("/etc/key")).unwrap(), KEY.as_bytes());
 }
+
+#[test]
+fn secrets_that_were_sealed_for_lost_keys_are_asked_for_again() {
+    let mut rig = Rig::new();
+    let key = rig.secret_file("/etc/key", "dkim/a", 1, KEY);
+    let config = rig.config(vec![key]);
+    rig.converge(&config, 1);
+    rig.stop();
+    let old = rig.keys;
+    std::fs::remove_file(rig.data().join("keys")).unwrap();
+    std::fs::remove_file(rig.at("/etc/key")).unwrap();
+    // The ledger is still there; the cluster was told of the new keys by a new enrolment.
+    rig.restart();
+    assert_ne!(rig.keys, old);
+    let report = rig.report_where("the secret is there again", |report| {
+        report.convergence == Convergence::Converged
+    });
+    assert_eq!(report.generations.attempted, None);
+    assert_eq!(std::fs::read(rig.at("/etc/key")).unwrap(), KEY.as_bytes());
+}

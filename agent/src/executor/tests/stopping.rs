@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use email_engine_protocol::desired::{CommandLine, Guard, HostPath, Resource, Spec, StepSpec};
 use email_engine_protocol::id::ResourceId;
+use email_engine_protocol::observed::Convergence;
 
 use super::rig::{PATIENCE, Rig, generation, wait_for};
 use crate::host::{Cabinet, Machine};
@@ -37,7 +38,7 @@ fn end(pid: &Path) {
 
 #[test]
 fn a_command_that_outlasts_the_grace_is_left_noted_and_done_again_by_the_next_life() {
-    let mut rig = Rig::new();
+    let mut rig = Rig::with_audit(Duration::from_millis(500));
     let machine = Machine::with_programs(&rig.root());
     rig.restart_on(machine);
     let root = rig.root().display().to_string();
@@ -70,7 +71,17 @@ fn a_command_that_outlasts_the_grace_is_left_noted_and_done_again_by_the_next_li
     let report = rig.report_where("it is done again", |report| {
         report.generations.last_good == Some(generation(1))
     });
-    assert_eq!(report.generations.attempted, None);
+    // Done again before the session began, and told all the same, until the next audit.
+    let attempt = report.generations.attempted.unwrap();
+    assert_eq!(attempt.generation, generation(1));
+    assert!(
+        attempt.reason.starts_with("step:a: interrupted"),
+        "{}",
+        attempt.reason
+    );
+    rig.report_where("it is over", |report| {
+        report.generations.attempted.is_none() && report.convergence == Convergence::Converged
+    });
     assert!(!rig.data().join("interrupted").exists(), "it was said");
     assert!(rig.at("/made-by-a").exists() && rig.at("/made-by-b").exists());
 }

@@ -150,15 +150,13 @@ impl Rooted {
         }
         // After the owner: a change of owner clears the set-id bits.
         fs::fchmod(fd, Mode::from_raw_mode(file.mode))?;
-        self.failpoint.step()?;
-        fs::fsync(fd)
+        self.failpoint.sync(fd)
     }
 
     fn swap(&self, dir: &OwnedFd, temporary: &str, name: &str) -> Result<(), Errno> {
         self.failpoint.step()?;
         fs::renameat(dir, temporary, dir, name)?;
-        self.failpoint.step()?;
-        fs::fsync(dir)
+        self.failpoint.sync(dir)
     }
 
     /// Takes away what stands where something of another kind shall stand. What may hold somebody's
@@ -180,7 +178,7 @@ impl Rooted {
             }
         };
         match gone {
-            Err(Errno::NOTEMPTY | Errno::EXIST) => set_aside(&dir, path),
+            Err(Errno::NOTEMPTY | Errno::EXIST) => set_aside(&dir, name, path),
             other => other.map_err(io("remove", path)),
         }
     }
@@ -198,15 +196,21 @@ impl Rooted {
     }
 
     pub(super) fn sweep_in(&self, dir: &OwnedFd, path: &HostPath) -> Result<(), FileError> {
-        self.wipe_in(dir, &temporary_name(path), path)
+        let temporary = temporary_name(path);
+        let is_folder = fs::statat(dir, temporary.as_str(), AtFlags::SYMLINK_NOFOLLOW)
+            .is_ok_and(|stat| Entry::from(&stat).kind == EntryKind::Directory);
+        if is_folder {
+            // None of ours; left there, it would keep this path from ever being written.
+            return set_aside(dir, &temporary, path);
+        }
+        self.wipe_in(dir, &temporary, path)
     }
 }
 
-fn set_aside(dir: &OwnedFd, path: &HostPath) -> Result<(), FileError> {
+fn set_aside(dir: &OwnedFd, name: &str, path: &HostPath) -> Result<(), FileError> {
     let hash = ContentHash::of(path.file_name().as_bytes()).to_string();
     for number in 1..1000_u32 {
         let aside = format!(".email-engine.{}.aside-{number}", &hash[..16]);
-        let name = path.file_name();
         match fs::renameat_with(dir, name, dir, aside.as_str(), RenameFlags::NOREPLACE) {
             Ok(()) => {
                 tracing::warn!(%path, aside, "something else stood here and was moved aside");
@@ -303,6 +307,22 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_in_the_place_of_the_temporary_name_is_moved_aside() {
+        let root = tempfile::tempdir().unwrap();
+        let path = HostPath::new("/key").unwrap();
+        let planted = root.path().join(temporary_name(&path));
+        std::fs::create_dir(&planted).unwrap();
+        std::fs::write(planted.join("theirs"), "x").unwrap();
+        let tree = Rooted::open(root.path()).unwrap();
+        tree.replace(&new_file(&path), b"new", None).unwrap();
+        assert_eq!(tree.read(&path, 10).unwrap(), b"new");
+        let names = std::fs::read_dir(root.path()).unwrap();
+        let kept = names.filter(|name| name.as_ref().unwrap().path().join("theirs").exists());
+        assert_eq!(kept.count(), 1);
+        assert!(!planted.exists());
+    }
+
+    #[test]
     fn a_refused_copy_leaves_the_old_file_and_nothing_else() {
         let root = tempfile::tempdir().unwrap();
         std::fs::write(root.path().join("config"), "old").unwrap();
@@ -326,19 +346,54 @@ mod tests {
     }
 
     #[test]
+    fn the_content_is_durable_before_its_name_and_the_name_before_the_end() {
+        let root = tempfile::tempdir().unwrap();
+        let place = root.path().canonicalize().unwrap();
+        let tree = Rooted::open(root.path()).unwrap();
+        let path = HostPath::new("/key").unwrap();
+        for _ in 0..2 {
+            tree.replace(&new_file(&path), b"new", None).unwrap();
+            let synced = tree.failpoint.take_synced();
+            assert_eq!(synced.len(), 2, "{synced:?}");
+            assert!(synced[0].parent() == Some(&place) && synced[0] != place.join("key"));
+            assert_eq!(synced[1], place);
+        }
+    }
+
+    /// Root keeps any owner; whoever is not root has no foreign file to replace, and keeps its own.
+    #[test]
     fn an_existing_owner_is_kept() {
-        use std::os::unix::fs::MetadataExt;
+        use std::os::unix::fs::{MetadataExt, chown};
+        let is_root = rustix::process::geteuid().is_root();
         let root = tempfile::tempdir().unwrap();
         let file = root.path().join("owned");
         std::fs::write(&file, "old").unwrap();
+        if is_root {
+            chown(&file, Some(12345), Some(54321)).unwrap();
+        } else {
+            println!("not root: a foreign owner is not tried");
+        }
+        let owner = |meta: &std::fs::Metadata| (meta.uid(), meta.gid());
         let before = std::fs::metadata(&file).unwrap();
-        let foreign = std::os::unix::fs::chown(&file, Some(12345), Some(54321)).is_ok();
         let tree = Rooted::open(root.path()).unwrap();
         let path = HostPath::new("/owned").unwrap();
         tree.replace(&new_file(&path), b"new", None).unwrap();
         let after = std::fs::metadata(&file).unwrap();
-        let expected = if foreign { 12345 } else { before.uid() };
-        assert_eq!(after.uid(), expected);
+        assert_ne!(after.ino(), before.ino(), "it was replaced, not rewritten");
+        assert_eq!(owner(&after), owner(&before));
         assert_eq!(after.permissions().mode() & 0o7777, 0o640);
+        if is_root {
+            assert_eq!(owner(&after), (12345, 54321));
+            // The half that is asked for changes, the other stays; also for who has no name.
+            let asked = NewFile {
+                uid: Some(23456),
+                mode: 0o4750,
+                ..new_file(&path)
+            };
+            tree.replace(&asked, b"newer", None).unwrap();
+            let after = std::fs::metadata(&file).unwrap();
+            assert_eq!(owner(&after), (23456, 54321));
+            assert_eq!(after.permissions().mode() & 0o7777, 0o4750);
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use email_engine_protocol::desired::HostPath;
+use email_engine_protocol::limits;
 use rustix::fs::{self, AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
@@ -121,6 +122,10 @@ fn overwrite(dir: &OwnedFd, name: &str) -> Result<(), Errno> {
     if entry.kind != EntryKind::File || entry.links != 1 {
         return Ok(());
     }
+    // Nothing of ours is as long. A sparse file that somebody planted would fill the disk.
+    if entry.size > limits::BODY_BYTES {
+        return Err(Errno::FBIG);
+    }
     let zeros = [0; 4096];
     let mut left = entry.size;
     while left > 0 {
@@ -200,5 +205,17 @@ mod tests {
         std::fs::remove_file(root.path().join("a/x")).unwrap();
         tree.remove_folder(&path).unwrap();
         tree.remove_folder(&path).unwrap();
+    }
+
+    #[test]
+    fn a_planted_sparse_file_goes_without_filling_the_disk() {
+        use std::os::unix::fs::MetadataExt;
+        let root = tempfile::tempdir().unwrap();
+        let open = std::fs::File::create(root.path().join("key")).unwrap();
+        open.set_len(limits::BODY_BYTES + 1).unwrap();
+        let tree = Rooted::open(root.path()).unwrap();
+        tree.wipe(&HostPath::new("/key").unwrap()).unwrap();
+        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
+        assert_eq!(open.metadata().unwrap().blocks(), 0);
     }
 }

@@ -11,7 +11,7 @@ mod whole;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use email_engine_protocol::bytes::{CaPin, Nonce};
+use email_engine_protocol::bytes::{CaPin, Nonce, SealingPublicKey, VerifyingKey};
 use email_engine_protocol::crypto::{Entropy, RecoveryKey, Signed, SigningKey};
 use email_engine_protocol::desired::{Disposition, PlanKeyGrant};
 use email_engine_protocol::enroll::HostAdmission;
@@ -27,7 +27,7 @@ use ring::rand::SystemRandom;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use super::verify::key_pin;
-use crate::halves::Trust;
+use crate::halves::{ExecutorKeys, Trust};
 use crate::identity::{Identity, LinkKey, Validity};
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
@@ -167,6 +167,10 @@ impl TestCluster {
                 recovery: self.recovery.public(),
                 plan_key: self.grant(),
                 epoch: 1,
+            },
+            executor: ExecutorKeys {
+                report_key: VerifyingKey([1; 32]),
+                sealing_key: SealingPublicKey([2; 32]),
             },
             key,
             validity: Validity::of(&chain[0]).unwrap(),

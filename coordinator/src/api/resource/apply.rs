@@ -1,11 +1,13 @@
 //! `POST /fleet`: makes the fleet as a document says.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use serde::Deserialize;
+use tokio::sync::OwnedSemaphorePermit;
 
 use email_engine_protocol::api::{ApplyAnswer, FleetDocument};
 
@@ -17,6 +19,9 @@ use crate::command::{Batch, Command, Outcome, Rejection};
 use crate::planner::document::place;
 use crate::planner::preview::Preview;
 use crate::state::{FleetState, Host};
+
+/// How long a dry run waits for others to end.
+const PREVIEW_WAIT: Duration = Duration::from_secs(2);
 
 /// How a document is applied.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -59,6 +64,7 @@ async fn dry_run(
     document: &FleetDocument,
     prune: bool,
 ) -> Result<ApplyAnswer, ApiError> {
+    let place = preview_place(api).await?;
     let state = api.copy_of_state();
     let draft = draft(api, &state, write, document, prune)?;
     let revision = state.revision;
@@ -67,6 +73,8 @@ async fn dry_run(
     }
     let (planning, caller) = (Arc::clone(&api.planning), write.caller.clone());
     let compared = tokio::task::spawn_blocking(move || {
+        // The work goes on when the request has ended, and so does its share of the machine.
+        let _place = place;
         let may_see = |host: &Host| caller.sees(host.spec.tenant.as_ref());
         let previewed = planning.preview(&state, &draft, &may_see);
         (draft, previewed)
@@ -86,6 +94,19 @@ async fn dry_run(
         more_hosts: preview.more,
         ..answer(draft, false, revision)
     })
+}
+
+/// Leave to think one document through.
+async fn preview_place(api: &Api) -> Result<OwnedSemaphorePermit, ApiError> {
+    let place = Arc::clone(&api.previews).acquire_owned();
+    match tokio::time::timeout(PREVIEW_WAIT, place).await {
+        Ok(Ok(place)) => Ok(place),
+        Ok(Err(_)) | Err(_) => Err(ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "previews-busy",
+            "as many dry runs as this node does at once are under way; come back in a moment",
+        )),
+    }
 }
 
 fn answer(draft: Draft, applied: bool, revision: u64) -> ApplyAnswer {

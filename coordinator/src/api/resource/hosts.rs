@@ -20,14 +20,14 @@ use crate::api::request::{JsonBody, Named, WriteRequest};
 use crate::api::routes::Asker;
 use crate::command::{AddHost, AllowRemoval, Command, RetireHost, RevokeCertificate};
 use crate::metrics::lifecycle;
-use crate::raft::PlanErrors;
+use crate::raft::{PlanErrors, SessionRow};
 use crate::state::{FleetState, Host, HostLifecycle};
 
 /// What the nodes know of hosts and the state does not hold.
 #[derive(Debug)]
 pub(super) struct Seen {
-    /// Which node has the agent of each host.
-    connections: BTreeMap<HostId, NodeId>,
+    /// Which node has the agent of each host, and what that says.
+    sessions: BTreeMap<HostId, (NodeId, SessionRow)>,
     /// Which hosts the leader cannot plan.
     unplanned: PlanErrors,
 }
@@ -37,9 +37,11 @@ pub(super) struct Seen {
 pub(super) async fn seen(api: &Api) -> Seen {
     let (mut sessions, unplanned) = join(api.fleet.sessions(), api.fleet.plan_errors()).await;
     sessions.sort_by_key(|(_, row)| row.since);
-    let newest = sessions.into_iter().map(|(node, row)| (row.host, node));
+    let newest = sessions.into_iter();
     Seen {
-        connections: newest.collect(),
+        sessions: newest
+            .map(|(node, row)| (row.host.clone(), (node, row)))
+            .collect(),
         unplanned,
     }
 }
@@ -48,6 +50,7 @@ pub(super) async fn seen(api: &Api) -> Seen {
 pub(super) fn view(state: &FleetState, id: &HostId, host: &Host, seen: &Seen) -> HostView {
     let outcome = state.outcomes.get(id);
     let retired = host.is_retired();
+    let session = seen.sessions.get(id);
     HostView {
         spec: host.spec.clone(),
         lifecycle: lifecycle(host.lifecycle).to_owned(),
@@ -57,11 +60,15 @@ pub(super) fn view(state: &FleetState, id: &HostId, host: &Host, seen: &Seen) ->
             .map(|outcome| outcome.convergence)
             .unwrap_or_default(),
         counts: outcome.map(|outcome| outcome.counts).unwrap_or_default(),
+        trouble: session
+            .map(|(_, row)| row.trouble.clone())
+            .unwrap_or_default(),
+        facts: None,
         attempted: outcome.and_then(|outcome| outcome.attempted.clone()),
         plan_error: (!retired)
             .then(|| seen.unplanned.get(id).cloned())
             .flatten(),
-        connected: seen.connections.get(id).copied(),
+        connected: session.map(|(node, _)| *node),
         changed_at: outcome.map(|outcome| outcome.changed_at),
     }
 }
@@ -98,7 +105,10 @@ async fn answer(api: &Api, caller: &Caller, id: &HostId) -> Result<HostView, Api
     api.view(|state| {
         let host = state.hosts.get(id)?;
         let is_own = caller.sees(host.spec.tenant.as_ref());
-        is_own.then(|| view(state, id, host, &seen))
+        is_own.then(|| HostView {
+            facts: seen.sessions.get(id).and_then(|(_, row)| row.facts.clone()),
+            ..view(state, id, host, &seen)
+        })
     })
     .ok_or_else(|| ApiError::not_found("host", id.as_str()))
 }

@@ -9,7 +9,7 @@ use axum::{Extension, Json};
 use serde_json::{Value, json};
 
 use email_engine_protocol::api::{FleetState as Overall, HostView, StatusView};
-use email_engine_protocol::observed::Convergence;
+use email_engine_protocol::observed::{Convergence, ResourceState};
 
 use super::cluster::{self, not_ready};
 use super::hosts::{seen, views};
@@ -108,6 +108,11 @@ fn trouble(host: &HostView) -> Option<(Overall, String)> {
             "is being wiped of its secrets".to_owned(),
         ));
     }
+    // The host keeps what it had, and that may well be right: what it refused is said all the same.
+    let refused = host.attempted.as_ref().map(|attempt| attempt.generation);
+    if refused.is_some() && refused == host.target && refused != host.running {
+        return Some((Overall::Degraded, degraded(host)));
+    }
     match (host.target, host.running) {
         (None, _) => Some((Overall::Converging, "has no target yet".to_owned())),
         (Some(target), running) if running != Some(target) => {
@@ -132,11 +137,40 @@ fn degraded(host: &HostView) -> String {
             "generation {} did not get through {:?}: {}",
             attempt.generation, attempt.stage, attempt.reason
         ),
-        None => format!(
-            "{} resources failed, {} are blocked by them",
-            host.counts.failed, host.counts.blocked
-        ),
+        None => resources(host),
     }
+}
+
+/// Resources that are named in a reason; the host itself names more.
+const NAMED: usize = 3;
+
+/// Which resources are not right, and why; their number alone while nothing says which.
+fn resources(host: &HostView) -> String {
+    let said = host.trouble.iter().filter_map(|status| {
+        let (word, reason) = match &status.state {
+            ResourceState::Blocked(reason) => ("is blocked", reason),
+            ResourceState::Drifted(reason) => ("differs", reason),
+            ResourceState::Failed(reason) => ("failed", reason),
+            _ => return None,
+        };
+        Some(format!("{} {word}: {reason}", status.id))
+    });
+    let mut said: Vec<String> = said.take(NAMED).collect();
+    let counts = &host.counts;
+    let wrong = (counts.total() - counts.satisfied()) as usize;
+    if said.is_empty() {
+        return match wrong {
+            0 => "its agent says that something is wrong, and not yet what".to_owned(),
+            _ => format!(
+                "of its resources {} failed, {} are blocked, {} differ",
+                counts.failed, counts.blocked, counts.drifted
+            ),
+        };
+    }
+    if wrong > said.len() {
+        said.push(format!("and {} more", wrong - said.len()));
+    }
+    said.join("; ")
 }
 
 /// The process answers.

@@ -1,5 +1,8 @@
 //! Bad input: one shape of errors, and nothing changed.
 
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
 use serde_json::json;
 
 use email_engine_protocol::limits;
@@ -92,4 +95,74 @@ async fn refusals_of_the_fleet_keep_their_code_field_and_value() {
         .send()
         .await
         .refuses(409, "membership");
+}
+
+#[tokio::test]
+async fn a_request_that_takes_too_long_is_answered_as_such() {
+    let testbed = Testbed::new().answering_within(Duration::from_millis(20));
+    testbed.fleet.is_mute.store(true, Ordering::Relaxed);
+    let late = testbed.ask("viewer", "GET", "/api/v1/hosts").send().await;
+    let late = late.refuses(504, "timeout");
+    assert!(late.text.contains("Idempotency-Key"), "{}", late.text);
+    testbed.fleet.is_mute.store(false, Ordering::Relaxed);
+    let now = testbed.ask("viewer", "GET", "/api/v1/hosts").send().await;
+    now.gives(200);
+}
+
+#[tokio::test]
+async fn a_bad_parameter_is_named_with_its_value_and_what_would_be_accepted() {
+    let testbed = Testbed::new();
+    for (method, target, field, value, accepted) in [
+        ("GET", "audit?limit=-1", "limit", "-1", "whole number"),
+        ("GET", "audit?before=x", "before", "x", "whole number"),
+        ("GET", "audit?limit=1&limit=2", "limit", "2", "once"),
+        (
+            "GET",
+            "hosts/h/config?proposed=maybe",
+            "proposed",
+            "maybe",
+            "true or false",
+        ),
+        (
+            "DELETE",
+            "hosts/h?grace_seconds=abc",
+            "grace_seconds",
+            "abc",
+            "whole number",
+        ),
+        (
+            "DELETE",
+            "hosts/h?override_clock=yes",
+            "override_clock",
+            "yes",
+            "true",
+        ),
+        ("POST", "fleet?dry_run=1", "dry_run", "1", "true or false"),
+    ] {
+        let path = format!("/api/v1/{target}");
+        let refused = testbed
+            .ask("admin", method, &path)
+            .json(json!({}))
+            .send()
+            .await;
+        let refused = refused.refuses(422, "invalid");
+        assert_eq!(refused.body["field"], field, "{}", refused.text);
+        assert_eq!(refused.body["value"], value, "{}", refused.text);
+        let text = refused.body["accepted"].as_str().unwrap();
+        assert!(text.contains(accepted), "{}", refused.text);
+    }
+}
+
+#[tokio::test]
+async fn a_list_is_no_document() {
+    let testbed = Testbed::new();
+    for body in ["[]", " [[], []]"] {
+        let path = "/api/v1/fleet?dry_run=true";
+        let refused = testbed
+            .ask("operator", "POST", path)
+            .text(body)
+            .send()
+            .await;
+        assert_eq!(refused.gives(422).body["field"], "body", "{body}");
+    }
 }

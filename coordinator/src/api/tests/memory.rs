@@ -21,11 +21,15 @@ use crate::command::{
     Answer, Command, Found, Proposal, PutBundle, PutSettings, Rejection, RejectionCode, StockKeys,
 };
 use crate::pki;
-use crate::planner;
+use crate::planner::{
+    self,
+    preview::{self, Preview},
+};
+
 use crate::raft::{
     Leadership, PlanErrors, ProposeError, RaftStatus, ReadError, SessionRow, StoreError,
 };
-use crate::state::{FleetState, Identity, Node, PreparedKey};
+use crate::state::{FleetState, Host, Identity, Node, PreparedKey};
 
 pub(super) const NOW: Timestamp = Timestamp(1_795_240_800_000);
 
@@ -36,6 +40,8 @@ pub(super) struct MemoryFleet {
     pub(super) log: Mutex<Vec<Proposal>>,
     pub(super) has_quorum: AtomicBool,
     pub(super) has_leader: AtomicBool,
+    /// Nobody answers a node that wants to read as of now.
+    pub(super) is_mute: AtomicBool,
     /// So many proposals from now on find that the fleet has just moved.
     pub(super) races: AtomicUsize,
     /// Commands that somebody else gets in before the next proposal.
@@ -44,6 +50,10 @@ pub(super) struct MemoryFleet {
     pub(super) ahead_of_keys: Mutex<Vec<Command>>,
     /// Hosts that the leader cannot plan.
     pub(super) unplanned: Mutex<PlanErrors>,
+    /// Held while no preview shall end.
+    pub(super) gate: tokio::sync::Mutex<()>,
+    /// Previews that have begun.
+    pub(super) previews: AtomicUsize,
 }
 
 impl MemoryFleet {
@@ -54,10 +64,13 @@ impl MemoryFleet {
             log: Mutex::new(Vec::new()),
             has_quorum: AtomicBool::new(true),
             has_leader: AtomicBool::new(true),
+            is_mute: AtomicBool::new(false),
             races: AtomicUsize::new(0),
             ahead: Mutex::new(Vec::new()),
             ahead_of_keys: Mutex::new(Vec::new()),
             unplanned: Mutex::new(PlanErrors::new()),
+            gate: tokio::sync::Mutex::default(),
+            previews: AtomicUsize::new(0),
         };
         found(&fleet);
         fleet
@@ -129,6 +142,9 @@ impl Fleet for MemoryFleet {
     }
 
     fn linearize(&self) -> BoxFuture<'_, Result<(), ReadError>> {
+        if self.is_mute.load(Ordering::Relaxed) {
+            return futures::future::pending().boxed();
+        }
         let answer = if self.has_quorum.load(Ordering::Relaxed) {
             Ok(())
         } else {
@@ -203,6 +219,18 @@ impl Planning for Planner {
         scope: Option<&TenantId>,
     ) -> Result<Draft, Rejection> {
         Ok(planner::document::changes(state, document, prune, scope)?.into())
+    }
+
+    fn preview(
+        &self,
+        state: &FleetState,
+        draft: &Draft,
+        may_see: &dyn Fn(&Host) -> bool,
+    ) -> Result<Preview, Rejection> {
+        self.0.previews.fetch_add(1, Ordering::SeqCst);
+        let _gate = self.0.gate.blocking_lock();
+        let after = preview::carried_out(state, &draft.commands, draft.new_identities)?;
+        Ok(preview::preview(state, &after, may_see))
     }
 
     fn config(

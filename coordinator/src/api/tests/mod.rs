@@ -4,6 +4,7 @@ mod access;
 mod bounds;
 mod documents;
 mod fleet;
+mod fuzz;
 mod memory;
 mod previews;
 mod routes;

@@ -1,10 +1,13 @@
 //! What a dry run and the status say of hosts.
 
+use std::sync::atomic::Ordering;
+
 use serde_json::{Value, json};
 
 use email_engine_protocol::id::HostId;
 
 use super::testbed::Testbed;
+use crate::api::app::CONCURRENT_PREVIEWS;
 
 fn document() -> Value {
     json!({
@@ -111,6 +114,31 @@ async fn a_dry_run_without_a_change_compares_no_host_and_an_apply_says_none() {
         let answered = ask.send().await.gives(200);
         assert!(answered.body.get("hosts").is_none(), "{}", answered.text);
     }
+}
+
+#[tokio::test]
+async fn dry_runs_that_were_given_up_keep_their_place_until_their_work_ends() {
+    let testbed = Testbed::new();
+    let gate = testbed.fleet.gate.lock().await;
+    let dry_run = || {
+        let ask = testbed.ask("operator", "POST", "/api/v1/fleet?dry_run=true");
+        ask.json(document()).send()
+    };
+    for number in 1..=CONCURRENT_PREVIEWS {
+        let begun = async {
+            while testbed.fleet.previews.load(Ordering::SeqCst) < number {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            answered = dry_run() => panic!("{}", answered.text),
+            () = begun => {}
+        }
+    }
+    let refused = dry_run().await.refuses(503, "previews-busy");
+    assert_eq!(refused.headers["retry-after"], "2");
+    drop(gate);
+    dry_run().await.gives(200);
 }
 
 #[tokio::test]

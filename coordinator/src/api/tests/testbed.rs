@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
@@ -93,6 +94,14 @@ impl Testbed {
             api: Arc::new(api),
             keys,
         }
+    }
+
+    /// The same with another bound on the time that a request may take.
+    pub(super) fn answering_within(mut self, time: Duration) -> Self {
+        let api = Arc::get_mut(&mut self.api).expect("nobody asked yet");
+        assert_eq!(api.request_time, Duration::from_secs(30));
+        api.request_time = time;
+        self
     }
 
     pub(super) fn key(&self, name: &str) -> &str {

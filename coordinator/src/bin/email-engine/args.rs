@@ -1,24 +1,41 @@
 //! The command line as clap reads it. Each noun's own arguments stand with its command.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Error, Parser, Subcommand};
 
 use crate::commands::token;
 use crate::commands::{
     audit, cluster, config, fleet, hosts, ips, keys, pmta, settings, status, tenants,
 };
 use crate::output::Format;
-use crate::{context, trial};
+use crate::trial;
 
 /// Operates an Email-Engine fleet: one file says what shall be, hosts make it so and keep it so.
 #[derive(Debug, Parser)]
-#[command(name = "email-engine", version, after_help = EXAMPLES, after_long_help = LONG, max_term_width = 100)]
+#[command(name = "email-engine", version, subcommand_required = true, arg_required_else_help = true, after_help = EXAMPLES, after_long_help = LONG, max_term_width = 100)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Arguments {
+    /// Reads a command line. Without a command the help is the answer: the list in clap's own error
+    /// holds hidden ones.
+    pub(crate) fn read(line: impl Iterator<Item: Into<OsString> + Clone>) -> Result<Self, Error> {
+        Self::try_parse_from(line).map_err(|error| match error.kind() {
+            ErrorKind::MissingSubcommand => {
+                let mut command = Self::command();
+                let help = command.render_help();
+                Error::raw(ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand, help)
+            }
+            _ => error,
+        })
+    }
 }
 
 const EXAMPLES: &str = "\
@@ -56,8 +73,8 @@ Exit codes:
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Global {
     /// File that says which cluster is meant and by which key
-    /// [default: ~/.config/email-engine/context.toml]
-    #[arg(long, global = true, value_name = "FILE", env = context::VARIABLE, hide_env_values = true)]
+    /// [env: EMAIL_ENGINE_CONTEXT] [default: ~/.config/email-engine/context.toml]
+    #[arg(long, global = true, value_name = "FILE")]
     pub(crate) context: Option<PathBuf>,
     /// Form of answers
     #[arg(
@@ -123,8 +140,6 @@ pub(crate) enum Command {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
     use crate::exit;
 
@@ -136,6 +151,17 @@ mod tests {
     #[test]
     fn the_long_help_holds_the_table_of_exit_codes() {
         assert!(LONG.contains(exit::TABLE));
+    }
+
+    #[test]
+    fn without_a_command_the_help_is_shown_and_no_hidden_command() {
+        for line in [&["email-engine"][..], &["email-engine", "--quiet"]] {
+            let shown = Arguments::read(line.iter().map(ToString::to_string));
+            let shown = shown.unwrap_err().to_string();
+            assert!(shown.contains("Operates an Email-Engine fleet"), "{shown}");
+            assert!(!shown.contains("follow-parent"), "{shown}");
+            assert!(!shown.contains("help-exit-codes"), "{shown}");
+        }
     }
 
     #[test]

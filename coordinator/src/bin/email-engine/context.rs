@@ -93,9 +93,14 @@ pub(crate) enum ContextError {
 }
 
 impl Context {
-    /// Reads the context that the arguments and the environment name.
-    pub(crate) fn load(argument: Option<&Path>) -> Result<Self, ContextError> {
-        Self::read(&location(argument, |name| std::env::var_os(name))?)
+    /// The file that the arguments and the environment name.
+    pub(crate) fn path(argument: Option<&Path>) -> Result<PathBuf, ContextError> {
+        location(argument, |name| std::env::var_os(name))
+    }
+
+    /// Name of the key, which is no secret: `eek1.NAME.SECRET`.
+    pub(crate) fn key_name(&self) -> &str {
+        self.api_key.split('.').nth(1).unwrap_or_default()
     }
 
     /// Reads one file.

@@ -100,6 +100,7 @@ impl From<ClientError> for Failure {
             ClientError::Answer { .. }
             | ClientError::Build(_)
             | ClientError::File { .. }
+            | ClientError::Key { .. }
             | ClientError::Refused { .. } => Exit::Failure,
         };
         Self::new(exit, error)

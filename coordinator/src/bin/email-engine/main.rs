@@ -11,6 +11,8 @@ mod commands;
 mod context;
 mod exit;
 mod fleet_file;
+#[cfg(test)]
+mod fuzz;
 mod output;
 mod private_file;
 mod prompt;
@@ -18,13 +20,11 @@ mod trial;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use args::{Arguments, Command};
 use exit::{Exit, Failure};
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match Arguments::read(std::env::args_os()) {
         Ok(arguments) => arguments,
         Err(error) => {
             // A reader that went away is no reason to fail differently.

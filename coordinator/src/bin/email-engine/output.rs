@@ -1,6 +1,8 @@
 //! Shows answers: tables for people, JSON and YAML for programs. Data goes to stdout, words about
 //! it to stderr.
 
+use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 
 use clap::ValueEnum;
@@ -96,7 +98,7 @@ impl Output {
     /// Writes lines to stdout. A reader that went away has seen enough.
     pub(crate) fn print(&self, text: &str) -> Result<(), OutputError> {
         let mut stdout = io::stdout().lock();
-        match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+        match writeln!(stdout, "{}", harmless(text, self.colour)).and_then(|()| stdout.flush()) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                 Err(OutputError::Stdout(error))
             }
@@ -190,7 +192,47 @@ pub(crate) fn word<T: Serialize>(value: &T) -> String {
 
 /// Writes a line to stderr; when even that is gone there is nobody to tell.
 pub(crate) fn to_stderr(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let _ = writeln!(io::stderr().lock(), "{}", harmless(text, false));
+}
+
+/// The text with every character spelled out that would steer a terminal: what is shown comes from
+/// files, hosts and other operators. Colours stay where they are ours to use. JSON and YAML read the
+/// spelling as the character.
+pub(crate) fn harmless(text: &str, colour: bool) -> Cow<'_, str> {
+    if !text.chars().any(steers) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    let mut rest = text;
+    while let Some(char) = rest.chars().next() {
+        let (head, tail) = rest.split_at(colour_code(rest).filter(|_| colour).unwrap_or(0));
+        if !head.is_empty() {
+            out.push_str(head);
+            rest = tail;
+            continue;
+        }
+        if steers(char) {
+            // Writing to a string cannot fail.
+            let _ = write!(out, "\\u{:04x}", u32::from(char));
+        } else {
+            out.push(char);
+        }
+        rest = &rest[char.len_utf8()..];
+    }
+    Cow::Owned(out)
+}
+
+/// Control characters, and those that turn the direction of writing.
+fn steers(char: char) -> bool {
+    let turns = matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    turns || (char.is_control() && !matches!(char, '\n' | '\t'))
+}
+
+/// Length of the colour code that a text begins with.
+fn colour_code(text: &str) -> Option<usize> {
+    let rest = text.strip_prefix("\u{1b}[")?;
+    let end = rest.find(|c: char| !c.is_ascii_digit() && c != ';')?;
+    (rest.as_bytes()[end] == b'm').then_some(end + 3)
 }
 
 #[cfg(test)]
@@ -238,6 +280,21 @@ mod tests {
             "{\n  \"name\": \"short\",\n  \"count\": 2\n}"
         );
         assert_eq!(rendered(Format::Yaml), "name: short\ncount: 2");
+    }
+
+    #[test]
+    fn nothing_that_is_shown_steers_the_terminal() {
+        let evil = "a\u{1b}]0;x\u{7}\u{9b}2J\r\u{202e}\tb\n\u{1b}[31mred\u{1b}[0m";
+        assert_eq!(
+            harmless(evil, false),
+            "a\\u001b]0;x\\u0007\\u009b2J\\u000d\\u202e\tb\n\\u001b[31mred\\u001b[0m"
+        );
+        let shown = harmless(evil, true);
+        assert!(shown.ends_with("\n\u{1b}[31mred\u{1b}[0m"), "{shown:?}");
+        assert_eq!(shown.matches('\u{1b}').count(), 2, "{shown:?}");
+        let json = serde_json::to_string(evil).unwrap();
+        let read: String = serde_json::from_str(&harmless(&json, true)).unwrap();
+        assert_eq!(read, evil, "JSON means the same");
     }
 
     #[test]

@@ -30,8 +30,11 @@ pub(super) fn may_record(state: &FleetState, record: &CertificateRecord) -> Resu
 }
 
 /// Records it; those that ended go, the list of revoked ones stays whole.
-pub(super) fn record(state: &mut FleetState, record: CertificateRecord) {
-    let now = record.issued_at;
+pub(in crate::command) fn record(
+    state: &mut FleetState,
+    record: CertificateRecord,
+    now: Timestamp,
+) {
     state.certificates.retain(|_, row| row.not_after > now);
     state.certificates.insert(record.serial, Arc::new(record));
 }

@@ -12,5 +12,5 @@ mod revoke_api_key;
 mod revoke_certificate;
 mod revoke_token;
 
-pub(super) use certificate::revoke_certificates;
+pub(super) use certificate::{record, revoke_certificates};
 pub(super) use revoke_token::revoke_tokens;

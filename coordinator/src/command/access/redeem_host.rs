@@ -36,7 +36,7 @@ pub(super) fn redeem(
     }
     let subject = CertificateSubject::Host(id.clone());
     revoke_certificates(state, &subject, Some(&keys.spki));
-    record(state, certificate);
+    record(state, certificate, turn.now());
     if !is_repeat {
         state.outcomes.remove(id);
     }
@@ -106,7 +106,7 @@ fn may_enroll(
     }
     match host.lifecycle {
         HostLifecycle::Declared => Ok(()),
-        HostLifecycle::Enrolled if token.replace => Ok(()),
+        HostLifecycle::Enrolled if token.replace || is_same_machine(state, host, keys) => Ok(()),
         HostLifecycle::Enrolled => {
             let accepted = "a host without an agent, or a token that may replace it";
             Err(refuse(WrongState, "host", id, accepted))
@@ -118,6 +118,17 @@ fn may_enroll(
             "a host that is not being retired",
         )),
     }
+}
+
+/// The machine that has the identity shows a further token: it lost the answer to an earlier one. That
+/// replaces nobody, and uses the token up.
+fn is_same_machine(state: &FleetState, host: &Host, shown: &HostKeys) -> bool {
+    host.keys.as_ref().is_some_and(|current| {
+        current.spki == shown.spki
+            && current.report_key == shown.report_key
+            && current.sealing_key == shown.sealing_key
+            && !state.revoked.contains(&current.serial)
+    })
 }
 
 /// A production cluster refuses sandboxes, and the other way round.

@@ -41,7 +41,7 @@ impl Verb for RenewCertificate {
         if state.certificates.contains_key(&self.serial) {
             return Ok(Change::NONE);
         }
-        record(state, certificate);
+        record(state, certificate, turn.now());
         if let (CertificateSubject::Host(host), Some(keys)) = (&self.subject, keys)
             && let Some(host) = state.hosts.get_mut(host)
         {

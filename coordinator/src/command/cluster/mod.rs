@@ -4,3 +4,6 @@ mod found;
 mod raise_version;
 mod recover;
 mod set_node;
+mod tell_time;
+
+pub(crate) use tell_time::AGREEMENT_MILLIS;

@@ -1,5 +1,7 @@
 //! `recover`.
 
+use std::collections::BTreeSet;
+
 use email_engine_protocol::api::MemberRole;
 use email_engine_protocol::desired::EpochGrant;
 
@@ -9,7 +11,7 @@ use crate::command::access::revoke_certificates;
 use crate::command::refuse::refuse;
 use crate::command::verb::{Change, Turn, Verb};
 use crate::command::{Recover, Rejection};
-use crate::state::{CertificateSubject, ClusterRecord, FleetState};
+use crate::state::{CertificateSubject, ClusterRecord, FleetState, Restored};
 
 impl Verb for Recover {
     fn name(&self) -> &'static str {
@@ -23,7 +25,7 @@ impl Verb for Recover {
         }
     }
 
-    fn apply(&self, state: &mut FleetState, _: &mut Turn<'_>) -> Result<Change, Rejection> {
+    fn apply(&self, state: &mut FleetState, turn: &mut Turn<'_>) -> Result<Change, Rejection> {
         let Some(cluster) = &state.cluster else {
             let accepted = "a state that was restored from a backup";
             return Err(refuse(ClusterState, "cluster", &"none", accepted));
@@ -41,6 +43,12 @@ impl Verb for Recover {
         for node in state.nodes.values_mut() {
             node.role = MemberRole::Removed;
         }
+        state.restored = Some(Restored {
+            as_of: state.now,
+            at: turn.now(),
+            on_record: state.certificates.keys().copied().collect(),
+            readmitted: BTreeSet::new(),
+        });
         state.nodes.insert(self.node.id, self.node.clone());
         state.next_node = self.node.id.0 + 1;
         if let Some(cluster) = &mut state.cluster {

@@ -110,7 +110,15 @@ impl Owners {
                 RejectionCode::PoolMismatch,
                 format!("{place}.pool"),
                 &ip.pool,
-                "a pool holds identities of one tenant on one host, and this one has others",
+                format!(
+                    "a pool holds identities of one tenant on one host, and this one holds those of \
+                     {}: give this identity another `pool`",
+                    if pool.0 == mine.0 {
+                        format!("host {}", pool.1)
+                    } else {
+                        "another tenant".to_owned()
+                    }
+                ),
             ));
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! What goes because a file omits it, each removal listed: identities before hosts before tenants.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use email_engine_protocol::api::{FleetDocument, IpSpec};
 use email_engine_protocol::id::{HostId, TenantId};
@@ -61,21 +62,40 @@ pub(super) fn hosts_and_tenants(
     needed: &[IpSpec],
     scope: Option<&TenantId>,
 ) {
-    let mut hosts: BTreeSet<_> = document.hosts.iter().map(|host| &host.id).collect();
-    hosts.extend(needed.iter().map(|ip| &ip.host));
+    let declared: BTreeSet<_> = document.hosts.iter().map(|host| &host.id).collect();
     for (id, host) in state.hosts.iter().filter(|(_, host)| works(host)) {
         let ours = scope.is_none_or(|tenant| host.spec.tenant.as_ref() == Some(tenant));
-        if ours && !hosts.contains(id) {
+        let kept = needed.iter().filter(|ip| ip.host == *id);
+        let kept: Vec<_> = kept.map(|ip| ip.address).collect();
+        if !ours || declared.contains(id) {
+            continue;
+        }
+        if kept.is_empty() {
             let command = RetireHost {
                 host: id.clone(),
                 grace_millis: GRACE_MILLIS,
             };
             plan.remove("host", id, Command::RetireHost(command));
+        } else {
+            plan.warnings.push(format!(
+                "host {id} is kept although the file does not declare it: it has {}",
+                listed(&kept)
+            ));
         }
     }
     // A tenant does not remove itself.
     if scope.is_none() {
         tenants(plan, state, document, needed);
+    }
+}
+
+fn listed(addresses: &[IpAddr]) -> String {
+    const NAMED: usize = 5;
+    let named = addresses.iter().take(NAMED).map(IpAddr::to_string);
+    let named = named.collect::<Vec<_>>().join(", ");
+    match addresses.len().saturating_sub(NAMED) {
+        0 => named,
+        more => format!("{named} and {more} more"),
     }
 }
 

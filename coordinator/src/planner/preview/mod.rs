@@ -4,6 +4,7 @@
 //! the two plans are compared: `resources` says what differs, `text` how. Everything is bounded: an
 //! answer is read by people. Secrets have no text here, only ids and versions.
 
+mod notes;
 mod resources;
 mod text;
 
@@ -116,6 +117,7 @@ fn compare(
     let mut change = HostChange {
         host: id.clone(),
         resources: Vec::new(),
+        notes: Vec::new(),
         more: 0,
         retired: false,
         error: None,
@@ -138,5 +140,6 @@ fn compare(
     }
     let (resources, more) = resources::compare(old.as_ref(), &new, paper);
     (change.resources, change.more) = (resources, more);
+    change.notes = notes::of(old.as_ref(), &new);
     (!change.resources.is_empty() || change.more > 0).then_some(change)
 }

@@ -146,7 +146,7 @@ fn word<T: serde::Serialize>(value: &T) -> String {
 }
 
 /// The bytes of a file with public content.
-fn text<'a>(resource: &Resource, planned: &'a Planned) -> Option<&'a [u8]> {
+pub(super) fn text<'a>(resource: &Resource, planned: &'a Planned) -> Option<&'a [u8]> {
     match &resource.spec {
         Spec::File(file) => match &file.content {
             FileContent::Body { hash, .. } => planned.bodies.get(hash).map(Vec::as_slice),

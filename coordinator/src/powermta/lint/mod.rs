@@ -4,7 +4,7 @@
 //! matters, how it is mended, where the guide speaks of it, and shows a text that has it and one that
 //! has not. The tests run these samples.
 //!
-//! A text is parsed, flattened into an [`outline`](Outline) of sections with their lines, and held
+//! A text is parsed, flattened into an `outline` of sections with their lines, and held
 //! against the rules, one after another. Between the marks of a verbatim block directives are not
 //! looked up: the block is named itself.
 

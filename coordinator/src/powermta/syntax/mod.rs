@@ -1,6 +1,6 @@
 //! The text of a configuration as a tree that forgets nothing.
 //!
-//! [`parse`] cuts a text into lines and hangs them under their sections; every blank, comment, quote
+//! [`parse()`] cuts a text into lines and hangs them under their sections; every blank, comment, quote
 //! and line ending stays, so that writing the tree gives the same bytes again. A line that fits nowhere
 //! stays too, beside the error that names it: a linter wants the rest of the file as well.
 //!

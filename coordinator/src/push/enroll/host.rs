@@ -17,7 +17,7 @@ use crate::pki::issue::Request;
 use crate::pki::{Authority, Issued, Term};
 use crate::push::dispatch::coordinators;
 use crate::push::{Fleet, Push, now};
-use crate::state::{CertificateRecord, ClusterRecord, FleetState, HostLifecycle};
+use crate::state::{CertificateRecord, ClusterRecord, FleetState, HostLifecycle, TokenState};
 
 /// Longest name of a machine that is kept for the audit.
 const HOSTNAME_CHARS: usize = 253;
@@ -108,6 +108,15 @@ fn repeats(
     request: &Request,
     now: Timestamp,
 ) -> bool {
+    // Another token than the one that let it in is not used yet: whoever has it could still use it.
+    let used = TokenState::Redeemed {
+        spki: request.spki(),
+        node: None,
+    };
+    let token = state.tokens.get(&enrollment.token);
+    if token.is_none_or(|token| token.state != used) {
+        return false;
+    }
     let Some(host) = state.hosts.get(host) else {
         return false;
     };

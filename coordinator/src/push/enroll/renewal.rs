@@ -19,8 +19,8 @@ use crate::command::{Command, RenewCertificate};
 use crate::pki::issue::Request;
 use crate::pki::{Credential, Peer, Term, verify};
 use crate::push::dispatch::coordinators;
-use crate::push::{Fleet, Push, now};
-use crate::state::{CertificateSubject, FleetState, HostLifecycle};
+use crate::push::{Fleet, Push, door, now};
+use crate::state::{CertificateSubject, FleetState, HostLifecycle, Return};
 
 pub(super) async fn renew<F: Fleet>(
     push: &Push<F>,
@@ -43,6 +43,17 @@ pub(super) async fn renew<F: Fleet>(
         return Err(malformed("only hosts renew here"));
     };
     push.fleet.linearize().await.map_err(unavailable)?;
+    let shown = credential.shown();
+    match push
+        .fleet
+        .view(|state| state.may_return(host, &shown, now()))
+    {
+        None => {}
+        Some(Return::NeedsToken) => return Err(unavailable(door::NEEDS_TOKEN)),
+        Some(Return::Readmitted) => door::readmit(push, host, shown)
+            .await
+            .map_err(unavailable)?,
+    }
     let role = push
         .fleet
         .view(|state| judge(state, host, &credential, &request))?;

@@ -9,7 +9,7 @@ use email_engine_protocol::id::{HostId, NodeId};
 use email_engine_protocol::wire::RefusalCode;
 
 use super::{Registry, Tables};
-use crate::raft::SessionNotice;
+use crate::raft::{SessionNotice, TELL_WITHIN};
 
 /// Other nodes are told of a session for so long; one that cannot be told for longer has no leader,
 /// and sends its agents away by itself.
@@ -78,12 +78,14 @@ impl Registry {
                 continue;
             };
             let older = entry.remote;
-            if !gives_way(entry.began.elapsed(), notice) {
-                continue;
-            }
+            let code = match judge(entry.began.elapsed(), notice) {
+                Verdict::Newer => continue,
+                Verdict::Older => RefusalCode::Superseded,
+                Verdict::Unsure => RefusalCode::Busy,
+            };
             tracing::warn!(%host, %older, newer = from, newer_node = %node, "a newer connection on another node takes over");
             let reason = format!("a newer connection to node {node} took over");
-            entry.end(RefusalCode::Superseded, &reason);
+            entry.end(code, &reason);
             tables.contest(host, &older, &format!("{from} at node {node}"));
             ended.push(host.clone());
         }
@@ -91,11 +93,28 @@ impl Registry {
     }
 }
 
-/// Whether a session of this age is the older one of the two. It has aged while the notice travelled,
-/// so of two that began at once both may give way, and their machines come again at random times; but
-/// never do both stay.
-fn gives_way(age: Duration, other: &SessionNotice) -> bool {
-    age >= Duration::from_millis(other.age_millis)
+/// A session here beside one on another node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// It began later.
+    Newer,
+    /// It began earlier.
+    Older,
+    /// It has aged while the notice travelled, so it may be either.
+    Unsure,
+}
+
+/// Never do both stay. But a late notice may name the connection that its machine has left for this one:
+/// when that may be so, the machine is told to come again at once, and not that another took its place.
+fn judge(age: Duration, other: &SessionNotice) -> Verdict {
+    let other = Duration::from_millis(other.age_millis);
+    if age < other {
+        Verdict::Newer
+    } else if age < other + TELL_WITHIN {
+        Verdict::Unsure
+    } else {
+        Verdict::Older
+    }
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -119,12 +138,23 @@ mod tests {
     fn of_two_sessions_the_older_gives_way_and_never_do_both_stay() {
         for (ours, theirs) in [(0, 0), (0, 50), (51, 0), (9_000, 40), (30, 70)] {
             let age = Duration::from_millis;
-            let first = gives_way(age(ours), &notice(2, theirs));
-            let second = gives_way(age(theirs), &notice(1, ours));
+            let first = judge(age(ours), &notice(2, theirs)) != Verdict::Newer;
+            let second = judge(age(theirs), &notice(1, ours)) != Verdict::Newer;
             assert!(first || second, "{ours} {theirs}");
             if ours != theirs {
                 assert_eq!((first, second), (ours > theirs, theirs > ours));
             }
         }
+    }
+
+    #[test]
+    fn a_notice_that_may_have_been_under_way_does_not_call_a_session_the_older_one() {
+        // The other began 20 ms before it was told, and that took most of a second: the session here
+        // is half a second old and the newer one.
+        let late = notice(2, 20);
+        assert_eq!(judge(Duration::from_millis(500), &late), Verdict::Unsure);
+        let sure = Duration::from_millis(20) + TELL_WITHIN;
+        assert_eq!(judge(sure, &late), Verdict::Older);
+        assert_eq!(judge(Duration::from_millis(19), &late), Verdict::Newer);
     }
 }

@@ -1,6 +1,7 @@
 //! Live sessions of this node by host. The newest connection of a host wins, over all nodes.
 
 mod elsewhere;
+mod told;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,6 +26,8 @@ use super::{metric_names, now, transport};
 use crate::pki::Credential;
 use crate::raft::SessionRow;
 use crate::state::TargetRecord;
+
+pub(super) use told::Told;
 
 /// A session that was told to end and does not is cut after so long.
 const GRACE: Duration = Duration::from_millis(400);
@@ -88,6 +91,7 @@ struct Entry {
     since: Timestamp,
     began: Instant,
     offered: Option<Generation>,
+    told: Told,
     target: watch::Sender<Option<TargetRecord>>,
     end: watch::Sender<Option<Refusal>>,
 }
@@ -145,6 +149,7 @@ impl Registry {
             since: now(),
             began: Instant::now(),
             offered: None,
+            told: Told::default(),
             target,
             end,
         };
@@ -204,6 +209,8 @@ impl Registry {
             host: host.clone(),
             since: entry.since,
             offered: entry.offered,
+            trouble: entry.told.trouble.clone(),
+            facts: entry.told.facts.clone(),
         };
         self.tables().sessions.iter().map(row).collect()
     }
@@ -353,6 +360,15 @@ impl Place {
             && entry.number == self.number
         {
             entry.credential = credential;
+        }
+    }
+
+    /// Notes what a believed report says beyond the outcome.
+    pub(super) fn note_told(&self, told: Told) {
+        if let Some(entry) = self.registry.tables().sessions.get_mut(&self.host)
+            && entry.number == self.number
+        {
+            entry.told = told;
         }
     }
 

@@ -82,15 +82,22 @@ impl<F: Fleet> Content<F> {
         let target = |state: &crate::state::FleetState| {
             state.targets.get(&self.host).map(|target| target.digest)
         };
-        let digest = self.fleet.view(target).ok_or(ContentError::NoTarget)?;
+        let mut digest = self.fleet.view(target).ok_or(ContentError::NoTarget)?;
         let mut held = self.manifest.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(manifest) = held.as_ref().filter(|held| held.digest == digest) {
-            return Ok(manifest.clone());
-        }
-        let bytes = self
-            .fleet
-            .body(&digest)?
-            .ok_or(ContentError::NoManifest(digest))?;
+        let bytes = loop {
+            if let Some(manifest) = held.as_ref().filter(|held| held.digest == digest) {
+                return Ok(manifest.clone());
+            }
+            if let Some(bytes) = self.fleet.body(&digest)? {
+                break bytes;
+            }
+            // A target that was replaced between the two looks takes its manifest with it.
+            let newest = self.fleet.view(target).ok_or(ContentError::NoTarget)?;
+            if newest == digest {
+                return Err(ContentError::NoManifest(digest));
+            }
+            digest = newest;
+        };
         let config = HostConfig::from_bytes(&bytes)?;
         let manifest = Arc::new(Manifest {
             digest,

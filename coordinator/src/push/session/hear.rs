@@ -7,6 +7,7 @@ use email_engine_protocol::wire::v1::AgentMessage;
 
 use super::reports::{self, Believed};
 use super::{End, Session, refusal};
+use crate::push::registry::Told;
 use crate::push::{Fleet, intake, metric_names};
 
 impl<F: Fleet> Session<F> {
@@ -72,6 +73,7 @@ impl<F: Fleet> Session<F> {
         if frozen.is_some() != self.push.registry.frozen_host(&self.host).is_some() {
             self.push.registry.set_frozen(&self.host, frozen);
         }
+        self.place.note_told(Told::of(report));
         self.intake()
             .offer(intake::outcome(report), recorded.as_ref());
         if retiring && !self.cutting {

@@ -29,8 +29,8 @@ use self::work::Work;
 use super::frames::{self, FrameReadError, FrameReader};
 use super::intake::Intake;
 use super::registry::Place;
-use super::{Fleet, Push, metric_names, now, transport};
-use crate::pki::{Credential, remains};
+use super::{Fleet, Push, door, metric_names, transport};
+use crate::pki::Credential;
 use crate::state::{FleetState, TargetRecord};
 
 /// The Hello comes within so long.
@@ -188,12 +188,8 @@ enum Event {
 impl<F: Fleet> Session<F> {
     async fn serve(&mut self) -> End {
         // The state may have moved between the door and this place.
-        let again = self
-            .push
-            .fleet
-            .view(|state| remains(&self.host, &self.credential, state, now()));
-        if let Err(denied) = again {
-            return Some(refusal(RefusalCode::Revoked, &denied.to_string()));
+        if let Err(told) = door::remains(&self.push, &self.host, &self.credential).await {
+            return Some(told);
         }
         let first = self.place.target.borrow_and_update().clone();
         if let Err(end) = self.offer(first.as_ref()).await {

@@ -26,8 +26,14 @@ pub(super) struct Believed<'a> {
 pub(super) enum ReportError {
     #[error("the host has no report key")]
     NoKey,
+    #[error(
+        "report: signature does not verify: the executor key of host {0} is not the one that it was \
+         enrolled with; if that was lost, enrol the host anew with a token made by `token create \
+         --host {0} --role ROLE --replace`"
+    )]
+    OtherKey(HostId),
     #[error("report: {0}")]
-    Signature(#[from] VerifyError),
+    Form(VerifyError),
     #[error("the report is about host {host} of cluster {cluster}")]
     Foreign { cluster: ClusterId, host: HostId },
     #[error("the report is of another session: a replay")]
@@ -44,7 +50,12 @@ pub(super) fn judge(
     key: Option<&VerifyingKey>,
     expected: &Believed<'_>,
 ) -> Result<HostReport, ReportError> {
-    let report = report.verify(key.ok_or(ReportError::NoKey)?)?;
+    let report = report
+        .verify(key.ok_or(ReportError::NoKey)?)
+        .map_err(|error| match error {
+            VerifyError::Signature => ReportError::OtherKey(expected.host.clone()),
+            VerifyError::Decode(_) => ReportError::Form(error),
+        })?;
     if report.cluster != expected.cluster || report.host != *expected.host {
         return Err(ReportError::Foreign {
             cluster: report.cluster,

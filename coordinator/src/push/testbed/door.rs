@@ -1,5 +1,7 @@
 //! Who is let in, and what happens to the others.
 
+use std::collections::BTreeSet;
+
 use quinn::{ConnectionError, VarInt};
 
 use email_engine_protocol::enroll::{EnrollRefusal, EnrollReply};
@@ -9,11 +11,12 @@ use email_engine_protocol::wire::{ALPN_AGENT, ALPN_RAFT, RefusalCode};
 
 use super::agent::{Machine, OTHER_MODE, ask_on, connect, dial, enrolling};
 use super::{TestNode, host_id, wait_for};
+use crate::command::Command;
 use crate::pki::testbed::{TestPki, now};
 use crate::pki::verify;
 use crate::push::frames::FrameReader;
 use crate::push::transport;
-use crate::state::HostLifecycle;
+use crate::state::{HostLifecycle, Restored};
 
 fn closed_with(end: ConnectionError) -> VarInt {
     match end {
@@ -236,4 +239,74 @@ impl rustls::client::ClientSessionStore for Tickets {
     ) -> Option<rustls::client::Tls13ClientSessionValue> {
         None
     }
+}
+
+#[tokio::test]
+async fn a_node_that_is_behind_does_not_tell_a_host_that_it_is_revoked() {
+    let node = TestNode::start();
+    node.declare("pmta1");
+    node.machine("pmta2");
+    node.fleet.fall_behind();
+    let machine = |name: &str| {
+        let machine = Machine::with_chain(&node.pki, name, node.pki.host_chain(name, now()));
+        node.fleet.change(|state| machine.enrol_in(state));
+        machine
+    };
+    // Enrolled meanwhile.
+    let enrolled = machine("pmta1");
+    enrolled.session(&node).await;
+    // Renewed meanwhile.
+    node.fleet.fall_behind();
+    let renewed = machine("pmta2");
+    renewed.session(&node).await;
+    // As long as it cannot find out, it says nothing for good.
+    node.fleet.fall_behind();
+    let renewed_again = machine("pmta2");
+    node.fleet.lose_the_leader();
+    let refusal = renewed_again.refused(&node, renewed_again.hello()).await;
+    assert_eq!(refusal.code, RefusalCode::NoLeader, "{refusal:?}");
+    assert!(refusal.retry_after_millis.is_some());
+}
+
+/// As if the cluster had been restored from a backup of this moment.
+fn restore(node: &TestNode) {
+    node.fleet.change(|state| {
+        state.restored = Some(Restored {
+            as_of: now(),
+            at: now().plus(Timestamp::HOUR),
+            on_record: state.certificates.keys().copied().collect(),
+            readmitted: BTreeSet::new(),
+        });
+        for host in state.hosts.values_mut() {
+            host.keys.as_mut().unwrap().enrolled_at = Timestamp(0);
+        }
+    });
+}
+
+#[tokio::test]
+async fn a_host_that_renewed_after_the_backup_is_let_in_once_after_a_restore() {
+    let node = TestNode::start();
+    let backed_up = node.machine("pmta1");
+    restore(&node);
+    let renewed =
+        |name: &str| Machine::with_chain(&node.pki, name, node.pki.host_chain(name, now()));
+    let machine = renewed("pmta1");
+    machine.session(&node).await;
+    machine.session(&node).await;
+    let readmitted = node.fleet.log();
+    assert!(
+        matches!(&readmitted[..], [Command::ReadmitHost(_)]),
+        "{readmitted:?}"
+    );
+    // Two more who say that they are this host: its certificate of the backup, and one more of the
+    // lost time.
+    for copy in [backed_up, renewed("pmta1")] {
+        let refusal = copy.refused(&node, copy.hello()).await;
+        assert_eq!(refusal.code, RefusalCode::Revoked, "{refusal:?}");
+    }
+    // Who enrolled after the backup waits for a token.
+    let newcomer = renewed("pmta9");
+    let refusal = newcomer.refused(&node, newcomer.hello()).await;
+    assert_eq!(refusal.code, RefusalCode::Busy, "{refusal:?}");
+    assert!(refusal.reason.contains("join token"), "{refusal:?}");
 }

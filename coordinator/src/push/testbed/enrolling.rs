@@ -333,3 +333,22 @@ async fn a_proof_counts_on_its_own_connection_and_by_the_certificates_key_only()
     assert_eq!(refusal(reply), EnrollRefusal::Revoked);
     assert!(node.fleet.log().is_empty());
 }
+
+#[tokio::test]
+async fn a_second_token_that_the_same_key_shows_is_used_up() {
+    let node = TestNode::start();
+    host_token(&node, "t-1");
+    let key = NodeKey::generate().unwrap();
+    admitted(ask(&node, &EnrollRequest::Host(enrollment("t-1", &key))).await);
+    // The answer was lost and the first token ended.
+    let admission = node.fleet.view(|state| {
+        state.tokens[&TokenId::new("t-1").unwrap()]
+            .admission
+            .clone()
+    });
+    node.token("t-2", admission, now().plus(Timestamp::HOUR));
+    admitted(ask(&node, &EnrollRequest::Host(enrollment("t-2", &key))).await);
+    let thief = NodeKey::generate().unwrap();
+    let reply = ask(&node, &EnrollRequest::Host(enrollment("t-2", &thief))).await;
+    assert_eq!(refusal(reply), EnrollRefusal::TokenUsed);
+}

@@ -39,6 +39,8 @@ struct Fake {
     hearing: Mutex<BTreeMap<NodeId, SessionHearing>>,
     /// Nodes that cannot be told anything.
     deaf: Mutex<BTreeSet<NodeId>>,
+    /// Nodes that have not caught up, and what they know.
+    behind: Mutex<BTreeMap<NodeId, Arc<FleetState>>>,
 }
 
 const LED: Leadership = Leadership {
@@ -57,6 +59,7 @@ impl FakeFleet {
             log: Mutex::default(),
             hearing: Mutex::default(),
             deaf: Mutex::default(),
+            behind: Mutex::default(),
         };
         Self(Arc::new(fake), NodeId(1))
     }
@@ -74,6 +77,12 @@ impl FakeFleet {
         } else {
             all.remove(&node);
         }
+    }
+
+    /// Leaves this node at what it knows now, until it asks whether it is behind.
+    pub(crate) fn fall_behind(&self) {
+        let known = Arc::new(self.view(FleetState::clone));
+        self.0.behind.lock().unwrap().insert(self.1, known);
     }
 
     /// Changes the state, as if a command had been applied.
@@ -134,10 +143,19 @@ impl Fleet for FakeFleet {
     }
 
     async fn linearize(&self) -> Result<(), ReadError> {
+        if self.0.leadership.borrow().leader.is_none() {
+            let reason = "no leader".to_owned();
+            return Err(ReadError::NoQuorum { reason });
+        }
+        self.0.behind.lock().unwrap().remove(&self.1);
         Ok(())
     }
 
     fn view<R>(&self, read: impl FnOnce(&FleetState) -> R) -> R {
+        let behind = self.0.behind.lock().unwrap().get(&self.1).cloned();
+        if let Some(known) = behind {
+            return read(&known);
+        }
         read(&self.0.state.read().unwrap())
     }
 
@@ -194,6 +212,14 @@ fn apply(
     match command {
         Command::RedeemToken(redeem) => redeem_token(state, *redeem),
         Command::RenewCertificate(renew) => renew_certificate(state, renew),
+        Command::ReadmitHost(readmit) => {
+            let host = state.hosts.get_mut(&readmit.host).unwrap();
+            let keys = host.keys.as_mut().unwrap();
+            (keys.serial, keys.spki) = (readmit.shown.serial, readmit.shown.spki);
+            let restored = state.restored.as_mut().unwrap();
+            restored.readmitted.insert(readmit.host);
+            Ok(Effect::Done)
+        }
         Command::RefuseToken(refuse) => {
             let token = state.tokens.get_mut(&refuse.id).unwrap();
             token.refused.push(refuse.refused);

@@ -10,13 +10,13 @@ use email_engine_protocol::id::NodeId;
 use email_engine_protocol::observed::{Attempt, Stage};
 use email_engine_protocol::secret::SecretRef;
 use email_engine_protocol::wire::v1::{AgentMessage, BodyReply, BodyRequest, CoordinatorMessage};
-use email_engine_protocol::wire::{Floor, RefusalCode};
+use email_engine_protocol::wire::{Floor, Refusal, RefusalCode};
 
 use super::agent::{Session, fetch};
 use super::{TestNode, host_id, wait_for};
 use crate::pki::testbed::now;
 use crate::pki::{Credential, NodeKey};
-use crate::push::Fleet;
+use crate::push::{Fleet, transport};
 use crate::state::HostLifecycle;
 
 #[tokio::test]
@@ -65,15 +65,27 @@ async fn the_newest_connection_wins_over_all_nodes() {
     let machine = first.machine("pmta1");
     let (mut on_first, _) = machine.session(&first).await;
     let (mut on_second, _) = machine.session(&second).await;
-    ends_within_a_second(&mut on_first, RefusalCode::Superseded).await;
+    let told = wait_for(on_first.end(), "the older one ends")
+        .await
+        .unwrap();
+    assert!(gave_way(&told), "{told:?}");
     let (_back, _) = machine.session(&first).await;
-    ends_within_a_second(&mut on_second, RefusalCode::Superseded).await;
+    let told = wait_for(on_second.end(), "the older one ends")
+        .await
+        .unwrap();
+    assert!(gave_way(&told), "{told:?}");
+    let left = second.push.registry();
+    wait_for(left.emptied(), "the one that was told leaves").await;
     assert_eq!(first.push.sessions().len(), 1);
-    assert!(second.push.sessions().is_empty());
     assert!(
         first.fleet.log().is_empty(),
         "connecting never writes to the log"
     );
+}
+
+/// To a session on another node; how long this one was there decides what it is told.
+fn gave_way(told: &Refusal) -> bool {
+    matches!(told.code, RefusalCode::Superseded | RefusalCode::Busy)
 }
 
 #[tokio::test]
@@ -86,7 +98,7 @@ async fn a_node_that_could_not_be_told_of_a_newer_connection_is_told_later() {
     let (_newer, _) = machine.session(&second).await;
     first.fleet.set_deaf(NodeId(1), false);
     let told = wait_for(older.end(), "the older one ends").await.unwrap();
-    assert_eq!(told.code, RefusalCode::Superseded);
+    assert!(gave_way(&told), "{told:?}");
     assert!(told.reason.contains("node 2"), "{}", told.reason);
 }
 
@@ -102,7 +114,7 @@ async fn a_clone_that_loops_over_two_nodes_is_told_to_stay_away() {
         match machine.greet(node, machine.hello()).await {
             (session, CoordinatorMessage::Welcome(_)) => {
                 let told = wait_for(last.end(), "the older one ends").await.unwrap();
-                assert_eq!(told.code, RefusalCode::Superseded);
+                assert!(gave_way(&told), "{told:?}");
                 last = session;
             }
             (_, CoordinatorMessage::Refused(refusal)) => {
@@ -165,20 +177,22 @@ async fn an_open_session_goes_with_the_certificate_that_it_began_with_when_that_
     );
     let serial = machine.credential().serial;
     node.fleet.change(|state| state.revoked.insert(serial));
-    ends_within_a_second(&mut session, RefusalCode::Revoked).await;
+    ends(&mut session, RefusalCode::Revoked).await;
 }
 
-async fn ends_within_a_second(session: &mut Session, code: RefusalCode) {
-    let begin = Instant::now();
+async fn ends(session: &mut Session, code: RefusalCode) {
     let told = session.end().await;
     let connection = session.connection.clone();
     wait_for(connection.closed(), "the connection closes").await;
-    assert!(
-        begin.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        begin.elapsed()
-    );
     assert_eq!(told.unwrap().code, code);
+}
+
+/// Tests of this have the machine to themselves (`.config/nextest.toml`): the second is promised.
+async fn ends_within_a_second(session: &mut Session, code: RefusalCode) {
+    let begin = Instant::now();
+    ends(session, code).await;
+    let taken = begin.elapsed();
+    assert!(taken < Duration::from_secs(1), "{taken:?}");
 }
 
 #[tokio::test]
@@ -212,12 +226,13 @@ async fn a_machine_that_reads_nothing_is_cut_off_all_the_same() {
     session.say(&wanted).await;
     let serial = machine.credential().serial;
     node.fleet.change(|state| state.revoked.insert(serial));
-    let begin = Instant::now();
-    wait_for(session.connection.closed(), "the connection closes").await;
+    let ended = wait_for(session.connection.closed(), "the connection closes").await;
+    // By the node, and not because nothing came for a long time; how soon is shown above.
+    let revoked = transport::code_of(RefusalCode::Revoked);
     assert!(
-        begin.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        begin.elapsed()
+        matches!(&ended, quinn::ConnectionError::ApplicationClosed(close)
+            if close.error_code == revoked),
+        "{ended:?}"
     );
 }
 
@@ -226,7 +241,7 @@ async fn a_node_without_a_leader_sends_its_agents_away() {
     let node = TestNode::start();
     let (mut session, _) = node.machine("pmta1").session(&node).await;
     node.fleet.lose_the_leader();
-    ends_within_a_second(&mut session, RefusalCode::NoLeader).await;
+    ends(&mut session, RefusalCode::NoLeader).await;
     assert!(node.push.sessions().is_empty());
 }
 
@@ -401,7 +416,7 @@ async fn a_frame_over_the_cap_ends_the_session() {
     let node = TestNode::start();
     let (mut session, _) = node.machine("pmta1").session(&node).await;
     session.send.write_all(&[0xff; 4]).await.unwrap();
-    ends_within_a_second(&mut session, RefusalCode::Protocol).await;
+    ends(&mut session, RefusalCode::Protocol).await;
 }
 
 #[tokio::test]

@@ -27,6 +27,9 @@ pub(super) enum FramingError {
     /// It cannot be read.
     #[error("{0}")]
     Io(#[from] io::Error),
+    /// It ends in the middle.
+    #[error("the backup is not whole: it ends in the middle")]
+    Cut,
     /// Something else.
     #[error("not a backup of Email-Engine")]
     Magic,
@@ -132,7 +135,12 @@ pub(super) struct SealedReader<R> {
 impl<R: Read> SealedReader<R> {
     pub(super) fn new(mut from: R, key: &SealingKey) -> Result<Self, FramingError> {
         let mut bytes = [0; HEAD_BYTES];
-        from.read_exact(&mut bytes)?;
+        from.read_exact(&mut bytes[..8])
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => FramingError::Magic,
+                _ => FramingError::Io(error),
+            })?;
+        from.read_exact(&mut bytes[8..]).map_err(cut)?;
         let (magic, rest) = bytes.split_at(8);
         let (version, cluster) = rest.split_at(4);
         if magic != MAGIC {
@@ -144,7 +152,7 @@ impl<R: Read> SealedReader<R> {
         }
         let cluster = ClusterId(cluster.try_into().expect("the remaining 16 bytes"));
         let mut encapsulated = [0; 32];
-        from.read_exact(&mut encapsulated)?;
+        from.read_exact(&mut encapsulated).map_err(cut)?;
         let stream = open_stream(key, &encapsulated, &info(&bytes))?;
         Ok(Self {
             from,
@@ -163,7 +171,7 @@ impl<R: Read> SealedReader<R> {
 
     fn chunk(&mut self) -> io::Result<()> {
         let mut head = [0; 5];
-        self.from.read_exact(&mut head)?;
+        self.from.read_exact(&mut head).map_err(cut)?;
         let [flag, length @ ..] = head;
         let length = u32::from_be_bytes(length) as usize;
         let refused = || io::Error::new(io::ErrorKind::InvalidData, FramingError::Refused);
@@ -171,11 +179,19 @@ impl<R: Read> SealedReader<R> {
             return Err(refused());
         }
         let mut sealed = vec![0; length];
-        self.from.read_exact(&mut sealed)?;
+        self.from.read_exact(&mut sealed).map_err(cut)?;
         self.opened = self.stream.next(&sealed, &[flag]).map_err(|_| refused())?;
         self.at = 0;
         self.ended = flag == 1;
         Ok(())
+    }
+}
+
+/// An early end, in words.
+fn cut(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => io::Error::new(error.kind(), FramingError::Cut),
+        _ => error,
     }
 }
 

@@ -2,8 +2,10 @@
 //! restore: a new cluster's first node made of one.
 
 mod framing;
+#[cfg(test)]
+mod fuzz;
 mod restore;
 mod save;
 
-pub use restore::{RestoreError, Restored, restore};
+pub use restore::{RestoreError, Restored, check_backup, restore};
 pub use save::{BackupError, BackupSummary};

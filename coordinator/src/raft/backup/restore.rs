@@ -60,6 +60,17 @@ pub enum RestoreError {
     Io(#[from] io::Error),
 }
 
+/// Opens every byte of a backup and writes nothing. Blocks.
+///
+/// # Errors
+/// When it does not open or is not whole.
+pub fn check_backup<R: Read>(from: R, key: &RecoveryKey) -> Result<ClusterId, RestoreError> {
+    let mut sealed = SealedReader::new(from, &key.sealing_key())?;
+    let cluster = sealed.cluster();
+    io::copy(&mut sealed, &mut io::sink()).map_err(refused)?;
+    Ok(cluster)
+}
+
 /// Writes the data folder of a new single node from a backup. Blocks.
 ///
 /// # Errors

@@ -71,7 +71,9 @@ impl Cluster {
             let mut entropy = Entropy(&random);
             let mut sealed = SealedWriter::new(to, cluster, &recovery.sealing, &mut entropy)?;
             sealed.write_all(&kek[..])?;
-            let to = write_image(sealed, &image, &bodies)?.finish()?;
+            let to = write_image(sealed, &image, |hash| bodies.need(hash))
+                .map_err(io::Error::from)?
+                .finish()?;
             let summary = BackupSummary {
                 cluster,
                 index: image.last_applied.map_or(0, |id| id.index),

@@ -109,8 +109,16 @@ impl SnapshotFiles {
         Ok((file, path))
     }
 
-    /// Gives a whole, flushed file its name and makes it the current snapshot.
+    /// Gives a whole, flushed file its name and makes it the current snapshot, unless a newer one came
+    /// meanwhile: the log may already begin behind that one.
     pub(crate) fn adopt(&self, meta: &SnapshotMeta, path: &Path) -> io::Result<Snapshot> {
+        let mut current = self.lock();
+        if let Some(newer) = &*current
+            && newer.meta.last_log_id > meta.last_log_id
+        {
+            fs::remove_file(path)?;
+            return Ok(newer.clone());
+        }
         let (index, term) = meta
             .last_log_id
             .map_or((0, 0), |id| (id.index, id.leader_id.term));
@@ -123,7 +131,7 @@ impl SnapshotFiles {
             meta: meta.clone(),
             snapshot: SnapshotFile::open(name.clone())?,
         };
-        *self.lock() = Some(snapshot.clone());
+        *current = Some(snapshot.clone());
         for old in self.candidates()? {
             if old != name {
                 fs::remove_file(old)?;
@@ -151,4 +159,33 @@ fn paths(folder: &Path, suffix: &str) -> io::Result<Vec<PathBuf>> {
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::raft::types::LogId;
+
+    #[test]
+    fn a_snapshot_that_took_long_does_not_replace_a_newer_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = SnapshotFiles::open(dir.path().to_path_buf()).unwrap();
+        let meta = |index| {
+            let leader = openraft::impls::leader_id_adv::LeaderId {
+                term: 1,
+                node_id: 1,
+            };
+            SnapshotMeta {
+                last_log_id: Some(LogId::new(leader, index)),
+                ..SnapshotMeta::default()
+            }
+        };
+        let (_, slow) = files.begin().unwrap();
+        let (_, quick) = files.begin().unwrap();
+        files.adopt(&meta(9), &quick).unwrap();
+        let current = files.adopt(&meta(5), &slow).unwrap();
+        assert_eq!(current.meta, meta(9));
+        assert_eq!(files.candidates().unwrap(), [current.snapshot.path()]);
+        assert!(!slow.exists());
+    }
 }

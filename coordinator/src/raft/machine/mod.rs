@@ -3,6 +3,8 @@
 mod apply;
 mod files;
 mod format;
+#[cfg(test)]
+mod fuzz;
 mod replica;
 mod snapshot;
 
@@ -10,4 +12,4 @@ pub(crate) use apply::{Apply, fleet_rules};
 pub(crate) use files::{SnapshotFile, SnapshotFiles};
 pub(crate) use format::{Header, SnapshotError, SnapshotReader};
 pub(crate) use replica::{Image, Machine, Replica};
-pub(crate) use snapshot::{newest, rewrite, write_image};
+pub(crate) use snapshot::{body_in, newest, rewrite, write_image};

@@ -74,6 +74,20 @@ impl Replica {
         read(&self.image.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// A copy of the state at a moment when all that its last entry brought is stored.
+    pub(super) async fn settled(&self) -> Image {
+        let mut applied = self.applied.subscribe();
+        loop {
+            let announced = *applied.borrow_and_update();
+            let settled = self.view(|image| (image.applied() == announced).then(|| image.clone()));
+            if let Some(image) = settled {
+                return image;
+            }
+            // The sender lives as long as this replica.
+            let _ = applied.changed().await;
+        }
+    }
+
     /// The position, as a channel.
     pub(crate) fn applied(&self) -> watch::Receiver<Applied> {
         self.applied.subscribe()

@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 use std::io::{self, BufWriter, Read, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
+use backon::BackoffBuilder;
+use bytes::Bytes;
 use openraft::storage::RaftSnapshotBuilder;
 
 use email_engine_protocol::bytes::ContentHash;
@@ -11,13 +14,12 @@ use email_engine_protocol::bytes::ContentHash;
 use super::files::{SnapshotFile, SnapshotFiles};
 use super::format::{Header, Record, SnapshotError, SnapshotReader, SnapshotWriter};
 use super::replica::{Image, Replica};
-use crate::raft::store::{Bodies, BodyWrite, WriterHandle};
+use crate::raft::store::{Bodies, BodyWrite, LostBody, WriterHandle};
 use crate::raft::types::{Snapshot, SnapshotMeta, Types};
-use crate::state::FleetState;
+use crate::state::{self, DecodeError, FleetState, TABLES_VERSION};
 
-/// Version of the tables of [`FleetState`]. A change of them adds a version here and a step in
-/// [`decode_state`] that leads from the one before.
-const STATE_VERSION: u32 = 1;
+/// Longest pause between attempts that found bodies lost.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Bodies that are stored in one write.
 const BODIES_BYTES: usize = 8 * 1024 * 1024;
 
@@ -35,41 +37,130 @@ impl RaftSnapshotBuilder<Types> for SnapshotBuilder {
     type SnapshotData = SnapshotFile;
 
     async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
-        let image = std::mem::take(&mut self.image);
+        let mut image = std::mem::take(&mut self.image);
+        let mut pauses = pauses();
+        loop {
+            let lost = match self.attempt(image).await? {
+                Attempt::Built(snapshot) => return Ok(snapshot),
+                Attempt::Lost(lost) => lost,
+            };
+            // An error of a snapshot ends the node. It lives without one until the bodies are back, or
+            // needed no more.
+            if !self.look_after(&lost).await {
+                let pause = pauses.next().unwrap_or(LONGEST_PAUSE);
+                tracing::error!(
+                    bodies = lost.len(),
+                    ?pause,
+                    "no snapshot without lost bodies"
+                );
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = self.bodies.forsaken() => return Err(stopping()),
+                }
+            }
+            image = self.replica.settled().await;
+        }
+    }
+}
+
+/// Between attempts that found a body lost which nobody could give.
+fn pauses() -> impl Iterator<Item = Duration> + Send {
+    backon::ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(500))
+        .with_max_delay(LONGEST_PAUSE)
+        .without_max_times()
+        .build()
+}
+
+/// Nobody minds this error any more.
+fn stopping() -> io::Error {
+    io::Error::other("the node stops before a lost body came back")
+}
+
+/// What came of an attempt.
+enum Attempt {
+    Built(Snapshot),
+    /// These bodies are lost, as far as this disk goes.
+    Lost(Vec<ContentHash>),
+}
+
+impl SnapshotBuilder {
+    async fn attempt(&self, image: Image) -> io::Result<Attempt> {
         let (replica, writer) = (Arc::clone(&self.replica), self.writer.clone());
         let (bodies, files) = (self.bodies.clone(), Arc::clone(&self.files));
-        tokio::task::spawn_blocking(move || {
+        let attempt = tokio::task::spawn_blocking(move || {
             let (file, path) = files.begin()?;
-            let file = write_image(BufWriter::new(file), &image, &bodies)?
-                .into_inner()
-                .map_err(io::IntoInnerError::into_error)?;
+            let written = write_image(BufWriter::new(file), &image, |hash| bodies.whole(hash));
+            let file = match written {
+                Ok(file) => file.into_inner().map_err(io::IntoInnerError::into_error)?,
+                Err(WriteError::Lost(_)) => {
+                    std::fs::remove_file(path)?;
+                    let needed = image.fleet.bodies.keys();
+                    let lost = needed.filter(|hash| bodies.whole(hash).is_err());
+                    return Ok(Attempt::Lost(lost.copied().collect()));
+                }
+                Err(WriteError::Io(error)) => return Err(error),
+            };
             file.sync_all()?;
             // Bodies that only unflushed writes brought must outlive the log that brought them.
             writer.flush_blocking()?;
             let snapshot = files.adopt(&image.meta(), &path)?;
             sweep(&image.fleet, &replica, &writer, &bodies)?;
-            Ok(snapshot)
-        })
-        .await
-        .map_err(io::Error::other)?
+            Ok(Attempt::Built(snapshot))
+        });
+        attempt.await.map_err(io::Error::other)?
+    }
+
+    /// True when all of them are back.
+    async fn look_after(&self, lost: &[ContentHash]) -> bool {
+        let mut all = true;
+        for hash in lost {
+            self.bodies.look_after(*hash).await;
+            let (bodies, hash) = (self.bodies.clone(), *hash);
+            let whole = tokio::task::spawn_blocking(move || bodies.whole(&hash).is_ok());
+            all &= whole.await.unwrap_or(false);
+        }
+        all
     }
 }
 
-/// Writes a whole snapshot.
-pub(crate) fn write_image<W: Write>(to: W, image: &Image, bodies: &Bodies) -> io::Result<W> {
+/// Why an image was not written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WriteError {
+    /// A body that it needs is lost.
+    #[error(transparent)]
+    Lost(#[from] LostBody),
+    /// It cannot be written.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl From<WriteError> for io::Error {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Lost(lost) => lost.into(),
+            WriteError::Io(error) => error,
+        }
+    }
+}
+
+/// Writes a whole snapshot, with bodies from wherever they are.
+pub(crate) fn write_image<W: Write>(
+    to: W,
+    image: &Image,
+    body: impl Fn(&ContentHash) -> Result<Bytes, LostBody>,
+) -> Result<W, WriteError> {
     let header = Header {
         cluster: image.fleet.cluster.as_ref().map(|cluster| cluster.id),
-        state_version: STATE_VERSION,
+        state_version: TABLES_VERSION,
         meta: image.meta(),
     };
     let mut writer = SnapshotWriter::new(to, &header)?;
-    let state = postcard::to_stdvec(&image.fleet).map_err(io::Error::other)?;
-    writer.state(&state)?;
-    drop(state);
+    writer.state(&state::encode(&image.fleet))?;
     for hash in image.fleet.bodies.keys() {
-        writer.body(hash, &bodies.need(hash)?)?;
+        writer.body(hash, &body(hash)?)?;
     }
-    writer.finish()
+    Ok(writer.finish()?)
 }
 
 /// Deletes bodies that neither the snapshot nor the state of now needs. Queued while the state is
@@ -84,7 +175,14 @@ fn sweep(
         // A backup reads them. The next snapshot comes by again.
         return Ok(());
     };
-    let stored = bodies.hashes()?;
+    let stored = match bodies.hashes() {
+        Ok(stored) => stored,
+        Err(error) => {
+            // What is needless only takes room; what is damaged is found by whoever needs it.
+            tracing::warn!(%error, "needless bodies stay: the stored ones cannot be listed");
+            return Ok(());
+        }
+    };
     replica.view(|now| {
         let needless = stored
             .iter()
@@ -195,18 +293,35 @@ fn read_body<R: Read>(
 }
 
 fn decode_state(version: u32, bytes: &[u8]) -> Result<FleetState, SnapshotError> {
-    match version {
-        1 => postcard::from_bytes(bytes)
-            .map_err(|_| SnapshotError::Damaged("the state does not decode")),
-        got => Err(SnapshotError::Version {
+    state::decode(version, bytes).map_err(|error| match error {
+        DecodeError::Version { got, newest } => SnapshotError::Version {
             what: "state",
             got,
-            known: STATE_VERSION,
-        }),
+            known: newest,
+        },
+        DecodeError::Damaged(_) => SnapshotError::Damaged("the state does not decode"),
+        DecodeError::Trailing(_) => SnapshotError::Damaged("bytes stand behind the state"),
+    })
+}
+
+/// A body as a snapshot holds it, when that part of the snapshot is good.
+pub(crate) fn body_in<R: Read>(from: R, wanted: ContentHash) -> Result<Vec<u8>, SnapshotError> {
+    let mut reader = SnapshotReader::new(from)?;
+    loop {
+        match reader.next()? {
+            Record::Body(hash, length) => {
+                let bytes = read_body(&mut reader, length)?;
+                if hash == wanted && ContentHash::of(&bytes) == wanted {
+                    return Ok(bytes);
+                }
+            }
+            Record::End(_) => return Err(SnapshotError::Damaged("a body is missing")),
+            Record::Header(_) | Record::State(_) | Record::Piece(_) => {}
+        }
     }
 }
 
-/// Loads a snapshot and stores those of its bodies that are not stored yet.
+/// Loads a snapshot and stores those of its bodies that are not stored whole.
 pub(super) fn load_into(
     snapshot: &SnapshotFile,
     bodies: &Bodies,
@@ -214,9 +329,8 @@ pub(super) fn load_into(
 ) -> Result<Image, SnapshotError> {
     let mut waiting = Vec::new();
     let mut bytes = 0;
-    let stored = bodies.hashes()?;
     let image = load(snapshot.reader(), |hash, body| {
-        if stored.contains(&hash) {
+        if bodies.whole(&hash).is_ok() {
             return Ok(());
         }
         bytes += body.len();

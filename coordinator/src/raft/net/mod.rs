@@ -7,6 +7,8 @@
 mod append;
 mod client;
 mod frame;
+#[cfg(test)]
+mod fuzz;
 mod message;
 mod peers;
 mod serve;

@@ -66,6 +66,8 @@ pub(crate) struct Recovered {
 /// The open database.
 pub(super) struct Database {
     db: DB,
+    /// Dropped behind the database, which takes a while to close: its folder is free only then.
+    pub(super) open: Arc<()>,
 }
 
 impl std::fmt::Debug for Database {
@@ -91,7 +93,8 @@ impl Database {
             ColumnFamilyDescriptor::new(BODIES, bodies),
         ];
         let db = DB::open_cf_descriptors(&options, path, families)?;
-        Ok(Self { db })
+        let open = Arc::new(());
+        Ok(Self { db, open })
     }
 
     fn family(&self, name: &str) -> &ColumnFamily {
@@ -183,7 +186,7 @@ impl Database {
         let found = self
             .db
             .get_cf(self.bodies(), hash.0)
-            .map_err(io::Error::other)?;
+            .map_err(|error| damaged(format!("body {hash} cannot be read: {error}")))?;
         match found {
             Some(bytes) if ContentHash::of(&bytes) == *hash => Ok(Some(bytes.into())),
             Some(_) => Err(damaged(format!("body {hash} is damaged"))),
@@ -211,6 +214,17 @@ fn damaged(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Er
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
+/// A body that must be there and that this disk does not give whole.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct LostBody(String);
+
+impl From<LostBody> for io::Error {
+    fn from(lost: LostBody) -> Self {
+        damaged(lost)
+    }
+}
+
 /// A body that does not have its hash any more.
 #[derive(Debug)]
 pub(crate) struct Damage {
@@ -222,6 +236,12 @@ pub(crate) struct Damage {
 
 /// Damage that may wait to be looked after; what is found beyond that is found again.
 pub(super) const DAMAGE_WAITING: usize = 256;
+
+fn waiting_for(hash: ContentHash) -> (Damage, oneshot::Receiver<()>) {
+    let (looked_after, done) = oneshot::channel();
+    let looked_after = Some(looked_after);
+    (Damage { hash, looked_after }, done)
+}
 
 /// Reads content bodies.
 #[derive(Clone, Debug)]
@@ -249,24 +269,39 @@ impl Bodies {
         self.database.body(hash)
     }
 
-    /// A body that must be there. When it is not, or is damaged, waits until it was looked after. For
-    /// threads that may wait.
-    pub(crate) fn need(&self, hash: &ContentHash) -> io::Result<Bytes> {
-        if let Ok(Some(bytes)) = self.database.body(hash) {
-            return Ok(bytes);
+    /// A body that must be there.
+    pub(crate) fn whole(&self, hash: &ContentHash) -> Result<Bytes, LostBody> {
+        match self.database.body(hash) {
+            Ok(Some(bytes)) => Ok(bytes),
+            Ok(None) => Err(LostBody(format!("body {hash} is missing"))),
+            Err(error) => Err(LostBody(error.to_string())),
         }
-        let (looked_after, done) = oneshot::channel();
-        let damage = Damage {
-            hash: *hash,
-            looked_after: Some(looked_after),
-        };
-        if self.damage.try_send(damage).is_ok() {
-            // An end without a word means that the node stops; the read then says what is wrong.
-            let _ = done.blocking_recv();
+    }
+
+    /// The same; when it is lost, waits until it was looked after. For threads that may wait.
+    pub(crate) fn need(&self, hash: &ContentHash) -> Result<Bytes, LostBody> {
+        self.whole(hash).or_else(|_| {
+            let (damage, done) = waiting_for(*hash);
+            if self.damage.blocking_send(damage).is_ok() {
+                // An end without a word means that the node stops; the read then says what is wrong.
+                let _ = done.blocking_recv();
+            }
+            self.whole(hash)
+        })
+    }
+
+    /// Has a lost body looked after, which may be in vain.
+    pub(crate) async fn look_after(&self, hash: ContentHash) {
+        let (damage, done) = waiting_for(hash);
+        if self.damage.send(damage).await.is_ok() {
+            // The same: whoever asked looks again.
+            let _ = done.await;
         }
-        self.database
-            .body(hash)?
-            .ok_or_else(|| damaged(format!("body {hash} is missing")))
+    }
+
+    /// Comes back when nobody looks after lost bodies any more, because the node stops.
+    pub(crate) async fn forsaken(&self) {
+        self.damage.closed().await;
     }
 
     /// All that are stored.

@@ -108,10 +108,10 @@ impl Store {
     /// Ends the writer and waits until nobody has the database any more, for at most a few seconds.
     pub(crate) async fn close(self) {
         self.writer.stop();
-        let database = Arc::downgrade(&self.database);
+        let open = Arc::downgrade(&self.database.open);
         drop(self);
         let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(5);
-        while database.strong_count() > 0 && tokio::time::Instant::now() < deadline {
+        while open.strong_count() > 0 && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     }

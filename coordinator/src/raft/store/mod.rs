@@ -6,12 +6,14 @@
 //! there shares one flush.
 
 mod database;
+#[cfg(test)]
+mod fuzz;
 mod log;
 mod record;
 mod slots;
 mod writer;
 
-pub(crate) use database::{Bodies, Damage, OpenError, Recovered};
+pub(crate) use database::{Bodies, Damage, LostBody, OpenError, Recovered};
 pub(crate) use log::{Store, StoreOpenError};
 pub(crate) use slots::{Mark, SlotState, Slots, SlotsError};
 pub(crate) use writer::{BodyWrite, WriterHandle};

@@ -1,7 +1,10 @@
 //! The double-slot file: vote and high-water mark, apart from RocksDB.
 //!
 //! Two slots on pages of their own. A write without flush always goes to the slot that does not hold
-//! the last flushed state, so that a torn write can never take the vote with it.
+//! the last flushed state, so that a torn write can never take the vote with it. A vote, and a mark
+//! that was lowered, is flushed to both slots before it counts: whichever one is damaged later, torn or
+//! rotten, the other still has the vote, and this node cannot vote twice in a term. What the older slot
+//! may lack is the last rise of the mark.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -92,9 +95,11 @@ impl Slots {
     /// Opens an existing file.
     pub(crate) fn open(path: &Path) -> Result<Self, SlotsError> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
-        let best = (0..2)
-            .filter_map(|slot| read_slot(&file, slot).map(|state| (state, slot)))
-            .max_by_key(|(state, _)| state.sequence);
+        let found: Vec<_> = (0..2)
+            .filter_map(|slot| slot_of(&file, slot).map(|state| (state, slot)))
+            .collect();
+        let whole = found.len() == 2;
+        let best = found.into_iter().max_by_key(|(state, _)| state.sequence);
         let Some((state, slot)) = best else {
             return Err(SlotsError::Lost);
         };
@@ -106,6 +111,14 @@ impl Slots {
         };
         // What was read may be in the page cache only.
         slots.flush()?;
+        if !whole {
+            tracing::warn!(
+                path = %path.display(),
+                damaged = 1 - slot,
+                "one slot of the vote file is damaged; the other has the vote, and both are written anew"
+            );
+            slots.write_both()?;
+        }
         Ok(slots)
     }
 
@@ -124,10 +137,8 @@ impl Slots {
             flushed: 1,
             dirty: true,
         };
-        slots.write()?;
+        slots.write_both()?;
         slots.file.sync_all()?;
-        slots.flushed = 0;
-        slots.dirty = false;
         Ok(slots)
     }
 
@@ -139,8 +150,7 @@ impl Slots {
     /// Stores the vote; on disk when this returns.
     pub(crate) fn set_vote(&mut self, vote: Vote) -> io::Result<()> {
         self.state.vote = Some(vote);
-        self.write()?;
-        self.flush()
+        self.write_both()
     }
 
     /// Raises the mark; it outlives this process when this returns, and the machine after a flush.
@@ -152,8 +162,7 @@ impl Slots {
     /// Lowers the mark before the log is cut; on disk when this returns.
     pub(crate) fn lower(&mut self, mark: Option<Mark>) -> io::Result<()> {
         self.state.mark = mark;
-        self.write()?;
-        self.flush()
+        self.write_both()
     }
 
     /// There is something that a power cut would take.
@@ -171,6 +180,15 @@ impl Slots {
         Ok(())
     }
 
+    /// Writes and flushes one slot after the other: one of them is whole at any moment.
+    fn write_both(&mut self) -> io::Result<()> {
+        for _ in 0..2 {
+            self.write()?;
+            self.flush()?;
+        }
+        Ok(())
+    }
+
     fn write(&mut self) -> io::Result<()> {
         self.state.sequence += 1;
         let slot = slot_bytes(&self.state);
@@ -179,20 +197,27 @@ impl Slots {
     }
 }
 
-fn slot_bytes(state: &SlotState) -> Vec<u8> {
-    let payload = postcard::to_stdvec(state).expect("the vote serialises");
+pub(super) fn slot_bytes(state: &SlotState) -> Vec<u8> {
+    framed(&postcard::to_stdvec(state).expect("the vote serialises"))
+}
+
+pub(super) fn framed(payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).expect("a vote is small");
     let mut bytes = Vec::with_capacity(HEAD + payload.len());
     bytes.extend_from_slice(&MAGIC);
-    bytes.extend_from_slice(&crc32c::crc32c(&payload).to_be_bytes());
+    bytes.extend_from_slice(&crc32c::crc32c(payload).to_be_bytes());
     bytes.extend_from_slice(&length.to_be_bytes());
-    bytes.extend_from_slice(&payload);
+    bytes.extend_from_slice(payload);
     bytes
 }
 
-fn read_slot(file: &File, slot: u64) -> Option<SlotState> {
+fn slot_of(file: &File, slot: u64) -> Option<SlotState> {
     let mut bytes = [0; SLOT_BYTES];
     file.read_exact_at(&mut bytes, slot * PAGE).ok()?;
+    read_slot(&bytes)
+}
+
+pub(super) fn read_slot(bytes: &[u8]) -> Option<SlotState> {
     let (magic, rest) = bytes.split_first_chunk::<8>()?;
     let (sum, rest) = rest.split_first_chunk::<4>()?;
     let (length, rest) = rest.split_first_chunk::<4>()?;
@@ -242,6 +267,27 @@ mod tests {
             assert_eq!(read.state().vote, Some(Vote::new(round, 3)));
             drop(read);
             slots = Slots::open(&path).unwrap();
+        }
+    }
+
+    #[test]
+    fn either_slot_may_be_damaged_and_the_vote_is_still_the_last_one() {
+        for damaged in 0..2 {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("vote");
+            let mut slots = fresh(&path);
+            for term in 1..6 {
+                slots.set_vote(Vote::new(term, term % 3)).unwrap();
+                for index in 0..term {
+                    slots.raise(Mark { index, term }).unwrap();
+                }
+                let middle = damaged * PAGE + HEAD as u64 + 4;
+                slots.file.write_all_at(&[0xff; 8], middle).unwrap();
+                assert!(slot_of(&slots.file, damaged).is_none());
+                slots = Slots::open(&path).unwrap();
+                assert_eq!(slots.state().vote, Some(Vote::new(term, term % 3)));
+                assert!(slot_of(&slots.file, damaged).is_some(), "it is mended");
+            }
         }
     }
 

@@ -20,7 +20,8 @@ use email_engine_protocol::observed::Mode;
 use email_engine_protocol::time::Timestamp;
 
 use crate::command::{
-    Answer, BodyChange, Command, Effect, Outcome, Proposal, RemoveTenant, SetTargets,
+    Answer, BodyChange, Command, Effect, Outcome, Proposal, Rejection, RejectionCode, RemoveTenant,
+    SetTargets,
 };
 use crate::pki::{NodeIdentity, node_dns_name, node_uri};
 use crate::raft::config::{RaftConfig, Timings};
@@ -46,7 +47,7 @@ pub(super) fn with_body(request: &str, body: &[u8]) -> Proposal {
     with_command(request, Command::SetTargets(SetTargets { targets, bodies }))
 }
 
-fn with_command(request: &str, command: Command) -> Proposal {
+pub(super) fn with_command(request: &str, command: Command) -> Proposal {
     Proposal {
         actor: "key test".into(),
         request: RequestId::new(request).unwrap(),
@@ -66,14 +67,27 @@ pub(in crate::raft) fn entry(term: u64, index: u64, request: &str) -> Entry {
 }
 
 /// The smallest rules: every new request is one revision, a known one is none; bodies are kept until
-/// another request brings others.
+/// another request brings others. The clock's gate is the fleet's.
 pub(super) fn rules(state: &mut FleetState, proposal: &Proposal) -> (Answer, Vec<BodyChange>) {
     let mut changes = Vec::new();
     let known = state.remembered.get(&proposal.request).cloned();
     if let Some(known) = known {
         return (known.answer.clone(), changes);
     }
+    let latest = state.now.plus(Timestamp::DAY);
+    let fits = (state.now..=latest).contains(&proposal.now);
+    if !fits && !proposal.override_clock && state.cluster.is_some() {
+        let rejection = Rejection {
+            code: RejectionCode::Clock,
+            field: "now".into(),
+            value: proposal.now.to_string(),
+            accepted: format!("{} to {latest}", state.now),
+        };
+        return (Err(rejection), changes);
+    }
+    state.now = proposal.now;
     state.revision += 1;
+    state.now = proposal.now;
     state.cluster.get_or_insert_with(|| RECORD.clone());
     if let Command::SetTargets(targets) = &proposal.command {
         let old = std::mem::take(&mut state.bodies);

@@ -7,5 +7,6 @@ mod quorum;
 mod refusals;
 mod restore;
 mod store;
+mod time;
 
 pub(super) use harness::entry;

@@ -164,6 +164,30 @@ async fn a_leader_whose_clock_is_far_behind_its_log_writes_nothing_to_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_leapt_ahead_for_a_moment_stops_nothing_once_it_is_right_again() {
+    let mut fixture = Fixture::new();
+    let right = 1_000_000;
+    let now = Arc::new(AtomicU64::new(right));
+    let mut config = fixture.config(1);
+    let told = Arc::clone(&now);
+    config.clock = Arc::new(move || Timestamp(told.load(Ordering::Relaxed)));
+    let node = fixture.start_as(config).await.unwrap();
+    node.initialize(fixture.endpoint(1)).await.unwrap();
+    write(&node, "r1").await.unwrap();
+    now.store(right + 25 * 3_600_000, Ordering::Relaxed);
+    // The leader has dated its own attempt to move the fleet's time on, and the gate refused it.
+    let refused = write(&node, "r2").await.unwrap_err();
+    assert!(
+        matches!(refused, ProposeError::ClockOff { .. }),
+        "{refused}"
+    );
+    assert_eq!(node.view(|state| state.now), Timestamp(right));
+    now.store(right, Ordering::Relaxed);
+    assert_eq!(write(&node, "r3").await.unwrap(), 2);
+    assert_eq!(node.view(|state| state.now), Timestamp(right));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_follower_whose_disk_fails_stops_taking_part_and_still_reads() {
     let mut fixture = Fixture::new();
     let nodes = fixture.three().await;

@@ -3,16 +3,19 @@
 use std::sync::Arc;
 
 use openraft::StorageError;
+use openraft::storage::{RaftSnapshotBuilder, RaftStateMachine};
 use openraft::testing::log::{StoreBuilder, Suite};
 use rocksdb::{ColumnFamilyDescriptor, DB, Options};
 
+use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::id::NodeId;
 
-use super::harness::{CLUSTER, Fixture, database, rules, write};
+use super::harness::{CLUSTER, Fixture, PATIENCE, database, rules, write};
 use crate::raft::machine::{Image, Machine, Replica, SnapshotFiles};
 use crate::raft::start::StartError;
-use crate::raft::store::{SlotState, Slots, Store};
+use crate::raft::store::{BodyWrite, SlotState, Slots, Store};
 use crate::raft::types::Types;
+use crate::state::BodyRecord;
 
 struct Builder;
 
@@ -37,6 +40,42 @@ impl StoreBuilder<Types, Store, Machine, tempfile::TempDir> for Builder {
 #[tokio::test(flavor = "multi_thread")]
 async fn openrafts_own_suite_passes() {
     Suite::test_all(Builder).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_waits_for_a_lost_body_however_often_it_is_looked_for_in_vain() {
+    let (dir, store, _) = Builder.build().await.unwrap();
+    let mut damaged = store.take_damaged().unwrap();
+    let (body, mut image) = (b"lost".to_vec(), Image::default());
+    let hash = ContentHash::of(&body);
+    let (length, references) = (4, 1);
+    let record = BodyRecord { length, references };
+    image.fleet.bodies.insert(hash, record);
+    let files = Arc::new(SnapshotFiles::open(dir.path().join("snapshots")).unwrap());
+    let replica = Arc::new(Replica::new(image));
+    let mut machine = Machine::new(rules, replica, store.writer(), store.bodies(), files);
+    let mut builder = machine.get_snapshot_builder().await;
+    let building = tokio::spawn(async move { builder.build_snapshot().await });
+    for round in 0..3 {
+        let lost = tokio::time::timeout(PATIENCE, damaged.recv()).await;
+        let lost = lost.unwrap().unwrap();
+        assert_eq!(lost.hash, hash);
+        if round == 2 {
+            let put = vec![BodyWrite::Put(hash, body.clone())];
+            store.writer().write_bodies(put).await.unwrap();
+        }
+        lost.looked_after.unwrap().send(()).unwrap();
+    }
+    building.await.unwrap().unwrap();
+
+    let gone = vec![BodyWrite::Delete(hash)];
+    store.writer().write_bodies(gone).await.unwrap();
+    let mut builder = machine.get_snapshot_builder().await;
+    drop(damaged);
+    assert!(builder.build_snapshot().await.is_err(), "the node stops");
+    // A database that is still open when the process ends aborts it.
+    drop((builder, machine));
+    store.close().await;
 }
 
 fn with_database(path: &std::path::Path, change: impl FnOnce(&DB)) {

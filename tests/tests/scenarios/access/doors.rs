@@ -3,7 +3,9 @@
 use std::process::Command;
 
 use email_engine_agent::identity::IdentityStore;
-use email_engine_tests::{Fleet, binary, lying, samples, wait_until};
+use email_engine_protocol::wire::{ALPN_AGENT, ALPN_RAFT};
+use email_engine_tests::lying::{self, Session};
+use email_engine_tests::{Fleet, binary, samples, wait_until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_does_not_speak_to_a_coordinator_of_another_cluster() {
@@ -35,9 +37,39 @@ async fn an_agent_does_not_speak_to_a_coordinator_of_another_cluster() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_without_certificate_is_closed_before_a_stream_is_read() {
     let fleet = Fleet::single().await;
-    let endpoint = fleet.nodes[&1].endpoints().agent.clone();
-    let closed = lying::dial_without_certificate(&endpoint).await;
-    assert!(closed.contains("denied"), "{closed}");
+    let node = &fleet.nodes[&1];
+    // It opens a stream and says Hello on it, and gets not a byte.
+    let ending = lying::dial_without_certificate(&node.endpoints().agent, ALPN_AGENT).await;
+    assert_eq!(ending.code, Some(3), "{ending:?}");
+    assert!(ending.reason.contains("denied"), "{ending:?}");
+    let denied = "email_engine_agent_denied_total{reason=\"no-certificate\"}";
+    assert_eq!(fleet.api_of(1).metric(denied).await, 1.0);
+
+    // Nodes among themselves ask for a certificate in the handshake already.
+    let ending = lying::dial_without_certificate(&node.endpoints().raft, ALPN_RAFT).await;
+    assert!(ending.reason.contains("certificate"), "{ending:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_of_another_cluster_is_not_let_in() {
+    let ours = Fleet::single().await;
+    let mut theirs = Fleet::single().await;
+    for fleet in [&ours, &theirs] {
+        // The same names in both, so that only the cluster tells the two hosts apart.
+        fleet.apply(&samples::fleet(0)).await;
+    }
+    theirs.start_agents(&["pmta1"]).await;
+    theirs.converged("it is a host of theirs").await;
+    theirs.agents.get_mut("pmta1").unwrap().kill();
+    let stranger = theirs.agents["pmta1"].data_dir();
+
+    let at_home = &theirs.nodes[&1].endpoints().agent;
+    Session::open(&stranger, at_home).await.unwrap();
+    let endpoint = &ours.nodes[&1].endpoints().agent;
+    let ending = Session::open(&stranger, endpoint).await.unwrap_err();
+    assert!(ending.refusal.is_none(), "a stranger is told nothing");
+    assert!(ending.reason.contains("certificate"), "{ending:?}");
+    assert_eq!(ours.host("pmta1").await["lifecycle"], "declared");
 }
 
 #[test]

@@ -8,5 +8,6 @@ mod doors;
 mod join_tokens;
 mod lying_agent;
 mod retirement;
+mod revocation;
 mod secrets;
 mod tenants;

@@ -1,9 +1,11 @@
 //! A DKIM key is found on its host and nowhere else.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::PermissionsExt;
 
-use email_engine_tests::Fleet;
+use email_engine_protocol::join::JoinToken;
+use email_engine_tests::{Fleet, Haystack, every_file};
+use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dkim_key_is_found_on_its_host_and_nowhere_else() {
@@ -14,15 +16,21 @@ async fn a_dkim_key_is_found_on_its_host_and_nowhere_else() {
         let path = entry.unwrap().path();
         let pem = fs::read_to_string(&path).unwrap();
         assert!(pem.contains("PRIVATE KEY"), "{}", path.display());
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o640, "{}", path.display());
         // A line from the middle of the key, as text and as the bytes that it stands for.
         let line = pem.lines().nth(10).unwrap().to_owned();
         let raw = decode_base64(&line);
         needles.push((path, line.into_bytes(), raw));
     }
     assert_eq!(needles.len(), 2);
-    let token = fleet.host_token("api1", "api");
-    drop(token);
-    let admin_key = fleet.admin_key().as_bytes().to_vec();
+    let issued = fleet.token(&json!("node"), false).await;
+    let token: JoinToken = issued.parse().unwrap();
+    let others = [
+        ("admin key", fleet.admin_key().as_bytes().to_vec()),
+        ("recovery key", fleet.recovery_key().as_bytes().to_vec()),
+        ("secret of a join token", token.secret.to_vec()),
+    ];
     for node in fleet.nodes.values_mut() {
         node.stop();
     }
@@ -30,10 +38,12 @@ async fn a_dkim_key_is_found_on_its_host_and_nowhere_else() {
     let root = fleet.dir().to_owned();
     let files = every_file(&root);
     assert!(files.len() > 40, "only {} files were searched", files.len());
+    let mut at_home = 0;
     for file in files {
-        let bytes = fs::read(&file).unwrap_or_default();
+        let bytes = Haystack::of(&file);
         for (home, text, raw) in &needles {
-            let found = contains(&bytes, text) || contains(&bytes, raw);
+            let found = bytes.holds(text) || bytes.holds(raw);
+            at_home += usize::from(found && file == *home);
             assert!(
                 !found || file == *home,
                 "{} holds the key of {}",
@@ -41,34 +51,15 @@ async fn a_dkim_key_is_found_on_its_host_and_nowhere_else() {
                 home.display()
             );
         }
-        assert!(
-            !contains(&bytes, &admin_key),
-            "{} holds the admin key",
-            file.display()
-        );
-    }
-}
-
-fn every_file(folder: &Path) -> Vec<PathBuf> {
-    let mut files = vec![];
-    for entry in fs::read_dir(folder).unwrap().flatten() {
-        let path = entry.path();
-        if path.is_symlink() {
-            continue;
-        }
-        if path.is_dir() {
-            files.extend(every_file(&path))
-        } else {
-            files.push(path)
+        for (what, secret) in &others {
+            assert!(!bytes.holds(secret), "{} holds the {what}", file.display());
         }
     }
-    files
-}
-
-fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    haystack
-        .windows(needle.len())
-        .any(|window| window == needle)
+    assert_eq!(
+        at_home,
+        needles.len(),
+        "the search does not find what is there"
+    );
 }
 
 fn decode_base64(line: &str) -> Vec<u8> {

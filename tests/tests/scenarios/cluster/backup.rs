@@ -1,6 +1,7 @@
 //! An older backup is restored, under a new epoch, and agents follow it.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use email_engine_tests::{Fleet, NodeProcess, samples, wait_until};
 
@@ -69,23 +70,52 @@ async fn an_older_backup_restored_under_a_new_epoch_and_agents_follow_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_with_a_changed_byte_or_another_key_is_refused() {
     let fleet = Fleet::single().await;
-    let mut bytes = fleet.download("/cluster/backup").await;
-    let at = bytes.len() / 2;
-    bytes[at] ^= 1;
-    let backup = fleet.dir().join("damaged");
-    fs::write(&backup, &bytes).unwrap();
-    let key_file = fleet.dir().join("recovery-key");
-    fs::write(&key_file, fleet.recovery_key()).unwrap();
+    let good = fleet.download("/cluster/backup").await;
+    let mut changed = good.clone();
+    let at = changed.len() / 2;
+    changed[at] ^= 1;
+    let folder = fleet.dir().join("restoring");
+    fs::create_dir(&folder).unwrap();
+    let key = fleet.recovery_key().to_owned();
+    let other = Fleet::single().await;
+    let other = other.recovery_key().to_owned();
 
     let target = NodeProcess::new(&fleet.dir().join("nodes/restored"));
-    let mut restore = target.command("restore");
-    restore
-        .arg("--from")
-        .arg(&backup)
-        .arg("--recovery-key-file")
-        .arg(&key_file);
-    assert!(!restore.output().unwrap().status.success());
-    assert!(!target.data_dir().join("endpoints.json").exists());
+    let before = tree(&target.data_dir());
+    let run = |bytes: &[u8], key: &str| {
+        let (backup, key_file) = (folder.join("backup"), folder.join("key"));
+        fs::write(&backup, bytes).unwrap();
+        fs::write(&key_file, key).unwrap();
+        let mut restore = target.command("restore");
+        restore.arg("--from").arg(&backup);
+        restore.arg("--recovery-key-file").arg(&key_file);
+        let ended = restore.output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        (ended.status.success(), said)
+    };
+    let half = &good[..good.len() / 2];
+    for (bytes, key, why) in [
+        (&good[..], &other, "another recovery key, or it was changed"),
+        (
+            &changed[..],
+            &key,
+            "another recovery key, or it was changed",
+        ),
+        (half, &key, "ends in the middle"),
+        (&[][..], &key, "not a backup of Email-Engine"),
+    ] {
+        let (restored, said) = run(bytes, key);
+        assert!(!restored && said.contains(why), "{said}");
+        assert_eq!(tree(&target.data_dir()), before, "it left something behind");
+    }
+    let (restored, said) = run(&good, &key);
+    assert!(restored, "the same folder takes the right one: {said}");
+}
+
+/// What is in a folder; nothing when there is none.
+fn tree(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).collect()
 }
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {

@@ -69,6 +69,10 @@ async fn killing_the_leader_loses_no_acknowledged_write_and_agents_keep_convergi
     }
     stop.store(true, Ordering::Relaxed);
     let acknowledged = writer.await.unwrap();
+    assert!(
+        !acknowledged.is_empty(),
+        "nothing was written while leaders died"
+    );
 
     let held = api.get("/ips").await.ok();
     let held = serde_json::to_string(&held).unwrap();

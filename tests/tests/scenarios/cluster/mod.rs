@@ -9,4 +9,5 @@ mod majority;
 mod members;
 mod partition;
 mod same_bytes;
+mod trial;
 mod wave;

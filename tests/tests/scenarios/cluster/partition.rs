@@ -47,8 +47,9 @@ async fn roles(fleet: &mut Fleet) -> (u64, u64, u64) {
 /// Cuts one follower off in some way, and shows that the leader keeps its lead and its term, that
 /// writes go on, and that the follower is back when the wires are whole.
 async fn nobody_is_deposed(cut: impl FnOnce(&Wires, u64, u64, u64)) {
-    // Patient enough that a busy machine alone causes no election.
-    let (mut fleet, wires) = wired(("3000", "5000")).await;
+    // Patient enough that a busy machine alone causes no election: it would have to stall for six
+    // seconds.
+    let (mut fleet, wires) = wired(("6000", "9000")).await;
     let (leader, off, other) = roles(&mut fleet).await;
     let before = seen_by(&fleet, leader).await;
     cut(&wires, leader, off, other);

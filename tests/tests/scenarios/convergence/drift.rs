@@ -49,3 +49,25 @@ fn replace_by_folder(path: &Path) {
     fs::remove_file(path).unwrap();
     fs::create_dir(path).unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_somebody_fights_for_is_named_once_and_comes_back_later() {
+    let fleet = Fleet::converged_with(1, 1).await;
+    let config = fleet.agents["pmta1"].file("/etc/pmta/config");
+    let good = fs::read(&config).unwrap();
+    for round in 0..7 {
+        fs::write(&config, format!("edit {round}\n")).unwrap();
+        wait_until(&format!("edit {round} is undone"), async || {
+            fs::read(&config).is_ok_and(|bytes| bytes == good)
+        })
+        .await;
+    }
+    let log = fs::read_to_string(fleet.agents["pmta1"].log()).unwrap();
+    let said: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("WARN") && line.contains("contested"))
+        .collect();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].contains("file:/etc/pmta/config"), "{}", said[0]);
+    fleet.host_converged("pmta1", "the fight is over").await;
+}

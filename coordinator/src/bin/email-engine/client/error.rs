@@ -60,6 +60,13 @@ pub(crate) enum ClientError {
         /// Why.
         source: io::Error,
     },
+    /// The key is none that the cluster takes.
+    Key {
+        /// The file that it is from.
+        file: PathBuf,
+        /// The API's reason.
+        problem: Box<Problem>,
+    },
     /// The API said no.
     Refused {
         /// Its reason.
@@ -90,6 +97,17 @@ impl fmt::Display for ClientError {
             }
             Self::Build(error) => error.fmt(f),
             Self::File { path, .. } => write!(f, "cannot write {}", path.display()),
+            Self::Key { file, problem } => {
+                let file = file.display();
+                write!(f, "the key in {file} is not accepted (revoked?)")?;
+                if problem.status == 429 {
+                    f.write_str(
+                        ", or not now: too many wrong keys came from this address of late; \
+                         a right one is accepted all the same",
+                    )?;
+                }
+                Ok(())
+            }
             Self::Refused { problem } => f.write_str(&explain(problem)),
             Self::Unavailable { problem, tried } => {
                 f.write_str(&explain(problem))?;
@@ -133,6 +151,7 @@ pub(crate) fn explain(problem: &Problem) -> String {
     ] {
         if let Some(value) = value {
             // Writing to a string cannot fail.
+            let value = value.replace('\n', "\\n");
             let _ = write!(text, "\n  {name:<9} {value}");
         }
     }

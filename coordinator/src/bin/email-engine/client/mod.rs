@@ -13,10 +13,13 @@ pub(crate) mod testbed;
 #[cfg(test)]
 mod tests;
 
+use std::path::PathBuf;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+
+use email_engine_protocol::id::ApiKeyId;
 
 use crate::context::Context;
 
@@ -55,6 +58,10 @@ pub(crate) struct Client {
     patience: Patience,
     /// Why changes are made, for the audit.
     reason: Option<HeaderValue>,
+    /// Name of the key.
+    key: String,
+    /// The file that the key is from.
+    key_file: Option<PathBuf>,
 }
 
 impl Client {
@@ -99,7 +106,20 @@ impl Client {
             preferred: AtomicUsize::new(0),
             patience,
             reason: None,
+            key: context.key_name().to_owned(),
+            key_file: None,
         })
+    }
+
+    /// Says which file the key is from, for errors.
+    pub(crate) fn with_key_file(mut self, file: PathBuf) -> Self {
+        self.key_file = Some(file);
+        self
+    }
+
+    /// Whether this is the key that calls are made with.
+    pub(crate) fn uses(&self, key: &ApiKeyId) -> bool {
+        self.key == key.as_str()
     }
 
     /// Gives every change of this client a reason in the audit.

@@ -157,6 +157,12 @@ impl Client {
             }
             let passed_over = cannot_serve(response.status());
             let problem = Box::new(problem(response).await?);
+            if matches!(&*problem.code, "unauthenticated" | "too-many-failures")
+                && let Some(file) = self.key_file.clone()
+            {
+                // Each further node would count it as a guess.
+                return Err(ClientError::Key { file, problem });
+            }
             if !passed_over {
                 self.preferred.store(index, Ordering::Relaxed);
                 return Err(ClientError::Refused { problem });

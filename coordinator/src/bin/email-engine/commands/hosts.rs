@@ -4,7 +4,9 @@ use clap::{Args, Subcommand};
 
 use email_engine_protocol::api::HostView;
 use email_engine_protocol::id::HostId;
-use email_engine_protocol::observed::{Convergence, StatusCounts};
+use email_engine_protocol::observed::{
+    Convergence, Facts, ResourceState, ResourceStatus, StatusCounts,
+};
 
 use super::Desk;
 use crate::exit::{Exit, Failure};
@@ -100,7 +102,7 @@ pub(crate) async fn run(desk: &Desk, arguments: Hosts) -> Result<Exit, Failure> 
     Ok(Exit::Success)
 }
 
-fn permitted(question: &str, yes: bool) -> Result<(), Failure> {
+pub(super) fn permitted(question: &str, yes: bool) -> Result<(), Failure> {
     let refused = |text| Err(Failure::new(Exit::Failure, text));
     match prompt::confirm(question, yes) {
         Reply::Yes => Ok(()),
@@ -176,6 +178,9 @@ pub(crate) fn state(host: &HostView) -> (String, Mood) {
     if host.plan_error.is_some() {
         return (format!("{word}, cannot be planned"), Mood::Bad);
     }
+    if host.connected.is_none() && host.running.is_none() {
+        return ("enrolled, not heard yet".to_owned(), Mood::Underway);
+    }
     if host.connected.is_none() {
         return (format!("{word}, silent"), Mood::Bad);
     }
@@ -221,6 +226,12 @@ fn details(host: &HostView) -> String {
     if let Some(error) = &host.plan_error {
         lines.push(("Not planned", error.clone()));
     }
+    if let Some(facts) = &host.facts {
+        lines.push(("Machine", machine(facts)));
+    }
+    for status in &host.trouble {
+        lines.push(("Not right", trouble(status)));
+    }
     if let Some(attempt) = &host.attempted {
         let stage = word(&attempt.stage);
         lines.push((
@@ -233,6 +244,30 @@ fn details(host: &HostView) -> String {
         .map(|(name, value)| format!("{name:<14} {value}"))
         .collect::<Vec<_>>()
         .join("\n")
+}
+
+fn machine(facts: &Facts) -> String {
+    format!(
+        "{}: {}, {}, kernel {}, {} CPUs, {} MiB, agent {}",
+        facts.hostname,
+        facts.os,
+        facts.architecture,
+        facts.kernel,
+        facts.cpus,
+        facts.memory_bytes >> 20,
+        facts.agent_version
+    )
+}
+
+fn trouble(status: &ResourceStatus) -> String {
+    let (word, reason) = match &status.state {
+        ResourceState::Blocked(reason) => ("is blocked", reason.as_str()),
+        ResourceState::Drifted(reason) => ("differs", reason.as_str()),
+        ResourceState::Failed(reason) => ("failed", reason.as_str()),
+        ResourceState::Unknown(reason) => ("is unknown", reason.as_str()),
+        ResourceState::Converged | ResourceState::Simulated => ("is right", ""),
+    };
+    format!("{} {word}: {reason}", status.id)
 }
 
 #[cfg(test)]
@@ -266,6 +301,8 @@ pub(crate) mod tests {
                 simulated: 3,
                 ..StatusCounts::default()
             },
+            trouble: Vec::new(),
+            facts: None,
             attempted: None,
             plan_error: None,
             connected: Some(NodeId(2)),
@@ -303,6 +340,23 @@ pub(crate) mod tests {
         host.plan_error = Some("its template is broken".to_owned());
         assert_eq!(state(&host).0, "converged, cannot be planned");
         assert!(details(&host).ends_with("Not planned    its template is broken"));
+    }
+
+    #[test]
+    fn what_is_not_right_is_named_with_its_reason_and_a_young_host_does_not_alarm() {
+        let mut host = host("pmta1");
+        host.trouble = vec![ResourceStatus {
+            id: email_engine_protocol::id::ResourceId::new("file:/etc/pmta/config").unwrap(),
+            kind: email_engine_protocol::desired::ResourceKind::File,
+            state: ResourceState::Drifted("contested".to_owned()),
+        }];
+        let shown = details(&host);
+        assert!(
+            shown.ends_with("Not right      file:/etc/pmta/config differs: contested"),
+            "{shown}"
+        );
+        (host.connected, host.running) = (None, None);
+        assert_eq!(state(&host).0, "enrolled, not heard yet");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use email_engine_protocol::api::{AccessRole, ApiKeyRequest, ApiKeyView};
 use email_engine_protocol::id::{ApiKeyId, TenantId};
 
 use super::Desk;
+use super::hosts::permitted;
 use crate::exit::{Exit, Failure};
 use crate::output::{Mood, Output, or_dash, text, word};
 use crate::private_file;
@@ -49,6 +50,9 @@ enum KeysCommand {
     Revoke {
         /// Its name
         id: ApiKeyId,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
     },
 }
 
@@ -94,7 +98,13 @@ pub(crate) async fn run(desk: &Desk, arguments: Keys) -> Result<Exit, Failure> {
             let keys = desk.client.keys().await?;
             desk.output.show(&keys, |output| table(output, &keys))?;
         }
-        KeysCommand::Revoke { id } => {
+        KeysCommand::Revoke { id, yes } => {
+            let own = if desk.client.uses(&id) {
+                " It is the key that you use: no command with this context works any more."
+            } else {
+                ""
+            };
+            permitted(&format!("Revoke key {id}?{own}"), yes)?;
             let answer = desk.client.revoke_key(&id).await?;
             desk.output
                 .show(&answer, |_| format!("Key {id} revoked."))?;

@@ -31,10 +31,13 @@ pub(crate) struct Desk {
 
 impl Desk {
     fn new(global: &Global) -> Result<Self, Failure> {
-        let context = Context::load(global.context.as_deref())?;
+        let file = Context::path(global.context.as_deref())?;
+        let context = Context::read(&file)?;
         let patience = Patience::of(Duration::from_secs(global.request_timeout));
         Ok(Self {
-            client: Client::new(&context, patience)?.with_reason(global.reason.as_deref())?,
+            client: Client::new(&context, patience)?
+                .with_reason(global.reason.as_deref())?
+                .with_key_file(file),
             output: Output::new(global.output, global.quiet),
         })
     }

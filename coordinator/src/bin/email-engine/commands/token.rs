@@ -20,7 +20,7 @@ The token is shown once: on stdout and nowhere else, or in a file with mode 0600
 host in a file or by its standard input; on a command line every user of the machine could read it.
 
 Examples:
-  email-engine token create --role powermta --host pmta1 --ttl 1h --out pmta1.token
+  email-engine token create --host pmta1 --ttl 1h --out pmta1.token
   email-engine token create --node --ttl 30m | ssh root@198.51.100.7 'cat > /etc/email-engine/join.token'
   email-engine token list
   email-engine token revoke t-4f1c")]
@@ -45,9 +45,9 @@ enum TokenCommand {
 #[derive(Args, Debug)]
 struct Create {
     /// The host that its bearer becomes
-    #[arg(long, requires = "role", required_unless_present = "node")]
+    #[arg(long, required_unless_present = "node")]
     host: Option<HostId>,
-    /// The host's role: api, mailwizz or powermta
+    /// The host's role: api, mailwizz or powermta [default: as it was declared]
     #[arg(long, requires = "host")]
     role: Option<Role>,
     /// Let its bearer become a coordinator node instead
@@ -65,27 +65,34 @@ struct Create {
 }
 
 impl Create {
-    fn request(&self) -> TokenRequest {
+    /// What is asked for; the role of a declared host is the cluster's to know.
+    async fn request(&self, desk: &Desk) -> Result<TokenRequest, Failure> {
         let admission = match (&self.host, self.role) {
+            (None, _) => Admission::Node,
             (Some(host), Some(role)) => Admission::Host {
                 host: host.clone(),
                 role,
             },
-            // clap lets no other combination through.
-            _ => Admission::Node,
+            (Some(host), None) => Admission::Host {
+                host: host.clone(),
+                role: desk.client.host(host).await?.spec.role,
+            },
         };
-        TokenRequest {
+        Ok(TokenRequest {
             admission,
             ttl_seconds: self.ttl,
             replace: self.replace,
-        }
+        })
     }
 }
 
 pub(crate) async fn run(desk: &Desk, arguments: Token) -> Result<Exit, Failure> {
     match arguments.command {
         TokenCommand::Create(create) => {
-            let created = desk.client.create_token(&create.request()).await?;
+            let created = desk
+                .client
+                .create_token(&create.request(desk).await?)
+                .await?;
             hand_over(&desk.output, &created, create.out)?;
         }
         TokenCommand::List => {

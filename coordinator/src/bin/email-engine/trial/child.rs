@@ -112,7 +112,7 @@ impl Recipe {
             name: self.name.clone(),
             what: what.into(),
             log: self.log.display().to_string(),
-            tail: tail(&self.log),
+            tail: tail(&self.log, TAIL_LINES),
         }
     }
 
@@ -150,10 +150,11 @@ impl Recipe {
     }
 }
 
+const TAIL_LINES: usize = 12;
+
 /// The last lines of a log.
-fn tail(path: &Path) -> String {
+pub(super) fn tail(path: &Path, most: usize) -> String {
     const BYTES: u64 = 2048;
-    const LINES: usize = 12;
     let read = || -> io::Result<String> {
         let mut file = File::open(path)?;
         let length = file.metadata()?.len();
@@ -164,7 +165,7 @@ fn tail(path: &Path) -> String {
     };
     let text = read().unwrap_or_else(|error| format!("(not readable: {error})"));
     let lines: Vec<_> = text.lines().collect();
-    let first = lines.len().saturating_sub(LINES);
+    let first = lines.len().saturating_sub(most);
     let shown: Vec<_> = lines[first..]
         .iter()
         .map(|line| format!("  {line}"))
@@ -225,12 +226,13 @@ mod tests {
     fn the_end_of_a_log_is_shown_and_its_absence_said() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.log");
-        assert!(tail(&path).contains("not readable"));
+        assert!(tail(&path, TAIL_LINES).contains("not readable"));
         let lines: Vec<_> = (0..500).map(|n| format!("line {n}")).collect();
         std::fs::write(&path, lines.join("\n")).unwrap();
-        let shown = tail(&path);
+        let shown = tail(&path, TAIL_LINES);
         assert_eq!(shown.lines().count(), 12);
         assert!(shown.ends_with("  line 499"), "{shown}");
+        assert_eq!(tail(&path, 1), "  line 499");
     }
 
     #[tokio::test]

@@ -1,5 +1,7 @@
 //! Declares the fleet and starts one agent per host.
 
+use std::time::Duration;
+
 use email_engine_protocol::api::{FleetDocument, HostView, TokenRequest};
 use email_engine_protocol::id::HostId;
 use email_engine_protocol::join::Admission;
@@ -7,9 +9,13 @@ use email_engine_protocol::join::Admission;
 use super::TrialError;
 use super::keeper::Keeper;
 use super::place::Place;
+use super::programs::Programs;
 use crate::client::Client;
 use crate::output::Output;
 use crate::private_file;
+
+/// Between two looks at the hosts of a running trial.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// Applies the fleet file when it was asked for, or when there is no fleet yet: what was changed by
 /// hand since stays. Answers the hosts that shall have an agent.
@@ -52,16 +58,69 @@ pub(super) async fn start_agents(
 ) -> Result<(), TrialError> {
     for host in hosts {
         let id = &host.spec.id;
-        let had_agent = place.agent(id).exists();
+        let has_identity = place.agent_identity(id).exists();
         for folder in [place.host(id), place.host_root(id), place.agent(id)] {
             private_file::folder(&folder)?;
         }
         let enrolled = host.lifecycle != "declared";
-        if !enrolled || !had_agent {
-            // Its folder was deleted: a new agent takes its place, as on a reinstalled machine.
+        if !enrolled || !has_identity {
+            // Its folder was emptied: a new agent takes its place, as on a reinstalled machine.
             hand_token(client, place, host, enrolled).await?;
         }
         keeper.keep(keeper.programs.agent(place, id)?);
+    }
+    Ok(())
+}
+
+/// Gives an agent to hosts that came since, and a token to agents whose folder was emptied; for as
+/// long as the trial runs.
+pub(super) async fn tend(
+    client: &Client,
+    place: &Place,
+    keeper: &mut Keeper,
+    output: Output,
+) -> Result<std::convert::Infallible, TrialError> {
+    let mut told = String::new();
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let tended = tend_once(client, place, keeper, output).await;
+        // A cluster that somebody takes apart to see what happens says so once.
+        let trouble = tended.err().map(|error| error.to_string());
+        if let Some(trouble) = trouble
+            && trouble != told
+        {
+            output.note(&format!("{trouble}; trying again"));
+            told = trouble;
+        }
+    }
+}
+
+async fn tend_once(
+    client: &Client,
+    place: &Place,
+    keeper: &mut Keeper,
+    output: Output,
+) -> Result<(), TrialError> {
+    for host in list(client).await? {
+        let id = &host.spec.id;
+        let kept = keeper.keeps(&Programs::agent_name(id));
+        let has_identity = place.agent_identity(id).exists();
+        if kept && has_identity {
+            forget_tokens(place, std::slice::from_ref(id));
+        }
+        let served = kept && (has_identity || place.host_token(id).exists());
+        if served || matches!(host.lifecycle.as_str(), "retiring" | "retired") {
+            continue;
+        }
+        if kept {
+            output.note(&format!(
+                "agent {id}: its folder was emptied; it gets a new join token"
+            ));
+            hand_token(client, place, &host, host.lifecycle != "declared").await?;
+        } else {
+            output.note(&format!("agent {id}: starting, its host is new"));
+            start_agents(client, place, keeper, std::slice::from_ref(&host)).await?;
+        }
     }
     Ok(())
 }

@@ -22,7 +22,7 @@ pub(super) struct Keeper {
     pub(super) programs: Programs,
     output: Output,
     stop: watch::Sender<bool>,
-    kept: Vec<JoinHandle<()>>,
+    kept: Vec<(String, JoinHandle<()>)>,
     settled: bool,
 }
 
@@ -40,8 +40,15 @@ impl Keeper {
     /// Starts a process and keeps it running.
     pub(super) fn keep(&mut self, recipe: Recipe) {
         let stop = self.stop.subscribe();
-        self.kept
-            .push(tokio::spawn(keep(recipe, stop, self.output)));
+        let name = recipe.name.clone();
+        let task = tokio::spawn(keep(recipe, stop, self.output));
+        self.kept.push((name, task));
+    }
+
+    /// Whether a process of this name is kept running.
+    pub(super) fn keeps(&self, name: &str) -> bool {
+        let mut kept = self.kept.iter();
+        kept.any(|(of, task)| of == name && !task.is_finished())
     }
 
     /// The trial is up: from now on Ctrl-C is its regular end.
@@ -56,7 +63,7 @@ impl Keeper {
     /// Ends all processes, at the same time, and waits for them.
     pub(super) async fn end(self) {
         self.stop.send_replace(true);
-        for task in self.kept {
+        for (_, task) in self.kept {
             // A task that panicked has dropped its process, which killed it.
             let _ = task.await;
         }
@@ -90,10 +97,11 @@ async fn keep(recipe: Recipe, mut stop: watch::Receiver<bool>, output: Output) {
         };
         pause = next_pause(pause, started.elapsed());
         output.note(&format!(
-            "{}: {what}; starting it again in {} s (log: {})",
+            "{}: {what}; starting it again in {} s (log: {})\n{}",
             recipe.name,
             pause.as_secs(),
-            recipe.log.display()
+            recipe.log.display(),
+            child::tail(&recipe.log, 1)
         ));
         tokio::select! {
             () = tokio::time::sleep(pause) => {}

@@ -116,6 +116,16 @@ pub(crate) enum TrialError {
         /// Why it failed.
         source: std::io::Error,
     },
+    /// The trial's own key was revoked.
+    #[error(
+        "the key in {} is not accepted: it was revoked or replaced; put a valid admin key there, or \
+         name a new folder by --dir",
+        path.display()
+    )]
+    Key {
+        /// The context that holds it.
+        path: PathBuf,
+    },
     /// Another trial has the folder.
     #[error("another trial runs in {}: end it, or name another folder by --dir", dir.display())]
     Locked {
@@ -229,7 +239,7 @@ async fn stage(
     if arguments.once {
         return Ok(Exit::Success);
     }
-    std::future::pending().await
+    match hosts::tend(&client, place, keeper, output).await? {}
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::TrialError;
 use super::keeper::Keeper;
 use super::place::Place;
 use super::programs::{Founded, Listeners, Programs};
-use crate::client::{Client, Patience};
+use crate::client::{Client, ClientError, Patience};
 use crate::context::{Context, ContextEndpoint};
 use crate::output::Output;
 use crate::private_file;
@@ -41,7 +41,7 @@ pub(super) async fn bring_up(
     };
     let mut context = read_context(place)?;
     let mut client = connect(&context)?;
-    await_leader(&client).await?;
+    await_leader(&client, place).await?;
     for n in known + 1..=wanted {
         output.note(&format!("node {n}: joining"));
         join(place, keeper, &client, n).await?;
@@ -199,12 +199,28 @@ async fn view(client: &Client) -> Result<ClusterView, TrialError> {
         .map_err(TrialError::api("asking the cluster for its nodes"))
 }
 
+/// How often in a row the key is refused before it counts as wrong.
+const KEY_REFUSALS: u32 = 4;
+const KEY_PAUSE: Duration = Duration::from_secs(1);
+
 /// Waits until some node leads and answers.
-async fn await_leader(client: &Client) -> Result<(), TrialError> {
+async fn await_leader(client: &Client, place: &Place) -> Result<(), TrialError> {
     let deadline = Instant::now() + STEP;
+    let mut refused = 0;
     loop {
         match client.cluster(Consistency::Linearizable).await {
             Ok(_) => return Ok(()),
+            // A node that has just begun may not know the key yet. Slowly, for a node that is shown
+            // wrong keys soon listens to none.
+            Err(ClientError::Refused { problem }) if problem.status == 401 => {
+                refused += 1;
+                if refused == KEY_REFUSALS {
+                    return Err(TrialError::Key {
+                        path: place.admin(),
+                    });
+                }
+                tokio::time::sleep(KEY_PAUSE).await;
+            }
             Err(_) if Instant::now() < deadline => tokio::time::sleep(LOOK).await,
             Err(error) => return Err(TrialError::api("waiting for a leader")(error)),
         }

@@ -45,6 +45,8 @@ impl Place {
             Err(error) => return Err(TrialError::io(action())(error.into())),
         }
         let place = Self { root, _lock: lock };
+        // Its keys must not enter a checkout that it happens to stand in.
+        private_file::write(&place.root.join(".gitignore"), b"*\n")?;
         for folder in ["logs", "nodes", "hosts"] {
             private_file::folder(&place.root.join(folder))?;
         }
@@ -107,6 +109,11 @@ impl Place {
         self.host(host).join("agent")
     }
 
+    /// There once the agent has a certificate.
+    pub(super) fn agent_identity(&self, host: &HostId) -> PathBuf {
+        self.agent(host).join("identity").join("identity")
+    }
+
     pub(super) fn host_token(&self, host: &HostId) -> PathBuf {
         self.host(host).join("join-token")
     }
@@ -139,6 +146,8 @@ mod tests {
         let first = Place::open(&dir).unwrap();
         let error = Place::open(&dir).unwrap_err();
         assert!(matches!(error, TrialError::Locked { .. }), "{error}");
+        let ignored = std::fs::read_to_string(dir.join(".gitignore")).unwrap();
+        assert_eq!(ignored, "*\n", "its keys stay out of a checkout around it");
         drop(first);
         Place::open(&dir).unwrap();
     }

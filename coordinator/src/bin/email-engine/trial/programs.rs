@@ -136,6 +136,11 @@ impl Programs {
     }
 
     /// Runs a host's agent.
+    /// How an agent is named in messages.
+    pub(super) fn agent_name(host: &HostId) -> String {
+        format!("agent {host}")
+    }
+
     pub(super) fn agent(&self, place: &Place, host: &HostId) -> Result<Recipe, TrialError> {
         let file = place.host(host).join("agent.toml");
         let config = AgentConfig {
@@ -148,7 +153,7 @@ impl Programs {
         };
         write_config(&file, &config)?;
         Ok(Recipe {
-            name: format!("agent {host}"),
+            name: Self::agent_name(host),
             program: self.agent.clone(),
             arguments: vec!["run".into(), "--config".into(), file.into_os_string()],
             environment: Vec::new(),

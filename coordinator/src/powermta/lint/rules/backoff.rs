@@ -27,8 +27,14 @@ const COMPARED: usize = 500;
 
 pub(super) fn run(check: &mut Check<'_, '_>) {
     let mut for_everyone = BTreeSet::new();
+    let mut general = BTreeMap::new();
+    for (index, domain) in check.outline.sections(Scope::Domain) {
+        if domain.name == "*" {
+            general.entry(domain.parent).or_insert(index);
+        }
+    }
     for (_, domain) in check.outline.sections(Scope::Domain) {
-        bound(check, domain, &mut for_everyone);
+        bound(check, domain, &general, &mut for_everyone);
     }
     for (index, list) in check.outline.sections(Scope::SmtpPatternList) {
         conflicts(check, list);
@@ -39,7 +45,13 @@ pub(super) fn run(check: &mut Check<'_, '_>) {
     }
 }
 
-fn bound(check: &mut Check<'_, '_>, domain: &Block<'_>, for_everyone: &mut BTreeSet<usize>) {
+/// `general` has the `<domain *>` of each level.
+fn bound(
+    check: &mut Check<'_, '_>,
+    domain: &Block<'_>,
+    general: &BTreeMap<usize, usize>,
+    for_everyone: &mut BTreeSet<usize>,
+) {
     let mut enters = domain.says_yes("backoff-upon-all-sources-disabled");
     let mut returns = false;
     let mut at = domain.at;
@@ -69,7 +81,7 @@ fn bound(check: &mut Check<'_, '_>, domain: &Block<'_>, for_everyone: &mut BTree
             }
         }
     }
-    if enters && !returns && !has_way_back(check, domain) {
+    if enters && !returns && !has_way_back(check, domain, general) {
         let what = format!(
             "queues of {} go into back-off and stay there",
             shown(domain.name)
@@ -79,13 +91,12 @@ fn bound(check: &mut Check<'_, '_>, domain: &Block<'_>, for_everyone: &mut BTree
 }
 
 /// What a domain does not say, the general one of its level says, and then the global one.
-fn has_way_back(check: &Check<'_, '_>, domain: &Block<'_>) -> bool {
-    let general = |parent: usize| {
-        let mut domains = check.outline.children(parent, Scope::Domain);
-        domains
-            .find(|(_, other)| other.name == "*")
-            .map(|(_, other)| other)
-    };
+fn has_way_back(
+    check: &Check<'_, '_>,
+    domain: &Block<'_>,
+    general: &BTreeMap<usize, usize>,
+) -> bool {
+    let general = |parent: usize| general.get(&parent).map(|at| &check.outline.blocks[*at]);
     let chain = [Some(domain), general(domain.parent), general(0)];
     let first = |keyword| chain.iter().flatten().find_map(|block| block.last(keyword));
     let after = first("backoff-to-normal-after").is_some_and(|entry| entry.text() != "never");

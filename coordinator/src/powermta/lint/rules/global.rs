@@ -119,6 +119,11 @@ fn listeners(check: &mut Check<'_, '_>) {
     }
 }
 
+/// Every address has an `@` and something around it.
+fn takes_any_address(expression: &str) -> bool {
+    is_catch_all(expression) || matches!(expression, "@" | "." | ".+" | ".*@.*" | "^.*@.*$")
+}
+
 fn inbound(check: &mut Check<'_, '_>) {
     let outline = check.outline;
     for entry in outline.global().all("relay-domain") {
@@ -131,6 +136,13 @@ fn inbound(check: &mut Check<'_, '_>) {
         }
     }
     let global = outline.global();
+    for entry in global.all("relay-address") {
+        let expression = Words::of(entry.value).regex();
+        if expression.is_ok_and(|word| takes_any_address(word.text)) {
+            let what = format!("mail to {} is taken from anybody", shown(entry.text()));
+            check.report(RELAYS_ALL, entry.at, what);
+        }
+    }
     if !check.is_complete()
         || global
             .all("relay-address")

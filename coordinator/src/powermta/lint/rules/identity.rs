@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::super::schema::Scope;
 use super::super::super::schema::value::parse_result;
+use super::super::super::syntax::Words;
 use super::super::check::{Check, shown};
 use super::super::codes::{
     COLD_WITHOUT_PARTNER, MEMBER_TWICE, MEMBER_UNKNOWN, NAME_CLASH, NO_SOURCE_HOST,
@@ -135,14 +136,14 @@ fn references(check: &mut Check<'_, '_>) {
 
 /// The virtual MTA that a line of a pattern list leads to.
 pub(super) fn result_of<'a>(entry: &Entry<'a>) -> Option<&'a str> {
-    let at = match entry.keyword {
-        "*" => 0,
-        _ => entry
-            .value
-            .rfind("/ ")
-            .map_or(entry.value.len(), |at| at + 2),
-    };
-    parse_result(entry.value[at..].trim()).and_then(|result| result.virtual_mta)
+    let mut words = Words::of(entry.value);
+    if entry.is("header") {
+        words.word().ok()?;
+    }
+    if entry.keyword != "*" {
+        words.regex().ok()?;
+    }
+    parse_result(words.rest().trim()).and_then(|result| result.virtual_mta)
 }
 
 fn known(check: &mut Check<'_, '_>, entry: &Entry<'_>, name: &str) {

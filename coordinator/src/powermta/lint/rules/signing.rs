@@ -71,11 +71,17 @@ fn signed(check: &mut Check<'_, '_>) {
         .sections(Scope::Domain)
         .any(|(_, domain)| signs(domain));
     let mut reported = None;
+    // Once a section: it may hold as many keys as domains.
+    let mut of_section = None;
     for (index, block, entry) in keys {
         any_key = true;
-        let own = outline
-            .children(index, Scope::Domain)
-            .any(|(_, domain)| signs(domain));
+        let own = match of_section {
+            Some((section, own)) if section == index => own,
+            _ => outline
+                .children(index, Scope::Domain)
+                .any(|(_, domain)| signs(domain)),
+        };
+        of_section = Some((index, own));
         let anywhere = block.is(Scope::Global) && signing_somewhere;
         // One finding a section is enough.
         if !globally && !in_pools && !own && !anywhere && reported != Some(block.at) {

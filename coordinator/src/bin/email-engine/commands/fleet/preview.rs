@@ -43,6 +43,9 @@ fn one_host(output: &Output, host: &HostChange, shown: &mut String) {
     if host.more > 0 {
         let _ = writeln!(shown, "  and {} more", host.more);
     }
+    for note in &host.notes {
+        let _ = writeln!(shown, "  {}", output.line(&format!("! {note}"), Mood::Bad));
+    }
 }
 
 fn resource(output: &Output, change: &ResourceChange, shown: &mut String) {
@@ -109,6 +112,7 @@ mod tests {
         let host = |id: &str, resources| HostChange {
             host: HostId::new(id).unwrap(),
             resources,
+            notes: Vec::new(),
             more: 0,
             retired: false,
             error: None,

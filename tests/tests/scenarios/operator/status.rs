@@ -1,37 +1,7 @@
 //! `status` is one word, and the reasons for it: converged, converging or degraded.
 
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
-use std::process::{Command, Output};
-
-use email_engine_tests::{Fleet, binary, samples, wait_for};
+use email_engine_tests::{Fleet, Operator, samples, wait_for};
 use serde_json::{Value, json};
-
-/// Runs the operator's command line against a node.
-fn email_engine(fleet: &Fleet, node: u64, arguments: &[&str]) -> Output {
-    let context = context(fleet, node);
-    let mut command = Command::new(binary("email-engine"));
-    command.env("EMAIL_ENGINE_CONTEXT", context).args(arguments);
-    command.output().unwrap()
-}
-
-fn context(fleet: &Fleet, node: u64) -> PathBuf {
-    let path = fleet.dir().join(format!("context-{node}.toml"));
-    let mut options = std::fs::OpenOptions::new();
-    let options = options.write(true).create(true).truncate(true).mode(0o600);
-    let mut file = options.open(&path).unwrap();
-    write!(
-        file,
-        "cluster = \"{}\"\napi_key = \"{}\"\nca_pem = '''\n{}'''\n[[endpoints]]\nurl = \"{}\"\n",
-        "01".repeat(16),
-        fleet.admin_key(),
-        fleet.ca_pem(),
-        fleet.nodes[&node].url()
-    )
-    .unwrap();
-    path
-}
 
 fn reasons(status: &Value) -> String {
     status["reasons"].to_string()
@@ -47,7 +17,7 @@ async fn the_state_is_converging_until_every_host_runs_its_target_and_then_conve
         reasons(&before).contains("pmta1: waits for its agent to enrol"),
         "{before}"
     );
-    let shown = email_engine(&fleet, 1, &["status"]);
+    let shown = Operator::at(&fleet, 1).run(&["status"]);
     assert_eq!(shown.status.code(), Some(3), "{shown:?}");
 
     fleet.start_agents(&samples::HOSTS).await;
@@ -57,7 +27,7 @@ async fn the_state_is_converging_until_every_host_runs_its_target_and_then_conve
         (&after["state"], reasons(&after).as_str()),
         (&json!("converged"), "[]")
     );
-    let shown = email_engine(&fleet, 1, &["status", "--output", "json"]);
+    let shown = Operator::at(&fleet, 1).run(&["status", "--output", "json"]);
     assert_eq!(shown.status.code(), Some(0), "{shown:?}");
     let printed: Value = serde_json::from_slice(&shown.stdout).unwrap();
     assert_eq!(printed["state"], "converged");
@@ -87,13 +57,13 @@ async fn without_a_leader_the_state_is_degraded_and_called_one_nodes_own() {
     );
     assert!(reasons(&status).contains("no leader"), "{status}");
 
-    let shown = email_engine(&fleet, left, &["status"]);
+    let shown = Operator::at(&fleet, left).run(&["status"]);
     assert_eq!(shown.status.code(), Some(4), "{shown:?}");
     let text = String::from_utf8(shown.stdout).unwrap();
     let first = text.lines().next().unwrap();
     let says_so = format!("Fleet: degraded (as node {left} has it: no leader's word, may be old)");
     assert_eq!(first, says_so, "{text}");
-    let shown = email_engine(&fleet, left, &["status", "--output", "json"]);
+    let shown = Operator::at(&fleet, left).run(&["status", "--output", "json"]);
     let printed: Value = serde_json::from_slice(&shown.stdout).unwrap();
     assert_eq!(
         (&printed["state"], &printed["stale"]),

@@ -1,0 +1,245 @@
+//! Debian's package tools: dpkg-query is asked, apt does.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use email_engine_protocol::desired::PackageSpec;
+
+use super::real::must;
+use super::spawn;
+use super::system::{PackageSeen, Presence, SystemError};
+
+const QUICK: Duration = Duration::from_secs(30);
+const INSTALL: Duration = Duration::from_secs(1800);
+const TOOLS: &str = "/usr/bin";
+
+/// The tools, in their folder.
+#[derive(Debug)]
+pub(super) struct Packages {
+    folder: PathBuf,
+}
+
+impl Default for Packages {
+    fn default() -> Self {
+        Self {
+            folder: Path::new(TOOLS).to_owned(),
+        }
+    }
+}
+
+fn failed(program: String, code: u8, output: String) -> SystemError {
+    SystemError::Failed {
+        program,
+        code: code.to_string(),
+        output,
+    }
+}
+
+/// Reads one line of `${db:Status-Want} ${db:Status-Status} ${Version}` (dpkg-query(1)). What is not
+/// understood is not guessed.
+fn parse(line: &str) -> Option<PackageSeen> {
+    let mut fields = line.trim_end().split(' ');
+    let held = match fields.next()? {
+        "hold" => true,
+        "deinstall" | "install" | "purge" | "unknown" => false,
+        _ => return None,
+    };
+    let status = fields.next()?;
+    let version = fields.next();
+    let presence = match (status, version) {
+        ("not-installed" | "config-files", _) => Presence::Gone,
+        ("installed", Some(version)) => Presence::Installed(version.to_owned()),
+        (
+            "half-configured" | "half-installed" | "triggers-awaited" | "triggers-pending"
+            | "unpacked",
+            _,
+        ) => Presence::Partly(status.to_owned()),
+        _ => return None,
+    };
+    let held = held && presence != Presence::Gone;
+    fields
+        .next()
+        .is_none()
+        .then_some(PackageSeen { presence, held })
+}
+
+impl Packages {
+    fn tool(&self, name: &str) -> String {
+        self.folder.join(name).display().to_string()
+    }
+
+    pub(super) fn look(&self, name: &str) -> Result<PackageSeen, SystemError> {
+        let tool = self.tool("dpkg-query");
+        let format = "-f=${db:Status-Want} ${db:Status-Status} ${Version}\\n";
+        let answer = spawn::query(&tool, &["-W", format, "--", name], QUICK)?;
+        let unknown = format!("no packages found matching {name}");
+        match answer.code {
+            0 => {
+                // One line for each architecture that it is known in.
+                let lines = answer.output.lines().map(parse);
+                let seen: Option<Vec<PackageSeen>> = lines.collect();
+                seen.and_then(|seen| seen.into_iter().max_by_key(rank))
+                    .ok_or_else(|| {
+                        let odd = format!("{:?} is not understood", answer.output);
+                        failed(tool, 0, odd)
+                    })
+            }
+            1 if answer.output.is_empty() && answer.errors.ends_with(&unknown) => {
+                Ok(PackageSeen::default())
+            }
+            code => Err(failed(tool, code, answer.errors)),
+        }
+    }
+
+    pub(super) fn install(&self, spec: &PackageSpec) -> Result<(), SystemError> {
+        let right = match (self.look(&spec.name)?.presence, &spec.version) {
+            (Presence::Installed(has), Some(wanted)) => has == *wanted,
+            (Presence::Installed(_), None) => true,
+            _ => false,
+        };
+        if !right {
+            self.must_be_known(&spec.name)?;
+            let wanted = spec.version.as_ref().map_or_else(
+                || spec.name.clone(),
+                |version| format!("{}={version}", spec.name),
+            );
+            let keep = "Dpkg::Options::=--force-confold";
+            let mut arguments = vec!["install", "-y", "--no-install-recommends", "-o", keep];
+            arguments.extend(["--allow-downgrades", "--allow-change-held-packages", "--"]);
+            arguments.push(&wanted);
+            must(&self.tool("apt-get"), &arguments, INSTALL)?;
+        }
+        let hold = if spec.hold { "hold" } else { "unhold" };
+        must(&self.tool("apt-mark"), &[hold, "--", &spec.name], QUICK).map(|_| ())
+    }
+
+    /// apt takes a name that it does not know for a pattern, or for an action on a shorter one.
+    fn must_be_known(&self, name: &str) -> Result<(), SystemError> {
+        let tool = self.tool("apt-cache");
+        let answer = spawn::query(&tool, &["policy", "--", name], QUICK)?;
+        if answer.code == 0 && answer.output.lines().next() == Some(&format!("{name}:")) {
+            return Ok(());
+        }
+        let reason = format!("knows no package {name}: {}", answer.errors);
+        Err(failed(tool, answer.code, reason))
+    }
+
+    pub(super) fn remove(&self, name: &str) -> Result<(), SystemError> {
+        // apt fails for a name that it does not know, and the removal would never end.
+        if self.look(name)?.presence == Presence::Gone {
+            return Ok(());
+        }
+        let arguments = ["remove", "-y", "--allow-change-held-packages", "--", name];
+        must(&self.tool("apt-get"), &arguments, INSTALL).map(|_| ())
+    }
+}
+
+const fn rank(seen: &PackageSeen) -> u8 {
+    match seen.presence {
+        Presence::Gone => 0,
+        Presence::Installed(_) => 1,
+        Presence::Partly(_) => 2,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn tools(dir: &Path, query: &str) -> Packages {
+        let note = format!("echo \"$0 $*\" >> {}/calls\n", dir.display());
+        let policy = "[ \"$3\" = known ] && echo known: || echo \"$3x:\"\n";
+        for (name, script) in [
+            ("dpkg-query", query),
+            ("apt-cache", policy),
+            ("apt-get", &note),
+            ("apt-mark", &note),
+        ] {
+            let place = dir.join(name);
+            std::fs::write(&place, format!("#!/bin/sh\n{script}")).unwrap();
+            std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        Packages {
+            folder: dir.to_owned(),
+        }
+    }
+
+    #[test]
+    fn every_state_of_a_package_has_one_meaning_and_the_rest_is_not_guessed() {
+        let of = |line: &str| parse(line).map(|seen| (seen.presence, seen.held));
+        let installed = Presence::Installed("5.0r8".to_owned());
+        assert_eq!(of("hold installed 5.0r8"), Some((installed.clone(), true)));
+        assert_eq!(of("install installed 5.0r8"), Some((installed, false)));
+        for gone in ["deinstall config-files 1.22.1-9", "unknown not-installed "] {
+            assert_eq!(of(gone), Some((Presence::Gone, false)), "{gone}");
+        }
+        for word in [
+            "half-configured",
+            "half-installed",
+            "triggers-awaited",
+            "triggers-pending",
+            "unpacked",
+        ] {
+            let partly = Presence::Partly(word.to_owned());
+            assert_eq!(of(&format!("install {word} 1")), Some((partly, false)));
+        }
+        for odd in [
+            "",
+            "install",
+            "install installed",
+            "install installed 1 2",
+            "install strange 1",
+            "dpkg-query: warning: parsing file",
+        ] {
+            assert_eq!(of(odd), None, "{odd:?}");
+        }
+    }
+
+    #[test]
+    fn a_warning_is_no_answer_and_no_other_failure_means_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let warned = "echo 'dpkg-query: warning: bad line' >&2; echo 'install installed 1'\n";
+        let seen = tools(dir.path(), warned).look("known").unwrap();
+        assert_eq!(seen.presence, Presence::Installed("1".to_owned()));
+        let gone = "echo 'dpkg-query: no packages found matching known' >&2; exit 1\n";
+        let seen = tools(dir.path(), gone).look("known").unwrap();
+        assert_eq!(seen, PackageSeen::default());
+        for script in [
+            "exit 1\n",
+            "echo 'database is locked' >&2; exit 1\n",
+            "exit 0\n",
+        ] {
+            let seen = tools(dir.path(), script).look("known");
+            assert!(
+                matches!(seen, Err(SystemError::Failed { .. })),
+                "{script}: {seen:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_partly_there_is_removed_and_only_what_apt_knows_exactly_is_installed() {
+        let dir = tempfile::tempdir().unwrap();
+        let tools = tools(dir.path(), "echo 'install half-configured 1'\n");
+        let spec = |name: &str| PackageSpec {
+            name: name.to_owned(),
+            version: None,
+            hold: false,
+        };
+        let error = tools.install(&spec("known+")).unwrap_err().to_string();
+        assert!(error.contains("knows no package known+"), "{error}");
+        assert!(
+            !dir.path().join("calls").exists(),
+            "nothing was asked of apt"
+        );
+        tools.install(&spec("known")).unwrap();
+        tools.remove("known").unwrap();
+        let calls = std::fs::read_to_string(dir.path().join("calls")).unwrap();
+        assert!(
+            calls.contains("-- known\n") && calls.contains("apt-get remove -y"),
+            "{calls}"
+        );
+    }
+}

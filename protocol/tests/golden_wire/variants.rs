@@ -1,0 +1,109 @@
+//! The order of every enum inside messages: a variant put in between is another wire.
+//!
+//! Each list is made by a `match` without a wildcard, so that a new variant does not compile until
+//! it has its line.
+
+use email_engine_protocol::desired::{
+    Disposition, Guard, HostPath, OnNotify, OnRemove, Policy, ResourceKind,
+};
+use email_engine_protocol::id::{HostId, Role};
+use email_engine_protocol::join::Admission;
+use email_engine_protocol::observed::{Convergence, Mode, Observed, ResourceState, Stage};
+
+use super::Golden;
+use super::samples::AT;
+
+/// The variants of an enum, and a function that names each of them.
+macro_rules! variants {
+    ($golden:ident, $name:literal, $kind:ty, [$($value:expr => $pattern:pat),* $(,)?]) => {{
+        fn known(value: &$kind) {
+            match value { $($pattern)|* => {} }
+        }
+        for (at, value) in [$($value),*].iter().enumerate() {
+            known(value);
+            let value: &$kind = value;
+            $golden.add(&format!("variant/{}/{at}", $name), value);
+        }
+    }};
+}
+
+pub(crate) fn add(golden: &mut Golden) {
+    desired(golden);
+    observed(golden);
+    let host = HostId::new("pmta1").unwrap();
+    let role = Role::Api;
+    variants!(golden, "admission", Admission, [
+        Admission::Host { host, role } => Admission::Host { .. },
+        Admission::Node => Admission::Node,
+    ]);
+    variants!(golden, "role", Role, [
+        Role::Api => Role::Api,
+        Role::Mailwizz => Role::Mailwizz,
+        Role::Powermta => Role::Powermta,
+    ]);
+}
+
+fn desired(golden: &mut Golden) {
+    let path = || HostPath::new("/a").unwrap();
+    variants!(golden, "kind", ResourceKind, [
+        ResourceKind::File => ResourceKind::File,
+        ResourceKind::Directory => ResourceKind::Directory,
+        ResourceKind::Package => ResourceKind::Package,
+        ResourceKind::Service => ResourceKind::Service,
+        ResourceKind::Step => ResourceKind::Step,
+    ]);
+    variants!(golden, "on-notify", OnNotify, [
+        OnNotify::Reload => OnNotify::Reload,
+        OnNotify::Restart => OnNotify::Restart,
+    ]);
+    variants!(golden, "guard", Guard, [
+        Guard::Creates(path()) => Guard::Creates(_),
+        Guard::Notified => Guard::Notified,
+    ]);
+    variants!(golden, "on-remove", OnRemove, [
+        OnRemove::Delete => OnRemove::Delete,
+        OnRemove::Disable => OnRemove::Disable,
+        OnRemove::Leave => OnRemove::Leave,
+    ]);
+    variants!(golden, "policy", Policy, [
+        Policy::Enforce => Policy::Enforce,
+        Policy::Report => Policy::Report,
+        Policy::Hold => Policy::Hold,
+    ]);
+    variants!(golden, "disposition", Disposition, [
+        Disposition::Active => Disposition::Active,
+        Disposition::Retired => Disposition::Retired,
+    ]);
+}
+
+fn observed(golden: &mut Golden) {
+    let text = || "r".to_owned();
+    variants!(golden, "mode", Mode, [
+        Mode::Real => Mode::Real,
+        Mode::Sandbox => Mode::Sandbox,
+    ]);
+    variants!(golden, "stage", Stage, [
+        Stage::Accept => Stage::Accept,
+        Stage::Fetch => Stage::Fetch,
+        Stage::Plan => Stage::Plan,
+        Stage::Apply => Stage::Apply,
+    ]);
+    variants!(golden, "convergence", Convergence, [
+        Convergence::Idle => Convergence::Idle,
+        Convergence::Converging => Convergence::Converging,
+        Convergence::Converged => Convergence::Converged,
+        Convergence::Degraded => Convergence::Degraded,
+    ]);
+    variants!(golden, "state", ResourceState, [
+        ResourceState::Blocked(text()) => ResourceState::Blocked(_),
+        ResourceState::Converged => ResourceState::Converged,
+        ResourceState::Drifted(text()) => ResourceState::Drifted(_),
+        ResourceState::Failed(text()) => ResourceState::Failed(_),
+        ResourceState::Simulated => ResourceState::Simulated,
+        ResourceState::Unknown(text()) => ResourceState::Unknown(_),
+    ]);
+    variants!(golden, "observed", Observed<u8>, [
+        Observed::Known { value: 7, at: AT } => Observed::Known { .. },
+        Observed::Unknown { reason: text(), since: AT } => Observed::Unknown { .. },
+    ]);
+}

@@ -1,0 +1,4 @@
+//! What an agent lost is told, and made again.
+
+mod lost_keys;
+mod lost_ledger;
