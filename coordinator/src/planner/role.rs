@@ -148,9 +148,9 @@ pub(super) fn extra(files: &BTreeMap<String, String>) -> Result<Option<Verbatim>
 /// What the bundle knows of receivers.
 pub(super) fn catalogue(files: &BTreeMap<String, String>) -> Result<Catalogue, BundleFault> {
     Catalogue::load(files).map_err(|error| BundleFault {
-        file: error.file().to_owned(),
-        line: error.line(),
-        reason: error.to_string(),
+        file: error.file,
+        line: error.line,
+        reason: error.fault.to_string(),
     })
 }
 

@@ -25,7 +25,7 @@ pub use finding::{Finding, Location, Report, Severity};
 pub use outline::{VERBATIM_BEGIN, VERBATIM_END};
 pub use table::{Rule, Sample, rules};
 
-pub(super) use outline::{Block, Outline};
+pub(super) use outline::{Block, Entry, Outline};
 pub(super) use rules::is_broad;
 
 /// What a text is held against.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check;
 use super::error::CatalogueError;
-use super::model::{Catalogue, Category, EVERYONE, Provider, Spool};
+use super::model::{Catalogue, Category, EVERYONE, Provider, Rollup, Spool};
 
 /// What goes before the catalogue. Same form as its files, in one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,14 +32,12 @@ pub struct Base {
 
 impl Base {
     pub(super) fn name_file(&mut self, file: &str) {
-        let providers = self.providers.iter_mut().map(|provider| &mut provider.file);
-        let categories = self
-            .categories
-            .iter_mut()
-            .map(|category| &mut category.file);
-        providers
-            .chain(categories)
-            .for_each(|field| file.clone_into(field));
+        for provider in &mut self.providers {
+            provider.name_file(file);
+        }
+        for category in &mut self.categories {
+            file.clone_into(&mut category.file);
+        }
     }
 
     /// Refuses what must not be rendered, but for what only shows beside the catalogue.
@@ -60,48 +58,70 @@ impl Base {
 
 impl Catalogue {
     /// Puts a base before what is there. A domain belongs to one provider: the base's, if it names
-    /// it. What loses a domain also loses its shared queues, which would take the domain along.
-    /// For everyone the two are one: the base's settings win, its rules go first.
+    /// it; and so do an MX host and a shared queue. What loses a domain also loses its shared queues,
+    /// which would take the domain along. For everyone the two are one: the base's settings win, its
+    /// rules go first.
     pub(super) fn put_before(&mut self, mut base: Base) {
-        let taken: BTreeSet<String> = base
+        self.join_everyone(&mut base);
+        let names: BTreeSet<&str> = base.providers.iter().map(|p| p.name.as_str()).collect();
+        let taken: BTreeSet<&str> = base
             .providers
             .iter()
-            .flat_map(|provider| provider.domains.iter().cloned())
+            .flat_map(|provider| provider.domains.iter().map(String::as_str))
             .collect();
-        let queues: BTreeSet<String> = base
-            .providers
-            .iter()
-            .flat_map(|provider| &provider.rollups)
-            .map(|rollup| rollup.queue.clone())
-            .collect();
-        if let Some(stock) = self.everyone().cloned()
-            && let Some(own) = base.providers.iter_mut().find(|p| p.name == EVERYONE)
-        {
-            for (keyword, value) in stock.settings {
-                own.settings.entry(keyword).or_insert(value);
-            }
-            own.replies.extend(stock.replies);
-        }
-        let own: BTreeSet<String> = base.providers.iter().map(|p| p.name.clone()).collect();
+        let rollups: Vec<&Rollup> = base.providers.iter().flat_map(|p| &p.rollups).collect();
         self.providers
-            .retain(|provider| !own.contains(&provider.name));
+            .retain(|provider| !names.contains(provider.name.as_str()));
         for provider in &mut self.providers {
             let before = provider.domains.len();
-            provider.domains.retain(|domain| !taken.contains(domain));
+            provider
+                .domains
+                .retain(|domain| !taken.contains(domain.as_str()));
             if provider.domains.len() < before {
                 provider.rollups.clear();
             }
             provider
                 .rollups
-                .retain(|rollup| !queues.contains(&rollup.queue));
+                .retain(|rollup| !rollups.iter().any(|own| own.meets(rollup)));
         }
         self.providers
             .retain(|p| !(p.domains.is_empty() && p.rollups.is_empty()));
         self.providers.extend(base.providers);
         self.providers.sort_by(|a, b| a.name.cmp(&b.name));
-        let stock = std::mem::take(&mut self.categories);
-        self.categories = base.categories;
-        self.categories.extend(stock);
+        self.categories_before(base.categories);
+        self.global = base.global;
+        self.spools = base.spools;
+    }
+
+    fn join_everyone(&self, base: &mut Base) {
+        let own = base.providers.iter_mut().find(|p| p.name == EVERYONE);
+        let (Some(stock), Some(own)) = (self.everyone(), own) else {
+            return;
+        };
+        for (keyword, value) in &stock.settings {
+            let entry = own.settings.entry(keyword.clone());
+            entry.or_insert_with(|| value.clone());
+        }
+        let said: BTreeSet<String> = own.replies.iter().map(|r| r.pattern.clone()).collect();
+        let rest = stock.replies.iter().filter(|r| !said.contains(&r.pattern));
+        own.replies.extend(rest.cloned());
+        own.sources.extend(stock.sources.clone());
+    }
+
+    /// A second line of the same expression would never be reached.
+    fn categories_before(&mut self, own: Vec<Category>) {
+        let stock = std::mem::replace(&mut self.categories, own);
+        let said: BTreeSet<String> = self
+            .categories
+            .iter()
+            .flat_map(|category| category.patterns.iter().cloned())
+            .collect();
+        for mut category in stock {
+            category.patterns.retain(|pattern| !said.contains(pattern));
+            if !category.patterns.is_empty() {
+                self.categories.push(category);
+            }
+        }
         let ended = |category: &Category| category.patterns.iter().any(String::is_empty);
         if !self.categories.is_empty() && !self.categories.iter().any(ended) {
             self.categories.push(Category {
@@ -111,7 +131,5 @@ impl Catalogue {
                 samples: Vec::new(),
             });
         }
-        self.global = base.global;
-        self.spools = base.spools;
     }
 }

@@ -1,23 +1,31 @@
-//! Why a catalogue is not taken.
+//! Why a catalogue is not taken, and where in its files that stands.
 
 /// What is wrong with a file of a catalogue.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CatalogueError {
+#[error("{file}{}: {fault}", line.map(|line| format!(" line {line}")).unwrap_or_default())]
+pub struct CatalogueError {
+    /// The file.
+    pub file: String,
+    /// The line, from 1, where it is known.
+    pub line: Option<usize>,
+    /// What is wrong.
+    pub fault: Fault,
+}
+
+/// A fault of a catalogue.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
     /// A back-off or a disabled address without an end.
-    #[error("{file}: {field} begins what nothing ends; accepted is {accepted}")]
+    #[error("{field} begins what nothing ends; accepted is {accepted}")]
     NoWayBack {
-        /// The file.
-        file: String,
         /// The rule.
         field: String,
         /// What would end it.
         accepted: &'static str,
     },
     /// A rule takes a reply that it is said to leave alone.
-    #[error("{file}: {field}: the reply {reply:?} must be left alone and is taken by {by}")]
+    #[error("{field}: the reply {reply:?} must be left alone and is taken by {by}")]
     NotLeft {
-        /// The file.
-        file: String,
         /// The rule that says so.
         field: String,
         /// The reply.
@@ -26,20 +34,16 @@ pub enum CatalogueError {
         by: String,
     },
     /// A rule does not take its sample.
-    #[error("{file}: {field}: the sample {reply:?} is not matched by the expression")]
+    #[error("{field}: the sample {reply:?} is not matched by the expression")]
     NotTaken {
-        /// The file.
-        file: String,
         /// The rule.
         field: String,
         /// The reply.
         reply: String,
     },
     /// An earlier rule takes a sample.
-    #[error("{file}: {field}: the sample {reply:?} is taken by {by}, which stands before it")]
+    #[error("{field}: the sample {reply:?} is taken by {by}, which stands before it")]
     Shadowed {
-        /// The file.
-        file: String,
         /// The rule whose sample it is.
         field: String,
         /// The reply.
@@ -48,21 +52,15 @@ pub enum CatalogueError {
         by: String,
     },
     /// It is no TOML, or not of the form.
-    #[error("{file}{}: {reason}", line.map(|line| format!(" line {line}")).unwrap_or_default())]
+    #[error("{reason}")]
     Syntax {
-        /// The file.
-        file: String,
-        /// The line, from 1.
-        line: Option<usize>,
         /// What is wrong.
         reason: String,
     },
     /// A value that is not one.
-    #[error("{file}: {field} is {value:?}; accepted is {accepted}")]
+    #[error("{field} is {value:?}; accepted is {accepted}")]
     Value {
-        /// The file.
-        file: String,
-        /// Where in it.
+        /// Where in the file.
         field: String,
         /// What stands there.
         value: String,
@@ -71,26 +69,101 @@ pub enum CatalogueError {
     },
 }
 
-impl CatalogueError {
-    /// The file that it is about.
-    #[must_use]
-    pub fn file(&self) -> &str {
-        match self {
-            Self::NoWayBack { file, .. }
-            | Self::NotLeft { file, .. }
-            | Self::NotTaken { file, .. }
-            | Self::Shadowed { file, .. }
-            | Self::Syntax { file, .. }
-            | Self::Value { file, .. } => file,
+impl Fault {
+    /// In a file, at a line that is found later.
+    pub(super) fn of(self, file: &str) -> CatalogueError {
+        CatalogueError {
+            file: file.to_owned(),
+            line: None,
+            fault: self,
         }
     }
 
-    /// The line, where it is known.
-    #[must_use]
-    pub const fn line(&self) -> Option<usize> {
+    /// The entry that it is about, and what stands there.
+    fn place(&self) -> Option<(&str, &str)> {
         match self {
-            Self::Syntax { line, .. } => *line,
-            _ => None,
+            Self::NoWayBack { field, .. } => Some((field, "")),
+            Self::NotLeft { field, reply, .. }
+            | Self::NotTaken { field, reply }
+            | Self::Shadowed { field, reply, .. } => Some((field, reply)),
+            Self::Value { field, value, .. } => Some((field, value)),
+            Self::Syntax { .. } => None,
         }
+    }
+}
+
+impl CatalogueError {
+    /// Finds the line in the text of the file: that of the value, else that of the keyword, else that
+    /// of the entry.
+    #[must_use]
+    pub(super) fn located(mut self, text: &str) -> Self {
+        if self.line.is_none() && self.file.ends_with(".toml") {
+            self.line = self
+                .fault
+                .place()
+                .and_then(|(field, value)| find(text, field, value));
+        }
+        self
+    }
+}
+
+fn find(text: &str, field: &str, value: &str) -> Option<usize> {
+    let lines: Vec<&str> = text.lines().collect();
+    let (entry, keyword) = match field.split_once(' ') {
+        Some((table, rest)) => {
+            let (name, keyword) = rest.split_once('.').unwrap_or((rest, ""));
+            let key = if table == "category" { "name" } else { "id" };
+            (Some(format!("{key} = \"{name}\"")), keyword)
+        }
+        None => (None, field.rsplit('.').next().unwrap_or_default()),
+    };
+    let first = entry.map_or(Some(0), |entry| {
+        lines.iter().position(|l| l.trim() == entry)
+    })?;
+    let ends = |line: &&str| line.starts_with("[[");
+    let length = match lines
+        .get(first + 1..)
+        .unwrap_or_default()
+        .iter()
+        .position(ends)
+    {
+        Some(length) if field.contains(' ') => length + 1,
+        _ => lines.len() - first,
+    };
+    let body = lines.get(first..first + length)?;
+    let with_value = || {
+        body.iter()
+            .position(|line| !value.is_empty() && line.contains(value))
+    };
+    let with_keyword = || {
+        body.iter()
+            .position(|line| !keyword.is_empty() && line.trim_start().starts_with(keyword))
+    };
+    let at = with_value().or_else(with_keyword).unwrap_or(0);
+    (!body.is_empty()).then_some(first + at + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "name = \"x\"\n\n[settings]\nmax-smtp-out = \"5\"\n\n[[reply]]\n\
+                        id = \"a\"\npattern = 'p'\n\n[[reply]]\nid = \"b\"\nsamples = [\n    \
+                        \"421 two\",\n]\npattern = 'p'\n";
+
+    #[test]
+    fn a_fault_is_found_by_its_entry_then_by_its_value() {
+        for (field, value, line) in [
+            ("reply b.pattern", "p", 15),
+            ("reply b", "421 two", 13),
+            ("reply b", "not there", 11),
+            ("reply a.pattern", "p", 8),
+            ("settings.max-smtp-out", "many", 4),
+            ("name", "y", 1),
+        ] {
+            assert_eq!(find(TEXT, field, value), Some(line), "{field} {value}");
+        }
+        assert_eq!(find(TEXT, "reply c", ""), None);
+        assert_eq!(find("", "name", ""), None);
     }
 }

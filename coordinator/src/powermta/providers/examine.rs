@@ -1,14 +1,18 @@
 //! Judges samples as the product would: in the order in which rules are written, the first
 //! expression that matches.
+//!
+//! An operator's base goes before the catalogue on purpose, so a rule of the base that takes a sample
+//! of the catalogue is no fault; one that takes another rule's of its own file is.
 
 use std::collections::BTreeMap;
 
 use fancy_regex::Regex;
 
-use super::error::CatalogueError;
+use super::check::refuse;
+use super::error::{CatalogueError, Fault};
 use super::expression::{compile, takes};
 use super::load::FOLDER;
-use super::model::{Action, CATEGORIES, Catalogue, Category, Provider, Reply};
+use super::model::{Action, CATEGORIES, Catalogue, Category, Confidence, Provider, Reply};
 
 /// Expressions by rule.
 type Compiled<'c> = BTreeMap<&'c str, Regex>;
@@ -31,11 +35,11 @@ impl Catalogue {
     ///
     /// # Errors
     /// When an expression is none.
-    pub fn category(&self, bounce: &str) -> Result<Option<&str>, CatalogueError> {
+    pub fn category(&self, bounce: &str) -> Result<Option<&Category>, CatalogueError> {
         for category in &self.categories {
             for pattern in &category.patterns {
                 if takes(&category_expression(category, pattern)?, bounce) {
-                    return Ok(Some(&category.name));
+                    return Ok(Some(category));
                 }
             }
         }
@@ -49,19 +53,17 @@ impl Catalogue {
     /// The first fault.
     pub fn examine(&self) -> Result<(), CatalogueError> {
         let compiled = self.compiled()?;
+        let everyone = self.everyone().into_iter().flat_map(|p| &p.replies);
         for provider in &self.providers {
+            shipped_limits(provider)?;
             for rule in &provider.replies {
+                shipped_rule(rule)?;
+                self.near(&compiled, rule)?;
                 self.samples(&compiled, provider, rule)?;
             }
             // What everyone replies must not be taken by a provider's rule of another meaning.
-            for rule in self
-                .everyone()
-                .into_iter()
-                .flat_map(|everyone| &everyone.replies)
-            {
-                for sample in &rule.samples {
-                    self.own(&compiled, provider, rule, sample)?;
-                }
+            for rule in everyone.clone() {
+                self.samples(&compiled, provider, rule)?;
             }
         }
         self.bounces()
@@ -69,16 +71,13 @@ impl Catalogue {
 
     fn compiled(&self) -> Result<Compiled<'_>, CatalogueError> {
         let mut compiled = BTreeMap::new();
-        for provider in &self.providers {
-            for rule in &provider.replies {
-                let expression = compile(&rule.pattern).map_err(|error| CatalogueError::Value {
-                    file: provider.file.clone(),
-                    field: format!("reply {}.pattern", rule.id),
-                    value: rule.pattern.clone(),
-                    accepted: format!("an expression of PCRE; {error}"),
-                })?;
-                compiled.insert(rule.id.as_str(), expression);
-            }
+        for rule in self.providers.iter().flat_map(|p| &p.replies) {
+            let expression = compile(&rule.pattern).map_err(|error| {
+                let field = format!("reply {}.pattern", rule.id);
+                let accepted = format!("an expression of PCRE; {error}");
+                refuse(&rule.file, &field, &rule.pattern, accepted)
+            })?;
+            compiled.insert(rule.id.as_str(), expression);
         }
         Ok(compiled)
     }
@@ -89,106 +88,74 @@ impl Catalogue {
         provider: &'c Provider,
         reply: &str,
     ) -> Option<&'c Reply> {
-        self.rules(provider).find(|rule| {
-            compiled
-                .get(rule.id.as_str())
-                .is_some_and(|e| takes(e, reply))
-        })
+        self.rules(provider)
+            .find(|rule| is_taken(compiled, rule, reply))
     }
 
+    /// What a rule says that it leaves alone.
+    fn near(&self, compiled: &Compiled<'_>, rule: &Reply) -> Result<(), CatalogueError> {
+        let mut near = rule.near.iter();
+        match near.find(|reply| is_taken(compiled, rule, reply)) {
+            None => Ok(()),
+            Some(reply) => Err(Fault::NotLeft {
+                field: format!("reply {}", rule.id),
+                reply: reply.clone(),
+                by: rule.id.clone(),
+            }
+            .of(&rule.file)),
+        }
+    }
+
+    /// A sample is taken by its rule and by no rule before it; by none at all, when it is left.
     fn samples(
         &self,
         compiled: &Compiled<'_>,
         provider: &Provider,
         rule: &Reply,
     ) -> Result<(), CatalogueError> {
-        let field = || format!("reply {}", rule.id);
-        let shipped = provider.file.starts_with(FOLDER);
-        if shipped && (rule.samples.is_empty() || rule.near.is_empty() || rule.source.is_empty()) {
-            return Err(CatalogueError::Value {
-                file: provider.file.clone(),
-                field: field(),
-                value: rule.pattern.clone(),
-                accepted: "a rule with source, samples and near".to_owned(),
-            });
-        }
         for sample in &rule.samples {
-            self.own(compiled, provider, rule, sample)?;
+            let (field, reply) = (format!("reply {}", rule.id), sample.clone());
+            if !is_taken(compiled, rule, sample) {
+                return Err(Fault::NotTaken { field, reply }.of(&rule.file));
+            }
+            let Some(taker) = self.first(compiled, provider, sample) else {
+                continue;
+            };
+            if taker.id == rule.id || overrules(&taker.file, &rule.file) {
+                continue;
+            }
+            let by = taker.id.clone();
+            let fault = if rule.action == Action::Leave {
+                Fault::NotLeft { field, reply, by }
+            } else {
+                Fault::Shadowed { field, reply, by }
+            };
+            return Err(fault.of(&rule.file));
         }
-        let taken = |near: &&String| {
-            compiled
-                .get(rule.id.as_str())
-                .is_some_and(|e| takes(e, near))
-        };
-        match rule.near.iter().find(taken) {
-            None => Ok(()),
-            Some(near) => Err(CatalogueError::NotLeft {
-                file: provider.file.clone(),
-                field: field(),
-                reply: near.clone(),
-                by: rule.id.clone(),
-            }),
-        }
-    }
-
-    /// A sample is taken by its rule and by no rule before it; by none at all, when it is left.
-    fn own(
-        &self,
-        compiled: &Compiled<'_>,
-        provider: &Provider,
-        rule: &Reply,
-        sample: &str,
-    ) -> Result<(), CatalogueError> {
-        let (file, field) = (provider.file.clone(), format!("reply {}", rule.id));
-        let reply = sample.to_owned();
-        if !compiled
-            .get(rule.id.as_str())
-            .is_some_and(|e| takes(e, sample))
-        {
-            return Err(CatalogueError::NotTaken { file, field, reply });
-        }
-        match self.first(compiled, provider, sample) {
-            Some(taker) if rule.action == Action::Leave => Err(CatalogueError::NotLeft {
-                file,
-                field,
-                reply,
-                by: taker.id.clone(),
-            }),
-            Some(taker) if taker.id != rule.id => Err(CatalogueError::Shadowed {
-                file,
-                field,
-                reply,
-                by: taker.id.clone(),
-            }),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     fn bounces(&self) -> Result<(), CatalogueError> {
-        let shipped = |category: &&Category| category.file.starts_with(FOLDER);
-        if let Some(first) = self.categories.iter().find(shipped)
-            && let Some(missing) = CATEGORIES
-                .iter()
-                .find(|name| !self.categories.iter().any(|c| c.name == **name))
+        let known = |name: &str| self.categories.iter().any(|c| c.name == name);
+        if let Some(first) = self.categories.iter().find(|c| is_shipped(&c.file))
+            && let Some(missing) = CATEGORIES.iter().find(|name| !known(name))
         {
-            return Err(CatalogueError::Value {
-                file: first.file.clone(),
-                field: "category".to_owned(),
-                value: String::new(),
-                accepted: format!("all of the product's categories; {missing} is missing"),
-            });
+            let accepted = format!("all of the product's categories; {missing} is missing");
+            return Err(refuse(&first.file, "category", "", accepted));
         }
         for category in &self.categories {
-            let field = || format!("category {}", category.name);
             for sample in &category.samples {
-                let by = self.category(sample)?;
-                if by != Some(category.name.as_str()) {
-                    return Err(CatalogueError::Shadowed {
-                        file: category.file.clone(),
-                        field: field(),
+                let taker = self.category(sample)?;
+                let right = taker.is_some_and(|taker| {
+                    taker.name == category.name || overrules(&taker.file, &category.file)
+                });
+                if !right {
+                    return Err(Fault::Shadowed {
+                        field: format!("category {}", category.name),
                         reply: sample.clone(),
-                        by: by.unwrap_or("no category").to_owned(),
-                    });
+                        by: taker.map_or("no category", |taker| &taker.name).to_owned(),
+                    }
+                    .of(&category.file));
                 }
             }
         }
@@ -196,12 +163,59 @@ impl Catalogue {
     }
 }
 
+fn is_taken(compiled: &Compiled<'_>, rule: &Reply, reply: &str) -> bool {
+    let expression = compiled.get(rule.id.as_str());
+    expression.is_some_and(|expression| takes(expression, reply))
+}
+
+fn is_shipped(file: &str) -> bool {
+    file.starts_with(FOLDER)
+}
+
+/// Whether a rule of one file has its way over a rule of the other: an operator's own over ours.
+fn overrules(taker: &str, owner: &str) -> bool {
+    !is_shipped(taker) && is_shipped(owner)
+}
+
+/// What the catalogue says of limits, it says how sure.
+fn shipped_limits(provider: &Provider) -> Result<(), CatalogueError> {
+    if is_shipped(&provider.file) && provider.limits.is_none() && !provider.settings.is_empty() {
+        let accepted = "chosen, historic, reported or stated";
+        return Err(refuse(&provider.file, "limits", "", accepted));
+    }
+    Ok(())
+}
+
+/// A rule of the catalogue says where it comes from, how sure it is, and what it takes and leaves;
+/// what nobody but hearsay vouches for slows a queue down at most.
+fn shipped_rule(rule: &Reply) -> Result<(), CatalogueError> {
+    if !is_shipped(&rule.file) {
+        return Ok(());
+    }
+    let field = format!("reply {}", rule.id);
+    let whole = !(rule.samples.is_empty() || rule.near.is_empty() || rule.source.is_empty());
+    let Some(confidence) = rule.confidence.filter(|_| whole) else {
+        let accepted = "a rule with source, confidence, samples and near";
+        return Err(refuse(&rule.file, &field, &rule.pattern, accepted));
+    };
+    if confidence != Confidence::Stated && !rule.action.is_neutral() {
+        let field = format!("{field}.action");
+        let accepted = "leave or mode=backoff, as long as its confidence is not stated";
+        return Err(refuse(
+            &rule.file,
+            &field,
+            &rule.action.to_string(),
+            accepted,
+        ));
+    }
+    Ok(())
+}
+
 fn category_expression(category: &Category, pattern: &str) -> Result<Regex, CatalogueError> {
-    compile(pattern).map_err(|error| CatalogueError::Value {
-        file: category.file.clone(),
-        field: format!("category {}.patterns", category.name),
-        value: pattern.to_owned(),
-        accepted: format!("an expression of PCRE; {error}"),
+    compile(pattern).map_err(|error| {
+        let field = format!("category {}.patterns", category.name);
+        let accepted = format!("an expression of PCRE; {error}");
+        refuse(&category.file, &field, pattern, accepted)
     })
 }
 
@@ -215,7 +229,7 @@ mod tests {
         let mut files = builtin_bundle();
         let text = change(files.get(path).map_or("", String::as_str));
         files.insert(path.to_owned(), text);
-        Catalogue::load(&files)?.examine()
+        Catalogue::examined(&files).map(drop)
     }
 
     #[test]
@@ -233,16 +247,17 @@ mod tests {
         let error = with(path, |text| {
             let wide = "[[reply]]\nid = \"gmail-wide\"\nmeaning = \"m\"\n\
                         action = \"mode=backoff\"\npattern = 'unsolicited'\n\
-                        source = \"errors\"\nsamples = [\"421 unsolicited\"]\nnear = [\"x\"]\n";
+                        source = \"errors\"\nconfidence = \"stated\"\nsamples = [\"421 unsolicited\"]\nnear = [\"x\"]\n";
             text.replacen("[[reply]]", &format!("{wide}\n[[reply]]"), 1)
         })
         .unwrap_err();
-        assert!(matches!(&error, CatalogueError::Shadowed { by, .. } if by == "gmail-wide"));
+        assert!(matches!(&error.fault, Fault::Shadowed { by, .. } if by == "gmail-wide"));
+        let shown = error.to_string();
         assert!(
-            error
-                .to_string()
-                .starts_with("powermta/providers/gmail.toml: reply gmail-rate: ")
+            shown.starts_with("powermta/providers/gmail.toml line "),
+            "{shown}"
         );
+        assert!(shown.contains(": reply gmail-rate: the sample "), "{shown}");
     }
 
     #[test]

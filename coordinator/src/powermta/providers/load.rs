@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::base::Base;
 use super::check;
-use super::error::CatalogueError;
+use super::error::{CatalogueError, Fault};
 use super::model::{Catalogue, Category, Provider};
 
 /// Where a bundle holds its catalogue.
@@ -34,27 +34,40 @@ impl Catalogue {
     /// # Errors
     /// When a file is not of the form, or holds what must not be rendered.
     pub fn load(files: &BTreeMap<String, String>) -> Result<Self, CatalogueError> {
+        placed(files, Self::read(files))
+    }
+
+    /// Reads what a bundle holds, and judges all samples of it.
+    ///
+    /// # Errors
+    /// As [`Self::load`], and when a rule does not do what its samples say.
+    pub fn examined(files: &BTreeMap<String, String>) -> Result<Self, CatalogueError> {
+        let catalogue = Self::load(files)?;
+        placed(files, catalogue.examine())?;
+        Ok(catalogue)
+    }
+
+    fn read(files: &BTreeMap<String, String>) -> Result<Self, CatalogueError> {
         let mut catalogue = Self::default();
         let below = files.iter().filter(|(path, _)| path.starts_with(FOLDER));
         for (path, text) in below {
             if path == BOUNCES {
-                let bounces: Bounces = read(path, text)?;
+                let bounces: Bounces = parse(path, text)?;
                 check::date(path, &bounces.checked)?;
                 catalogue.categories = bounces.categories;
-                catalogue
-                    .categories
-                    .iter_mut()
-                    .for_each(|category| category.file.clone_from(path));
+                for category in &mut catalogue.categories {
+                    category.file.clone_from(path);
+                }
             } else {
-                let mut provider: Provider = read(path, text)?;
-                provider.file.clone_from(path);
+                let mut provider: Provider = parse(path, text)?;
+                provider.name_file(path);
                 catalogue.providers.push(provider);
             }
         }
         catalogue.providers.sort_by(|a, b| a.name.cmp(&b.name));
         check::all(&catalogue)?;
         if let Some(text) = files.get(BASE_PATH) {
-            let mut base: Base = read(BASE_PATH, text)?;
+            let mut base: Base = parse(BASE_PATH, text)?;
             base.name_file(BASE_PATH);
             base.check(BASE_PATH)?;
             catalogue.put_before(base);
@@ -64,19 +77,28 @@ impl Catalogue {
     }
 }
 
-fn read<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, CatalogueError> {
-    let syntax = |line, reason| CatalogueError::Syntax {
-        file: file.to_owned(),
-        line,
-        reason,
-    };
+/// Adds the line to a fault.
+fn placed<T>(
+    files: &BTreeMap<String, String>,
+    result: Result<T, CatalogueError>,
+) -> Result<T, CatalogueError> {
+    result.map_err(|error| match files.get(&error.file) {
+        Some(text) => error.located(text),
+        None => error,
+    })
+}
+
+fn parse<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, CatalogueError> {
     if text.len() > LARGEST {
         let reason = format!("{} bytes, at most {LARGEST} are accepted", text.len());
-        return Err(syntax(None, reason));
+        return Err(Fault::Syntax { reason }.of(file));
     }
     toml::from_str(text).map_err(|error| {
         let before = error.span().and_then(|span| text.get(..span.start));
-        let line = before.map(|before| before.matches('\n').count() + 1);
-        syntax(line, error.message().to_owned())
+        let reason = error.message().to_owned();
+        CatalogueError {
+            line: before.map(|before| before.matches('\n').count() + 1),
+            ..Fault::Syntax { reason }.of(file)
+        }
     })
 }

@@ -9,8 +9,8 @@
 //!   configuration. Its providers go before those of the catalogue.
 //!
 //! Reading a catalogue ([`Catalogue::load`]) is cheap and refuses what must not be rendered.
-//! [`Catalogue::examine`] also judges every sample by the order in which the rules are written, as
-//! the product does: the first expression that matches wins.
+//! [`Catalogue::examined`], which a bundle passes before it is stored, also judges every sample by the
+//! order in which the rules are written, as the product does: the first expression that matches wins.
 //!
 //! The provider called [`EVERYONE`] stands for all receivers; its rules stand behind those of each
 //! provider, because a queue has one list.
@@ -21,15 +21,13 @@ mod error;
 mod examine;
 mod expression;
 mod import;
-
 mod load;
 mod model;
 
 pub use base::Base;
-pub use error::CatalogueError;
-
+pub use error::{CatalogueError, Fault};
 pub use import::{Imported, Note, Verdict, import};
 pub use load::{BASE_PATH, FOLDER};
 pub use model::{
-    Action, CATEGORIES, Catalogue, Category, EVERYONE, Provider, Reply, Rollup, Spool,
+    Action, CATEGORIES, Catalogue, Category, Confidence, EVERYONE, Provider, Reply, Rollup, Spool,
 };

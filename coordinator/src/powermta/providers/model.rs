@@ -45,7 +45,7 @@ pub struct Catalogue {
 }
 
 /// One receiver.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Provider {
     /// The file that it comes from.
@@ -57,6 +57,9 @@ pub struct Provider {
     pub title: String,
     /// When somebody last compared this with what it says; `YYYY-MM-DD`.
     pub checked: String,
+    /// How sure the limits are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Confidence>,
     /// Where what is said here can be read, by short names that rules refer to.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sources: BTreeMap<String, String>,
@@ -94,10 +97,16 @@ pub struct Rollup {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Reply {
+    /// The file that it comes from.
+    #[serde(skip)]
+    pub file: String,
     /// Its name, which no other rule has.
     pub id: String,
     /// What such a reply means.
     pub meaning: String,
+    /// How sure the meaning is; what is not stated has a neutral action.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<Confidence>,
     /// What is done.
     pub action: Action,
     /// The expression: as PCRE reads it, whatever the case of letters.
@@ -111,6 +120,20 @@ pub struct Reply {
     /// Replies that look alike and that the rule must not take.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub near: Vec<String>,
+}
+
+/// How sure something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Confidence {
+    /// Our own choice, on the careful side of what is known.
+    Chosen,
+    /// The receiver said so, of a system that it has replaced since.
+    Historic,
+    /// Others have seen it and agree on the meaning.
+    Reported,
+    /// The receiver says so, on its pages or in the reply's own words.
+    Stated,
 }
 
 /// What is done on a reply.
@@ -156,6 +179,14 @@ impl Provider {
         self.name == EVERYONE
     }
 
+    /// Says of it and of its rules where they come from.
+    pub(super) fn name_file(&mut self, file: &str) {
+        file.clone_into(&mut self.file);
+        for reply in &mut self.replies {
+            file.clone_into(&mut reply.file);
+        }
+    }
+
     /// Name of its list of replies.
     #[must_use]
     pub fn list(&self) -> String {
@@ -163,8 +194,40 @@ impl Provider {
     }
 }
 
+impl Rollup {
+    /// An MX that is a pattern, when nothing says where such a queue delivers to.
+    #[must_use]
+    pub fn dangling(&self) -> Option<&str> {
+        let routed = self.hosts.is_some() || self.by_ip;
+        let pattern = self.mx.iter().find(|mx| mx.contains('*'));
+        pattern.filter(|_| !routed).map(String::as_str)
+    }
+
+    /// Whether the same MX may lead to this queue and to the other.
+    #[must_use]
+    pub fn meets(&self, other: &Self) -> bool {
+        let covers = |pattern: &str, host: &str| match pattern.strip_prefix('*') {
+            Some(end) => host.trim_start_matches('*').ends_with(end),
+            None => pattern == host,
+        };
+        let meet = |a: &str, b: &str| covers(a, b) || covers(b, a);
+        let mut own = self.mx.iter();
+        self.queue == other.queue || own.any(|a| other.mx.iter().any(|b| meet(a, b)))
+    }
+}
+
 impl Action {
+    /// Whether it does no harm when the reply means something else: the queue is slowed down at most.
+    #[must_use]
+    pub fn is_neutral(&self) -> bool {
+        match self {
+            Self::Leave => true,
+            Self::Take(text) => text == "mode=backoff",
+        }
+    }
+
     /// The actions, when there are some and they are known.
+    #[must_use]
     pub(super) fn parsed(&self) -> Option<Actions> {
         match self {
             Self::Leave => None,
@@ -214,11 +277,19 @@ impl Catalogue {
             .filter(|provider| !provider.is_everyone())
     }
 
-    /// The rules of a provider in the order in which they are written: its own, then everyone's.
+    /// The rules of a provider in the order in which they are written: its own, then everyone's, but
+    /// for expressions that it has itself.
     pub fn rules<'c>(&'c self, provider: &'c Provider) -> impl Iterator<Item = &'c Reply> {
         let shared = self.everyone().filter(|_| !provider.is_everyone());
         let own = provider.replies.iter();
-        own.chain(shared.into_iter().flat_map(|everyone| &everyone.replies))
+        let said = |rule: &&Reply| {
+            provider
+                .replies
+                .iter()
+                .any(|own| own.pattern == rule.pattern)
+        };
+        let behind = shared.into_iter().flat_map(|everyone| &everyone.replies);
+        own.chain(behind.filter(move |rule| !said(rule)))
             .filter(|rule| rule.action != Action::Leave)
     }
 }

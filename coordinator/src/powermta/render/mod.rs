@@ -15,6 +15,13 @@ use text::Text;
 
 pub use rate::{hourly_cap, hourly_quota};
 
+/// The log, when nobody says another.
+pub(super) const LOG_FILE: &str = "/var/log/pmta/log";
+/// The spool, when nobody says another.
+pub(super) const SPOOL_PATH: &str = "/var/spool/pmta";
+/// Limits of every receiver, when nobody says others.
+pub(super) const ALWAYS: [(&str, &str); 2] = [("retry-after", "10m"), ("bounce-after", "24h")];
+
 /// Text of `/etc/pmta/config`. Its head names the hash of the lines below it and nothing that
 /// changes without them, so that the same fleet gives the same bytes.
 #[must_use]
@@ -70,7 +77,7 @@ fn global(text: &mut Text, configuration: &Configuration) {
 fn log(text: &mut Text, configuration: &Configuration) {
     let global = &configuration.catalogue.global;
     if !global.contains_key("log-file") {
-        text.line("log-file", "/var/log/pmta/log");
+        text.line("log-file", LOG_FILE);
     }
     for (keyword, value) in global {
         text.line(keyword, value);
@@ -80,7 +87,7 @@ fn log(text: &mut Text, configuration: &Configuration) {
 fn spools(text: &mut Text, configuration: &Configuration) {
     let spools = &configuration.catalogue.spools;
     if spools.is_empty() {
-        text.section("spool", "/var/spool/pmta", |_| ());
+        text.section("spool", SPOOL_PATH, |_| ());
     }
     for spool in spools {
         text.section("spool", &spool.path, |text| {
@@ -98,8 +105,7 @@ fn defaults(text: &mut Text, configuration: &Configuration) {
         // Unsigned they break one-click unsubscription; the product's own list lacks them.
         text.line("dkim-headers", "List-Unsubscribe-Post, Feedback-ID");
         text.line("use-starttls", "yes");
-        let always = [("retry-after", "10m"), ("bounce-after", "24h")];
-        providers::everyone(text, &configuration.catalogue, &always);
+        providers::everyone(text, &configuration.catalogue, &ALWAYS);
         text.line("check-spf-outbound", "yes");
     });
 }

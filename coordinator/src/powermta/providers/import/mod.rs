@@ -1,11 +1,17 @@
 //! Takes what an earlier configuration knows of receivers over as a [`Base`].
 //!
 //! Taken are rules per receiver, lists of replies, categories of bounces, spool and log. What names
-//! addresses, keys, users or passwords is dropped, and a note on it never shows a value.
+//! addresses, mailboxes, keys, users or passwords is dropped, and a note on it never shows a value.
+//!
+//! A base says only what differs from what is written anyway, in one order; so a configuration that was
+//! rendered from a base gives the same base again.
 
+mod finish;
 mod lists;
 mod receivers;
 mod rest;
+mod scrub;
+mod sections;
 
 use std::collections::BTreeMap;
 
@@ -13,6 +19,7 @@ use super::super::lint::{Code, Extent, Options, Outline, lint};
 use super::super::schema::Version;
 use super::super::syntax::{Limits, Sources};
 use super::base::Base;
+use scrub::Scrub;
 
 /// What became of a line or a section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,9 +75,15 @@ pub fn import(sources: &Sources, version: Version, origin: &str, today: &str) ->
     }
     let parsed = sources.parse(Limits::default());
     let outline = Outline::of(sources, &parsed);
+    let scrub = Scrub::of(&outline);
+    let origin = match scrub.refusal(origin) {
+        None => origin,
+        Some(_) => "an earlier configuration",
+    };
     let mut take = Take {
         sources,
         outline: &outline,
+        scrub: &scrub,
         codes,
         today,
         base: Base {
@@ -97,6 +110,7 @@ pub fn import(sources: &Sources, version: Version, origin: &str, today: &str) ->
 struct Take<'a, 'o> {
     sources: &'o Sources,
     outline: &'o Outline<'a>,
+    scrub: &'o Scrub,
     codes: BTreeMap<(String, u32), Vec<Code>>,
     today: &'o str,
     base: Base,
@@ -104,18 +118,24 @@ struct Take<'a, 'o> {
 }
 
 impl Take<'_, '_> {
+    /// Name of a file, unless it says more than it should.
     fn file(&self, index: usize) -> String {
-        self.sources
-            .files()
-            .get(index)
-            .map(|file| file.name.clone())
-            .unwrap_or_default()
+        let name = self.name(index);
+        match self.scrub.refusal(name) {
+            None => name.to_owned(),
+            Some(_) => format!("file {}", index + 1),
+        }
+    }
+
+    fn name(&self, index: usize) -> &str {
+        let file = self.sources.files().get(index);
+        file.map(|file| file.name.as_str()).unwrap_or_default()
     }
 
     /// The linter's codes for a place.
     fn codes_at(&self, at: (usize, u32)) -> &[Code] {
         self.codes
-            .get(&(self.file(at.0), at.1))
+            .get(&(self.name(at.0).to_owned(), at.1))
             .map_or(&[], Vec::as_slice)
     }
 

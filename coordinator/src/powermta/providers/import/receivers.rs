@@ -4,28 +4,51 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::super::lint::Block;
 use super::super::super::schema::Scope;
-use super::super::super::schema::value::parse_time;
 use super::super::check::{SETTINGS, is_domain, setting};
 use super::super::model::{EVERYONE, Provider, Rollup};
 use super::Take;
+use super::finish::Found;
 use super::lists::Lists;
 use super::rest::shown_keyword;
 
 /// How deep macros may name each other.
 const DEPTH: usize = 8;
-/// Most domains that a tag may stand for.
-const MOST: usize = 2_000;
-const TWO_HOURS: &str = "2h";
+/// Most domains that all tags together may stand for.
+const MOST: usize = 20_000;
+/// Longest name of a domain, with macros in it.
+const LONGEST: usize = 300;
+
+/// Shared queues by name, with the places of their lines.
+type Queues = BTreeMap<String, (Rollup, Vec<(usize, u32)>)>;
+
+/// A name in the form of a macro.
+pub(super) fn named_after(tag: &str) -> String {
+    let first = tag.split_whitespace().next().unwrap_or_default();
+    let plain = |c: char| match c {
+        c if c.is_ascii_alphanumeric() => c.to_ascii_lowercase(),
+        _ => '_',
+    };
+    let signs = first.trim_matches(['$', '"']).chars();
+    let name: String = signs.take(40).map(plain).collect();
+    if name.is_empty() {
+        "unnamed".to_owned()
+    } else {
+        name
+    }
+}
 
 impl Take<'_, '_> {
     pub(super) fn receivers(&mut self, lists: &Lists) {
         let outline = self.outline;
         let macros = macros(outline.global());
-        let mut rollups = self.rollups();
+        let mut queues = self.queues();
         let mut blocks: Vec<&Block<'_>> = outline.sections(Scope::Domain).map(|(_, b)| b).collect();
         // A domain that is named wins over one that a macro holds.
         blocks.sort_by_key(|block| block.name.contains('$'));
         let mut seen = BTreeSet::new();
+        let mut names = BTreeMap::new();
+        let mut found = Vec::new();
+        let mut expanded = 0;
         for block in blocks {
             let at = (block.at.file, block.at.line);
             if block.parent != 0 || block.verbatim {
@@ -34,34 +57,71 @@ impl Take<'_, '_> {
             }
             let mut domains = Vec::new();
             for word in block.argument.split_whitespace() {
-                expand(word.trim_matches('"'), &macros, 0, &mut domains);
-            }
-            let (good, bad): (Vec<_>, Vec<_>) =
-                domains.into_iter().partition(|d| d == "*" || is_domain(d));
-            if !bad.is_empty() {
-                let why = format!("{} of its domains are no domains", bad.len());
-                self.changed(at, "<domain>", &why);
-            }
-            if block.argument.split_whitespace().count() > 1 {
-                self.changed(
-                    at,
-                    "<domain>",
-                    "several patterns in one tag; they are a macro now",
+                expand(
+                    word.trim_matches('"'),
+                    &macros,
+                    0,
+                    &mut domains,
+                    &mut expanded,
                 );
             }
-            let fresh: Vec<String> = good
-                .into_iter()
-                .filter(|d| seen.insert(d.clone()))
-                .collect();
-            if fresh.is_empty() {
-                self.dropped(
-                    at,
-                    "<domain>",
-                    "no domain of it is left: it names none, or twice",
-                );
+            let domains = self.domains(block, domains, &mut seen);
+            if domains.is_empty() {
+                let why = "no domain of it is left: it names none, or twice, or too many";
+                self.dropped(at, "<domain>", why);
                 continue;
             }
-            self.provider(block, fresh, &mut rollups, lists);
+            let provider = self.provider(block, domains, &mut queues, &mut names, lists);
+            found.extend(provider.map(|provider| Found { at, provider }));
+        }
+        // Queues that no section is about are treated as everyone is.
+        for (queue, (rollup, at)) in queues {
+            let place = at[0];
+            if self.queue_is_taken(&rollup, &at) {
+                let mut provider = self.fresh(named_after(&queue));
+                provider.rollups = vec![rollup];
+                found.push(Found {
+                    at: place,
+                    provider,
+                });
+            }
+        }
+        self.finish(found);
+    }
+
+    /// The domains of a tag that can be written and that no earlier tag has.
+    fn domains(
+        &mut self,
+        block: &Block<'_>,
+        domains: Vec<String>,
+        seen: &mut BTreeSet<String>,
+    ) -> Vec<String> {
+        let at = (block.at.file, block.at.line);
+        let (good, bad): (Vec<_>, Vec<_>) = domains
+            .into_iter()
+            .partition(|d| d == "*" || self.may_name(d));
+        if !bad.is_empty() {
+            let why = format!("{} of its domains are no domains", bad.len());
+            self.changed(at, "<domain>", &why);
+        }
+        if block.argument.split_whitespace().count() > 1 {
+            let why = "several patterns in one tag; they are a macro now";
+            self.changed(at, "<domain>", why);
+        }
+        let fresh = good.into_iter().filter(|d| seen.insert(d.clone()));
+        fresh.collect()
+    }
+
+    fn may_name(&self, domain: &str) -> bool {
+        is_domain(domain) && self.scrub.refusal(domain).is_none()
+    }
+
+    fn fresh(&self, name: String) -> Provider {
+        Provider {
+            name,
+            title: "Taken over".to_owned(),
+            checked: self.today.to_owned(),
+            ..Provider::default()
         }
     }
 
@@ -69,88 +129,60 @@ impl Take<'_, '_> {
         &mut self,
         block: &Block<'_>,
         domains: Vec<String>,
-        rollups: &mut BTreeMap<String, Rollup>,
+        queues: &mut Queues,
+        names: &mut BTreeMap<String, usize>,
         lists: &Lists,
-    ) {
+    ) -> Option<Provider> {
         let at = (block.at.file, block.at.line);
         let (everyone, special): (Vec<_>, Vec<_>) = domains.into_iter().partition(|d| d == "*");
-        let (queues, domains): (Vec<_>, Vec<_>) = special
+        let (shared, own): (Vec<_>, Vec<_>) = special
             .into_iter()
             .partition(|d| d.ends_with(".rollup") || d.ends_with(".queue"));
-        let mut provider = Provider {
-            file: String::new(),
-            name: self.name(block.name, !everyone.is_empty()),
-            title: "Taken over".to_owned(),
-            checked: self.today.to_owned(),
-            sources: BTreeMap::new(),
-            domains: if everyone.is_empty() {
-                domains
-            } else {
-                everyone
-            },
-            settings: BTreeMap::new(),
-            rollups: queues
-                .iter()
-                .filter_map(|queue| rollups.remove(queue))
-                .collect(),
-            replies: Vec::new(),
-        };
-        for rollup in &mut provider.rollups {
-            let hosts = block
-                .last("smtp-hosts")
-                .map(|entry| entry.text().to_owned());
-            rollup.hosts =
-                hosts.filter(|hosts| setting(Scope::Domain, "smtp-hosts", hosts).is_ok());
-        }
-        let dangling =
-            |r: &Rollup| r.hosts.is_none() && !r.by_ip && r.mx.iter().any(|mx| mx.contains('*'));
-        provider.rollups.retain(|rollup| !dangling(rollup));
-        if provider.domains.is_empty() && provider.rollups.is_empty() {
-            self.dropped(
-                at,
-                "<domain>",
-                "a queue that no MX leads to, or without hosts",
-            );
-            return;
-        }
-        self.settings(block, &mut provider);
-        if let Some(entry) = block.last("smtp-pattern-list") {
-            let replies = lists
-                .get(&entry.text().to_ascii_lowercase())
-                .into_iter()
-                .flatten();
-            let prefix = provider.name.replace('_', "-");
-            provider.replies = replies.cloned().collect();
-            for (index, reply) in provider.replies.iter_mut().enumerate() {
-                reply.id = format!("own-{prefix}-{}", index + 1);
+        let mut provider = self.fresh(String::new());
+        for (mut rollup, at) in shared.iter().filter_map(|queue| queues.remove(queue)) {
+            let hosts = block.last("smtp-hosts").map(|entry| entry.text());
+            let hosts = hosts.filter(|hosts| {
+                setting(Scope::Domain, "smtp-hosts", hosts).is_ok()
+                    && self.scrub.refusal(hosts).is_none()
+            });
+            rollup.hosts = hosts.map(str::to_owned);
+            if self.queue_is_taken(&rollup, &at) {
+                provider.rollups.push(rollup);
             }
         }
-        self.way_back(at, &mut provider);
+        provider.domains = if everyone.is_empty() { own } else { everyone };
+        if provider.domains.is_empty() && provider.rollups.is_empty() {
+            let why = "a queue that no MX leads to, or without hosts";
+            self.dropped(at, "<domain>", why);
+            return None;
+        }
+        provider.name = match provider.domains.first().map(String::as_str) {
+            Some("*") => EVERYONE.to_owned(),
+            _ if self.scrub.refusal(block.name).is_some() => unique("unnamed".to_owned(), names),
+            _ => unique(named_after(block.name), names),
+        };
+        self.settings(block, &mut provider);
+        if let Some(entry) = block.last("smtp-pattern-list") {
+            let list = lists.get(&entry.text().to_ascii_lowercase());
+            if list.is_none() {
+                let why = "there is no such list; everyone's rules hold";
+                self.changed(at, "smtp-pattern-list", why);
+            }
+            provider.replies = list.cloned().unwrap_or_default();
+        }
         self.taken(at, &format!("<domain> as provider {}", provider.name));
-        self.base.providers.push(provider);
+        Some(provider)
     }
 
     fn settings(&mut self, block: &Block<'_>, provider: &mut Provider) {
         for entry in &block.entries {
             let at = (entry.at.file, entry.at.line);
-            let mut keyword = entry.keyword.to_ascii_lowercase();
-            let mut value = entry.text().to_owned();
-            if matches!(keyword.as_str(), "smtp-pattern-list" | "include")
-                || keyword == "smtp-hosts" && !provider.rollups.is_empty()
-            {
+            let older = entry.keyword.to_ascii_lowercase();
+            let routed = older == "smtp-hosts" && !provider.rollups.is_empty();
+            if routed || matches!(older.as_str(), "smtp-pattern-list" | "include") {
                 continue;
             }
-            let older = keyword.clone();
-            if let Some(rate) = older.strip_suffix("max-msg-per-hour") {
-                keyword = format!("{rate}max-msg-rate");
-                value = if value == "unlimited" {
-                    value
-                } else {
-                    format!("{value}/h")
-                };
-            } else if older == "max-rcpt-per-message" {
-                "max-rcpt-per-transaction".clone_into(&mut keyword);
-            }
+            let (keyword, value) = newer(&older, entry.text());
             if !SETTINGS.contains(&keyword.as_str()) {
                 self.dropped(at, &shown_keyword(&older), "no limit of a receiver");
             } else if let Err(accepted) = setting(Scope::Domain, &keyword, &value) {
@@ -167,96 +199,72 @@ impl Take<'_, '_> {
         }
     }
 
-    /// What goes into back-off comes out again.
-    fn way_back(&mut self, at: (usize, u32), provider: &mut Provider) {
-        let actions: Vec<_> = provider
-            .replies
-            .iter()
-            .filter_map(|r| r.action.parsed())
-            .collect();
-        let ends = |provider: &Provider, keyword: &str| {
-            provider
-                .settings
-                .get(keyword)
-                .and_then(|text| parse_time(text))
-                .is_some()
-        };
-        let delivery = provider
-            .settings
-            .get("backoff-to-normal-after-delivery")
-            .is_some_and(|text| matches!(text.to_ascii_lowercase().as_str(), "yes" | "true"));
-        let stuck = actions.iter().any(|a| a.backoff) && !actions.iter().any(|a| a.normal);
-        if stuck && !delivery && !ends(provider, "backoff-to-normal-after") {
-            let why = "queues went into back-off and stayed there";
-            self.changed(at, "backoff-to-normal-after 2h", why);
-            provider
-                .settings
-                .insert("backoff-to-normal-after".to_owned(), TWO_HOURS.to_owned());
-        }
-        let disabled = actions.iter().any(|a| a.disable_source && a.reenable == 0);
-        if disabled && !ends(provider, "reenable-source-ip-after") {
-            let why = "disabled addresses stayed disabled";
-            self.changed(at, "reenable-source-ip-after 2h", why);
-            provider
-                .settings
-                .insert("reenable-source-ip-after".to_owned(), TWO_HOURS.to_owned());
-        }
-    }
-
-    fn rollups(&mut self) -> BTreeMap<String, Rollup> {
+    fn queues(&mut self) -> Queues {
         let outline = self.outline;
-        let mut rollups = BTreeMap::<String, Rollup>::new();
+        let mut queues = Queues::new();
+        let mut hosts = BTreeSet::new();
         for (_, block) in outline.sections(Scope::MxRollupList) {
             for entry in &block.entries {
                 let at = (entry.at.file, entry.at.line);
                 let (mx, queue) = entry.pair();
                 let (mx, queue) = (mx.to_ascii_lowercase(), queue.to_ascii_lowercase());
-                if !is_domain(&mx) || !queue.ends_with(".rollup") || !is_domain(&queue) {
+                if !self.may_name(&mx) || !queue.ends_with(".rollup") || !self.may_name(&queue) {
                     self.dropped(at, "mx", "no host, or a queue that does not end in .rollup");
-                    continue;
+                } else if !hosts.insert(mx.clone()) {
+                    self.dropped(at, "mx", "an earlier line has the host already");
+                } else {
+                    let empty = Rollup {
+                        queue: queue.clone(),
+                        mx: Vec::new(),
+                        hosts: None,
+                        by_ip: false,
+                    };
+                    let (rollup, places) = queues.entry(queue).or_insert((empty, Vec::new()));
+                    rollup.by_ip |= entry.value.ends_with("rollup-by-ip");
+                    rollup.mx.push(mx);
+                    places.push(at);
                 }
-                self.taken(at, &format!("mx {mx} {queue}"));
-                let rollup = rollups.entry(queue.clone()).or_insert_with(|| Rollup {
-                    queue,
-                    mx: Vec::new(),
-                    hosts: None,
-                    by_ip: false,
-                });
-                rollup.by_ip |= entry.value.ends_with("rollup-by-ip");
-                rollup.mx.push(mx);
             }
         }
-        rollups
+        queues
     }
 
-    /// A name that no other provider of the base has.
-    fn name(&self, tag: &str, everyone: bool) -> String {
-        if everyone {
-            return EVERYONE.to_owned();
-        }
-        let first = tag.split_whitespace().next().unwrap_or_default();
-        let plain = |c: char| {
-            if c.is_ascii_alphanumeric() {
-                c.to_ascii_lowercase()
+    fn queue_is_taken(&mut self, rollup: &Rollup, at: &[(usize, u32)]) -> bool {
+        let dangling = rollup.dangling().is_some();
+        for (at, mx) in at.iter().zip(&rollup.mx) {
+            if dangling {
+                let why =
+                    "a pattern needs smtp-hosts that name no address, in the queue's <domain>";
+                self.dropped(*at, "mx", why);
             } else {
-                '_'
+                self.taken(*at, &format!("mx {mx} {}", rollup.queue));
             }
-        };
-        let name: String = first
-            .trim_matches(['$', '"'])
-            .chars()
-            .take(30)
-            .map(plain)
-            .collect();
-        let taken =
-            |name: &str| name == EVERYONE || self.base.providers.iter().any(|p| p.name == name);
-        let mut unique = name.clone();
-        let mut number = 2;
-        while taken(&unique) {
-            unique = format!("{name}_{number}");
-            number += 1;
         }
-        unique
+        !dangling
+    }
+}
+
+/// A name that no other provider has.
+fn unique(name: String, names: &mut BTreeMap<String, usize>) -> String {
+    let mut fresh = name.clone();
+    while fresh == EVERYONE || names.contains_key(&fresh) {
+        let count = names.entry(name.clone()).or_insert(1);
+        *count += 1;
+        fresh = format!("{}_{count}", name.get(..33).unwrap_or(&name));
+    }
+    names.insert(fresh.clone(), 1);
+    fresh
+}
+
+/// A directive by the name that it has today.
+fn newer(keyword: &str, value: &str) -> (String, String) {
+    match keyword.strip_suffix("max-msg-per-hour") {
+        Some(rate) if value == "unlimited" => (format!("{rate}max-msg-rate"), value.to_owned()),
+        Some(rate) => (format!("{rate}max-msg-rate"), format!("{value}/h")),
+        None if keyword == "max-rcpt-per-message" => {
+            ("max-rcpt-per-transaction".to_owned(), value.to_owned())
+        }
+        None => (keyword.to_owned(), value.to_owned()),
     }
 }
 
@@ -269,28 +277,34 @@ fn macros<'a>(global: &Block<'a>) -> BTreeMap<&'a str, &'a str> {
 }
 
 /// The domains that a pattern with macros stands for.
-fn expand(word: &str, macros: &BTreeMap<&str, &str>, depth: usize, domains: &mut Vec<String>) {
-    let Some((before, rest)) = word.split_once('$').filter(|_| depth < DEPTH) else {
-        domains.push(word.to_lowercase());
+fn expand(
+    word: &str,
+    macros: &BTreeMap<&str, &str>,
+    depth: usize,
+    domains: &mut Vec<String>,
+    expanded: &mut usize,
+) {
+    if *expanded >= MOST || word.len() > LONGEST {
+        *expanded += 1;
         return;
-    };
-    let end = rest
-        .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
-        .unwrap_or(rest.len());
-    let (name, after) = rest.split_at(end);
-    let Some(list) = macros.get(name) else {
+    }
+    let named = word.split_once('$').filter(|_| depth < DEPTH);
+    let list = named.and_then(|(before, rest)| {
+        let inner = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let end = rest.find(|c| !inner(c)).unwrap_or(rest.len());
+        let (name, after) = rest.split_at(end);
+        macros.get(name).map(|list| (before, *list, after))
+    });
+    let Some((before, list, after)) = list else {
+        *expanded += 1;
         domains.push(word.to_lowercase());
         return;
     };
     for part in list.split(',').map(str::trim) {
-        if domains.len() >= MOST {
+        if *expanded >= MOST {
             return;
         }
-        expand(
-            &format!("{before}{part}{after}"),
-            macros,
-            depth + 1,
-            domains,
-        );
+        let word = format!("{before}{part}{after}");
+        expand(&word, macros, depth + 1, domains, expanded);
     }
 }

@@ -1,5 +1,8 @@
 //! Log, spool, categories, and what is not taken.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::super::render::{LOG_FILE, SPOOL_PATH};
 use super::super::super::schema::Scope;
 use super::super::super::syntax::Words;
 use super::super::check::{GLOBAL, SPOOL, setting};
@@ -18,7 +21,8 @@ const SYNONYMS: [(&str, &str); 6] = [
     ("user-unknown", "bad-mailbox"),
 ];
 
-const NOT_IN_BASE: &str = "not part of a base: the planner writes it, or powermta/extra.conf may";
+pub(super) const NOT_IN_BASE: &str =
+    "not part of a base: the planner writes it, or powermta/extra.conf may";
 
 impl Take<'_, '_> {
     pub(super) fn globals(&mut self) {
@@ -31,35 +35,37 @@ impl Take<'_, '_> {
             } else if matches!(keyword.as_str(), "domain-macro" | "include") {
                 // Macros are taken where they are used; included files are read in their place.
             } else if GLOBAL.contains(&keyword.as_str()) {
-                let fits = setting(Scope::Global, &keyword, entry.text()).and_then(|()| {
-                    match keyword.as_str() {
-                        "log-file" if !is_file_path(entry.text()) => Err("a plain path".to_owned()),
-                        _ => Ok(()),
-                    }
-                });
-                match fits {
-                    Ok(()) => {
-                        self.taken(at, &format!("{keyword} {}", entry.text()));
-                        self.base.global.insert(keyword, entry.text().to_owned());
-                    }
-                    Err(accepted) => {
-                        self.dropped(at, &keyword, &format!("the value is not {accepted}"));
-                    }
-                }
-            } else if keyword == "spool" && is_file_path(entry.text()) {
-                self.changed(
-                    at,
-                    "spool",
-                    "the bare form is deprecated; it is a section now",
-                );
-                let path = entry.text().to_owned();
-                self.base.spools.push(Spool {
-                    path,
-                    settings: std::collections::BTreeMap::new(),
-                });
+                self.global(at, &keyword, entry.text());
+            } else if keyword == "spool" && self.is_path(entry.text()) {
+                let why = "the bare form is deprecated; it is a section now";
+                self.changed(at, "spool", why);
+                self.spool(at, entry.text(), BTreeMap::new());
             } else {
                 self.dropped(at, &shown_keyword(&keyword), reason(&keyword));
             }
+        }
+    }
+
+    fn is_path(&self, text: &str) -> bool {
+        is_file_path(text) && self.scrub.refusal(text).is_none()
+    }
+
+    fn global(&mut self, at: (usize, u32), keyword: &str, value: &str) {
+        let fits = setting(Scope::Global, keyword, value).and_then(|()| match keyword {
+            "log-file" if !self.is_path(value) => Err("a plain path".to_owned()),
+            _ => Ok(()),
+        });
+        match fits {
+            Ok(()) => {
+                self.taken(at, &format!("{keyword} {value}"));
+                let global = &mut self.base.global;
+                if (keyword, value) == ("log-file", LOG_FILE) {
+                    global.remove(keyword);
+                } else {
+                    global.insert(keyword.to_owned(), value.to_owned());
+                }
+            }
+            Err(accepted) => self.dropped(at, keyword, &format!("the value is not {accepted}")),
         }
     }
 
@@ -67,33 +73,45 @@ impl Take<'_, '_> {
         let outline = self.outline;
         for (_, block) in outline.sections(Scope::Spool) {
             let at = (block.at.file, block.at.line);
-            if block.verbatim || !is_file_path(block.name) {
+            if block.verbatim || !self.is_path(block.name) {
                 self.dropped(at, "<spool>", "its folder is no plain absolute path");
                 continue;
             }
-            let mut spool = Spool {
-                path: block.name.to_owned(),
-                settings: std::collections::BTreeMap::new(),
-            };
+            let mut settings = BTreeMap::new();
             for entry in &block.entries {
                 let keyword = entry.keyword.to_ascii_lowercase();
                 let at = (entry.at.file, entry.at.line);
-                if SPOOL.contains(&keyword.as_str())
-                    && setting(Scope::Spool, &keyword, entry.text()).is_ok()
-                {
+                let fits = setting(Scope::Spool, &keyword, entry.text()).is_ok();
+                if SPOOL.contains(&keyword.as_str()) && fits {
                     self.taken(at, &format!("{keyword} {}", entry.text()));
-                    spool.settings.insert(keyword, entry.text().to_owned());
+                    settings.insert(keyword, entry.text().to_owned());
                 } else {
                     self.dropped(at, &shown_keyword(&keyword), "nothing that a spool takes");
                 }
             }
-            self.taken(at, &format!("<spool {}>", spool.path));
-            self.base.spools.push(spool);
+            self.spool(at, block.name, settings);
         }
+        let usual = |spool: &Spool| spool.path == SPOOL_PATH && spool.settings.is_empty();
+        if self.base.spools.len() == 1 && self.base.spools.iter().all(usual) {
+            self.base.spools.clear();
+        }
+    }
+
+    fn spool(&mut self, at: (usize, u32), path: &str, settings: BTreeMap<String, String>) {
+        if self.base.spools.iter().any(|spool| spool.path == path) {
+            self.dropped(at, "<spool>", "an earlier one has the folder already");
+            return;
+        }
+        self.taken(at, &format!("<spool {path}>"));
+        self.base.spools.push(Spool {
+            path: path.to_owned(),
+            settings,
+        });
     }
 
     pub(super) fn categories(&mut self) {
         let outline = self.outline;
+        let mut seen = BTreeSet::new();
         for (_, block) in outline.sections(Scope::BounceCategoryPatterns) {
             for entry in &block.entries {
                 let at = (entry.at.file, entry.at.line);
@@ -106,12 +124,18 @@ impl Take<'_, '_> {
                     );
                     continue;
                 };
-                self.category(at, pattern.text, name.text);
+                self.category(at, pattern.text, name.text, &mut seen);
             }
         }
     }
 
-    fn category(&mut self, at: (usize, u32), pattern: &str, name: &str) {
+    fn category(
+        &mut self,
+        at: (usize, u32),
+        pattern: &str,
+        name: &str,
+        seen: &mut BTreeSet<String>,
+    ) {
         let lower = name.to_ascii_lowercase();
         let synonym = SYNONYMS
             .iter()
@@ -126,8 +150,12 @@ impl Take<'_, '_> {
         if pattern.is_empty() {
             let why = "the catalogue's own categories stand behind these, and end so themselves";
             self.dropped(at, "category //", why);
+        } else if let Some(why) = self.scrub.refusal(pattern) {
+            self.dropped(at, "a category", why);
         } else if unwritable(pattern).is_some() || compile(pattern).is_err() {
             self.dropped(at, "a category", "the expression is none");
+        } else if !seen.insert(pattern.to_owned()) {
+            self.dropped(at, &what, "an earlier line has the expression already");
         } else if let Some(own) = own {
             if synonym.is_some() {
                 let why = format!("no category of the product; MailWizz knows it as {own}");
@@ -135,62 +163,21 @@ impl Take<'_, '_> {
             } else {
                 self.taken(at, &format!("{what} {own}"));
             }
-            let patterns = vec![pattern.to_owned()];
-            let (file, name) = (String::new(), own.to_owned());
-            self.base.categories.push(Category {
-                file,
-                name,
-                patterns,
-                samples: Vec::new(),
-            });
+            match self.base.categories.last_mut() {
+                Some(last) if last.name == own => last.patterns.push(pattern.to_owned()),
+                _ => self.base.categories.push(Category {
+                    file: String::new(),
+                    name: own.to_owned(),
+                    patterns: vec![pattern.to_owned()],
+                    samples: Vec::new(),
+                }),
+            }
         } else {
             self.dropped(
                 at,
                 &what,
                 "no category of the product, so MailWizz would miss it",
             );
-        }
-    }
-
-    /// Sections that are taken nowhere: each is one note, without what it holds.
-    pub(super) fn dropped_sections(&mut self) {
-        let outline = self.outline;
-        for block in outline
-            .blocks
-            .iter()
-            .skip(1)
-            .filter(|block| block.parent == 0)
-        {
-            let why = match block.scope {
-                Some(
-                    Scope::Domain
-                    | Scope::SmtpPatternList
-                    | Scope::MxRollupList
-                    | Scope::BounceCategoryPatterns
-                    | Scope::Spool,
-                ) => continue,
-                Some(Scope::SmtpUser) => "users and passwords are not taken over",
-                Some(Scope::DomainKeyList) => "keys are not taken over",
-                Some(Scope::VirtualMta | Scope::VirtualMtaPool) => {
-                    "addresses, keys and pools are those of the fleet's identities"
-                }
-                Some(Scope::Source | Scope::SourceGroup | Scope::SmtpListener) => {
-                    "who may submit is planned from the fleet's hosts"
-                }
-                Some(Scope::PatternList) => "senders are planned from the tenants' identities",
-                Some(Scope::AcctFile) => "accounting files are those that the agent reads",
-                Some(
-                    Scope::BounceProcessor
-                    | Scope::FeedbackLoopProcessor
-                    | Scope::AddressList
-                    | Scope::EmailPatterns
-                    | Scope::Aliases,
-                ) => "mail from outside is planned per tenant",
-                Some(_) => NOT_IN_BASE,
-                None => "the product has no such section",
-            };
-            let known = block.scope.map_or("an unknown section", Scope::name);
-            self.dropped((block.at.file, block.at.line), &format!("<{known}>"), why);
         }
     }
 }
