@@ -2,6 +2,7 @@
 
 mod access;
 mod bounds;
+mod bundles;
 mod documents;
 mod fleet;
 mod fuzz;

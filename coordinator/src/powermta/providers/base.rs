@@ -59,7 +59,8 @@ impl Base {
 impl Catalogue {
     /// Puts a base before what is there. A domain belongs to one provider: the base's, if it names
     /// it; and so do an MX host and a shared queue. What loses a domain also loses its shared queues,
-    /// which would take the domain along. For everyone the two are one: the base's settings win, its
+    /// which would take the domain along; what is left of a provider whose name the base has too goes on
+    /// as its rest. For everyone the two are one: the base's settings win, its
     /// rules go first.
     pub(super) fn put_before(&mut self, mut base: Base) {
         self.join_everyone(&mut base);
@@ -71,8 +72,11 @@ impl Catalogue {
             .collect();
         let rollups: Vec<&Rollup> = base.providers.iter().flat_map(|p| &p.rollups).collect();
         self.providers
-            .retain(|provider| !names.contains(provider.name.as_str()));
+            .retain(|provider| !(provider.is_everyone() && names.contains(EVERYONE)));
         for provider in &mut self.providers {
+            if names.contains(provider.name.as_str()) {
+                provider.name.push_str("_rest");
+            }
             let before = provider.domains.len();
             provider
                 .domains

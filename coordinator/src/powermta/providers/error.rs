@@ -131,15 +131,15 @@ fn find(text: &str, field: &str, value: &str) -> Option<usize> {
         _ => lines.len() - first,
     };
     let body = lines.get(first..first + length)?;
-    let with_value = || {
-        body.iter()
-            .position(|line| !value.is_empty() && line.contains(value))
+    let says = |line: &str| line.trim_start().starts_with(keyword) && !keyword.is_empty();
+    let holds = |line: &str| {
+        let quoted = |mark: char| line.contains(&format!("{mark}{value}{mark}"));
+        !value.is_empty() && (quoted('"') || quoted('\''))
     };
-    let with_keyword = || {
-        body.iter()
-            .position(|line| !keyword.is_empty() && line.trim_start().starts_with(keyword))
-    };
-    let at = with_value().or_else(with_keyword).unwrap_or(0);
+    let both = body.iter().position(|line| says(line) && holds(line));
+    let value = || body.iter().position(|line| holds(line));
+    let keyword = || body.iter().position(|line| says(line));
+    let at = both.or_else(value).or_else(keyword).unwrap_or(0);
     (!body.is_empty()).then_some(first + at + 1)
 }
 

@@ -168,6 +168,9 @@ impl Take<'_, '_> {
 }
 
 #[cfg(test)]
+mod laws;
+
+#[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 

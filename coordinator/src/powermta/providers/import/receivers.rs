@@ -158,8 +158,8 @@ impl Take<'_, '_> {
         }
         provider.name = match provider.domains.first().map(String::as_str) {
             Some("*") => EVERYONE.to_owned(),
-            _ if self.scrub.refusal(block.name).is_some() => unique("unnamed".to_owned(), names),
-            _ => unique(named_after(block.name), names),
+            _ if self.scrub.refusal(block.name).is_some() => unique("unnamed", names),
+            _ => unique(&named_after(block.name), names),
         };
         self.settings(block, &mut provider);
         if let Some(entry) = block.last("smtp-pattern-list") {
@@ -245,12 +245,12 @@ impl Take<'_, '_> {
 }
 
 /// A name that no other provider has.
-fn unique(name: String, names: &mut BTreeMap<String, usize>) -> String {
-    let mut fresh = name.clone();
+fn unique(name: &str, names: &mut BTreeMap<String, usize>) -> String {
+    let mut fresh = name.to_owned();
     while fresh == EVERYONE || names.contains_key(&fresh) {
-        let count = names.entry(name.clone()).or_insert(1);
+        let count = names.entry(name.to_owned()).or_insert(1);
         *count += 1;
-        fresh = format!("{}_{count}", name.get(..33).unwrap_or(&name));
+        fresh = format!("{}_{count}", name.get(..33).unwrap_or(name));
     }
     names.insert(fresh.clone(), 1);
     fresh

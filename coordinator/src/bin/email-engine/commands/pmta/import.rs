@@ -18,8 +18,9 @@ use crate::output::{Mood, Output, text};
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Rules of receivers, lists of replies, categories of bounces, spool and log are taken. Addresses, keys,
-users and passwords are dropped and never shown. Put the result into the role bundle as
-powermta/base.toml; `plan` then shows what it changes on each host.")]
+users and passwords are dropped and never shown. What the base says of a receiver goes before what the
+catalogue says; the catalogue's rules for all receivers stand behind. `pmta base plan` shows what the
+result changes on each host, `pmta base apply` puts it in place.")]
 pub(super) struct Import {
     /// The earlier configuration, or `-` for stdin
     #[arg(value_name = "FILE")]

@@ -1,5 +1,6 @@
-//! `pmta`: configurations of PowerMTA, without a cluster.
+//! `pmta`: configurations of PowerMTA; all without a cluster, but for `base`.
 
+mod base;
 mod explain;
 mod files;
 mod import;
@@ -7,6 +8,7 @@ mod lint;
 
 use clap::{Args, Subcommand};
 
+use super::Desk;
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
 
@@ -19,8 +21,10 @@ Examples:
   email-engine config render --host pmta1 --file /etc/pmta/config | email-engine pmta lint -
   email-engine pmta explain PM203
   email-engine pmta import /etc/pmta/config --root / --out base.toml
+  email-engine pmta base plan base.toml
+  email-engine pmta base apply base.toml
 
-None of these commands asks a cluster.")]
+Only `base` asks a cluster.")]
 pub(crate) struct Pmta {
     #[command(subcommand)]
     command: PmtaCommand,
@@ -28,6 +32,8 @@ pub(crate) struct Pmta {
 
 #[derive(Debug, Subcommand)]
 enum PmtaCommand {
+    /// Show what a base would change on the hosts, or put it in place
+    Base(base::BaseCommand),
     /// Name what is wrong with a configuration; exit code 2 when there are errors or warnings
     Lint(lint::Lint),
     /// Show what a code of `lint` means, with samples; without a code, list them all
@@ -36,8 +42,13 @@ enum PmtaCommand {
     Import(import::Import),
 }
 
-pub(crate) fn run(output: &Output, arguments: &Pmta) -> Result<Exit, Failure> {
+pub(crate) async fn run(
+    output: &Output,
+    desk: impl FnOnce() -> Result<Desk, Failure>,
+    arguments: &Pmta,
+) -> Result<Exit, Failure> {
     match &arguments.command {
+        PmtaCommand::Base(arguments) => base::run(desk, arguments).await,
         PmtaCommand::Lint(arguments) => lint::run(output, arguments),
         PmtaCommand::Explain(arguments) => explain::run(output, arguments),
         PmtaCommand::Import(arguments) => import::run(output, arguments),
