@@ -7,6 +7,8 @@ mod rate;
 mod routing;
 mod text;
 
+use email_engine_protocol::bytes::ContentHash;
+
 use super::SUBMISSION_PORT;
 use super::model::Configuration;
 use text::Text;
@@ -20,19 +22,11 @@ pub(super) const SPOOL_PATH: &str = "/var/spool/pmta";
 /// Limits of every receiver, when nobody says others.
 pub(super) const ALWAYS: [(&str, &str); 2] = [("retry-after", "10m"), ("bounce-after", "24h")];
 
-/// Bytes of an identity's lines, and of all others: a guess, so that the text need not move as it grows.
-const PER_IDENTITY: usize = 320;
-const REST: usize = 64 * 1024;
-
 /// Text of `/etc/pmta/config`. Its head names the hash of the lines below it and nothing that
 /// changes without them, so that the same fleet gives the same bytes.
 #[must_use]
 pub fn render(configuration: &Configuration) -> String {
-    let mut text = Text::headed(
-        "# Written by Email-Engine for PowerMTA; what is changed here is changed back.\n\
-         # sha256 of the lines below this one: ",
-        REST + PER_IDENTITY * configuration.identities.len(),
-    );
+    let mut text = Text::default();
     global(&mut text, configuration);
     providers::named(&mut text, &configuration.catalogue);
     defaults(&mut text, configuration);
@@ -49,7 +43,12 @@ pub fn render(configuration: &Configuration) -> String {
         text.comment("The operator's own lines, neither known nor checked.");
         text.verbatim(&extra.marked());
     }
-    text.finish()
+    let body = text.finish();
+    let hash = ContentHash::of(body.as_bytes());
+    format!(
+        "# Written by Email-Engine for PowerMTA; what is changed here is changed back.\n\
+         # sha256 of the lines below this one: {hash}\n{body}"
+    )
 }
 
 fn global(text: &mut Text, configuration: &Configuration) {

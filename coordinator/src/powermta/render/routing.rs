@@ -7,7 +7,7 @@ use email_engine_protocol::id::TenantId;
 use super::super::model::{Configuration, Egress};
 use super::super::schema::Version;
 use super::rate::hourly_cap;
-use super::text::{Escaped, Text};
+use super::text::{Text, escape};
 
 /// The virtual MTA that discards what a tenant sends under a name that is none of its identities.
 pub(super) fn reject_name(tenant: &TenantId) -> String {
@@ -37,18 +37,19 @@ fn virtual_mta(text: &mut Text, egress: &Egress, version: Version) {
             "domain-key",
             format_args!("{},{},{}", egress.selector, egress.domain, egress.key_path),
         );
-        match version {
-            _ if egress.drains() => {
-                let cap = hourly_cap(egress.daily_quota);
-                text.line("max-smtp-msg-rate", format_args!("{cap}/h"));
-            }
-            // The least that can be written for an identity that shall not send is one attempt a day,
-            // or an hour where days are not certain: the product has no pause in its configuration,
-            // and 0 may as well mean no limit.
-            Version::V4_5 => text.line("max-smtp-msg-rate", "1/h"),
-            Version::V5_0 => text.line("max-smtp-msg-rate", "1/d"),
-        }
+        text.line("max-smtp-msg-rate", rate(egress, version));
     });
+}
+
+/// The least that can be written for an identity that shall not send is one attempt a day, or an hour
+/// where days are not certain: the product has no pause in its configuration, and 0 may as well mean
+/// no limit.
+fn rate(egress: &Egress, version: Version) -> String {
+    match version {
+        _ if egress.drains() => format!("{}/h", hourly_cap(egress.daily_quota)),
+        Version::V4_5 => "1/h".to_owned(),
+        Version::V5_0 => "1/d".to_owned(),
+    }
 }
 
 pub(super) fn rejects(text: &mut Text, configuration: &Configuration) {
@@ -82,7 +83,7 @@ pub(super) fn pattern_lists(text: &mut Text, configuration: &Configuration) {
     for tenant in configuration.tenants.keys() {
         text.section("pattern-list", list_name(tenant), |text| {
             for egress in own.remove(tenant).unwrap_or_default() {
-                let domain = Escaped(egress.domain.as_str());
+                let domain = escape(egress.domain.as_str());
                 text.line(
                     "mail-from",
                     format_args!("/@{domain}$/ virtual-mta={}", egress.vmta),
