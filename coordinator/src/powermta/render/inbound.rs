@@ -5,8 +5,9 @@
 //! machine's own address and name; the rest is dropped, because the MX of these domains is this very
 //! machine and delivery would go in circles.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use email_engine_protocol::id::TenantId;
 use email_engine_protocol::mail::{DomainName, MailAddress};
 
 use super::super::model::{Configuration, Egress};
@@ -51,14 +52,7 @@ pub(super) fn sections(text: &mut Text, configuration: &Configuration) {
     if receiving(configuration).next().is_some() {
         processors(text, configuration);
     }
-    let aliases = aliases(configuration, host_name);
-    if !aliases.is_empty() {
-        text.section("aliases", "", |text| {
-            for (alias, target) in aliases {
-                text.line("alias", format_args!("{alias} {target}"));
-            }
-        });
-    }
+    aliases(text, configuration, host_name);
 }
 
 fn receiving(configuration: &Configuration) -> impl Iterator<Item = &Egress> {
@@ -120,41 +114,85 @@ fn unmatched(text: &mut Text, configuration: &Configuration) {
     }
 }
 
-/// What is forwarded, as alias and target. The tenant's mailbox gets everything; without one the
-/// machine's postmaster gets what the standards demand, and no tenant's correspondence.
-fn aliases<'a>(
-    configuration: &'a Configuration,
-    host_name: &'a DomainName,
-) -> Vec<(String, &'a MailAddress)> {
-    // Forwarding to a domain whose mail comes here would go in circles.
-    let own: BTreeSet<&DomainName> = receiving(configuration)
-        .map(|egress| &egress.domain)
-        .chain([host_name])
-        .collect();
-    let leaves = |target: &&MailAddress| !own.contains(&target.domain);
-    let operator = configuration.postmaster.as_ref().filter(leaves);
-    let mut aliases = Vec::new();
-    if let Some(target) = operator {
-        aliases
-            .extend(["abuse", "postmaster"].map(|local| (format!("{local}@{host_name}"), target)));
+/// What is forwarded. The tenant's mailbox gets everything; without one the machine's postmaster gets
+/// what the standards demand, and no tenant's correspondence.
+fn aliases(text: &mut Text, configuration: &Configuration, host_name: &DomainName) {
+    let targets = Targets::of(configuration, host_name);
+    if !targets.any(configuration) {
+        return;
     }
-    for egress in receiving(configuration) {
-        let mailbox = configuration
-            .tenants
-            .get(&egress.tenant)
-            .and_then(|route| route.inbound_mailbox.as_ref())
-            .filter(leaves);
-        let mut locals = BTreeSet::from(["abuse", "postmaster"]);
-        if mailbox.is_some() {
-            locals.insert(egress.sender.as_str());
+    text.section("aliases", "", |text| {
+        if let Some(operator) = targets.operator {
+            for local in DEMANDED {
+                text.line("alias", format_args!("{local}@{host_name} {operator}"));
+            }
         }
-        for processed in [egress.return_path.as_str(), COMPLAINTS] {
-            locals.remove(processed);
+        for egress in receiving(configuration) {
+            let mailbox = targets.tenants.get(&egress.tenant).copied();
+            let Some(target) = mailbox.or(targets.operator) else {
+                continue;
+            };
+            let sender = mailbox.map(|_| egress.sender.as_str());
+            for local in forwarded(egress, sender) {
+                text.line("alias", format_args!("{local}@{} {target}", egress.domain));
+            }
         }
-        if let Some(target) = mailbox.or(operator) {
-            let alias = |local| (format!("{local}@{}", egress.domain), target);
-            aliases.extend(locals.into_iter().map(alias));
-        }
+    });
+}
+
+/// Local parts that RFC 2142 demands.
+const DEMANDED: [&str; 2] = ["abuse", "postmaster"];
+
+/// Local parts of a domain that are forwarded, in order: what a processor reads is not.
+fn forwarded<'a>(egress: &'a Egress, sender: Option<&'a str>) -> impl Iterator<Item = &'a str> {
+    let new = sender.filter(|sender| !DEMANDED.contains(sender));
+    let mut locals = [Some(DEMANDED[0]), Some(DEMANDED[1]), new];
+    locals.sort_unstable();
+    let processed = [egress.return_path.as_str(), COMPLAINTS];
+    let is_read = move |local: &&str| processed.contains(local);
+    locals
+        .into_iter()
+        .flatten()
+        .filter(move |local| !is_read(local))
+}
+
+/// Who may be forwarded to. Forwarding to a domain whose mail comes here would go in circles.
+struct Targets<'a> {
+    operator: Option<&'a MailAddress>,
+    tenants: BTreeMap<&'a TenantId, &'a MailAddress>,
+}
+
+impl<'a> Targets<'a> {
+    fn of(configuration: &'a Configuration, host_name: &DomainName) -> Self {
+        let mailboxes = configuration.tenants.iter().filter_map(|(tenant, route)| {
+            let mailbox = route.inbound_mailbox.as_ref()?;
+            Some((tenant, mailbox))
+        });
+        let mut tenants: BTreeMap<_, _> = mailboxes.collect();
+        let mut operator = configuration.postmaster.as_ref();
+        // There are few of them and many domains: one walk over the domains, and no set of them.
+        let known = tenants.values().copied().chain(operator);
+        let wanted: BTreeSet<&DomainName> = known.map(|target| &target.domain).collect();
+        let domains = receiving(configuration).map(|egress| &egress.domain);
+        let own: BTreeSet<&DomainName> = domains
+            .chain([host_name])
+            .filter(|domain| wanted.contains(domain))
+            .collect();
+        let leaves = |target: &MailAddress| !own.contains(&target.domain);
+        tenants.retain(|_, target| leaves(target));
+        operator = operator.filter(|target| leaves(target));
+        Self { operator, tenants }
     }
-    aliases
+
+    /// Whether one line will stand in the section: an empty one is not written.
+    fn any(&self, configuration: &Configuration) -> bool {
+        self.operator.is_some()
+            || receiving(configuration).any(|egress| {
+                let mailbox = self.tenants.get(&egress.tenant);
+                mailbox.is_some()
+                    && forwarded(egress, Some(egress.sender.as_str()))
+                        .next()
+                        .is_some()
+            })
+    }
 }

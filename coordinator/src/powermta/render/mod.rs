@@ -22,11 +22,23 @@ pub(super) const SPOOL_PATH: &str = "/var/spool/pmta";
 /// Limits of every receiver, when nobody says others.
 pub(super) const ALWAYS: [(&str, &str); 2] = [("retry-after", "10m"), ("bounce-after", "24h")];
 
+/// What stands above the hash.
+const HEAD: &str = "# Written by Email-Engine for PowerMTA; what is changed here is changed back.\n\
+                    # sha256 of the lines below this one: ";
+/// As long as a hash.
+const PLACE_OF_HASH: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+/// Bytes that a configuration needs about, and each of its identities: guesses that save growing.
+const ROOM: usize = 64 * 1024;
+const ROOM_OF_IDENTITY: usize = 1024;
+
 /// Text of `/etc/pmta/config`. Its head names the hash of the lines below it and nothing that
 /// changes without them, so that the same fleet gives the same bytes.
 #[must_use]
 pub fn render(configuration: &Configuration) -> String {
-    let mut text = Text::default();
+    let mut text = Text::with_room(ROOM + configuration.identities.len() * ROOM_OF_IDENTITY);
+    text.verbatim(HEAD);
+    text.verbatim(PLACE_OF_HASH);
+    text.verbatim("\n");
     global(&mut text, configuration);
     providers::named(&mut text, &configuration.catalogue);
     defaults(&mut text, configuration);
@@ -43,12 +55,16 @@ pub fn render(configuration: &Configuration) -> String {
         text.comment("The operator's own lines, neither known nor checked.");
         text.verbatim(&extra.marked());
     }
-    let body = text.finish();
-    let hash = ContentHash::of(body.as_bytes());
-    format!(
-        "# Written by Email-Engine for PowerMTA; what is changed here is changed back.\n\
-         # sha256 of the lines below this one: {hash}\n{body}"
-    )
+    sealed(text.finish())
+}
+
+/// Puts the hash into its place. In place, because a copy of a large text costs as much as writing it.
+fn sealed(mut text: String) -> String {
+    let place = HEAD.len()..HEAD.len() + PLACE_OF_HASH.len();
+    let body = &text.as_bytes()[place.end + 1..];
+    let hash = ContentHash::of(body).to_string();
+    text.replace_range(place, &hash);
+    text
 }
 
 fn global(text: &mut Text, configuration: &Configuration) {

@@ -1,6 +1,7 @@
 //! From the client's address to the address that sends: virtual MTAs, pattern lists, sources.
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Display};
 
 use email_engine_protocol::id::TenantId;
 
@@ -44,12 +45,13 @@ fn virtual_mta(text: &mut Text, egress: &Egress, version: Version) {
 /// The least that can be written for an identity that shall not send is one attempt a day, or an hour
 /// where days are not certain: the product has no pause in its configuration, and 0 may as well mean
 /// no limit.
-fn rate(egress: &Egress, version: Version) -> String {
-    match version {
-        _ if egress.drains() => format!("{}/h", hourly_cap(egress.daily_quota)),
-        Version::V4_5 => "1/h".to_owned(),
-        Version::V5_0 => "1/d".to_owned(),
-    }
+fn rate(egress: &Egress, version: Version) -> impl Display + use<> {
+    let (attempts, period) = match version {
+        _ if egress.drains() => (hourly_cap(egress.daily_quota), 'h'),
+        Version::V4_5 => (1, 'h'),
+        Version::V5_0 => (1, 'd'),
+    };
+    fmt::from_fn(move |f| write!(f, "{attempts}/{period}"))
 }
 
 pub(super) fn rejects(text: &mut Text, configuration: &Configuration) {

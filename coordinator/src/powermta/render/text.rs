@@ -12,11 +12,21 @@ pub(super) struct Text {
 }
 
 impl Text {
+    /// An empty one, with room for so many bytes.
+    pub(super) fn with_room(bytes: usize) -> Self {
+        Self {
+            out: String::with_capacity(bytes),
+            open: Vec::new(),
+        }
+    }
+
     /// One directive with its value.
     pub(super) fn line(&mut self, keyword: &str, value: impl Display) {
         self.indent();
         self.out.push_str(keyword);
-        self.put(format_args!(" {value}\n"));
+        self.out.push(' ');
+        self.put(value);
+        self.out.push('\n');
     }
 
     /// A comment between sections.
@@ -39,7 +49,10 @@ impl Text {
         content: impl FnOnce(&mut Self),
     ) {
         self.indent();
-        self.put(format_args!("<{name} {argument}"));
+        self.out.push('<');
+        self.out.push_str(name);
+        self.out.push(' ');
+        self.put(argument);
         if self.out.ends_with(' ') {
             self.out.pop();
         }
@@ -49,7 +62,9 @@ impl Text {
         self.open.pop();
         self.indent();
         // The closing tag never repeats the argument.
-        self.put(format_args!("</{name}>\n"));
+        self.out.push_str("</");
+        self.out.push_str(name);
+        self.out.push_str(">\n");
     }
 
     /// Lines as they are.
@@ -57,9 +72,9 @@ impl Text {
         self.out.push_str(lines);
     }
 
-    fn put(&mut self, text: std::fmt::Arguments<'_>) {
+    fn put(&mut self, text: impl Display) {
         // A string takes whatever is written to it.
-        let _ = self.out.write_fmt(text);
+        let _ = write!(self.out, "{text}");
     }
 
     pub(super) fn finish(self) -> String {
