@@ -48,12 +48,8 @@ async fn a_catalogue_that_does_not_do_what_it_says_is_refused_with_file_line_and
             "line 33",
             "is not matched by the expression",
         ),
-        (
-            "name = \"gmail\"",
-            "name = ",
-            "line 1",
-            "string values must be quoted",
-        ),
+        // What TOML itself says is TOML's; the place is ours.
+        ("name = \"gmail\"", "name = ", "line 1", ""),
     ] {
         let mut files = builtin_bundle();
         let text = files[GMAIL].replacen(from, to, 1);
@@ -68,9 +64,7 @@ async fn a_catalogue_that_does_not_do_what_it_says_is_refused_with_file_line_and
             "{detail}"
         );
         assert_eq!(refused.body["field"], format!("files {GMAIL} {place}"));
-        if said != "string values must be quoted" {
-            assert!(detail.contains(said), "{detail}");
-        }
+        assert!(detail.contains(said), "{detail}");
     }
     assert_eq!(testbed.fleet.log_length(), log);
 }
@@ -148,6 +142,6 @@ async fn a_bound_key_neither_stores_bundles_nor_asks_what_one_would_do() {
         ("/api/v1/releases?dry_run=true", json!({ "bundle": bundle })),
     ] {
         let ask = testbed.ask("red-operator", "POST", path).json(body);
-        assert_eq!(ask.send().await.status.as_u16(), 403, "{path}");
+        ask.send().await.refuses(404, "not-found");
     }
 }

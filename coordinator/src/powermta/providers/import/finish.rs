@@ -7,7 +7,7 @@ use super::super::super::render::ALWAYS;
 use super::super::super::schema::value::parse_time;
 use super::super::model::{EVERYONE, Provider, Reply};
 use super::Take;
-use super::receivers::named_after;
+use super::names::named_after;
 
 const TWO_HOURS: &str = "2h";
 

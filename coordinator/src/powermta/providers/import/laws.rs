@@ -153,7 +153,7 @@ proptest! {
 
 proptest! {
     // Each case reads a text of a thousand lines four times.
-    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 3, ..ProptestConfig::default() })]
 
     #[test]
     fn a_base_that_took_the_catalogue_over_stays_as_it_is((_, text) in configurations()) {

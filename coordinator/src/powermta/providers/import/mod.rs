@@ -8,6 +8,7 @@
 
 mod finish;
 mod lists;
+mod names;
 mod receivers;
 mod rest;
 mod scrub;

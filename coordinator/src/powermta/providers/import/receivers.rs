@@ -9,33 +9,11 @@ use super::super::model::{EVERYONE, Provider, Rollup};
 use super::Take;
 use super::finish::Found;
 use super::lists::Lists;
+use super::names::{expand, macros, named_after, unique};
 use super::rest::shown_keyword;
-
-/// How deep macros may name each other.
-const DEPTH: usize = 8;
-/// Most domains that all tags together may stand for.
-const MOST: usize = 20_000;
-/// Longest name of a domain, with macros in it.
-const LONGEST: usize = 300;
 
 /// Shared queues by name, with the places of their lines.
 type Queues = BTreeMap<String, (Rollup, Vec<(usize, u32)>)>;
-
-/// A name in the form of a macro.
-pub(super) fn named_after(tag: &str) -> String {
-    let first = tag.split_whitespace().next().unwrap_or_default();
-    let plain = |c: char| match c {
-        c if c.is_ascii_alphanumeric() => c.to_ascii_lowercase(),
-        _ => '_',
-    };
-    let signs = first.trim_matches(['$', '"']).chars();
-    let name: String = signs.take(40).map(plain).collect();
-    if name.is_empty() {
-        "unnamed".to_owned()
-    } else {
-        name
-    }
-}
 
 impl Take<'_, '_> {
     pub(super) fn receivers(&mut self, lists: &Lists) {
@@ -244,18 +222,6 @@ impl Take<'_, '_> {
     }
 }
 
-/// A name that no other provider has.
-fn unique(name: &str, names: &mut BTreeMap<String, usize>) -> String {
-    let mut fresh = name.to_owned();
-    while fresh == EVERYONE || names.contains_key(&fresh) {
-        let count = names.entry(name.to_owned()).or_insert(1);
-        *count += 1;
-        fresh = format!("{}_{count}", name.get(..33).unwrap_or(name));
-    }
-    names.insert(fresh.clone(), 1);
-    fresh
-}
-
 /// A directive by the name that it has today.
 fn newer(keyword: &str, value: &str) -> (String, String) {
     match keyword.strip_suffix("max-msg-per-hour") {
@@ -265,46 +231,5 @@ fn newer(keyword: &str, value: &str) -> (String, String) {
             ("max-rcpt-per-transaction".to_owned(), value.to_owned())
         }
         None => (keyword.to_owned(), value.to_owned()),
-    }
-}
-
-fn macros<'a>(global: &Block<'a>) -> BTreeMap<&'a str, &'a str> {
-    let cut = |value: &'a str| value.split_once(char::is_whitespace);
-    global
-        .all("domain-macro")
-        .filter_map(|entry| cut(entry.value))
-        .collect()
-}
-
-/// The domains that a pattern with macros stands for.
-fn expand(
-    word: &str,
-    macros: &BTreeMap<&str, &str>,
-    depth: usize,
-    domains: &mut Vec<String>,
-    expanded: &mut usize,
-) {
-    if *expanded >= MOST || word.len() > LONGEST {
-        *expanded += 1;
-        return;
-    }
-    let named = word.split_once('$').filter(|_| depth < DEPTH);
-    let list = named.and_then(|(before, rest)| {
-        let inner = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        let end = rest.find(|c| !inner(c)).unwrap_or(rest.len());
-        let (name, after) = rest.split_at(end);
-        macros.get(name).map(|list| (before, *list, after))
-    });
-    let Some((before, list, after)) = list else {
-        *expanded += 1;
-        domains.push(word.to_lowercase());
-        return;
-    };
-    for part in list.split(',').map(str::trim) {
-        if *expanded >= MOST {
-            return;
-        }
-        let word = format!("{before}{part}{after}");
-        expand(&word, macros, depth + 1, domains, expanded);
     }
 }
