@@ -30,6 +30,8 @@ pub enum Thing {
     Service(String),
     /// A command leaves nothing that could be taken back.
     Step(ResourceId),
+    /// What is kept of a transaction goes with it; its files are things of their own.
+    Transaction(ResourceId),
 }
 
 impl Thing {
@@ -42,6 +44,7 @@ impl Thing {
             Spec::Package(spec) => Self::Package(spec.name.clone()),
             Spec::Service(spec) => Self::Service(spec.unit.clone()),
             Spec::Step(_) => Self::Step(resource.id.clone()),
+            Spec::Transaction(_) => Self::Transaction(resource.id.clone()),
         }
     }
 
@@ -50,7 +53,7 @@ impl Thing {
     pub const fn path(&self) -> Option<&HostPath> {
         match self {
             Self::Directory(path) | Self::File(path) => Some(path),
-            Self::Package(_) | Self::Service(_) | Self::Step(_) => None,
+            Self::Package(_) | Self::Service(_) | Self::Step(_) | Self::Transaction(_) => None,
         }
     }
 }

@@ -19,3 +19,4 @@ pub mod link;
 pub mod reconciler;
 pub mod resources;
 pub mod run;
+pub mod transaction;

@@ -8,6 +8,7 @@ use metrics::{
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 use email_engine_protocol::api::IpStatus;
+use email_engine_protocol::id::NodeId;
 use email_engine_protocol::observed::Convergence;
 
 use crate::push::metric_names::{
@@ -17,7 +18,7 @@ use crate::push::metric_names::{
 use crate::raft::RaftStatus;
 use crate::raft::metric_names::{
     BODIES_DAMAGED, BODIES_MENDED, PURGED_INDEX, SNAPSHOT_INDEX, SNAPSHOTS_INSTALLED,
-    SNAPSHOTS_SENT,
+    SNAPSHOTS_ROTTEN, SNAPSHOTS_SENT,
 };
 use crate::state::{FleetState, HostLifecycle};
 
@@ -65,6 +66,7 @@ const RAFT_TERM: &str = "email_engine_raft_term";
 const RAFT_APPLIED: &str = "email_engine_raft_applied_index";
 const RAFT_LAST: &str = "email_engine_raft_last_index";
 const RAFT_VOTERS: &str = "email_engine_raft_voters";
+const RAFT_PEER_SILENT: &str = "email_engine_raft_peer_silent_seconds";
 const REVISION: &str = "email_engine_fleet_revision";
 const HOSTS: &str = "email_engine_hosts_total";
 const AGENTS: &str = "email_engine_agents_total";
@@ -133,6 +135,12 @@ pub const ALL: &[Metric] = &[
         "Last log index stored on this node",
     ),
     metric(RAFT_VOTERS, Kind::Gauge, Unit::Count, "Voting nodes"),
+    metric(
+        RAFT_PEER_SILENT,
+        Kind::Gauge,
+        Unit::Seconds,
+        "On the leader: time since a peer answered it last; NaN on other nodes, which cannot know",
+    ),
     metric(
         REVISION,
         Kind::Gauge,
@@ -237,6 +245,12 @@ pub const ALL: &[Metric] = &[
         "Snapshots that this node was sent and took over",
     ),
     metric(
+        SNAPSHOTS_ROTTEN,
+        Kind::Counter,
+        Unit::Count,
+        "Snapshots of this node that rotted on its disk and were built anew",
+    ),
+    metric(
         BODIES_DAMAGED,
         Kind::Counter,
         Unit::Count,
@@ -292,6 +306,7 @@ pub fn error(kind: &'static str, severity: &'static str) {
 /// Figures that are read when somebody looks.
 pub fn observe(state: &FleetState, raft: &RaftStatus, sessions: usize) {
     observe_raft(raft);
+    observe_peers(state, raft);
     gauge!(REVISION).set(figure(state.revision));
     gauge!(SESSIONS).set(figure(sessions as u64));
     gauge!(PREPARED_KEYS).set(figure(state.prepared_keys.len() as u64));
@@ -306,6 +321,21 @@ fn observe_raft(raft: &RaftStatus) {
     gauge!(RAFT_APPLIED).set(figure(raft.applied_index));
     gauge!(RAFT_LAST).set(figure(raft.last_index));
     gauge!(RAFT_VOTERS).set(figure(raft.voters.len() as u64));
+}
+
+/// Every node has its series everywhere, so that one who leads no more takes its word back.
+fn observe_peers(state: &FleetState, raft: &RaftStatus) {
+    for node in state.nodes.keys() {
+        gauge!(RAFT_PEER_SILENT, "peer" => node.to_string()).set(silence(*node, raft));
+    }
+}
+
+/// Seconds since a peer answered this node; not a number when this node does not lead, or the peer is
+/// no member.
+fn silence(node: NodeId, raft: &RaftStatus) -> f64 {
+    let mut rows = raft.contacts.iter().flatten();
+    let row = rows.find(|row| row.node == node);
+    row.map_or(f64::NAN, |row| figure(row.silent_millis) / 1000.0)
 }
 
 fn observe_hosts(state: &FleetState) {
@@ -395,6 +425,29 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::raft::{Hearing, Leadership, PeerContact};
+
+    #[test]
+    fn only_a_leader_tells_for_how_long_a_peer_is_silent() {
+        let mut raft = RaftStatus {
+            node: NodeId(1),
+            leadership: Leadership::default(),
+            last_index: 1,
+            applied_index: 1,
+            voters: vec![NodeId(1), NodeId(2)],
+            learners: Vec::new(),
+            contacts: Some(vec![PeerContact {
+                node: NodeId(2),
+                matched: None,
+                hearing: Hearing::Unreachable,
+                silent_millis: 7_500,
+            }]),
+        };
+        assert_eq!(silence(NodeId(2), &raft).to_string(), "7.5");
+        assert!(silence(NodeId(3), &raft).is_nan(), "no member");
+        raft.contacts = None;
+        assert!(silence(NodeId(2), &raft).is_nan(), "leads no more");
+    }
 
     #[test]
     fn names_are_unique_and_follow_the_conventions() {

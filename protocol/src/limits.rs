@@ -20,6 +20,20 @@ pub const STATUSES_PER_REPORT: usize = 500;
 pub const STEP_DEFAULT_SECONDS: u32 = 300;
 /// Longest time limit of a step, in seconds; a longer one is cut to it.
 pub const STEP_SECONDS: u32 = 3600;
+/// Time limit of a probe that names none, in seconds.
+pub const PROBE_DEFAULT_SECONDS: u32 = 10;
+/// Longest time limit of a probe, in seconds; a longer one is cut to it.
+pub const PROBE_SECONDS: u32 = 300;
+/// Most probes of one transaction.
+pub const PROBES: usize = 64;
+/// Most expectations of one probe, and most refusing texts of one command.
+pub const EXPECTATIONS: usize = 256;
+/// Longest expected text, pointer or restart line, in bytes.
+pub const EXPECTED_BYTES: usize = 1024;
+/// Most lines of one transaction that only a restart brings into force.
+pub const RESTART_LINES: usize = 64;
+/// Largest answer of a command that a probe understands, in bytes.
+pub const ANSWER_BYTES: usize = 4 * 1024 * 1024;
 /// File systems that the facts of a report list, the largest ones.
 pub const DISKS_PER_REPORT: usize = 64;
 /// Addresses that the facts of a report list, the lowest ones.

@@ -155,6 +155,14 @@ impl AllowList {
                     self.judge_name(resource, "services", &self.services, &service.unit)
                 }
                 Spec::Step(step) => self.judge_command(resource, &step.command),
+                Spec::Transaction(spec) => {
+                    let mut commands = spec.commands();
+                    commands.try_for_each(|command| self.judge_command(resource, command))?;
+                    let mut units = spec.units();
+                    units.try_for_each(|unit| {
+                        self.judge_name(resource, "services", &self.services, unit)
+                    })
+                }
             }
         })
     }
@@ -437,6 +445,39 @@ mod tests {
             let reason = refused(opened);
             assert!(reason.contains("nobody else can write to"), "{reason}");
         }
+    }
+
+    #[test]
+    fn every_command_and_unit_of_a_transaction_is_judged() {
+        use email_engine_protocol::desired::{Probe, TransactionSpec};
+        let judged = |change: fn(&mut TransactionSpec)| {
+            let mut together = crate::transaction::tests::pair(&["/etc/pmta/a"]);
+            if let Spec::Transaction(spec) = &mut together.spec {
+                for check in [&mut spec.test, &mut spec.activate] {
+                    check.command.program = path("/usr/sbin/pmta");
+                    check.command.arguments = vec!["reload".to_owned()];
+                }
+                spec.unit = Some("pmta.service".to_owned());
+                change(spec);
+            }
+            let state = config(vec![file("/etc/pmta/a"), together]);
+            list().judge(&state).map_err(|error| error.to_string())
+        };
+        assert_eq!(judged(|_| {}), Ok(()));
+        let command = judged(|spec| spec.test.command.program = path("/bin/sh"));
+        assert!(command.unwrap_err().contains("`/bin/sh reload`"));
+        let asked = judged(|spec| {
+            let mut command = spec.test.command.clone();
+            command.arguments = vec!["show".to_owned()];
+            spec.read_back.push(Probe::Answer {
+                command,
+                seconds: 1,
+                expect: Vec::new(),
+            });
+        });
+        assert!(asked.unwrap_err().contains("`/usr/sbin/pmta show`"));
+        let unit = judged(|spec| spec.unit = Some("ssh.service".to_owned()));
+        assert!(unit.unwrap_err().contains("ssh.service"));
     }
 
     proptest! {

@@ -113,10 +113,11 @@ impl Core {
             Grants::default()
         });
         let machine = Machine::open(&config.root, cabinet.clone());
-        let machine = machine.map_err(|source| ExecutorError::Root {
+        let mut machine = machine.map_err(|source| ExecutorError::Root {
             root: config.root,
             source,
         })?;
+        machine.files.spare(config.own);
         let audit_interval = config.audit_interval.max(SHORTEST_AUDIT);
         let facts = Observed::Unknown {
             reason: "not measured yet".to_owned(),
@@ -159,6 +160,7 @@ impl Core {
 
     /// Goes on from the ledger, with nobody's help.
     pub(super) fn resume(&mut self) {
+        self.recover();
         self.say_standing();
         self.enforce_accepted();
         self.note_interrupted();

@@ -119,6 +119,19 @@ impl Core {
         }
     }
 
+    /// Puts back what the former life was cut off in, before anything else is looked at.
+    pub(super) fn recover(&mut self) {
+        if let Some(trust) = &self.trust {
+            let contents = Opened {
+                store: &self.ledger.store,
+                key: &self.keys.sealing,
+                cluster: trust.cluster,
+                host: &trust.host,
+            };
+            self.reconciler.recover(&contents);
+        }
+    }
+
     fn pass(&mut self, scope: &Scope) {
         let (Some(enforced), Some(trust)) = (&self.enforced, &self.trust) else {
             return;
@@ -246,10 +259,12 @@ impl Core {
         let Some(enforced) = &self.enforced else {
             return;
         };
+        let mut configs = vec![&enforced.config];
+        configs.extend(self.reconciler.kept());
         let kept = self
             .ledger
             .store
-            .keep_only(&[&enforced.config], &[enforced.target.digest]);
+            .keep_only(&configs, &[enforced.target.digest]);
         match kept {
             Ok(()) => self.untidy = false,
             Err(error) => tracing::warn!(%error, "older contents stay in the ledger"),

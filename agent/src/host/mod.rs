@@ -7,6 +7,7 @@
 
 mod accounts;
 mod facts;
+mod greeting;
 mod packages;
 mod real;
 mod record;
@@ -25,6 +26,7 @@ pub use record::{Cabinet, RecordError};
 pub use system::{
     Activity, AtBoot, Ended, PackageSeen, Presence, ServiceSeen, System, SystemError,
 };
+pub use tree::own::OwnPlaces;
 pub use tree::replace::{NewFile, Validator};
 pub use tree::rooted::{Entry, EntryKind, FileError, Links, Rooted};
 
@@ -127,6 +129,12 @@ impl Machine {
     /// From now on no file can be written.
     pub(crate) fn refuse_files(&self) {
         self.files.failpoint.die_after(0);
+    }
+
+    /// Dies with its agent's own folder: their steps are counted together.
+    pub(crate) fn dies_with(mut self, cabinet: &Cabinet) -> Self {
+        cabinet.lend_death_to(&mut self.files);
+        self
     }
 
     /// A folder with another service manager.

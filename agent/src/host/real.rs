@@ -1,10 +1,13 @@
 //! The machine itself: dpkg and apt, systemd, programs.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use email_engine_protocol::desired::{CommandLine, OnNotify, PackageSpec, ServiceSpec};
 use email_engine_protocol::id::ResourceId;
+use email_engine_protocol::limits;
 
+use super::greeting;
 use super::packages::Packages;
 use super::spawn;
 use super::system::{Activity, AtBoot, Ended, PackageSeen, ServiceSeen, System, SystemError};
@@ -144,6 +147,41 @@ impl System for Real {
     ) -> Result<Ended, SystemError> {
         let arguments: Vec<&str> = command.arguments.iter().map(String::as_str).collect();
         spawn::run(command.program.as_str(), &arguments, timeout)
+    }
+
+    fn ask(
+        &mut self,
+        _id: &ResourceId,
+        command: &CommandLine,
+        timeout: Duration,
+    ) -> Result<String, SystemError> {
+        let arguments: Vec<&str> = command.arguments.iter().map(String::as_str).collect();
+        let program = command.program.as_str();
+        // One more than is understood: an answer without its beginning is none.
+        let most = limits::ANSWER_BYTES + 1;
+        let answer = spawn::query_up_to(program, &arguments, timeout, most)?;
+        let failed = |output: String| SystemError::Failed {
+            program: format!("{program} {}", arguments.join(" ")),
+            code: answer.code.to_string(),
+            output,
+        };
+        if answer.code != 0 {
+            return Err(failed(format!("{} {}", answer.errors, answer.output)));
+        }
+        if answer.output.len() >= most {
+            return Err(failed("its answer is too long".to_owned()));
+        }
+        Ok(answer.output)
+    }
+
+    fn greeting(
+        &mut self,
+        _id: &ResourceId,
+        address: SocketAddr,
+        timeout: Duration,
+    ) -> Result<String, SystemError> {
+        greeting::first_line(address, timeout)
+            .map_err(|reason| SystemError::Greeting { address, reason })
     }
 
     fn has_run(&self, _id: &ResourceId) -> bool {

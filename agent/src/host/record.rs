@@ -158,6 +158,16 @@ impl Cabinet {
         self.0.failpoint.die_after(steps);
     }
 
+    /// Whether that came true.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.0.failpoint.is_dead()
+    }
+
+    /// Another tree dies when this one does.
+    pub(super) fn lend_death_to(&self, tree: &mut Rooted) {
+        tree.failpoint.die_with(&self.0.failpoint);
+    }
+
     /// What was synced since this was asked last, in its order.
     pub(crate) fn take_synced(&self) -> Vec<std::path::PathBuf> {
         self.0.failpoint.take_synced()

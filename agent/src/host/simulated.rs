@@ -1,9 +1,12 @@
 //! A machine of which nothing is real: what would have been done is written to a file.
 //!
 //! `simulated.toml` in the agent's data folder shows it. Whoever wants to see a failure writes the
-//! resource's id on a line of `simulated-failures` beside it.
+//! resource's id on a line of `simulated-failures` beside it, for a command also `ID: WORDS`, which it
+//! says before it fails. What a transaction runs is `ID/test`, `ID/activate`, `ID/read-back`,
+//! `ID/health` and, when it puts back what was there, `ID/activate-previous`.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use email_engine_protocol::desired::{CommandLine, OnNotify, PackageSpec, ServiceSpec};
@@ -81,6 +84,26 @@ impl Simulated {
         }
     }
 
+    /// What a command shall say before it fails, when somebody wants it to say something.
+    fn words(&self, id: &ResourceId) -> Option<String> {
+        let listed = self.cabinet.read_plain(FAILURES, LIMIT).ok()??;
+        let listed = String::from_utf8_lossy(&listed);
+        let said = |line: &str| {
+            Some(
+                line.strip_prefix(id.as_str())?
+                    .strip_prefix(": ")?
+                    .to_owned(),
+            )
+        };
+        listed.lines().find_map(said)
+    }
+
+    fn count(&mut self, id: &ResourceId) -> Result<(), SystemError> {
+        self.check(id)?;
+        *self.state.commands.entry(id.to_string()).or_default() += 1;
+        self.keep()
+    }
+
     fn keep(&self) -> Result<(), SystemError> {
         let text = toml::to_string(&self.state).map_err(|e| SystemError::State(e.to_string()))?;
         self.cabinet
@@ -156,7 +179,10 @@ impl System for Simulated {
         let service = self.state.services.entry(unit.to_owned()).or_default();
         match how {
             OnNotify::Reload => service.reloads += 1,
-            OnNotify::Restart => service.restarts += 1,
+            OnNotify::Restart => {
+                service.restarts += 1;
+                service.running = true;
+            }
         }
         self.keep()
     }
@@ -167,13 +193,32 @@ impl System for Simulated {
         _command: &CommandLine,
         _timeout: Duration,
     ) -> Result<Ended, SystemError> {
-        self.check(id)?;
-        *self.state.commands.entry(id.to_string()).or_default() += 1;
-        self.keep()?;
+        self.count(id)?;
+        let words = self.words(id);
         Ok(Ended {
-            code: 0,
-            output: String::new(),
+            code: u8::from(words.is_some()),
+            output: words.unwrap_or_default(),
         })
+    }
+
+    fn ask(
+        &mut self,
+        id: &ResourceId,
+        _command: &CommandLine,
+        _timeout: Duration,
+    ) -> Result<String, SystemError> {
+        self.count(id)?;
+        Ok(String::new())
+    }
+
+    fn greeting(
+        &mut self,
+        id: &ResourceId,
+        _address: SocketAddr,
+        _timeout: Duration,
+    ) -> Result<String, SystemError> {
+        self.count(id)?;
+        Ok(String::new())
     }
 
     fn has_run(&self, id: &ResourceId) -> bool {

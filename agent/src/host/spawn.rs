@@ -35,14 +35,27 @@ pub(super) fn query(
     arguments: &[&str],
     timeout: Duration,
 ) -> Result<Answer, SystemError> {
+    query_up_to(program, arguments, timeout, OUTPUT_BYTES)
+}
+
+/// As [`query`], keeping so many bytes.
+///
+/// # Errors
+/// As [`run`].
+pub(super) fn query_up_to(
+    program: &str,
+    arguments: &[&str],
+    timeout: Duration,
+    bytes: usize,
+) -> Result<Answer, SystemError> {
     let start = |error: std::io::Error| SystemError::Start {
         program: program.to_owned(),
         reason: error.to_string(),
     };
     let (reader, writer) = std::io::pipe().map_err(start)?;
     let (sender, errors) = mpsc::channel();
-    thread::spawn(move || sender.send(keep_end(reader)));
-    let ended = spawn(program, arguments, timeout, Some(writer));
+    thread::spawn(move || sender.send(keep_end(reader, OUTPUT_BYTES)));
+    let ended = spawn(program, arguments, timeout, Some(writer), bytes);
     let errors = errors.recv_timeout(LAST_OUTPUT).unwrap_or_default();
     let ended = ended?;
     Ok(Answer {
@@ -61,7 +74,7 @@ pub(super) fn run(
     arguments: &[&str],
     timeout: Duration,
 ) -> Result<Ended, SystemError> {
-    spawn(program, arguments, timeout, None)
+    spawn(program, arguments, timeout, None, OUTPUT_BYTES)
 }
 
 /// Its errors go where its output goes, or to a pipe of their own.
@@ -70,6 +83,7 @@ fn spawn(
     arguments: &[&str],
     timeout: Duration,
     errors: Option<PipeWriter>,
+    bytes: usize,
 ) -> Result<Ended, SystemError> {
     let start = |error: std::io::Error| SystemError::Start {
         program: program.to_owned(),
@@ -93,7 +107,7 @@ fn spawn(
     // Our ends of the pipe close here, so that the reader sees the end of the output.
     drop(command);
     let (sender, output) = mpsc::channel();
-    thread::spawn(move || sender.send(keep_end(reader)));
+    thread::spawn(move || sender.send(keep_end(reader, bytes)));
     let status = wait(&mut child, timeout).map_err(start)?;
     if status.is_none() {
         end_group(&mut child);
@@ -147,12 +161,12 @@ fn end_group(child: &mut Child) {
     let _ = child.wait();
 }
 
-fn keep_end(mut reader: impl Read) -> String {
+fn keep_end(mut reader: impl Read, bytes: usize) -> String {
     let mut kept = Vec::new();
     let mut part = [0; 4096];
     while let Ok(count @ 1..) = reader.read(&mut part) {
         kept.extend_from_slice(&part[..count]);
-        let excess = kept.len().saturating_sub(OUTPUT_BYTES);
+        let excess = kept.len().saturating_sub(bytes);
         kept.drain(..excess);
     }
     String::from_utf8_lossy(&kept).trim().to_owned()

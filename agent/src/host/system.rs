@@ -1,6 +1,7 @@
 //! What is behind packages, services and commands: a real machine or a simulation.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use email_engine_protocol::desired::{CommandLine, OnNotify, PackageSpec, ServiceSpec};
@@ -9,6 +10,14 @@ use email_engine_protocol::id::ResourceId;
 /// Why the system did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SystemError {
+    /// A server of this machine did not greet.
+    #[error("{address} does not greet: {reason}")]
+    Greeting {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        reason: String,
+    },
     /// The program ended with a failure.
     #[error("{program} ended with {code}: {output}")]
     Failed {
@@ -189,6 +198,28 @@ pub trait System: Send + fmt::Debug {
         command: &CommandLine,
         timeout: Duration,
     ) -> Result<Ended, SystemError>;
+
+    /// Asks a command and gives its whole answer, without what it says beside that.
+    ///
+    /// # Errors
+    /// When it cannot be started, fails, takes too long or answers too much.
+    fn ask(
+        &mut self,
+        id: &ResourceId,
+        command: &CommandLine,
+        timeout: Duration,
+    ) -> Result<String, SystemError>;
+
+    /// The first line that a server at an address of this machine sends.
+    ///
+    /// # Errors
+    /// When the address is not this machine's, nobody listens, or no line comes in time.
+    fn greeting(
+        &mut self,
+        id: &ResourceId,
+        address: SocketAddr,
+        timeout: Duration,
+    ) -> Result<String, SystemError>;
 
     /// Whether a simulated command ran before; false where commands are real.
     fn has_run(&self, id: &ResourceId) -> bool;

@@ -18,6 +18,7 @@ use email_engine_protocol::desired::HostConfig;
 
 use crate::halves::Trust;
 use crate::host::{Cabinet, RecordError};
+use crate::transaction::shelf;
 use keys::ExecutorSecrets;
 use page::Page;
 use store::Store;
@@ -129,6 +130,7 @@ pub fn forget_all(cabinet: &Cabinet) -> Result<(), RecordError> {
     let store = Store::open(cabinet.clone())?;
     store.keep_only(&[], &[])?;
     ExecutorSecrets::wipe(cabinet)?;
+    shelf::forget_all(cabinet)?;
     let plain = [
         TRUST,
         grants::RECORD,

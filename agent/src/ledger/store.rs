@@ -4,11 +4,13 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use email_engine_protocol::bytes::ContentHash;
-use email_engine_protocol::crypto::{SealedSecret, SealingKey};
+use email_engine_protocol::crypto::{Entropy, Sealed, SealedSecret, SealingKey};
 use email_engine_protocol::desired::HostConfig;
 use email_engine_protocol::id::{ClusterId, HostId};
 use email_engine_protocol::limits;
 use email_engine_protocol::secret::{SecretBytes, SecretRef};
+use ring::rand::SystemRandom;
+use zeroize::Zeroizing;
 
 use crate::host::{Cabinet, RecordError};
 use crate::resources::{ContentError, Contents};
@@ -188,6 +190,19 @@ pub struct Opened<'a> {
     pub host: &'a HostId,
 }
 
+impl Opened<'_> {
+    /// The context in which copies of live files are put by.
+    fn put_by(&self) -> Vec<u8> {
+        format!("email-engine/put-by/v1\0{}\0{}", self.cluster, self.host).into_bytes()
+    }
+}
+
+fn no_copy(error: &dyn std::fmt::Display) -> ContentError {
+    ContentError::Copy {
+        reason: error.to_string(),
+    }
+}
+
 impl Contents for Opened<'_> {
     fn body(&self, hash: &ContentHash) -> Result<Vec<u8>, ContentError> {
         self.store.body(hash)
@@ -201,6 +216,20 @@ impl Contents for Opened<'_> {
         let mut salts = self.store.salts.borrow_mut();
         salts.insert(secret.clone(), opened.salt);
         Ok(opened)
+    }
+
+    fn seal(&self, bytes: &[u8]) -> Result<Vec<u8>, ContentError> {
+        let random = SystemRandom::new();
+        let to = self.key.public_key();
+        let sealed = Sealed::new(&to, &self.put_by(), b"", bytes, &mut Entropy(&random));
+        let sealed = sealed.map_err(|error| no_copy(&error))?;
+        postcard::to_stdvec(&sealed).map_err(|error| no_copy(&error))
+    }
+
+    fn unseal(&self, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, ContentError> {
+        let sealed: Sealed = postcard::from_bytes(sealed).map_err(|error| no_copy(&error))?;
+        let opened = self.key.open(&sealed, &self.put_by(), b"");
+        opened.map(Zeroizing::new).map_err(|error| no_copy(&error))
     }
 
     fn is_secret(&self, secret: &SecretRef, bytes: &[u8]) -> Result<bool, ContentError> {

@@ -6,11 +6,13 @@ use email_engine_protocol::desired::{HostConfig, Spec};
 use email_engine_protocol::id::ResourceId;
 use email_engine_protocol::observed::ResourceState;
 
+use super::bind::Turns;
 use super::order::Order;
 use super::plan::{Decision, state_of};
 use super::under_way::UnderWay;
 use crate::host::Machine;
 use crate::resources::{self, Contents, Finding};
+use crate::transaction::{Transactions, Turn, Verdict};
 
 /// One walk, and what it left.
 #[derive(Debug)]
@@ -19,6 +21,9 @@ pub(super) struct Walk<'a> {
     order: &'a Order,
     under_way: &'a UnderWay,
     states: Vec<Option<ResourceState>>,
+    /// Transactions of which a good content is in force: they block nobody, whatever is said of
+    /// another content.
+    serving: BTreeSet<usize>,
     /// Owed a notification by this walk.
     told: BTreeSet<ResourceId>,
     /// Owed one by an earlier walk.
@@ -46,6 +51,7 @@ impl<'a> Walk<'a> {
             order,
             under_way,
             states: vec![None; config.resources.len()],
+            serving: BTreeSet::new(),
             told: BTreeSet::new(),
             owed,
             findings: BTreeMap::new(),
@@ -58,8 +64,10 @@ impl<'a> Walk<'a> {
     pub(super) fn run(
         &mut self,
         machine: &mut Machine,
+        transactions: &mut Transactions,
         contents: &dyn Contents,
         decisions: &[Decision],
+        turns: &Turns,
     ) {
         for at in &self.order.sequence {
             if self.under_way.is_stopping() {
@@ -67,7 +75,16 @@ impl<'a> Walk<'a> {
                 return;
             }
             let resource = &self.config.resources[*at];
-            let (state, ran) = self.take(machine, contents, *at, &decisions[*at]);
+            let is_member = self.order.member_of.contains_key(at);
+            if is_member && matches!(decisions[*at], Decision::Make { .. }) {
+                // Its transaction makes it right, or says why it is not.
+                self.states[*at] = self.blocked(*at);
+                continue;
+            }
+            let (state, ran) = match turns.get(&resource.id) {
+                Some(turn) => self.transact(machine, transactions, contents, *at, decisions, turn),
+                None => self.take(machine, contents, *at, &decisions[*at]),
+            };
             let state = self.tell(machine, *at, state, ran);
             if let ResourceState::Failed(reason) = &state {
                 tracing::warn!(resource = %resource.id, reason, "resource failed");
@@ -88,9 +105,8 @@ impl<'a> Walk<'a> {
             Decision::Leave(state) => return (state.clone(), false),
             Decision::Make { diff, repair } => (diff, *repair),
         };
-        if let Some(blocker) = self.order.needs[at].iter().find(|need| self.is_bad(**need)) {
-            let id = &self.config.resources[*blocker].id;
-            return (ResourceState::Blocked(format!("{id} is not right")), false);
+        if let Some(blocked) = self.blocked(at) {
+            return (blocked, false);
         }
         let ensure = || resources::ensure(machine, contents, resource);
         match self.under_way.run(&resource.id, ensure) {
@@ -113,6 +129,67 @@ impl<'a> Walk<'a> {
                 (ResourceState::Failed(error.to_string()), false)
             }
         }
+    }
+
+    /// Lets a transaction take its turn, and sees what that made of its members.
+    fn transact(
+        &mut self,
+        machine: &mut Machine,
+        transactions: &mut Transactions,
+        contents: &dyn Contents,
+        at: usize,
+        decisions: &[Decision],
+        turn: &Turn,
+    ) -> (ResourceState, bool) {
+        let resource = &self.config.resources[at];
+        let members = self.order.members.get(&at).into_iter().flatten();
+        let made: Vec<usize> = members
+            .copied()
+            .filter(|member| matches!(decisions[*member], Decision::Make { .. }))
+            .collect();
+        let (state, ran) = match (&decisions[at], self.blocked(at)) {
+            (Decision::Leave(state), _) => (state.clone(), false),
+            (Decision::Make { .. }, Some(blocked)) => (blocked, false),
+            (Decision::Make { diff, repair }, None) => {
+                let members: Vec<_> = made.iter().map(|at| &self.config.resources[*at]).collect();
+                let take = || transactions.take(machine, contents, &resource.id, turn, &members);
+                match self.under_way.run(&resource.id, take) {
+                    Ok(changed) => {
+                        tracing::info!(transaction = %resource.id, diff, repair, "went through");
+                        self.changed += 1 + changed.len();
+                        self.told.extend(resource.notify.iter().cloned());
+                        if *repair {
+                            self.repaired.extend(changed);
+                        }
+                        let finding = if machine.system.is_simulated() {
+                            Finding::Simulated
+                        } else {
+                            Finding::Right
+                        };
+                        let state = state_of(&finding);
+                        self.findings.insert(resource.id.clone(), finding);
+                        (state, true)
+                    }
+                    Err(reason) => (ResourceState::Failed(reason), false),
+                }
+            }
+        };
+        let is_blocked = matches!(state, ResourceState::Blocked(_));
+        for member in made {
+            let resource = &self.config.resources[member];
+            if is_blocked {
+                let blocked = || ResourceState::Blocked("its transaction is blocked".to_owned());
+                self.states[member].get_or_insert_with(blocked);
+            } else {
+                let finding = resources::observe(machine, contents, resource);
+                self.states[member] = Some(state_of(&finding));
+                self.findings.insert(resource.id.clone(), finding);
+            }
+        }
+        if transactions.serves(&resource.id) {
+            self.serving.insert(at);
+        }
+        (judged(state, transactions.verdict(&resource.id)), ran)
     }
 
     /// Tells a resource what it is owed, once everything that tells it is right.
@@ -161,10 +238,19 @@ impl<'a> Walk<'a> {
     }
 
     fn is_bad(&self, at: usize) -> bool {
-        matches!(
-            self.states[at],
-            Some(ResourceState::Failed(_) | ResourceState::Blocked(_))
-        )
+        !self.serving.contains(&at)
+            && matches!(
+                self.states[at],
+                Some(ResourceState::Failed(_) | ResourceState::Blocked(_))
+            )
+    }
+
+    /// Says who blocks a resource, if somebody does.
+    fn blocked(&self, at: usize) -> Option<ResourceState> {
+        let mut needs = self.order.needs[at].iter();
+        let blocker = needs.find(|need| self.is_bad(**need))?;
+        let id = &self.config.resources[*blocker].id;
+        Some(ResourceState::Blocked(format!("{id} is not right")))
     }
 
     /// The state of every resource, those that were not reached as unknown.
@@ -172,5 +258,20 @@ impl<'a> Walk<'a> {
         self.states
             .into_iter()
             .map(|state| state.unwrap_or_else(|| ResourceState::Unknown("not reached".to_owned())))
+    }
+}
+
+/// What is said of a transaction: how its files are, unless there is more to say of its content.
+fn judged(state: ResourceState, verdict: Option<Verdict>) -> ResourceState {
+    match (verdict, state) {
+        (None, state)
+        | (Some(_), state @ ResourceState::Blocked(_))
+        | (Some(Verdict::Waits(_)), state @ ResourceState::Failed(_)) => state,
+        (Some(Verdict::Stuck(text)), _) => ResourceState::Failed(text),
+        (Some(Verdict::Refused(text)), ResourceState::Failed(reason)) if reason != text => {
+            ResourceState::Failed(format!("{reason}; {text}"))
+        }
+        (Some(Verdict::Refused(text)), _) => ResourceState::Failed(text),
+        (Some(Verdict::Waits(text)), _) => ResourceState::Drifted(text),
     }
 }

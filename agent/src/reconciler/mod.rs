@@ -3,11 +3,13 @@
 //! - [`order`] (pure) puts resources in the order in which they are applied and names cycles.
 //! - [`guard`] (pure) refuses a state that takes too much away.
 //! - [`plan`] (pure) decides from desired state, findings and inventory what is to be done.
+//! - `bind` (pure) leaves the members of a transaction to it ([`crate::transaction`]).
 //! - [`contest`] (pure) sees who fights with us and gives way.
 //! - [`UnderWay`] says what is being done, and carries the wish to stop.
 //! - [`Reconciler`] holds the machine and walks through a plan.
 
 mod apply;
+mod bind;
 pub mod contest;
 pub mod guard;
 pub mod order;

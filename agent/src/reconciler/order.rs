@@ -1,7 +1,8 @@
 //! In which order resources are applied.
 //!
 //! Edges that *block* come from `after` and from the tree of folders: what is in a folder comes after
-//! the folder, and not at all when the folder failed. Edges of `notify` only order. Among those that
+//! the folder, and not at all when the folder failed; a transaction comes after its members, and
+//! what waits for a member waits for the transaction. Edges of `notify` only order. Among those that
 //! may come next, kind and id decide, so that every run takes the same way.
 
 use std::cmp::Reverse;
@@ -30,6 +31,10 @@ pub struct Order {
     pub needs: Vec<Vec<usize>>,
     /// For each resource those that notify it.
     pub notifiers: Vec<Vec<usize>>,
+    /// For each transaction its members, in the order of their swap.
+    pub members: BTreeMap<usize, Vec<usize>>,
+    /// For each member its transaction.
+    pub member_of: BTreeMap<usize, usize>,
 }
 
 /// Orders the resources of a checked state.
@@ -50,10 +55,17 @@ pub fn order(resources: &[Resource]) -> Result<Order, Cycle> {
             _ => None,
         })
         .collect();
+    let (members, member_of) = members(resources, &by_id);
     let mut needs = vec![Vec::new(); resources.len()];
     let mut notifiers = vec![Vec::new(); resources.len()];
     for (at, resource) in resources.iter().enumerate() {
         needs[at].extend(resource.after.iter().filter_map(|id| by_id.get(id)));
+        let waited = needs[at]
+            .iter()
+            .filter_map(|need| member_of.get(need).copied());
+        let waited: BTreeSet<usize> = waited.filter(|to| Some(to) != member_of.get(&at)).collect();
+        needs[at].extend(waited);
+        needs[at].extend(members.get(&at).into_iter().flatten());
         needs[at].extend(resource.spec.path().and_then(|path| above(path, &folders)));
         for told in resource.notify.iter().filter_map(|id| by_id.get(id)) {
             notifiers[*told].push(at);
@@ -64,7 +76,28 @@ pub fn order(resources: &[Resource]) -> Result<Order, Cycle> {
         sequence,
         needs,
         notifiers,
+        members,
+        member_of,
     })
+}
+
+type Members = (BTreeMap<usize, Vec<usize>>, BTreeMap<usize, usize>);
+
+fn members(resources: &[Resource], by_id: &BTreeMap<&ResourceId, usize>) -> Members {
+    let mut members = BTreeMap::new();
+    let mut member_of = BTreeMap::new();
+    for (at, resource) in resources.iter().enumerate() {
+        if let Spec::Transaction(spec) = &resource.spec {
+            let of: Vec<usize> = spec
+                .members
+                .iter()
+                .filter_map(|id| by_id.get(id).copied())
+                .collect();
+            member_of.extend(of.iter().map(|member| (*member, at)));
+            members.insert(at, of);
+        }
+    }
+    (members, member_of)
 }
 
 /// The nearest managed folder above a path.
@@ -152,8 +185,9 @@ impl KindRank for Spec {
             Self::Package(_) => 0,
             Self::Directory(_) => 1,
             Self::File(_) => 2,
-            Self::Step(_) => 3,
-            Self::Service(_) => 4,
+            Self::Transaction(_) => 3,
+            Self::Step(_) => 4,
+            Self::Service(_) => 5,
         }
     }
 }
@@ -164,6 +198,7 @@ mod tests {
 
     use super::*;
     use crate::reconciler::plan::tests::{directory, file, service};
+    use crate::transaction::tests::pair;
 
     fn ids<'a>(resources: &'a [Resource], order: &Order) -> Vec<&'a str> {
         let id = |at: &usize| resources[*at].id.as_str();
@@ -192,6 +227,21 @@ mod tests {
         );
         assert_eq!(order.needs[1], [2]);
         assert_eq!(order.notifiers[0], [1]);
+    }
+
+    #[test]
+    fn a_transaction_comes_after_its_members_and_before_who_waits_for_one() {
+        let mut told = service("pmta");
+        told.after.push(file("/b").id);
+        let mut second = file("/a");
+        second.after.push(file("/b").id);
+        let resources = [second, file("/b"), told, pair(&["/b", "/a"])];
+        let order = order(&resources).unwrap();
+        let expected = ["file:/b", "file:/a", "transaction:pair", "service:pmta"];
+        assert_eq!(ids(&resources, &order), expected);
+        assert_eq!(order.members[&3], [1, 0]);
+        assert_eq!(order.needs[2], [1, 3]);
+        assert_eq!(order.needs[0], [1], "a member waits for a member only");
     }
 
     #[test]

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use email_engine_protocol::desired::{Disposition, HostConfig, Resource};
+use email_engine_protocol::desired::{Disposition, HostConfig, Policy, Resource, ResourceKind};
 use email_engine_protocol::id::ResourceId;
 use email_engine_protocol::observed::{ResourceState, ResourceStatus};
 
 use super::apply::Walk;
+use super::bind::{self, Turns};
 use super::contest::{self, Contest};
 use super::order::Order;
 use super::pending::Pending;
@@ -17,6 +18,7 @@ use super::under_way::UnderWay;
 use crate::host::{Cabinet, Machine, RecordError};
 use crate::inventory::{Inventory, Thing};
 use crate::resources::{self, Contents, Finding};
+use crate::transaction::{Transactions, Turn};
 
 /// What a pass looks at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,11 +78,12 @@ pub struct PassError {
 pub struct Reconciler {
     /// The machine.
     pub machine: Machine,
-    pub(super) cabinet: Cabinet,
+    pub(crate) cabinet: Cabinet,
     pub(super) inventory: Inventory,
     /// Whether the inventory says more than what is on disk.
     unwritten: bool,
     pending: Pending,
+    pub(super) transactions: Transactions,
     contest: Contest,
     findings: BTreeMap<ResourceId, Finding>,
     states: BTreeMap<ResourceId, ResourceState>,
@@ -105,6 +108,7 @@ impl Reconciler {
         });
         Self {
             machine,
+            transactions: Transactions::open(cabinet.clone()),
             cabinet,
             inventory,
             unwritten: false,
@@ -142,6 +146,18 @@ impl Reconciler {
         self.due = None;
         self.findings.clear();
         self.states.clear();
+        self.transactions.change_state();
+    }
+
+    /// Puts back what an earlier life was cut off in. Before anything else is done.
+    pub fn recover(&mut self, contents: &dyn Contents) {
+        self.transactions.recover(&mut self.machine, contents);
+    }
+
+    /// The state beside the enforced one whose contents must stay at hand.
+    #[must_use]
+    pub fn kept(&self) -> Option<&HostConfig> {
+        self.transactions.kept()
     }
 
     /// One pass: observe, plan, apply.
@@ -156,15 +172,21 @@ impl Reconciler {
         scope: &Scope,
         under_way: &UnderWay,
     ) -> Result<Outcome, PassError> {
+        self.machine.forget_accounts();
+        self.recover(contents);
+        let settled = self.transactions.settle(config, order);
+        let (config, order) = settled.as_deref().map_or((config, order), |(c, o)| (c, o));
+        let scope = &self.widened(config, order, scope);
         if *scope == Scope::All {
             self.sweep(config);
         }
-        self.machine.forget_accounts();
         self.observe(config, contents, scope, under_way);
+        let mut turns = self.turns(config, order);
         let mut plan = self.plan(config);
         if *scope != Scope::All {
-            self.narrow(config, scope, &mut plan);
+            self.narrow(config, scope, &turns, &mut plan);
         }
+        bind::bind(config, order, &mut turns, &mut plan.decisions);
         let mut owed = self.pending.owed().clone();
         // By another state, that named whom this one does not.
         owed.retain(|id| {
@@ -176,12 +198,19 @@ impl Reconciler {
         let mut left = removal::run(self, &plan.early, retiring, true, under_way);
         let mut walk = Walk::new(config, order, owed, under_way);
         let now = self.begin.elapsed();
-        walk.run(&mut self.machine, contents, &plan.decisions);
+        walk.run(
+            &mut self.machine,
+            &mut self.transactions,
+            contents,
+            &plan.decisions,
+            &turns,
+        );
         for id in &walk.repaired {
             self.contest.repaired(id, now);
         }
         self.repairs += walk.repaired.len() as u64;
-        if !walk.interrupted {
+        if !walk.interrupted && self.is_all_through(&turns) {
+            left.extend(self.forget_transactions(config));
             let late = removal::run(self, &plan.late, retiring, false, under_way);
             left.extend(late);
         }
@@ -254,8 +283,76 @@ impl Reconciler {
         plan::plan(config, &self.findings, &self.inventory, &contested)
     }
 
+    /// What is touched of a transaction touches all of it that is not right.
+    fn widened(&self, config: &HostConfig, order: &Order, scope: &Scope) -> Scope {
+        let Scope::Some(ids) = scope else {
+            return Scope::All;
+        };
+        let mut wider = ids.clone();
+        for (at, members) in &order.members {
+            let member_ids = || members.iter().map(|member| &config.resources[*member].id);
+            if member_ids().any(|id| ids.contains(id)) {
+                wider.insert(config.resources[*at].id.clone());
+                let wrong = |id: &&ResourceId| {
+                    let finding = self.findings.get(*id);
+                    finding.is_some_and(|finding| !finding.is_satisfied())
+                };
+                wider.extend(member_ids().filter(wrong).cloned());
+            }
+        }
+        Scope::Some(wider)
+    }
+
+    /// What each transaction needs, and with it how it is found.
+    fn turns(&mut self, config: &HostConfig, order: &Order) -> Turns {
+        let mut turns = Turns::new();
+        for (at, members) in &order.members {
+            let id = &config.resources[*at].id;
+            let mut wrong = members.iter().filter_map(|member| {
+                let resource = &config.resources[*member];
+                let finding = self.findings.get(&resource.id)?;
+                let held = resource.policy == Policy::Hold;
+                (!finding.is_satisfied() && !held).then_some(&resource.id)
+            });
+            let first = wrong.next();
+            let turn = self.transactions.turn(id, first.is_some());
+            let finding = match (&turn, first) {
+                (Turn::Change, _) => Finding::Differs("new content shall go live".to_owned()),
+                (Turn::Repair, Some(first)) => Finding::Differs(format!("{first} differs")),
+                (Turn::Repair, None) => {
+                    Finding::Differs("its content is to be in force".to_owned())
+                }
+                (Turn::Stuck, _) => Finding::Unknown("a change is not undone".to_owned()),
+                (Turn::Rest, _) if self.machine.system.is_simulated() => Finding::Simulated,
+                (Turn::Rest, _) => Finding::Right,
+            };
+            self.findings.insert(id.clone(), finding);
+            turns.insert(id.clone(), turn);
+        }
+        turns
+    }
+
+    /// Whether every change of this pass went through: otherwise the old content is in force, which
+    /// still names what the new state does not.
+    fn is_all_through(&self, turns: &Turns) -> bool {
+        turns.iter().all(|(id, turn)| match turn {
+            Turn::Change | Turn::Stuck => self.transactions.is_through(id),
+            Turn::Repair | Turn::Rest => true,
+        })
+    }
+
+    fn forget_transactions(&mut self, config: &HostConfig) -> Vec<ResourceStatus> {
+        let left = self.transactions.forget_others(config).into_iter();
+        left.map(|(id, reason)| ResourceStatus {
+            id,
+            kind: ResourceKind::Transaction,
+            state: ResourceState::Failed(format!("copies are left: {reason}")),
+        })
+        .collect()
+    }
+
     /// What failed before waits for its own turn; a touched neighbour is no reason to try again.
-    fn narrow(&self, config: &HostConfig, scope: &Scope, plan: &mut Plan) {
+    fn narrow(&self, config: &HostConfig, scope: &Scope, turns: &Turns, plan: &mut Plan) {
         plan.early.clear();
         plan.late.clear();
         for (resource, decision) in config.resources.iter().zip(&mut plan.decisions) {
@@ -263,8 +360,13 @@ impl Reconciler {
                 .findings
                 .get(&resource.id)
                 .is_some_and(|finding| !finding.is_satisfied());
+            let is_retry = turns.get(&resource.id) == Some(&Turn::Change)
+                && matches!(
+                    self.states.get(&resource.id),
+                    Some(ResourceState::Failed(_))
+                );
             if differed
-                && !scope.covers(&resource.id)
+                && (is_retry || !scope.covers(&resource.id))
                 && let Some(state) = self.states.get(&resource.id)
             {
                 *decision = Decision::Leave(state.clone());
@@ -369,6 +471,7 @@ mod tests {
     use email_engine_protocol::desired::{OnRemove, Spec};
     use email_engine_protocol::secret::{SecretBytes, SecretRef};
     use proptest::prelude::*;
+    use zeroize::Zeroizing;
 
     use super::*;
     use crate::host::Root;
@@ -390,6 +493,14 @@ mod tests {
 
         fn is_secret(&self, _: &SecretRef, _: &[u8]) -> Result<bool, ContentError> {
             unreachable!("no secret is wanted")
+        }
+
+        fn seal(&self, bytes: &[u8]) -> Result<Vec<u8>, ContentError> {
+            unreachable!("{} bytes shall be put by", bytes.len())
+        }
+
+        fn unseal(&self, _: &[u8]) -> Result<Zeroizing<Vec<u8>>, ContentError> {
+            unreachable!("nothing was put by")
         }
     }
 

@@ -12,7 +12,8 @@ use crate::resources::{self, ApplyError};
 /// Removes things and forgets them once they are gone; says which stayed.
 ///
 /// A folder with entries is never emptied. It stays listed and reported, so that it goes as soon as
-/// it is empty; when the host is retired or its path is claimed by something else, it is let go.
+/// it is empty; when the host is retired or its path is claimed by something else, it is let go. What is
+/// the agent's own was never a state's, whatever claimed it.
 /// What was not reached before the wish to stop stays listed.
 pub(super) fn run(
     reconciler: &mut Reconciler,
@@ -39,6 +40,12 @@ pub(super) fn run(
                 reconciler.inventory.forget(thing);
                 forgotten = true;
             }
+            // Claimed by a state that could not be enforced for it.
+            Err(ApplyError::File(error @ FileError::Own { .. })) => {
+                tracing::warn!(resource = %item.id, %error, "left in place: it never was a state's");
+                reconciler.inventory.forget(thing);
+                forgotten = true;
+            }
             Err(error) => left.push(status(thing, item, &error)),
         }
     }
@@ -57,6 +64,7 @@ fn status(thing: &Thing, item: &Item, error: &ApplyError) -> ResourceStatus {
         Thing::Package(_) => ResourceKind::Package,
         Thing::Service(_) => ResourceKind::Service,
         Thing::Step(_) => ResourceKind::Step,
+        Thing::Transaction(_) => ResourceKind::Transaction,
     };
     let state = match error {
         ApplyError::File(FileError::NotEmpty(_)) => {

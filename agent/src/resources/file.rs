@@ -114,16 +114,24 @@ pub(super) fn apply(
         uid,
         gid,
     };
-    let bytes = match &spec.content {
-        FileContent::Body { hash, .. } => Zeroizing::new(contents.body(hash)?),
-        FileContent::Secret(secret) => Zeroizing::new(contents.secret(secret)?.bytes.clone()),
-    };
+    let bytes = bytes(contents, spec)?;
     let Machine { files, system, .. } = machine;
     let Some(command) = &spec.validate else {
         return Ok(files.replace(&file, &bytes, None)?);
     };
     let mut judge = |staged: &HostPath| validate(system.as_mut(), id, command, staged);
     Ok(files.replace(&file, &bytes, Some(&mut judge))?)
+}
+
+/// The bytes of a file as it shall be.
+pub(crate) fn bytes(
+    contents: &dyn Contents,
+    spec: &FileSpec,
+) -> Result<Zeroizing<Vec<u8>>, ContentError> {
+    Ok(match &spec.content {
+        FileContent::Body { hash, .. } => Zeroizing::new(contents.body(hash)?),
+        FileContent::Secret(secret) => Zeroizing::new(contents.secret(secret)?.bytes.clone()),
+    })
 }
 
 fn validate(

@@ -11,9 +11,13 @@ mod package;
 mod service;
 mod step;
 
+pub(crate) use file::bytes as file_bytes;
+pub(crate) use step::time_limit;
+
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::desired::{OnRemove, Resource, Spec};
 use email_engine_protocol::secret::{SecretBytes, SecretRef};
+use zeroize::Zeroizing;
 
 use crate::host::{AccountError, FileError, Machine, SystemError};
 use crate::inventory::{Item, Thing};
@@ -52,6 +56,12 @@ pub enum ContentError {
         /// Why.
         reason: String,
     },
+    /// What was put by does not open.
+    #[error("a copy that was kept cannot be used: {reason}")]
+    Copy {
+        /// Why.
+        reason: String,
+    },
     /// A secret is missing, damaged or does not open.
     #[error("secret {id} is not at hand: {reason}")]
     Secret {
@@ -81,6 +91,18 @@ pub trait Contents {
     /// # Errors
     /// When the secret is not at hand or does not open.
     fn is_secret(&self, secret: &SecretRef, bytes: &[u8]) -> Result<bool, ContentError>;
+
+    /// Seals bytes for this host alone: what is put by may be a secret.
+    ///
+    /// # Errors
+    /// When they cannot be sealed.
+    fn seal(&self, bytes: &[u8]) -> Result<Vec<u8>, ContentError>;
+
+    /// Opens what was sealed here.
+    ///
+    /// # Errors
+    /// When it was not, or was changed.
+    fn unseal(&self, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, ContentError>;
 }
 
 /// Why a resource could not be made right.
@@ -123,6 +145,7 @@ pub fn observe(machine: &mut Machine, contents: &dyn Contents, resource: &Resour
         Spec::Package(spec) => package::observe(machine, id, spec),
         Spec::Service(spec) => service::observe(machine, id, spec),
         Spec::Step(spec) => step::observe(machine, id, spec),
+        Spec::Transaction(_) => Finding::Unknown("its members tell".to_owned()),
     }
 }
 
@@ -149,6 +172,8 @@ pub fn ensure(
         Spec::Package(spec) => machine.system.install(id, spec)?,
         Spec::Service(spec) => machine.system.set_service(id, spec)?,
         Spec::Step(spec) => step::run(machine, id, spec)?,
+        // The reconciler lets transactions take their turn; there is nothing else to be made.
+        Spec::Transaction(_) => {}
     }
     if !matches!(&resource.spec, Spec::Directory(_) | Spec::File(_)) {
         // What ran may have made the users that the next file belongs to.
@@ -180,7 +205,9 @@ pub fn notify(machine: &mut Machine, resource: &Resource) -> Result<(), ApplyErr
     match &resource.spec {
         Spec::Service(spec) => service::notify(machine, &resource.id, spec)?,
         Spec::Step(spec) => step::run(machine, &resource.id, spec)?,
-        Spec::Directory(_) | Spec::File(_) | Spec::Package(_) => return Ok(()),
+        Spec::Directory(_) | Spec::File(_) | Spec::Package(_) | Spec::Transaction(_) => {
+            return Ok(());
+        }
     }
     machine.forget_accounts();
     Ok(())

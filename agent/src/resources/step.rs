@@ -46,7 +46,7 @@ pub(super) fn run(
 }
 
 /// A command without a limit gets the default, and none may run longer than the bound.
-fn time_limit(seconds: u32) -> Duration {
+pub(crate) fn time_limit(seconds: u32) -> Duration {
     let seconds = match seconds {
         0 => limits::STEP_DEFAULT_SECONDS,
         seconds => seconds.min(limits::STEP_SECONDS),

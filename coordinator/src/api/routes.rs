@@ -101,6 +101,8 @@ pub(super) fn table() -> Vec<(Rule, Handler)> {
         (rule(DELETE, "/api/v1/hosts/{host}", Operator, Fleet, &["grace_seconds"]), delete(hosts::retire)),
         (rule(GET, "/api/v1/hosts/{host}/config", Viewer, Tenant, &["proposed"]), get(targets::show)),
         (rule(POST, "/api/v1/hosts/{host}/allow-removal", Operator, Fleet, &[]), post(hosts::allow_removal)),
+        (rule(POST, "/api/v1/hosts/{host}/allow-restart", Operator, Fleet, &[]), post(hosts::allow_restart)),
+        (rule(POST, "/api/v1/hosts/{host}/retry", Operator, Fleet, &[]), post(hosts::retry)),
         (rule(POST, "/api/v1/hosts/{host}/revoke", Operator, Fleet, &[]), post(hosts::revoke)),
         (rule(GET, "/api/v1/ips", Viewer, Tenant, &[]), get(ips::list)),
         (rule(POST, "/api/v1/ips", Operator, Tenant, &[]), post(ips::add)),
@@ -147,7 +149,6 @@ pub fn router(api: Arc<Api>) -> Router {
         .fallback(layers::unknown_path)
         .method_not_allowed_fallback(layers::unknown_method)
         .layer(CatchPanicLayer::custom(layers::panicked))
-        .layer(from_fn_with_state(Arc::clone(&api), layers::bound))
         .layer(from_fn_with_state(Arc::clone(&api), layers::shape))
         .with_state(api)
 }

@@ -165,10 +165,22 @@ fn cluster_commands() -> Vec<Command> {
                 not_after: Timestamp(9),
             },
         }),
+        Command::PlaceNode(PlaceNode {
+            node: NodeId(2),
+            endpoints: ("a:1".to_owned(), "b:2".to_owned(), "c:3".to_owned()),
+            supports_version: 3,
+        }),
+        Command::AllowRestart(AllowRestart {
+            host: host_id("h1"),
+            lines: ContentHash([8; 32]),
+        }),
+        Command::RetryChange(RetryChange {
+            host: host_id("h1"),
+        }),
     ]
 }
 
-fn samples() -> Vec<Command> {
+pub(super) fn samples() -> Vec<Command> {
     let shelves = [
         fleet_commands(),
         certificate_commands(),
@@ -178,7 +190,7 @@ fn samples() -> Vec<Command> {
     shelves.into_iter().flatten().collect()
 }
 
-fn name(command: &Command) -> &'static str {
+pub(super) fn name(command: &Command) -> &'static str {
     command.verb().map_or("batch", |verb| verb.name())
 }
 
@@ -201,7 +213,7 @@ fn the_bytes_of_every_command_are_those_of_the_log() {
 #[test]
 fn every_kind_is_sampled_in_its_order_and_reads_back() {
     let samples = samples();
-    assert_eq!(samples.len(), 32);
+    assert_eq!(samples.len(), 35);
     for (at, command) in samples.iter().enumerate() {
         let bytes = postcard::to_stdvec(command).unwrap();
         assert_eq!(usize::from(bytes[0]), at, "{}", name(command));

@@ -124,4 +124,10 @@ pub enum Command {
     TellTime(TellTime),
     /// A host came back with a certificate from the time that a restore lost.
     ReadmitHost(ReadmitHost),
+    /// A node says where it is reached and what its software supports.
+    PlaceNode(PlaceNode),
+    /// A host's product may be restarted for what only that brings into force.
+    AllowRestart(AllowRestart),
+    /// A host shall try a refused content once more.
+    RetryChange(RetryChange),
 }

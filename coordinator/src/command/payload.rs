@@ -312,6 +312,17 @@ pub struct SetNode {
     pub supports_version: Option<u32>,
 }
 
+/// See [`Command::PlaceNode`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlaceNode {
+    /// Which.
+    pub node: NodeId,
+    /// Its end points (raft, agents, API).
+    pub endpoints: (Endpoint, Endpoint, Endpoint),
+    /// Newest cluster version that its software supports.
+    pub supports_version: u32,
+}
+
 /// See [`Command::RaiseVersion`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RaiseVersion {
@@ -343,6 +354,23 @@ pub struct Batch {
 pub struct AllowRemoval {
     /// Which hosts.
     pub hosts: BTreeSet<HostId>,
+}
+
+/// See [`Command::AllowRestart`]. It lasts until the host has converged on a target that was set after
+/// this.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AllowRestart {
+    /// Which host.
+    pub host: HostId,
+    /// Digest of the lines that need the restart: it is allowed for no others.
+    pub lines: ContentHash,
+}
+
+/// See [`Command::RetryChange`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetryChange {
+    /// Which host.
+    pub host: HostId,
 }
 
 /// See [`Command::TellTime`]. Further than a day only with the clocks of a majority of the voters.

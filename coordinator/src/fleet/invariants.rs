@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
-use email_engine_protocol::api::IpStatus;
+use email_engine_protocol::api::{IpSpec, IpStatus};
 use email_engine_protocol::id::Role;
 
 use super::Violation;
-use crate::state::{FleetState, TABLES_VERSION, decode, encode};
+use crate::state::{DecodeError, FleetState, TABLES_VERSION, decode, encode};
 
 fn broken(invariant: &'static str, what: impl Into<String>) -> Violation {
     Violation {
@@ -145,11 +145,17 @@ pub fn a_pool_has_one_tenant_and_one_host(state: &FleetState) -> Result<(), Viol
 /// # Errors
 /// Names the identity.
 pub fn only_active_and_warming_take_mail(state: &FleetState) -> Result<(), Violation> {
+    weighs_what_it_may(state, IpSpec::weight)
+}
+
+/// The weight follows from other fields, so that only another rule for it can break this.
+fn weighs_what_it_may(state: &FleetState, weight: impl Fn(&IpSpec) -> u8) -> Result<(), Violation> {
     for identity in state.identities.values() {
         let spec = &identity.spec;
         let sends = matches!(spec.status, IpStatus::Active | IpStatus::Warming);
-        if spec.weight() > 100 || (spec.weight() > 0 && !sends) {
-            let what = format!("{} has weight {}", spec.address, spec.weight());
+        let weight = weight(spec);
+        if weight > 100 || (weight > 0 && !sends) {
+            let what = format!("{} has weight {weight}", spec.address);
             return Err(broken("only_active_and_warming_take_mail", what));
         }
     }
@@ -233,9 +239,16 @@ pub fn every_change_is_audited(state: &FleetState) -> Result<(), Violation> {
 /// # Errors
 /// When a snapshot would bring back another state.
 pub fn replay_gives_the_same_bytes(state: &FleetState) -> Result<(), Violation> {
+    comes_back_whole(state, |bytes| decode(TABLES_VERSION, bytes))
+}
+
+fn comes_back_whole(
+    state: &FleetState,
+    decode: impl Fn(&[u8]) -> Result<FleetState, DecodeError>,
+) -> Result<(), Violation> {
     const NAME: &str = "replay_gives_the_same_bytes";
     let bytes = encode(state);
-    let back = decode(TABLES_VERSION, &bytes).map_err(|error| broken(NAME, error.to_string()))?;
+    let back = decode(&bytes).map_err(|error| broken(NAME, error.to_string()))?;
     if back != *state || encode(&back) != bytes {
         return Err(broken(NAME, "a snapshot brings back another state"));
     }
@@ -246,7 +259,7 @@ pub fn replay_gives_the_same_bytes(state: &FleetState) -> Result<(), Violation> 
 mod tests {
     use std::sync::Arc;
 
-    use email_engine_protocol::api::IpSpec;
+    use email_engine_protocol::api::Phase;
 
     use super::*;
     use crate::command::fixture::{Fleet, address, domain, host_id, tenant};
@@ -341,6 +354,64 @@ mod tests {
         );
         let gap = broken_by(|state| drop(state.audit.remove(3)));
         assert_eq!(gap, "every_change_is_audited");
+    }
+
+    #[test]
+    fn an_identity_that_takes_mail_out_of_turn_is_seen() {
+        let mut state = Fleet::with_identities(2).state;
+        let statuses = [
+            (IpStatus::Active, true),
+            (IpStatus::Warming, true),
+            (IpStatus::Standby, false),
+            (IpStatus::Quarantine, false),
+            (IpStatus::Resting, false),
+            (IpStatus::Retiring, false),
+        ];
+        for (status, sends) in statuses {
+            for phase in [Phase::Week1, Phase::Week6, Phase::Active] {
+                let spec = &mut second(&mut state).spec;
+                (spec.status, spec.phase) = (status, phase);
+                assert_eq!(only_active_and_warming_take_mail(&state), Ok(()));
+                // A rule that forgets the status gives mail to whoever was warm once.
+                let by_phase = |spec: &IpSpec| {
+                    let status = IpStatus::Active;
+                    IpSpec {
+                        status,
+                        ..spec.clone()
+                    }
+                    .weight()
+                };
+                assert_eq!(weighs_what_it_may(&state, by_phase).is_ok(), sends);
+            }
+        }
+        let too_much = weighs_what_it_may(&state, |_| 101).unwrap_err();
+        assert_eq!(too_much.invariant, "only_active_and_warming_take_mail");
+    }
+
+    #[test]
+    fn a_snapshot_that_brings_back_less_than_it_was_given_is_seen() {
+        let mut state = Fleet::with_identities(2).state;
+        let generation = email_engine_protocol::generation::Generation {
+            epoch: 1,
+            number: 3,
+        };
+        state.last_generations.insert(host_id("gone"), generation);
+        assert_eq!(replay_gives_the_same_bytes(&state), Ok(()));
+        let whole = |bytes: &[u8]| decode(TABLES_VERSION, bytes);
+        let forgetful = |bytes: &[u8]| {
+            let mut back = whole(bytes)?;
+            back.last_generations.clear();
+            Ok(back)
+        };
+        let newer = |bytes: &[u8]| decode(TABLES_VERSION + 1, bytes);
+        let cut = |bytes: &[u8]| whole(&bytes[1..]);
+        for seen in [
+            comes_back_whole(&state, forgetful),
+            comes_back_whole(&state, newer),
+            comes_back_whole(&state, cut),
+        ] {
+            assert_eq!(seen.unwrap_err().invariant, "replay_gives_the_same_bytes");
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ use minijinja::{Value, context};
 use super::error::{BundleFault, PlanError};
 use super::role::{Each, FileEntry, Generated, RoleFile, Secret, StepEntry};
 use super::template::Templates;
+use super::transaction;
 use super::values::{Item, Values};
 
 /// Resources in order of id, and the bodies of their files.
@@ -39,6 +40,11 @@ pub(super) fn build(
     for entry in &role.files {
         build.file_entry(entry)?;
     }
+    for entry in &role.transactions {
+        let spec = transaction::spec(&build, entry)?;
+        let id = format!("transaction:{}", entry.name);
+        build.add(id, Spec::Transaction(spec), OnRemove::Leave)?;
+    }
     build.edges()?;
     Ok((build.resources.into_values().collect(), build.bodies))
 }
@@ -48,6 +54,9 @@ fn templates<'a>(
     role: &'a RoleFile,
 ) -> Result<Templates<'a>, BundleFault> {
     let mut templates = Templates::new();
+    for text in transaction::texts(&role.transactions) {
+        templates.add_text(text, &role.path)?;
+    }
     for entry in &role.files {
         templates.add_text(&entry.path, &role.path)?;
         if let Some(path) = &entry.template {
@@ -57,12 +66,12 @@ fn templates<'a>(
     Ok(templates)
 }
 
-struct Build<'a> {
-    role: &'a RoleFile,
-    values: &'a Values,
+pub(super) struct Build<'a> {
+    pub(super) role: &'a RoleFile,
+    pub(super) values: &'a Values,
     shared: Value,
     constants: Value,
-    templates: Templates<'a>,
+    pub(super) templates: Templates<'a>,
     resources: BTreeMap<ResourceId, Resource>,
     bodies: BTreeMap<ContentHash, Vec<u8>>,
     /// Files with the entries that they come from.
@@ -136,11 +145,7 @@ impl<'a> Build<'a> {
     }
 
     fn file(&mut self, entry: &'a FileEntry, item: Option<&Item>) -> Result<(), BundleFault> {
-        let context = context! {
-            values => self.constants.clone(),
-            item => item.map_or(Value::UNDEFINED, |item| item.value.clone()),
-            ..self.shared.clone()
-        };
+        let context = self.context(item);
         let path = self
             .templates
             .text(&entry.path, &self.role.path, &context)?;
@@ -156,6 +161,14 @@ impl<'a> Build<'a> {
         let id = format!("file:{path}");
         self.written.push((id.clone(), entry));
         self.add(id, Spec::File(spec), entry.on_remove)
+    }
+
+    pub(super) fn context(&self, item: Option<&Item>) -> Value {
+        context! {
+            values => self.constants.clone(),
+            item => item.map_or(Value::UNDEFINED, |item| item.value.clone()),
+            ..self.shared.clone()
+        }
     }
 
     fn content(
@@ -224,6 +237,10 @@ impl<'a> Build<'a> {
             let (after, notify) = (self.expand(&entry.after)?, self.expand(&entry.notify)?);
             self.edge(&format!("step:{}", entry.name), after, notify);
         }
+        for entry in &role.transactions {
+            let (after, notify) = (self.expand(&entry.after)?, self.expand(&entry.notify)?);
+            self.edge(&format!("transaction:{}", entry.name), after, notify);
+        }
         for (id, entry) in std::mem::take(&mut self.written) {
             let (after, notify) = (self.expand(&entry.after)?, self.expand(&entry.notify)?);
             self.edge(&id, after, notify);
@@ -241,7 +258,7 @@ impl<'a> Build<'a> {
         }
     }
 
-    fn expand(&self, names: &[String]) -> Result<Vec<ResourceId>, BundleFault> {
+    pub(super) fn expand(&self, names: &[String]) -> Result<Vec<ResourceId>, BundleFault> {
         let mut ids = Vec::new();
         for name in names {
             if let Some(prefix) = name.strip_suffix('*') {
@@ -263,7 +280,7 @@ impl<'a> Build<'a> {
         Ok(ids)
     }
 
-    fn path(&self, text: &str) -> Result<HostPath, BundleFault> {
+    pub(super) fn path(&self, text: &str) -> Result<HostPath, BundleFault> {
         HostPath::new(text).map_err(|error| self.fault(&error.to_string()))
     }
 
@@ -274,7 +291,7 @@ impl<'a> Build<'a> {
             .ok_or_else(|| self.fault(&format!("mode {digits:?} is not octal digits up to 7777")))
     }
 
-    fn fault(&self, reason: &str) -> BundleFault {
+    pub(super) fn fault(&self, reason: &str) -> BundleFault {
         BundleFault {
             file: self.role.path.clone(),
             line: None,

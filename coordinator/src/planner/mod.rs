@@ -19,6 +19,7 @@ pub mod preview;
 mod role;
 mod routes;
 mod template;
+mod transaction;
 mod values;
 
 use std::collections::BTreeMap;
@@ -32,6 +33,7 @@ use crate::state::{FleetState, Host, HostLifecycle};
 
 pub use bundle::{builtin_bundle, bundle_hash};
 pub use error::{BundleFault, PlanError};
+pub use transaction::{restart_digest, restart_wanted};
 
 /// Version of what [`plan`] does with the same state. A host is planned at the version that its
 /// release pins.

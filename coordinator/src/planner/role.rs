@@ -1,6 +1,6 @@
 //! What may stand in a `role.toml`.
 //!
-//! A role lists folders, files, packages, services and steps. Texts marked as templates see the
+//! A role lists folders, files, packages, services, steps, and which files change together. Texts marked as templates see the
 //! values of [`super::values`]; `each` repeats an entry for every identity or tenant, which is then
 //! `item`. Edges name resource ids; one that ends in `*` stands for all that begin so.
 
@@ -37,6 +37,8 @@ pub(super) struct RoleFile {
     pub(super) services: Vec<ServiceEntry>,
     #[serde(default, rename = "step")]
     pub(super) steps: Vec<StepEntry>,
+    #[serde(default, rename = "transaction")]
+    pub(super) transactions: Vec<TransactionEntry>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -105,6 +107,82 @@ pub(super) struct StepEntry {
     pub(super) after: Vec<String>,
     #[serde(default)]
     pub(super) notify: Vec<String>,
+}
+
+/// Files that change together: swapped in this order, tested, activated, read back, found healthy.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TransactionEntry {
+    pub(super) name: String,
+    /// Ids of files; the one that names the others last.
+    pub(super) members: Vec<String>,
+    /// The service that reads them.
+    pub(super) unit: Option<String>,
+    pub(super) test: CheckEntry,
+    pub(super) activate: CheckEntry,
+    #[serde(default)]
+    pub(super) read_back: Vec<ProbeEntry>,
+    #[serde(default)]
+    pub(super) health: Vec<ProbeEntry>,
+    /// The text whose lines may need a restart.
+    pub(super) restart_lines: Option<Generated>,
+    #[serde(default)]
+    pub(super) after: Vec<String>,
+    #[serde(default)]
+    pub(super) notify: Vec<String>,
+}
+
+/// A command whose exit code and words judge.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CheckEntry {
+    pub(super) program: String,
+    #[serde(default)]
+    pub(super) arguments: Vec<String>,
+    pub(super) timeout_seconds: u32,
+    /// Texts in its output that mean failure, whatever the code.
+    #[serde(default)]
+    pub(super) refused_by: Vec<String>,
+}
+
+/// A question: exactly one of `program`, `greeting` and `running`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ProbeEntry {
+    /// Repeats it for the first few items.
+    pub(super) each: Option<Each>,
+    /// A command that answers in JSON.
+    pub(super) program: Option<String>,
+    /// Templates, so that `each` can name its item.
+    #[serde(default)]
+    pub(super) arguments: Vec<String>,
+    #[serde(default)]
+    pub(super) expect: Vec<ExpectEntry>,
+    /// A server whose first line is looked at.
+    pub(super) greeting: Option<Greeting>,
+    /// How that line begins.
+    pub(super) begins: Option<String>,
+    /// A unit.
+    pub(super) running: Option<String>,
+    pub(super) timeout_seconds: u32,
+}
+
+/// What an answer holds at a JSON pointer: anything, unless one of the others says what.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ExpectEntry {
+    pub(super) pointer: String,
+    pub(super) equals: Option<String>,
+    pub(super) contains: Option<String>,
+    pub(super) mentions: Option<String>,
+}
+
+/// Where a server is expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Greeting {
+    /// Where the fleet's hosts submit.
+    Submission,
 }
 
 /// What an entry is repeated for.

@@ -1,10 +1,11 @@
 //! What templates may know, per role. Secrets are not among it.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use email_engine_protocol::api::{IpStatus, Phase, Purpose};
+use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::id::{HostId, Role, TenantId};
 use email_engine_protocol::secret::SecretRef;
 use minijinja::Value;
@@ -24,6 +25,12 @@ pub(super) struct Values {
     pub(super) tenants: Vec<Item>,
     /// Text of the configuration, on a PowerMTA host.
     pub(super) powermta: Option<String>,
+    /// Where fleet hosts submit, on a PowerMTA host.
+    pub(super) submission: Option<SocketAddr>,
+    /// The digest of the restart lines that the operator allowed a restart for.
+    pub(super) restart_allowed: Option<ContentHash>,
+    /// How often the operator asked for a refused content to be tried once more.
+    pub(super) attempt: u32,
 }
 
 /// What `item` is in an entry with `each`.
@@ -78,6 +85,23 @@ struct TenantValues<'a> {
     identities: Vec<Value>,
 }
 
+impl Values {
+    /// Of a host of whatever role.
+    fn of(state: &FleetState, host: &Host) -> Self {
+        let id = &host.spec.id;
+        let allowed = state.restart_allowed.get(id);
+        Self {
+            shared: Shared::of(host),
+            identities: Vec::new(),
+            tenants: Vec::new(),
+            powermta: None,
+            submission: None,
+            restart_allowed: allowed.map(|allowed| allowed.lines),
+            attempt: state.attempts.get(id).copied().unwrap_or_default(),
+        }
+    }
+}
+
 impl Shared {
     fn of(host: &Host) -> Self {
         Self {
@@ -112,10 +136,13 @@ pub(super) fn of_powermta(
         identities.push(item);
     }
     Ok(Values {
-        shared: Shared::of(host),
         identities,
-        tenants: Vec::new(),
         powermta: Some(configuration.to_owned()),
+        submission: Some(SocketAddr::new(
+            routes::admin_address(host)?.into(),
+            powermta::SUBMISSION_PORT,
+        )),
+        ..Values::of(state, host)
     })
 }
 
@@ -127,10 +154,8 @@ pub(super) fn of_mailwizz(state: &FleetState, host: &Host) -> Result<Values, Pla
         .as_ref()
         .ok_or_else(|| PlanError::NoTenant(host.spec.id.clone()))?;
     Ok(Values {
-        shared: Shared::of(host),
         identities: items_of(state, tenant)?,
-        tenants: Vec::new(),
-        powermta: None,
+        ..Values::of(state, host)
     })
 }
 
@@ -165,10 +190,8 @@ pub(super) fn of_api(state: &FleetState, host: &Host) -> Result<Values, PlanErro
         });
     }
     Ok(Values {
-        shared: Shared::of(host),
-        identities: Vec::new(),
         tenants: items,
-        powermta: None,
+        ..Values::of(state, host)
     })
 }
 

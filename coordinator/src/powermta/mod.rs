@@ -23,7 +23,7 @@ pub mod schema;
 pub mod syntax;
 mod verbatim;
 
-pub use lint::lint;
+pub use lint::{lint, restart_lines};
 pub use model::{
     Configuration, Egress, TenantRoute, is_accounting_size, is_file_path, is_reserved, is_selector,
 };

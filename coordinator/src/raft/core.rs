@@ -10,20 +10,19 @@ use openraft::metrics::RaftMetrics;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use email_engine_protocol::api::MemberRole;
 use email_engine_protocol::bytes::{CertificateSerial, ContentHash};
 use email_engine_protocol::id::{ClusterId, HostId, NodeId};
 
 use super::config::{Clock, Timings};
 use super::guard::Guard;
-use super::handle::{Leadership, PlanErrors, SessionHearing, SessionNotice, SessionRow};
+use super::handle::{Applied, Leadership, PlanErrors, SessionHearing, SessionNotice, SessionRow};
+use super::leadership::{Lead, PeerContact};
 use super::machine::Replica;
 use super::net::{ChangeRefusal, Door, MemberChange, Peers, ProposeAnswer, Server};
 use super::propose::Dated;
 use super::store::Store;
 use super::types::{Raft, Types};
 use crate::command::Proposal;
-use crate::state::FleetState;
 
 /// Where something is read that a node knows and the state does not hold.
 pub(super) type Source<T> = Arc<dyn Fn() -> T + Send + Sync>;
@@ -51,6 +50,8 @@ pub(super) struct Core {
     pub(super) sessions: RwLock<Option<Source<Vec<SessionRow>>>>,
     /// Hosts that this node could not plan as the leader.
     pub(super) plan_errors: RwLock<Option<Source<PlanErrors>>>,
+    /// Since when somebody leads.
+    pub(super) lead: Lead,
     /// When a leader was heard last.
     pub(super) heard: Mutex<Option<Instant>>,
     /// Date of the last proposal that this node put in line.
@@ -136,8 +137,11 @@ impl Drop for Core {
 
 impl Door for Core {
     fn admits(&self, node: NodeId, serial: Option<&CertificateSerial>) -> bool {
-        self.replica
-            .view(|image| admits(&image.fleet, node, serial))
+        self.replica.head().doors.admits(node, serial)
+    }
+
+    fn applied(&self) -> watch::Receiver<Applied> {
+        self.replica.applied()
     }
 
     fn leader_spoke(&self) {
@@ -173,63 +177,15 @@ impl Door for Core {
         self.own_plan_errors()
     }
 
+    fn contacts(&self) -> Option<Vec<PeerContact>> {
+        self.own_contacts()
+    }
+
     fn body(&self, hash: ContentHash) -> BoxFuture<'_, Option<Vec<u8>>> {
         self.whole_body(hash).boxed()
     }
 
     fn clock(&self) -> u64 {
         (self.clock)().0
-    }
-}
-
-/// Whether the state lets a node with a good certificate speak.
-fn admits(fleet: &FleetState, node: NodeId, serial: Option<&CertificateSerial>) -> bool {
-    if serial.is_some_and(|serial| fleet.revoked.contains(serial)) {
-        return false;
-    }
-    match fleet.nodes.get(&node) {
-        Some(known) => known.role != MemberRole::Removed,
-        // Numbers grow: one above all known ones is newer than this state, which can only catch up
-        // if it lets that node speak.
-        None => node.0 >= fleet.next_node || fleet.nodes.is_empty(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use email_engine_protocol::time::Timestamp;
-
-    use super::*;
-    use crate::state::Node;
-
-    fn node(id: u64, role: MemberRole) -> (NodeId, Node) {
-        let id = NodeId(id);
-        let node = Node {
-            id,
-            raft_endpoint: String::new(),
-            agent_endpoint: String::new(),
-            api_endpoint: String::new(),
-            role,
-            joined_at: Timestamp(1),
-            supports_version: 1,
-        };
-        (id, node)
-    }
-
-    #[test]
-    fn removed_revoked_and_never_issued_numbers_do_not_speak() {
-        let revoked = CertificateSerial([1; 16]);
-        let mut fleet = FleetState::default();
-        assert!(admits(&fleet, NodeId(9), None), "a node that is joining");
-        fleet
-            .nodes
-            .extend([node(1, MemberRole::Voter), node(3, MemberRole::Removed)]);
-        fleet.next_node = 4;
-        fleet.revoked.insert(revoked);
-        assert!(admits(&fleet, NodeId(1), None));
-        assert!(!admits(&fleet, NodeId(1), Some(&revoked)));
-        assert!(!admits(&fleet, NodeId(2), None), "never on record");
-        assert!(!admits(&fleet, NodeId(3), None), "removed");
-        assert!(admits(&fleet, NodeId(4), None), "newer than this state");
     }
 }

@@ -32,4 +32,6 @@ pub use handle::{
     Announced, Applied, Cluster, Leadership, MembershipError, PlanErrors, ProposeError, RaftStatus,
     ReadError, SessionHearing, SessionNotice, SessionRow, StoreError, TELL_WITHIN,
 };
+pub use leadership::{Contacts, Hearing, NoWord, PeerContact, UNREACHABLE_AFTER};
 pub use start::{StartError, start};
+pub use types::Sessions;

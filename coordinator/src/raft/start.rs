@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, RwLock};
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use email_engine_protocol::id::{ClusterId, NodeId};
 
@@ -15,12 +15,12 @@ use super::config::{self, RaftConfig};
 use super::core::Core;
 use super::guard::{self, Guard};
 use super::handle::{Cluster, Leadership};
-use super::leadership;
+use super::leadership::{self, Lead};
 use super::machine::{Apply, Image, Machine, Replica, SnapshotFiles, fleet_rules, newest};
 use super::mend;
 use super::net::{Door, Network, Peers, Server, Serving};
 use super::store::{
-    Mark, OpenError, Recovered, SlotState, Slots, SlotsError, Store, StoreOpenError,
+    Damage, Mark, OpenError, Recovered, SlotState, Slots, SlotsError, Store, StoreOpenError,
 };
 use super::types::Raft;
 
@@ -290,6 +290,7 @@ async fn assemble(config: RaftConfig, data: Data, apply: Apply) -> Result<Arc<Co
         server.endpoint(),
         config.identity.clone(),
         whereabouts(&replica),
+        is_revoked(&replica),
     );
     let store = data.store;
     let machine = Machine::new(
@@ -300,7 +301,8 @@ async fn assemble(config: RaftConfig, data: Data, apply: Apply) -> Result<Arc<Co
         Arc::clone(&data.files),
     );
     let (store_failed, damaged) = (store.failed(), store.take_damaged());
-    let network = Network::new(config.node, peers.clone(), config.timings.append_answer());
+    let (files, within) = (Arc::clone(&data.files), config.timings.append_answer());
+    let network = Network::new(config.node, peers.clone(), files, within);
     let raft = Raft::new(
         config.node.0,
         Arc::new(raft_config),
@@ -329,16 +331,14 @@ async fn assemble(config: RaftConfig, data: Data, apply: Apply) -> Result<Arc<Co
         sessions: RwLock::new(None),
         hearing: RwLock::new(None),
         plan_errors: RwLock::new(None),
+        lead: Lead::default(),
         heard: Mutex::new(None),
         dated: tokio::sync::Mutex::default(),
         changing: tokio::sync::Mutex::new(()),
         runtime: Mutex::new(None),
     });
     core.guard.look_at_disk(&core.data_dir, core.min_free_bytes);
-    if let Some(damaged) = damaged {
-        let files = Arc::clone(&data.files);
-        tokio::spawn(mend::run(Arc::downgrade(&core), files, damaged));
-    }
+    spawn_mending(&core, &data.files, damaged);
     let serving = Serving {
         raft,
         files: data.files,
@@ -353,6 +353,17 @@ async fn assemble(config: RaftConfig, data: Data, apply: Apply) -> Result<Arc<Co
     Ok(core)
 }
 
+fn spawn_mending(
+    core: &Arc<Core>,
+    files: &Arc<SnapshotFiles>,
+    damaged: Option<mpsc::Receiver<Damage>>,
+) {
+    if let Some(damaged) = damaged {
+        tokio::spawn(mend::run(Arc::downgrade(core), Arc::clone(files), damaged));
+    }
+    tokio::spawn(mend::rebuild(Arc::downgrade(core), Arc::clone(files)));
+}
+
 fn spawn_tasks(
     core: &Arc<Core>,
     server: Server,
@@ -361,6 +372,7 @@ fn spawn_tasks(
 ) {
     tokio::spawn(leadership::follow_raft(Arc::downgrade(core)));
     tokio::spawn(leadership::watch_disk(Arc::downgrade(core)));
+    tokio::spawn(leadership::watch_revocations(Arc::downgrade(core)));
     tokio::spawn(leadership::watch_clocks(Arc::downgrade(core)));
     tokio::spawn(server.clone().follow_identity(identity));
     tokio::spawn(server.run(core.cluster, serving));
@@ -369,12 +381,12 @@ fn spawn_tasks(
 /// The state knows end points that changed after a node had joined.
 fn whereabouts(replica: &Arc<Replica>) -> super::net::Whereabouts {
     let replica = Arc::clone(replica);
-    Arc::new(move |node| {
-        replica.view(|image| {
-            let known = image.fleet.nodes.get(&node);
-            known.map(|node| node.raft_endpoint.clone())
-        })
-    })
+    Arc::new(move |node| replica.head().doors.endpoint(node))
+}
+
+fn is_revoked(replica: &Arc<Replica>) -> super::net::IsRevoked {
+    let replica = Arc::clone(replica);
+    Arc::new(move |serial| replica.head().doors.is_revoked(serial))
 }
 
 /// Stops a node: peers are told, the store is flushed and closed.

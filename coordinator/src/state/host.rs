@@ -60,6 +60,15 @@ pub struct HostKeys {
     pub enrolled_at: Timestamp,
 }
 
+/// An operator's word for one restart of a host's product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestartAllowed {
+    /// Digest of the lines that it is for.
+    pub lines: ContentHash,
+    /// Fleet revision that allowed it.
+    pub revision: u64,
+}
+
 /// What a host shall be at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TargetRecord {

@@ -35,7 +35,7 @@ pub use audit::{AuditEntry, Remembered};
 pub use cluster::{ClusterRecord, Issuer, Node, PlanKey};
 pub use codec::{DecodeError, TABLES_VERSION, decode, encode};
 pub use content::{BodyRecord, Release, RoleBundle, SettingsRevision};
-pub use host::{Host, HostKeys, HostLifecycle, Outcome, TargetRecord};
+pub use host::{Host, HostKeys, HostLifecycle, Outcome, RestartAllowed, TargetRecord};
 pub use identity::{Identity, Pool};
 pub use lookup::Lookup;
 pub(crate) use lookup::with_ancestors;
@@ -81,6 +81,10 @@ pub struct FleetState {
     pub targets: BTreeMap<HostId, TargetRecord>,
     /// Hosts that may lose much with their next target, and the revision that allowed it.
     pub removal_allowed: BTreeMap<HostId, u64>,
+    /// Hosts that may be restarted for what only a restart brings into force.
+    pub restart_allowed: BTreeMap<HostId, RestartAllowed>,
+    /// How often an operator asked a host to try a refused content once more.
+    pub attempts: BTreeMap<HostId, u32>,
     /// Bodies that each host's target needs, its manifest included.
     pub target_bodies: BTreeMap<HostId, Arc<BTreeSet<ContentHash>>>,
     /// Last generation of hosts that were cut off: a host that is declared again under the same name

@@ -6,7 +6,9 @@ use email_engine_coordinator::powermta::lint::Options;
 use email_engine_coordinator::powermta::schema::Version;
 use email_engine_coordinator::powermta::syntax::Sources;
 use email_engine_protocol::api::IpStatus;
-use email_engine_protocol::desired::{FileContent, Resource, Spec};
+use email_engine_protocol::desired::{
+    CommandLine, FileContent, Probe, Resource, Spec, TransactionSpec,
+};
 use email_engine_protocol::id::HostId;
 
 use crate::fixture::{Fleet, argument, lint, parse, sections, texts};
@@ -22,6 +24,57 @@ pub(crate) fn golden(name: &str, text: &str) {
         text, wanted,
         "differs from golden/{name}; GOLDEN=write accepts it"
     );
+}
+
+/// What a transaction does, line by line.
+fn told(spec: &TransactionSpec) -> String {
+    let words = |command: &CommandLine| format!("{} {:?}", command.program, command.arguments);
+    let probe = |probe: &Probe| match probe {
+        Probe::Answer {
+            command, expect, ..
+        } => {
+            let expected: Vec<String> = expect
+                .iter()
+                .map(|one| format!("{} {:?}", one.pointer, one.holds))
+                .collect();
+            format!("{} holds {}", words(command), expected.join(", "))
+        }
+        Probe::Greeting {
+            address, begins, ..
+        } => format!("{address} greets with {begins:?}"),
+        Probe::Running { unit, .. } => format!("{unit} runs"),
+    };
+    let members: Vec<String> = spec.members.iter().map(ToString::to_string).collect();
+    let mut lines = vec![
+        String::new(),
+        format!("members {}", members.join(" ")),
+        format!(
+            "test {} refused by {:?}",
+            words(&spec.test.command),
+            spec.test.refused_by
+        ),
+        format!(
+            "activate {} refused by {:?}",
+            words(&spec.activate.command),
+            spec.activate.refused_by
+        ),
+        format!("unit {:?}", spec.unit),
+    ];
+    lines.extend(
+        spec.read_back
+            .iter()
+            .map(|one| format!("read back {}", probe(one))),
+    );
+    lines.extend(
+        spec.health
+            .iter()
+            .map(|one| format!("health {}", probe(one))),
+    );
+    lines.push(format!(
+        "restart {:?} allowed={}",
+        spec.restart.lines, spec.restart.allowed
+    ));
+    lines.join("\n    ")
 }
 
 fn listing(planned: &Planned) -> String {
@@ -48,6 +101,7 @@ fn listing(planned: &Planned) -> String {
                 format!(" {:04o} {}:{}", dir.mode, owner.unwrap(), group.unwrap())
             }
             Spec::Step(step) => format!(" {} {:?}", step.command.program, step.command.arguments),
+            Spec::Transaction(spec) => told(spec),
             Spec::Package(_) | Spec::Service(_) => String::new(),
         };
         let removal = format!("{:?}", resource.on_remove).to_lowercase();
@@ -93,6 +147,7 @@ fn two_tenants_on_one_host_render_apart() {
     let planned = fleet.plan("pmta1");
     let text = &texts(&planned)["/etc/pmta/config"];
     assert_eq!(lint(text), "");
+    assert!(!text.contains("header X-Virtual-MTA"), "{text}");
     let mut fleet = fleet;
     // Three of each are enough to be read.
     let keep = |last: u8| matches!(last, 1 | 41 | 50);

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{ClusterId, NodeId};
 use crate::join::Endpoint;
+use crate::observed::Observed;
 use crate::time::Timestamp;
 
 /// How fresh a read must be.
@@ -29,6 +30,22 @@ pub enum MemberRole {
     Removed,
 }
 
+/// Whether a node answers the leader, by the leader's word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Contact {
+    /// It answers.
+    Heard {
+        /// When it did last.
+        last: Timestamp,
+    },
+    /// It has not answered for seconds: it is down, or cut off.
+    Unreachable {
+        /// When it answered last; when the leader took over, if it did not since.
+        since: Timestamp,
+    },
+}
+
 /// One node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeView {
@@ -46,6 +63,9 @@ pub struct NodeView {
     pub api_endpoint: Endpoint,
     /// Last log index known to be on it, as the leader sees it.
     pub matched_index: Option<u64>,
+    /// Whether it answers the leader; unknown without a leader's word. Absent for a removed node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contact: Option<Observed<Contact>>,
 }
 
 /// The cluster as one node sees it.

@@ -17,7 +17,7 @@ pub use access::{
     TokenView,
 };
 pub use audit::AuditView;
-pub use cluster::{ClusterView, Consistency, MemberRole, NodeView, VersionRequest};
+pub use cluster::{ClusterView, Consistency, Contact, MemberRole, NodeView, VersionRequest};
 pub use fleet::{
     FleetDocument, HostSpec, IpDocument, IpSpec, IpStatus, Phase, Purpose, Settings, TenantSpec,
 };
@@ -26,5 +26,5 @@ pub use problem::Problem;
 pub use release::{BundleCreated, BundleRequest, ReleaseRequest, ReleaseView, ReleasesView};
 pub use view::{
     ApplyAnswer, Change, ChangeAction, DomainRecord, DomainView, FleetState, HostView,
-    RenderedConfig, RenderedFile, StatusView,
+    RenderedConfig, RenderedFile, StatusView, TurnedAway,
 };

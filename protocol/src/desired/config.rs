@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::names::{self, is_package, is_unit, is_version};
-use super::{FileContent, HostPath, OnRemove, Resource, Spec};
+use super::{FileContent, HostPath, OnRemove, Resource, Spec, transaction};
 use crate::bytes::ContentHash;
 use crate::canonical;
 use crate::id::{ClusterId, HostId, ResourceId, Role};
@@ -80,6 +80,14 @@ pub enum ConfigError {
     /// A mode with bits beyond the permission bits.
     #[error("resource {0} has a mode above 07777")]
     Mode(ResourceId),
+    /// A transaction that cannot be one.
+    #[error("resource {resource}: {reason}")]
+    Transaction {
+        /// Which one.
+        resource: ResourceId,
+        /// What is wrong, and what would be accepted.
+        reason: String,
+    },
     /// A name that its tool could take for something else.
     #[error("resource {resource}: {field} is {value:?}, accepted is {accepted}")]
     Name {
@@ -158,6 +166,7 @@ impl HostConfig {
                 }
             }
         }
+        transaction::check(self)?;
         bound(
             "number of secrets",
             self.secrets().len() as u64,
@@ -228,43 +237,25 @@ fn check_spec(resource: &Resource) -> Result<(), ConfigError> {
         Spec::Directory(directory) => directory.mode,
         Spec::Package(package) => {
             let name = &package.name;
-            named(resource, "name", name, is_package(name), names::PACKAGE)?;
+            names::check(resource, "name", name, is_package(name), names::PACKAGE)?;
             if let Some(version) = &package.version {
                 let good = is_version(version);
-                named(resource, "version", version, good, names::VERSION)?;
+                names::check(resource, "version", version, good, names::VERSION)?;
             }
             0
         }
         Spec::Service(service) => {
             let unit = &service.unit;
-            named(resource, "unit", unit, is_unit(unit), names::UNIT)?;
+            names::check(resource, "unit", unit, is_unit(unit), names::UNIT)?;
             0
         }
-        Spec::Step(_) => 0,
+        Spec::Step(_) | Spec::Transaction(_) => 0,
     };
     if mode > 0o7777 {
         Err(ConfigError::Mode(resource.id.clone()))
     } else {
         Ok(())
     }
-}
-
-fn named(
-    resource: &Resource,
-    field: &'static str,
-    value: &str,
-    good: bool,
-    accepted: &'static str,
-) -> Result<(), ConfigError> {
-    if good {
-        return Ok(());
-    }
-    Err(ConfigError::Name {
-        resource: resource.id.clone(),
-        field,
-        value: value.chars().take(120).collect(),
-        accepted,
-    })
 }
 
 const fn bound(what: &'static str, got: u64, limit: u64) -> Result<(), ConfigError> {

@@ -9,6 +9,7 @@ mod names;
 mod path;
 mod resource;
 mod target;
+mod transaction;
 
 pub use config::{ConfigError, Disposition, HostConfig};
 pub use path::{HostPath, PathError};
@@ -17,3 +18,4 @@ pub use resource::{
     Policy, Resource, ResourceKind, ServiceSpec, Spec, StepSpec,
 };
 pub use target::{EpochGrant, PlanKeyGrant, Target};
+pub use transaction::{CommandCheck, Expectation, Holds, Probe, RestartSpec, TransactionSpec};

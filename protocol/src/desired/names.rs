@@ -1,6 +1,8 @@
 //! What packages, versions and units may be called. Their tools take more than names: a path, a
 //! pattern, or a name with a sign at its end that means an action.
 
+use super::{ConfigError, Resource};
+
 /// What [`is_package`] accepts.
 pub(super) const PACKAGE: &str = "a package's name: lower-case letters, digits, '+', '-' and '.', beginning with a letter or \
      digit, not ending with '-', at most 128 characters";
@@ -14,6 +16,25 @@ pub(super) const UNIT: &str = "a unit's name and not its path: letters, digits, 
 const UNIT_KINDS: [&str; 6] = [
     ".service", ".timer", ".socket", ".path", ".target", ".mount",
 ];
+
+/// Says what a name must be, unless it is.
+pub(super) fn check(
+    resource: &Resource,
+    field: &'static str,
+    value: &str,
+    good: bool,
+    accepted: &'static str,
+) -> Result<(), ConfigError> {
+    if good {
+        return Ok(());
+    }
+    Err(ConfigError::Name {
+        resource: resource.id.clone(),
+        field,
+        value: value.chars().take(120).collect(),
+        accepted,
+    })
+}
 
 /// A `+` at its end stays allowed, because `g++` is a name: whoever calls apt makes sure first that
 /// there is a package of exactly this name. With `-` no package ends, and apt would remove.

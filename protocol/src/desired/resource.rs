@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::HostPath;
+use super::{HostPath, TransactionSpec};
 use crate::bytes::ContentHash;
 use crate::id::ResourceId;
 use crate::secret::SecretRef;
@@ -38,6 +38,8 @@ pub enum Spec {
     Service(ServiceSpec),
     /// A guarded command: the last resort.
     Step(StepSpec),
+    /// Files that change together or not at all.
+    Transaction(TransactionSpec),
 }
 
 /// The kind of a [`Spec`], for ids, tables and metrics.
@@ -54,6 +56,8 @@ pub enum ResourceKind {
     Service,
     /// See [`StepSpec`].
     Step,
+    /// See [`TransactionSpec`].
+    Transaction,
 }
 
 impl Spec {
@@ -66,6 +70,7 @@ impl Spec {
             Self::Package(_) => ResourceKind::Package,
             Self::Service(_) => ResourceKind::Service,
             Self::Step(_) => ResourceKind::Step,
+            Self::Transaction(_) => ResourceKind::Transaction,
         }
     }
 
@@ -75,7 +80,7 @@ impl Spec {
         match self {
             Self::File(file) => Some(&file.path),
             Self::Directory(directory) => Some(&directory.path),
-            Self::Package(_) | Self::Service(_) | Self::Step(_) => None,
+            Self::Package(_) | Self::Service(_) | Self::Step(_) | Self::Transaction(_) => None,
         }
     }
 }

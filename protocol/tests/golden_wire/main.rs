@@ -77,6 +77,12 @@ fn agent_messages(golden: &mut Golden) {
     golden.add("agent/statistics", &AgentMessage::Statistics(statistics()));
     golden.add("agent/pong", &AgentMessage::Pong { number: 300 });
     golden.add(
+        "agent/holding",
+        &AgentMessage::Holding {
+            reason: "its keys are lost".to_owned(),
+        },
+    );
+    golden.add(
         "agent/body-request",
         &BodyRequest {
             hash: ContentHash([0xb0; 32]),
@@ -107,6 +113,7 @@ fn coordinator_messages(golden: &mut Golden) {
         RefusalCode::Superseded,
         RefusalCode::Busy,
         RefusalCode::Protocol,
+        RefusalCode::Holding,
     ];
     for code in refusals {
         let refusal = Refusal {
@@ -251,6 +258,7 @@ fn no_byte_of_wire_version_1_has_changed() {
     coordinator_messages(&mut golden);
     enrolment_messages(&mut golden);
     golden.add("manifest", &manifest());
+    golden.add("transaction", &transaction());
     let token = JoinToken {
         id: TokenId::new("t-1").unwrap(),
         cluster: CLUSTER,

@@ -5,9 +5,10 @@ use email_engine_protocol::bytes::{
 };
 use email_engine_protocol::crypto::{RecoveryPublic, Sealed, Signed, SigningKey};
 use email_engine_protocol::desired::{
-    CommandLine, DirectorySpec, Disposition, EpochGrant, FileContent, FileSpec, Guard, HostConfig,
-    HostPath, OnNotify, OnRemove, PackageSpec, PlanKeyGrant, Policy, Resource, ResourceKind,
-    ServiceSpec, Spec, StepSpec,
+    CommandCheck, CommandLine, DirectorySpec, Disposition, EpochGrant, Expectation, FileContent,
+    FileSpec, Guard, Holds, HostConfig, HostPath, OnNotify, OnRemove, PackageSpec, PlanKeyGrant,
+    Policy, Probe, Resource, ResourceKind, RestartSpec, ServiceSpec, Spec, StepSpec,
+    TransactionSpec,
 };
 use email_engine_protocol::enroll::RenewedCertificate;
 use email_engine_protocol::generation::Generation;
@@ -166,6 +167,58 @@ pub(crate) fn manifest() -> HostConfig {
         ],
         large_removal: false,
     }
+}
+
+pub(crate) fn transaction() -> Resource {
+    let check = |refused_by: &[&str]| CommandCheck {
+        command: command(),
+        seconds: 60,
+        refused_by: refused_by.iter().map(|text| (*text).to_owned()).collect(),
+    };
+    let expect = |pointer: &str, holds| Expectation {
+        pointer: pointer.to_owned(),
+        holds,
+    };
+    let spec = TransactionSpec {
+        members: vec![
+            ResourceId::new("file:/etc/pmta/key").unwrap(),
+            ResourceId::new("file:/etc/pmta/config").unwrap(),
+        ],
+        test: check(&["Error in line"]),
+        activate: check(&[]),
+        unit: Some("pmta.service".to_owned()),
+        read_back: vec![Probe::Answer {
+            command: command(),
+            seconds: 10,
+            expect: vec![
+                expect("/data/mta/product/version", Holds::Present),
+                expect("/data/status/status", Holds::Equals("running".to_owned())),
+                expect("", Holds::Mentions("vmta-mail1".to_owned())),
+            ],
+        }],
+        health: vec![
+            Probe::Greeting {
+                address: "192.0.2.20:2525".parse().unwrap(),
+                begins: "220".to_owned(),
+                seconds: 30,
+            },
+            Probe::Running {
+                unit: "pmta.service".to_owned(),
+                seconds: 30,
+            },
+        ],
+        restart: RestartSpec {
+            lines: vec!["run-as-root no".to_owned()],
+            allowed: true,
+        },
+        attempt: 2,
+    };
+    resource(
+        "transaction:pmta",
+        Spec::Transaction(spec),
+        OnRemove::Leave,
+        Policy::Enforce,
+    )
 }
 
 pub(crate) fn generations() -> GenerationStates {

@@ -4,14 +4,14 @@
 //! it has its line.
 
 use email_engine_protocol::desired::{
-    Disposition, Guard, HostPath, OnNotify, OnRemove, Policy, ResourceKind,
+    Disposition, Guard, Holds, HostPath, OnNotify, OnRemove, Policy, Probe, ResourceKind,
 };
 use email_engine_protocol::id::{HostId, Role};
 use email_engine_protocol::join::Admission;
 use email_engine_protocol::observed::{Convergence, Mode, Observed, ResourceState, Stage};
 
 use super::Golden;
-use super::samples::AT;
+use super::samples::{AT, command};
 
 /// The variants of an enum, and a function that names each of them.
 macro_rules! variants {
@@ -45,12 +45,26 @@ pub(crate) fn add(golden: &mut Golden) {
 
 fn desired(golden: &mut Golden) {
     let path = || HostPath::new("/a").unwrap();
+    let text = || "r".to_owned();
     variants!(golden, "kind", ResourceKind, [
         ResourceKind::File => ResourceKind::File,
         ResourceKind::Directory => ResourceKind::Directory,
         ResourceKind::Package => ResourceKind::Package,
         ResourceKind::Service => ResourceKind::Service,
         ResourceKind::Step => ResourceKind::Step,
+        ResourceKind::Transaction => ResourceKind::Transaction,
+    ]);
+    variants!(golden, "probe", Probe, [
+        Probe::Answer { command: command(), seconds: 5, expect: Vec::new() } => Probe::Answer { .. },
+        Probe::Greeting { address: "192.0.2.20:2525".parse().unwrap(), begins: text(), seconds: 6 }
+            => Probe::Greeting { .. },
+        Probe::Running { unit: "pmta.service".to_owned(), seconds: 7 } => Probe::Running { .. },
+    ]);
+    variants!(golden, "holds", Holds, [
+        Holds::Contains(text()) => Holds::Contains(_),
+        Holds::Equals(text()) => Holds::Equals(_),
+        Holds::Mentions(text()) => Holds::Mentions(_),
+        Holds::Present => Holds::Present,
     ]);
     variants!(golden, "on-notify", OnNotify, [
         OnNotify::Reload => OnNotify::Reload,

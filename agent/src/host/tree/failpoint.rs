@@ -8,7 +8,7 @@ use rustix::io::Errno;
 #[derive(Debug, Default)]
 pub(in crate::host) struct Failpoint {
     #[cfg(test)]
-    left: std::sync::Mutex<Option<u32>>,
+    left: std::sync::Arc<std::sync::Mutex<Option<u32>>>,
     #[cfg(test)]
     synced: std::sync::Mutex<Vec<std::path::PathBuf>>,
 }
@@ -51,6 +51,18 @@ impl Failpoint {
     #[cfg(test)]
     pub(in crate::host) fn die_after(&self, steps: u32) {
         *self.left.lock().unwrap() = Some(steps);
+    }
+
+    /// Whether the set number is used up.
+    #[cfg(test)]
+    pub(in crate::host) fn is_dead(&self) -> bool {
+        *self.left.lock().unwrap() == Some(0)
+    }
+
+    /// Counts its steps together with those of another tree: one machine, one death.
+    #[cfg(test)]
+    pub(in crate::host) fn die_with(&mut self, other: &Self) {
+        self.left = std::sync::Arc::clone(&other.left);
     }
 
     /// What was synced since this was asked last, in its order.

@@ -13,6 +13,7 @@ use email_engine_protocol::desired::HostPath;
 use rustix::fs::{self, AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
+use super::own::Touch;
 use super::rooted::{Entry, EntryKind, FileError, Rooted, io};
 
 /// A file as it shall be.
@@ -56,8 +57,46 @@ impl Rooted {
         validator: Option<Validator<'_>>,
     ) -> Result<(), FileError> {
         let path = file.path;
+        let dir = self.lay_beside(file, bytes)?;
+        if let Some(validator) = validator {
+            let staged = staged_path(path).map_err(io("name a copy of", path))?;
+            if let Err(reason) = validator(&staged) {
+                self.wipe_in(&dir, &temporary_name(path), path)?;
+                return Err(FileError::Refused {
+                    path: path.clone(),
+                    reason,
+                });
+            }
+        }
+        self.swap(&dir, path).map_err(io("replace", path))
+    }
+
+    /// Writes a file whole beside the place where it shall stand, durably; [`swap_in`] puts it
+    /// there, and [`sweep`] takes it away.
+    ///
+    /// [`swap_in`]: Self::swap_in
+    /// [`sweep`]: Self::sweep
+    ///
+    /// # Errors
+    /// When a step fails; then the old state stands.
+    pub fn stage_beside(&self, file: &NewFile<'_>, bytes: &[u8]) -> Result<(), FileError> {
+        self.lay_beside(file, bytes).map(drop)
+    }
+
+    /// Puts what was staged into its place, durably.
+    ///
+    /// # Errors
+    /// When it is not there or cannot be put there; then the old state stands.
+    pub fn swap_in(&self, path: &HostPath) -> Result<(), FileError> {
+        let dir = self.parent_of(path).map_err(io("open folder of", path))?;
+        self.swap(&dir, path).map_err(io("replace", path))
+    }
+
+    fn lay_beside(&self, file: &NewFile<'_>, bytes: &[u8]) -> Result<OwnedFd, FileError> {
+        let path = file.path;
         self.make_parents(path)?;
         let dir = self.parent_of(path).map_err(io("open folder of", path))?;
+        self.check_own(&dir, path, Touch::Entry)?;
         self.sweep_in(&dir, path)?;
         let name = path.file_name();
         let old = match fs::statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -68,21 +107,9 @@ impl Rooted {
         if old.is_some_and(|old| old.kind == EntryKind::Directory) {
             self.clear_way(path)?;
         }
-        let temporary = temporary_name(path);
-        self.stage(&dir, &temporary, file, old, bytes)
+        self.stage(&dir, &temporary_name(path), file, old, bytes)
             .map_err(io("write", path))?;
-        if let Some(validator) = validator {
-            let staged = staged_path(path).map_err(io("name a copy of", path))?;
-            if let Err(reason) = validator(&staged) {
-                self.wipe_in(&dir, &temporary, path)?;
-                return Err(FileError::Refused {
-                    path: path.clone(),
-                    reason,
-                });
-            }
-        }
-        self.swap(&dir, &temporary, name)
-            .map_err(io("replace", path))
+        Ok(dir)
     }
 
     fn stage(
@@ -153,9 +180,9 @@ impl Rooted {
         self.failpoint.sync(fd)
     }
 
-    fn swap(&self, dir: &OwnedFd, temporary: &str, name: &str) -> Result<(), Errno> {
+    fn swap(&self, dir: &OwnedFd, path: &HostPath) -> Result<(), Errno> {
         self.failpoint.step()?;
-        fs::renameat(dir, temporary, dir, name)?;
+        fs::renameat(dir, temporary_name(path), dir, path.file_name())?;
         self.failpoint.sync(dir)
     }
 
@@ -169,6 +196,7 @@ impl Rooted {
             return Ok(());
         };
         let dir = self.parent_of(path).map_err(io("open folder of", path))?;
+        self.check_own(&dir, path, Touch::Entry)?;
         let name = path.file_name();
         let gone = match entry.kind {
             EntryKind::Directory => fs::unlinkat(&dir, name, AtFlags::REMOVEDIR),
@@ -189,7 +217,10 @@ impl Rooted {
     /// When it is there and stays.
     pub fn sweep(&self, path: &HostPath) -> Result<(), FileError> {
         match self.parent_of(path) {
-            Ok(dir) => self.sweep_in(&dir, path),
+            Ok(dir) => {
+                self.check_own(&dir, path, Touch::Sibling)?;
+                self.sweep_in(&dir, path)
+            }
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(()),
             Err(source) => Err(io("open folder of", path)(source)),
         }

@@ -13,9 +13,10 @@ use email_engine_protocol::api::{ApplyAnswer, FleetDocument};
 
 use crate::api::Api;
 use crate::api::Draft;
+use crate::api::app::Committed;
 use crate::api::problem::ApiError;
 use crate::api::request::{ATTEMPTS, JsonBody, WriteRequest, is_passing};
-use crate::command::{Batch, Command, Outcome, Rejection};
+use crate::command::{Batch, Command, Rejection};
 use crate::planner::document::place;
 use crate::planner::preview::Preview;
 use crate::state::{FleetState, Host};
@@ -46,9 +47,9 @@ pub(in crate::api) async fn apply(
             .await
             .map(Json);
     }
-    let (draft, outcome) = carry_out(&api, &write, &document, manner.prune).await?;
-    let answer = match outcome {
-        Some(outcome) => answer(draft, true, outcome.revision),
+    let (draft, committed) = carry_out(&api, &write, &document, manner.prune).await?;
+    let answer = match committed {
+        Some(committed) => answer(draft, true, committed.outcome().revision),
         None => {
             let revision = api.view(|state| state.revision);
             answer(draft, false, revision)
@@ -181,9 +182,9 @@ pub(super) async fn carry_out(
     write: &WriteRequest,
     document: &FleetDocument,
     prune: bool,
-) -> Result<(Draft, Option<Outcome>), ApiError> {
+) -> Result<(Draft, Option<Committed>), ApiError> {
     if let Some(first) = &write.replayed {
-        return Ok((Draft::default(), Some(first.clone()?)));
+        return Ok((Draft::default(), Some(Committed::here(first.clone()?))));
     }
     let mut attempt = 0;
     loop {
@@ -202,7 +203,7 @@ pub(super) async fn carry_out(
             commands: draft.commands.clone(),
         });
         match api.commit_attempt(write, attempt, command).await {
-            Ok(outcome) => return Ok((draft, Some(outcome))),
+            Ok(committed) => return Ok((draft, Some(committed))),
             Err(error) if attempt + 1 < ATTEMPTS && moved_away(api, write, &error, revision) => {
                 attempt += 1;
             }

@@ -105,7 +105,7 @@ pub(in crate::api) async fn set(
         let answer = apply::dry_run_of(&api, &write, command).await?;
         return Ok(Json(answer).into_response());
     }
-    api.commit(&write, command).await?;
+    api.commit_here(&write, command).await?;
     Ok(Json(api.view(view)).into_response())
 }
 
@@ -120,7 +120,7 @@ pub(in crate::api) async fn put_bundle(
     let command = Command::PutBundle(PutBundle {
         files: files.clone(),
     });
-    api.commit(&write, command).await?;
+    api.commit_here(&write, command).await?;
     let stored = api.view(|state| {
         let mut bundles = state.bundles.iter();
         bundles

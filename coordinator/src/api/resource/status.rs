@@ -6,10 +6,13 @@ use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
+use futures::future::join;
 use serde_json::{Value, json};
 
-use email_engine_protocol::api::{FleetState as Overall, HostView, StatusView};
-use email_engine_protocol::observed::{Convergence, ResourceState};
+use email_engine_protocol::api::{
+    ClusterView, Contact, FleetState as Overall, HostView, MemberRole, StatusView, TurnedAway,
+};
+use email_engine_protocol::observed::{Convergence, Observed, ResourceState};
 
 use super::cluster::{self, not_ready};
 use super::hosts::{seen, views};
@@ -25,12 +28,12 @@ pub(in crate::api) async fn show(
     Extension(caller): Asker,
     Extension(freshness): Extension<Freshness>,
 ) -> Result<Json<StatusView>, ApiError> {
-    let seen = seen(&api).await;
+    let (seen, contacts) = join(seen(&api), api.fleet.contacts()).await;
     let raft = api.fleet.raft_status();
     let (cluster, hosts, ips) = api.view(|state| {
         let ips = state.identities.values();
         (
-            cluster::view(state, &raft),
+            cluster::view(state, &raft, &contacts, api.now()),
             views(state, &caller, &seen),
             ips.filter(|ip| caller.sees(Some(&ip.spec.tenant))).count() as u64,
         )
@@ -40,7 +43,7 @@ pub(in crate::api) async fn show(
         // Where the nodes are is the fleet's business, as in `/cluster`.
         cluster.nodes.clear();
     }
-    let (state, reasons) = judge(&hosts, cluster.leader.is_some());
+    let (state, reasons) = judge(&hosts, &cluster);
     Ok(Json(StatusView {
         state,
         stale: freshness == Freshness::Stale,
@@ -55,12 +58,17 @@ pub(in crate::api) async fn show(
 const REASONS: usize = 50;
 
 /// Overall state, and why it is not converged.
-fn judge(hosts: &[HostView], has_leader: bool) -> (Overall, Vec<String>) {
+fn judge(hosts: &[HostView], cluster: &ClusterView) -> (Overall, Vec<String>) {
     let mut overall = Overall::Converged;
     let mut reasons = Vec::new();
-    if !has_leader {
+    if cluster.leader.is_none() {
         overall = Overall::Degraded;
         reasons.push("no leader: changes are refused until a majority of nodes is back".to_owned());
+    } else {
+        reasons.extend(silent_voters(cluster));
+        if !reasons.is_empty() {
+            overall = Overall::Degraded;
+        }
     }
     for host in hosts {
         let Some((state, reason)) = trouble(host) else {
@@ -79,8 +87,41 @@ fn judge(hosts: &[HostView], has_leader: bool) -> (Overall, Vec<String>) {
     (overall, reasons)
 }
 
+/// Voters that the leader does not hear. The fleet runs on without them, but not without many more.
+fn silent_voters(cluster: &ClusterView) -> Vec<String> {
+    let voters = || {
+        let nodes = cluster.nodes.iter();
+        nodes.filter(|node| node.role == MemberRole::Voter)
+    };
+    let since = |contact: &Option<Observed<Contact>>| match contact.as_ref()?.known()? {
+        Contact::Unreachable { since } => Some(*since),
+        Contact::Heard { .. } => None,
+    };
+    let silent = voters().filter(|node| since(&node.contact).is_some());
+    let left = voters().count() - silent.count();
+    let spare = left.saturating_sub(voters().count() / 2 + 1);
+    let losses = match spare {
+        0 => "nothing can be changed when one more is lost".to_owned(),
+        spare => format!("{spare} more may be lost"),
+    };
+    let named = voters().filter_map(|node| {
+        let since = since(&node.contact)?;
+        let id = node.id;
+        Some(format!(
+            "node {id}: votes, and has not answered the leader since {since}; {losses}"
+        ))
+    });
+    let mut named: Vec<String> = named.collect();
+    // Nobody is known to answer, and nobody not to: the leader itself did not say.
+    let leader = voters().find(|node| node.leader);
+    if let Some(Some(Observed::Unknown { reason, .. })) = leader.map(|node| &node.contact) {
+        named.push(format!("which nodes answer is unknown: {reason}"));
+    }
+    named
+}
+
 /// What keeps a host from being converged.
-fn trouble(host: &HostView) -> Option<(Overall, String)> {
+pub(super) fn trouble(host: &HostView) -> Option<(Overall, String)> {
     if host.lifecycle == "retired" {
         return None;
     }
@@ -100,7 +141,7 @@ fn trouble(host: &HostView) -> Option<(Overall, String)> {
         return Some((Overall::Degraded, degraded(host)));
     }
     if host.connected.is_none() {
-        return Some((Overall::Degraded, "its agent is not connected".to_owned()));
+        return Some((Overall::Degraded, silent(host)));
     }
     if host.lifecycle == "retiring" {
         return Some((
@@ -128,6 +169,23 @@ fn trouble(host: &HostView) -> Option<(Overall, String)> {
         )),
         _ => None,
     }
+}
+
+/// What is known of an agent that is not connected. That a node does not answer does not make its
+/// agents absent.
+fn silent(host: &HostView) -> String {
+    if !host.unheard.is_empty() {
+        let nodes: Vec<_> = host.unheard.iter().map(ToString::to_string).collect();
+        return format!(
+            "whether its agent is connected is not known: node {} does not say whom it has",
+            nodes.join(" and node ")
+        );
+    }
+    let reason = host.turned_away.as_ref().map(|away| {
+        let TurnedAway { at, reason } = away;
+        format!("; it called at {at} and got no session: {reason}")
+    });
+    format!("its agent is not connected{}", reason.unwrap_or_default())
 }
 
 fn degraded(host: &HostView) -> String {
@@ -206,8 +264,9 @@ pub(in crate::api) async fn metrics(State(api): State<Arc<Api>>) -> Result<Respo
         .fleet
         .sessions()
         .await
+        .rows
         .into_iter()
-        .filter(|(node, _)| *node == raft.node);
+        .filter(|(node, row)| *node == raft.node && row.is_live());
     let sessions = here.count();
     api.view(|state| metrics::observe(state, &raft, sessions));
     recorder.run_upkeep();

@@ -1,8 +1,14 @@
-//! Applying documents, adding identities.
+//! Applying documents, adding identities, and how the cluster itself stands.
 
 use serde_json::{Value, json};
 
+use email_engine_protocol::id::NodeId;
+
+use super::memory::heard;
 use super::testbed::Testbed;
+use crate::command::fixture::{node_token, redeem_node};
+use crate::command::{Command, SetNode};
+use crate::raft::{Hearing, NoWord, PeerContact};
 
 fn document() -> Value {
     json!({
@@ -127,4 +133,106 @@ async fn a_backup_streams_as_octets() {
         .gives(200);
     assert_eq!(backup.text, "onetwo");
     assert_eq!(backup.headers["content-type"], "application/octet-stream");
+}
+
+/// Three voters of which the leader hears these.
+fn three_voters(testbed: &Testbed, contacts: Vec<PeerContact>) {
+    for node in 2..=3_u8 {
+        let token = format!("n{node}");
+        let fleet = &testbed.fleet;
+        fleet
+            .apply(Command::IssueToken(node_token(&token)))
+            .unwrap();
+        fleet.apply(redeem_node(&token, node)).unwrap();
+        let vote = SetNode {
+            node: NodeId(node.into()),
+            role: email_engine_protocol::api::MemberRole::Voter,
+            endpoints: None,
+            supports_version: None,
+        };
+        fleet.apply(Command::SetNode(vote)).unwrap();
+    }
+    *testbed.fleet.contacts.lock().unwrap() = Ok(contacts);
+}
+
+async fn status(testbed: &Testbed, key: &str) -> Value {
+    let ask = testbed.ask(key, "GET", "/api/v1/status");
+    ask.send().await.gives(200).body
+}
+
+#[tokio::test]
+async fn a_voter_that_does_not_answer_degrades_the_fleet_and_is_named_until_it_answers() {
+    let testbed = Testbed::new();
+    let silent = PeerContact {
+        hearing: Hearing::Unreachable,
+        silent_millis: 61_000,
+        ..heard(3)
+    };
+    three_voters(&testbed, vec![heard(1), heard(2), silent]);
+    let told = status(&testbed, "viewer").await;
+    assert_eq!(told["state"], "degraded");
+    let reason = "node 3: votes, and has not answered the leader since 2026-11-21T05:58:59.000Z; \
+                  nothing can be changed when one more is lost";
+    assert_eq!(told["reasons"], json!([reason]));
+    let node = |at: usize| told["cluster"]["nodes"][at].clone();
+    let now = "2026-11-21T06:00:00.000Z";
+    let known = |value: Value| json!({"known": {"value": value, "at": now}});
+    assert_eq!(node(1)["contact"], known(json!({"heard": {"last": now}})));
+    assert_eq!(node(1)["matched_index"], 5, "told by the leader");
+    let since = "2026-11-21T05:58:59.000Z";
+    let unreachable = known(json!({"unreachable": {"since": since}}));
+    assert_eq!(node(2)["contact"], unreachable);
+    // Where nodes are is not a tenant's business, and whether they answer neither.
+    let tenant = status(&testbed, "red-operator").await;
+    assert_eq!(
+        (&tenant["state"], &tenant["reasons"]),
+        (&json!("converged"), &json!([]))
+    );
+
+    // A learner that is down costs nobody a vote; a leader that is new has no word yet.
+    let not_yet = PeerContact {
+        hearing: Hearing::NotYet,
+        ..silent
+    };
+    *testbed.fleet.contacts.lock().unwrap() = Ok(vec![heard(1), heard(2), not_yet]);
+    let told = status(&testbed, "viewer").await;
+    assert_eq!(
+        (&told["state"], &told["reasons"]),
+        (&json!("converged"), &json!([]))
+    );
+    let contact = &told["cluster"]["nodes"][2]["contact"];
+    assert_eq!(contact["unknown"]["since"], since, "{contact}");
+}
+
+#[tokio::test]
+async fn without_the_leaders_word_it_is_unknown_whether_a_node_answers() {
+    let testbed = Testbed::new();
+    let no_word = NoWord {
+        reason: "the leader does not say: no answer within 1s".to_owned(),
+        since_millis: 2_000,
+    };
+    three_voters(&testbed, Vec::new());
+    *testbed.fleet.contacts.lock().unwrap() = Err(no_word);
+    let told = status(&testbed, "viewer").await;
+    assert_eq!(told["state"], "degraded");
+    let reason = "which nodes answer is unknown: the leader does not say: no answer within 1s";
+    assert_eq!(told["reasons"], json!([reason]));
+    testbed
+        .fleet
+        .has_leader
+        .store(false, std::sync::atomic::Ordering::Relaxed);
+    let ask = testbed.ask("viewer", "GET", "/api/v1/cluster");
+    let told = ask.send().await.gives(200);
+    for node in told.body["nodes"].as_array().unwrap() {
+        let unknown = &node["contact"]["unknown"];
+        assert_eq!(unknown["since"], "2026-11-21T05:59:58.000Z", "{node}");
+        assert_eq!(node["matched_index"], Value::Null);
+    }
+    // Its last word is nobody's any more when it was lost in the middle of the question.
+    *testbed.fleet.contacts.lock().unwrap() = Ok(vec![heard(1), heard(2), heard(3)]);
+    let ask = testbed.ask("viewer", "GET", "/api/v1/cluster");
+    let told = ask.send().await.gives(200);
+    for node in told.body["nodes"].as_array().unwrap() {
+        assert!(node["contact"]["unknown"].is_object(), "{node}");
+    }
 }

@@ -2,7 +2,6 @@
 
 mod access;
 mod bounds;
-mod bundles;
 mod documents;
 mod fleet;
 mod fuzz;

@@ -10,7 +10,7 @@ use crate::api::routes::Reach::{self, Fleet, Tenant};
 use crate::api::routes::table;
 
 /// What a route demands, decided here apart from the router.
-const DEMANDS: [(&str, &str, AccessRole, Reach); 38] = [
+const DEMANDS: [(&str, &str, AccessRole, Reach); 40] = [
     ("POST", "/api/v1/fleet", Operator, Tenant),
     ("GET", "/api/v1/tenants", Viewer, Tenant),
     ("POST", "/api/v1/tenants", Operator, Fleet),
@@ -28,6 +28,13 @@ const DEMANDS: [(&str, &str, AccessRole, Reach); 38] = [
         Operator,
         Fleet,
     ),
+    (
+        "POST",
+        "/api/v1/hosts/{host}/allow-restart",
+        Operator,
+        Fleet,
+    ),
+    ("POST", "/api/v1/hosts/{host}/retry", Operator, Fleet),
     ("POST", "/api/v1/hosts/{host}/revoke", Operator, Fleet),
     ("GET", "/api/v1/ips", Viewer, Tenant),
     ("POST", "/api/v1/ips", Operator, Tenant),

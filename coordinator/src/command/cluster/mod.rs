@@ -1,6 +1,7 @@
 //! Verbs about the cluster itself.
 
 mod found;
+mod place_node;
 mod raise_version;
 mod recover;
 mod set_node;

@@ -1,6 +1,7 @@
 //! `set-node`.
 
 use email_engine_protocol::api::MemberRole;
+use email_engine_protocol::id::NodeId;
 
 use crate::command::RejectionCode::{InUse, Version, WrongState};
 use crate::command::access::revoke_certificates;
@@ -40,6 +41,17 @@ impl Verb for SetNode {
 }
 
 impl SetNode {
+    /// Another part of a node in the cluster, and nothing else of it.
+    #[must_use]
+    pub const fn role(node: NodeId, role: MemberRole) -> Self {
+        Self {
+            node,
+            role,
+            endpoints: None,
+            supports_version: None,
+        }
+    }
+
     fn changed(&self, current: &Node) -> Node {
         let mut next = current.clone();
         next.role = self.role;
@@ -60,21 +72,26 @@ impl SetNode {
             let accepted = "any node but the last voter";
             return Err(refuse(InUse, "node", &self.node, accepted));
         }
-        endpoint("endpoints.raft", &next.raft_endpoint)?;
-        endpoint("endpoints.agent", &next.agent_endpoint)?;
-        endpoint("endpoints.api", &next.api_endpoint)?;
-        let needed = state.cluster.as_ref().map_or(0, |cluster| cluster.version);
-        if next.supports_version < needed && next.role != MemberRole::Removed {
-            let accepted = format!("{needed} or more, the cluster's version");
-            return Err(refuse(
-                Version,
-                "supports_version",
-                &next.supports_version,
-                accepted,
-            ));
-        }
-        Ok(())
+        check_place(state, next)
     }
+}
+
+/// Where a node is reached and what it supports, before it becomes so.
+pub(super) fn check_place(state: &FleetState, next: &Node) -> Result<(), Rejection> {
+    endpoint("endpoints.raft", &next.raft_endpoint)?;
+    endpoint("endpoints.agent", &next.agent_endpoint)?;
+    endpoint("endpoints.api", &next.api_endpoint)?;
+    let needed = state.cluster.as_ref().map_or(0, |cluster| cluster.version);
+    if next.supports_version < needed && next.role != MemberRole::Removed {
+        let accepted = format!("{needed} or more, the cluster's version");
+        return Err(refuse(
+            Version,
+            "supports_version",
+            &next.supports_version,
+            accepted,
+        ));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -52,6 +52,8 @@ pub(super) fn cut_off(state: &mut FleetState, host: &HostId, turn: &mut Turn<'_>
     drop_target(state, host, turn);
     state.outcomes.remove(host);
     state.removal_allowed.remove(host);
+    state.restart_allowed.remove(host);
+    state.attempts.remove(host);
     if let Some(row) = state.hosts.get_mut(host) {
         row.lifecycle = HostLifecycle::Retired;
         row.keys = None;

@@ -2,9 +2,13 @@
 
 mod add;
 mod allow_removal;
+mod allow_restart;
 mod change;
 mod check;
 mod cut_off;
 mod readmit;
 mod record_outcome;
 mod retire;
+mod retry_change;
+
+pub(in crate::command) use check::AddressOwners;

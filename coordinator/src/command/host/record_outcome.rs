@@ -59,18 +59,24 @@ impl Verb for RecordOutcome {
     }
 }
 
-/// What an operator allowed to be removed is gone once the host has converged on a target that was set
-/// after that; the next large removal needs a word of its own.
+/// What an operator allowed, a removal or a restart, is done once the host has converged on a target
+/// that was set after that; the next one needs a word of its own.
 fn end_allowance(state: &mut FleetState, host: &HostId, outcome: &Outcome) {
-    let done = match (state.removal_allowed.get(host), state.targets.get(host)) {
-        (Some(allowed), Some(target)) => {
-            target.revision > *allowed
+    let is_done = |allowed: u64| {
+        state.targets.get(host).is_some_and(|target| {
+            target.revision > allowed
                 && outcome.running == Some(target.generation)
                 && outcome.convergence == Convergence::Converged
-        }
-        _ => false,
+        })
     };
-    if done {
+    let restarted = state.restart_allowed.get(host);
+    let restarted = restarted.is_some_and(|allowed| is_done(allowed.revision));
+    let removed = state.removal_allowed.get(host);
+    let removed = removed.is_some_and(|allowed| is_done(*allowed));
+    if restarted {
+        state.restart_allowed.remove(host);
+    }
+    if removed {
         state.removal_allowed.remove(host);
         if let Some(row) = state.hosts.get_mut(host) {
             row.large_removal = !row.takes_work();

@@ -1,6 +1,6 @@
 //! What an operator must know of a host's new state beside its lines.
 
-use crate::planner::Planned;
+use crate::planner::{Planned, restart_wanted};
 use crate::powermta::lint::{Code, Options};
 use crate::powermta::syntax::Sources;
 use crate::powermta::{self, CONFIG_PATH};
@@ -19,8 +19,24 @@ pub(super) fn of(old: Option<&Planned>, new: &Planned) -> Vec<String> {
     {
         notes.extend(changes(before, after));
     }
+    notes.extend(old.and_then(|old| waits(old, new)));
     notes.truncate(NOTES);
     notes
+}
+
+/// What waits on the host for an operator's word.
+fn waits(old: &Planned, new: &Planned) -> Option<String> {
+    let in_force = restart_wanted(&old.config);
+    let mut lines = restart_wanted(&new.config);
+    lines.retain(|line| !in_force.contains(line));
+    let host = &new.config.host;
+    (!lines.is_empty()).then(|| {
+        format!(
+            "the host keeps its configuration until `email-engine hosts allow-restart {host}`: \
+             only a restart brings into force: {}",
+            lines.join("; ")
+        )
+    })
 }
 
 /// The text of a host's PowerMTA configuration.

@@ -122,6 +122,12 @@ fn facts(resource: &Resource) -> BTreeMap<&'static str, String> {
             words.extend(step.command.arguments.iter().cloned());
             facts.insert("command", words.join(" "));
         }
+        Spec::Transaction(spec) => {
+            facts.insert("members", format!("{} files", spec.members.len()));
+            facts.insert("restart_lines", spec.restart.lines.join("; "));
+            facts.insert("restart_allowed", spec.restart.allowed.to_string());
+            facts.insert("attempt", spec.attempt.to_string());
+        }
     }
     facts
 }

@@ -12,6 +12,7 @@ mod check;
 mod codes;
 mod finding;
 mod outline;
+mod restart;
 mod rules;
 #[cfg(test)]
 mod samples;
@@ -23,6 +24,7 @@ use super::syntax::{Limits, Sources};
 pub use codes::Code;
 pub use finding::{Finding, Location, Report, Severity};
 pub use outline::{VERBATIM_BEGIN, VERBATIM_END};
+pub use restart::restart_lines;
 pub use table::{Rule, Sample, rules};
 
 pub(super) use outline::{Block, Entry, Outline};

@@ -10,8 +10,9 @@ use tokio::sync::watch;
 
 use super::apply::Apply;
 use super::files::{SnapshotFile, SnapshotFiles};
+use super::head::Head;
 use super::snapshot::{self, SnapshotBuilder};
-use crate::command::BodyChange;
+use crate::command::{BodyChange, Command};
 use crate::raft::handle::Applied;
 use crate::raft::metric_names::SNAPSHOTS_INSTALLED;
 use crate::raft::store::{Bodies, BodyWrite, WriterHandle};
@@ -52,6 +53,8 @@ impl Image {
 #[derive(Debug)]
 pub(crate) struct Replica {
     image: RwLock<Image>,
+    /// What Raft's own traffic needs of it, without waiting for it.
+    head: RwLock<Head>,
     /// Held for reading while bodies of an older state are read.
     bodies: RwLock<()>,
     applied: watch::Sender<Applied>,
@@ -61,9 +64,11 @@ impl Replica {
     /// A replica that begins with this.
     pub(crate) fn new(image: Image) -> Self {
         let applied = watch::Sender::new(image.applied());
-        let image = RwLock::new(image);
+        let mut head = Head::default();
+        head.follow(&image.fleet);
         Self {
-            image,
+            image: RwLock::new(image),
+            head: RwLock::new(head),
             bodies: RwLock::new(()),
             applied,
         }
@@ -72,6 +77,12 @@ impl Replica {
     /// Reads; `apply` waits meanwhile.
     pub(crate) fn view<R>(&self, read: impl FnOnce(&Image) -> R) -> R {
         read(&self.image.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The head of the state; never waits for an entry that is being applied.
+    pub(crate) fn head(&self) -> Head {
+        let head = self.head.read().unwrap_or_else(PoisonError::into_inner);
+        head.clone()
     }
 
     /// A copy of the state at a moment when all that its last entry brought is stored.
@@ -104,13 +115,31 @@ impl Replica {
     }
 
     fn change<R>(&self, change: impl FnOnce(&mut Image) -> R) -> R {
-        change(&mut self.image.write().unwrap_or_else(PoisonError::into_inner))
+        let mut image = self.image.write().unwrap_or_else(PoisonError::into_inner);
+        let changed = change(&mut image);
+        let mut head = self.head.write().unwrap_or_else(PoisonError::into_inner);
+        head.follow(&image.fleet);
+        changed
     }
 
     /// Tells the watchers, after everything that belongs to an entry is done.
     fn announce(&self) {
         let applied = self.view(Image::applied);
         self.applied.send_replace(applied);
+    }
+}
+
+/// Commands or targets in one entry from which on it takes milliseconds to apply.
+const LARGE: usize = 64;
+
+fn is_large(entry: &Entry) -> bool {
+    let EntryPayload::Normal(LogCommand::V1(proposal)) = &entry.payload else {
+        return false;
+    };
+    match &proposal.command {
+        Command::Batch(batch) => batch.commands.len() >= LARGE,
+        Command::SetTargets(targets) => targets.targets.len() >= LARGE,
+        _ => false,
     }
 }
 
@@ -139,6 +168,16 @@ impl Machine {
             writer,
             bodies,
             files,
+        }
+    }
+
+    /// A large entry is applied where no other task waits for this thread: what was woken on it last
+    /// would wait until the end, and a heartbeat may be among it.
+    fn enter_apart(&self, entry: &Entry) -> (Reply, Vec<BodyChange>) {
+        if is_large(entry) {
+            tokio::task::block_in_place(|| self.enter(entry))
+        } else {
+            self.enter(entry)
         }
     }
 
@@ -195,7 +234,7 @@ impl RaftStateMachine<Types> for Machine {
     {
         while let Some(item) = entries.next().await {
             let (entry, responder) = item?;
-            let (reply, changes) = self.enter(&entry);
+            let (reply, changes) = self.enter_apart(&entry);
             self.store(changes).await?;
             self.replica.announce();
             if let Some(responder) = responder {

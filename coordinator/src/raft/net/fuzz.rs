@@ -10,6 +10,7 @@ use super::frame;
 use super::message::{ChangeRefusal, Member, MemberChange, ProposeRefusal, Request, Response};
 use crate::command::fixture::{Fleet, tenant};
 use crate::command::{Command, CreateTenant};
+use crate::raft::leadership::{Hearing, PeerContact};
 use crate::raft::tests::entry;
 use crate::raft::types::{SnapshotMeta, Vote};
 
@@ -56,6 +57,7 @@ fn requests() -> Vec<Request> {
         Request::ReadIndex,
         Request::Sessions,
         Request::Clock,
+        Request::Contacts,
         Request::Change(MemberChange::AddLearner(member)),
         Request::Change(MemberChange::Remove(NodeId(3))),
     ]
@@ -78,6 +80,13 @@ fn any_answer_of_a_node_is_read_or_refused() {
         Response::ReadIndex(Err("no quorum".to_owned())),
         Response::Sessions(Vec::new()),
         Response::Clock(1_795_240_800_000),
+        Response::Contacts(None),
+        Response::Contacts(Some(vec![PeerContact {
+            node: NodeId(3),
+            matched: Some(300),
+            hearing: Hearing::Unreachable,
+            silent_millis: 90_000,
+        }])),
         Response::Change(Err(ChangeRefusal::Wrong("the last voter".to_owned()))),
         Response::Failed("no space left".to_owned()),
     ];

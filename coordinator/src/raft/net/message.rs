@@ -12,6 +12,7 @@ use email_engine_protocol::join::Endpoint;
 
 use crate::command::{Answer, Proposal};
 use crate::raft::handle::{PlanErrors, SessionNotice, SessionRow};
+use crate::raft::leadership::PeerContact;
 use crate::raft::types::{SnapshotMeta, Types, Vote};
 
 /// A question; each on a stream of its own.
@@ -52,6 +53,8 @@ pub(crate) enum Request {
     PlanErrors,
     /// Asks for a content body.
     Body(ContentHash),
+    /// Asks which members answer.
+    Contacts,
 }
 
 /// An answer.
@@ -85,6 +88,8 @@ pub(crate) enum Response {
     PlanErrors(PlanErrors),
     /// To `Body`: none when the asked node does not have it whole.
     Body(Option<Vec<u8>>),
+    /// To `Contacts`: none when the asked node does not lead.
+    Contacts(Option<Vec<PeerContact>>),
 }
 
 /// What became of a proposal at the leader.
@@ -115,6 +120,8 @@ pub(crate) enum ProposeRefusal {
         /// The bound.
         limit: u64,
     },
+    /// Ask again, perhaps somebody else; nothing was done.
+    NotYet(String),
 }
 
 /// A change of the membership.

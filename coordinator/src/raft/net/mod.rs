@@ -11,15 +11,19 @@ mod frame;
 mod fuzz;
 mod message;
 mod peers;
+#[cfg(test)]
+pub(in crate::raft) mod probe;
 mod serve;
 mod server;
 mod tls;
 mod transfer;
 
 pub(crate) use client::Network;
+#[cfg(test)]
+pub(crate) use frame::FRAME_BYTES;
 pub(crate) use message::{
     Answered, ChangeRefusal, Member, MemberChange, ProposeAnswer, ProposeRefusal, Request, Response,
 };
-pub(crate) use peers::{Lane, Peers, Whereabouts};
+pub(crate) use peers::{IsRevoked, Lane, Peers, Whereabouts};
 pub(crate) use serve::{Door, Serving};
 pub(crate) use server::Server;

@@ -9,11 +9,12 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use email_engine_protocol::bytes::CertificateSerial;
 use email_engine_protocol::id::{ClusterId, NodeId};
 
 use super::frame::{self, FrameError, FrameReader};
 use super::message::{Request, Response};
-use super::tls::{self, PeerError, TlsError};
+use super::tls::{self, PeerError, PeerNode, TlsError};
 use crate::pki::{NodeIdentity, node_dns_name};
 
 /// Traffic that must not wait for other traffic has a connection of its own.
@@ -64,6 +65,12 @@ pub(crate) enum CallError {
     /// No answer in time.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
+    /// What was to be sent is not good.
+    #[error("not sent: {0}")]
+    Unfit(String),
+    /// Its certificate was revoked.
+    #[error("the certificate of node {0} was revoked")]
+    Revoked(NodeId),
     /// The peer could not answer.
     #[error("peer: {0}")]
     Failed(String),
@@ -82,6 +89,9 @@ impl CallError {
 /// Looks up where a node is now, when that is known better than from the membership.
 pub(crate) type Whereabouts = Arc<dyn Fn(NodeId) -> Option<String> + Send + Sync>;
 
+/// Says whether a certificate was revoked, as far as this node knows.
+pub(crate) type IsRevoked = Arc<dyn Fn(&CertificateSerial) -> bool + Send + Sync>;
+
 /// Connections to peers. A cheap clone.
 #[derive(Clone)]
 pub(crate) struct Peers {
@@ -89,6 +99,7 @@ pub(crate) struct Peers {
     endpoint: quinn::Endpoint,
     identity: watch::Receiver<Arc<NodeIdentity>>,
     whereabouts: Whereabouts,
+    is_revoked: IsRevoked,
     open: Arc<Mutex<BTreeMap<(NodeId, Lane), Slot>>>,
 }
 
@@ -97,6 +108,8 @@ type Slot = Arc<tokio::sync::Mutex<Option<Kept>>>;
 
 struct Kept {
     connection: quinn::Connection,
+    /// Serial of the peer's certificate.
+    serial: Option<CertificateSerial>,
     /// When the peer answered on it last.
     answered: Instant,
 }
@@ -119,12 +132,14 @@ impl Peers {
         endpoint: quinn::Endpoint,
         identity: watch::Receiver<Arc<NodeIdentity>>,
         whereabouts: Whereabouts,
+        is_revoked: IsRevoked,
     ) -> Self {
         Self {
             cluster,
             endpoint,
             identity,
             whereabouts,
+            is_revoked,
             open: Arc::default(),
         }
     }
@@ -193,11 +208,12 @@ impl Peers {
                 return Ok(kept.connection.clone());
             }
             let dialled = tokio::time::timeout(DIAL_WITHIN, peers.dial(node, &address));
-            let connection = dialled
+            let (connection, serial) = dialled
                 .await
                 .unwrap_or(Err(CallError::Timeout(DIAL_WITHIN)))?;
             *kept = Some(Kept {
                 connection: connection.clone(),
+                serial,
                 answered: Instant::now(),
             });
             Ok(connection)
@@ -205,6 +221,13 @@ impl Peers {
         dialling
             .await
             .unwrap_or_else(|error| Err(CallError::Failed(error.to_string())))
+    }
+
+    /// Keeps anything from being sent to a node on a lane that is not in use yet.
+    #[cfg(test)]
+    pub(crate) async fn hold(&self, node: NodeId, lane: Lane) -> impl Drop + use<> {
+        let slot = Arc::clone(self.lock().entry((node, lane)).or_default());
+        slot.lock_owned().await
     }
 
     /// Notes that the peer answered on this lane.
@@ -230,15 +253,46 @@ impl Peers {
         }
     }
 
-    async fn dial(&self, node: NodeId, address: &str) -> Result<quinn::Connection, CallError> {
+    /// Ends connections to peers whose certificate was revoked, streams of log entries included;
+    /// false when one of them is just being used, and is to be looked at again.
+    pub(crate) fn end_revoked(&self) -> bool {
+        let slots: Vec<Slot> = self.lock().values().cloned().collect();
+        let mut all = true;
+        for slot in slots {
+            let Ok(mut kept) = slot.try_lock() else {
+                all = false;
+                continue;
+            };
+            let is_revoked = |kept: &mut Kept| kept.serial.is_some_and(|s| (self.is_revoked)(&s));
+            if let Some(revoked) = kept.take_if(is_revoked) {
+                revoked
+                    .connection
+                    .close(3_u32.into(), b"no longer a member");
+            }
+        }
+        all
+    }
+
+    async fn dial(
+        &self,
+        node: NodeId,
+        address: &str,
+    ) -> Result<(quinn::Connection, Option<CertificateSerial>), CallError> {
         let known = (self.whereabouts)(node);
         let address = resolve(known.as_deref().unwrap_or(address)).await?;
         let config = tls::client(&self.identity.borrow().clone())?;
         let name = node_dns_name(self.cluster, node);
         let connection = self.endpoint.connect_with(config, address, &name)?.await?;
-        let found = tls::peer_of(self.cluster, &connection)?.node;
+        let PeerNode {
+            node: found,
+            serial,
+        } = tls::peer_of(self.cluster, &connection)?;
         if found == node {
-            Ok(connection)
+            if serial.is_some_and(|serial| (self.is_revoked)(&serial)) {
+                connection.close(3_u32.into(), b"no longer a member");
+                return Err(CallError::Revoked(node));
+            }
+            Ok((connection, serial))
         } else {
             connection.close(1_u32.into(), b"another node was dialled");
             Err(CallError::WrongNode {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse};
+use tokio::sync::watch;
 
 use email_engine_protocol::bytes::{CertificateSerial, ContentHash};
 use email_engine_protocol::id::{HostId, NodeId};
@@ -14,7 +15,8 @@ use super::frame::{self, FrameError, FrameReader};
 use super::message::{ChangeRefusal, MemberChange, ProposeAnswer, Request, Response};
 use super::transfer;
 use crate::command::Proposal;
-use crate::raft::handle::{PlanErrors, SessionNotice, SessionRow};
+use crate::raft::handle::{Applied, PlanErrors, SessionNotice, SessionRow};
+use crate::raft::leadership::PeerContact;
 use crate::raft::machine::SnapshotFiles;
 use crate::raft::types::{Raft, Snapshot, SnapshotMeta, Types, Vote};
 
@@ -22,6 +24,8 @@ use crate::raft::types::{Raft, Snapshot, SnapshotMeta, Types, Vote};
 pub(crate) trait Door: Send + Sync {
     /// Whether this node may speak.
     fn admits(&self, node: NodeId, serial: Option<&CertificateSerial>) -> bool;
+    /// Tells of every change of what [`Self::admits`] goes by.
+    fn applied(&self) -> watch::Receiver<Applied>;
     /// A leader that counts was heard.
     fn leader_spoke(&self);
     /// Commits a proposal, when this node leads.
@@ -36,6 +40,8 @@ pub(crate) trait Door: Send + Sync {
     fn sessions_began(&self, notices: &[SessionNotice]) -> Vec<HostId>;
     /// Hosts that this node could not plan as the leader.
     fn plan_errors(&self) -> PlanErrors;
+    /// What this node hears of the members, when it leads.
+    fn contacts(&self) -> Option<Vec<PeerContact>>;
     /// A content body, when it is whole here.
     fn body(&self, hash: ContentHash) -> BoxFuture<'_, Option<Vec<u8>>>;
     /// Milliseconds since 1970.
@@ -108,6 +114,7 @@ async fn answer(serving: &Serving, request: Request) -> Response {
         Request::Change(change) => Response::Change(door.change(change).await),
         Request::Sessions => Response::Sessions(door.sessions()),
         Request::PlanErrors => Response::PlanErrors(door.plan_errors()),
+        Request::Contacts => Response::Contacts(door.contacts()),
         Request::Clock => Response::Clock(door.clock()),
         Request::SessionsBegan(notices) => Response::SessionsEnded(door.sessions_began(&notices)),
         Request::Body(hash) => Response::Body(door.body(hash).await),
@@ -175,7 +182,7 @@ async fn snapshot(
     if serving.receiving.swap(true, Ordering::AcqRel) {
         return Response::Failed("another snapshot is being received".into());
     }
-    let received = transfer::receive(&serving.files, from, length).await;
+    let received = transfer::receive(&serving.files, from, &meta, length).await;
     let response = match received {
         Ok(snapshot) => {
             serving.door.leader_spoke();
@@ -186,7 +193,10 @@ async fn snapshot(
                 .await
                 .map_or_else(|error| failed(&error), Response::Snapshot)
         }
-        Err(error) => failed(&error),
+        Err(error) => {
+            tracing::warn!(%error, "a snapshot is not taken");
+            failed(&error)
+        }
     };
     serving.receiving.store(false, Ordering::Release);
     response

@@ -106,9 +106,19 @@ async fn serve_connection(cluster: ClusterId, connection: &quinn::Connection, se
             return;
         }
     };
-    // Asked again for every stream: a node may be removed while it is connected.
+    // Every entry may be the one that removes it: it is asked again after each, so that the streams of
+    // a removed node end, too, and one that says nothing is let go.
+    let mut applied = serving.door.applied();
     while admits(&*serving.door, peer) {
-        match connection.accept_bi().await {
+        let stream = tokio::select! {
+            stream = connection.accept_bi() => stream,
+            changed = applied.changed() => match changed {
+                Ok(()) => continue,
+                // The state is gone, and this node with it.
+                Err(_) => return,
+            },
+        };
+        match stream {
             Ok((to, from)) => {
                 // It may have been removed while nothing came.
                 if !admits(&*serving.door, peer) {

@@ -1,6 +1,8 @@
 //! Snapshots between nodes: checked chunks on one stream, into a file that counts only when whole.
 
+use std::fs::File;
 use std::io::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::raft::SnapshotResponse;
@@ -9,8 +11,8 @@ use super::client::Client;
 use super::frame::{self, FrameError, FrameReader};
 use super::message::{Request, Response};
 use super::peers::{self, CallError};
-use crate::raft::machine::{SnapshotFile, SnapshotFiles};
-use crate::raft::types::{Snapshot, Types, Vote};
+use crate::raft::machine::{SnapshotFile, SnapshotFiles, fit_to_send, is_whole};
+use crate::raft::types::{Snapshot, SnapshotMeta, Types, Vote};
 
 const CHUNK_BYTES: u64 = 256 * 1024;
 /// Longest wait for one chunk to be taken or to come.
@@ -20,15 +22,20 @@ const INSTALL_WITHIN: Duration = Duration::from_secs(300);
 /// Largest snapshot that is taken.
 const SNAPSHOT_BYTES: u64 = 64 * 1024 * 1024 * 1024;
 
-/// Sends a snapshot and waits until it is installed.
+/// Sends a snapshot that is good and waits until it is installed.
 pub(super) async fn send(
     client: &Client,
+    files: &Arc<SnapshotFiles>,
     vote: Vote,
     snapshot: &Snapshot,
 ) -> Result<SnapshotResponse<Types>, CallError> {
+    // First whether the peer is there: that takes no disk. The stream is no more than a number yet.
+    let (mut to, mut from) = timed(CHUNK_WITHIN, client.stream()).await?;
+    let (files, checked) = (Arc::clone(files), snapshot.clone());
+    let fit = tokio::task::spawn_blocking(move || fit_to_send(&files, &checked));
+    fit.await.map_err(failed)?.map_err(CallError::Unfit)?;
     let file = &snapshot.snapshot;
     let length = file.length().map_err(failed)?;
-    let (mut to, mut from) = timed(CHUNK_WITHIN, client.stream()).await?;
     let request = Request::Snapshot {
         vote,
         meta: snapshot.meta.clone(),
@@ -81,16 +88,29 @@ async fn timed<T>(
         .unwrap_or(Err(CallError::Timeout(within)))
 }
 
-/// Receives the chunks of a snapshot into an unfinished file.
+/// Receives a snapshot into an unfinished file, and reads it through: one that turned out damaged only
+/// when it is taken over would end this node, and end it again after each start.
 pub(super) async fn receive(
     files: &SnapshotFiles,
     from: &mut FrameReader,
+    meta: &SnapshotMeta,
     length: u64,
 ) -> Result<SnapshotFile, CallError> {
     if length > SNAPSHOT_BYTES {
         return Err(failed("the snapshot is over the cap"));
     }
-    let (mut file, path) = files.begin().map_err(failed)?;
+    let (file, unfinished) = files.begin().map_err(failed)?;
+    chunks(file, from, length).await?;
+    let received = SnapshotFile::open_unfinished(unfinished).map_err(failed)?;
+    let meta = meta.clone();
+    let checked = tokio::task::spawn_blocking(move || {
+        is_whole(&received, &meta).map_err(failed)?;
+        Ok(received)
+    });
+    checked.await.map_err(failed)?
+}
+
+async fn chunks(mut file: File, from: &mut FrameReader, length: u64) -> Result<(), CallError> {
     let mut missing = length;
     while missing > 0 {
         let size = CHUNK_BYTES.min(missing);
@@ -105,6 +125,5 @@ pub(super) async fn receive(
         missing -= size;
     }
     let synced = tokio::task::spawn_blocking(move || file.sync_all()).await;
-    synced.map_err(failed)?.map_err(failed)?;
-    SnapshotFile::open(path).map_err(failed)
+    synced.map_err(failed)?.map_err(failed)
 }

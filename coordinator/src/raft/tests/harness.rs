@@ -166,6 +166,9 @@ impl Authority {
         let mut params = CertificateParams::new(vec![name]).unwrap();
         let uri = node_uri(cluster, NodeId(node)).try_into().unwrap();
         params.subject_alt_names.push(SanType::URI(uri));
+        // Told by its number, so that a test can put it on record.
+        let serial = u8::try_from(node).unwrap();
+        params.serial_number = Some(vec![serial; 16].into());
         let key = KeyPair::generate().unwrap();
         let leaf = params.signed_by(&key, &self.0).unwrap();
         NodeIdentity {
@@ -219,6 +222,7 @@ impl Fixture {
             election_min: Duration::from_millis(400),
             election_max: Duration::from_millis(800),
             request_deadline: Duration::from_secs(10),
+            change_within: Duration::from_secs(60),
             leader_contact: Duration::from_secs(3),
             clock_samples: Duration::from_millis(200),
         };

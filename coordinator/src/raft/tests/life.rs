@@ -53,6 +53,31 @@ async fn a_cluster_restarts_from_its_disks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_restarted_node_shows_what_it_had_committed_before_it_hears_a_leader() {
+    let mut fixture = Fixture::new();
+    let nodes = fixture.three().await;
+    for request in ["r1", "r2", "r3"] {
+        write(&nodes[0], request).await.unwrap();
+    }
+    for node in &nodes {
+        node.linearize().await.unwrap();
+    }
+    for node in &nodes {
+        node.shutdown().await;
+    }
+    drop(nodes);
+    // The others stay down: what it shows, it has from its own disk.
+    let alone = fixture.start(2).await;
+    wait_for("it has applied what it knew as committed", || {
+        knows(&alone, "r3")
+    })
+    .await;
+    assert_eq!(alone.view(|state| state.revision), 3);
+    let leadership = *alone.leadership().borrow();
+    assert_eq!(leadership.leader, None, "nobody is there to lead");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_lags_catches_up_by_snapshot() {
     let mut fixture = Fixture::new();
     let mut nodes = Vec::new();

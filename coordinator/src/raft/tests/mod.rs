@@ -1,8 +1,11 @@
 //! Tests of the room over real disks and real QUIC.
 
+mod behind;
 mod harness;
+mod lead;
 mod life;
 mod mend;
+mod peers;
 mod quorum;
 mod refusals;
 mod restore;

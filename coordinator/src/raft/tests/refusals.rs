@@ -21,7 +21,14 @@ async fn ask(identity: NodeIdentity, node: u64, address: &str) -> Result<u64, St
     let cluster = identity.cluster;
     let server = Server::open(socket, &identity).unwrap();
     let identity = watch::Sender::new(Arc::new(identity)).subscribe();
-    let peers = Peers::new(cluster, server.endpoint(), identity, Arc::new(|_| None));
+    let nowhere = Arc::new(|_| None);
+    let peers = Peers::new(
+        cluster,
+        server.endpoint(),
+        identity,
+        nowhere,
+        Arc::new(|_| false),
+    );
     let within = Duration::from_secs(5);
     let asked = peers.call(
         NodeId(node),

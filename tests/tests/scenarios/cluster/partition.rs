@@ -163,6 +163,13 @@ async fn a_leader_cut_off_refuses_in_time_and_the_others_and_the_agents_go_on() 
         }
     })
     .await;
+    // What the old leader has is old by now: it serves it to nobody who asks for the present.
+    let old_view = alone.try_get("/ips/198.51.100.1").await.unwrap();
+    assert_eq!(old_view.status, 503, "{old_view:?}");
+    assert!(
+        ["no-quorum", "no-leader"].contains(&old_view.code()),
+        "{old_view:?}"
+    );
     let config = fleet.agents["pmta1"].file("/etc/pmta/config");
     wait_until(
         "the agent went to another node and has the change",

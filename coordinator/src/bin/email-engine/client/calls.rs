@@ -77,6 +77,16 @@ impl Client {
         self.ask(call).await
     }
 
+    pub(crate) async fn allow_restart(&self, id: &HostId) -> Result<Value, ClientError> {
+        let call = Call::write(Method::POST, &["hosts", id.as_str(), "allow-restart"]);
+        self.ask(call).await
+    }
+
+    pub(crate) async fn retry(&self, id: &HostId) -> Result<Value, ClientError> {
+        let call = Call::write(Method::POST, &["hosts", id.as_str(), "retry"]);
+        self.ask(call).await
+    }
+
     pub(crate) async fn revoke_certificate(&self, id: &HostId) -> Result<Value, ClientError> {
         let call = Call::write(Method::POST, &["hosts", id.as_str(), "revoke"]);
         self.ask(call).await

@@ -4,9 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use email_engine_protocol::api::{ClusterView, Consistency, MemberRole, TokenRequest};
+use email_engine_protocol::api::{
+    ClusterView, Consistency, Contact, MemberRole, NodeView, TokenRequest,
+};
 use email_engine_protocol::id::NodeId;
 use email_engine_protocol::join::Admission;
+use email_engine_protocol::observed::Observed;
 
 use super::{Desk, token};
 use crate::client::ClientError;
@@ -168,7 +171,9 @@ async fn remove(desk: &Desk, node: NodeId, yes: bool) -> Result<(), Failure> {
 }
 
 fn render(output: &Output, view: &ClusterView) -> String {
-    let mut table = output.table(&["NODE", "PART", "LEADER", "API", "AGENTS", "RAFT", "INDEX"]);
+    let mut table = output.table(&[
+        "NODE", "PART", "LEADER", "API", "AGENTS", "RAFT", "INDEX", "ANSWERS",
+    ]);
     for node in &view.nodes {
         let mood = match node.role {
             MemberRole::Learner => Mood::Underway,
@@ -182,11 +187,13 @@ fn render(output: &Output, view: &ClusterView) -> String {
             output.mood(&node.agent_endpoint, Mood::Plain),
             output.mood(&node.raft_endpoint, Mood::Plain),
             output.mood(&or_dash(node.matched_index), Mood::Plain),
+            output.mood(&answers(node).0, answers(node).1),
         ]);
     }
+    let unknown = why_unknown(view).map_or_else(String::new, |reason| format!("\n\n{reason}"));
     format!(
         "Cluster {}, epoch {}, version {}\n\
-         Asked node {}: leader {}, term {}, applied {} of {}, revision {}\n\n{}",
+         Asked node {}: leader {}, term {}, applied {} of {}, revision {}\n\n{}{unknown}",
         view.cluster,
         view.epoch,
         view.cluster_version,
@@ -198,4 +205,132 @@ fn render(output: &Output, view: &ClusterView) -> String {
         view.revision,
         text(&table)
     )
+}
+
+/// Whether a node answers the leader, in a word or two.
+fn answers(node: &NodeView) -> (String, Mood) {
+    match &node.contact {
+        None => ("-".to_owned(), Mood::Plain),
+        Some(Observed::Unknown { .. }) => ("unknown".to_owned(), Mood::Underway),
+        Some(Observed::Known { value, at }) => match value {
+            Contact::Heard { last } => match at.since(*last) / 1000 {
+                0 => ("yes".to_owned(), Mood::Good),
+                seconds => (format!("{seconds} s ago"), Mood::Good),
+            },
+            Contact::Unreachable { since } => {
+                (format!("not for {}", lasting(at.since(*since))), Mood::Bad)
+            }
+        },
+    }
+}
+
+/// A time span, in its two largest units.
+fn lasting(millis: u64) -> String {
+    let seconds = millis / 1000;
+    match (seconds / 86_400, seconds / 3_600, seconds / 60) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, minutes) => format!("{minutes} min {} s", seconds % 60),
+        (0, hours, minutes) => format!("{hours} h {} min", minutes % 60),
+        (days, hours, _) => format!("{days} d {} h", hours % 24),
+    }
+}
+
+/// Why it is not known of some node whether it answers; the first reason stands for all.
+fn why_unknown(view: &ClusterView) -> Option<String> {
+    view.nodes.iter().find_map(|node| match &node.contact {
+        Some(Observed::Unknown { reason, since }) => Some(format!(
+            "Whether node {} answers is unknown since {since}: {reason}",
+            node.id
+        )),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use email_engine_protocol::id::ClusterId;
+    use email_engine_protocol::time::Timestamp;
+
+    use super::*;
+    use crate::output::PLAIN;
+
+    fn node(id: u64, contact: Option<Observed<Contact>>) -> NodeView {
+        NodeView {
+            id: NodeId(id),
+            role: MemberRole::Voter,
+            leader: id == 1,
+            raft_endpoint: format!("192.0.2.{id}:7444"),
+            agent_endpoint: format!("192.0.2.{id}:7443"),
+            api_endpoint: format!("192.0.2.{id}:7443"),
+            matched_index: Some(90),
+            contact,
+        }
+    }
+
+    #[test]
+    fn who_does_not_answer_is_seen_and_what_is_unknown_is_called_so() {
+        let known = |value| {
+            Some(Observed::Known {
+                value,
+                at: Timestamp(100_000),
+            })
+        };
+        let unknown = Observed::Unknown {
+            reason: "no leader is known".to_owned(),
+            since: Timestamp(0),
+        };
+        let mut view = ClusterView {
+            cluster: ClusterId([1; 16]),
+            epoch: 1,
+            cluster_version: 1,
+            node: NodeId(1),
+            leader: Some(NodeId(1)),
+            term: 4,
+            applied_index: 90,
+            last_index: 91,
+            revision: 12,
+            state_time: Timestamp(0),
+            nodes: vec![
+                node(
+                    1,
+                    known(Contact::Heard {
+                        last: Timestamp(99_900),
+                    }),
+                ),
+                node(
+                    2,
+                    known(Contact::Heard {
+                        last: Timestamp(98_000),
+                    }),
+                ),
+                node(
+                    3,
+                    known(Contact::Unreachable {
+                        since: Timestamp(35_000),
+                    }),
+                ),
+            ],
+        };
+        let shown = |view: &ClusterView| render(&PLAIN, view);
+        let lines = shown(&view);
+        let ends = |at: usize, end: &str| lines.lines().nth(3 + at).unwrap().ends_with(end);
+        assert!(ends(0, " ANSWERS") && ends(1, " 90     yes"), "{lines}");
+        assert!(
+            ends(2, " 2 s ago") && ends(3, " not for 1 min 5 s"),
+            "{lines}"
+        );
+        assert!(!lines.contains("unknown"), "{lines}");
+        view.nodes = vec![node(1, Some(unknown)), node(2, None)];
+        let lines = shown(&view);
+        assert!(
+            lines.contains(" unknown\n") && lines.contains(": no leader is known"),
+            "{lines}"
+        );
+    }
+
+    #[test]
+    fn long_silences_are_told_in_large_units() {
+        let told = [59, 61, 3_700, 90_000].map(|seconds| lasting(seconds * 1000));
+        assert_eq!(told, ["59 s", "1 min 1 s", "1 h 1 min", "1 d 1 h"]);
+    }
 }

@@ -145,6 +145,11 @@ fn details(resource: &Resource) -> String {
             words.extend(step.command.arguments.iter().cloned());
             words.join(" ")
         }
+        Spec::Transaction(spec) => {
+            let members = spec.members.len();
+            let probes = spec.read_back.len() + spec.health.len();
+            format!("{members} files change together, {probes} probes")
+        }
     }
 }
 

@@ -46,6 +46,20 @@ enum HostsCommand {
         #[arg(long, short)]
         yes: bool,
     },
+    /// Allow a restart of a host's product, for the change that waits for one (`hosts show` says
+    /// which lines)
+    AllowRestart {
+        /// Its name
+        host: HostId,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Try a content that a host refused once more, although it is the same
+    Retry {
+        /// Its name
+        host: HostId,
+    },
     /// Revoke the certificate of a host's agent; its session ends at once
     Revoke {
         /// Its name
@@ -86,6 +100,21 @@ pub(crate) async fn run(desk: &Desk, arguments: Hosts) -> Result<Exit, Failure> 
             let answer = desk.client.allow_removal(&host).await?;
             desk.output.show(&answer, |_| {
                 format!("{host} may remove what its next state no longer names.")
+            })?;
+        }
+        HostsCommand::AllowRestart { host, yes } => {
+            permitted(&format!("Let the product on {host} be restarted?"), yes)?;
+            let answer = desk.client.allow_restart(&host).await?;
+            desk.output.show(&answer, |_| {
+                format!("{host} may restart its product for the change that waits for it.")
+            })?;
+        }
+        HostsCommand::Retry { host } => {
+            let answer = desk.client.retry(&host).await?;
+            desk.output.show(&answer, |_| {
+                format!(
+                    "{host} tries once more what it refused: see `email-engine hosts show {host}`."
+                )
             })?;
         }
         HostsCommand::Revoke { host, yes } => {
@@ -182,7 +211,13 @@ pub(crate) fn state(host: &HostView) -> (String, Mood) {
         return ("enrolled, not heard yet".to_owned(), Mood::Underway);
     }
     if host.connected.is_none() {
-        return (format!("{word}, silent"), Mood::Bad);
+        // A node that does not answer may have its agent.
+        let agent = if host.unheard.is_empty() {
+            "silent"
+        } else {
+            "unknown"
+        };
+        return (format!("{word}, {agent}"), Mood::Bad);
     }
     let behind = host.target.is_some() && host.running != host.target;
     match host.convergence {
@@ -222,6 +257,9 @@ fn details(host: &HostView) -> String {
     ];
     if !labels.is_empty() {
         lines.push(("Labels", labels.join(", ")));
+    }
+    if let Some(away) = &host.turned_away {
+        lines.push(("Turned away", format!("at {}: {}", away.at, away.reason)));
     }
     if let Some(error) = &host.plan_error {
         lines.push(("Not planned", error.clone()));
@@ -306,6 +344,8 @@ pub(crate) mod tests {
             attempted: None,
             plan_error: None,
             connected: Some(NodeId(2)),
+            turned_away: None,
+            unheard: Vec::new(),
             changed_at: None,
         }
     }
@@ -364,5 +404,7 @@ pub(crate) mod tests {
         let mut host = host("pmta1");
         host.connected = None;
         assert_eq!(state(&host), ("converged, silent".to_owned(), Mood::Bad));
+        host.unheard.push(NodeId(3));
+        assert_eq!(state(&host), ("converged, unknown".to_owned(), Mood::Bad));
     }
 }

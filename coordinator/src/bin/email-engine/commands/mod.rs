@@ -33,7 +33,8 @@ impl Desk {
     fn new(global: &Global) -> Result<Self, Failure> {
         let file = Context::path(global.context.as_deref())?;
         let context = Context::read(&file)?;
-        let patience = Patience::of(Duration::from_secs(global.request_timeout));
+        let told = global.request_timeout.map(Duration::from_secs);
+        let patience = told.map_or(Patience::USUAL, Patience::of);
         Ok(Self {
             client: Client::new(&context, patience)?
                 .with_reason(global.reason.as_deref())?

@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use clap::Args;
 
-use email_engine_protocol::api::{ClusterView, Consistency, FleetState, MemberRole, StatusView};
+use email_engine_protocol::api::{
+    ClusterView, Consistency, Contact, FleetState, MemberRole, StatusView,
+};
+use email_engine_protocol::observed::Observed;
 
 use super::{Desk, hosts};
 use crate::client::{ClientError, Patience};
@@ -139,7 +142,15 @@ fn nodes(cluster: &ClusterView) -> String {
         return String::new();
     }
     let voters = count(&|role| role == MemberRole::Voter);
-    format!("{voters} voting of {members} nodes, ")
+    let silent = cluster.nodes.iter().filter(|node| {
+        let contact = node.contact.as_ref().and_then(Observed::known);
+        matches!(contact, Some(Contact::Unreachable { .. }))
+    });
+    let unreachable = match silent.count() {
+        0 => String::new(),
+        count => format!("{count} unreachable, "),
+    };
+    format!("{voters} voting of {members} nodes, {unreachable}")
 }
 
 #[cfg(test)]
@@ -179,6 +190,7 @@ mod tests {
                     agent_endpoint: "192.0.2.1:7443".to_owned(),
                     api_endpoint: "192.0.2.1:7443".to_owned(),
                     matched_index: None,
+                    contact: None,
                 }],
             },
             hosts: vec![host("pmta1")],

@@ -66,7 +66,7 @@ fn lives(check: &Check<'_, '_>, scope: Scope, key: &str) -> bool {
     }
 }
 
-fn canonical(value: &str) -> String {
+pub(in super::super) fn canonical(value: &str) -> String {
     match value.to_ascii_lowercase().as_str() {
         "yes" => "true".to_owned(),
         "no" => "false".to_owned(),

@@ -16,6 +16,7 @@ pub(in crate::powermta) use backoff::is_broad;
 
 use super::check::Check;
 use super::outline::Outline;
+pub(super) use change::canonical;
 
 /// Runs all rules.
 pub(super) fn run(check: &mut Check<'_, '_>, before: Option<&Outline<'_>>) {

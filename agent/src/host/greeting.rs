@@ -1,0 +1,72 @@
+//! What a server of this machine says first.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+/// Longest first line that is read.
+const LINE_BYTES: u64 = 512;
+
+/// Connects and reads one line, without its end.
+///
+/// # Errors
+/// Why there is none, in words.
+pub(super) fn first_line(address: SocketAddr, timeout: Duration) -> Result<String, String> {
+    // Only an address of this machine can be listened at; a state must not make us connect elsewhere.
+    TcpListener::bind((address.ip(), 0))
+        .map_err(|error| format!("it is no address of this machine: {error}"))?;
+    let said = |error: std::io::Error| error.to_string();
+    let stream = TcpStream::connect_timeout(&address, timeout).map_err(said)?;
+    stream.set_read_timeout(Some(timeout)).map_err(said)?;
+    let mut line = Vec::new();
+    BufReader::new(stream.take(LINE_BYTES))
+        .read_until(b'\n', &mut line)
+        .map_err(said)?;
+    if line.is_empty() {
+        return Err("it closed without a word".to_owned());
+    }
+    Ok(String::from_utf8_lossy(&line).trim_end().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn the_first_line_comes_back_and_silence_is_told() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = std::thread::spawn(move || {
+            for words in ["220 mail.example.com ESMTP\r\nmore", "", "no end of line"] {
+                let (mut stream, _) = listener.accept().unwrap();
+                stream.write_all(words.as_bytes()).unwrap();
+            }
+        });
+        assert_eq!(
+            first_line(address, LONG).unwrap(),
+            "220 mail.example.com ESMTP"
+        );
+        assert!(
+            first_line(address, LONG)
+                .unwrap_err()
+                .contains("without a word")
+        );
+        assert_eq!(first_line(address, LONG).unwrap(), "no end of line");
+        server.join().unwrap();
+        assert!(
+            first_line(address, LONG).is_err(),
+            "nobody listens any more"
+        );
+    }
+
+    #[test]
+    fn no_other_machine_is_ever_connected_to() {
+        let elsewhere = "192.0.2.1:2525".parse().unwrap();
+        let error = first_line(elsewhere, LONG).unwrap_err();
+        assert!(error.contains("no address of this machine"), "{error}");
+    }
+}

@@ -1,0 +1,319 @@
+//! What comes next for a transaction, from where it stands and what was found. Tables of decisions:
+//! no machine, no clock.
+
+use email_engine_protocol::bytes::ContentHash;
+use email_engine_protocol::desired::RestartSpec;
+
+use super::content::short;
+use super::standing::{Failure, Journal, Refusal, Stage, Standing};
+
+/// Why the wanted content is not brought into force; the good one is kept instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// It was refused, and has not changed since.
+    Refused(Refusal),
+    /// These lines of it need a restart that nobody allowed.
+    Restart(Vec<String>),
+}
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// The wanted content goes through all stages.
+    Change,
+    /// Nothing.
+    Nothing,
+    /// The content that is in force, or should be, is put back.
+    Repair,
+}
+
+/// Whether the wanted content is held back.
+#[must_use]
+pub fn held(standing: &Standing, wanted: &ContentHash, restart: &RestartSpec) -> Option<Held> {
+    let good = standing.good.as_ref();
+    if good.is_some_and(|good| good.digest == *wanted) {
+        return None;
+    }
+    if let Some(refused) = standing
+        .refused
+        .as_ref()
+        .filter(|one| one.digest == *wanted)
+    {
+        return Some(Held::Refused(refused.clone()));
+    }
+    let lines = needs_restart(standing, restart);
+    (!lines.is_empty() && !restart.allowed).then_some(Held::Restart(lines))
+}
+
+/// Lines that are not in force and do not come into force without a restart. Of a content that
+/// nothing is known about, none: the product is started with it, or runs with it already.
+#[must_use]
+pub fn needs_restart(standing: &Standing, restart: &RestartSpec) -> Vec<String> {
+    let Some(good) = &standing.good else {
+        return Vec::new();
+    };
+    let new = restart
+        .lines
+        .iter()
+        .filter(|line| !good.restart.contains(line));
+    new.cloned().collect()
+}
+
+/// What is to be done. `held` says that the good content is what shall be there, and `differs` that
+/// the files are not what shall be there.
+#[must_use]
+pub fn next(standing: &Standing, wanted: &ContentHash, held: bool, differs: bool) -> Next {
+    let good = standing.good.as_ref();
+    let is_good = good.is_some_and(|good| good.digest == *wanted);
+    match (held || is_good, good) {
+        (true, None) => Next::Nothing,
+        (true, Some(_)) if differs || standing.owed => Next::Repair,
+        (true, Some(_)) => Next::Nothing,
+        (false, _) => Next::Change,
+    }
+}
+
+/// What the files that a journal put back need to be in force again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Revival {
+    /// Nothing: the product never heard of the others.
+    None,
+    /// What activates, or a restart when the change took one.
+    Activate,
+    /// The service did not run before, so it is stopped.
+    Stop,
+}
+
+/// How a journal is undone once its files are back.
+#[must_use]
+pub fn revival(journal: &Journal) -> Revival {
+    let reached = journal
+        .failure
+        .as_ref()
+        .map_or(journal.stage, |failure| failure.stage);
+    let reached = reached.max(journal.stage);
+    match (reached >= Stage::Activate, journal.was_running) {
+        (false, _) => Revival::None,
+        (true, true) => Revival::Activate,
+        (true, false) if journal.unit.is_some() => Revival::Stop,
+        (true, false) => Revival::Activate,
+    }
+}
+
+/// What is remembered of an undone change: nothing of one that was cut off.
+#[must_use]
+pub fn refusal(journal: &Journal, before: Option<Refusal>) -> Option<Refusal> {
+    match &journal.failure {
+        Some(failure) if failure.of_content => Some(Refusal {
+            digest: journal.wanted,
+            stage: failure.stage,
+            reason: failure.reason.clone(),
+        }),
+        _ => before,
+    }
+}
+
+/// What an operator is told of a content that is held back.
+#[must_use]
+pub fn told(standing: &Standing, held: &Held) -> String {
+    let live = standing.good.as_ref().map_or_else(
+        || "the files that were there before are kept".to_owned(),
+        |good| format!("content {} is kept", short(&good.digest)),
+    );
+    match held {
+        Held::Refused(Refusal {
+            digest,
+            stage,
+            reason,
+        }) => {
+            let digest = short(digest);
+            format!("content {digest} was refused at stage {stage}, {live}: {reason}")
+        }
+        Held::Restart(lines) => format!(
+            "waits for an operator to allow a restart, {live}: only a restart brings into force: {}",
+            lines.join("; ")
+        ),
+    }
+}
+
+/// What an operator is told of a change that the machine, and not its content, kept from getting
+/// through.
+#[must_use]
+pub fn told_failure(wanted: &ContentHash, failure: &Failure) -> String {
+    format!(
+        "content {} did not get through stage {} and is tried again, the files before it are back: {}",
+        short(wanted),
+        failure.stage,
+        failure.reason
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use email_engine_protocol::desired::{CommandCheck, CommandLine, HostPath};
+    use email_engine_protocol::id::ResourceId;
+    use proptest::prelude::*;
+
+    use super::super::standing::Good;
+    use super::*;
+
+    const A: ContentHash = ContentHash([0xa; 32]);
+    const B: ContentHash = ContentHash([0xb; 32]);
+
+    fn standing(good: Option<ContentHash>, refused: Option<ContentHash>) -> Standing {
+        Standing {
+            good: good.map(|digest| Good {
+                digest,
+                restart: vec!["old".to_owned()],
+            }),
+            refused: refused.map(|digest| Refusal {
+                digest,
+                stage: Stage::Test,
+                reason: "line 7".to_owned(),
+            }),
+            ..Standing::new(ResourceId::new("transaction:pmta").unwrap())
+        }
+    }
+
+    fn restart(lines: &[&str], allowed: bool) -> RestartSpec {
+        RestartSpec {
+            lines: lines.iter().map(|line| (*line).to_owned()).collect(),
+            allowed,
+        }
+    }
+
+    #[test]
+    fn a_refused_content_is_held_until_it_changes() {
+        let at = standing(Some(A), Some(B));
+        let none = RestartSpec::default();
+        assert!(matches!(held(&at, &B, &none), Some(Held::Refused(_))));
+        assert_eq!(held(&at, &A, &none), None, "the good one is not held");
+        assert_eq!(held(&at, &ContentHash([0xc; 32]), &none), None);
+        let text = told(&at, &held(&at, &B, &none).unwrap());
+        assert_eq!(
+            text,
+            "content 0b0b0b0b0b0b was refused at stage test, content 0a0a0a0a0a0a is kept: line 7"
+        );
+    }
+
+    #[test]
+    fn new_restart_lines_wait_for_the_word_and_gone_ones_do_not() {
+        let at = standing(Some(A), None);
+        let waits = held(&at, &B, &restart(&["new", "old"], false)).unwrap();
+        assert_eq!(waits, Held::Restart(vec!["new".to_owned()]));
+        assert!(told(&at, &waits).ends_with("into force: new"));
+        assert_eq!(held(&at, &B, &restart(&["new", "old"], true)), None);
+        assert_eq!(held(&at, &B, &restart(&[], false)), None);
+        let first = standing(None, None);
+        assert_eq!(held(&first, &B, &restart(&["new"], false)), None);
+    }
+
+    #[test]
+    fn the_next_thing_follows_from_the_table() {
+        for (good, wanted, is_held, differs, owed, expected) in [
+            (None, A, false, true, false, Next::Change),
+            (None, A, false, false, false, Next::Change),
+            (None, A, true, true, false, Next::Nothing),
+            (Some(A), A, false, false, false, Next::Nothing),
+            (Some(A), A, false, true, false, Next::Repair),
+            (Some(A), A, false, false, true, Next::Repair),
+            (Some(A), B, false, false, false, Next::Change),
+            (Some(A), B, true, false, false, Next::Nothing),
+            (Some(A), B, true, true, false, Next::Repair),
+            (Some(A), B, true, false, true, Next::Repair),
+        ] {
+            let mut at = standing(good, None);
+            at.owed = owed;
+            let got = next(&at, &wanted, is_held, differs);
+            assert_eq!(
+                got, expected,
+                "{good:?} {wanted} {is_held} {differs} {owed}"
+            );
+        }
+    }
+
+    fn journal(stage: Stage, failure: Option<Stage>, was_running: bool) -> Journal {
+        Journal {
+            wanted: B,
+            previous: Vec::new(),
+            stage,
+            was_running,
+            restarts: false,
+            activate: CommandCheck {
+                command: CommandLine {
+                    program: HostPath::new("/usr/sbin/pmta").unwrap(),
+                    arguments: Vec::new(),
+                },
+                seconds: 1,
+                refused_by: Vec::new(),
+            },
+            unit: Some("pmta.service".to_owned()),
+            failure: failure.map(|stage| Failure {
+                stage,
+                reason: "why".to_owned(),
+                of_content: stage > Stage::Swap,
+            }),
+        }
+    }
+
+    #[test]
+    fn a_product_that_never_heard_of_a_change_is_not_told_of_its_undoing() {
+        for (stage, failure, was_running, expected) in [
+            (Stage::Swap, None, true, Revival::None),
+            (Stage::Test, None, true, Revival::None),
+            (Stage::Test, Some(Stage::Test), true, Revival::None),
+            (Stage::Activate, None, true, Revival::Activate),
+            (Stage::Activate, Some(Stage::Activate), false, Revival::Stop),
+            (Stage::Health, Some(Stage::Health), true, Revival::Activate),
+        ] {
+            let got = revival(&journal(stage, failure, was_running));
+            assert_eq!(got, expected, "{stage} {failure:?} {was_running}");
+        }
+    }
+
+    #[test]
+    fn what_was_cut_off_or_failed_by_the_machine_is_not_refused() {
+        assert_eq!(refusal(&journal(Stage::Health, None, true), None), None);
+        let by_disk = journal(Stage::Swap, Some(Stage::Swap), true);
+        assert_eq!(refusal(&by_disk, None), None);
+        let refused = journal(Stage::Test, Some(Stage::Test), true);
+        assert_eq!(refusal(&refused, None).unwrap().digest, B);
+    }
+
+    fn any_digest() -> impl Strategy<Value = ContentHash> {
+        (0_u8..3).prop_map(|byte| ContentHash([byte; 32]))
+    }
+
+    proptest! {
+        /// Whatever came before: a refused content is never tried, a good one never judged again,
+        /// and drift never leads to anything but what is good.
+        #[test]
+        fn nothing_refused_is_ever_tried(
+            good in proptest::option::of(any_digest()),
+            refused in proptest::option::of(any_digest()),
+            wanted in any_digest(),
+            lines in proptest::collection::vec("[ab]", 0..3),
+            allowed: bool,
+            differs: bool,
+            owed: bool,
+        ) {
+            let mut at = standing(good, refused);
+            at.owed = owed;
+            let spec = RestartSpec { lines, allowed };
+            let is_held = held(&at, &wanted, &spec).is_some();
+            let next = next(&at, &wanted, is_held, differs);
+            if next == Next::Change {
+                prop_assert!(good != Some(wanted));
+                prop_assert!(refused != Some(wanted));
+                prop_assert!(allowed || needs_restart(&at, &spec).is_empty());
+            }
+            if next == Next::Repair {
+                prop_assert!(good.is_some() && (differs || owed));
+            }
+            if next == Next::Nothing {
+                prop_assert!(good.is_none() || !(differs || owed));
+                prop_assert!(is_held || good == Some(wanted));
+            }
+        }
+    }
+}

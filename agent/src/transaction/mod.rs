@@ -1,0 +1,310 @@
+//! Files that change together or not at all (`Spec::Transaction`).
+//!
+//! A change keeps what is there, writes a journal, lays new files beside the live ones, renames them
+//! in order, has the product test, activate, read back and prove them, and commits; whatever fails or
+//! is cut off is undone. So a host has the content before or the content after, and says which.
+//!
+//! - [`content`], [`decide`], [`settle`] and [`shape`] are pure: what is wanted, what comes next,
+//!   what is enforced while a content is held back, what an answer must look like.
+//! - [`standing`] is what is known of one transaction, [`shelf`] where that lies on disk.
+//! - `swap` moves files, `stages` asks the product, `run` goes from one standing to the next.
+//! - [`Transactions`] is all of it, as the reconciler uses it.
+//!
+//! A content that was refused is not tried again until it changes (an operator's word changes it
+//! too), and drift is mended to the last good one, not to it.
+
+pub mod content;
+pub mod decide;
+mod run;
+pub mod settle;
+pub mod shape;
+pub mod shelf;
+mod stages;
+pub mod standing;
+mod swap;
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use email_engine_protocol::desired::{HostConfig, Resource, Spec, TransactionSpec};
+use email_engine_protocol::id::ResourceId;
+use email_engine_protocol::limits;
+
+use crate::host::{Cabinet, Machine};
+use crate::reconciler::order::{self, Order};
+use crate::resources::Contents;
+use content::Content;
+use decide::{Held, Next};
+use run::Run;
+use settle::Keeps;
+use shelf::Shelf;
+use standing::Standing;
+
+/// A state with its order.
+pub type Ordered = Arc<(HostConfig, Order)>;
+
+/// What a transaction needs in this pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Its wanted content goes through all stages.
+    Change,
+    /// Nothing.
+    Rest,
+    /// What somebody touched is put back.
+    Repair,
+    /// A change that was begun could not be undone: nothing of it is touched until it is.
+    Stuck,
+}
+
+/// Every transaction of a host.
+#[derive(Debug)]
+pub struct Transactions {
+    shelf: Shelf,
+    standings: BTreeMap<ResourceId, Standing>,
+    /// What the enforced state wants.
+    wanted: BTreeMap<ResourceId, (Content, TransactionSpec)>,
+    /// The state with what is kept in the place of what is held back, when something is.
+    settled: Option<Ordered>,
+    /// Whether something changed since that was made.
+    stale: bool,
+    /// Why a change that was begun is neither through nor undone.
+    stuck: BTreeMap<ResourceId, String>,
+}
+
+impl Transactions {
+    /// Goes on from what an earlier life left. Nothing is undone yet: that takes the machine.
+    #[must_use]
+    pub fn open(cabinet: Cabinet) -> Self {
+        let shelf = Shelf::new(cabinet);
+        let standings = shelf.standings();
+        let mut tidied = standings.values().map(|standing| shelf.tidy(standing));
+        if let Err(error) = shelf.sweep().and_then(|()| tidied.try_for_each(|one| one)) {
+            tracing::warn!(%error, "copies of a transaction stay until the next life");
+        }
+        Self {
+            shelf,
+            standings,
+            wanted: BTreeMap::new(),
+            settled: None,
+            stale: true,
+            stuck: BTreeMap::new(),
+        }
+    }
+
+    /// Another state is enforced from now on.
+    pub fn change_state(&mut self) {
+        self.wanted.clear();
+        self.settled = None;
+        self.stale = true;
+    }
+
+    /// Undoes every change that was begun and has not ended. Before anything else: what an earlier
+    /// life was cut off in is put back first.
+    pub fn recover(&mut self, machine: &mut Machine, contents: &dyn Contents) {
+        for (id, standing) in &mut self.standings {
+            if standing.journal.is_none() {
+                continue;
+            }
+            let mut run = Run {
+                machine,
+                contents,
+                shelf: &self.shelf,
+                standing,
+            };
+            self.stale = true;
+            match run.undo() {
+                Ok(()) => {
+                    self.stuck.remove(id);
+                }
+                Err(error) => {
+                    tracing::error!(transaction = %id, %error, "a change is not undone");
+                    self.stuck.insert(id.clone(), error.to_string());
+                }
+            }
+        }
+    }
+
+    /// The state to enforce when it is not the given one: with the good content in the place of one
+    /// that is held back. The same state is given until [`change_state`](Self::change_state).
+    pub fn settle(&mut self, config: &HostConfig, order: &Order) -> Option<Ordered> {
+        for resource in &config.resources {
+            if let Spec::Transaction(spec) = &resource.spec
+                && !self.wanted.contains_key(&resource.id)
+            {
+                let content = Content::wanted(config, spec);
+                self.wanted
+                    .insert(resource.id.clone(), (content, spec.clone()));
+            }
+        }
+        if std::mem::take(&mut self.stale) {
+            let keeps = self.keeps();
+            self.settled = (!keeps.is_empty()).then(|| {
+                let settled = settle::settle(config, &keeps);
+                Arc::new(match order::order(&settled.resources) {
+                    Ok(order) => (settled, order),
+                    Err(error) => {
+                        tracing::error!(%error, "a good content does not fit: it is left alone");
+                        let alone = keeps.into_keys().map(|id| (id, None)).collect();
+                        (settle::settle(config, &alone), order.clone())
+                    }
+                })
+            });
+        }
+        self.settled.clone()
+    }
+
+    fn keeps(&self) -> Keeps {
+        let held = self.wanted.keys().filter(|id| self.held(id).is_some());
+        let kept =
+            |id: &ResourceId| {
+                let good = self.standings.get(id)?.good.as_ref()?;
+                self.shelf.content(id, &good.digest).unwrap_or_else(|error| {
+                tracing::error!(%error, "the good content is lost: the files are left alone");
+                None
+            })
+            };
+        held.map(|id| (id.clone(), kept(id))).collect()
+    }
+
+    fn held(&self, id: &ResourceId) -> Option<Held> {
+        let (content, spec) = self.wanted.get(id)?;
+        decide::held(self.standings.get(id)?, &content.digest, &spec.restart)
+    }
+
+    /// What the state beside the enforced one is whose contents must stay at hand.
+    #[must_use]
+    pub fn kept(&self) -> Option<&HostConfig> {
+        self.settled.as_ref().map(|settled| &settled.0)
+    }
+
+    /// What is to be done for a transaction whose members are, or are not, as they shall be.
+    #[must_use]
+    pub fn turn(&self, id: &ResourceId, differs: bool) -> Turn {
+        let Some((content, _)) = self.wanted.get(id) else {
+            return Turn::Rest;
+        };
+        if self.stuck.contains_key(id) {
+            return Turn::Stuck;
+        }
+        let unseen = Standing::new(id.clone());
+        let standing = self.standings.get(id).unwrap_or(&unseen);
+        match decide::next(standing, &content.digest, self.held(id).is_some(), differs) {
+            Next::Change => Turn::Change,
+            Next::Nothing => Turn::Rest,
+            Next::Repair => Turn::Repair,
+        }
+    }
+
+    /// What is to be said of a transaction although nothing is to be done, or nothing can be: a
+    /// content is held back, or a change is not undone.
+    #[must_use]
+    pub fn verdict(&self, id: &ResourceId) -> Option<Verdict> {
+        if let Some(reason) = self.stuck.get(id) {
+            return Some(Verdict::Stuck(reason.clone()));
+        }
+        let standing = self.standings.get(id)?;
+        let held = self.held(id)?;
+        let text = decide::told(standing, &held);
+        Some(match held {
+            Held::Refused(_) => Verdict::Refused(text),
+            Held::Restart(_) => Verdict::Waits(text),
+        })
+    }
+
+    /// Whether a good content is in force, the wanted one or another: then nobody is blocked.
+    #[must_use]
+    pub fn serves(&self, id: &ResourceId) -> bool {
+        let standing = self.standings.get(id);
+        standing.is_some_and(|one| one.good.is_some() && !self.stuck.contains_key(id))
+    }
+
+    /// Takes a turn. Says which members were changed.
+    ///
+    /// # Errors
+    /// Why the content is not in force, in words.
+    pub fn take(
+        &mut self,
+        machine: &mut Machine,
+        contents: &dyn Contents,
+        id: &ResourceId,
+        turn: &Turn,
+        members: &[&Resource],
+    ) -> Result<Vec<ResourceId>, String> {
+        let Some((wanted, spec)) = self.wanted.get(id) else {
+            return Ok(Vec::new());
+        };
+        let standing = self.standings.entry(id.clone());
+        let standing = standing.or_insert_with(|| Standing::new(id.clone()));
+        let mut run = Run {
+            machine,
+            contents,
+            shelf: &self.shelf,
+            standing,
+        };
+        self.stale = true;
+        let done = match turn {
+            Turn::Change => run
+                .change(wanted, spec)
+                .map(|()| members.iter().map(|member| member.id.clone()).collect()),
+            Turn::Repair => run.repair(members, spec),
+            Turn::Rest | Turn::Stuck => Ok(Vec::new()),
+        };
+        if let Err(error) = &done
+            && self
+                .standings
+                .get(id)
+                .is_some_and(|one| one.journal.is_some())
+        {
+            self.stuck.insert(id.clone(), error.to_string());
+        }
+        done.map_err(|error| cut(error.to_string()))
+    }
+
+    /// Whether the wanted content is in force. Until then what an older one names must stay.
+    #[must_use]
+    pub fn is_through(&self, id: &ResourceId) -> bool {
+        let wanted = self.wanted.get(id).map(|(content, _)| content.digest);
+        let good = self.standings.get(id).and_then(|one| one.good.as_ref());
+        good.map(|good| good.digest) == wanted
+    }
+
+    /// Forgets every transaction that a state does not name, and wipes its copies. Says which could
+    /// not be.
+    pub fn forget_others(&mut self, config: &HostConfig) -> Vec<(ResourceId, String)> {
+        let is_named = |id: &ResourceId| {
+            let listed = config.resources.binary_search_by(|known| known.id.cmp(id));
+            listed.is_ok_and(|at| matches!(config.resources[at].spec, Spec::Transaction(_)))
+        };
+        let others: BTreeSet<ResourceId> = self.standings.keys().cloned().collect();
+        let mut left = Vec::new();
+        for id in others.into_iter().filter(|id| !is_named(id)) {
+            match self.shelf.forget(&id) {
+                Ok(()) => {
+                    self.standings.remove(&id);
+                    self.stuck.remove(&id);
+                }
+                Err(error) => left.push((id, error.to_string())),
+            }
+        }
+        left
+    }
+}
+
+/// What is said of a transaction beside whether its files are right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Its content was refused: what, where and why.
+    Refused(String),
+    /// A change could not be undone.
+    Stuck(String),
+    /// Its content waits for an operator's word.
+    Waits(String),
+}
+
+/// A reason, cut to what a report may carry.
+fn cut(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(limits::REASON_BYTES));
+    text
+}

@@ -1,0 +1,153 @@
+//! The files of a change: kept as they were, swapped, put back.
+
+use email_engine_protocol::desired::{FileContent, FileSpec, HostPath, Resource, Spec};
+use email_engine_protocol::id::ResourceId;
+use email_engine_protocol::limits;
+use email_engine_protocol::observed::Mode;
+use zeroize::Zeroizing;
+
+use super::content::Content;
+use super::shelf::Shelf;
+use super::standing::{Kept, Previous};
+use crate::host::{EntryKind, FileError, Machine, NewFile, RecordError};
+use crate::resources::{self, ApplyError, ContentError, Contents};
+
+/// Why files could not be kept, swapped or put back.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SwapError {
+    /// New content could not be had or its owner is unknown.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// A content or a copy is not at hand.
+    #[error(transparent)]
+    Content(#[from] ContentError),
+    /// The file system refused.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A copy that was kept is gone, and nothing stands in for it.
+    #[error("the copy of {0} that was kept is gone")]
+    Gone(HostPath),
+    /// The agent's own folder refused.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+fn spec_of(member: &Resource) -> Option<&FileSpec> {
+    match &member.spec {
+        Spec::File(spec) => Some(spec),
+        _ => None,
+    }
+}
+
+/// Keeps sealed copies of what stands where these members shall stand.
+pub(super) fn keep(
+    machine: &Machine,
+    contents: &dyn Contents,
+    shelf: &Shelf,
+    id: &ResourceId,
+    members: &[&Resource],
+) -> Result<Vec<Previous>, SwapError> {
+    let mut previous = Vec::with_capacity(members.len());
+    for spec in members.iter().filter_map(|member| spec_of(member)) {
+        let entry = machine.files.look(&spec.path)?;
+        let kept = match entry.filter(|entry| entry.kind == EntryKind::File) {
+            None => Kept::Absent,
+            Some(entry) => {
+                let bytes = machine.files.read(&spec.path, limits::BODY_BYTES)?;
+                let sealed = contents.seal(&Zeroizing::new(bytes))?;
+                shelf.keep_copy(id, previous.len(), &sealed)?;
+                Kept::Copy {
+                    mode: entry.mode,
+                    uid: entry.uid,
+                    gid: entry.gid,
+                }
+            }
+        };
+        previous.push(Previous {
+            path: spec.path.clone(),
+            secret: matches!(spec.content, FileContent::Secret(_)),
+            kept,
+        });
+    }
+    Ok(previous)
+}
+
+/// Lays every new file beside the live one, and only then renames them in their order.
+pub(super) fn swap(
+    machine: &Machine,
+    contents: &dyn Contents,
+    members: &[&Resource],
+) -> Result<(), SwapError> {
+    for spec in members.iter().filter_map(|member| spec_of(member)) {
+        let bytes = resources::file_bytes(contents, spec)?;
+        let (uid, gid) = machine
+            .owners(spec.owner.as_deref(), spec.group.as_deref())
+            .map_err(ApplyError::Account)?;
+        let file = NewFile {
+            path: &spec.path,
+            mode: spec.mode,
+            uid,
+            gid,
+        };
+        machine.files.stage_beside(&file, &bytes)?;
+    }
+    for spec in members.iter().filter_map(|member| spec_of(member)) {
+        machine.files.swap_in(&spec.path)?;
+    }
+    Ok(())
+}
+
+/// Puts back what a journal says, in the order of the swap; what was not there goes after that, so
+/// that the file that names the others never names one that is gone. Repeated as often as it takes.
+pub(super) fn put_back(
+    machine: &Machine,
+    contents: &dyn Contents,
+    shelf: &Shelf,
+    id: &ResourceId,
+    previous: &[Previous],
+    good: Option<&Content>,
+) -> Result<(), SwapError> {
+    for (number, one) in previous.iter().enumerate() {
+        let Kept::Copy { mode, uid, gid } = one.kept else {
+            continue;
+        };
+        let real = machine.mode() == Mode::Real;
+        let bytes = match shelf.copy(id, number)? {
+            Some(sealed) => contents.unseal(&sealed).map_err(SwapError::from),
+            None => Err(SwapError::Gone(one.path.clone())),
+        };
+        // The good content has the same file, unless somebody had touched it.
+        let bytes = bytes.or_else(|error| {
+            let spec = good.and_then(|good| member_at(good, &one.path));
+            let stand_in = spec.map(|spec| resources::file_bytes(contents, spec));
+            stand_in.ok_or(error)?.map_err(SwapError::from)
+        })?;
+        let file = NewFile {
+            path: &one.path,
+            mode,
+            uid: real.then_some(uid),
+            gid: real.then_some(gid),
+        };
+        machine.files.replace(&file, &bytes, None)?;
+    }
+    for one in previous.iter().rev().filter(|one| one.kept == Kept::Absent) {
+        // Anything but a file was not put there by the swap.
+        let entry = machine.files.look(&one.path)?;
+        if entry.is_some_and(|entry| entry.kind == EntryKind::File) {
+            if one.secret {
+                machine.files.wipe(&one.path)?;
+            } else {
+                machine.files.remove_file(&one.path)?;
+            }
+        }
+    }
+    for one in previous {
+        machine.files.sweep(&one.path)?;
+    }
+    Ok(())
+}
+
+fn member_at<'a>(content: &'a Content, path: &HostPath) -> Option<&'a FileSpec> {
+    let mut specs = content.members.iter().filter_map(spec_of);
+    specs.find(|spec| spec.path == *path)
+}

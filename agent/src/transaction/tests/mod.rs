@@ -1,0 +1,54 @@
+//! Transactions on a sandbox, and on real programs.
+
+mod bed;
+mod crashes;
+mod held;
+mod product;
+
+use email_engine_protocol::desired::{
+    CommandCheck, CommandLine, HostConfig, HostPath, OnRemove, Policy, Resource, RestartSpec, Spec,
+    TransactionSpec,
+};
+use email_engine_protocol::id::ResourceId;
+
+fn command(word: &str) -> CommandCheck {
+    CommandCheck {
+        command: CommandLine {
+            program: HostPath::new("/usr/sbin/product").unwrap(),
+            arguments: vec![word.to_owned()],
+        },
+        seconds: 20,
+        refused_by: Vec::new(),
+    }
+}
+
+/// A transaction over files at these paths.
+pub(crate) fn pair(paths: &[&str]) -> Resource {
+    let member = |path: &&str| ResourceId::new(format!("file:{path}")).unwrap();
+    Resource {
+        id: ResourceId::new("transaction:pair").unwrap(),
+        spec: Spec::Transaction(TransactionSpec {
+            members: paths.iter().map(member).collect(),
+            test: command("test"),
+            activate: command("reload"),
+            unit: Some("product.service".to_owned()),
+            read_back: Vec::new(),
+            health: Vec::new(),
+            restart: RestartSpec::default(),
+            attempt: 0,
+        }),
+        on_remove: OnRemove::Leave,
+        policy: Policy::Enforce,
+        after: Vec::new(),
+        notify: Vec::new(),
+    }
+}
+
+/// The transaction of a state.
+pub(crate) fn transaction(config: &HostConfig) -> &TransactionSpec {
+    let mut specs = config.resources.iter().filter_map(|one| match &one.spec {
+        Spec::Transaction(spec) => Some(spec),
+        _ => None,
+    });
+    specs.next_back().unwrap()
+}

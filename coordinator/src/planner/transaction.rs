@@ -1,0 +1,154 @@
+//! Makes transactions of a role file: which files change together, and how they are brought into
+//! force.
+
+use email_engine_protocol::bytes::ContentHash;
+use email_engine_protocol::desired::{
+    CommandCheck, CommandLine, Expectation, Holds, HostConfig, Probe, RestartSpec, Spec,
+    TransactionSpec,
+};
+
+use super::build::Build;
+use super::error::BundleFault;
+use super::role::{
+    CheckEntry, Each, ExpectEntry, Generated, Greeting, ProbeEntry, TransactionEntry,
+};
+use super::values::Item;
+use crate::powermta::syntax::Sources;
+use crate::powermta::{self, CONFIG_PATH};
+
+/// Items that a probe with `each` is repeated for: each costs a command at every change.
+const PROBED_ITEMS: usize = 8;
+
+/// Templates among the texts of these entries, each once.
+pub(super) fn texts(entries: &[TransactionEntry]) -> impl Iterator<Item = &str> {
+    let probes = entries
+        .iter()
+        .flat_map(|entry| entry.read_back.iter().chain(&entry.health));
+    let mut texts: Vec<&str> = probes
+        .flat_map(|probe| probe.arguments.iter().map(String::as_str))
+        .collect();
+    texts.sort_unstable();
+    texts.dedup();
+    texts.into_iter()
+}
+
+/// The transaction of an entry; its members are known already.
+pub(super) fn spec(
+    build: &Build<'_>,
+    entry: &TransactionEntry,
+) -> Result<TransactionSpec, BundleFault> {
+    let probes = |entries: &[ProbeEntry]| {
+        let made = entries.iter().map(|entry| probes(build, entry));
+        made.collect::<Result<Vec<_>, _>>()
+            .map(|made| made.concat())
+    };
+    let lines = match entry.restart_lines {
+        None => Vec::new(),
+        Some(Generated::PowermtaConfig) => {
+            let text = build.values.powermta.as_deref().unwrap_or_default();
+            powermta::restart_lines(&Sources::single(CONFIG_PATH, text))
+        }
+    };
+    let digest = restart_digest(&lines);
+    Ok(TransactionSpec {
+        members: build.expand(&entry.members)?,
+        test: check(build, &entry.test)?,
+        activate: check(build, &entry.activate)?,
+        unit: entry.unit.clone(),
+        read_back: probes(&entry.read_back)?,
+        health: probes(&entry.health)?,
+        restart: RestartSpec {
+            lines,
+            allowed: build.values.restart_allowed == Some(digest),
+        },
+        attempt: build.values.attempt,
+    })
+}
+
+fn check(build: &Build<'_>, entry: &CheckEntry) -> Result<CommandCheck, BundleFault> {
+    Ok(CommandCheck {
+        command: CommandLine {
+            program: build.path(&entry.program)?,
+            arguments: entry.arguments.clone(),
+        },
+        seconds: entry.timeout_seconds,
+        refused_by: entry.refused_by.clone(),
+    })
+}
+
+fn probes(build: &Build<'_>, entry: &ProbeEntry) -> Result<Vec<Probe>, BundleFault> {
+    let items = match entry.each {
+        None => return Ok(vec![probe(build, entry, None)?]),
+        Some(Each::Identity) => &build.values.identities,
+        Some(Each::Tenant) => &build.values.tenants,
+    };
+    let items = items.iter().take(PROBED_ITEMS);
+    items.map(|item| probe(build, entry, Some(item))).collect()
+}
+
+fn probe(build: &Build<'_>, entry: &ProbeEntry, item: Option<&Item>) -> Result<Probe, BundleFault> {
+    let seconds = entry.timeout_seconds;
+    match (&entry.program, entry.greeting, &entry.running) {
+        (Some(program), None, None) => {
+            let context = build.context(item);
+            let role = &build.role.path;
+            let arguments = entry.arguments.iter();
+            let arguments = arguments.map(|text| build.templates.text(text, role, &context));
+            Ok(Probe::Answer {
+                command: CommandLine {
+                    program: build.path(program)?,
+                    arguments: arguments.collect::<Result<_, _>>()?,
+                },
+                seconds,
+                expect: entry.expect.iter().map(expectation).collect(),
+            })
+        }
+        (None, Some(Greeting::Submission), None) => Ok(Probe::Greeting {
+            address: build
+                .values
+                .submission
+                .ok_or_else(|| build.fault("only a powermta host has a submission port"))?,
+            begins: entry.begins.clone().unwrap_or_default(),
+            seconds,
+        }),
+        (None, None, Some(unit)) => Ok(Probe::Running {
+            unit: unit.clone(),
+            seconds,
+        }),
+        _ => Err(build.fault("a probe has exactly one of program, greeting, running")),
+    }
+}
+
+fn expectation(entry: &ExpectEntry) -> Expectation {
+    let holds = match (&entry.equals, &entry.contains, &entry.mentions) {
+        (Some(text), _, _) => Holds::Equals(text.clone()),
+        (_, Some(text), _) => Holds::Contains(text.clone()),
+        (_, _, Some(text)) => Holds::Mentions(text.clone()),
+        _ => Holds::Present,
+    };
+    Expectation {
+        pointer: entry.pointer.clone(),
+        holds,
+    }
+}
+
+/// Names restart lines: what an operator allows is a restart for these, and for no others.
+#[must_use]
+pub fn restart_digest(lines: &[String]) -> ContentHash {
+    ContentHash::of(lines.join("\n").as_bytes())
+}
+
+/// The lines that a host's state may need a restart for.
+#[must_use]
+pub fn restart_wanted(config: &HostConfig) -> Vec<String> {
+    let specs = config
+        .resources
+        .iter()
+        .filter_map(|resource| match &resource.spec {
+            Spec::Transaction(spec) => Some(spec),
+            _ => None,
+        });
+    specs
+        .flat_map(|spec| spec.restart.lines.iter().cloned())
+        .collect()
+}

@@ -1,0 +1,82 @@
+//! A peer for tests that says what it likes, byte for byte.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use email_engine_protocol::id::NodeId;
+
+use super::frame::{self, FrameReader};
+use super::message::{Request, Response};
+use super::{peers, tls};
+use crate::pki::{NodeIdentity, node_dns_name};
+
+/// One connection to a node's Raft end point.
+pub(in crate::raft) struct Probe {
+    connection: quinn::Connection,
+    /// Closes the connection when it goes.
+    _endpoint: quinn::Endpoint,
+}
+
+/// A stream that was opened by a probe.
+pub(in crate::raft) struct Line {
+    to: quinn::SendStream,
+    from: FrameReader,
+}
+
+impl Probe {
+    /// Dials a node under an identity.
+    pub(in crate::raft) async fn dial(identity: &NodeIdentity, node: u64, address: &str) -> Self {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let runtime = Arc::new(quinn::TokioRuntime);
+        let endpoint =
+            quinn::Endpoint::new(quinn::EndpointConfig::default(), None, socket, runtime).unwrap();
+        let config = tls::client(identity).unwrap();
+        let name = node_dns_name(identity.cluster, NodeId(node));
+        let address = address.parse().unwrap();
+        let dialling = endpoint.connect_with(config, address, &name).unwrap();
+        Self {
+            connection: dialling.await.unwrap(),
+            _endpoint: endpoint,
+        }
+    }
+
+    /// Opens a stream.
+    pub(in crate::raft) async fn line(&self) -> Line {
+        let (to, from) = self.connection.open_bi().await.unwrap();
+        let from = FrameReader::new(from);
+        Line { to, from }
+    }
+
+    /// Asks one question.
+    pub(in crate::raft) async fn ask(&self, request: &Request) -> Result<Response, String> {
+        let mut line = self.line().await;
+        line.say(request).await;
+        line.hear().await
+    }
+
+    /// Waits until the node ends the connection, and gives its reason.
+    pub(in crate::raft) async fn ended(&self) -> String {
+        self.connection.closed().await.to_string()
+    }
+}
+
+impl Line {
+    /// Sends a message.
+    pub(in crate::raft) async fn say<T: Serialize>(&mut self, message: &T) {
+        frame::write(&mut self.to, message).await.unwrap();
+    }
+
+    /// Sends bytes as they are. The node may have stopped reading.
+    pub(in crate::raft) async fn send(&mut self, bytes: impl Into<Bytes>) {
+        let _ = self.to.write_chunk(bytes.into()).await;
+    }
+
+    /// The node's answer, or how the stream ended.
+    pub(in crate::raft) async fn hear(&mut self) -> Result<Response, String> {
+        let answer = peers::answer(&mut self.from).await;
+        answer.map_err(|error| error.to_string())
+    }
+}

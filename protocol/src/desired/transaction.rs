@@ -1,0 +1,374 @@
+//! Files that change together or not at all, with what judges them and brings them into force.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::names::{self, is_unit};
+use super::{CommandLine, ConfigError, HostConfig, Policy, Resource, Spec};
+use crate::id::ResourceId;
+use crate::limits;
+
+/// Files of one product that go live together: swapped, tested, activated, read back and found
+/// healthy, or put back as they were.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransactionSpec {
+    /// Files of the same state, in the order in which they are swapped: the one that names the
+    /// others last. They are told of and blocked by this resource alone.
+    pub members: Vec<ResourceId>,
+    /// Judges the files at their live paths, while the product still runs with the old ones.
+    pub test: CommandCheck,
+    /// Brings the files into force.
+    pub activate: CommandCheck,
+    /// The service that reads the files. Where it does not run, it is started instead of
+    /// `activate`.
+    pub unit: Option<String>,
+    /// What the product must say of itself after that.
+    pub read_back: Vec<Probe>,
+    /// What must work after that.
+    pub health: Vec<Probe>,
+    /// What only a restart brings into force.
+    pub restart: RestartSpec,
+    /// Raised when an operator wants a refused content to be tried once more.
+    pub attempt: u32,
+}
+
+/// A command whose exit code and words both judge: not every product documents its codes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandCheck {
+    /// What is run, without a shell. Success is code 0.
+    pub command: CommandLine,
+    /// Ended and failed after this many seconds, at most
+    /// [`STEP_SECONDS`](crate::limits::STEP_SECONDS); after
+    /// [`STEP_DEFAULT_SECONDS`](crate::limits::STEP_DEFAULT_SECONDS) when 0.
+    pub seconds: u32,
+    /// Texts that mean failure, whatever the code.
+    pub refused_by: Vec<String>,
+}
+
+/// A question with the shape of its right answer. What is not of the expected form is a failure of
+/// its own, and never taken for an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Probe {
+    /// A command that answers in JSON.
+    Answer {
+        /// What is run, without a shell. Success is code 0.
+        command: CommandLine,
+        /// Asked again until it is right, for so many seconds; see [`PROBE_SECONDS`].
+        ///
+        /// [`PROBE_SECONDS`]: crate::limits::PROBE_SECONDS
+        seconds: u32,
+        /// What the answer must hold; all of it.
+        expect: Vec<Expectation>,
+    },
+    /// The first line that a server at an address of this host sends.
+    Greeting {
+        /// Where; an address that is not this host's is refused.
+        address: SocketAddr,
+        /// How the line begins.
+        begins: String,
+        /// As in [`Probe::Answer`].
+        seconds: u32,
+    },
+    /// A service that runs.
+    Running {
+        /// Its unit.
+        unit: String,
+        /// As in [`Probe::Answer`].
+        seconds: u32,
+    },
+}
+
+/// One thing that an answer in JSON must hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expectation {
+    /// A JSON pointer (RFC 6901), such as `/data/status`; empty for the whole answer.
+    pub pointer: String,
+    /// What must be there.
+    pub holds: Holds,
+}
+
+/// What must be at a place of an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Holds {
+    /// A text that has this in it.
+    Contains(String),
+    /// This text, number or truth, in its JSON form without quotes.
+    Equals(String),
+    /// This text as a whole value, anywhere at or below the place, whatever its case.
+    Mentions(String),
+    /// Anything but `null`.
+    Present,
+}
+
+/// What only a restart of the product brings into force.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestartSpec {
+    /// Such lines of the content, in order. One that the live content does not have needs a
+    /// restart; one that goes does not.
+    pub lines: Vec<String>,
+    /// The operator allowed the restart that these lines need.
+    pub allowed: bool,
+}
+
+impl TransactionSpec {
+    /// Every command that it would run.
+    pub fn commands(&self) -> impl Iterator<Item = &CommandLine> {
+        let probes = self.read_back.iter().chain(&self.health);
+        let asked = probes.filter_map(|probe| match probe {
+            Probe::Answer { command, .. } => Some(command),
+            Probe::Greeting { .. } | Probe::Running { .. } => None,
+        });
+        [&self.test.command, &self.activate.command]
+            .into_iter()
+            .chain(asked)
+    }
+
+    /// Every unit that it would look at, start or restart.
+    pub fn units(&self) -> impl Iterator<Item = &str> {
+        let probes = self.read_back.iter().chain(&self.health);
+        let looked_at = probes.filter_map(|probe| match probe {
+            Probe::Running { unit, .. } => Some(unit.as_str()),
+            Probe::Answer { .. } | Probe::Greeting { .. } => None,
+        });
+        self.unit.as_deref().into_iter().chain(looked_at)
+    }
+}
+
+/// Checks the transactions of a state whose ids are in order and unique.
+pub(super) fn check(config: &HostConfig) -> Result<(), ConfigError> {
+    let mut taken: BTreeSet<&ResourceId> = BTreeSet::new();
+    for resource in &config.resources {
+        let Spec::Transaction(spec) = &resource.spec else {
+            continue;
+        };
+        let refuse = |reason: String| {
+            Err(ConfigError::Transaction {
+                resource: resource.id.clone(),
+                reason,
+            })
+        };
+        if spec.members.is_empty() {
+            return refuse("it has no members, at least one is needed".to_owned());
+        }
+        for id in &spec.members {
+            let found = config.resources.binary_search_by(|known| known.id.cmp(id));
+            let Ok(at) = found else {
+                return Err(ConfigError::UnknownEdge {
+                    from: resource.id.clone(),
+                    to: id.clone(),
+                });
+            };
+            if let Some(reason) = no_member(&config.resources[at]) {
+                return refuse(format!("member {id} {reason}"));
+            }
+            if !taken.insert(id) {
+                return refuse(format!("member {id} is listed before, once is accepted"));
+            }
+        }
+        check_bounds(resource, spec)?;
+    }
+    Ok(())
+}
+
+/// Why a resource cannot be one of several that change together.
+fn no_member(resource: &Resource) -> Option<&'static str> {
+    match &resource.spec {
+        Spec::File(file) if file.validate.is_some() => {
+            Some("has a validator of its own, the transaction's test is accepted")
+        }
+        Spec::File(_) if !resource.notify.is_empty() => {
+            Some("notifies somebody itself, the transaction's notify is accepted")
+        }
+        Spec::File(_) if resource.policy != Policy::Enforce => {
+            Some("has a policy of its own, enforce is accepted")
+        }
+        Spec::File(_) => None,
+        _ => Some("is no file"),
+    }
+}
+
+fn check_bounds(resource: &Resource, spec: &TransactionSpec) -> Result<(), ConfigError> {
+    for unit in spec.units() {
+        names::check(resource, "unit", unit, is_unit(unit), names::UNIT)?;
+    }
+    let probes = spec.read_back.len() + spec.health.len();
+    bound("number of probes", probes, limits::PROBES)?;
+    let lines = spec.restart.lines.len();
+    bound("number of restart lines", lines, limits::RESTART_LINES)?;
+    let mut texts: Vec<&String> = spec.restart.lines.iter().collect();
+    for check in [&spec.test, &spec.activate] {
+        bound(
+            "number of refusing texts",
+            check.refused_by.len(),
+            limits::EXPECTATIONS,
+        )?;
+        texts.extend(&check.refused_by);
+    }
+    for probe in spec.read_back.iter().chain(&spec.health) {
+        match probe {
+            Probe::Answer { expect, .. } => {
+                bound("number of expectations", expect.len(), limits::EXPECTATIONS)?;
+                texts.extend(expect.iter().map(|one| &one.pointer));
+                texts.extend(expect.iter().filter_map(|one| one.holds.text()));
+            }
+            Probe::Greeting { begins, .. } => texts.push(begins),
+            Probe::Running { .. } => {}
+        }
+    }
+    let longest = texts.iter().map(|text| text.len()).max().unwrap_or(0);
+    bound(
+        "length of a text of a transaction",
+        longest,
+        limits::EXPECTED_BYTES,
+    )
+}
+
+impl Holds {
+    const fn text(&self) -> Option<&String> {
+        match self {
+            Self::Contains(text) | Self::Equals(text) | Self::Mentions(text) => Some(text),
+            Self::Present => None,
+        }
+    }
+}
+
+const fn bound(what: &'static str, got: usize, limit: usize) -> Result<(), ConfigError> {
+    if got > limit {
+        Err(ConfigError::TooLarge {
+            what,
+            got: got as u64,
+            limit: limit as u64,
+        })
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Disposition, FileContent, FileSpec, HostPath, OnRemove};
+    use super::*;
+    use crate::bytes::ContentHash;
+    use crate::id::{ClusterId, HostId, Role};
+
+    fn resource(id: &str, spec: Spec) -> Resource {
+        Resource {
+            id: ResourceId::new(id).unwrap(),
+            spec,
+            on_remove: OnRemove::Delete,
+            policy: Policy::Enforce,
+            after: Vec::new(),
+            notify: Vec::new(),
+        }
+    }
+
+    fn file(path: &str) -> Resource {
+        let content = FileContent::Body {
+            hash: ContentHash([1; 32]),
+            length: 1,
+        };
+        let spec = FileSpec {
+            path: HostPath::new(path).unwrap(),
+            content,
+            mode: 0o640,
+            owner: None,
+            group: None,
+            validate: None,
+        };
+        resource(&format!("file:{path}"), Spec::File(spec))
+    }
+
+    fn command(word: &str) -> CommandCheck {
+        CommandCheck {
+            command: CommandLine {
+                program: HostPath::new("/usr/sbin/pmta").unwrap(),
+                arguments: vec![word.to_owned()],
+            },
+            seconds: 60,
+            refused_by: Vec::new(),
+        }
+    }
+
+    fn transaction(members: &[&str]) -> TransactionSpec {
+        TransactionSpec {
+            members: members
+                .iter()
+                .map(|id| ResourceId::new(*id).unwrap())
+                .collect(),
+            test: command("test"),
+            activate: command("reload"),
+            unit: Some("pmta.service".to_owned()),
+            read_back: Vec::new(),
+            health: Vec::new(),
+            restart: RestartSpec::default(),
+            attempt: 0,
+        }
+    }
+
+    fn checked(files: Vec<Resource>, spec: TransactionSpec) -> Result<(), String> {
+        let mut resources = files;
+        resources.push(resource("transaction:pmta", Spec::Transaction(spec)));
+        let config = HostConfig {
+            cluster: ClusterId([1; 16]),
+            host: HostId::new("pmta1").unwrap(),
+            role: Role::Powermta,
+            disposition: Disposition::Active,
+            resources,
+            large_removal: false,
+        };
+        config.check().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn members_are_plain_files_of_the_same_state_and_each_is_one_once() {
+        let files = || vec![file("/a"), file("/b")];
+        assert_eq!(
+            checked(files(), transaction(&["file:/a", "file:/b"])),
+            Ok(())
+        );
+        let mut told = file("/a");
+        told.notify.push(ResourceId::new("file:/b").unwrap());
+        let mut held = file("/a");
+        held.policy = Policy::Hold;
+        let mut judged = file("/a");
+        if let Spec::File(spec) = &mut judged.spec {
+            spec.validate = Some(command("test").command);
+        }
+        for (files, members, why) in [
+            (files(), vec![], "at least one"),
+            (files(), vec!["file:/c"], "which is not listed"),
+            (files(), vec!["file:/a", "file:/a"], "once is accepted"),
+            (files(), vec!["transaction:pmta"], "is no file"),
+            (vec![told, file("/b")], vec!["file:/a"], "notifies"),
+            (vec![held], vec!["file:/a"], "policy"),
+            (vec![judged], vec!["file:/a"], "validator"),
+        ] {
+            let error = checked(files, transaction(&members)).unwrap_err();
+            assert!(error.contains(why), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_long_or_no_unit_is_refused() {
+        let with = |change: fn(&mut TransactionSpec)| {
+            let mut spec = transaction(&["file:/a"]);
+            change(&mut spec);
+            checked(vec![file("/a")], spec).unwrap_err()
+        };
+        let path = with(|spec| spec.unit = Some("/etc/pmta/evil.service".to_owned()));
+        assert!(path.contains("not its path"), "{path}");
+        let probed = with(|spec| {
+            let unit = "no unit".to_owned();
+            spec.health.push(Probe::Running { unit, seconds: 1 });
+        });
+        assert!(probed.contains("no unit"), "{probed}");
+        let many = with(|spec| spec.restart.lines = vec![String::new(); 1_000]);
+        assert!(many.contains("restart lines is 1000"), "{many}");
+        let long = with(|spec| spec.test.refused_by.push("x".repeat(10_000)));
+        assert!(long.contains("is 10000, at most"), "{long}");
+    }
+}

@@ -1,0 +1,272 @@
+//! What the product refuses never goes live, and a change is whole or was not.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+use email_engine_agent::host::Cabinet;
+use email_engine_agent::transaction::shelf::Shelf;
+use email_engine_tests::{AgentProcess, Fleet, Operator, samples, wait_for, wait_until};
+use serde_json::{Value, json};
+
+const HOST: &str = "pmta1";
+const REFUSAL: &str = "Error in line 7 of /etc/pmta/config: unknown directive";
+
+/// What the product has: its configuration and keys.
+fn live(agent: &AgentProcess) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let config = agent.file("/etc/pmta/config");
+    found.insert(config.clone(), fs::read(config).unwrap_or_default());
+    for entry in fs::read_dir(agent.file("/etc/pmta/dkim"))
+        .into_iter()
+        .flatten()
+    {
+        let path = entry.unwrap().path();
+        found.insert(path.clone(), fs::read(path).unwrap());
+    }
+    found
+}
+
+/// From now on these lines fail; see `simulated-failures` of the agent.
+fn fail(agent: &AgentProcess, lines: &str) {
+    fs::write(agent.data_dir().join("executor/simulated-failures"), lines).unwrap();
+}
+
+/// How often the product was asked to do something.
+fn runs(agent: &AgentProcess, what: &str) -> i64 {
+    let text = fs::read_to_string(agent.data_dir().join("executor/simulated.toml")).unwrap();
+    let table: toml::Table = toml::from_str(&text).unwrap();
+    let count = table["commands"].get(format!("transaction:pmta/{what}"));
+    count.and_then(toml::Value::as_integer).unwrap_or_default()
+}
+
+/// Waits until the host says this of its last failure.
+async fn said(fleet: &Fleet, words: &str) -> Value {
+    wait_for(&format!("{HOST} says: {words}"), async || {
+        let view = fleet.host(HOST).await;
+        let trouble = view["trouble"].to_string();
+        let at_target = view["running"] == view["target"];
+        if at_target && trouble.contains(words) {
+            Ok(view)
+        } else {
+            Err(view.to_string())
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_that_the_product_refuses_never_becomes_live_and_the_old_one_still_serves()
+{
+    let mut fleet = Fleet::converged_with(1, 2).await;
+    let old = live(&fleet.agents[HOST]);
+    let told = runs(&fleet.agents[HOST], "activate");
+    fail(
+        &fleet.agents[HOST],
+        &format!("transaction:pmta/test: {REFUSAL}\n"),
+    );
+    fleet.apply(&samples::fleet(3)).await;
+    said(&fleet, "was refused at stage test").await;
+    assert_eq!(live(&fleet.agents[HOST]), old);
+    let tests = runs(&fleet.agents[HOST], "test");
+
+    let shown = Operator::at(&fleet, 1).run(&["hosts", "show", HOST]);
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    let words = "transaction:pmta failed: content";
+    assert!(shown.contains(words) && shown.contains(REFUSAL), "{shown}");
+    let status = Operator::at(&fleet, 1).run(&["status"]);
+    let status = String::from_utf8(status.stdout).unwrap();
+    assert!(status.contains("was refused at stage test"), "{status}");
+
+    // Drift is mended to what serves, in this life of the agent and in the next.
+    let config = fleet.agents[HOST].file("/etc/pmta/config");
+    for life in ["first", "second"] {
+        fs::write(&config, "edited\n").unwrap();
+        let back = async || live(&fleet.agents[HOST]) == old;
+        wait_until(&format!("the edit in its {life} life is undone"), back).await;
+        let agent = fleet.agents.get_mut(HOST).unwrap();
+        agent.kill();
+        agent.start(None);
+    }
+    fail(&fleet.agents[HOST], "");
+    said(&fleet, "was refused at stage test").await;
+    let agent = &fleet.agents[HOST];
+    assert_eq!(
+        (runs(agent, "test"), live(agent)),
+        (tests, old.clone()),
+        "it was tried again"
+    );
+    assert!(
+        runs(agent, "activate") > told,
+        "what was mended was not brought into force"
+    );
+
+    let shown = Operator::at(&fleet, 1).run(&["hosts", "retry", HOST]);
+    assert!(shown.status.success(), "{shown:?}");
+    fleet
+        .host_converged(HOST, "an operator wants it tried again")
+        .await;
+    let new = live(&fleet.agents[HOST]);
+    assert_eq!((old.len(), new.len()), (3, 4), "one key more");
+    let text = fs::read_to_string(&config).unwrap();
+    assert!(text.contains("mail3.example.net"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_between_any_two_steps_of_the_swap_ends_in_old_or_new_and_never_in_neither() {
+    let mut fleet = Fleet::converged_with(1, 2).await;
+    for round in 0..8_usize {
+        let is_refused = round % 2 == 0;
+        let old = live(&fleet.agents[HOST]);
+        let failure = if is_refused {
+            "transaction:pmta/health\n"
+        } else {
+            ""
+        };
+        fail(&fleet.agents[HOST], failure);
+        let count = [3, 4, 3, 2][round % 4];
+        let seen = steps(&fleet.agents[HOST]);
+        fleet.apply_pruning(&samples::fleet(count)).await;
+        kill_after(&mut fleet, &seen, 1 + round * 2).await;
+        check_names(&fleet.agents[HOST]);
+
+        let agent = fleet.agents.get_mut(HOST).unwrap();
+        agent.start(None);
+        if is_refused {
+            said(&fleet, "was refused at stage health").await;
+            let agent = &fleet.agents[HOST];
+            wait_until("what only the refused content had is gone", async || {
+                live(agent) == old
+            })
+            .await;
+        } else {
+            fleet
+                .host_converged(HOST, &format!("it was killed in round {round}"))
+                .await;
+            assert_eq!(live(&fleet.agents[HOST]).len(), 1 + count, "one key each");
+        }
+        check_names(&fleet.agents[HOST]);
+        // A host whose dead connections are taken over again and again is taken for two machines; a
+        // node that starts anew knows of none.
+        let node = fleet.nodes.get_mut(&1).unwrap();
+        node.stop();
+        node.start().await;
+        let standings = shelf(&fleet.agents[HOST]).standings();
+        assert!(
+            standings.values().all(|one| one.journal.is_none()),
+            "{standings:?}"
+        );
+    }
+}
+
+fn shelf(agent: &AgentProcess) -> Shelf {
+    Shelf::new(Cabinet::open(&agent.data_dir().join("executor")).unwrap())
+}
+
+/// Everything that a change leaves on disk on its way, as it is now.
+fn steps(agent: &AgentProcess) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = live(agent);
+    let kept = agent.data_dir().join("executor/transactions");
+    for folder in [kept, agent.file("/etc/pmta")] {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            if let Ok(bytes) = fs::read(entry.path()) {
+                found.insert(entry.path(), bytes);
+            }
+        }
+    }
+    found
+}
+
+/// Kills the agent once so many steps of a change were seen, or once it is through with it.
+async fn kill_after(fleet: &mut Fleet, before: &BTreeMap<PathBuf, Vec<u8>>, count: usize) {
+    let mut last = before.clone();
+    let mut seen = 0;
+    let left = fleet.host(HOST).await["target"].clone();
+    wait_for(
+        "the agent is amid a change or through with it",
+        async || {
+            for _ in 0..200 {
+                let now = steps(&fleet.agents[HOST]);
+                if now != last {
+                    seen += 1;
+                    last = now;
+                }
+                if seen >= count {
+                    return Ok(());
+                }
+            }
+            let view = fleet.host(HOST).await;
+            let through = view["target"] != left || !view["attempted"].is_null();
+            let settled = view["running"] == view["target"] && view["convergence"] != "converging";
+            if through && settled {
+                Ok(())
+            } else {
+                Err(view.to_string())
+            }
+        },
+    )
+    .await;
+    fleet.agents.get_mut(HOST).unwrap().kill();
+}
+
+/// Whatever is cut off: the live configuration names no key that is not there whole.
+fn check_names(agent: &AgentProcess) {
+    let text = fs::read_to_string(agent.file("/etc/pmta/config")).unwrap();
+    let keys = text
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("domain-key "));
+    for key in keys.filter_map(|rest| rest.rsplit(',').next()) {
+        let found = fs::read_to_string(agent.file(key)).unwrap_or_default();
+        let whole = found.starts_with("-----BEGIN") && found.trim_end().ends_with("KEY-----");
+        assert!(whole, "{key} is named and not there");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_a_restart_brings_into_force_waits_for_an_operators_word() {
+    let mut fleet = Fleet::single().await;
+    let document = |count: usize| {
+        let mut document = samples::fleet(count);
+        document["hosts"][1]["labels"] = json!({ "host-name": "host.example.net" });
+        document
+    };
+    fleet.apply(&document(0)).await;
+    fleet.start_agents(&[HOST]).await;
+    fleet
+        .host_converged(HOST, "it begins without identities")
+        .await;
+    let old = live(&fleet.agents[HOST]);
+
+    let plan = fleet
+        .api()
+        .post("/fleet?dry_run=true", &document(1))
+        .await
+        .ok()
+        .to_string();
+    assert!(
+        plan.contains("email-engine hosts allow-restart pmta1"),
+        "{plan}"
+    );
+    fleet.apply(&document(1)).await;
+    let view = said(&fleet, "waits for an operator to allow a restart").await;
+    assert!(
+        view["trouble"].to_string().contains("<bounce-processor>"),
+        "{view}"
+    );
+    assert_eq!(live(&fleet.agents[HOST]), old, "something was swapped");
+
+    let shown = Operator::at(&fleet, 1).run(&["hosts", "allow-restart", HOST, "--yes"]);
+    assert!(shown.status.success(), "{shown:?}");
+    fleet.host_converged(HOST, "the restart is allowed").await;
+    assert_eq!(live(&fleet.agents[HOST]).len(), 2);
+    let path = fleet.agents[HOST]
+        .data_dir()
+        .join("executor/simulated.toml");
+    let table: toml::Table = toml::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    let service = &table["services"]["pmta.service"];
+    assert_eq!(
+        service["restarts"].as_integer(),
+        Some(2),
+        "a start and a restart: {service}"
+    );
+}
