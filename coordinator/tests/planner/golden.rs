@@ -14,7 +14,7 @@ use email_engine_protocol::id::HostId;
 use crate::fixture::{Fleet, argument, lint, parse, sections, texts};
 
 /// Compares with a golden file; `GOLDEN=write` writes it instead.
-fn golden(name: &str, text: &str) {
+pub(crate) fn golden(name: &str, text: &str) {
     let path = format!("{}/tests/planner/golden/{name}", env!("CARGO_MANIFEST_DIR"));
     if std::env::var("GOLDEN").is_ok_and(|mode| mode == "write") {
         std::fs::write(&path, text).unwrap();
