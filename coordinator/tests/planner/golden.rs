@@ -147,7 +147,9 @@ fn two_tenants_on_one_host_render_apart() {
     let planned = fleet.plan("pmta1");
     let text = &texts(&planned)["/etc/pmta/config"];
     assert_eq!(lint(text), "");
-    assert!(!text.contains("header X-Virtual-MTA"), "{text}");
+    // It is taken off and not read; the line that would read it begins with the word.
+    assert!(text.contains("    remove-header X-Virtual-MTA\n"), "{text}");
+    assert!(!text.contains(" header X-Virtual-MTA"), "{text}");
     let mut fleet = fleet;
     // Three of each are enough to be read.
     let keep = |last: u8| matches!(last, 1 | 41 | 50);
