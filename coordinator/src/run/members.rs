@@ -128,10 +128,13 @@ async fn take(cluster: &Cluster, step: Step) -> bool {
     taken.is_ok()
 }
 
-/// Records a node's part in the fleet state.
+/// Records a node's part in the fleet state. A node that removed itself is told no more of what is
+/// committed: that the record is, is enough.
 pub(super) async fn record(cluster: &Cluster, record: Proposal) -> Result<(), MembershipError> {
-    cluster.propose(record).await??;
-    Ok(())
+    match cluster.propose(record).await {
+        Err(ProposeError::NotAppliedHere { .. }) => Ok(()),
+        answered => Ok(answered?.map(|_| ())?),
+    }
 }
 
 /// The record of a change that nobody else is there to record.
