@@ -53,6 +53,9 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    // Whatever it was started with: what is private says so itself, folders above a managed file are
+    // for everybody, and programs that are run expect the usual one.
+    rustix::process::umask(rustix::fs::Mode::WGRP | rustix::fs::Mode::WOTH);
     let cli = Cli::parse();
     let config = match Config::load(cli.config.as_deref(), cli.overrides) {
         Ok(config) => config,

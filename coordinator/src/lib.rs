@@ -21,3 +21,4 @@ pub mod run;
 pub mod seal;
 pub mod state;
 pub mod tasks;
+mod throttle;

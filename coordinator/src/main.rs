@@ -295,6 +295,14 @@ fn bring_back(
         "Revoke anew what must not be (`email-engine keys revoke`, `token revoke`, `hosts retire`)."
     );
     println!();
+    println!("Hosts that need a new join token, if an agent enrolled for them after that:");
+    println!("  {}", listed(&restored.without_agent));
+    println!("  and every host that was declared after that, once it is declared again.");
+    println!(
+        "On such a host: stop the agent, delete `identity` in its data folder, start it with the token"
+    );
+    println!("of `email-engine token create --host HOST`. What it runs stays as it is meanwhile.");
+    println!();
     println!("Next:");
     println!("  1. Make sure that no node of the old cluster runs any more.");
     println!("  2. email-engine-coordinator run");

@@ -18,7 +18,7 @@ use crate::push::metric_names::{
 use crate::raft::RaftStatus;
 use crate::raft::metric_names::{
     BODIES_DAMAGED, BODIES_MENDED, PURGED_INDEX, SNAPSHOT_INDEX, SNAPSHOTS_INSTALLED,
-    SNAPSHOTS_SENT,
+    SNAPSHOTS_ROTTEN, SNAPSHOTS_SENT,
 };
 use crate::state::{FleetState, HostLifecycle};
 
@@ -243,6 +243,12 @@ pub const ALL: &[Metric] = &[
         Kind::Counter,
         Unit::Count,
         "Snapshots that this node was sent and took over",
+    ),
+    metric(
+        SNAPSHOTS_ROTTEN,
+        Kind::Counter,
+        Unit::Count,
+        "Snapshots of this node that rotted on its disk and were built anew",
     ),
     metric(
         BODIES_DAMAGED,

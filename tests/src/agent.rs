@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::process::under_umask;
 use crate::{Daemon, binary};
 
 /// One agent.
@@ -12,6 +13,7 @@ pub struct AgentProcess {
     dir: PathBuf,
     daemon: Option<Daemon>,
     extra: Vec<(String, String)>,
+    umask: Option<&'static str>,
 }
 
 impl AgentProcess {
@@ -23,7 +25,13 @@ impl AgentProcess {
             dir: dir.to_owned(),
             daemon: None,
             extra: Vec::new(),
+            umask: None,
         }
+    }
+
+    /// Runs under this file mode creation mask from its next start on.
+    pub fn under_umask(&mut self, umask: &'static str) {
+        self.umask = Some(umask);
     }
 
     /// The host's root folder.
@@ -66,7 +74,10 @@ impl AgentProcess {
         if let Some(token) = token {
             command.env("EMAIL_ENGINE_JOIN_TOKEN", token);
         }
-        command
+        match self.umask {
+            Some(umask) => under_umask(&command, umask),
+            None => command,
+        }
     }
 
     /// Sets an environment variable from its next start on.

@@ -3,6 +3,8 @@
 //!
 //! - [`Fleet`] founds a cluster, lets agents in, applies documents and answers questions.
 //! - [`Api`] is a plain HTTP client of the cluster, for what the fleet has no word for.
+//! - [`lab`] boots real hosts.
+//! - [`mail`] lets mail flow through what the cluster planned.
 //! - [`wait_for`] is the only way to wait: for a condition, with a stated reason and a deadline.
 //!
 //! Every process that is started here is ended here, by its own id.
@@ -17,7 +19,9 @@ mod agent;
 mod api;
 mod fleet;
 mod haystack;
+pub mod lab;
 pub mod lying;
+pub mod mail;
 mod node;
 mod operator;
 mod process;

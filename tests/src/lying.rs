@@ -117,10 +117,27 @@ impl Session {
     }
 }
 
+/// Dials with the host identity in `data_dir` where hosts have no business, opens a stream and says
+/// something, and gives how that ended. Not a byte may come back.
+pub async fn dial_as_host(data_dir: &Path, endpoint: &str, alpn: &[u8]) -> Ending {
+    let store = IdentityStore::open(data_dir).unwrap();
+    let identity = store.load().unwrap().unwrap();
+    refused(
+        endpoint,
+        alpn,
+        Some((identity.chain, identity.key.for_tls())),
+    )
+    .await
+}
+
 /// Dials without a certificate, opens a stream and says something, and gives how that ended. Not a
 /// byte may come back.
 pub async fn dial_without_certificate(endpoint: &str, alpn: &[u8]) -> Ending {
-    let connection = match dial(endpoint, alpn, None).await {
+    refused(endpoint, alpn, None).await
+}
+
+async fn refused(endpoint: &str, alpn: &[u8], own: Option<Own>) -> Ending {
+    let connection = match dial(endpoint, alpn, own).await {
         Ok(connection) => connection,
         Err(refused) => return refused,
     };

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use serde::Deserialize;
 
+use crate::process::under_umask;
 use crate::{Daemon, binary, wait_for};
 
 /// Where a node is reached, as it writes it down when all its listeners are up.
@@ -29,6 +30,7 @@ pub struct NodeProcess {
     daemon: Option<Daemon>,
     endpoints: Option<Endpoints>,
     extra: Vec<(String, String)>,
+    umask: Option<&'static str>,
 }
 
 impl NodeProcess {
@@ -41,7 +43,13 @@ impl NodeProcess {
             daemon: None,
             endpoints: None,
             extra: Vec::new(),
+            umask: None,
         }
+    }
+
+    /// Runs under this file mode creation mask from its next start on.
+    pub fn under_umask(&mut self, umask: &'static str) {
+        self.umask = Some(umask);
     }
 
     /// Folder of its data.
@@ -100,7 +108,10 @@ impl NodeProcess {
         {
             command.env(format!("EMAIL_ENGINE_COORDINATOR_{key}"), value);
         }
-        command
+        match self.umask {
+            Some(umask) => under_umask(&command, umask),
+            None => command,
+        }
     }
 
     /// Runs a subcommand to its end, which must be a good one, and gives what it printed.

@@ -29,6 +29,21 @@ pub fn binary(name: &str) -> PathBuf {
     path
 }
 
+/// The same command under a file mode creation mask, such as `077`. Further arguments may be added.
+#[must_use]
+pub(crate) fn under_umask(command: &Command, umask: &str) -> Command {
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", "umask \"$0\" && exec \"$@\"", umask]);
+    shell.arg(command.get_program()).args(command.get_args());
+    for (key, value) in command.get_envs() {
+        match value {
+            Some(value) => shell.env(key, value),
+            None => shell.env_remove(key),
+        };
+    }
+    shell
+}
+
 impl Daemon {
     /// Starts `command` with its output appended to `log`.
     pub fn start(name: &str, mut command: Command, log: &Path) -> Self {

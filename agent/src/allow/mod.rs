@@ -20,6 +20,7 @@ use serde::Deserialize;
 
 use crate::config::Config;
 pub use judge::{AllowList, Disallowed, Names, PathRule};
+pub use own::own_places;
 
 /// The built-in list, as a file.
 pub const BUILT_IN: &str = include_str!("default.toml");

@@ -1,4 +1,4 @@
-//! What is the agent's own, as paths below its root.
+//! What is the agent's own: as paths below its root, and as places of this machine.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -6,24 +6,36 @@ use std::path::{Path, PathBuf};
 use email_engine_protocol::desired::HostPath;
 
 use crate::config::{Config, DEFAULT_ALLOW_LIST, DEFAULT_DATA_DIR, DEFAULT_FILE};
+use crate::host::OwnPlaces;
+
+/// The agent's own files and folders, as it reaches them itself. Whoever changes a file compares with
+/// what stands there at that moment, because a state can reach them by names that nobody knows.
+#[must_use]
+pub fn own_places(config: &Config) -> OwnPlaces {
+    let token = config.join_token_file.as_deref();
+    let set = [
+        Some(config.data_dir.clone()),
+        Some(config.file.clone()),
+        Some(config.allow_list_file()),
+        token
+            .filter(|path| *path != Path::new("-"))
+            .map(Path::to_owned),
+        std::env::current_exe().ok(),
+    ];
+    let absolute = |path: PathBuf| std::path::absolute(path).ok();
+    set.into_iter().flatten().filter_map(absolute).collect()
+}
 
 /// The agent's own files and folders, by every name that they are known to have: as they are set,
 /// as links resolve, and where they are on any host by default, so that a sandbox refuses what the
 /// machine itself would refuse.
 #[must_use]
 pub(super) fn own_paths(config: &Config) -> BTreeSet<HostPath> {
-    let list = config.allow_list_file();
-    let set = [
-        Some(&config.data_dir),
-        Some(&config.file),
-        Some(&list),
-        config.join_token_file.as_ref(),
-    ];
     let mut own: BTreeSet<HostPath> = [DEFAULT_DATA_DIR, DEFAULT_FILE, DEFAULT_ALLOW_LIST]
         .into_iter()
         .filter_map(|path| HostPath::new(path).ok())
         .collect();
-    for path in set.into_iter().flatten().flat_map(|path| names(path)) {
+    for path in own_places(config).iter().flat_map(|path| names(path)) {
         match &config.sandbox_root {
             None => own.extend(host_path(&path)),
             Some(root) => own.extend(names(root).iter().filter_map(|root| {

@@ -113,10 +113,11 @@ impl Core {
             Grants::default()
         });
         let machine = Machine::open(&config.root, cabinet.clone());
-        let machine = machine.map_err(|source| ExecutorError::Root {
+        let mut machine = machine.map_err(|source| ExecutorError::Root {
             root: config.root,
             source,
         })?;
+        machine.files.spare(config.own);
         let audit_interval = config.audit_interval.max(SHORTEST_AUDIT);
         let facts = Observed::Unknown {
             reason: "not measured yet".to_owned(),

@@ -30,7 +30,7 @@ use tokio::sync::{Semaphore, mpsc};
 use crate::allow::AllowList;
 use crate::halves::{ExecutorKeys, FromExecutor, Standing, ToExecutor, Trust};
 pub use crate::host::Root;
-use crate::host::{Cabinet, RecordError};
+use crate::host::{Cabinet, OwnPlaces, RecordError};
 use crate::ledger::interrupted;
 use crate::reconciler::UnderWay;
 use thread::{Wake, WakeSender};
@@ -44,6 +44,8 @@ pub struct ExecutorConfig {
     pub root: Root,
     /// What a state may touch.
     pub allow: AllowList,
+    /// The agent's own files and folders: refused under every name that they have.
+    pub own: OwnPlaces,
     /// Longest time between two full audits.
     pub audit_interval: Duration,
     /// Reported among the facts.

@@ -26,6 +26,7 @@ pub use record::{Cabinet, RecordError};
 pub use system::{
     Activity, AtBoot, Ended, PackageSeen, Presence, ServiceSeen, System, SystemError,
 };
+pub use tree::own::OwnPlaces;
 pub use tree::replace::{NewFile, Validator};
 pub use tree::rooted::{Entry, EntryKind, FileError, Links, Rooted};
 

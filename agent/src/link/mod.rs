@@ -7,6 +7,7 @@
 //!   the other side is a node of our cluster.
 //! - `session`: one connection's life. `bodies` fetches content beside it. `renew` replaces the
 //!   certificate without dropping it.
+//! - [`hold`]: why there is no session, from an agent that can have none.
 //! - `relay`: the way to the executor, read at all times.
 //!
 //! Nothing here can make the executor accept anything: it relays what others signed and sealed.
@@ -15,6 +16,7 @@ mod bodies;
 mod dial;
 pub mod enroll;
 mod frames;
+pub mod hold;
 mod relay;
 mod renew;
 mod route;
@@ -256,7 +258,8 @@ impl Link {
                 Ok(Next::Other)
             }
             // An operator or an upgrade can mend it while we live, and another node may be ahead.
-            RefusalCode::Identity
+            RefusalCode::Holding
+            | RefusalCode::Identity
             | RefusalCode::Protocol
             | RefusalCode::Version
             | RefusalCode::WrongMode => {

@@ -12,7 +12,8 @@ use crate::resources::{self, ApplyError};
 /// Removes things and forgets them once they are gone; says which stayed.
 ///
 /// A folder with entries is never emptied. It stays listed and reported, so that it goes as soon as
-/// it is empty; when the host is retired or its path is claimed by something else, it is let go.
+/// it is empty; when the host is retired or its path is claimed by something else, it is let go. What is
+/// the agent's own was never a state's, whatever claimed it.
 /// What was not reached before the wish to stop stays listed.
 pub(super) fn run(
     reconciler: &mut Reconciler,
@@ -36,6 +37,12 @@ pub(super) fn run(
             }
             Err(ApplyError::File(FileError::NotEmpty(path))) if retiring || claimed => {
                 tracing::warn!(%path, "not empty: left in place and no longer ours");
+                reconciler.inventory.forget(thing);
+                forgotten = true;
+            }
+            // Claimed by a state that could not be enforced for it.
+            Err(ApplyError::File(error @ FileError::Own { .. })) => {
+                tracing::warn!(resource = %item.id, %error, "left in place: it never was a state's");
                 reconciler.inventory.forget(thing);
                 forgotten = true;
             }

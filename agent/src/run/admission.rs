@@ -3,7 +3,8 @@
 //! An identity holds for the executor's keys that it was given for. When the executor has others,
 //! because its folder was lost or replaced, the cluster would believe none of its reports and its
 //! secrets would stay closed: then the host is enrolled anew with a token made by
-//! `token create --replace`, which is waited for without bothering the cluster.
+//! `token create --replace`, which is waited for; meanwhile the cluster is told why, as often as it is
+//! logged.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -18,6 +19,7 @@ use crate::config::Config;
 use crate::halves::{ExecutorKeys, Trust};
 use crate::identity::{Identity, IdentityStore};
 use crate::link::enroll::{Enrollment, enroll};
+use crate::link::hold;
 use crate::link::{ExecutorSide, LinkEnd};
 
 /// Between two looks for a token that brings the host back.
@@ -61,7 +63,7 @@ impl Entrance<'_> {
         // An executor of another host is refused by whoever asked, and no token spent on it.
         let ours = same_host(self.pinned, &identity.trust).is_ok();
         if ours && identity.executor != self.keys {
-            return self.regain(&identity.trust, side).await;
+            return self.regain(&identity, side).await;
         }
         Ok(identity)
     }
@@ -81,7 +83,8 @@ impl Entrance<'_> {
     }
 
     /// Enrols anew for the executor's new keys, as soon as there is a token for it.
-    async fn regain(self, former: &Trust, side: &mut ExecutorSide) -> Result<Identity, Stop> {
+    async fn regain(self, known: &Identity, side: &mut ExecutorSide) -> Result<Identity, Stop> {
+        let former = &known.trust;
         let mut from = self.config.join_token_file.as_deref();
         let mut refused: Option<TokenId> = None;
         let mut reason = String::new();
@@ -110,6 +113,9 @@ impl Entrance<'_> {
             }
             if said.is_due(&reason, Instant::now()) {
                 tracing::error!("{lost}");
+                let reason = lost.to_string();
+                let told = hold::tell(self.store, known, &reason);
+                side.during(told).await.map_err(Stop::Link)?;
             }
             // Standard input has nothing more to say.
             from = from.filter(|path| *path != Path::new("-"));

@@ -1,13 +1,14 @@
 //! The whole agent, put together: one place that starts things in order and ends them in reverse.
 
 mod admission;
+mod last_words;
 pub mod logging;
 pub mod token;
 
 use std::error::Error;
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -125,8 +126,17 @@ pub enum RunError {
 /// # Errors
 /// When it cannot be done.
 pub fn run(config: &Config, task: Task) -> Result<End, RunError> {
-    let allow = allow::load(config)?;
+    // Before anything else: whoever is the second one here has nothing to say.
     let _lock = lock(config)?;
+    let ended = keep(config, task);
+    if let (Err(error), Task::Run) = (&ended, task) {
+        last_words::say(config, error);
+    }
+    ended
+}
+
+fn keep(config: &Config, task: Task) -> Result<End, RunError> {
+    let allow = allow::load(config)?;
     let store = IdentityStore::open(&config.data_dir)?;
     let started = executor::start(ExecutorConfig {
         data_dir: config.executor_dir(),
@@ -135,6 +145,7 @@ pub fn run(config: &Config, task: Task) -> Result<End, RunError> {
             .clone()
             .map_or(Root::Real, Root::Sandbox),
         allow,
+        own: allow::own_places(config),
         audit_interval: config.audit_interval(),
         agent_version: VERSION.to_owned(),
     })?;
@@ -163,6 +174,8 @@ fn lock(config: &Config) -> Result<File, RunError> {
             .write(true)
             .create(true)
             .truncate(false)
+            // Who can open it can hold it.
+            .mode(0o600)
             .open(path.join("lock"))
     };
     let failed = |source| RunError::DataDir {

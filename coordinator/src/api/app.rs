@@ -3,19 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::StatusCode;
 use metrics_exporter_prometheus::PrometheusHandle;
 use ring::rand::SystemRandom;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use email_engine_protocol::crypto::Entropy;
 use email_engine_protocol::time::Timestamp;
 
-use super::auth::Throttle;
 use super::problem::ApiError;
 use super::request::{Freshness, WriteRequest};
 use super::rooms::{Fleet, Planning};
 use crate::command::{Command, Outcome, Proposal};
+use crate::raft::ProposeError;
 use crate::state::FleetState;
+use crate::throttle::Throttle;
 
 /// Where the time comes from.
 pub type Clock = fn() -> Timestamp;
@@ -23,7 +25,9 @@ pub type Clock = fn() -> Timestamp;
 /// Longest time a request may take to be answered.
 pub(super) const REQUEST_TIME: Duration = Duration::from_secs(30);
 /// Requests that are worked on at once; more are told to come back.
-const CONCURRENT_REQUESTS: usize = 512;
+pub(super) const CONCURRENT_REQUESTS: usize = 512;
+/// Requests at once that wait for nobody: what one asks of a node whose cluster is in trouble.
+const CONCURRENT_LOOKS: usize = 64;
 /// Dry runs that are thought through at once. One may plan every host twice.
 pub(super) const CONCURRENT_PREVIEWS: usize = 2;
 
@@ -33,7 +37,8 @@ pub struct Api {
     pub(super) planning: Arc<dyn Planning>,
     pub(super) metrics: Option<PrometheusHandle>,
     pub(super) throttle: Throttle,
-    pub(super) slots: Semaphore,
+    slots: Semaphore,
+    looks: Semaphore,
     pub(super) previews: Arc<Semaphore>,
     pub(super) request_time: Duration,
     clock: Clock,
@@ -61,11 +66,29 @@ impl Api {
             metrics,
             throttle: Throttle::default(),
             slots: Semaphore::new(CONCURRENT_REQUESTS),
+            looks: Semaphore::new(CONCURRENT_LOOKS),
             previews: Arc::new(Semaphore::new(CONCURRENT_PREVIEWS)),
             request_time: REQUEST_TIME,
             clock,
             random: SystemRandom::new(),
         }
+    }
+
+    /// Leave to work on one request. Those that ask this node alone have their own, so that others
+    /// that wait for a majority in vain do not hide how it stands.
+    pub(super) fn slot(&self, asks_this_node: bool) -> Result<SemaphorePermit<'_>, ApiError> {
+        let slots = if asks_this_node {
+            &self.looks
+        } else {
+            &self.slots
+        };
+        slots.try_acquire().map_err(|_| {
+            ApiError::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "overloaded",
+                "too many requests at once; come back in a moment",
+            )
+        })
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -107,10 +130,36 @@ impl Api {
         &self,
         write: &WriteRequest,
         command: Command,
-    ) -> Result<Outcome, ApiError> {
+    ) -> Result<Committed, ApiError> {
         match &write.replayed {
-            Some(first) => Ok(first.clone()?),
+            Some(first) => Ok(Committed::here(first.clone()?)),
             None => self.commit_attempt(write, 0, command).await,
+        }
+    }
+
+    /// As [`commit`](Self::commit), for whoever answers with what this node has of it.
+    pub(super) async fn commit_here(
+        &self,
+        write: &WriteRequest,
+        command: Command,
+    ) -> Result<Outcome, ApiError> {
+        self.commit(write, command).await?.read_here()
+    }
+
+    /// A command in the caller's name, for its reason and under its request's id.
+    pub(super) fn proposal(
+        &self,
+        write: &WriteRequest,
+        attempt: u32,
+        command: Command,
+    ) -> Proposal {
+        Proposal {
+            actor: format!("key {}", write.caller.key),
+            request: write.attempt_id(attempt),
+            reason: write.reason.clone(),
+            now: self.now(),
+            override_clock: write.override_clock,
+            command,
         }
     }
 
@@ -120,16 +169,45 @@ impl Api {
         write: &WriteRequest,
         attempt: u32,
         command: Command,
-    ) -> Result<Outcome, ApiError> {
-        let proposal = Proposal {
-            actor: format!("key {}", write.caller.key),
-            request: write.attempt_id(attempt),
-            reason: write.reason.clone(),
-            now: self.now(),
-            override_clock: write.override_clock,
-            command,
-        };
-        let answer = self.fleet.propose(proposal).await?;
-        Ok(answer?)
+    ) -> Result<Committed, ApiError> {
+        let proposal = self.proposal(write, attempt, command);
+        match self.fleet.propose(proposal).await {
+            Err(ProposeError::NotAppliedHere { outcome }) => Ok(Committed {
+                outcome: *outcome,
+                is_here: false,
+            }),
+            answered => Ok(Committed::here(answered??)),
+        }
+    }
+}
+
+/// What the cluster took.
+#[derive(Debug)]
+pub(super) struct Committed {
+    outcome: Outcome,
+    is_here: bool,
+}
+
+impl Committed {
+    pub(super) const fn here(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            is_here: true,
+        }
+    }
+
+    /// What was answered, for whoever needs nothing else.
+    pub(super) fn outcome(self) -> Outcome {
+        self.outcome
+    }
+
+    /// The same, for whoever reads the state of this node next. What is committed must not be told
+    /// to be absent: on a node that lags the caller learns that it is done, and may ask again.
+    pub(super) fn read_here(self) -> Result<Outcome, ApiError> {
+        if self.is_here {
+            return Ok(self.outcome);
+        }
+        let outcome = Box::new(self.outcome);
+        Err(ProposeError::NotAppliedHere { outcome }.into())
     }
 }

@@ -1,10 +1,7 @@
 //! API keys: how they are written, who holds one, and what it may do.
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
 use std::str::FromStr;
-use std::sync::{Mutex, PoisonError};
 
 use axum::http::{HeaderMap, StatusCode, header};
 use data_encoding::BASE64URL_NOPAD;
@@ -15,7 +12,6 @@ use email_engine_protocol::api::AccessRole;
 use email_engine_protocol::bytes::SecretHash;
 use email_engine_protocol::id::{ApiKeyId, TenantId};
 use email_engine_protocol::join::hash_secret;
-use email_engine_protocol::time::Timestamp;
 
 use super::problem::ApiError;
 use crate::state::FleetState;
@@ -149,59 +145,6 @@ pub(super) fn identify(state: &FleetState, key: &ApiKeyText) -> Option<Caller> {
     })
 }
 
-/// Counts failed attempts by address, so that guessing costs the cluster nothing.
-#[derive(Debug, Default)]
-pub(super) struct Throttle {
-    failures: Mutex<BTreeMap<IpAddr, Failures>>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Failures {
-    since: Timestamp,
-    count: u32,
-}
-
-/// Failed attempts of one address within a window, before it is told to wait.
-const FAILURES: u32 = 20;
-const WINDOW: u64 = 60 * Timestamp::SECOND;
-/// Addresses that are remembered.
-const ADDRESSES: usize = 10_000;
-
-impl Throttle {
-    /// Whether this address failed too often of late.
-    pub(super) fn exhausted(&self, address: IpAddr, now: Timestamp) -> bool {
-        self.locked()
-            .get(&address)
-            .is_some_and(|seen| now.since(seen.since) < WINDOW && seen.count >= FAILURES)
-    }
-
-    /// Counts a failure.
-    pub(super) fn failed(&self, address: IpAddr, now: Timestamp) {
-        let mut failures = self.locked();
-        if failures.len() >= ADDRESSES && !failures.contains_key(&address) {
-            failures.retain(|_, seen| now.since(seen.since) < WINDOW);
-            if failures.len() >= ADDRESSES {
-                failures.pop_first();
-            }
-        }
-        let seen = failures.entry(address).or_insert(Failures {
-            since: now,
-            count: 0,
-        });
-        if now.since(seen.since) >= WINDOW {
-            *seen = Failures {
-                since: now,
-                count: 0,
-            };
-        }
-        seen.count = seen.count.saturating_add(1);
-    }
-
-    fn locked(&self) -> std::sync::MutexGuard<'_, BTreeMap<IpAddr, Failures>> {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -220,21 +163,5 @@ mod tests {
         for bad in ["", "eek1.", "eek1.admin", "eek1.admin.short", &text[5..]] {
             assert!(bad.parse::<ApiKeyText>().is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn an_address_that_keeps_failing_waits_out_the_window() {
-        let throttle = Throttle::default();
-        let address = IpAddr::from([192, 0, 2, 1]);
-        let start = Timestamp(1_000_000);
-        for _ in 0..FAILURES {
-            assert!(!throttle.exhausted(address, start));
-            throttle.failed(address, start);
-        }
-        assert!(throttle.exhausted(address, start));
-        assert!(!throttle.exhausted(IpAddr::from([192, 0, 2, 2]), start));
-        assert!(!throttle.exhausted(address, start.plus(WINDOW)));
-        throttle.failed(address, start.plus(WINDOW));
-        assert!(!throttle.exhausted(address, start.plus(WINDOW)));
     }
 }

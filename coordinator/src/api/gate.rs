@@ -15,6 +15,7 @@ use futures::StreamExt as _;
 
 use email_engine_protocol::api::AccessRole;
 use email_engine_protocol::limits;
+use email_engine_protocol::time::Timestamp;
 
 use super::app::Api;
 use super::auth::{self, ApiKeyText, Caller};
@@ -33,8 +34,8 @@ pub(super) struct Gate {
 
 /// Lets a request through to its handler, or not.
 pub(super) async fn admit(State(gate): State<Gate>, request: Request, next: Next) -> Response {
-    match gate.check(request).await {
-        Ok(admitted) => admitted.run(next).await,
+    match gate.answer(request, next).await {
+        Ok(response) => response,
         Err(error) => error.into_response(),
     }
 }
@@ -69,8 +70,15 @@ impl Admitted {
 }
 
 impl Gate {
-    async fn check(&self, mut request: Request) -> Result<Admitted, ApiError> {
+    async fn answer(&self, request: Request, next: Next) -> Result<Response, ApiError> {
         let query = Query::read(&self.rule, request.uri().query())?;
+        let asks_this_node = self.rule.headless && query.freshness == Freshness::Stale;
+        let _slot = self.api.slot(asks_this_node)?;
+        let admitted = self.check(request, &query).await?;
+        Ok(admitted.run(next).await)
+    }
+
+    async fn check(&self, mut request: Request, query: &Query) -> Result<Admitted, ApiError> {
         let address = peer(&request);
         let presented = auth::presented(request.headers()).ok_or_else(auth::absent)?;
         let caller = self
@@ -89,7 +97,7 @@ impl Gate {
         request.extensions_mut().insert(caller.clone());
         request.extensions_mut().insert(query.freshness);
         if self.rule.method != Method::GET {
-            let (buffered, write) = self.as_write(request, caller, &query).await?;
+            let (buffered, write) = self.as_write(request, caller, query).await?;
             request = buffered;
             admitted.renamed = Some(RequestName(write.name().to_owned()));
             admitted.replayed = write.replayed.is_some();
@@ -116,11 +124,13 @@ impl Gate {
                 return Err(self.refusal(address, error));
             }
         };
-        if self.identify(&key).is_none() && self.api.throttle.exhausted(address, now) {
+        let is_known = self.identify(&key).is_some();
+        if !is_known && self.api.throttle.exhausted(address, now) {
             return Err(too_many());
         }
         match freshness {
-            Freshness::Linearizable => self.api.freshen(freshness).await?,
+            Freshness::Linearizable if is_known => self.api.freshen(freshness).await?,
+            Freshness::Linearizable => return self.look_up(&key, address, now).await,
             Freshness::Stale if self.rule.headless => {}
             Freshness::Stale if self.api.fleet.is_stopped() => {}
             Freshness::Stale if self.api.fleet.leadership().leader.is_some() => {}
@@ -130,6 +140,25 @@ impl Gate {
             self.api.throttle.failed(address, now);
             self.refusal(address, auth::refused())
         })
+    }
+
+    /// A key that this node does not know. Looking it up is what a wrong one costs the cluster, so it
+    /// counts before it ends: many at once, and those that nobody can answer, are bounded as well.
+    async fn look_up(
+        &self,
+        key: &ApiKeyText,
+        address: IpAddr,
+        now: Timestamp,
+    ) -> Result<Caller, ApiError> {
+        self.api.throttle.failed(address, now);
+        self.api.freshen(Freshness::Linearizable).await?;
+        match self.identify(key) {
+            Some(caller) => {
+                self.api.throttle.forgive(address);
+                Ok(caller)
+            }
+            None => Err(self.refusal(address, auth::refused())),
+        }
     }
 
     fn identify(&self, key: &ApiKeyText) -> Option<Caller> {

@@ -114,19 +114,6 @@ fn foreign(response: &Response) -> ApiError {
     ApiError::new(status, code, status.canonical_reason().unwrap_or("refused"))
 }
 
-/// Turns requests away while too many are worked on.
-pub(super) async fn bound(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
-    let Ok(_slot) = api.slots.try_acquire() else {
-        return ApiError::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "overloaded",
-            "too many requests at once; come back in a moment",
-        )
-        .into_response();
-    };
-    next.run(request).await
-}
-
 /// A handler that panicked is answered for, and counted.
 #[expect(clippy::needless_pass_by_value, reason = "the layer's signature")]
 pub(super) fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {

@@ -8,6 +8,7 @@
 
 mod app;
 mod auth;
+mod connections;
 mod gate;
 mod layers;
 mod problem;
@@ -22,6 +23,6 @@ mod tests;
 
 pub use app::{Api, Clock};
 pub use auth::{ApiKeyText, ApiKeyTextError};
-pub use rooms::{Backup, Draft, Fleet, MembershipError, Planning, StockError};
+pub use rooms::{Backup, BackupError, Draft, Fleet, MembershipError, Planning, StockError};
 pub use routes::router;
 pub use serve::{ServeError, TlsError, serve, tls_config};

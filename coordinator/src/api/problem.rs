@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 
 use email_engine_protocol::api::Problem;
 
-use super::rooms::{MembershipError, StockError};
+use super::rooms::{BackupError, MembershipError, StockError};
 use crate::command::{Rejection, RejectionCode};
 use crate::raft::{ProposeError, ReadError, StoreError};
 
@@ -123,6 +123,7 @@ impl IntoResponse for ApiError {
 pub(super) const fn rejection_status(code: RejectionCode) -> StatusCode {
     match code {
         RejectionCode::NotFound | RejectionCode::TokenUnknown => StatusCode::NOT_FOUND,
+        RejectionCode::Forbidden => StatusCode::FORBIDDEN,
         RejectionCode::BrandDomain
         | RejectionCode::ForeignTenant
         | RejectionCode::Invalid
@@ -168,6 +169,9 @@ impl From<ProposeError> for ApiError {
             ProposeError::NoQuorum { .. } => (StatusCode::SERVICE_UNAVAILABLE, "no-quorum"),
             ProposeError::LowDisk { .. } => (StatusCode::INSUFFICIENT_STORAGE, "low-disk"),
             ProposeError::ClockOff { .. } => (StatusCode::SERVICE_UNAVAILABLE, "clock-off"),
+            ProposeError::NotAppliedHere { .. } => {
+                (StatusCode::SERVICE_UNAVAILABLE, "not-applied-here")
+            }
             ProposeError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "command-too-large"),
             ProposeError::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
         };
@@ -194,6 +198,18 @@ impl From<StoreError> for ApiError {
             "store",
             "this node's store failed; ask another node",
         )
+    }
+}
+
+impl From<BackupError> for ApiError {
+    fn from(error: BackupError) -> Self {
+        let text = error.to_string();
+        match error {
+            BackupError::UnderWay => Self::new(StatusCode::CONFLICT, "backup-under-way", text),
+            BackupError::Read(error) => error.into(),
+            BackupError::NotReady => Self::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", text),
+            BackupError::Store(error) => error.into(),
+        }
     }
 }
 

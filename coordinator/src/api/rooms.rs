@@ -11,11 +11,12 @@ use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::desired::HostConfig;
 use email_engine_protocol::id::{HostId, NodeId, TenantId};
 
-use crate::command::{Answer, Command, Proposal, Rejection};
-use crate::planner::document::DocumentPlan;
+use crate::command::{Answer, Command, Proposal, Rejection, RejectionCode};
+use crate::planner::document::{self, DocumentPlan};
 use crate::planner::preview::{self, Preview};
+use crate::planner::{self, dns};
 use crate::raft::{
-    Contacts, Leadership, PlanErrors, ProposeError, RaftStatus, ReadError, SessionRow, StoreError,
+    Contacts, Leadership, PlanErrors, ProposeError, RaftStatus, ReadError, Sessions, StoreError,
 };
 use crate::state::{FleetState, Host, Identity};
 
@@ -40,21 +41,23 @@ pub trait Fleet: Send + Sync + 'static {
     /// # Errors
     /// When the store fails or the bytes do not have their hash.
     fn body(&self, hash: &ContentHash) -> Result<Option<Bytes>, StoreError>;
-    /// Live agent sessions of all nodes that answer in time.
-    fn sessions(&self) -> BoxFuture<'_, Vec<(NodeId, SessionRow)>>;
+    /// Live agent sessions of all nodes that answer in time, and which do not.
+    fn sessions(&self) -> BoxFuture<'_, Sessions>;
     /// Hosts that the leader cannot plan, and why. Empty when no leader answers.
     fn plan_errors(&self) -> BoxFuture<'_, PlanErrors>;
     /// What the leader hears of every member, or why there is no leader's word.
     fn contacts(&self) -> BoxFuture<'_, Contacts>;
-    /// Gives a learner a vote.
-    fn promote(&self, node: NodeId) -> BoxFuture<'_, Result<(), MembershipError>>;
-    /// Takes a node out for ever.
-    fn remove(&self, node: NodeId) -> BoxFuture<'_, Result<(), MembershipError>>;
+    /// Gives a learner a vote. The record of it is in the name of whoever wants it.
+    fn promote(&self, node: NodeId, record: Proposal)
+    -> BoxFuture<'_, Result<(), MembershipError>>;
+    /// Takes a node out for ever, recorded likewise.
+    fn remove(&self, node: NodeId, record: Proposal) -> BoxFuture<'_, Result<(), MembershipError>>;
     /// A consistent, sealed copy of the state.
-    fn backup(&self) -> BoxFuture<'_, Result<Backup, StoreError>>;
+    fn backup(&self) -> BoxFuture<'_, Result<Backup, BackupError>>;
 }
 
-/// Pure thinking about the fleet, and the stock of keys that new identities draw from.
+/// Pure thinking about the fleet, which is the planner's, and the stock of keys that new identities
+/// draw from.
 pub trait Planning: Send + Sync + 'static {
     /// What a document changes.
     ///
@@ -66,7 +69,9 @@ pub trait Planning: Send + Sync + 'static {
         document: &FleetDocument,
         prune: bool,
         scope: Option<&TenantId>,
-    ) -> Result<Draft, Rejection>;
+    ) -> Result<Draft, Rejection> {
+        Ok(document::changes(state, document, prune, scope)?.into())
+    }
     /// What commands that a draft holds would do to the hosts that may be seen.
     ///
     /// # Errors
@@ -88,9 +93,22 @@ pub trait Planning: Send + Sync + 'static {
         &self,
         state: &FleetState,
         host: &HostId,
-    ) -> Result<(HostConfig, BTreeMap<ContentHash, Vec<u8>>), Rejection>;
+    ) -> Result<(HostConfig, BTreeMap<ContentHash, Vec<u8>>), Rejection> {
+        let planned = planner::plan(state, host).map_err(|error| Rejection {
+            code: RejectionCode::WrongState,
+            field: "host".to_owned(),
+            value: host.to_string(),
+            accepted: error.to_string(),
+        })?;
+        Ok((planned.config, planned.bodies))
+    }
     /// DNS records that an identity needs.
-    fn records(&self, state: &FleetState, identity: &Identity) -> Vec<DomainRecord>;
+    fn records(&self, state: &FleetState, identity: &Identity) -> Vec<DomainRecord> {
+        let tenant = state.tenants.get(&identity.spec.tenant);
+        tenant
+            .map(|tenant| dns::wanted_records(identity, tenant))
+            .unwrap_or_default()
+    }
     /// Makes sure that so many prepared DKIM keys are there.
     fn ensure_stock(&self, needed: usize) -> BoxFuture<'_, Result<(), StockError>>;
 }
@@ -129,6 +147,23 @@ impl std::fmt::Debug for Backup {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Backup")
     }
+}
+
+/// Why no backup is made.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// One at a time on each node.
+    #[error("another backup is under way on this node; ask again when it is done")]
+    UnderWay,
+    /// The newest state could not be had.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// This node has nothing to back up.
+    #[error("this node does not hold the cluster's state yet")]
+    NotReady,
+    /// It cannot be written, or the store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// Why the members did not change.

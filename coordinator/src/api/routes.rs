@@ -119,7 +119,7 @@ pub(super) fn table() -> Vec<(Rule, Handler)> {
         (rule(GET, "/api/v1/settings", Viewer, Fleet, &[]), get(releases::settings)),
         (rule(PUT, "/api/v1/settings", Operator, Fleet, &["release"]), put(releases::put_settings)),
         (rule(GET, "/api/v1/releases", Viewer, Fleet, &[]), get(releases::list)),
-        (rule(POST, "/api/v1/releases", Operator, Fleet, &[]), post(releases::set)),
+        (rule(POST, "/api/v1/releases", Operator, Fleet, &["dry_run"]), post(releases::set)),
         (rule(POST, "/api/v1/bundles", Operator, Fleet, &[]), post(releases::put_bundle)),
         (headless(rule(GET, "/api/v1/cluster", Viewer, Fleet, &[])), get(cluster::show)),
         (rule(POST, "/api/v1/cluster/nodes/{node}/promote", Admin, Fleet, &[]), post(cluster::promote)),
@@ -149,7 +149,6 @@ pub fn router(api: Arc<Api>) -> Router {
         .fallback(layers::unknown_path)
         .method_not_allowed_fallback(layers::unknown_method)
         .layer(CatchPanicLayer::custom(layers::panicked))
-        .layer(from_fn_with_state(Arc::clone(&api), layers::bound))
         .layer(from_fn_with_state(Arc::clone(&api), layers::shape))
         .with_state(api)
 }

@@ -1,9 +1,10 @@
 //! All or nothing.
 
 use super::apply::step;
+use super::host::AddressOwners;
 use super::refuse::{at_most, refuse};
 use super::verb::Turn;
-use super::{Batch, Command, Effect, Rejection, RejectionCode};
+use super::{AddHost, Batch, ChangeHost, Command, Effect, Rejection, RejectionCode};
 use crate::state::FleetState;
 
 /// Most commands of one batch.
@@ -28,6 +29,7 @@ pub(super) fn run(
     at_most("commands", batch.commands.len(), COMMANDS)?;
     let mut copy = state.clone();
     let mut effects = Vec::with_capacity(batch.commands.len());
+    turn.in_batch = true;
     for (at, command) in batch.commands.iter().enumerate() {
         let effect = one(&mut copy, command, turn).map_err(|rejection| Rejection {
             field: format!("commands[{at}].{}", rejection.field),
@@ -35,8 +37,33 @@ pub(super) fn run(
         })?;
         effects.push(effect);
     }
+    hosts_share_no_address(&copy, &batch.commands)?;
     *state = copy;
     Ok(Effect::Batch(effects))
+}
+
+/// Judged at the end: an address may move from one host to another within a batch.
+fn hosts_share_no_address(state: &FleetState, commands: &[Command]) -> Result<(), Rejection> {
+    let declared = commands.iter().enumerate().filter_map(|(at, command)| {
+        let (Command::AddHost(AddHost { host }) | Command::ChangeHost(ChangeHost { host })) =
+            command
+        else {
+            return None;
+        };
+        Some((at, host))
+    });
+    let mut declared = declared.peekable();
+    if declared.peek().is_none() {
+        return Ok(());
+    }
+    let owners = AddressOwners::of(state);
+    for (at, host) in declared {
+        owners.check(host).map_err(|rejection| Rejection {
+            field: format!("commands[{at}].{}", rejection.field),
+            ..rejection
+        })?;
+    }
+    Ok(())
 }
 
 fn one(
@@ -58,9 +85,12 @@ fn one(
 
 #[cfg(test)]
 mod tests {
-    use crate::command::fixture::{Fleet, found, identity, tenant};
+    use email_engine_protocol::id::Role;
+
+    use crate::command::fixture::{Fleet, found, host, identity, tenant};
     use crate::command::{
-        AddIdentity, Batch, ChangeTenant, Command, CreateTenant, Effect, RejectionCode,
+        AddHost, AddIdentity, Batch, ChangeHost, ChangeTenant, Command, CreateTenant, Effect,
+        RejectionCode,
     };
 
     fn batch(base_revision: Option<u64>, commands: Vec<Command>) -> Command {
@@ -133,5 +163,43 @@ mod tests {
             let rejection = fleet.refuse(batch(None, vec![add(0), bad]));
             assert_eq!(rejection.field, "commands[1].command");
         }
+    }
+
+    #[test]
+    fn an_address_moves_between_hosts_of_two_tenants_and_is_never_shared() {
+        let mut fleet = Fleet::with_content();
+        for name in ["client-1", "client-2"] {
+            let tenant = tenant(name);
+            fleet.accept(Command::CreateTenant(CreateTenant { tenant }));
+        }
+        let of = |name: &str, owner: &str, at: u8, and: Option<u8>| {
+            let mut spec = host(name, Role::Mailwizz, at);
+            spec.tenant = Some(tenant(owner).id);
+            let more = and.map(|at| host(name, Role::Mailwizz, at).addresses[0]);
+            spec.addresses.extend(more);
+            spec
+        };
+        let add = |host| Command::AddHost(AddHost { host });
+        let change = |host| Command::ChangeHost(ChangeHost { host });
+        fleet.accept(add(of("mw1", "client-1", 1, Some(9))));
+        fleet.accept(add(of("mw2", "client-2", 2, None)));
+        let taken = of("mw2", "client-2", 2, Some(9));
+        for alone in [
+            change(taken.clone()),
+            add(of("mw3", "client-2", 3, Some(9))),
+        ] {
+            let refused = fleet.refuse(alone.clone());
+            let told = (refused.code, &*refused.field);
+            assert_eq!(told, (RejectionCode::Duplicate, "addresses[1]"));
+            let refused = fleet.refuse(batch(None, vec![alone]));
+            assert_eq!(refused.field, "commands[0].addresses[1]");
+        }
+        fleet.accept(add(of("mw4", "client-1", 4, Some(9))));
+        let moved = [
+            change(taken),
+            change(of("mw1", "client-1", 1, None)),
+            change(of("mw4", "client-1", 4, None)),
+        ];
+        fleet.accept(batch(None, moved.to_vec()));
     }
 }

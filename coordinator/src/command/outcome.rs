@@ -116,6 +116,8 @@ pub enum RejectionCode {
     Limit,
     /// The cluster version does not allow it yet.
     Version,
+    /// Not for a key that is bound to a tenant.
+    Forbidden,
 }
 
 impl RejectionCode {
@@ -144,6 +146,7 @@ impl RejectionCode {
             Self::Invalid => "invalid",
             Self::Limit => "limit",
             Self::Version => "version",
+            Self::Forbidden => "forbidden",
         }
     }
 }

@@ -10,6 +10,8 @@ pub(crate) struct Turn<'a> {
     pub(crate) proposal: &'a Proposal,
     /// Changes of stored bodies, in order.
     pub(crate) bodies: Vec<BodyChange>,
+    /// Others of the same batch follow: what concerns several hosts is judged when all are done.
+    pub(crate) in_batch: bool,
 }
 
 impl<'a> Turn<'a> {
@@ -17,6 +19,7 @@ impl<'a> Turn<'a> {
         Self {
             proposal,
             bodies: Vec::new(),
+            in_batch: false,
         }
     }
 

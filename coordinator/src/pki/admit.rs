@@ -88,17 +88,28 @@ pub enum Denied {
 }
 
 impl Denied {
+    /// The machine of ours that this is about.
+    #[must_use]
+    pub const fn host(&self) -> Option<&HostId> {
+        match self {
+            Self::NotEnrolled(host)
+            | Self::Replaced { host, .. }
+            | Self::Revoked { host, .. }
+            | Self::Unrecorded { host, .. } => Some(host),
+            Self::Alpn(_)
+            | Self::NoCluster
+            | Self::NoCertificate
+            | Self::Credential(_)
+            | Self::Node(_)
+            | Self::Dates { .. } => None,
+        }
+    }
+
     /// Whether the peer is a machine of ours that must be told why, rather than a stranger who is
     /// told nothing.
     #[must_use]
     pub const fn is_told(&self) -> bool {
-        matches!(
-            self,
-            Self::NotEnrolled(_)
-                | Self::Replaced { .. }
-                | Self::Revoked { .. }
-                | Self::Unrecorded { .. }
-        )
+        self.host().is_some()
     }
 }
 

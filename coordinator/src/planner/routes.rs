@@ -10,6 +10,7 @@ use email_engine_protocol::id::{HostId, Role, TenantId, VmtaName};
 use email_engine_protocol::mail::{DomainName, MailAddress};
 
 use super::error::PlanError;
+use crate::powermta::providers::Catalogue;
 use crate::powermta::schema::Version;
 use crate::powermta::{self, Configuration, Egress, TenantRoute};
 use crate::state::{FleetState, Host, HostLifecycle, Identity};
@@ -101,14 +102,16 @@ pub(super) fn configuration(
         }
         identities.insert(egress.address, egress);
     }
+    let host_name = host_name(host)?;
     Ok(Configuration {
         admin_address,
-        host_name: host_name(host)?,
-        postmaster: postmaster(state, host, settings, &identities),
+        postmaster: postmaster(state, host, settings, host_name.as_ref()),
+        host_name,
         management_port: settings.management_port,
         accounting_max_size: settings.accounting_max_size.clone(),
         version: version(host)?,
         certificate: certificate(host)?,
+        catalogue: Catalogue::default(),
         extra: None,
         tenants: tenants(state, &identities)?,
         identities,
@@ -191,27 +194,30 @@ fn certificate(host: &Host) -> Result<Option<String>, PlanError> {
     })
 }
 
-/// The fleet's, else the host's own tenant's mailbox, else the one that every domain must have at the
-/// first identity: the product wants one.
+/// The product wants one, and whose identities lie on the host must not matter: another one would
+/// change a line that belongs to none. So it is the fleet's, else the mailbox of the host's own tenant,
+/// else the one that every mail name must have; a host without any has one that no mail reaches (RFC
+/// 2606).
 fn postmaster(
     state: &FleetState,
     host: &Host,
     settings: &Settings,
-    identities: &BTreeMap<IpAddr, Egress>,
+    host_name: Option<&DomainName>,
 ) -> Option<MailAddress> {
     let of_tenant = || {
         let tenant = state.tenants.get(host.spec.tenant.as_ref()?)?;
         tenant.inbound_mailbox.clone()
     };
-    let of_first = || {
-        let first = identities.values().next()?;
-        MailAddress::new(&format!("postmaster@{}", first.domain)).ok()
+    let of_host = || {
+        let unreachable = || format!("{}.invalid", host.spec.id);
+        let domain = host_name.map_or_else(unreachable, ToString::to_string);
+        MailAddress::new(&format!("postmaster@{domain}")).ok()
     };
     settings
         .postmaster
         .clone()
         .or_else(of_tenant)
-        .or_else(of_first)
+        .or_else(of_host)
 }
 
 /// Tenants with identities here, and who submits for them: their MailWizz and API hosts. A shared API

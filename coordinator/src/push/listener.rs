@@ -103,7 +103,12 @@ async fn serve<F: Fleet>(
         Ok(Admitted::Host { host, credential }) => {
             session::run(push, connection, host, *credential).await;
         }
-        Err((denied, told)) => turn_away(connection, remote, &denied, told).await,
+        Err((denied, told)) => {
+            if let (Some(host), Some(refusal)) = (denied.host(), &told) {
+                push.registry.note_turned_away(host, refusal);
+            }
+            turn_away(connection, remote, &denied, told).await;
+        }
     }
 }
 

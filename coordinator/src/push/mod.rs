@@ -90,6 +90,7 @@ struct Push<F> {
     certificate_life: Life,
     /// One second use of a token is brought into the log at a time.
     noting: tokio::sync::Mutex<()>,
+    strangers: enroll::Strangers,
 }
 
 /// The running end point.
@@ -131,6 +132,7 @@ pub fn start<F: Fleet>(config: PushConfig<F>) -> Result<PushHandle, PushError> {
         registry: registry.clone(),
         certificate_life,
         noting: tokio::sync::Mutex::default(),
+        strangers: enroll::Strangers::default(),
     });
     let tasks = vec![
         tokio::spawn(listener::run(push.clone(), endpoint.clone(), identity)),
@@ -156,7 +158,8 @@ impl PushHandle {
     /// Live sessions of this node.
     #[must_use]
     pub fn sessions(&self) -> Vec<SessionRow> {
-        self.registry.rows()
+        let rows = self.registry.rows().into_iter();
+        rows.filter(SessionRow::is_live).collect()
     }
 
     /// The registry, for those that must know which hosts are frozen.

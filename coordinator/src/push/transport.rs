@@ -38,6 +38,7 @@ pub(super) const fn code_of(refusal: RefusalCode) -> VarInt {
         RefusalCode::NoLeader => 20,
         RefusalCode::Superseded => 21,
         RefusalCode::Busy => 22,
+        RefusalCode::Holding => 23,
     })
 }
 

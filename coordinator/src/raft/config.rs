@@ -100,6 +100,8 @@ pub struct Timings {
     pub election_max: Duration,
     /// How long a proposal or read looks for a majority.
     pub request_deadline: Duration,
+    /// How long a change of the membership may take, a learner's catching up included.
+    pub change_within: Duration,
     /// Silence after which a leader is no longer named.
     pub leader_contact: Duration,
     /// Between two looks at the clocks of the other nodes.
@@ -113,6 +115,7 @@ impl Default for Timings {
             election_min: Duration::from_millis(600),
             election_max: Duration::from_millis(1200),
             request_deadline: Duration::from_secs(10),
+            change_within: Duration::from_secs(60),
             leader_contact: Duration::from_secs(10),
             clock_samples: Duration::from_secs(5),
         }

@@ -21,7 +21,8 @@ use super::core::Core;
 use super::leadership::PeerContact;
 use super::net::{Member, MemberChange, Request, Response};
 use super::store::Store;
-use crate::command::{Answer, Proposal};
+use super::types::Sessions;
+use crate::command::{Answer, Outcome, Proposal};
 use crate::state::FleetState;
 
 /// How long other nodes may take to tell what they alone know.
@@ -66,7 +67,7 @@ pub struct RaftStatus {
     pub contacts: Option<Vec<PeerContact>>,
 }
 
-/// One live agent session, as the node that has it knows it.
+/// One host's agent, as a node knows it: its live session, or why its last call became none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionRow {
     /// Whose.
@@ -79,6 +80,16 @@ pub struct SessionRow {
     pub trouble: Vec<ResourceStatus>,
     /// What its last report says of the machine, bounded.
     pub facts: Option<Facts>,
+    /// There is no session: why the agent was turned away when it called, at `since`.
+    pub turned_away: Option<String>,
+}
+
+impl SessionRow {
+    /// Whether the agent is connected.
+    #[must_use]
+    pub const fn is_live(&self) -> bool {
+        self.turned_away.is_none()
+    }
 }
 
 /// A session that began on one node, as the others are told: an older one of the same host ends.
@@ -130,6 +141,15 @@ pub enum ProposeError {
     ClockOff {
         /// By how much.
         reason: String,
+    },
+    /// It took effect, but this node lags: what it reads now does not have it yet.
+    #[error(
+        "the change is committed as revision {}, and this node has not applied it yet",
+        outcome.revision
+    )]
+    NotAppliedHere {
+        /// What the cluster answered.
+        outcome: Box<Outcome>,
     },
     /// The command is larger than a log entry may be.
     #[error("command of {got} bytes is over the limit of {limit}")]
@@ -234,7 +254,7 @@ impl Cluster {
     /// lost leader is retried under the same request id until a deadline of a few seconds.
     ///
     /// # Errors
-    /// When no majority took it in time.
+    /// When no majority took it in time, or this node lags behind what was committed.
     pub async fn propose(&self, proposal: Proposal) -> Result<Answer, ProposeError> {
         // On the heap: the futures of a try are large.
         self.core.propose(proposal).boxed().await
@@ -337,27 +357,33 @@ impl Cluster {
             .unwrap_or_else(PoisonError::into_inner) = Some(source);
     }
 
-    /// Live agent sessions of all nodes that answer within a second.
-    pub async fn sessions(&self) -> Vec<(NodeId, SessionRow)> {
+    /// Live agent sessions of all nodes that answer within a second, whom they turned away, and who
+    /// does not answer.
+    pub async fn sessions(&self) -> Sessions {
         let (voters, learners) = self.core.members();
         let deadline = tokio::time::Instant::now() + TELL_WITHIN;
         let asked = voters.union(&learners).map(|node| {
             let node = NodeId(*node);
             async move {
                 if node == self.core.node {
-                    return (node, self.core.own_sessions());
+                    return (node, Some(self.core.own_sessions()));
                 }
                 match self.core.ask(node, &Request::Sessions, deadline).await {
-                    Ok(Response::Sessions(rows)) => (node, rows),
-                    _ => (node, Vec::new()),
+                    Ok(Response::Sessions(rows)) => (node, Some(rows)),
+                    _ => (node, None),
                 }
             }
         });
-        let answers = futures::future::join_all(asked).await;
-        let rows = answers
-            .into_iter()
-            .flat_map(|(node, rows)| rows.into_iter().map(move |row| (node, row)));
-        rows.collect()
+        let mut sessions = Sessions::default();
+        for (node, rows) in futures::future::join_all(asked).await {
+            match rows {
+                Some(rows) => sessions
+                    .rows
+                    .extend(rows.into_iter().map(|row| (node, row))),
+                None => sessions.unheard.push(node),
+            }
+        }
+        sessions
     }
 
     /// Registers who ends older sessions here when a newer one began on another node, and says of
@@ -416,10 +442,10 @@ impl Cluster {
         }
     }
 
-    /// Founds the cluster with this node as its only member. Once, on a node without data.
+    /// Founds the cluster with this node as its only member. On a node with data nothing is done.
     ///
     /// # Errors
-    /// When it has data already.
+    /// When it cannot be its only member, or does not lead in time.
     pub async fn initialize(&self, endpoint: Endpoint) -> Result<(), MembershipError> {
         self.core.initialize(endpoint).boxed().await
     }

@@ -1,10 +1,9 @@
 //! Who takes part: one change at a time, checked after it was made.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use openraft::ChangeMembers;
-use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
+use openraft::errors::{ChangeMembershipError, ClientWriteError, InitializeError, RaftError};
 use tokio::time::{Instant, timeout};
 
 use email_engine_protocol::api::MemberRole;
@@ -16,8 +15,6 @@ use super::net::{ChangeRefusal, Member, MemberChange, Request, Response};
 use super::propose::pauses;
 use super::types::{NodeAddress, Types};
 
-/// How long a change may take, a learner's catching up included.
-const CHANGE_WITHIN: Duration = Duration::from_secs(60);
 /// How many entries a learner may lack when it gets its vote.
 const LAG: u64 = 50;
 
@@ -33,14 +30,16 @@ fn wrong(reason: impl std::fmt::Display) -> ChangeRefusal {
 }
 
 impl Core {
-    /// Founds the cluster with this node as its only member.
+    /// Founds the cluster with this node as its only member. One that has data is founded already, be
+    /// it that a crash left no more of it than the first entry.
     pub(super) async fn initialize(&self, endpoint: String) -> Result<(), MembershipError> {
         let members = BTreeMap::from([(self.node.0, NodeAddress { endpoint })]);
         let refused = |reason: String| MembershipError::Refused { reason };
-        self.raft
-            .initialize(members)
-            .await
-            .map_err(|error| refused(error.to_string()))?;
+        match self.raft.initialize(members).await {
+            Ok(()) => {}
+            Err(RaftError::APIError(InitializeError::NotAllowed(_))) => return Ok(()),
+            Err(error) => return Err(refused(error.to_string())),
+        }
         let mut leadership = self.leadership.subscribe();
         let leads = leadership.wait_for(|leadership| leadership.is_leader);
         match timeout(self.timings.request_deadline, leads).await {
@@ -51,7 +50,7 @@ impl Core {
 
     /// Changes the membership through whichever node leads.
     pub(super) async fn change(&self, change: MemberChange) -> Result<(), MembershipError> {
-        let deadline = Instant::now() + CHANGE_WITHIN;
+        let deadline = Instant::now() + self.timings.change_within;
         let mut pauses = pauses();
         loop {
             if self.is_stopping() {
@@ -116,8 +115,8 @@ impl Core {
         let address = NodeAddress {
             endpoint: member.endpoint,
         };
-        let added = self.raft.add_learner(member.node.0, address, false).await;
-        added.map_err(|error| refusal(&error))?;
+        self.in_time(self.raft.add_learner(member.node.0, address, false))
+            .await?;
         self.check(|voters, learners| {
             learners.contains(&member.node.0) && !voters.contains(&member.node.0)
         })
@@ -139,7 +138,7 @@ impl Core {
 
     /// A voter that still lacks much would count for a majority that it cannot serve.
     async fn wait_caught_up(&self, node: NodeId) -> Refused {
-        let wait = self.raft.wait(Some(CHANGE_WITHIN / 2));
+        let wait = self.raft.wait(Some(self.timings.change_within / 2));
         let caught_up = wait.metrics(
             |metrics| {
                 let matched = metrics
@@ -165,6 +164,9 @@ impl Core {
             if voters.len() == 1 {
                 return Err(wrong(format!("node {node} is the last voter")));
             }
+            if node == self.node {
+                return Err(self.hand_over().await);
+            }
             // Not retained: a removed voter must not go on as a learner that nobody asked for.
             self.commit(ChangeMembers::RemoveVoters(BTreeSet::from([node.0])))
                 .await?;
@@ -173,6 +175,32 @@ impl Core {
                 .await?;
         }
         self.check(|voters, learners| !voters.contains(&node.0) && !learners.contains(&node.0))
+    }
+
+    /// A leader does not take itself out: it would step down at once, knowing of no leader that it
+    /// could tell anything, not even that it is gone. Its successor does it, when asked again.
+    async fn hand_over(&self) -> ChangeRefusal {
+        let Some(successor) = self.successor() else {
+            return retry("no other voter is known");
+        };
+        match self.transfer(successor).await {
+            Ok(()) => retry(format!("node {} leads no more", self.node)),
+            Err(ChangeRefusal::Retry(reason) | ChangeRefusal::Wrong(reason)) => retry(reason),
+        }
+    }
+
+    /// The voter that has most of the log, and of these the one that was heard last.
+    fn successor(&self) -> Option<NodeId> {
+        let metrics = self.metrics();
+        let matched = metrics.replication.unwrap_or_default();
+        let heard = metrics.heartbeat.unwrap_or_default();
+        let (voters, _) = self.members();
+        let others = voters.into_iter().filter(|node| *node != self.node.0);
+        let best = others.max_by_key(|node| {
+            let heard = heard.get(node).copied().flatten();
+            (matched.get(node).copied().flatten(), heard)
+        });
+        best.map(NodeId)
     }
 
     async fn transfer(&self, node: NodeId) -> Refused {
@@ -198,8 +226,13 @@ impl Core {
     }
 
     async fn commit(&self, change: ChangeMembers<u64, NodeAddress>) -> Refused {
-        let changed = self.raft.change_membership(change, false);
-        match timeout(CHANGE_WITHIN / 2, changed).await {
+        self.in_time(self.raft.change_membership(change, false))
+            .await
+    }
+
+    /// Changes wait for each other: none may wait for ever for a majority.
+    async fn in_time<T>(&self, change: impl Future<Output = Result<T, WriteError>>) -> Refused {
+        match timeout(self.timings.change_within / 2, change).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(refusal(&error)),
             Err(_) => Err(retry("no majority took the change in time")),

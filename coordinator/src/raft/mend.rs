@@ -1,7 +1,7 @@
 //! Content bodies that are damaged on this disk are taken from this node's own newest snapshot, or
 //! fetched from another node: they are named by their digest, so whoever has the right bytes may give
 //! them. Log records and votes are not: what
-//! this node promised, nobody else can know.
+//! this node promised, nobody else can know. A snapshot that rotted is built anew from the state.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, Weak};
@@ -23,6 +23,9 @@ use super::store::{BodyWrite, Damage};
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 /// How long a body that nobody could give is not asked for again, unless somebody waits for it.
 const AGAIN_AFTER: Duration = Duration::from_secs(30);
+/// How long a new snapshot is waited for before it is asked for again: one that was being built when
+/// it was asked for may turn out older than what it should replace.
+const REBUILT_WITHIN: Duration = Duration::from_secs(5);
 
 /// Mends what readers find damaged, until the node stops.
 pub(super) async fn run(
@@ -36,6 +39,32 @@ pub(super) async fn run(
     tokio::select! {
         () = mend_all(&core, &files, &mut damaged) => {}
         _ = stopping.wait_for(|stop| *stop) => {}
+    }
+}
+
+/// Has snapshots that rotted built anew, until the node stops.
+pub(super) async fn rebuild(core: Weak<Core>, files: Arc<SnapshotFiles>) {
+    let Some(mut stopping) = core.upgrade().map(|core| core.stopping.subscribe()) else {
+        return;
+    };
+    tokio::select! {
+        () = rebuild_all(&core, &files) => {}
+        _ = stopping.wait_for(|stop| *stop) => {}
+    }
+}
+
+async fn rebuild_all(core: &Weak<Core>, files: &SnapshotFiles) {
+    let mut rotten = files.rotten();
+    while rotten.wait_for(|rotten| *rotten).await.is_ok() {
+        let Some(core) = core.upgrade() else { return };
+        if let Err(error) = core.raft.trigger().snapshot().await {
+            tracing::warn!(%error, "no new snapshot can be asked for");
+            return;
+        }
+        drop(core);
+        let rebuilt = rotten.wait_for(|rotten| !*rotten);
+        // Whether in time or not, what counts is looked at again.
+        let _ = tokio::time::timeout(REBUILT_WITHIN, rebuilt).await;
     }
 }
 

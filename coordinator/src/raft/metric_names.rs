@@ -8,6 +8,8 @@ pub const PURGED_INDEX: &str = "email_engine_raft_purged_index";
 pub const SNAPSHOTS_SENT: &str = "email_engine_raft_snapshots_sent_total";
 /// Counter: snapshots that this node was sent and took over.
 pub const SNAPSHOTS_INSTALLED: &str = "email_engine_raft_snapshots_installed_total";
+/// Counter: snapshots of this node that rotted on its disk and were built anew.
+pub const SNAPSHOTS_ROTTEN: &str = "email_engine_raft_snapshots_rotten_total";
 /// Counter: stored bodies that were found damaged.
 pub const BODIES_DAMAGED: &str = "email_engine_bodies_damaged_total";
 /// Counter: damaged bodies that were stored again from another node.

@@ -34,3 +34,4 @@ pub use handle::{
 };
 pub use leadership::{Contacts, Hearing, NoWord, PeerContact, UNREACHABLE_AFTER};
 pub use start::{StartError, start};
+pub use types::Sessions;

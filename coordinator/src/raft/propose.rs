@@ -60,17 +60,24 @@ impl Core {
         }
         let deadline = Instant::now() + self.timings.request_deadline;
         let mut pauses = pauses();
+        // What one try did not tell, no later refusal takes back: it may take effect all the same.
+        let mut unclear = false;
         loop {
             if self.is_stopping() {
                 return Err(ProposeError::Stopping);
             }
             let reason = match self.try_propose(&proposal, deadline).await {
-                Ok(answered) => {
-                    self.wait_applied(answered.index, Instant::now() + APPLY_WITHIN)
-                        .await;
-                    return Ok(answered.answer);
+                Ok(answered) => return self.applied_here(answered).await,
+                Err(ProposeRefusal::Retry(reason)) => {
+                    unclear = true;
+                    reason
                 }
-                Err(ProposeRefusal::Retry(reason)) => reason,
+                Err(ProposeRefusal::NotYet(reason)) => reason,
+                Err(refusal) if unclear => {
+                    let reason = ProposeError::from(refusal).to_string();
+                    let reason = format!("an earlier try may take effect; since then, {reason}");
+                    return Err(ProposeError::NoQuorum { reason });
+                }
                 Err(refusal) => return Err(refusal.into()),
             };
             let pause = pauses.next().unwrap_or_default();
@@ -81,13 +88,28 @@ impl Core {
         }
     }
 
+    /// Whoever reads the state next must find in it what was answered. A refusal left nothing there.
+    pub(super) async fn applied_here(&self, answered: Answered) -> Result<Answer, ProposeError> {
+        let Answered { index, answer } = answered;
+        let deadline = Instant::now() + APPLY_WITHIN;
+        match answer {
+            Ok(outcome) if !self.wait_applied(index, deadline).await => {
+                let outcome = Box::new(outcome);
+                Err(ProposeError::NotAppliedHere { outcome })
+            }
+            answer => Ok(answer),
+        }
+    }
+
     async fn try_propose(&self, proposal: &Proposal, deadline: Instant) -> ProposeAnswer {
         if let Some(reason) = self.failure() {
-            return Err(ProposeRefusal::Retry(format!("this node failed: {reason}")));
+            return Err(ProposeRefusal::NotYet(format!(
+                "this node failed: {reason}"
+            )));
         }
         let deadline = deadline.min(Instant::now() + TRY_WITHIN);
         let Some(leader) = self.leader() else {
-            return Err(ProposeRefusal::Retry("no leader is known".into()));
+            return Err(ProposeRefusal::NotYet("no leader is known".into()));
         };
         if leader == self.node {
             return timeout_at(deadline, self.propose_here(proposal.clone()))
@@ -113,7 +135,7 @@ impl Core {
         }
         if self.leader() != Some(self.node) {
             let reason = format!("node {} does not lead", self.node);
-            return Err(ProposeRefusal::Retry(reason));
+            return Err(ProposeRefusal::NotYet(reason));
         }
         if let Some(reason) = self.guard.low_disk() {
             return Err(ProposeRefusal::LowDisk(reason));
@@ -143,6 +165,13 @@ impl Core {
     async fn enqueue(&self, mut proposal: Proposal) -> Result<Enqueued, ProposeRefusal> {
         let mut dated = self.dated.lock().await;
         let clock = (self.clock)();
+        let metrics = self.metrics();
+        let term = metrics.current_term;
+        if metrics.last_applied.map(|id| id.leader_id.term) != Some(term) {
+            // The last date of the inherited log is not known: one below it would be refused for good.
+            let reason = "the leader has not applied all that it inherited";
+            return Err(ProposeRefusal::NotYet(reason.into()));
+        }
         let head = self.replica.head();
         let (applied, founded) = (head.now, head.is_founded);
         let tells = matches!(proposal.command, Command::TellTime(_));
@@ -150,7 +179,6 @@ impl Core {
         if !exempt && clock > applied.plus(CLOCK_AHEAD_MILLIS) {
             return Err(self.time_stands_still());
         }
-        let term = self.metrics().current_term;
         // What was in line for an earlier lead may have been replaced.
         let last = dated
             .filter(|dated| dated.term == term)
@@ -182,7 +210,7 @@ impl Core {
             Some(reason) => ProposeRefusal::ClockOff(format!(
                 "{reason}; set the clocks right, or let an admin override it"
             )),
-            None => ProposeRefusal::Retry("a majority is asked for the time".into()),
+            None => ProposeRefusal::NotYet("a majority is asked for the time".into()),
         }
     }
 
@@ -258,7 +286,9 @@ impl Core {
 impl From<ProposeRefusal> for ProposeError {
     fn from(refusal: ProposeRefusal) -> Self {
         match refusal {
-            ProposeRefusal::Retry(reason) => Self::NoQuorum { reason },
+            ProposeRefusal::Retry(reason) | ProposeRefusal::NotYet(reason) => {
+                Self::NoQuorum { reason }
+            }
             ProposeRefusal::LowDisk(reason) => Self::LowDisk { reason },
             ProposeRefusal::ClockOff(reason) => Self::ClockOff { reason },
             ProposeRefusal::TooLarge { got, limit } => Self::TooLarge {

@@ -7,12 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, RwLock};
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use email_engine_protocol::id::{ClusterId, NodeId};
 
 use super::config::{self, RaftConfig};
-
 use super::core::Core;
 use super::guard::{self, Guard};
 use super::handle::{Cluster, Leadership};
@@ -21,7 +20,7 @@ use super::machine::{Apply, Image, Machine, Replica, SnapshotFiles, fleet_rules,
 use super::mend;
 use super::net::{Door, Network, Peers, Server, Serving};
 use super::store::{
-    Mark, OpenError, Recovered, SlotState, Slots, SlotsError, Store, StoreOpenError,
+    Damage, Mark, OpenError, Recovered, SlotState, Slots, SlotsError, Store, StoreOpenError,
 };
 use super::types::Raft;
 
@@ -302,7 +301,8 @@ async fn assemble(config: RaftConfig, data: Data, apply: Apply) -> Result<Arc<Co
         Arc::clone(&data.files),
     );
     let (store_failed, damaged) = (store.failed(), store.take_damaged());
-    let network = Network::new(config.node, peers.clone(), config.timings.append_answer());
+    let (files, within) = (Arc::clone(&data.files), config.timings.append_answer());
+    let network = Network::new(config.node, peers.clone(), files, within);
     let raft = Raft::new(
         config.node.0,
         Arc::new(raft_config),
@@ -338,10 +338,7 @@ async fn assemble(config: RaftConfig, data: Data, apply: Apply) -> Result<Arc<Co
         runtime: Mutex::new(None),
     });
     core.guard.look_at_disk(&core.data_dir, core.min_free_bytes);
-    if let Some(damaged) = damaged {
-        let files = Arc::clone(&data.files);
-        tokio::spawn(mend::run(Arc::downgrade(&core), files, damaged));
-    }
+    spawn_mending(&core, &data.files, damaged);
     let serving = Serving {
         raft,
         files: data.files,
@@ -354,6 +351,17 @@ async fn assemble(config: RaftConfig, data: Data, apply: Apply) -> Result<Arc<Co
     ));
     spawn_tasks(&core, server, serving, config.identity);
     Ok(core)
+}
+
+fn spawn_mending(
+    core: &Arc<Core>,
+    files: &Arc<SnapshotFiles>,
+    damaged: Option<mpsc::Receiver<Damage>>,
+) {
+    if let Some(damaged) = damaged {
+        tokio::spawn(mend::run(Arc::downgrade(core), Arc::clone(files), damaged));
+    }
+    tokio::spawn(mend::rebuild(Arc::downgrade(core), Arc::clone(files)));
 }
 
 fn spawn_tasks(

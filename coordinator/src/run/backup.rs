@@ -15,6 +15,7 @@ use futures::stream::BoxStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
+use crate::api::BackupError;
 use crate::raft::{Cluster, StoreError};
 use crate::seal::Vault;
 
@@ -56,15 +57,8 @@ impl Backups {
         &self,
         cluster: Cluster,
         vault: Arc<Vault>,
-    ) -> Result<BoxStream<'static, io::Result<Bytes>>, StoreError> {
-        let failed = |source| StoreError {
-            doing: "making a backup",
-            source,
-        };
-        let Ok(permit) = Arc::clone(&self.one).try_acquire_owned() else {
-            let reason = "another one is under way on this node; ask again when it is done";
-            return Err(failed(io::Error::other(reason)));
-        };
+    ) -> Result<BoxStream<'static, io::Result<Bytes>>, BackupError> {
+        let permit = self.begin()?;
         let (ready, is_ready) = oneshot::channel();
         let (to, pieces) = mpsc::channel(WAITING);
         let backups = self.clone();
@@ -82,24 +76,28 @@ impl Backups {
             }
         });
         match timeout(ANSWER_WITHIN, is_ready).await {
-            Ok(Ok(Some(error))) => Err(failed(error)),
+            Ok(Ok(Some(error))) => Err(error),
             _ => Ok(received(pieces)),
         }
     }
 
-    async fn make(&self, cluster: &Cluster, vault: &Vault) -> io::Result<File> {
+    fn begin(&self) -> Result<OwnedSemaphorePermit, BackupError> {
+        let permit = Arc::clone(&self.one).try_acquire_owned();
+        permit.map_err(|_| BackupError::UnderWay)
+    }
+
+    async fn make(&self, cluster: &Cluster, vault: &Vault) -> Result<File, BackupError> {
         let recovery = cluster.view(|state| state.cluster.as_ref().map(|it| it.recovery));
-        let recovery =
-            recovery.ok_or_else(|| io::Error::other("the cluster is not founded yet"))?;
+        let recovery = recovery.ok_or(BackupError::NotReady)?;
         let spool = Spool {
-            file: nameless(&self.folder)?,
+            file: nameless(&self.folder).map_err(failed)?,
             folder: self.folder.clone(),
             min_free: self.min_free,
             unseen: LOOK_AFTER,
         };
         let to = BufWriter::with_capacity(PIECE, spool);
         let made = cluster.backup(to, &recovery, vault.key()).await;
-        let (to, summary) = made.map_err(io::Error::other)?;
+        let (to, summary) = made.map_err(not_made)?;
         let whole = tokio::task::spawn_blocking(move || {
             let mut file = to
                 .into_inner()
@@ -108,9 +106,24 @@ impl Backups {
             file.rewind()?;
             Ok::<_, io::Error>(file)
         });
-        let file = whole.await.map_err(io::Error::other)??;
+        let whole = whole.await.map_err(io::Error::other).flatten();
+        let file = whole.map_err(failed)?;
         tracing::info!(index = summary.index, "backup made");
         Ok(file)
+    }
+}
+
+fn failed(source: io::Error) -> BackupError {
+    let doing = "making a backup";
+    BackupError::Store(StoreError { doing, source })
+}
+
+fn not_made(error: crate::raft::BackupError) -> BackupError {
+    match error {
+        crate::raft::BackupError::Read(error) => BackupError::Read(error),
+        crate::raft::BackupError::Empty => BackupError::NotReady,
+        crate::raft::BackupError::Io(error) => failed(error),
+        error @ crate::raft::BackupError::Key => failed(io::Error::other(error)),
     }
 }
 
@@ -223,6 +236,20 @@ mod tests {
         let (to, from) = mpsc::channel(WAITING);
         tokio::spawn(send(file, to, stall, permit));
         (one, from)
+    }
+
+    #[test]
+    fn a_second_backup_and_a_lost_majority_are_no_faults_of_the_store() {
+        let backups = Backups::new(PathBuf::from("nowhere"), 0);
+        let first = backups.begin().unwrap();
+        let second = backups.begin().unwrap_err();
+        assert!(matches!(second, BackupError::UnderWay), "{second}");
+        drop(first);
+        drop(backups.begin().unwrap());
+        let reason = "one of three nodes".to_owned();
+        let lost = crate::raft::ReadError::NoQuorum { reason };
+        let told = not_made(crate::raft::BackupError::Read(lost));
+        assert!(matches!(told, BackupError::Read(_)), "{told}");
     }
 
     #[tokio::test]

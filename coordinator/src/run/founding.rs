@@ -213,12 +213,14 @@ pub(super) async fn commit(cluster: &Cluster, place: &Place) -> Result<(), Commi
         // A node that was switched off over a week-end in the middle of its founding still starts.
         proposal.override_clock = true;
         let command = proposal.command.clone();
-        if let Command::Found(found) = &proposal.command
-            && cluster.status().last_index == 0
-        {
+        if let Command::Found(found) = &proposal.command {
             cluster.initialize(found.node.raft_endpoint.clone()).await?;
         }
-        match cluster.propose(proposal).await? {
+        let answer = match cluster.propose(proposal).await {
+            Err(ProposeError::NotAppliedHere { outcome }) => Ok(*outcome),
+            answered => answered?,
+        };
+        match answer {
             Ok(_) => {}
             // Committed before a crash longer ago than answers are remembered.
             Err(known) if is_done(known.code) => {}

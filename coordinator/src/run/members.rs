@@ -1,6 +1,9 @@
 //! Members: the fleet state says who shall be in, Raft who is. The leader makes them the same,
 //! level-triggered, so that a step that was cut off is taken again.
 
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
 use tokio::sync::watch;
 
 use email_engine_protocol::api::MemberRole;
@@ -10,13 +13,16 @@ use super::SUPPORTS_VERSION;
 use super::listeners::Endpoints;
 use super::rooms::membership;
 use crate::api::MembershipError;
-use crate::command::{Answer, Command, PlaceNode, SetNode};
+use crate::command::{Answer, Command, PlaceNode, Proposal, SetNode};
 use crate::push::proposal;
 use crate::raft::{Cluster, ProposeError, RaftStatus};
 use crate::state::FleetState;
 
 /// Between two looks, when nothing wakes it.
-const LOOK: std::time::Duration = std::time::Duration::from_secs(5);
+const LOOK: Duration = Duration::from_secs(5);
+/// Whoever changes Raft's members records it next, under the name of the operator who wanted it. What
+/// is not recorded for so long was cut off in between.
+const RECORDED_WITHIN: Duration = Duration::from_secs(15);
 
 /// One step towards the members that the state says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,8 +31,28 @@ enum Step {
     AddLearner(NodeId, String),
     /// Its number was removed: out.
     Remove(NodeId),
-    /// It votes, but the state does not say so yet.
+    /// Raft has made it so, but the state does not say so yet.
     Record(NodeId, MemberRole),
+}
+
+/// Records that are owed, and since when.
+#[derive(Debug, Default)]
+struct Owed(BTreeMap<NodeId, Instant>);
+
+impl Owed {
+    /// Of these steps those that are to be taken now: records only when nobody else makes them.
+    fn due(&mut self, mut steps: Vec<Step>, now: Instant) -> Vec<Step> {
+        let before = std::mem::take(&mut self.0);
+        steps.retain(|step| {
+            let Step::Record(node, _) = step else {
+                return true;
+            };
+            let since = before.get(node).copied().unwrap_or(now);
+            self.0.insert(*node, since);
+            now.duration_since(since) >= RECORDED_WITHIN
+        });
+        steps
+    }
 }
 
 /// Records this node's own end points, then keeps the members in step while it leads.
@@ -37,6 +63,7 @@ pub(super) async fn follow(
 ) {
     let mut applied = cluster.applied();
     let mut recorded = Recorded::NotYet;
+    let mut owed = Owed::default();
     loop {
         if recorded != Recorded::Done {
             recorded = record_endpoints(&cluster, &endpoints).await;
@@ -45,9 +72,12 @@ pub(super) async fn follow(
         let mut is_stuck = recorded == Recorded::Refused;
         if leads {
             let status = cluster.status();
-            for step in cluster.view(|state| steps(state, &status)) {
+            let steps = cluster.view(|state| steps(state, &status));
+            for step in owed.due(steps, Instant::now()) {
                 is_stuck |= !take(&cluster, step).await;
             }
+        } else {
+            owed = Owed::default();
         }
         // A refusal is an entry too: it must not wake whoever caused it.
         tokio::select! {
@@ -71,6 +101,10 @@ fn steps(state: &FleetState, raft: &RaftStatus) -> Vec<Step> {
                 steps.push(Step::AddLearner(node.id, node.raft_endpoint.clone()));
             }
             MemberRole::Removed if votes || follows => steps.push(Step::Remove(node.id)),
+            // Nobody votes in the state before it does in Raft: it was taken out there.
+            MemberRole::Voter if !votes && !follows => {
+                steps.push(Step::Record(node.id, MemberRole::Removed));
+            }
             MemberRole::Learner | MemberRole::Voter | MemberRole::Removed => {}
         }
     }
@@ -85,7 +119,7 @@ async fn take(cluster: &Cluster, step: Step) -> bool {
             .await
             .map_err(membership),
         Step::Remove(node) => cluster.remove(node).await.map_err(membership),
-        Step::Record(node, role) => record(cluster, node, role).await,
+        Step::Record(node, role) => record(cluster, own_word(cluster, node, role)).await,
     };
     match &taken {
         Ok(()) => tracing::info!(?step, "members changed"),
@@ -95,22 +129,17 @@ async fn take(cluster: &Cluster, step: Step) -> bool {
 }
 
 /// Records a node's part in the fleet state.
-pub(super) async fn record(
-    cluster: &Cluster,
-    node: NodeId,
-    role: MemberRole,
-) -> Result<(), MembershipError> {
-    let command = Command::SetNode(SetNode {
-        node,
-        role,
-        endpoints: None,
-        supports_version: None,
-    });
-    let actor = format!("node {}", cluster.node());
-    cluster
-        .propose(proposal(cluster, actor, "members of the cluster", command))
-        .await??;
+pub(super) async fn record(cluster: &Cluster, record: Proposal) -> Result<(), MembershipError> {
+    cluster.propose(record).await??;
     Ok(())
+}
+
+/// The record of a change that nobody else is there to record.
+fn own_word(cluster: &Cluster, node: NodeId, role: MemberRole) -> Proposal {
+    let command = Command::SetNode(SetNode::role(node, role));
+    let actor = format!("node {}", cluster.node());
+    let reason = "Raft's members were changed, and the record of it was cut off";
+    proposal(cluster, actor, reason, command)
 }
 
 /// How far this node's end points are known to the cluster.
@@ -184,12 +213,14 @@ fn own_record(state: &FleetState, id: NodeId, endpoints: &Endpoints) -> Own {
 
 #[cfg(test)]
 mod tests {
+    use email_engine_protocol::bytes::{CertificateSerial, ContentHash};
     use email_engine_protocol::time::Timestamp;
 
     use super::*;
+    use crate::command::RenewCertificate;
     use crate::command::fixture::{Fleet, node_token, redeem_node};
     use crate::raft::Leadership;
-    use crate::state::Node;
+    use crate::state::{CertificateSubject, Node};
 
     fn node(id: u64, role: MemberRole) -> (NodeId, Node) {
         let endpoint = format!("192.0.2.{id}:7444");
@@ -215,6 +246,7 @@ mod tests {
             node(4, MemberRole::Learner),
             node(5, MemberRole::Removed),
             node(6, MemberRole::Removed),
+            node(7, MemberRole::Voter),
         ]);
         let raft = RaftStatus {
             node: NodeId(1),
@@ -229,8 +261,58 @@ mod tests {
             Step::AddLearner(NodeId(2), "192.0.2.2:7444".to_owned()),
             Step::Record(NodeId(3), MemberRole::Voter),
             Step::Remove(NodeId(5)),
+            Step::Record(NodeId(7), MemberRole::Removed),
         ];
         assert_eq!(steps(&state, &raft), wanted);
+    }
+
+    #[test]
+    fn a_removal_that_was_cut_off_after_raft_is_finished_and_its_certificate_revoked() {
+        let mut fleet = Fleet::founded();
+        fleet.accept(Command::IssueToken(node_token("n1")));
+        fleet.accept(redeem_node("n1", 1));
+        let subject = CertificateSubject::Node(NodeId(2));
+        let serial = CertificateSerial([2; 16]);
+        fleet.accept(Command::RenewCertificate(RenewCertificate {
+            subject,
+            current_spki: ContentHash([2; 32]),
+            spki: ContentHash([2; 32]),
+            serial,
+            not_after: fleet.now().plus(Timestamp::DAY),
+        }));
+        let voter = SetNode::role(NodeId(2), MemberRole::Voter);
+        fleet.accept(Command::SetNode(voter));
+        // Raft let it go, and then nobody made the record.
+        let raft = RaftStatus {
+            node: NodeId(1),
+            leadership: Leadership::default(),
+            last_index: 1,
+            applied_index: 1,
+            voters: vec![NodeId(1)],
+            learners: Vec::new(),
+            contacts: None,
+        };
+        let [Step::Record(node, role)] = steps(&fleet.state, &raft)[..] else {
+            panic!("{:?}", steps(&fleet.state, &raft));
+        };
+        fleet.accept(Command::SetNode(SetNode::role(node, role)));
+        assert!(fleet.state.revoked.contains(&serial));
+        assert_eq!(steps(&fleet.state, &raft), []);
+    }
+
+    #[test]
+    fn a_record_is_left_to_whoever_wanted_the_change_for_a_while() {
+        let mut owed = Owed::default();
+        let now = Instant::now();
+        let record = || Step::Record(NodeId(3), MemberRole::Voter);
+        let other = || Step::Remove(NodeId(5));
+        let due = owed.due(vec![record(), other()], now);
+        assert_eq!(due, [other()]);
+        let later = now + RECORDED_WITHIN;
+        assert_eq!(owed.due(vec![record()], later), [record()]);
+        // It was made, and is owed anew for another change.
+        assert_eq!(owed.due(Vec::new(), later), []);
+        assert_eq!(owed.due(vec![record()], later + RECORDED_WITHIN), []);
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod join;
 pub mod listeners;
 pub mod logging;
 mod members;
+mod open_files;
 pub mod place;
 pub mod restore;
 mod rooms;
@@ -85,6 +86,7 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
     let bound = Bound::open(config, place.published())?;
     let (node, cluster_id) = (identity.node, identity.cluster);
     tracing::info!(%node, cluster = %cluster_id, "starting");
+    open_files::allow_all();
 
     let (renewed, identity) = watch::channel(Arc::new(identity));
     let agent_address = bound.agent_address()?;

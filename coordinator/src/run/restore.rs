@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use email_engine_protocol::api::MemberRole;
 use email_engine_protocol::crypto::{RecoveryKey, RecoveryKeyError};
-use email_engine_protocol::id::{ApiKeyId, ClusterId, NodeId, RequestId, TokenId};
+use email_engine_protocol::id::{ApiKeyId, ClusterId, HostId, NodeId, RequestId, TokenId};
 use email_engine_protocol::time::Timestamp;
 
 use super::SUPPORTS_VERSION;
@@ -21,7 +21,7 @@ use crate::config::{ConfigError, NodeConfig};
 use crate::pki::{Authority, AuthorityError, IssueError, grant_epoch};
 use crate::raft;
 use crate::seal::Vault;
-use crate::state::{CertificateSubject, Node, TokenState};
+use crate::state::{CertificateSubject, FleetState, Host, HostLifecycle, Node, TokenState};
 
 /// Why nothing was restored.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +89,9 @@ pub struct Restored {
     pub tokens: Vec<TokenId>,
     /// Certificates of hosts that are valid.
     pub certificates: usize,
+    /// Hosts that no agent's certificate of the backup stands for: an agent that enrolled for one of
+    /// them since is not known, and needs a new join token.
+    pub without_agent: Vec<HostId>,
 }
 
 /// Restores a backup into the configured folder. `epoch` is for a cluster that was restored from an
@@ -174,6 +177,7 @@ fn restore_into(
         api_keys: valid_keys.map(|key| key.id.clone()).collect(),
         tokens: open.map(|token| token.id.clone()).collect(),
         certificates: hosts.count(),
+        without_agent: without_agent(fleet),
         cluster: restored.cluster,
         node: restored.node,
         epoch,
@@ -181,6 +185,20 @@ fn restore_into(
         hosts: restored.hosts,
         identities: restored.identities,
     })
+}
+
+/// Whoever comes with a certificate for one of these got it after the backup, or had it revoked before.
+fn without_agent(fleet: &FleetState) -> Vec<HostId> {
+    let has_none = |host: &&Host| match host.lifecycle {
+        HostLifecycle::Declared => true,
+        HostLifecycle::Enrolled => {
+            let keys = host.keys.as_ref();
+            keys.is_none_or(|keys| fleet.revoked.contains(&keys.serial))
+        }
+        HostLifecycle::Retiring { .. } | HostLifecycle::Retired => false,
+    };
+    let hosts = fleet.hosts.values().filter(has_none);
+    hosts.map(|host| host.spec.id.clone()).collect()
 }
 
 /// The first command of the new life, under a name of its own: an older life may have had one, too.

@@ -1,29 +1,26 @@
 //! The API's doors to the other rooms: Raft behind [`Fleet`], planner and key stock behind
 //! [`Planning`].
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, TryFutureExt as _};
 
-use email_engine_protocol::api::{DomainRecord, FleetDocument, MemberRole};
 use email_engine_protocol::bytes::ContentHash;
-use email_engine_protocol::desired::HostConfig;
-use email_engine_protocol::id::{HostId, NodeId, TenantId};
+use email_engine_protocol::id::NodeId;
 
 use super::backup::Backups;
 use super::members;
-use crate::api::{Backup, Draft, Fleet, MembershipError, Planning, StockError};
-use crate::command::{Answer, Proposal, Rejection, RejectionCode};
-use crate::planner::{self, dns, document};
+use crate::api::{Backup, BackupError, Fleet, MembershipError, Planning, StockError};
+use crate::command::{Answer, Proposal};
+use crate::planner;
 use crate::raft::{
-    Cluster, Contacts, Leadership, PlanErrors, ProposeError, RaftStatus, ReadError, SessionRow,
+    Cluster, Contacts, Leadership, PlanErrors, ProposeError, RaftStatus, ReadError, Sessions,
     StoreError,
 };
 use crate::seal::Vault;
-use crate::state::{FleetState, Identity};
+use crate::state::FleetState;
 use crate::tasks::{self, Plan, PlanFn, Stock};
 
 /// Everything that the API asks of others.
@@ -48,6 +45,14 @@ impl Rooms {
             stock,
             backups,
         }
+    }
+}
+
+impl Rooms {
+    /// Whether a node has a vote, by Raft or by the record of it.
+    fn votes(&self, node: NodeId) -> bool {
+        let recorded = |state: &FleetState| state.voters().any(|voter| voter.id == node);
+        self.cluster.status().voters.contains(&node) || self.cluster.view(recorded)
     }
 }
 
@@ -105,7 +110,7 @@ impl Fleet for Rooms {
         self.cluster.body(hash)
     }
 
-    fn sessions(&self) -> BoxFuture<'_, Vec<(NodeId, SessionRow)>> {
+    fn sessions(&self) -> BoxFuture<'_, Sessions> {
         self.cluster.sessions().boxed()
     }
 
@@ -117,24 +122,34 @@ impl Fleet for Rooms {
         self.cluster.contacts().boxed()
     }
 
-    fn promote(&self, node: NodeId) -> BoxFuture<'_, Result<(), MembershipError>> {
+    fn promote(
+        &self,
+        node: NodeId,
+        record: Proposal,
+    ) -> BoxFuture<'_, Result<(), MembershipError>> {
         async move {
             self.cluster.promote(node).await.map_err(membership)?;
-            members::record(&self.cluster, node, MemberRole::Voter).await
+            members::record(&self.cluster, record).await
         }
         .boxed()
     }
 
-    fn remove(&self, node: NodeId) -> BoxFuture<'_, Result<(), MembershipError>> {
+    fn remove(&self, node: NodeId, record: Proposal) -> BoxFuture<'_, Result<(), MembershipError>> {
         async move {
-            // Raft first: a node whose certificates are revoked already could not agree to leave.
-            self.cluster.remove(node).await.map_err(membership)?;
-            members::record(&self.cluster, node, MemberRole::Removed).await
+            if self.votes(node) {
+                // Raft first: a node whose certificates are revoked already could not agree to leave.
+                // When this is cut off in between, the leader makes the record.
+                self.cluster.remove(node).await.map_err(membership)?;
+                return members::record(&self.cluster, record).await;
+            }
+            // The record first: a learner that Raft alone forgot would be let in again.
+            members::record(&self.cluster, record).await?;
+            self.cluster.remove(node).await.map_err(membership)
         }
         .boxed()
     }
 
-    fn backup(&self) -> BoxFuture<'_, Result<Backup, StoreError>> {
+    fn backup(&self) -> BoxFuture<'_, Result<Backup, BackupError>> {
         let chunks = self
             .backups
             .stream(self.cluster.clone(), Arc::clone(&self.vault));
@@ -151,37 +166,6 @@ pub(super) fn membership(error: crate::raft::MembershipError) -> MembershipError
 }
 
 impl Planning for Rooms {
-    fn changes(
-        &self,
-        state: &FleetState,
-        document: &FleetDocument,
-        prune: bool,
-        scope: Option<&TenantId>,
-    ) -> Result<Draft, Rejection> {
-        Ok(document::changes(state, document, prune, scope)?.into())
-    }
-
-    fn config(
-        &self,
-        state: &FleetState,
-        host: &HostId,
-    ) -> Result<(HostConfig, BTreeMap<ContentHash, Vec<u8>>), Rejection> {
-        let planned = planner::plan(state, host).map_err(|error| Rejection {
-            code: RejectionCode::WrongState,
-            field: "host".to_owned(),
-            value: host.to_string(),
-            accepted: error.to_string(),
-        })?;
-        Ok((planned.config, planned.bodies))
-    }
-
-    fn records(&self, state: &FleetState, identity: &Identity) -> Vec<DomainRecord> {
-        let tenant = state.tenants.get(&identity.spec.tenant);
-        tenant
-            .map(|tenant| dns::wanted_records(identity, tenant))
-            .unwrap_or_default()
-    }
-
     fn ensure_stock(&self, needed: usize) -> BoxFuture<'_, Result<(), StockError>> {
         self.stock
             .ensure(needed)

@@ -121,7 +121,8 @@ impl<F: Fleet> Stock<F> {
             // Counts of keys are far below 2^52.
             #[expect(clippy::cast_precision_loss)]
             metrics::gauge!(metric_names::PREPARED_KEYS).set(held as f64);
-            let missing = wanted.saturating_sub(held).min(PER_COMMAND);
+            // What is made is stored at once: whoever gives up waiting and asks again finds it.
+            let missing = wanted.saturating_sub(held).min(at_once).min(PER_COMMAND);
             if missing == 0 || !founded {
                 return Ok(());
             }

@@ -1,5 +1,7 @@
 //! A fleet file against the state.
 
+use std::collections::BTreeSet;
+
 use email_engine_protocol::api::{ChangeAction, FleetDocument, IpStatus, Phase};
 use email_engine_protocol::id::HostId;
 
@@ -177,7 +179,7 @@ fn pruning_keeps_what_the_file_still_needs_and_lets_a_domain_move() {
         let fleet = Fleet::sos_holidays();
         changes(&fleet.state, &document, false, None).unwrap_err()
     };
-    assert_eq!(without_prune.field, "ips[0].hostname");
+    assert_eq!(without_prune.field, "ips[0].domain");
 }
 
 /// Each text is refused with this code and this place.
@@ -214,7 +216,7 @@ fn what_belongs_to_one_identity_is_refused_to_a_second() {
         (
             with("mail5.sos", "mail1.sos"),
             Code::Duplicate,
-            "ips[4].hostname",
+            "ips[4].domain",
         ),
         (
             with("vmta-mail4", "vmta-mail1"),
@@ -380,9 +382,41 @@ fn a_key_of_one_tenant_touches_nothing_of_another() {
         assert_eq!(rejection.code, RejectionCode::ForeignTenant, "{foreign}");
     }
     let plan = try_it("[[ips]]\naddress = \"203.0.113.1\"\ndomain = \"m01.client1.example.com\"\ntenant = \"client-1\"\n").unwrap();
-    let ours = |change: &email_engine_protocol::api::Change| {
-        change.name.starts_with("203.0.113.") || change.name == "mailwizz1"
-    };
-    assert_eq!(plan.changes.len(), 50, "49 identities and one host");
+    let ours = |change: &email_engine_protocol::api::Change| change.name.starts_with("203.0.113.");
+    assert_eq!(plan.changes.len(), 49, "its identities, and no host");
     assert!(plan.changes.iter().all(ours), "{:?}", plan.changes);
+}
+
+#[test]
+fn a_key_of_one_tenant_does_to_hosts_by_document_what_it_may_by_route() {
+    let fleet = Fleet::two_tenants();
+    let own = tenant("client-1");
+    let try_it = |text: &str| changes(&fleet.state, &parse(text), true, Some(&own));
+    let host = |id: &str, address: &str| {
+        format!(
+            "[[hosts]]\nid = \"{id}\"\nrole = \"mailwizz\"\ntenant = \"client-1\"\n\
+             addresses = [\"{address}\"]\n"
+        )
+    };
+    let id = HostId::new("mailwizz1").unwrap();
+    let at = fleet.state.hosts[&id].spec.addresses[0].to_string();
+    for denied in [host("new", "192.0.2.99"), host("mailwizz1", "192.0.2.99")] {
+        let rejection = try_it(&denied).unwrap_err();
+        let told = (rejection.code, rejection.field.as_str());
+        assert_eq!(told, (RejectionCode::Forbidden, "hosts[0].id"), "{denied}");
+    }
+    // Its host as it is may stand in the file, and the guard of a shared host stays up.
+    let plan = try_it(&host("mailwizz1", &at)).unwrap();
+    let allowed: Vec<_> = plan
+        .commands
+        .iter()
+        .filter_map(|command| match command {
+            Command::AllowRemoval(allow) => Some(allow.hosts.clone()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(allowed, [BTreeSet::from([id])]);
+    assert!(!kinds(&plan.commands).contains(&"RetireHost".to_owned()));
+    let shared = |text: &String| text.contains("several tenants share");
+    assert!(plan.warnings.iter().any(shared), "{:?}", plan.warnings);
 }

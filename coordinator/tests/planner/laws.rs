@@ -145,12 +145,17 @@ proptest! {
                 prop_assert!(names.insert(name.to_ascii_lowercase()), "{} is there twice", name);
             }
         }
+        let tenants: BTreeSet<_> = fleet.state.identities.values().map(|i| &i.spec.tenant).collect();
         for identity in fleet.state.identities.values() {
             let spec = &identity.spec;
             prop_assert!(names.contains(spec.vmta.as_str()));
-            let routed = text.matches(&format!(" virtual-mta={}\n", spec.vmta)).count();
+            let leads_here = format!(" virtual-mta={}", spec.vmta);
+            let by = |subject: &str| text.lines()
+                .filter(|line| line.trim_start().starts_with(subject) && line.ends_with(&leads_here))
+                .count();
             let may = matches!(spec.status, IpStatus::Active | IpStatus::Warming);
-            prop_assert_eq!(routed, usize::from(may));
+            prop_assert_eq!(by("mail-from "), usize::from(may));
+            prop_assert_eq!(by("header X-Virtual-MTA "), usize::from(may && tenants.len() == 1));
             let source = format!("smtp-source-host {} {}\n", spec.address, spec.hostname);
             prop_assert_eq!(text.matches(&source).count(), 1);
         }
@@ -187,6 +192,37 @@ proptest! {
                     prop_assert_eq!(without(text, &names), without(&after[path], &names), "{}", path);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn adding_an_identity_adds_its_lines_and_changes_no_other(
+        mut after in fleets(), pick in any::<prop::sample::Index>(), has_postmaster in any::<bool>(),
+        has_name in any::<bool>(),
+    ) {
+        for revision in after.state.settings.values_mut() {
+            revision.settings.postmaster.take_if(|_| !has_postmaster);
+        }
+        if !has_name {
+            for host in after.state.hosts.values_mut() {
+                host.spec.labels.clear();
+            }
+        }
+        let addresses: Vec<_> = after.state.identities.keys().copied().collect();
+        let address = addresses[pick.index(addresses.len())];
+        let mut before = after.clone();
+        let added = before.state.identities.remove(&address).unwrap().spec.clone();
+        let mut of_tenant = before.state.identities.values().filter(|i| i.spec.tenant == added.tenant);
+        // With its first identity a tenant comes to the host, which is another change.
+        prop_assume!(of_tenant.any(|i| i.spec.status != IpStatus::Standby));
+        let config = |fleet: &Fleet| texts(&fleet.plan("pmta1"))["/etc/pmta/config"].clone();
+        let (before, after) = (config(&before), config(&after));
+        prop_assert!(after.contains("\npostmaster postmaster@"));
+        let names = [added.vmta.to_string(), added.domain.to_string(), address.to_string(), format!("{address}:25")];
+        prop_assert_eq!(&without(&after, &names), &without(&before, &[]));
+        let mut lines = after.lines();
+        for line in before.lines().filter(|line| !line.contains("sha256")) {
+            prop_assert!(lines.any(|kept| kept == line), "{} is gone or elsewhere", line);
         }
     }
 }

@@ -26,5 +26,5 @@ pub use problem::Problem;
 pub use release::{BundleCreated, BundleRequest, ReleaseRequest, ReleaseView, ReleasesView};
 pub use view::{
     ApplyAnswer, Change, ChangeAction, DomainRecord, DomainView, FleetState, HostView,
-    RenderedConfig, RenderedFile, StatusView,
+    RenderedConfig, RenderedFile, StatusView, TurnedAway,
 };

@@ -42,8 +42,24 @@ pub struct HostView {
     pub plan_error: Option<String>,
     /// The node that its agent is connected to.
     pub connected: Option<NodeId>,
+    /// Why its agent has no session, when it called of late and got none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turned_away: Option<TurnedAway>,
+    /// Nodes that did not say in time whose agents they have, where no other has this one: whether it
+    /// is connected is not known then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unheard: Vec<NodeId>,
     /// When its outcome last changed.
     pub changed_at: Option<Timestamp>,
+}
+
+/// Why a call of an agent did not become a session, or no longer is one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TurnedAway {
+    /// When it called last.
+    pub at: Timestamp,
+    /// What was wrong: by a node's judgement, or in the agent's own words.
+    pub reason: String,
 }
 
 /// Overall state of a fleet.

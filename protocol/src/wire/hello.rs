@@ -134,6 +134,8 @@ pub enum RefusalCode {
     Busy,
     /// A message that does not belong here.
     Protocol,
+    /// The agent holds and has said why: noted.
+    Holding,
 }
 
 #[cfg(test)]

@@ -38,6 +38,12 @@ pub enum AgentMessage {
         /// As in the ping.
         number: u64,
     },
+    /// First and only message, in place of `Hello`, of an agent that can have no session: it holds,
+    /// which is to say that it runs and changes nothing. The answer is a refusal.
+    Holding {
+        /// Why, for a person.
+        reason: String,
+    },
 }
 
 /// From the coordinator, on the control stream.

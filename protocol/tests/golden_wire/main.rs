@@ -77,6 +77,12 @@ fn agent_messages(golden: &mut Golden) {
     golden.add("agent/statistics", &AgentMessage::Statistics(statistics()));
     golden.add("agent/pong", &AgentMessage::Pong { number: 300 });
     golden.add(
+        "agent/holding",
+        &AgentMessage::Holding {
+            reason: "its keys are lost".to_owned(),
+        },
+    );
+    golden.add(
         "agent/body-request",
         &BodyRequest {
             hash: ContentHash([0xb0; 32]),
@@ -107,6 +113,7 @@ fn coordinator_messages(golden: &mut Golden) {
         RefusalCode::Superseded,
         RefusalCode::Busy,
         RefusalCode::Protocol,
+        RefusalCode::Holding,
     ];
     for code in refusals {
         let refusal = Refusal {

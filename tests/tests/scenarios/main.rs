@@ -2,8 +2,10 @@
 //!
 //! - [`convergence`]: what is declared reaches the hosts, and stays.
 //! - [`cluster`]: nodes come, go, fall and return.
+//! - [`lab`]: real hosts with systemd, from nothing to mail.
 //! - [`loss`]: what an agent lost is told, and made again.
 //! - [`access`]: who may do what, and where secrets are.
+//! - [`mail`]: mail flows, and only where it should.
 //! - [`operator`]: what those who run the fleet type and watch.
 //! - [`input`]: what is wrong is refused, clearly and wholly.
 
@@ -16,5 +18,7 @@ mod access;
 mod cluster;
 mod convergence;
 mod input;
+mod lab;
 mod loss;
+mod mail;
 mod operator;

@@ -10,10 +10,34 @@ use email_engine_protocol::time::Timestamp;
 use super::rig::{CLUSTER, Rig, generation};
 use crate::halves::{FromExecutor, ToExecutor};
 
+/// A state of one file with this content.
+fn state(rig: &mut Rig, content: &str) -> HostConfig {
+    let file = rig.file("/etc/a", content);
+    rig.config(vec![file])
+}
+
+/// A grant of this plan key; who signs it is another matter.
+fn grant_of(key: &SigningKey, version: u32) -> PlanKeyGrant {
+    PlanKeyGrant {
+        cluster: CLUSTER,
+        version,
+        key: key.verifying_key(),
+    }
+}
+
+/// The recovery key grants a second plan key, and perhaps an epoch.
+fn rotate(rig: &Rig, epoch: Option<u64>) -> SigningKey {
+    let second = SigningKey::from_seed([4; 32]);
+    rig.tell(ToExecutor::Grants {
+        plan_key: rig.recovery.sign(&grant_of(&second, 2)),
+        epoch: epoch.map(|epoch| rig.grant_epoch(epoch)),
+    });
+    second
+}
+
 fn rig_at_five() -> (Rig, HostConfig) {
     let mut rig = Rig::new();
-    let file = rig.file("/etc/a", "five");
-    let config = rig.config(vec![file]);
+    let config = state(&mut rig, "five");
     rig.converge(&config, 5);
     (rig, config)
 }
@@ -30,16 +54,14 @@ fn assert_refused(rig: &Rig, report: &HostReport, reason: &str) {
 #[test]
 fn a_newer_generation_is_taken_and_an_older_refused() {
     let (mut rig, _) = rig_at_five();
-    let file = rig.file("/etc/a", "four");
-    let older = rig.config(vec![file]);
+    let older = state(&mut rig, "four");
     let report = rig.offer(&older, 4);
     assert_refused(
         &rig,
         &report,
         "generation 1.4 is older than the accepted 1.5",
     );
-    let file = rig.file("/etc/a", "six");
-    let newer = rig.config(vec![file]);
+    let newer = state(&mut rig, "six");
     let report = rig.converge(&newer, 6);
     assert_eq!(report.generations.last_good, Some(generation(6)));
     assert_eq!(report.generations.attempted, None);
@@ -49,8 +71,7 @@ fn a_newer_generation_is_taken_and_an_older_refused() {
 #[test]
 fn the_same_generation_with_other_content_is_refused_and_signed_again_is_fine() {
     let (mut rig, config) = rig_at_five();
-    let file = rig.file("/etc/a", "another five");
-    let other = rig.config(vec![file]);
+    let other = state(&mut rig, "another five");
     let report = rig.offer(&other, 5);
     assert_refused(
         &rig,
@@ -118,8 +139,7 @@ fn a_target_for_another_cluster_or_host_is_refused() {
 #[test]
 fn an_epoch_needs_the_recovery_keys_grant() {
     let (mut rig, _) = rig_at_five();
-    let file = rig.file("/etc/a", "restored");
-    let config = rig.config(vec![file]);
+    let config = state(&mut rig, "restored");
     let restored = Generation {
         epoch: 2,
         number: 3,
@@ -159,16 +179,7 @@ fn an_epoch_needs_the_recovery_keys_grant() {
 #[test]
 fn a_rotated_plan_key_is_followed_and_the_old_one_is_dead() {
     let (mut rig, config) = rig_at_five();
-    let second = SigningKey::from_seed([4; 32]);
-    let grant = PlanKeyGrant {
-        cluster: CLUSTER,
-        version: 2,
-        key: second.verifying_key(),
-    };
-    rig.tell(ToExecutor::Grants {
-        plan_key: rig.recovery.sign(&grant),
-        epoch: None,
-    });
+    let second = rotate(&rig, None);
     // An older grant does not bring the old key back.
     rig.tell(ToExecutor::Grants {
         plan_key: rig.plan_grant(),
@@ -188,16 +199,7 @@ fn a_rotated_plan_key_is_followed_and_the_old_one_is_dead() {
 #[test]
 fn a_lost_ledger_does_not_bring_a_replaced_plan_key_or_a_former_epoch_back() {
     let (mut rig, config) = rig_at_five();
-    let second = SigningKey::from_seed([4; 32]);
-    let grant = PlanKeyGrant {
-        cluster: CLUSTER,
-        version: 2,
-        key: second.verifying_key(),
-    };
-    rig.tell(ToExecutor::Grants {
-        plan_key: rig.recovery.sign(&grant),
-        epoch: Some(rig.grant_epoch(2)),
-    });
+    let second = rotate(&rig, Some(2));
     let restored = Generation {
         epoch: 2,
         number: 1,
@@ -231,15 +233,10 @@ fn a_lost_ledger_does_not_bring_a_replaced_plan_key_or_a_former_epoch_back() {
 fn grants_that_nobody_signed_for_this_cluster_are_not_believed_from_disk() {
     let (mut rig, config) = rig_at_five();
     let thief = SigningKey::from_seed([66; 32]);
-    let grant = PlanKeyGrant {
-        cluster: CLUSTER,
-        version: 7,
-        key: thief.verifying_key(),
-    };
     rig.stop();
     let cabinet = crate::host::Cabinet::open(&rig.data()).unwrap();
     let forged = crate::ledger::grants::Grants {
-        plan_key: Some(thief.sign(&grant)),
+        plan_key: Some(thief.sign(&grant_of(&thief, 7))),
         epoch: None,
     };
     forged.write(&cabinet).unwrap();
@@ -252,8 +249,7 @@ fn grants_that_nobody_signed_for_this_cluster_are_not_believed_from_disk() {
 #[test]
 fn a_body_with_other_bytes_makes_no_state_accepted() {
     let (mut rig, _) = rig_at_five();
-    let file = rig.file("/etc/a", "six");
-    let config = rig.config(vec![file]);
+    let config = state(&mut rig, "six");
     let target = rig.target(&config, generation(6));
     rig.bodies.insert(target.digest, b"lies".to_vec());
     let report = rig.offer_target(&target);
@@ -283,9 +279,8 @@ fn of_offers_that_wait_only_the_newest_is_taken_up() {
     let mut digests = Vec::new();
     let mut offers = Vec::new();
     for number in [8, 7, 6] {
-        let file = rig.file("/etc/a", &number.to_string());
-        let state = rig.config(vec![file]);
-        let target = rig.target(&state, generation(number));
+        let config = state(&mut rig, &number.to_string());
+        let target = rig.target(&config, generation(number));
         digests.push(target.digest);
         offers.push(rig.plan.sign(&target));
     }

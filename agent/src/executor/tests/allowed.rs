@@ -150,3 +150,48 @@ fn an_offer_that_cannot_be_had_does_not_keep_the_host_from_mending() {
         report.generations.last_good == Some(generation(2))
     });
 }
+
+#[test]
+fn the_agents_own_files_are_refused_by_names_that_nobody_listed() {
+    let mut rig = Rig::new();
+    let file = rig.file("/etc/a", "good");
+    let good = rig.config(vec![file]);
+    rig.converge(&good, 1);
+    let keys = rig.at("/lib/agent/keys");
+    std::fs::create_dir_all(keys.parent().unwrap()).unwrap();
+    std::fs::write(&keys, "secret").unwrap();
+    std::os::unix::fs::symlink("/lib", rig.at("/srv")).unwrap();
+    std::fs::hard_link(&keys, rig.at("/etc/linked")).unwrap();
+    rig.own = vec![rig.at("/lib/agent")];
+    rig.restart();
+    for (number, path) in [
+        (2, "/srv/agent/keys"),
+        (3, "/srv/agent/new/file"),
+        (4, "/srv/agent"),
+        (5, "/etc/linked"),
+    ] {
+        let file = rig.file("/etc/a", "good");
+        let planted = rig.file(path, "planted");
+        let mut config = rig.config(vec![file, planted]);
+        config.large_removal = true;
+        let report = rig.offer(&config, number);
+        let attempt = report.generations.attempted.unwrap();
+        assert_eq!(attempt.stage, Stage::Apply);
+        assert!(
+            attempt.reason.contains("the agent's own"),
+            "{}",
+            attempt.reason
+        );
+        assert_eq!(report.generations.last_good, Some(generation(1)));
+    }
+    assert_eq!(std::fs::read(&keys).unwrap(), b"secret");
+    assert_eq!(
+        std::fs::read_dir(keys.parent().unwrap()).unwrap().count(),
+        1
+    );
+    // Nor does it go when it is no longer wanted.
+    let mut good = good;
+    good.large_removal = true;
+    rig.converge(&good, 6);
+    assert_eq!(std::fs::read(&keys).unwrap(), b"secret");
+}

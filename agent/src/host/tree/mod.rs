@@ -2,12 +2,14 @@
 //!
 //! - [`rooted`]: looking, reading, making folders, opening the folder of a path.
 //! - `links`: which symbolic links on the way are followed on a real machine.
+//! - [`own`]: what is the agent's own, whatever it is called here, is refused.
 //! - [`replace`]: a file replaced whole; what stands in the way is moved aside.
 //! - `wipe`: removing, with a secret's bytes overwritten first.
 //! - `failpoint`: where a test may crash a write.
 
 mod failpoint;
 mod links;
+pub(super) mod own;
 pub(super) mod replace;
 pub(super) mod rooted;
 mod wipe;

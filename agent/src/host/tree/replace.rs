@@ -13,6 +13,7 @@ use email_engine_protocol::desired::HostPath;
 use rustix::fs::{self, AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
+use super::own::Touch;
 use super::rooted::{Entry, EntryKind, FileError, Rooted, io};
 
 /// A file as it shall be.
@@ -95,6 +96,7 @@ impl Rooted {
         let path = file.path;
         self.make_parents(path)?;
         let dir = self.parent_of(path).map_err(io("open folder of", path))?;
+        self.check_own(&dir, path, Touch::Entry)?;
         self.sweep_in(&dir, path)?;
         let name = path.file_name();
         let old = match fs::statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -194,6 +196,7 @@ impl Rooted {
             return Ok(());
         };
         let dir = self.parent_of(path).map_err(io("open folder of", path))?;
+        self.check_own(&dir, path, Touch::Entry)?;
         let name = path.file_name();
         let gone = match entry.kind {
             EntryKind::Directory => fs::unlinkat(&dir, name, AtFlags::REMOVEDIR),
@@ -214,7 +217,10 @@ impl Rooted {
     /// When it is there and stays.
     pub fn sweep(&self, path: &HostPath) -> Result<(), FileError> {
         match self.parent_of(path) {
-            Ok(dir) => self.sweep_in(&dir, path),
+            Ok(dir) => {
+                self.check_own(&dir, path, Touch::Sibling)?;
+                self.sweep_in(&dir, path)
+            }
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(()),
             Err(source) => Err(io("open folder of", path)(source)),
         }

@@ -9,7 +9,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use email_engine_protocol::desired::HostPath;
 use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat};
@@ -17,6 +17,7 @@ use rustix::io::Errno;
 
 use super::failpoint::Failpoint;
 use super::links;
+use super::own::{OwnPlaces, Touch};
 
 /// Why something could not be done to a file or folder.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +49,17 @@ pub enum FileError {
     /// Something else than a regular file.
     #[error("{0} is not a regular file")]
     NotRegular(HostPath),
+    /// The agent's own, by a name that the allow-list could not know.
+    #[error(
+        "{path} is, holds or lies in the agent's own {} by another name, which no state may touch",
+        own.display()
+    )]
+    Own {
+        /// What it is called here.
+        path: HostPath,
+        /// What it is.
+        own: PathBuf,
+    },
     /// Larger than it may be.
     #[error("{path} is larger than {limit} bytes")]
     TooLarge {
@@ -152,8 +164,10 @@ impl From<&Stat> for Entry {
 /// The tree.
 #[derive(Debug)]
 pub struct Rooted {
-    root: OwnedFd,
+    pub(super) root: OwnedFd,
     links: Links,
+    /// What is refused whatever it is called.
+    pub(super) own: OwnPlaces,
     pub(in crate::host) failpoint: Failpoint,
 }
 
@@ -188,6 +202,7 @@ impl Rooted {
         Ok(Self {
             root,
             links,
+            own: OwnPlaces::new(),
             failpoint: Failpoint::default(),
         })
     }
@@ -274,6 +289,7 @@ impl Rooted {
         let dir = self
             .parent_of(&parent)
             .map_err(io("open folder of", &parent))?;
+        self.check_own(&dir, &parent, Touch::Folder)?;
         match fs::mkdirat(&dir, parent.file_name(), Mode::from_raw_mode(0o755)) {
             // What is synced in it later would be lost with it.
             Ok(()) => fs::fsync(&dir).map_err(io("sync folder of", &parent))?,
@@ -291,6 +307,7 @@ impl Rooted {
     pub fn make_folder(&self, path: &HostPath) -> Result<(), FileError> {
         self.make_parents(path)?;
         let dir = self.parent_of(path).map_err(io("open folder of", path))?;
+        self.check_own(&dir, path, Touch::Folder)?;
         fs::mkdirat(&dir, path.file_name(), Mode::RWXU).map_err(io("make", path))?;
         fs::fsync(&dir).map_err(io("sync folder of", path))
     }
@@ -309,6 +326,7 @@ impl Rooted {
         gid: Option<u32>,
     ) -> Result<(), FileError> {
         let dir = self.parent_of(path).map_err(io("open folder of", path))?;
+        self.check_own(&dir, path, Touch::Access { mode, uid })?;
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd =
             fs::openat(&dir, path.file_name(), flags, Mode::empty()).map_err(io("open", path))?;

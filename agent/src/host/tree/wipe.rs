@@ -7,6 +7,7 @@ use email_engine_protocol::limits;
 use rustix::fs::{self, AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::own::Touch;
 use super::replace::{temporary_name, write_all};
 use super::rooted::{Entry, EntryKind, FileError, Rooted, io};
 
@@ -21,6 +22,7 @@ impl Rooted {
             Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
             Err(source) => return Err(io("open folder of", path)(source)),
         };
+        self.check_own(&dir, path, Touch::Entry)?;
         self.failpoint.step().map_err(io("remove", path))?;
         match fs::unlinkat(&dir, path.file_name(), AtFlags::empty()) {
             Ok(()) => fs::fsync(&dir).map_err(io("sync folder of", path)),
@@ -41,6 +43,7 @@ impl Rooted {
             Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
             Err(source) => return Err(io("open folder of", path)(source)),
         };
+        self.check_own(&dir, path, Touch::Entry)?;
         self.sweep_in(&dir, path)?;
         let name = path.file_name();
         let is_file = fs::statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW)
@@ -64,6 +67,7 @@ impl Rooted {
             Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
             Err(source) => return Err(io("open folder of", path)(source)),
         };
+        self.check_own(&dir, path, Touch::Entry)?;
         self.wipe_in(&dir, path.file_name(), path)
     }
 
@@ -77,6 +81,7 @@ impl Rooted {
             Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
             Err(source) => return Err(io("open folder of", path)(source)),
         };
+        self.check_own(&dir, path, Touch::Entry)?;
         match fs::unlinkat(&dir, path.file_name(), AtFlags::REMOVEDIR) {
             Ok(()) => fs::fsync(&dir).map_err(io("sync folder of", path)),
             Err(Errno::NOENT) => Ok(()),

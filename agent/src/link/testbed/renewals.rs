@@ -8,9 +8,36 @@ use email_engine_protocol::wire::{Refusal, RefusalCode};
 
 use super::super::LinkEnd;
 use super::TestCluster;
+use super::coordinator::TestSession;
 use super::stage::{Agent, Stage};
 use crate::halves::ToExecutor;
-use crate::identity::Validity;
+use crate::identity::{Identity, Validity};
+
+/// An identity whose certificate ended yesterday.
+fn past_its_end(stage: &Stage) -> Identity {
+    let over = Validity {
+        not_before: Timestamp(0),
+        not_after: Timestamp(TestCluster::now().0 - Timestamp::DAY),
+    };
+    let endpoints = vec![stage.coordinator.name()];
+    stage.cluster.identity_of("pmta1", over, endpoints)
+}
+
+/// The agent asks for another certificate by its key, gets it, and comes with it.
+async fn renew_past_end(stage: &mut Stage, agent: &mut Agent) -> TestSession {
+    let call = stage.coordinator.enrolling().await;
+    let EnrollRequest::Renew(renewal) = &call.request else {
+        panic!("not a renewal: {:?}", call.request);
+    };
+    let endpoints = vec![stage.coordinator.name()];
+    let admission = stage
+        .cluster
+        .admission(&renewal.request, "pmta1", endpoints);
+    call.answer(&EnrollReply::Host(Box::new(admission))).await;
+    let session = stage.session(&[]).await;
+    agent.heard_session().await;
+    session
+}
 
 #[tokio::test]
 async fn a_certificate_is_renewed_without_dropping_the_session() {
@@ -75,45 +102,18 @@ async fn a_certificate_is_renewed_without_dropping_the_session() {
 #[tokio::test]
 async fn a_host_that_slept_past_its_certificate_comes_back_by_itself() {
     let mut stage = Stage::new();
-    let over = Validity {
-        not_before: Timestamp(0),
-        not_after: Timestamp(TestCluster::now().0 - Timestamp::DAY),
-    };
-    let endpoints = vec![stage.coordinator.name()];
-    let mut agent = Agent::start(stage.cluster.identity_of("pmta1", over, endpoints));
-    let call = stage.coordinator.enrolling().await;
-    let EnrollRequest::Renew(renewal) = &call.request else {
-        panic!("not a renewal: {:?}", call.request);
-    };
-    let admission =
-        stage
-            .cluster
-            .admission(&renewal.request, "pmta1", vec![stage.coordinator.name()]);
-    call.answer(&EnrollReply::Host(Box::new(admission))).await;
-    let _session = stage.session(&[]).await;
-    agent.heard_session().await;
+    let mut agent = Agent::start(past_its_end(&stage));
+    let _session = renew_past_end(&mut stage, &mut agent).await;
 }
 
 #[tokio::test]
 async fn a_coordinator_that_finds_the_certificate_ended_is_asked_for_a_new_one() {
     let mut stage = Stage::new();
-    let over = Validity {
-        not_before: Timestamp(0),
-        not_after: Timestamp(TestCluster::now().0 - Timestamp::DAY),
-    };
-    let endpoints = vec![stage.coordinator.name()];
-    let mut identity = stage.cluster.identity_of("pmta1", over, endpoints);
+    let mut identity = past_its_end(&stage);
     // By our clock it would still be good.
     identity.validity = TestCluster::week();
     let mut agent = Agent::start(identity);
-    let call = stage.coordinator.enrolling().await;
-    let EnrollRequest::Renew(renewal) = &call.request else {
-        panic!("not a renewal: {:?}", call.request);
-    };
-    let admission = stage.cluster.admission(&renewal.request, "pmta1", vec![]);
-    call.answer(&EnrollReply::Host(Box::new(admission))).await;
-    let _session = stage.session(&[]).await;
-    agent.heard_session().await;
+    let _session = renew_past_end(&mut stage, &mut agent).await;
 }
 
 #[tokio::test]
@@ -131,14 +131,7 @@ async fn whoever_may_have_lost_a_renewal_asks_for_it_before_giving_up() {
     };
     let mut session = stage.coordinator.hello().await;
     session.say(&refusal(RefusalCode::Revoked)).await;
-    let call = stage.coordinator.enrolling().await;
-    let EnrollRequest::Renew(renewal) = &call.request else {
-        panic!("not a renewal: {:?}", call.request);
-    };
-    let admission = stage.cluster.admission(&renewal.request, "pmta1", vec![]);
-    call.answer(&EnrollReply::Host(Box::new(admission))).await;
-    let mut session = stage.session(&[]).await;
-    agent.heard_session().await;
+    let mut session = renew_past_end(&mut stage, &mut agent).await;
     let found = agent.store.load().unwrap().unwrap();
     assert_eq!(found.key.public(), staged.public());
     session.say(&refusal(RefusalCode::Revoked)).await;
@@ -152,14 +145,7 @@ async fn a_time_that_was_vouched_for_too_early_goes_with_the_next_certificate() 
     let mut stage = Stage::new();
     let future = TestCluster::now().plus(30 * Timestamp::DAY);
     let mut agent = Agent::start_believing(stage.identity(), future);
-    let call = stage.coordinator.enrolling().await;
-    let EnrollRequest::Renew(renewal) = &call.request else {
-        panic!("not a renewal: {:?}", call.request);
-    };
-    let admission = stage.cluster.admission(&renewal.request, "pmta1", vec![]);
-    call.answer(&EnrollReply::Host(Box::new(admission))).await;
-    let _session = stage.session(&[]).await;
-    agent.heard_session().await;
+    let _session = renew_past_end(&mut stage, &mut agent).await;
     // Otherwise every restart would ask for another certificate.
     assert!(agent.store.clock_floor().unwrap() < TestCluster::now());
 }

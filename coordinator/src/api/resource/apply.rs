@@ -13,9 +13,10 @@ use email_engine_protocol::api::{ApplyAnswer, FleetDocument};
 
 use crate::api::Api;
 use crate::api::Draft;
+use crate::api::app::Committed;
 use crate::api::problem::ApiError;
 use crate::api::request::{ATTEMPTS, JsonBody, WriteRequest, is_passing};
-use crate::command::{Batch, Command, Outcome, Rejection};
+use crate::command::{Batch, Command, Rejection};
 use crate::planner::document::place;
 use crate::planner::preview::Preview;
 use crate::state::{FleetState, Host};
@@ -46,9 +47,9 @@ pub(in crate::api) async fn apply(
             .await
             .map(Json);
     }
-    let (draft, outcome) = carry_out(&api, &write, &document, manner.prune).await?;
-    let answer = match outcome {
-        Some(outcome) => answer(draft, true, outcome.revision),
+    let (draft, committed) = carry_out(&api, &write, &document, manner.prune).await?;
+    let answer = match committed {
+        Some(committed) => answer(draft, true, committed.outcome().revision),
         None => {
             let revision = api.view(|state| state.revision);
             answer(draft, false, revision)
@@ -71,6 +72,45 @@ async fn dry_run(
     if draft.commands.is_empty() {
         return Ok(answer(draft, false, revision));
     }
+    let (draft, previewed) = think_through(api, write, state, draft, place).await?;
+    let preview = previewed.map_err(|error| placed(error.into(), document, &draft.commands))?;
+    Ok(ApplyAnswer {
+        hosts: preview.hosts,
+        more_hosts: preview.more,
+        ..answer(draft, false, revision)
+    })
+}
+
+/// What one command would change on the hosts that the caller sees.
+pub(super) async fn dry_run_of(
+    api: &Api,
+    write: &WriteRequest,
+    command: Command,
+) -> Result<ApplyAnswer, ApiError> {
+    let place = preview_place(api).await?;
+    let state = api.copy_of_state();
+    let revision = state.revision;
+    let draft = Draft {
+        commands: vec![command],
+        ..Draft::default()
+    };
+    let (draft, previewed) = think_through(api, write, state, draft, place).await?;
+    let preview = previewed?;
+    Ok(ApplyAnswer {
+        hosts: preview.hosts,
+        more_hosts: preview.more,
+        ..answer(draft, false, revision)
+    })
+}
+
+/// Carries a draft out on a copy and compares the hosts, beside the threads that serve.
+async fn think_through(
+    api: &Api,
+    write: &WriteRequest,
+    state: FleetState,
+    draft: Draft,
+    place: OwnedSemaphorePermit,
+) -> Result<(Draft, Result<Preview, Rejection>), ApiError> {
     let (planning, caller) = (Arc::clone(&api.planning), write.caller.clone());
     let compared = tokio::task::spawn_blocking(move || {
         // The work goes on when the request has ended, and so does its share of the machine.
@@ -79,20 +119,13 @@ async fn dry_run(
         let previewed = planning.preview(&state, &draft, &may_see);
         (draft, previewed)
     });
-    let (draft, previewed): (Draft, Result<Preview, Rejection>) =
-        compared.await.map_err(|error| {
-            tracing::error!(%error, "a preview failed");
-            ApiError::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "internal",
-                "the change could not be thought through; the log has the cause",
-            )
-        })?;
-    let preview = previewed.map_err(|error| placed(error.into(), document, &draft.commands))?;
-    Ok(ApplyAnswer {
-        hosts: preview.hosts,
-        more_hosts: preview.more,
-        ..answer(draft, false, revision)
+    compared.await.map_err(|error| {
+        tracing::error!(%error, "a preview failed");
+        ApiError::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "the change could not be thought through; the log has the cause",
+        )
     })
 }
 
@@ -149,9 +182,9 @@ pub(super) async fn carry_out(
     write: &WriteRequest,
     document: &FleetDocument,
     prune: bool,
-) -> Result<(Draft, Option<Outcome>), ApiError> {
+) -> Result<(Draft, Option<Committed>), ApiError> {
     if let Some(first) = &write.replayed {
-        return Ok((Draft::default(), Some(first.clone()?)));
+        return Ok((Draft::default(), Some(Committed::here(first.clone()?))));
     }
     let mut attempt = 0;
     loop {
@@ -170,7 +203,7 @@ pub(super) async fn carry_out(
             commands: draft.commands.clone(),
         });
         match api.commit_attempt(write, attempt, command).await {
-            Ok(outcome) => return Ok((draft, Some(outcome))),
+            Ok(committed) => return Ok((draft, Some(committed))),
             Err(error) if attempt + 1 < ATTEMPTS && moved_away(api, write, &error, revision) => {
                 attempt += 1;
             }

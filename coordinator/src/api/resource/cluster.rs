@@ -16,7 +16,7 @@ use email_engine_protocol::time::Timestamp;
 use crate::api::Api;
 use crate::api::problem::ApiError;
 use crate::api::request::{JsonBody, Named, WriteRequest};
-use crate::command::{Command, RaiseVersion};
+use crate::command::{Command, Proposal, RaiseVersion, SetNode};
 use crate::raft::{Contacts, Hearing, NoWord, PeerContact, RaftStatus};
 use crate::state::{FleetState, Node};
 
@@ -130,28 +130,44 @@ fn contact(node: &Node, contacts: &Contacts, now: Timestamp) -> Observed<Contact
 /// Gives a learner a vote.
 pub(in crate::api) async fn promote(
     State(api): State<Arc<Api>>,
+    Extension(write): Extension<WriteRequest>,
     Named(node): Named<NodeNumber>,
 ) -> Result<Json<ClusterView>, ApiError> {
-    api.fleet.promote(known(&api, node)?).await?;
+    if let Some(record) = record(&api, &write, node, MemberRole::Voter)? {
+        api.fleet.promote(NodeId(node.0), record).await?;
+    }
     answer(&api).await.map(Json)
 }
 
 /// Takes a node out for ever.
 pub(in crate::api) async fn remove(
     State(api): State<Arc<Api>>,
+    Extension(write): Extension<WriteRequest>,
     Named(node): Named<NodeNumber>,
 ) -> Result<Json<ClusterView>, ApiError> {
-    api.fleet.remove(known(&api, node)?).await?;
+    if let Some(record) = record(&api, &write, node, MemberRole::Removed)? {
+        api.fleet.remove(NodeId(node.0), record).await?;
+    }
     answer(&api).await.map(Json)
 }
 
-fn known(api: &Api, node: NodeNumber) -> Result<NodeId, ApiError> {
-    let node = NodeId(node.0);
-    if api.view(|state| state.nodes.contains_key(&node)) {
-        Ok(node)
-    } else {
-        Err(ApiError::not_found("node", &node.to_string()))
+/// The record of a node's new part, in the caller's name; none when this very request made it before.
+fn record(
+    api: &Api,
+    write: &WriteRequest,
+    node: NodeNumber,
+    role: MemberRole,
+) -> Result<Option<Proposal>, ApiError> {
+    if let Some(first) = &write.replayed {
+        first.clone()?;
+        return Ok(None);
     }
+    let node = NodeId(node.0);
+    if !api.view(|state| state.nodes.contains_key(&node)) {
+        return Err(ApiError::not_found("node", &node.to_string()));
+    }
+    let command = Command::SetNode(SetNode::role(node, role));
+    Ok(Some(api.proposal(write, 0, command)))
 }
 
 /// A node's number in a path.
@@ -177,7 +193,7 @@ pub(in crate::api) async fn raise_version(
     let command = Command::RaiseVersion(RaiseVersion {
         version: request.version,
     });
-    api.commit(&write, command).await?;
+    api.commit_here(&write, command).await?;
     answer(&api).await.map(Json)
 }
 

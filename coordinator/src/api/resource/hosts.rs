@@ -9,7 +9,7 @@ use axum::{Extension, Json};
 use futures::future::join;
 use serde::Deserialize;
 
-use email_engine_protocol::api::{HostSpec, HostView};
+use email_engine_protocol::api::{HostSpec, HostView, TurnedAway};
 use email_engine_protocol::id::{HostId, NodeId};
 use email_engine_protocol::time::Timestamp;
 
@@ -23,7 +23,7 @@ use crate::command::{
 };
 use crate::metrics::lifecycle;
 use crate::planner::{self, PlanError};
-use crate::raft::{PlanErrors, SessionRow};
+use crate::raft::{PlanErrors, SessionRow, Sessions};
 use crate::state::{FleetState, Host, HostLifecycle};
 
 /// What the nodes know of hosts and the state does not hold.
@@ -31,6 +31,10 @@ use crate::state::{FleetState, Host, HostLifecycle};
 pub(super) struct Seen {
     /// Which node has the agent of each host, and what that says.
     sessions: BTreeMap<HostId, (NodeId, SessionRow)>,
+    /// Why an agent got no session when it called last.
+    turned_away: BTreeMap<HostId, TurnedAway>,
+    /// Nodes that did not say whose agents they have.
+    unheard: Vec<NodeId>,
     /// Which hosts the leader cannot plan.
     unplanned: PlanErrors,
 }
@@ -38,13 +42,21 @@ pub(super) struct Seen {
 /// Asks all nodes for their sessions, and the leader for what it cannot plan. The newest session wins
 /// where two nodes still claim one.
 pub(super) async fn seen(api: &Api) -> Seen {
-    let (mut sessions, unplanned) = join(api.fleet.sessions(), api.fleet.plan_errors()).await;
-    sessions.sort_by_key(|(_, row)| row.since);
-    let newest = sessions.into_iter();
+    let (sessions, unplanned) = join(api.fleet.sessions(), api.fleet.plan_errors()).await;
+    let Sessions { mut rows, unheard } = sessions;
+    rows.sort_by_key(|(_, row)| row.since);
+    let (live, others): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(_, row)| row.is_live());
+    let away = |(_, row): (NodeId, SessionRow)| {
+        let (at, reason) = (row.since, row.turned_away?);
+        Some((row.host, TurnedAway { at, reason }))
+    };
     Seen {
-        sessions: newest
+        unheard,
+        sessions: live
+            .into_iter()
             .map(|(node, row)| (row.host.clone(), (node, row)))
             .collect(),
+        turned_away: others.into_iter().filter_map(away).collect(),
         unplanned,
     }
 }
@@ -72,6 +84,14 @@ pub(super) fn view(state: &FleetState, id: &HostId, host: &Host, seen: &Seen) ->
             .then(|| seen.unplanned.get(id).cloned())
             .flatten(),
         connected: session.map(|(node, _)| *node),
+        turned_away: match session {
+            Some(_) => None,
+            None => seen.turned_away.get(id).filter(|_| !retired).cloned(),
+        },
+        unheard: match (session, &host.keys) {
+            (None, Some(_)) => seen.unheard.clone(),
+            _ => Vec::new(),
+        },
         changed_at: outcome.map(|outcome| outcome.changed_at),
     }
 }
@@ -123,7 +143,7 @@ pub(in crate::api) async fn add(
     JsonBody(host): JsonBody<HostSpec>,
 ) -> Result<(StatusCode, Json<HostView>), ApiError> {
     let id = host.id.clone();
-    api.commit(&write, Command::AddHost(AddHost { host }))
+    api.commit_here(&write, Command::AddHost(AddHost { host }))
         .await?;
     let view = answer(&api, &write.caller, &id).await?;
     Ok((StatusCode::CREATED, Json(view)))
@@ -161,7 +181,7 @@ pub(in crate::api) async fn retire(
         host: host.clone(),
         grace_millis: retirement.grace_seconds * Timestamp::SECOND,
     });
-    api.commit(&write, command).await?;
+    api.commit_here(&write, command).await?;
     let view = answer(&api, &write.caller, &host).await?;
     Ok((StatusCode::ACCEPTED, Json(view)))
 }
@@ -174,7 +194,7 @@ pub(in crate::api) async fn allow_removal(
 ) -> Result<(StatusCode, Json<HostView>), ApiError> {
     let hosts = BTreeSet::from([id.clone()]);
     let command = Command::AllowRemoval(AllowRemoval { hosts });
-    api.commit(&write, command).await?;
+    api.commit_here(&write, command).await?;
     let view = answer(&api, &write.caller, &id).await?;
     Ok((StatusCode::OK, Json(view)))
 }
@@ -239,11 +259,47 @@ pub(in crate::api) async fn revoke(
             )),
         }
     })?;
-    api.commit(
+    api.commit_here(
         &write,
         Command::RevokeCertificate(RevokeCertificate { serial }),
     )
     .await?;
     let view = answer(&api, &write.caller, &id).await?;
     Ok((StatusCode::OK, Json(view)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::resource::status::trouble;
+    use crate::command::fixture::{Fleet, host_id};
+
+    #[test]
+    fn a_node_that_does_not_answer_makes_no_agent_absent() {
+        let state = Fleet::with_identities(0).state;
+        let id = host_id("pmta1");
+        let host = &state.hosts[&id];
+        let mut seen = Seen {
+            sessions: BTreeMap::new(),
+            turned_away: BTreeMap::new(),
+            unheard: Vec::new(),
+            unplanned: PlanErrors::new(),
+        };
+        let told = |seen: &Seen| trouble(&view(&state, &id, host, seen)).unwrap().1;
+        assert_eq!(told(&seen), "its agent is not connected");
+        seen.unheard.push(NodeId(3));
+        assert!(told(&seen).contains("is not known: node 3"));
+        // Another node has it: then nobody else needs to be heard.
+        let row = SessionRow {
+            host: id.clone(),
+            since: Timestamp(1),
+            offered: None,
+            trouble: Vec::new(),
+            facts: None,
+            turned_away: None,
+        };
+        seen.sessions.insert(id.clone(), (NodeId(2), row));
+        let known = view(&state, &id, host, &seen);
+        assert_eq!((known.connected, known.unheard), (Some(NodeId(2)), vec![]));
+    }
 }

@@ -92,9 +92,12 @@ pub(in crate::api) async fn add(
         ips,
         ..FleetDocument::default()
     };
-    carry_out(&api, &write, &document, false)
+    let (_, committed) = carry_out(&api, &write, &document, false)
         .await
         .map_err(|error| error.with_field(|field| own_field(field, &label)))?;
+    if let Some(committed) = committed {
+        committed.read_here()?;
+    }
     let views = api.view(|state| {
         let added = addresses
             .iter()

@@ -10,7 +10,7 @@ use futures::future::join;
 use serde_json::{Value, json};
 
 use email_engine_protocol::api::{
-    ClusterView, Contact, FleetState as Overall, HostView, MemberRole, StatusView,
+    ClusterView, Contact, FleetState as Overall, HostView, MemberRole, StatusView, TurnedAway,
 };
 use email_engine_protocol::observed::{Convergence, Observed, ResourceState};
 
@@ -121,7 +121,7 @@ fn silent_voters(cluster: &ClusterView) -> Vec<String> {
 }
 
 /// What keeps a host from being converged.
-fn trouble(host: &HostView) -> Option<(Overall, String)> {
+pub(super) fn trouble(host: &HostView) -> Option<(Overall, String)> {
     if host.lifecycle == "retired" {
         return None;
     }
@@ -141,7 +141,7 @@ fn trouble(host: &HostView) -> Option<(Overall, String)> {
         return Some((Overall::Degraded, degraded(host)));
     }
     if host.connected.is_none() {
-        return Some((Overall::Degraded, "its agent is not connected".to_owned()));
+        return Some((Overall::Degraded, silent(host)));
     }
     if host.lifecycle == "retiring" {
         return Some((
@@ -169,6 +169,23 @@ fn trouble(host: &HostView) -> Option<(Overall, String)> {
         )),
         _ => None,
     }
+}
+
+/// What is known of an agent that is not connected. That a node does not answer does not make its
+/// agents absent.
+fn silent(host: &HostView) -> String {
+    if !host.unheard.is_empty() {
+        let nodes: Vec<_> = host.unheard.iter().map(ToString::to_string).collect();
+        return format!(
+            "whether its agent is connected is not known: node {} does not say whom it has",
+            nodes.join(" and node ")
+        );
+    }
+    let reason = host.turned_away.as_ref().map(|away| {
+        let TurnedAway { at, reason } = away;
+        format!("; it called at {at} and got no session: {reason}")
+    });
+    format!("its agent is not connected{}", reason.unwrap_or_default())
 }
 
 fn degraded(host: &HostView) -> String {
@@ -247,8 +264,9 @@ pub(in crate::api) async fn metrics(State(api): State<Arc<Api>>) -> Result<Respo
         .fleet
         .sessions()
         .await
+        .rows
         .into_iter()
-        .filter(|(node, _)| *node == raft.node);
+        .filter(|(node, row)| *node == raft.node && row.is_live());
     let sessions = here.count();
     api.view(|state| metrics::observe(state, &raft, sessions));
     recorder.run_upkeep();

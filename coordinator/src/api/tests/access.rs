@@ -1,11 +1,14 @@
 //! Who may do what.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use serde_json::json;
 
 use email_engine_protocol::api::AccessRole;
 use email_engine_protocol::id::ApiKeyId;
 
 use super::testbed::Testbed;
+use crate::api::app::CONCURRENT_REQUESTS;
 use crate::api::routes::{Reach, table};
 use crate::command::{Command, RevokeApiKey};
 
@@ -174,10 +177,7 @@ async fn health_needs_no_key_and_says_what_is_missing() {
         .send()
         .await
         .gives(200);
-    testbed
-        .fleet
-        .has_leader
-        .store(false, std::sync::atomic::Ordering::Relaxed);
+    testbed.fleet.has_leader.store(false, Relaxed);
     testbed
         .ask_unknown("GET", "/api/v1/health/live")
         .send()
@@ -192,7 +192,6 @@ async fn health_needs_no_key_and_says_what_is_missing() {
 
 #[tokio::test]
 async fn without_a_leader_only_status_and_cluster_answer_and_say_so() {
-    use std::sync::atomic::Ordering::Relaxed;
     let testbed = Testbed::new();
     testbed.fleet.has_quorum.store(false, Relaxed);
     testbed.fleet.has_leader.store(false, Relaxed);
@@ -223,4 +222,53 @@ async fn without_a_leader_only_status_and_cluster_answer_and_say_so() {
         .send()
         .await
         .refuses(503, "no-quorum");
+}
+
+#[tokio::test]
+async fn requests_that_wait_in_vain_hide_neither_health_nor_status() {
+    let testbed = Testbed::new();
+    testbed.fleet.is_mute.store(true, Relaxed);
+    let wait = || Box::pin(testbed.ask("viewer", "GET", "/api/v1/hosts").send());
+    let mut waiting: Vec<_> = (0..CONCURRENT_REQUESTS).map(|_| wait()).collect();
+    for request in &mut waiting {
+        assert!(futures::poll!(request).is_pending());
+    }
+    wait().await.refuses(503, "overloaded");
+    let live = testbed.ask_unknown("GET", "/api/v1/health/live");
+    live.send().await.gives(200);
+    for path in ["/api/v1/status", "/api/v1/cluster"] {
+        let stale = testbed.ask("viewer", "GET", &format!("{path}?consistency=stale"));
+        stale.send().await.gives(200);
+    }
+}
+
+#[tokio::test]
+async fn unknown_keys_that_nobody_can_look_up_are_counted_too() {
+    let testbed = Testbed::new();
+    let wrong = testbed.key("admin").replace("admin", "nobody");
+    let guess = || {
+        let ask = testbed.ask_unknown("GET", "/api/v1/hosts");
+        Box::pin(ask.header("x-api-key", &wrong).send())
+    };
+    testbed.fleet.is_mute.store(true, Relaxed);
+    let mut waiting: Vec<_> = (0..40).map(|_| guess()).collect();
+    let mut pending = 0;
+    for request in &mut waiting {
+        pending += usize::from(futures::poll!(request).is_pending());
+    }
+    assert_eq!(pending, 20, "the rest is turned away at once");
+    drop(waiting);
+    testbed.fleet.is_mute.store(false, Relaxed);
+    guess().await.refuses(429, "too-many-failures");
+
+    let other = Testbed::new();
+    other.fleet.has_quorum.store(false, Relaxed);
+    let guess = || {
+        let ask = other.ask_unknown("GET", "/api/v1/hosts");
+        ask.header("x-api-key", &wrong).send()
+    };
+    for _ in 0..20 {
+        guess().await.refuses(503, "no-quorum");
+    }
+    guess().await.refuses(429, "too-many-failures");
 }

@@ -166,3 +166,17 @@ async fn a_list_is_no_document() {
         assert_eq!(refused.gives(422).body["field"], "body", "{body}");
     }
 }
+
+#[tokio::test]
+async fn a_backup_that_cannot_be_made_now_is_no_fault_of_the_store() {
+    let testbed = Testbed::new();
+    let backup = || {
+        let ask = testbed.ask("admin", "GET", "/api/v1/cluster/backup?consistency=stale");
+        ask.send()
+    };
+    testbed.fleet.backs_up.store(true, Ordering::Relaxed);
+    backup().await.refuses(409, "backup-under-way");
+    testbed.fleet.backs_up.store(false, Ordering::Relaxed);
+    testbed.fleet.has_quorum.store(false, Ordering::Relaxed);
+    backup().await.refuses(503, "no-quorum");
+}

@@ -191,13 +191,13 @@ async fn what_another_tenants_identity_has_in_whatever_spelling() {
             identity("domain", json!("mail1.example.com")),
             409,
             "duplicate",
-            "ips[0].hostname",
+            "ips[0].domain",
         ),
         (
             identity("domain", json!("MAIL1.Example.COM")),
             409,
             "duplicate",
-            "ips[0].hostname",
+            "ips[0].domain",
         ),
         (
             identity("hostname", json!("Mail1.example.com")),
@@ -215,7 +215,7 @@ async fn what_another_tenants_identity_has_in_whatever_spelling() {
             two(json!({"domain": "MAIL7.example.com"})),
             409,
             "duplicate",
-            "ips[1].hostname",
+            "ips[1].domain",
         ),
         (
             two(json!({"domain": "Mail7.Example.com", "hostname": "a.example.com"})),

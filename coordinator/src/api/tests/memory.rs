@@ -1,6 +1,5 @@
 //! A fleet in memory: no Raft, no network.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -9,28 +8,25 @@ use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
 use zeroize::Zeroizing;
 
-use email_engine_protocol::api::{DomainRecord, FleetDocument};
 use email_engine_protocol::bytes::ContentHash;
-use email_engine_protocol::desired::HostConfig;
-use email_engine_protocol::id::{HostId, NodeId, RequestId, TenantId};
+use email_engine_protocol::id::{NodeId, RequestId};
 use email_engine_protocol::observed::Mode;
 use email_engine_protocol::time::Timestamp;
 
-use crate::api::{Backup, Draft, Fleet, MembershipError, Planning, StockError};
+use crate::api::{Backup, BackupError, Draft, Fleet, MembershipError, Planning, StockError};
 use crate::command::{
-    Answer, Command, Found, Proposal, PutBundle, PutSettings, Rejection, RejectionCode, StockKeys,
+    Answer, Command, Found, Proposal, PutBundle, PutSettings, Rejection, StockKeys,
 };
 use crate::pki;
 use crate::planner::{
     self,
     preview::{self, Preview},
 };
-
 use crate::raft::{
     Contacts, Hearing, Leadership, PeerContact, PlanErrors, ProposeError, RaftStatus, ReadError,
-    SessionRow, StoreError,
+    Sessions, StoreError,
 };
-use crate::state::{FleetState, Host, Identity, Node, PreparedKey};
+use crate::state::{FleetState, Host, Node, PreparedKey};
 
 pub(super) const NOW: Timestamp = Timestamp(1_795_240_800_000);
 
@@ -49,10 +45,17 @@ pub(super) struct MemoryFleet {
     pub(super) ahead: Mutex<Vec<Command>>,
     /// Commands that somebody else gets in while keys are made.
     pub(super) ahead_of_keys: Mutex<Vec<Command>>,
+    /// Somebody else's backup is under way.
+    pub(super) backs_up: AtomicBool,
+    /// Nodes that do not tell whom they have.
+    pub(super) unheard: Mutex<Vec<NodeId>>,
     /// Hosts that the leader cannot plan.
     pub(super) unplanned: Mutex<PlanErrors>,
     /// What the leader hears.
     pub(super) contacts: Mutex<Contacts>,
+    /// This node has not applied what it proposes, when that is answered, and what it knows.
+    pub(super) lags: AtomicBool,
+    behind: Mutex<Option<FleetState>>,
     /// Held while no preview shall end.
     pub(super) gate: tokio::sync::Mutex<()>,
     /// Previews that have begun.
@@ -71,8 +74,12 @@ impl MemoryFleet {
             races: AtomicUsize::new(0),
             ahead: Mutex::new(Vec::new()),
             ahead_of_keys: Mutex::new(Vec::new()),
+            backs_up: AtomicBool::new(false),
+            unheard: Mutex::default(),
             unplanned: Mutex::new(PlanErrors::new()),
             contacts: Mutex::new(Ok(vec![heard(1)])),
+            lags: AtomicBool::new(false),
+            behind: Mutex::new(None),
             gate: tokio::sync::Mutex::default(),
             previews: AtomicUsize::new(0),
         };
@@ -82,6 +89,17 @@ impl MemoryFleet {
 
     pub(super) fn state(&self) -> FleetState {
         self.state.lock().unwrap().clone()
+    }
+
+    /// A second node, without a vote.
+    pub(super) fn add_learner(&self) {
+        let mut state = self.state.lock().unwrap();
+        let second = Node {
+            id: NodeId(2),
+            role: email_engine_protocol::api::MemberRole::Learner,
+            ..state.nodes[&NodeId(1)].clone()
+        };
+        state.nodes.insert(second.id, second);
     }
 
     /// A command that makes so many keys.
@@ -112,7 +130,10 @@ impl MemoryFleet {
 
 impl Fleet for MemoryFleet {
     fn view(&self, read: &mut dyn FnMut(&FleetState)) {
-        read(&self.state.lock().unwrap());
+        match &*self.behind.lock().unwrap() {
+            Some(known) => read(known),
+            None => read(&self.state.lock().unwrap()),
+        }
     }
 
     fn propose(&self, proposal: Proposal) -> BoxFuture<'_, Result<Answer, ProposeError>> {
@@ -140,9 +161,20 @@ impl Fleet for MemoryFleet {
         for command in ahead {
             self.apply(command).unwrap();
         }
+        let lags = self.lags.load(Ordering::Relaxed);
+        if lags {
+            *self.behind.lock().unwrap() = Some(self.state());
+        }
         let answer = self.state.lock().unwrap().apply(&proposal).0;
         self.log.lock().unwrap().push(proposal);
-        async { Ok(answer) }.boxed()
+        let answer = match answer {
+            Ok(outcome) if lags => {
+                let outcome = Box::new(outcome);
+                Err(ProposeError::NotAppliedHere { outcome })
+            }
+            answer => Ok(answer),
+        };
+        async { answer }.boxed()
     }
 
     fn linearize(&self) -> BoxFuture<'_, Result<(), ReadError>> {
@@ -150,6 +182,7 @@ impl Fleet for MemoryFleet {
             return futures::future::pending().boxed();
         }
         let answer = if self.has_quorum.load(Ordering::Relaxed) {
+            *self.behind.lock().unwrap() = None;
             Ok(())
         } else {
             Err(ReadError::NoQuorum {
@@ -184,8 +217,10 @@ impl Fleet for MemoryFleet {
         Ok(None)
     }
 
-    fn sessions(&self) -> BoxFuture<'_, Vec<(NodeId, SessionRow)>> {
-        async { Vec::new() }.boxed()
+    fn sessions(&self) -> BoxFuture<'_, Sessions> {
+        let unheard = self.unheard.lock().unwrap().clone();
+        let rows = Vec::new();
+        async { Sessions { rows, unheard } }.boxed()
     }
 
     fn plan_errors(&self) -> BoxFuture<'_, PlanErrors> {
@@ -198,16 +233,35 @@ impl Fleet for MemoryFleet {
         async { contacts }.boxed()
     }
 
-    fn promote(&self, node: NodeId) -> BoxFuture<'_, Result<(), MembershipError>> {
+    fn promote(
+        &self,
+        node: NodeId,
+        _record: Proposal,
+    ) -> BoxFuture<'_, Result<(), MembershipError>> {
         let reason = format!("node {node} votes already");
         async { Err(MembershipError::Refused { reason }) }.boxed()
     }
 
-    fn remove(&self, _node: NodeId) -> BoxFuture<'_, Result<(), MembershipError>> {
-        async { Ok(()) }.boxed()
+    fn remove(
+        &self,
+        _node: NodeId,
+        record: Proposal,
+    ) -> BoxFuture<'_, Result<(), MembershipError>> {
+        async {
+            self.propose(record).await??;
+            Ok(())
+        }
+        .boxed()
     }
 
-    fn backup(&self) -> BoxFuture<'_, Result<Backup, StoreError>> {
+    fn backup(&self) -> BoxFuture<'_, Result<Backup, BackupError>> {
+        if self.backs_up.load(Ordering::Relaxed) {
+            return async { Err(BackupError::UnderWay) }.boxed();
+        }
+        if !self.has_quorum.load(Ordering::Relaxed) {
+            let reason = "one of three nodes".to_owned();
+            return async { Err(BackupError::Read(ReadError::NoQuorum { reason })) }.boxed();
+        }
         let chunks = futures::stream::iter(["one", "two"]);
         let chunks = chunks
             .map(|chunk| Ok(Bytes::from_static(chunk.as_bytes())))
@@ -220,16 +274,6 @@ impl Fleet for MemoryFleet {
 pub(super) struct Planner(pub(super) Arc<MemoryFleet>);
 
 impl Planning for Planner {
-    fn changes(
-        &self,
-        state: &FleetState,
-        document: &FleetDocument,
-        prune: bool,
-        scope: Option<&TenantId>,
-    ) -> Result<Draft, Rejection> {
-        Ok(planner::document::changes(state, document, prune, scope)?.into())
-    }
-
     fn preview(
         &self,
         state: &FleetState,
@@ -240,28 +284,6 @@ impl Planning for Planner {
         let _gate = self.0.gate.blocking_lock();
         let after = preview::carried_out(state, &draft.commands, draft.new_identities)?;
         Ok(preview::preview(state, &after, may_see))
-    }
-
-    fn config(
-        &self,
-        state: &FleetState,
-        host: &HostId,
-    ) -> Result<(HostConfig, BTreeMap<ContentHash, Vec<u8>>), Rejection> {
-        let planned = planner::plan(state, host).map_err(|error| Rejection {
-            code: RejectionCode::WrongState,
-            field: "host".to_owned(),
-            value: host.to_string(),
-            accepted: error.to_string(),
-        })?;
-        Ok((planned.config, planned.bodies))
-    }
-
-    fn records(&self, _state: &FleetState, identity: &Identity) -> Vec<DomainRecord> {
-        vec![DomainRecord {
-            name: identity.spec.domain.to_string(),
-            kind: "A".to_owned(),
-            value: identity.spec.address.to_string(),
-        }]
     }
 
     fn ensure_stock(&self, needed: usize) -> BoxFuture<'_, Result<(), StockError>> {

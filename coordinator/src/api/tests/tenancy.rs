@@ -2,6 +2,8 @@
 
 use serde_json::json;
 
+use email_engine_protocol::id::HostId;
+
 use super::testbed::Testbed;
 
 async fn two_fleets() -> Testbed {
@@ -84,4 +86,35 @@ async fn what_is_another_tenants_is_not_there() {
     let add = testbed.ask("red-operator", "POST", "/api/v1/ips").json(add);
     add.send().await.refuses(404, "not-found");
     assert!(testbed.fleet.state().identities.len() == 2);
+}
+
+#[tokio::test]
+async fn a_bound_key_does_not_come_to_hosts_by_a_document() {
+    let testbed = two_fleets().await;
+    let apply = |target: &str, document: serde_json::Value| {
+        let path = format!("/api/v1/fleet{target}");
+        testbed
+            .ask("red-operator", "POST", &path)
+            .json(document)
+            .send()
+    };
+    let host = |id: &str| {
+        json!({"hosts": [
+            {"id": id, "role": "mailwizz", "tenant": "red", "addresses": ["192.0.2.9"]}
+        ]})
+    };
+    for id in ["red-api", "red-mail"] {
+        let denied = apply("", host(id)).await.refuses(403, "forbidden");
+        assert_eq!(denied.body["field"], "hosts[0].id");
+    }
+    apply("?prune=true", json!({})).await.gives(200);
+    let state = testbed.fleet.state();
+    assert_eq!(state.identities.len(), 1, "its identity is gone");
+    let allowed: Vec<_> = state.removal_allowed.keys().map(HostId::as_str).collect();
+    assert_eq!(allowed, ["red-mail"], "and the shared host keeps its guard");
+    let lives = |host: &crate::state::Host| host.takes_work();
+    assert!(
+        state.hosts.values().all(lives),
+        "hosts are not its to retire"
+    );
 }

@@ -197,7 +197,7 @@ async fn a_racing_document_that_took_the_name_for_something_else_is_a_refusal_wi
     let ask = testbed.ask("operator", "POST", "/api/v1/fleet");
     let refused = ask.json(additions()).send().await;
     let refused = refused.refuses(409, "duplicate");
-    assert_eq!(refused.body["field"], "ips[1].hostname");
+    assert_eq!(refused.body["field"], "ips[1].domain");
     assert_eq!(testbed.fleet.state().identities.len(), 1);
 }
 
@@ -211,4 +211,58 @@ async fn adding_what_somebody_else_just_added_is_still_refused() {
     beaten_by(&testbed, &json!({"ips": [one]}));
     let ask = testbed.ask("operator", "POST", "/api/v1/ips").json(one);
     ask.send().await.refuses(409, "already-exists");
+}
+
+#[tokio::test]
+async fn what_is_committed_is_never_told_to_be_absent_by_a_node_that_lags() {
+    let testbed = Testbed::new();
+    testbed.fleet.lags.store(true, Relaxed);
+    let host = json!({"id": "pmta1", "role": "powermta", "addresses": ["192.0.2.1"]});
+    let add = || {
+        let ask = testbed.ask("operator", "POST", "/api/v1/hosts");
+        ask.header("idempotency-key", "h").json(host.clone()).send()
+    };
+    let told = add().await.refuses(503, "not-applied-here");
+    assert!(told.text.contains("is committed"), "{}", told.text);
+    let bundle = json!({"files": {"api.toml": "x"}});
+    let ask = testbed
+        .ask("operator", "POST", "/api/v1/bundles")
+        .json(bundle);
+    ask.send().await.refuses(503, "not-applied-here");
+    // An answer that needs nothing of the state is given, or what is shown once would be lost.
+    let ask = testbed.ask("admin", "POST", "/api/v1/tokens");
+    let ask = ask.json(json!({"admission": "node", "ttl_seconds": 600}));
+    ask.send().await.gives(201);
+    let ask = testbed.ask("operator", "POST", "/api/v1/fleet");
+    let applied = ask.json(additions()).send().await.gives(200);
+    assert_eq!(applied.body["applied"], true);
+
+    testbed.fleet.lags.store(false, Relaxed);
+    let log = testbed.fleet.log_length();
+    assert_eq!(add().await.gives(201).body["id"], "pmta1");
+    assert_eq!(testbed.fleet.log_length(), log, "it was committed before");
+}
+
+#[tokio::test]
+async fn the_removal_of_a_node_is_in_the_audit_under_the_name_and_reason_of_who_wanted_it() {
+    let testbed = Testbed::new();
+    testbed.fleet.add_learner();
+    let remove = || {
+        let ask = testbed.ask("admin", "DELETE", "/api/v1/cluster/nodes/2");
+        let ask = ask.header("email-engine-reason", "its disk died");
+        ask.header("idempotency-key", "r").send()
+    };
+    let answered = remove().await.gives(200);
+    let state = testbed.fleet.state();
+    let entry = state.audit.last().unwrap();
+    assert_eq!(entry.command, "set-node");
+    assert_eq!(
+        (&*entry.actor, &*entry.reason),
+        ("key admin", "its disk died")
+    );
+    let request = answered.headers["x-request-id"].to_str().unwrap();
+    assert_eq!(entry.request.as_str(), request);
+    let log = testbed.fleet.log_length();
+    remove().await.gives(200);
+    assert_eq!(testbed.fleet.log_length(), log);
 }

@@ -92,10 +92,11 @@ pub(crate) struct Global {
     /// Say nothing beside answers and errors
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
-    /// Seconds to wait for a node's answer, and for a cluster that is electing a leader
-    #[arg(long = "request-timeout", global = true, value_name = "SECONDS", default_value_t = 15,
+    /// Seconds to wait for a node's answer [default: 35], and for a cluster that is electing a leader
+    /// [default: 15]
+    #[arg(long = "request-timeout", global = true, value_name = "SECONDS",
           value_parser = clap::value_parser!(u64).range(1..=600))]
-    pub(crate) request_timeout: u64,
+    pub(crate) request_timeout: Option<u64>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -31,6 +31,14 @@ pub(crate) enum FleetFileError {
         /// The offending line with a mark below.
         excerpt: String,
     },
+    /// Not text, or not in the one encoding that TOML has.
+    #[error("{name} {what}")]
+    NotText {
+        /// The file.
+        name: String,
+        /// What it is instead, and where that shows.
+        what: String,
+    },
     /// Too large for a request.
     #[error(
         "{name} is larger than {} bytes, which is the most that a request may carry",
@@ -54,18 +62,40 @@ pub(crate) fn read(path: &Path) -> Result<FleetDocument, FleetFileError> {
         })?;
         (name, Box::new(file))
     };
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     input
         .take(limits::REQUEST_BYTES as u64 + 1)
-        .read_to_string(&mut text)
+        .read_to_end(&mut bytes)
         .map_err(|source| FleetFileError::Io {
             name: name.clone(),
             source,
         })?;
-    if text.len() > limits::REQUEST_BYTES {
+    if bytes.len() > limits::REQUEST_BYTES {
         return Err(FleetFileError::TooLarge { name });
     }
-    parse(&name, &text)
+    match text(&bytes) {
+        Ok(text) => parse(&name, text),
+        Err(what) => Err(FleetFileError::NotText { name, what }),
+    }
+}
+
+/// The text of a file, or what it is instead.
+fn text(bytes: &[u8]) -> Result<&str, String> {
+    let line = |at: usize| 1 + bytes[..at].iter().filter(|byte| **byte == b'\n').count();
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return Err("is UTF-16 text: save it as UTF-8".to_owned());
+    }
+    if let Some(at) = bytes.iter().position(|byte| *byte == 0) {
+        return Err(format!(
+            "is not text: it has a NUL byte in line {}",
+            line(at)
+        ));
+    }
+    std::str::from_utf8(bytes).map_err(|error| {
+        let at = error.valid_up_to();
+        let byte = bytes.get(at).copied().unwrap_or_default();
+        format!("is not UTF-8 text: byte {byte:#04x} in line {}", line(at))
+    })
 }
 
 /// Parses the text of a fleet file.

@@ -8,7 +8,7 @@ use email_engine_protocol::time::Timestamp;
 use crate::command::Rejection;
 use crate::command::RejectionCode::{Duplicate, Invalid};
 use crate::command::refuse::refuse;
-use crate::state::{CertificateRecord, CertificateSubject, FleetState};
+use crate::state::{CertificateRecord, CertificateSubject, FleetState, Host};
 
 /// Whether a certificate of this serial and end may be recorded for the subject.
 pub(super) fn may_record(state: &FleetState, record: &CertificateRecord) -> Result<(), Rejection> {
@@ -39,18 +39,43 @@ pub(in crate::command) fn record(
     state.certificates.insert(record.serial, Arc::new(record));
 }
 
-/// Revokes what the subject has, but for the certificates of one key.
+/// Revokes what the subject has, but for the certificates of one key. A host's current certificate is
+/// among them also when it has ended and its row is gone: who holds its key may renew past its end.
 pub(in crate::command) fn revoke_certificates(
     state: &mut FleetState,
     subject: &CertificateSubject,
     except: Option<&ContentHash>,
 ) {
-    let ended = state
+    let on_record = state
         .certificates
         .values()
         .filter(|row| row.subject == *subject && Some(&row.spki) != except)
         .map(|row| row.serial);
+    let keys = match subject {
+        CertificateSubject::Host(host) => state.live_host(host).and_then(|host| host.keys.as_ref()),
+        CertificateSubject::Node(_) => None,
+    };
+    let current = keys.filter(|keys| Some(&keys.spki) != except);
+    let ended: Vec<_> = on_record.chain(current.map(|keys| keys.serial)).collect();
     state.revoked.extend(ended);
+}
+
+/// Whose certificate this is. A host's current one is known by its serial also when its row is gone.
+pub(super) fn subject_of(
+    state: &FleetState,
+    serial: &CertificateSerial,
+) -> Option<CertificateSubject> {
+    if let Some(row) = state.certificates.get(serial) {
+        return Some(row.subject.clone());
+    }
+    let is_current = |host: &Host| {
+        host.keys
+            .as_ref()
+            .is_some_and(|keys| keys.serial == *serial)
+    };
+    let mut hosts = state.live_hosts();
+    let found = hosts.find(|(_, host)| is_current(host));
+    found.map(|(id, _)| CertificateSubject::Host(id.clone()))
 }
 
 /// A row as it is recorded now.

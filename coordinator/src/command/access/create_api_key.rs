@@ -8,7 +8,7 @@ use crate::command::verb::{Change, Turn, Verb};
 use crate::command::{CreateApiKey, Rejection};
 use crate::state::{ApiKey, FleetState};
 
-/// Most API keys, revoked ones included.
+/// Most API keys that are in use.
 const KEYS: usize = 10_000;
 
 impl Verb for CreateApiKey {
@@ -22,10 +22,15 @@ impl Verb for CreateApiKey {
 
     fn apply(&self, state: &mut FleetState, turn: &mut Turn<'_>) -> Result<Change, Rejection> {
         if state.api_keys.contains_key(&self.id) {
-            let accepted = "a name that no key has or had, so that the audit stays unambiguous";
+            let accepted = "a name that no key has, and none of the 10,000 that were revoked last \
+                            had, so that the audit stays unambiguous";
             return Err(refuse(AlreadyExists, "id", &self.id, accepted));
         }
-        at_most("keys", state.api_keys.len() + 1, KEYS)?;
+        let in_use = state
+            .api_keys
+            .values()
+            .filter(|key| key.revoked_at.is_none());
+        at_most("keys", in_use.count() + 1, KEYS)?;
         if let Some(tenant) = &self.tenant {
             if !state.tenants.contains_key(tenant) {
                 return Err(not_found("tenant", tenant, "tenant"));
@@ -51,6 +56,7 @@ impl Verb for CreateApiKey {
 #[cfg(test)]
 mod tests {
     use email_engine_protocol::api::AccessRole;
+    use email_engine_protocol::id::ApiKeyId;
 
     use crate::command::fixture::{Fleet, api_key, tenant};
     use crate::command::{Command, RejectionCode};
@@ -61,6 +67,21 @@ mod tests {
         let key = Command::CreateApiKey(api_key("ops", AccessRole::Operator));
         fleet.accept(key.clone());
         assert_eq!(fleet.refuse(key).code, RejectionCode::AlreadyExists);
+    }
+
+    #[test]
+    fn revoked_keys_do_not_count() {
+        let mut fleet = Fleet::founded();
+        fleet.accept(Command::CreateApiKey(api_key("first", AccessRole::Admin)));
+        let mut key = fleet.state.api_keys.pop_first().unwrap().1;
+        for number in 0..super::KEYS {
+            key.id = ApiKeyId::new(format!("k{number}")).unwrap();
+            fleet.state.api_keys.insert(key.id.clone(), key.clone());
+        }
+        let new = Command::CreateApiKey(api_key("new", AccessRole::Viewer));
+        assert_eq!(fleet.refuse(new.clone()).code, RejectionCode::Limit);
+        fleet.state.api_keys.get_mut(&key.id).unwrap().revoked_at = Some(fleet.now());
+        fleet.accept(new);
     }
 
     #[test]

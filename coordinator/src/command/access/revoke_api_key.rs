@@ -6,6 +6,22 @@ use crate::command::verb::{Change, Turn, Verb};
 use crate::command::{Rejection, RevokeApiKey};
 use crate::state::FleetState;
 
+/// Revoked keys whose names are remembered.
+const REVOKED: usize = 10_000;
+
+/// Drops those that were revoked first, but for so many.
+fn forget_oldest(state: &mut FleetState, kept: usize) {
+    let keys = state.api_keys.values();
+    let mut revoked: Vec<_> = keys
+        .filter_map(|key| Some((key.revoked_at?, key.id.clone())))
+        .collect();
+    let too_many = revoked.len().saturating_sub(kept);
+    revoked.sort_unstable();
+    for (_, id) in &revoked[..too_many] {
+        state.api_keys.remove(id);
+    }
+}
+
 impl Verb for RevokeApiKey {
     fn name(&self) -> &'static str {
         "revoke-api-key"
@@ -30,6 +46,7 @@ impl Verb for RevokeApiKey {
         if let Some(key) = state.api_keys.get_mut(&self.id) {
             key.revoked_at = Some(turn.now());
         }
+        forget_oldest(state, REVOKED);
         Ok(Change::DONE)
     }
 }
@@ -44,6 +61,20 @@ mod tests {
     fn revoke(name: &str) -> Command {
         let id = api_key(name, AccessRole::Admin).id;
         Command::RevokeApiKey(RevokeApiKey { id })
+    }
+
+    #[test]
+    fn of_too_many_revoked_keys_those_that_were_revoked_first_are_forgotten() {
+        let mut fleet = Fleet::founded();
+        for name in ["z", "a", "m", "b"] {
+            fleet.accept(Command::CreateApiKey(api_key(name, AccessRole::Viewer)));
+        }
+        for name in ["z", "a", "m"] {
+            fleet.accept(revoke(name));
+        }
+        super::forget_oldest(&mut fleet.state, 2);
+        let names: Vec<_> = fleet.state.api_keys.keys().map(|id| id.as_str()).collect();
+        assert_eq!(names, ["a", "b", "m"]);
     }
 
     #[test]

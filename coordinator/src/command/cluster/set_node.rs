@@ -1,6 +1,7 @@
 //! `set-node`.
 
 use email_engine_protocol::api::MemberRole;
+use email_engine_protocol::id::NodeId;
 
 use crate::command::RejectionCode::{InUse, Version, WrongState};
 use crate::command::access::revoke_certificates;
@@ -40,6 +41,17 @@ impl Verb for SetNode {
 }
 
 impl SetNode {
+    /// Another part of a node in the cluster, and nothing else of it.
+    #[must_use]
+    pub const fn role(node: NodeId, role: MemberRole) -> Self {
+        Self {
+            node,
+            role,
+            endpoints: None,
+            supports_version: None,
+        }
+    }
+
     fn changed(&self, current: &Node) -> Node {
         let mut next = current.clone();
         next.role = self.role;

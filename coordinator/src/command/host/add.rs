@@ -6,8 +6,21 @@ use crate::command::verb::{Change, Turn, Verb};
 use crate::command::{AddHost, Rejection, RejectionCode};
 use crate::state::{FleetState, Host, HostLifecycle};
 
-/// Most hosts of one fleet.
+/// Most hosts of one fleet, those that were cut off not counted.
 const HOSTS: usize = 20_000;
+/// Hosts that were cut off and are still listed.
+const RETIRED: usize = 20_000;
+
+/// Drops rows of hosts that were cut off, but for so many, in order of name. Nothing but the list reads
+/// them: what they had stays revoked, and the number of their last generation is kept apart.
+fn forget_retired(state: &mut FleetState, kept: usize) {
+    let retired = state.hosts.iter().filter(|(_, host)| host.is_retired());
+    let retired: Vec<_> = retired.map(|(id, _)| id.clone()).collect();
+    let too_many = retired.len().saturating_sub(kept);
+    for id in &retired[..too_many] {
+        state.hosts.remove(id);
+    }
+}
 
 impl Verb for AddHost {
     fn name(&self) -> &'static str {
@@ -18,7 +31,7 @@ impl Verb for AddHost {
         format!("host {}", self.host.id)
     }
 
-    fn apply(&self, state: &mut FleetState, _: &mut Turn<'_>) -> Result<Change, Rejection> {
+    fn apply(&self, state: &mut FleetState, turn: &mut Turn<'_>) -> Result<Change, Rejection> {
         let spec = &self.host;
         if state.live_host(&spec.id).is_some() {
             let accepted = "a host id that is not in use";
@@ -29,8 +42,11 @@ impl Verb for AddHost {
                 accepted,
             ));
         }
-        at_most("hosts", state.hosts.len() + 1, HOSTS)?;
-        check(state, spec)?;
+        // Counted only where it may matter: a batch may add as many as there may be.
+        if state.hosts.len() >= HOSTS {
+            at_most("hosts", state.live_hosts().count() + 1, HOSTS)?;
+        }
+        check(state, spec, turn)?;
         let Some(release) = state.default_release.clone() else {
             let accepted = "a role bundle and settings are put before the first host";
             return Err(refuse(
@@ -48,6 +64,9 @@ impl Verb for AddHost {
             large_removal: false,
         };
         state.hosts.insert(spec.id.clone(), host);
+        if state.hosts.len() > RETIRED {
+            forget_retired(state, RETIRED);
+        }
         Ok(Change::DONE)
     }
 }
@@ -55,7 +74,7 @@ impl Verb for AddHost {
 #[cfg(test)]
 mod tests {
     use email_engine_protocol::api::HostSpec;
-    use email_engine_protocol::id::Role;
+    use email_engine_protocol::id::{HostId, Role};
 
     use crate::command::fixture::{Fleet, host, tenant};
     use crate::command::{AddHost, Command, RejectionCode};
@@ -74,6 +93,23 @@ mod tests {
         assert_eq!(Some(&row.release), fleet.state.default_release.as_ref());
         let again = fleet.refuse(add(host("pmta1", Role::Powermta, 2)));
         assert_eq!(again.code, RejectionCode::AlreadyExists);
+    }
+
+    #[test]
+    fn hosts_that_were_cut_off_do_not_count_and_are_listed_only_so_long() {
+        let mut fleet = Fleet::with_content();
+        fleet.accept(add(host("a", Role::Powermta, 1)));
+        let mut row = fleet.state.hosts.pop_first().unwrap().1;
+        row.lifecycle = HostLifecycle::Retired;
+        for number in 0..super::HOSTS {
+            let id = HostId::new(format!("h{number}")).unwrap();
+            row.spec.id = id.clone();
+            fleet.state.hosts.insert(id, row.clone());
+        }
+        fleet.accept(add(host("new", Role::Powermta, 2)));
+        super::forget_retired(&mut fleet.state, 3);
+        let kept: Vec<_> = fleet.state.hosts.keys().map(HostId::as_str).collect();
+        assert_eq!(kept, ["h9997", "h9998", "h9999", "new"]);
     }
 
     #[test]

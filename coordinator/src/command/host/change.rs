@@ -18,7 +18,7 @@ impl Verb for ChangeHost {
         format!("host {}", self.host.id)
     }
 
-    fn apply(&self, state: &mut FleetState, _: &mut Turn<'_>) -> Result<Change, Rejection> {
+    fn apply(&self, state: &mut FleetState, turn: &mut Turn<'_>) -> Result<Change, Rejection> {
         let spec = &self.host;
         let Some(current) = state.live_host(&spec.id) else {
             return Err(not_found("id", &spec.id, "host"));
@@ -34,7 +34,7 @@ impl Verb for ChangeHost {
             let accepted = "a host that is not being retired";
             return Err(refuse(WrongState, "id", &spec.id, accepted));
         }
-        check(state, spec)?;
+        check(state, spec, turn)?;
         if current.spec.tenant != spec.tenant {
             tenant_fits_identities(state, spec)?;
         }

@@ -1,6 +1,7 @@
 //! What a machine's declaration must be, whether it is new or changed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use email_engine_protocol::api::HostSpec;
 use email_engine_protocol::id::Role;
@@ -8,6 +9,7 @@ use email_engine_protocol::id::Role;
 use crate::command::Rejection;
 use crate::command::RejectionCode::{Duplicate, Invalid};
 use crate::command::refuse::{at_most, not_found, refuse};
+use crate::command::verb::Turn;
 use crate::state::FleetState;
 
 /// Most addresses of one host.
@@ -17,9 +19,12 @@ const LABELS: usize = 64;
 /// Longest key or value of a label, in characters.
 const LABEL_CHARS: usize = 200;
 
-pub(super) fn check(state: &FleetState, spec: &HostSpec) -> Result<(), Rejection> {
+pub(super) fn check(state: &FleetState, spec: &HostSpec, turn: &Turn<'_>) -> Result<(), Rejection> {
     tenant(state, spec)?;
     addresses(state, spec)?;
+    if !turn.in_batch {
+        AddressOwners::of(state).check(spec)?;
+    }
     labels(spec)
 }
 
@@ -59,6 +64,37 @@ fn addresses(state: &FleetState, spec: &HostSpec) -> Result<(), Rejection> {
         return Err(refuse(Duplicate, "addresses[0]", admin, accepted));
     }
     Ok(())
+}
+
+/// Who has which address. Hosts of one tenant may share one, such as a machine with two roles; between
+/// tenants it would tell nobody whose mail it is that comes from there.
+#[derive(Debug)]
+pub(in crate::command) struct AddressOwners<'a>(BTreeMap<IpAddr, Vec<&'a HostSpec>>);
+
+impl<'a> AddressOwners<'a> {
+    /// Of all hosts that take part.
+    pub(in crate::command) fn of(state: &'a FleetState) -> Self {
+        let mut owners: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (_, host) in state.live_hosts().filter(|(_, host)| host.takes_work()) {
+            for address in &host.spec.addresses {
+                owners.entry(*address).or_default().push(&host.spec);
+            }
+        }
+        Self(owners)
+    }
+
+    /// Whether this host has no address that another tenant's has.
+    pub(in crate::command) fn check(&self, spec: &HostSpec) -> Result<(), Rejection> {
+        for (at, address) in spec.addresses.iter().enumerate() {
+            let mut others = self.0.get(address).into_iter().flatten();
+            if others.any(|other| other.id != spec.id && other.tenant != spec.tenant) {
+                let accepted = "an address that no host of another tenant, or of all, has";
+                let field = format!("addresses[{at}]");
+                return Err(refuse(Duplicate, field, address, accepted));
+            }
+        }
+        Ok(())
+    }
 }
 
 fn labels(spec: &HostSpec) -> Result<(), Rejection> {

@@ -10,3 +10,5 @@ mod readmit;
 mod record_outcome;
 mod retire;
 mod retry_change;
+
+pub(in crate::command) use check::AddressOwners;

@@ -31,13 +31,11 @@ impl Verb for RemoveTenant {
         }
         state.lookup.remove_tenant(current);
         state.tenants.remove(&self.tenant);
-        // Its hosts that were cut off and its keys that were revoked would point to nobody.
+        // Its hosts that were cut off would point to nobody. Its keys were revoked and stay, although
+        // they do: their names are in the audit, and nobody else's are to be taken for them.
         state
             .hosts
             .retain(|_, host| host.spec.tenant.as_ref() != Some(&self.tenant));
-        state
-            .api_keys
-            .retain(|_, key| key.tenant.as_ref() != Some(&self.tenant));
         Ok(Change::DONE)
     }
 }
@@ -60,8 +58,10 @@ fn what_is_left(state: &FleetState, tenant: &TenantId) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use crate::command::fixture::{Fleet, address, tenant};
-    use crate::command::{Command, RejectionCode, RemoveTenant, RetireIdentity};
+    use email_engine_protocol::api::AccessRole;
+
+    use crate::command::fixture::{Fleet, address, api_key, tenant};
+    use crate::command::{Command, RejectionCode, RemoveTenant, RetireIdentity, RevokeApiKey};
 
     #[test]
     fn a_tenant_goes_only_when_nothing_is_left_of_it() {
@@ -77,5 +77,20 @@ mod tests {
         }));
         fleet.accept(remove.clone());
         assert_eq!(fleet.refuse(remove).code, RejectionCode::NotFound);
+    }
+
+    #[test]
+    fn the_names_of_its_revoked_keys_are_not_given_again() {
+        let mut fleet = Fleet::with_identities(0);
+        let mut key = api_key("c1", AccessRole::Viewer);
+        key.tenant = Some(tenant("client-1").id);
+        fleet.accept(Command::CreateApiKey(key.clone()));
+        let id = key.id.clone();
+        fleet.accept(Command::RevokeApiKey(RevokeApiKey { id }));
+        let tenant = tenant("client-1").id;
+        fleet.accept(Command::RemoveTenant(RemoveTenant { tenant }));
+        key.tenant = None;
+        let again = fleet.refuse(Command::CreateApiKey(key));
+        assert_eq!(again.code, RejectionCode::AlreadyExists);
     }
 }

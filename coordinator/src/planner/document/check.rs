@@ -159,7 +159,8 @@ pub(super) fn warn(
     }
     if powermta().next().is_some() && wanted.settings.postmaster.is_none() {
         plan.warnings.push(
-            "settings.postmaster is not set: PowerMTA's notices go to a tenant's mailbox"
+            "settings.postmaster is not set: PowerMTA's notices reach nobody, except on hosts of a \
+             tenant that has an inbound_mailbox"
                 .to_owned(),
         );
     }

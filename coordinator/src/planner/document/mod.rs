@@ -69,8 +69,8 @@ pub fn changes(
         prune::identities(&mut plan, state, document, scope);
     }
     identities::compare(&mut plan, state, &identities)?;
-    if prune {
-        prune::hosts_and_tenants(&mut plan, state, document, &identities, scope);
+    if prune && scope.is_none() {
+        prune::hosts_and_tenants(&mut plan, state, document, &identities);
     }
     Ok(plan)
 }

@@ -82,8 +82,9 @@ impl Owners {
     fn take(&mut self, place: &str, ip: &IpSpec, strict: bool) -> Result<(), Rejection> {
         let singles = [
             ("address", ip.address.to_string()),
-            ("hostname", ip.hostname.to_string()),
+            // Before the host name, which is the domain where a file says none.
             ("domain", ip.domain.to_string()),
+            ("hostname", ip.hostname.to_string()),
             ("sender", ip.sender_address().to_string()),
             ("vmta", ip.vmta.to_string()),
         ];

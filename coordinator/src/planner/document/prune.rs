@@ -32,7 +32,19 @@ pub(super) fn identities(
         }
     }
     // The file was applied with the word that what it omits goes: that is the word that a host wants
-    // before it removes much of what it has.
+    // before it removes much of what it has. One tenant does not give it for a host of several.
+    let is_own = |id: &HostId| {
+        let host = state.hosts.get(id);
+        scope.is_none() || host.is_some_and(|host| host.spec.tenant.as_ref() == scope)
+    };
+    let (losing, shared): (BTreeSet<_>, BTreeSet<_>) = losing.into_iter().partition(is_own);
+    if !shared.is_empty() {
+        plan.warnings.push(
+            "identities are on a host that several tenants share: if it would lose much at once, it \
+             waits for the word of an operator of the whole fleet"
+                .to_owned(),
+        );
+    }
     if !losing.is_empty() {
         let command = AllowRemoval { hosts: losing };
         plan.commands.push(Command::AllowRemoval(command));
@@ -53,21 +65,20 @@ fn hosts_that_know(state: &FleetState, ip: &IpSpec) -> impl Iterator<Item = Host
         .into_iter()
 }
 
-/// After everything else has let go of them. What the file still needs is not removed although it
+/// After everything else has let go of them; of the whole fleet alone, because no tenant removes its
+/// hosts or itself. What the file still needs is not removed although it
 /// does not declare it: the host of an identity that it names, the tenant of either.
 pub(super) fn hosts_and_tenants(
     plan: &mut DocumentPlan,
     state: &FleetState,
     document: &FleetDocument,
     needed: &[IpSpec],
-    scope: Option<&TenantId>,
 ) {
     let declared: BTreeSet<_> = document.hosts.iter().map(|host| &host.id).collect();
-    for (id, host) in state.hosts.iter().filter(|(_, host)| works(host)) {
-        let ours = scope.is_none_or(|tenant| host.spec.tenant.as_ref() == Some(tenant));
+    for (id, _) in state.hosts.iter().filter(|(_, host)| works(host)) {
         let kept = needed.iter().filter(|ip| ip.host == *id);
         let kept: Vec<_> = kept.map(|ip| ip.address).collect();
-        if !ours || declared.contains(id) {
+        if declared.contains(id) {
             continue;
         }
         if kept.is_empty() {
@@ -83,10 +94,7 @@ pub(super) fn hosts_and_tenants(
             ));
         }
     }
-    // A tenant does not remove itself.
-    if scope.is_none() {
-        tenants(plan, state, document, needed);
-    }
+    tenants(plan, state, document, needed);
 }
 
 fn listed(addresses: &[IpAddr]) -> String {

@@ -1,4 +1,6 @@
-//! A key that is bound to a tenant touches that tenant's own things and learns of no other's.
+//! A key that is bound to a tenant touches that tenant's own things and learns of no other's. Hosts,
+//! its own ones included, are declared, changed and retired by the fleet's operators alone, by document
+//! as by route: what a host may do, such as submitting mail from its addresses, concerns all tenants.
 
 use email_engine_protocol::api::FleetDocument;
 use email_engine_protocol::id::TenantId;
@@ -7,6 +9,8 @@ use super::reject;
 use crate::command::{Rejection, RejectionCode};
 use crate::state::FleetState;
 
+const HOSTS: &str = "a host as it is declared already; a key that is bound to a tenant neither \
+                     declares nor changes hosts";
 const OWN: &str = "a key that is bound to a tenant may name that tenant's own things only";
 
 pub(super) fn check(
@@ -30,6 +34,15 @@ pub(super) fn check(
         let own = Some(tenant.clone());
         if host.tenant != own || owner.is_some_and(|owner| *owner != own) {
             return Err(foreign(format!("hosts[{index}].id"), &host.id));
+        }
+        // A whole file of the tenant's, with its hosts as they are, may be applied.
+        if state.live_host(&host.id).map(|old| &old.spec) != Some(host) {
+            return Err(reject(
+                RejectionCode::Forbidden,
+                format!("hosts[{index}].id"),
+                &host.id,
+                HOSTS,
+            ));
         }
     }
     for (index, ip) in document.ips.iter().enumerate() {

@@ -70,10 +70,17 @@ pub(super) fn rejects(text: &mut Text, configuration: &Configuration) {
     }
 }
 
+/// The header that names a virtual MTA.
+const HEADER: &str = "X-Virtual-MTA";
+
+/// On a host of one tenant the header is obeyed before the sender, by lines of the list: the product's
+/// own way of obeying it knows no list of allowed names, and would open the way to identities that
+/// take no mail. The list is read when mail comes in, and the header removed when it leaves.
 pub(super) fn pattern_lists(text: &mut Text, configuration: &Configuration) {
     text.comment(
         "Envelope sender to identity, per tenant; first match wins, the last line refuses.",
     );
+    let is_shared = configuration.tenants.len() > 1;
     let mut own: BTreeMap<&TenantId, Vec<&Egress>> = BTreeMap::new();
     for egress in configuration
         .identities
@@ -84,7 +91,17 @@ pub(super) fn pattern_lists(text: &mut Text, configuration: &Configuration) {
     }
     for tenant in configuration.tenants.keys() {
         text.section("pattern-list", list_name(tenant), |text| {
-            for egress in own.remove(tenant).unwrap_or_default() {
+            let own = own.remove(tenant).unwrap_or_default();
+            for egress in own.iter().filter(|_| !is_shared) {
+                let name = escape(egress.vmta.as_str());
+                // A header's value begins with the blank after its colon.
+                let pattern = format_args!("{HEADER} /^\\s*{name}\\s*$/");
+                text.line(
+                    "header",
+                    format_args!("{pattern} virtual-mta={}", egress.vmta),
+                );
+            }
+            for egress in own {
                 let domain = escape(egress.domain.as_str());
                 text.line(
                     "mail-from",
@@ -110,7 +127,7 @@ pub(super) fn sources(text: &mut Text, configuration: &Configuration) {
                 text.line("pattern-list", list_name(tenant));
                 // The header would outrank the list, and has no list of allowed names.
                 text.line("process-x-virtual-mta", "no");
-                text.line("remove-header", "X-Virtual-MTA");
+                text.line("remove-header", HEADER);
                 text.line("process-x-job", "yes");
                 if configuration.certificate.is_some() {
                     text.line("allow-starttls", "yes");

@@ -28,7 +28,7 @@ pub(super) async fn redeem<F: Fleet>(
     from: SocketAddr,
 ) -> Result<EnrollReply, Refused> {
     let request = parse(&enrollment.request)?;
-    let admitted = admission(push, &enrollment.token, &enrollment.secret, &request).await?;
+    let admitted = admission(push, &enrollment.token, &enrollment.secret, &request, from).await?;
     let Admission::Host { host, role } = admitted else {
         return Err(unknown());
     };

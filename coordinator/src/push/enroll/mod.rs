@@ -5,7 +5,9 @@ mod host;
 mod node;
 mod renewal;
 mod second_use;
+mod strangers;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use quinn::Connection;
@@ -32,6 +34,7 @@ pub(super) use node::KEK_INFO;
 use second_use::Shown;
 
 pub(super) use renewal::{TOO_OFTEN, renews_too_often};
+pub(super) use strangers::Strangers;
 
 /// Largest request.
 pub(super) const REQUEST_BYTES: usize = 64 * 1024;
@@ -148,15 +151,16 @@ async fn admission<F: Fleet>(
     id: &TokenId,
     secret: &TokenSecret,
     request: &Request,
+    from: SocketAddr,
 ) -> Result<Admission, Refused> {
     let look = |state: &FleetState| judge_token(state.tokens.get(id), secret, request, now());
-    match push.fleet.view(look) {
-        Ok(admission) => Ok(admission),
-        Err(_) => {
-            push.fleet.linearize().await.map_err(unavailable)?;
-            push.fleet.view(look)
-        }
+    if let Ok(admission) = push.fleet.view(look) {
+        return Ok(admission);
     }
+    push.strangers.look_up(&push.fleet, from.ip()).await?;
+    let admission = push.fleet.view(look)?;
+    push.strangers.known(from.ip());
+    Ok(admission)
 }
 
 fn judge_token(

@@ -38,7 +38,8 @@ pub(super) async fn redeem<F: Fleet>(
 ) -> Result<EnrollReply, Refused> {
     let request = parse(&enrollment.request)?;
     let token = &enrollment.token;
-    if admission(push, token, &enrollment.secret, &request).await? != Admission::Node {
+    let admitted = admission(push, token, &enrollment.secret, &request, from).await?;
+    if admitted != Admission::Node {
         return Err(unknown());
     }
     let (record, authority) = authority(push)?;

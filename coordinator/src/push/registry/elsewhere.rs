@@ -74,6 +74,7 @@ impl Registry {
             let SessionNotice {
                 host, node, from, ..
             } = notice;
+            tables.turned_away.remove(host);
             let Some(entry) = tables.sessions.get(host) else {
                 continue;
             };

@@ -1,7 +1,10 @@
 //! Live sessions of this node by host. The newest connection of a host wins, over all nodes.
 
 mod elsewhere;
+mod frozen;
+mod place;
 mod told;
+mod turned_away;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,31 +30,13 @@ use crate::pki::Credential;
 use crate::raft::SessionRow;
 use crate::state::TargetRecord;
 
+pub use frozen::Frozen;
+pub(super) use place::Place;
 pub(super) use told::Told;
+use turned_away::TurnedAway;
 
 /// A session that was told to end and does not is cut after so long.
 const GRACE: Duration = Duration::from_millis(400);
-
-/// A host that is ahead of the replicated state: planning for it would be refused by its floor, and
-/// hints that a part of the log was lost.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Frozen {
-    /// What it accepted already.
-    pub accepted: Generation,
-    /// What the cluster would have it at.
-    pub target: Option<Generation>,
-    /// Since when this node knows.
-    pub since: Timestamp,
-}
-
-impl Frozen {
-    /// Whether a cluster in this epoch is still behind: in a younger one, its next target is above
-    /// whatever the host accepted.
-    #[must_use]
-    pub const fn holds_in(&self, epoch: u64) -> bool {
-        self.accepted.epoch >= epoch
-    }
-}
 
 /// The registry. A cheap clone.
 #[derive(Clone, Debug, Default)]
@@ -74,6 +59,7 @@ struct Tables {
     frozen: BTreeMap<HostId, Frozen>,
     intakes: BTreeMap<HostId, Arc<Mutex<Intake>>>,
     contests: BTreeMap<HostId, Contest>,
+    turned_away: BTreeMap<HostId, TurnedAway>,
     /// Sessions of which not all other nodes know yet, by number.
     unannounced: BTreeMap<u64, HostId>,
     next: u64,
@@ -94,22 +80,6 @@ struct Entry {
     told: Told,
     target: watch::Sender<Option<TargetRecord>>,
     end: watch::Sender<Option<Refusal>>,
-}
-
-/// A session's place in the registry; leaves it when dropped.
-#[derive(Debug)]
-pub(super) struct Place {
-    registry: Registry,
-    host: HostId,
-    number: u64,
-    /// The host's target, as dispatch saw it last.
-    pub(super) target: watch::Receiver<Option<TargetRecord>>,
-    /// Set when the session has to end.
-    pub(super) end: watch::Receiver<Option<Refusal>>,
-    /// All coordinators.
-    pub(super) coordinators: watch::Receiver<Vec<Endpoint>>,
-    /// The host's outcomes on their way to the log.
-    pub(super) intake: Arc<Mutex<Intake>>,
 }
 
 /// What dispatch judges of a session.
@@ -138,6 +108,7 @@ impl Registry {
         let (end, end_seen) = watch::channel(None);
         let remote = connection.remote_address();
         let mut tables = self.tables();
+        tables.turned_away.remove(host);
         let number = tables.next;
         tables.next += 1;
         let entry = Entry {
@@ -186,6 +157,7 @@ impl Registry {
     pub(super) fn tidy(&self) {
         let now = Instant::now();
         let mut tables = self.tables();
+        tables.forget_turned_away(super::now());
         let Tables {
             sessions,
             intakes,
@@ -202,7 +174,7 @@ impl Registry {
         contests.retain(|_, contest| !contest.is_over(now));
     }
 
-    /// Live sessions.
+    /// Live sessions, and whom this node turned away of late.
     #[must_use]
     pub fn rows(&self) -> Vec<SessionRow> {
         let row = |(host, entry): (&HostId, &Entry)| SessionRow {
@@ -211,37 +183,11 @@ impl Registry {
             offered: entry.offered,
             trouble: entry.told.trouble.clone(),
             facts: entry.told.facts.clone(),
+            turned_away: None,
         };
-        self.tables().sessions.iter().map(row).collect()
-    }
-
-    /// Hosts that must not be planned for, as far as this node knows.
-    #[must_use]
-    pub fn frozen(&self) -> BTreeMap<HostId, Frozen> {
-        self.tables().frozen.clone()
-    }
-
-    /// Whether one host is frozen.
-    pub(super) fn frozen_host(&self, host: &HostId) -> Option<Frozen> {
-        self.tables().frozen.get(host).cloned()
-    }
-
-    /// Notes that a host is ahead of the state, or no longer is.
-    pub(super) fn set_frozen(&self, host: &HostId, frozen: Option<Frozen>) {
-        let mut tables = self.tables();
-        match frozen {
-            Some(frozen) => {
-                tracing::error!(
-                    %host, accepted = %frozen.accepted, target = ?frozen.target,
-                    "state from the future: the host accepted more than this cluster knows; it is not planned for"
-                );
-                tables.frozen.insert(host.clone(), frozen);
-            }
-            None => {
-                tables.frozen.remove(host);
-            }
-        }
-        count_frozen(&tables);
+        let tables = self.tables();
+        let live = tables.sessions.iter().map(row);
+        live.chain(tables.turned_away()).collect()
     }
 
     pub(super) fn seats(&self) -> Vec<Seat> {
@@ -321,12 +267,6 @@ impl Tables {
     }
 }
 
-fn count_frozen(tables: &Tables) {
-    // Counts of hosts are far below 2^52.
-    #[expect(clippy::cast_precision_loss)]
-    metrics::gauge!(metric_names::FROZEN_HOSTS).set(tables.frozen.len() as f64);
-}
-
 impl Entry {
     /// Asks the session to say why and close; if it is stalled, the connection is cut regardless.
     fn end(&self, code: RefusalCode, reason: &str) {
@@ -350,54 +290,6 @@ impl Entry {
                 }
             });
         }
-    }
-}
-
-impl Place {
-    /// Notes a renewal: the session goes on under this certificate.
-    pub(super) fn note_renewed(&self, credential: Arc<Credential>) {
-        if let Some(entry) = self.registry.tables().sessions.get_mut(&self.host)
-            && entry.number == self.number
-        {
-            entry.credential = credential;
-        }
-    }
-
-    /// Notes what a believed report says beyond the outcome.
-    pub(super) fn note_told(&self, told: Told) {
-        if let Some(entry) = self.registry.tables().sessions.get_mut(&self.host)
-            && entry.number == self.number
-        {
-            entry.told = told;
-        }
-    }
-
-    /// Notes the newest generation that was offered.
-    pub(super) fn note_offered(&self, generation: Generation) {
-        if let Some(entry) = self.registry.tables().sessions.get_mut(&self.host)
-            && entry.number == self.number
-        {
-            entry.offered = Some(generation);
-        }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut tables = self.registry.tables();
-        tables.unannounced.remove(&self.number);
-        if tables
-            .sessions
-            .get(&self.host)
-            .is_some_and(|entry| entry.number == self.number)
-        {
-            tables.sessions.remove(&self.host);
-            // What the host accepted is in the state by its outcome. This node will not hear when it
-            // changes, and would hold on to a machine that was replaced.
-            tables.frozen.remove(&self.host);
-            count_frozen(&tables);
-        }
-        self.registry.count(&tables);
     }
 }
 

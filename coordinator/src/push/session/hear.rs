@@ -14,6 +14,7 @@ impl<F: Fleet> Session<F> {
     pub(super) fn heard(&mut self, message: AgentMessage) -> Result<(), End> {
         match message {
             AgentMessage::Hello(_) => self.broken("a second Hello"),
+            AgentMessage::Holding { .. } => self.broken("holding is said in place of Hello"),
             AgentMessage::Report(report) => {
                 let keys = self.report_keys();
                 let believed = reports::judge(

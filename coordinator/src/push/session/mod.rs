@@ -68,6 +68,10 @@ pub(super) async fn run<F: Fleet>(
         return;
     };
     let greeted = match first {
+        Ok(AgentMessage::Holding { reason }) => Err(refusal(
+            RefusalCode::Holding,
+            &format!("its agent holds and changes nothing: {reason}"),
+        )),
         Ok(first) => greet::greet(&push, &host, &first),
         Err(error) => Err(refusal(RefusalCode::Protocol, &error.to_string())),
     };
@@ -75,6 +79,7 @@ pub(super) async fn run<F: Fleet>(
         Ok(greeted) => greeted,
         Err(refusal) => {
             tracing::warn!(%host, %remote, code = ?refusal.code, reason = refusal.reason, "session refused");
+            push.registry.note_turned_away(&host, &refusal);
             return part(&connection, &mut send, Some(refusal)).await;
         }
     };
@@ -114,6 +119,12 @@ pub(super) async fn run<F: Fleet>(
         cutting: false,
     };
     let end = session.serve().await;
+    if let Some(refusal) = &end {
+        session
+            .push
+            .registry
+            .note_turned_away(&session.host, refusal);
+    }
     tracing::info!(host = %session.host, %remote, why = end.as_ref().map(|refusal| refusal.reason.as_str()), "session ends");
     part(&connection, &mut session.send, end).await;
 }

@@ -114,6 +114,15 @@ impl Machine {
         node: &TestNode,
         hello: Hello,
     ) -> (Session, CoordinatorMessage) {
+        self.call(node, &AgentMessage::Hello(Box::new(hello))).await
+    }
+
+    /// A connection and the answer to this first message.
+    pub(crate) async fn call(
+        &self,
+        node: &TestNode,
+        first: &AgentMessage,
+    ) -> (Session, CoordinatorMessage) {
         let connection = self.dial(node).await;
         let (send, recv) = connection.open_bi().await.unwrap();
         let mut session = Session {
@@ -122,7 +131,7 @@ impl Machine {
             recv,
             reader: FrameReader::new(usize::MAX),
         };
-        session.say(&AgentMessage::Hello(Box::new(hello))).await;
+        session.say(first).await;
         let answer = session.heard().await;
         (session, answer)
     }

@@ -291,6 +291,22 @@ async fn a_host_that_slept_past_its_end_comes_back_by_its_key() {
 }
 
 #[tokio::test]
+async fn a_node_that_lags_does_not_tell_a_host_that_renewed_that_it_is_revoked() {
+    let node = old_cluster();
+    let sleeper = aged(&node, 30);
+    let key = NodeKey::generate().unwrap();
+    node.fleet.set_lagging(true);
+    let connection = enrolling(&node).await;
+    let reply = ask_on(&connection, &renewal(&connection, &sleeper, &key)).await;
+    assert_eq!(refusal(reply), EnrollRefusal::Unavailable);
+    // It asks again, as an agent does, and this node has caught up.
+    node.fleet.set_lagging(false);
+    let connection = enrolling(&node).await;
+    let again = admitted(ask_on(&connection, &renewal(&connection, &sleeper, &key)).await);
+    machine(&node, &again, key).session(&node).await;
+}
+
+#[tokio::test]
 async fn a_copy_that_renews_after_the_original_is_refused() {
     let node = old_cluster();
     let original = aged(&node, 30);
@@ -351,4 +367,23 @@ async fn a_second_token_that_the_same_key_shows_is_used_up() {
     let thief = NodeKey::generate().unwrap();
     let reply = ask(&node, &EnrollRequest::Host(enrollment("t-2", &thief))).await;
     assert_eq!(refusal(reply), EnrollRefusal::TokenUsed);
+}
+
+#[tokio::test]
+async fn who_guesses_tokens_costs_the_leader_little() {
+    let node = TestNode::start();
+    host_token(&node, "t-1");
+    let key = NodeKey::generate().unwrap();
+    let show = async |token| ask(&node, &EnrollRequest::Host(enrollment(token, &key))).await;
+    let mut guesses = 0;
+    while refusal(show("t-none").await) == EnrollRefusal::TokenUnknown {
+        guesses += 1;
+        assert!(guesses < 100, "guesses are not slowed");
+    }
+    let reads = node.fleet.reads();
+    assert_eq!(reads, guesses);
+    assert_eq!(refusal(show("t-none").await), EnrollRefusal::Unavailable);
+    assert_eq!(node.fleet.reads(), reads, "nobody was asked");
+    // Whoever has a token that is known comes in, from the same address.
+    admitted(show("t-1").await);
 }

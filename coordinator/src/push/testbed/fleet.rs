@@ -2,6 +2,7 @@
 //! promise, for those few that this room proposes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
 use bytes::Bytes;
@@ -41,6 +42,11 @@ struct Fake {
     deaf: Mutex<BTreeSet<NodeId>>,
     /// Nodes that have not caught up, and what they know.
     behind: Mutex<BTreeMap<NodeId, Arc<FleetState>>>,
+    /// Nodes that do not apply in time what they propose.
+    lagging: Mutex<BTreeSet<NodeId>>,
+    /// Linearizable reads that have begun, and what holds them up.
+    reads: AtomicU64,
+    reading: Arc<tokio::sync::Mutex<()>>,
 }
 
 const LED: Leadership = Leadership {
@@ -60,6 +66,9 @@ impl FakeFleet {
             hearing: Mutex::default(),
             deaf: Mutex::default(),
             behind: Mutex::default(),
+            lagging: Mutex::default(),
+            reads: AtomicU64::new(0),
+            reading: Arc::default(),
         };
         Self(Arc::new(fake), NodeId(1))
     }
@@ -83,6 +92,26 @@ impl FakeFleet {
     pub(crate) fn fall_behind(&self) {
         let known = Arc::new(self.view(FleetState::clone));
         self.0.behind.lock().unwrap().insert(self.1, known);
+    }
+
+    /// From now on, or no more, this node has not applied what it proposed when that is answered.
+    pub(crate) fn set_lagging(&self, lagging: bool) {
+        let mut all = self.0.lagging.lock().unwrap();
+        if lagging {
+            all.insert(self.1);
+        } else {
+            all.remove(&self.1);
+        }
+    }
+
+    /// Linearizable reads that have begun.
+    pub(crate) fn reads(&self) -> u64 {
+        self.0.reads.load(Ordering::SeqCst)
+    }
+
+    /// No linearizable read ends while this is held.
+    pub(crate) async fn hold_reads(&self) -> tokio::sync::OwnedMutexGuard<()> {
+        self.0.reading.clone().lock_owned().await
     }
 
     /// Changes the state, as if a command had been applied.
@@ -134,15 +163,28 @@ impl Fleet for FakeFleet {
             return Err(ProposeError::NoQuorum { reason });
         }
         self.0.log.lock().unwrap().push(proposal.command.clone());
+        let lags = self.0.lagging.lock().unwrap().contains(&self.1);
+        if lags {
+            self.fall_behind();
+        }
         let bodies = &self.0.bodies;
         let effect = self.change(|state| apply(state, proposal.command, bodies));
-        Ok(effect.map(|effect| Outcome {
-            revision: self.view(|state| state.revision),
+        let answer = effect.map(|effect| Outcome {
+            revision: self.0.state.read().unwrap().revision,
             effect,
-        }))
+        });
+        match answer {
+            Ok(outcome) if lags => {
+                let outcome = Box::new(outcome);
+                Err(ProposeError::NotAppliedHere { outcome })
+            }
+            answer => Ok(answer),
+        }
     }
 
     async fn linearize(&self) -> Result<(), ReadError> {
+        self.0.reads.fetch_add(1, Ordering::SeqCst);
+        drop(self.0.reading.lock().await);
         if self.0.leadership.borrow().leader.is_none() {
             let reason = "no leader".to_owned();
             return Err(ReadError::NoQuorum { reason });

@@ -1,23 +1,17 @@
-//! What a welcomed agent can do, and what ends its session.
-
-use std::time::Duration;
-
-use tokio::time::Instant;
+//! What a welcomed agent is told and can ask for.
 
 use email_engine_protocol::bytes::{ContentHash, Nonce};
 use email_engine_protocol::generation::Generation;
-use email_engine_protocol::id::NodeId;
 use email_engine_protocol::observed::{Attempt, Stage};
 use email_engine_protocol::secret::SecretRef;
 use email_engine_protocol::wire::v1::{AgentMessage, BodyReply, BodyRequest, CoordinatorMessage};
-use email_engine_protocol::wire::{Floor, Refusal, RefusalCode};
+use email_engine_protocol::wire::{Floor, RefusalCode};
 
-use super::agent::{Session, fetch};
-use super::{TestNode, host_id, wait_for};
+use super::agent::fetch;
+use super::{TestNode, host_id};
 use crate::pki::testbed::now;
 use crate::pki::{Credential, NodeKey};
-use crate::push::{Fleet, transport};
-use crate::state::HostLifecycle;
+use crate::push::Fleet;
 
 #[tokio::test]
 async fn the_current_target_is_offered_and_every_newer_one() {
@@ -46,97 +40,6 @@ async fn the_current_target_is_offered_and_every_newer_one() {
 }
 
 #[tokio::test]
-async fn the_newest_connection_of_a_host_wins() {
-    let node = TestNode::start();
-    let machine = node.machine("pmta1");
-    let (mut older, _) = machine.session(&node).await;
-    let (mut newer, _) = machine.session(&node).await;
-    let told = older.end().await.unwrap();
-    assert_eq!(told.code, RefusalCode::Superseded);
-    node.target("pmta1", "one", None);
-    newer.offer().await;
-    assert_eq!(node.push.sessions().len(), 1);
-}
-
-#[tokio::test]
-async fn the_newest_connection_wins_over_all_nodes() {
-    let first = TestNode::start();
-    let second = first.another(2);
-    let machine = first.machine("pmta1");
-    let (mut on_first, _) = machine.session(&first).await;
-    let (mut on_second, _) = machine.session(&second).await;
-    let told = wait_for(on_first.end(), "the older one ends")
-        .await
-        .unwrap();
-    assert!(gave_way(&told), "{told:?}");
-    let (_back, _) = machine.session(&first).await;
-    let told = wait_for(on_second.end(), "the older one ends")
-        .await
-        .unwrap();
-    assert!(gave_way(&told), "{told:?}");
-    let left = second.push.registry();
-    wait_for(left.emptied(), "the one that was told leaves").await;
-    assert_eq!(first.push.sessions().len(), 1);
-    assert!(
-        first.fleet.log().is_empty(),
-        "connecting never writes to the log"
-    );
-}
-
-/// To a session on another node; how long this one was there decides what it is told.
-fn gave_way(told: &Refusal) -> bool {
-    matches!(told.code, RefusalCode::Superseded | RefusalCode::Busy)
-}
-
-#[tokio::test]
-async fn a_node_that_could_not_be_told_of_a_newer_connection_is_told_later() {
-    let first = TestNode::start();
-    let second = first.another(2);
-    let machine = first.machine("pmta1");
-    let (mut older, _) = machine.session(&first).await;
-    first.fleet.set_deaf(NodeId(1), true);
-    let (_newer, _) = machine.session(&second).await;
-    first.fleet.set_deaf(NodeId(1), false);
-    let told = wait_for(older.end(), "the older one ends").await.unwrap();
-    assert!(gave_way(&told), "{told:?}");
-    assert!(told.reason.contains("node 2"), "{}", told.reason);
-}
-
-#[tokio::test]
-async fn a_clone_that_loops_over_two_nodes_is_told_to_stay_away() {
-    let first = TestNode::start();
-    let second = first.another(2);
-    let machine = first.machine("pmta1");
-    let mut last = machine.session(&first).await.0;
-    let mut refused = None;
-    for turn in 0..12 {
-        let node = [&second, &first][turn % 2];
-        match machine.greet(node, machine.hello()).await {
-            (session, CoordinatorMessage::Welcome(_)) => {
-                let told = wait_for(last.end(), "the older one ends").await.unwrap();
-                assert!(gave_way(&told), "{told:?}");
-                last = session;
-            }
-            (_, CoordinatorMessage::Refused(refusal)) => {
-                refused = Some((turn, refusal));
-                break;
-            }
-            (_, other) => panic!("neither welcomed nor refused: {other:?}"),
-        }
-    }
-    let (turn, refusal) = refused.expect("it goes on for ever");
-    assert!(turn >= 4, "a bad network is no clone");
-    assert_eq!(refusal.code, RefusalCode::Busy);
-    assert!(refusal.retry_after_millis.unwrap() > 10_000, "{refusal:?}");
-    assert!(refusal.reason.contains("copy"), "{}", refusal.reason);
-    // The one that was there keeps its session.
-    let other = first.machine("pmta2");
-    other.session(&second).await;
-    first.target("pmta1", "one", None);
-    last.offer().await;
-}
-
-#[tokio::test]
 async fn new_grants_reach_an_open_session_before_a_target_under_them() {
     let node = TestNode::start();
     let machine = node.machine("pmta1");
@@ -161,96 +64,6 @@ async fn new_grants_reach_an_open_session_before_a_target_under_them() {
     assert_eq!((grant.version, epoch.epoch), (4, 3));
     let target = session.offer().await.verify(&grant.key).unwrap();
     assert_eq!((target.plan_key_version, target.generation.epoch), (4, 3));
-}
-
-#[tokio::test]
-async fn an_open_session_goes_with_the_certificate_that_it_began_with_when_that_is_revoked() {
-    let node = TestNode::start();
-    let machine = node.machine("pmta1");
-    let (mut session, _) = machine.session(&node).await;
-    let request = NodeKey::generate().unwrap().request().to_vec();
-    session.say(&AgentMessage::Renew { request }).await;
-    let answer = session.heard().await;
-    assert!(
-        matches!(answer, CoordinatorMessage::Renewed(_)),
-        "{answer:?}"
-    );
-    let serial = machine.credential().serial;
-    node.fleet.change(|state| state.revoked.insert(serial));
-    ends(&mut session, RefusalCode::Revoked).await;
-}
-
-async fn ends(session: &mut Session, code: RefusalCode) {
-    let told = session.end().await;
-    let connection = session.connection.clone();
-    wait_for(connection.closed(), "the connection closes").await;
-    assert_eq!(told.unwrap().code, code);
-}
-
-/// Tests of this have the machine to themselves (`.config/nextest.toml`): the second is promised.
-async fn ends_within_a_second(session: &mut Session, code: RefusalCode) {
-    let begin = Instant::now();
-    ends(session, code).await;
-    let taken = begin.elapsed();
-    assert!(taken < Duration::from_secs(1), "{taken:?}");
-}
-
-#[tokio::test]
-async fn revoking_or_retiring_ends_the_live_connection_within_a_second() {
-    let node = TestNode::start();
-    let machine = node.machine("pmta1");
-    let (mut session, _) = machine.session(&node).await;
-    let serial = machine.credential().serial;
-    node.fleet.change(|state| state.revoked.insert(serial));
-    ends_within_a_second(&mut session, RefusalCode::Revoked).await;
-    node.fleet.change(|state| state.revoked.clear());
-    let (mut session, _) = machine.session(&node).await;
-    node.fleet.change(|state| {
-        state.hosts.get_mut(&host_id("pmta1")).unwrap().lifecycle = HostLifecycle::Retired;
-    });
-    ends_within_a_second(&mut session, RefusalCode::Revoked).await;
-}
-
-#[tokio::test]
-async fn a_machine_that_reads_nothing_is_cut_off_all_the_same() {
-    let node = TestNode::start();
-    let machine = node.machine("pmta1");
-    let secret = node.secret("dkim/a/b", &[7; 12_000]);
-    let (mut session, _) = machine.session(&node).await;
-    node.target("pmta1", "one", Some(&secret));
-    // Fills the stream until the node's writes stall.
-    let wanted = AgentMessage::SecretsWanted {
-        generation: Generation::default(),
-        secrets: vec![secret; 100],
-    };
-    session.say(&wanted).await;
-    let serial = machine.credential().serial;
-    node.fleet.change(|state| state.revoked.insert(serial));
-    let ended = wait_for(session.connection.closed(), "the connection closes").await;
-    // By the node, and not because nothing came for a long time; how soon is shown above.
-    let revoked = transport::code_of(RefusalCode::Revoked);
-    assert!(
-        matches!(&ended, quinn::ConnectionError::ApplicationClosed(close)
-            if close.error_code == revoked),
-        "{ended:?}"
-    );
-}
-
-#[tokio::test]
-async fn a_node_without_a_leader_sends_its_agents_away() {
-    let node = TestNode::start();
-    let (mut session, _) = node.machine("pmta1").session(&node).await;
-    node.fleet.lose_the_leader();
-    ends(&mut session, RefusalCode::NoLeader).await;
-    assert!(node.push.sessions().is_empty());
-}
-
-#[tokio::test]
-async fn a_node_that_stops_says_so_to_its_agents() {
-    let node = TestNode::start();
-    let (mut session, _) = node.machine("pmta1").session(&node).await;
-    node.push.shutdown().await;
-    assert_eq!(session.end().await.unwrap().code, RefusalCode::NoLeader);
 }
 
 #[tokio::test]
@@ -409,14 +222,6 @@ async fn a_generation_that_the_host_refused_is_not_offered_again() {
     let grant = welcome.plan_key.unverified().unwrap();
     let offer = session.offer().await.verify(&grant.key).unwrap();
     assert_eq!(offer.generation, second.generation);
-}
-
-#[tokio::test]
-async fn a_frame_over_the_cap_ends_the_session() {
-    let node = TestNode::start();
-    let (mut session, _) = node.machine("pmta1").session(&node).await;
-    session.send.write_all(&[0xff; 4]).await.unwrap();
-    ends(&mut session, RefusalCode::Protocol).await;
 }
 
 #[tokio::test]

@@ -107,7 +107,7 @@ fn restore_into<R: Read>(
     let mut kek = Zeroizing::new([0; 32]);
     sealed.read_exact(&mut kek[..]).map_err(refused)?;
     let files = SnapshotFiles::open(snapshots_path(data_dir))?;
-    let (file, path) = files.begin()?;
+    let (file, unfinished) = files.begin()?;
     let mut begun = None;
     let reader = SnapshotReader::new(sealed)?;
     let (written, image) = rewrite(reader, BufWriter::new(file), |header, fleet| {
@@ -122,7 +122,7 @@ fn restore_into<R: Read>(
         .into_inner()
         .map_err(io::IntoInnerError::into_error)?;
     file.sync_all()?;
-    files.adopt(&image.meta(), &path)?;
+    files.adopt(&image.meta(), unfinished.path())?;
     // As if it had stood for election in the next term: every vote of the old cluster is below it.
     let vote = Vote::new(last.leader_id.term + 1, node.0);
     create_slots(data_dir, SlotState::new(cluster, node, Some(vote)))?;

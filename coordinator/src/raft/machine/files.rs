@@ -7,23 +7,74 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::watch;
+
 use crate::raft::types::{Snapshot, SnapshotMeta};
 
 const SUFFIX: &str = "snapshot";
 const UNFINISHED: &str = "partial";
+/// What a snapshot that rotted is called from then on.
+const ROTTEN: &str = "rotten";
+
+/// Tells unfinished files apart, for as long as this program runs: one that is removed late is never
+/// taken for another.
+static COUNTER: AtomicU64 = AtomicU64::new(0);
+
+/// The name of an unfinished file: removed when it is dropped, unless the file was given another name
+/// meanwhile.
+#[derive(Debug)]
+pub(crate) struct Unfinished(PathBuf);
+
+impl Unfinished {
+    /// The name.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        match fs::remove_file(&self.0) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(path = %self.0.display(), %error, "unfinished snapshot stays");
+            }
+            _ => {}
+        }
+    }
+}
 
 /// A snapshot that is open for reading: it stays readable when it is deleted meanwhile.
 #[derive(Clone, Debug)]
 pub(crate) struct SnapshotFile {
     file: Arc<File>,
     path: PathBuf,
+    /// The last clone takes an unfinished file along.
+    _unfinished: Option<Arc<Unfinished>>,
 }
 
 impl SnapshotFile {
     /// Opens one.
     pub(crate) fn open(path: PathBuf) -> io::Result<Self> {
         let file = Arc::new(File::open(&path)?);
-        Ok(Self { file, path })
+        Ok(Self {
+            file,
+            path,
+            _unfinished: None,
+        })
+    }
+
+    /// Opens an unfinished one, which goes with its last clone unless it is adopted.
+    pub(crate) fn open_unfinished(unfinished: Unfinished) -> io::Result<Self> {
+        let opened = Self::open(unfinished.path().to_path_buf())?;
+        Ok(Self {
+            _unfinished: Some(Arc::new(unfinished)),
+            ..opened
+        })
+    }
+
+    /// Whether both are one opening of one file: another may have got its name since.
+    fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.file, &other.file)
     }
 
     /// Where it was when it was opened.
@@ -71,8 +122,8 @@ impl io::Read for FromStart {
 pub(crate) struct SnapshotFiles {
     folder: PathBuf,
     current: Mutex<Option<Snapshot>>,
-    /// Tells unfinished files apart.
-    counter: AtomicU64,
+    /// The current one rotted: it is not sent, and to be built anew.
+    rotten: watch::Sender<bool>,
 }
 
 impl SnapshotFiles {
@@ -85,7 +136,7 @@ impl SnapshotFiles {
         Ok(Self {
             folder,
             current: Mutex::new(None),
-            counter: AtomicU64::new(0),
+            rotten: watch::Sender::new(false),
         })
     }
 
@@ -97,8 +148,8 @@ impl SnapshotFiles {
     }
 
     /// A new unfinished file.
-    pub(crate) fn begin(&self) -> io::Result<(File, PathBuf)> {
-        let number = self.counter.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn begin(&self) -> io::Result<(File, Unfinished)> {
+        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
         let path = self.folder.join(format!("{number}.{UNFINISHED}"));
         let file = OpenOptions::new()
             .write(true)
@@ -106,7 +157,7 @@ impl SnapshotFiles {
             .truncate(true)
             .mode(0o600)
             .open(&path)?;
-        Ok((file, path))
+        Ok((file, Unfinished(path)))
     }
 
     /// Gives a whole, flushed file its name and makes it the current snapshot, unless a newer one came
@@ -123,6 +174,9 @@ impl SnapshotFiles {
             .last_log_id
             .map_or((0, 0), |id| (id.index, id.leader_id.term));
         let name = self.folder.join(format!("{index:020}-{term:020}.{SUFFIX}"));
+        if let Some(old) = current.as_ref().filter(|_| *self.rotten.borrow()) {
+            self.put_aside(old.snapshot.path());
+        }
         if path != name {
             fs::rename(path, &name)?;
             File::open(&self.folder)?.sync_all()?;
@@ -132,12 +186,39 @@ impl SnapshotFiles {
             snapshot: SnapshotFile::open(name.clone())?,
         };
         *current = Some(snapshot.clone());
+        self.rotten.send_replace(false);
         for old in self.candidates()? {
             if old != name {
                 fs::remove_file(old)?;
             }
         }
         Ok(snapshot)
+    }
+
+    /// A second name for what rotted, for somebody to look at; only the newest is kept. The first name
+    /// goes when the file is replaced: a crash in between leaves it as it was.
+    fn put_aside(&self, path: &Path) {
+        let aside = path.with_extension(ROTTEN);
+        let earlier = paths(&self.folder, ROTTEN).unwrap_or_default();
+        let gone = earlier.iter().try_for_each(fs::remove_file);
+        match gone.and_then(|()| fs::hard_link(path, &aside)) {
+            Ok(()) => tracing::warn!(path = %aside.display(), "the rotten snapshot is put aside"),
+            Err(error) => tracing::warn!(%error, "the rotten snapshot cannot be put aside"),
+        }
+    }
+
+    /// Notes that a snapshot rotted; true when it is the current one, and nobody had noticed.
+    pub(super) fn condemn(&self, snapshot: &SnapshotFile) -> bool {
+        let current = self.lock();
+        let is_current = current
+            .as_ref()
+            .is_some_and(|current| current.snapshot.is(snapshot));
+        is_current && !self.rotten.send_replace(true)
+    }
+
+    /// Whether the current snapshot rotted, as a channel.
+    pub(crate) fn rotten(&self) -> watch::Receiver<bool> {
+        self.rotten.subscribe()
     }
 
     /// The current snapshot.
@@ -182,10 +263,35 @@ mod tests {
         };
         let (_, slow) = files.begin().unwrap();
         let (_, quick) = files.begin().unwrap();
-        files.adopt(&meta(9), &quick).unwrap();
-        let current = files.adopt(&meta(5), &slow).unwrap();
+        files.adopt(&meta(9), quick.path()).unwrap();
+        let current = files.adopt(&meta(5), slow.path()).unwrap();
         assert_eq!(current.meta, meta(9));
-        assert_eq!(files.candidates().unwrap(), [current.snapshot.path()]);
-        assert!(!slow.exists());
+        drop((quick, slow));
+        assert_eq!(names(dir.path()), [current.snapshot.path()]);
+    }
+
+    fn names(folder: &Path) -> Vec<PathBuf> {
+        let items = fs::read_dir(folder).unwrap();
+        items.map(|item| item.unwrap().path()).collect()
+    }
+
+    #[test]
+    fn an_unfinished_file_goes_with_the_last_who_holds_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = SnapshotFiles::open(dir.path().to_path_buf()).unwrap();
+        let (_, dropped) = files.begin().unwrap();
+        let (_, received) = files.begin().unwrap();
+        drop(dropped);
+        let received = SnapshotFile::open_unfinished(received).unwrap();
+        let clone = received.clone();
+        drop(received);
+        assert_eq!(names(dir.path()), [clone.path()]);
+        drop(clone);
+        assert!(names(dir.path()).is_empty());
+        let (_, adopted) = files.begin().unwrap();
+        let adopted = SnapshotFile::open_unfinished(adopted).unwrap();
+        let current = files.adopt(&SnapshotMeta::default(), adopted.path());
+        drop(adopted);
+        assert_eq!(names(dir.path()), [current.unwrap().snapshot.path()]);
     }
 }

@@ -7,10 +7,12 @@ mod format;
 mod fuzz;
 mod head;
 mod replica;
+mod rot;
 mod snapshot;
 
 pub(crate) use apply::{Apply, fleet_rules};
 pub(crate) use files::{SnapshotFile, SnapshotFiles};
 pub(crate) use format::{Header, SnapshotError, SnapshotReader};
 pub(crate) use replica::{Image, Machine, Replica};
+pub(crate) use rot::fit_to_send;
 pub(crate) use snapshot::{body_in, is_whole, newest, rewrite, write_image};

@@ -89,12 +89,11 @@ impl SnapshotBuilder {
         let (replica, writer) = (Arc::clone(&self.replica), self.writer.clone());
         let (bodies, files) = (self.bodies.clone(), Arc::clone(&self.files));
         let attempt = tokio::task::spawn_blocking(move || {
-            let (file, path) = files.begin()?;
+            let (file, unfinished) = files.begin()?;
             let written = write_image(BufWriter::new(file), &image, |hash| bodies.whole(hash));
             let file = match written {
                 Ok(file) => file.into_inner().map_err(io::IntoInnerError::into_error)?,
                 Err(WriteError::Lost(_)) => {
-                    std::fs::remove_file(path)?;
                     let needed = image.fleet.bodies.keys();
                     let lost = needed.filter(|hash| bodies.whole(hash).is_err());
                     return Ok(Attempt::Lost(lost.copied().collect()));
@@ -104,7 +103,7 @@ impl SnapshotBuilder {
             file.sync_all()?;
             // Bodies that only unflushed writes brought must outlive the log that brought them.
             writer.flush_blocking()?;
-            let snapshot = files.adopt(&image.meta(), &path)?;
+            let snapshot = files.adopt(&image.meta(), unfinished.path())?;
             sweep(&image.fleet, &replica, &writer, &bodies)?;
             Ok(Attempt::Built(snapshot))
         });
@@ -226,9 +225,7 @@ pub(crate) fn load<R: Read>(
         }
     }
     let fleet = decode_state(header.state_version, &state)?;
-    if fleet.bodies.keys().any(|hash| !seen.contains(hash)) {
-        return Err(SnapshotError::Damaged("a body is missing"));
-    }
+    has_all(&fleet, &seen)?;
     Ok(Image {
         fleet,
         last_applied: header.meta.last_log_id,
@@ -268,23 +265,35 @@ pub(crate) fn rewrite<R: Read, W: Write>(
     change(&mut header, &fleet);
     let mut writer = SnapshotWriter::new(to, &header)?;
     writer.state(&state)?;
+    let mut seen = BTreeSet::new();
     while let Record::Body(hash, length) = record {
         let bytes = read_body(&mut reader, length)?;
         if ContentHash::of(&bytes) != hash {
             return Err(SnapshotError::Damaged("a body does not have its hash"));
         }
         writer.body(&hash, &bytes)?;
+        seen.insert(hash);
         record = reader.next()?;
     }
     if !matches!(record, Record::End(_)) {
         return Err(SnapshotError::Damaged("records are out of order"));
     }
+    has_all(&fleet, &seen)?;
     let image = Image {
         fleet,
         last_applied: header.meta.last_log_id,
         membership: header.meta.last_membership,
     };
     Ok((writer.finish()?, image))
+}
+
+/// Whether every body that the state needs was seen.
+fn has_all(fleet: &FleetState, seen: &BTreeSet<ContentHash>) -> Result<(), SnapshotError> {
+    if fleet.bodies.keys().all(|hash| seen.contains(hash)) {
+        Ok(())
+    } else {
+        Err(SnapshotError::Damaged("a body is missing"))
+    }
 }
 
 fn read_body<R: Read>(
@@ -393,4 +402,46 @@ pub(crate) fn newest(
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use email_engine_protocol::id::ClusterId;
+
+    use super::*;
+    use crate::state::BodyRecord;
+
+    /// A snapshot of a state that needs a body.
+    fn snapshot(body: Option<&[u8]>) -> Vec<u8> {
+        let mut fleet = FleetState::default();
+        let (length, references) = (4, 1);
+        let record = BodyRecord { length, references };
+        fleet.bodies.insert(ContentHash::of(b"body"), record);
+        let header = Header {
+            cluster: Some(ClusterId([1; 16])),
+            state_version: TABLES_VERSION,
+            meta: SnapshotMeta::default(),
+        };
+        let mut writer = SnapshotWriter::new(Vec::new(), &header).unwrap();
+        writer.state(&state::encode(&fleet)).unwrap();
+        if let Some(body) = body {
+            writer.body(&ContentHash::of(body), body).unwrap();
+        }
+        writer.finish().unwrap()
+    }
+
+    #[test]
+    fn a_snapshot_without_a_body_that_its_state_needs_is_neither_loaded_nor_rewritten() {
+        let rewritten = |bytes: &[u8]| {
+            let reader = SnapshotReader::new(bytes)?;
+            rewrite(reader, Vec::new(), |_, _| {}).map(|(written, _)| written)
+        };
+        let good = snapshot(Some(b"body"));
+        assert_eq!(rewritten(&good).unwrap(), good);
+        for lacking in [snapshot(None), snapshot(Some(b"another"))] {
+            assert!(load(&lacking[..], |_, _| Ok(())).is_err());
+            let refused = rewritten(&lacking).unwrap_err().to_string();
+            assert!(refused.contains("a body is missing"), "{refused}");
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! openraft's way out.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::Stream;
@@ -20,7 +21,7 @@ use super::append;
 use super::message::{Request, Response};
 use super::peers::{CallError, Lane, Peers};
 use super::transfer;
-use crate::raft::machine::SnapshotFile;
+use crate::raft::machine::{SnapshotFile, SnapshotFiles};
 use crate::raft::metric_names::SNAPSHOTS_SENT;
 use crate::raft::types::{NodeAddress, Snapshot, Types, Vote};
 
@@ -29,16 +30,23 @@ use crate::raft::types::{NodeAddress, Snapshot, Types, Vote};
 pub(crate) struct Network {
     own: NodeId,
     peers: Peers,
+    files: Arc<SnapshotFiles>,
     /// Longest wait for one answer on the stream of log entries, a flush at the peer included.
     answer_within: Duration,
 }
 
 impl Network {
-    /// Clients over these connections.
-    pub(crate) const fn new(own: NodeId, peers: Peers, answer_within: Duration) -> Self {
+    /// Clients over these connections, for snapshots of these files.
+    pub(crate) const fn new(
+        own: NodeId,
+        peers: Peers,
+        files: Arc<SnapshotFiles>,
+        answer_within: Duration,
+    ) -> Self {
         Self {
             own,
             peers,
+            files,
             answer_within,
         }
     }
@@ -50,6 +58,7 @@ impl Network {
             address: node.endpoint.clone(),
             lane,
             peers: self.peers.clone(),
+            files: Arc::clone(&self.files),
             answer_within: self.answer_within,
         }
     }
@@ -79,6 +88,7 @@ pub(crate) struct Client {
     address: String,
     lane: Lane,
     peers: Peers,
+    files: Arc<SnapshotFiles>,
     answer_within: Duration,
 }
 
@@ -201,7 +211,7 @@ impl RaftNetworkV2<Types> for Client {
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
         let sent = tokio::select! {
             closed = cancel => return Err(closed.into()),
-            sent = transfer::send(self, vote, &snapshot) => sent,
+            sent = transfer::send(self, &self.files, vote, &snapshot) => sent,
         };
         if sent.is_ok() {
             metrics::counter!(SNAPSHOTS_SENT).increment(1);

@@ -120,6 +120,8 @@ pub(crate) enum ProposeRefusal {
         /// The bound.
         limit: u64,
     },
+    /// Ask again, perhaps somebody else; nothing was done.
+    NotYet(String),
 }
 
 /// A change of the membership.

@@ -65,6 +65,9 @@ pub(crate) enum CallError {
     /// No answer in time.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
+    /// What was to be sent is not good.
+    #[error("not sent: {0}")]
+    Unfit(String),
     /// Its certificate was revoked.
     #[error("the certificate of node {0} was revoked")]
     Revoked(NodeId),
@@ -218,6 +221,13 @@ impl Peers {
         dialling
             .await
             .unwrap_or_else(|error| Err(CallError::Failed(error.to_string())))
+    }
+
+    /// Keeps anything from being sent to a node on a lane that is not in use yet.
+    #[cfg(test)]
+    pub(crate) async fn hold(&self, node: NodeId, lane: Lane) -> impl Drop + use<> {
+        let slot = Arc::clone(self.lock().entry((node, lane)).or_default());
+        slot.lock_owned().await
     }
 
     /// Notes that the peer answered on this lane.

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::raft::SnapshotResponse;
@@ -11,7 +11,7 @@ use super::client::Client;
 use super::frame::{self, FrameError, FrameReader};
 use super::message::{Request, Response};
 use super::peers::{self, CallError};
-use crate::raft::machine::{SnapshotFile, SnapshotFiles, is_whole};
+use crate::raft::machine::{SnapshotFile, SnapshotFiles, fit_to_send, is_whole};
 use crate::raft::types::{Snapshot, SnapshotMeta, Types, Vote};
 
 const CHUNK_BYTES: u64 = 256 * 1024;
@@ -22,15 +22,20 @@ const INSTALL_WITHIN: Duration = Duration::from_secs(300);
 /// Largest snapshot that is taken.
 const SNAPSHOT_BYTES: u64 = 64 * 1024 * 1024 * 1024;
 
-/// Sends a snapshot and waits until it is installed.
+/// Sends a snapshot that is good and waits until it is installed.
 pub(super) async fn send(
     client: &Client,
+    files: &Arc<SnapshotFiles>,
     vote: Vote,
     snapshot: &Snapshot,
 ) -> Result<SnapshotResponse<Types>, CallError> {
+    // First whether the peer is there: that takes no disk. The stream is no more than a number yet.
+    let (mut to, mut from) = timed(CHUNK_WITHIN, client.stream()).await?;
+    let (files, checked) = (Arc::clone(files), snapshot.clone());
+    let fit = tokio::task::spawn_blocking(move || fit_to_send(&files, &checked));
+    fit.await.map_err(failed)?.map_err(CallError::Unfit)?;
     let file = &snapshot.snapshot;
     let length = file.length().map_err(failed)?;
-    let (mut to, mut from) = timed(CHUNK_WITHIN, client.stream()).await?;
     let request = Request::Snapshot {
         vote,
         meta: snapshot.meta.clone(),
@@ -94,24 +99,13 @@ pub(super) async fn receive(
     if length > SNAPSHOT_BYTES {
         return Err(failed("the snapshot is over the cap"));
     }
-    let (file, path) = files.begin().map_err(failed)?;
-    let received = chunks(file, from, length).await;
-    let checked = match received {
-        Ok(()) => check(path.clone(), meta.clone()).await,
-        Err(error) => Err(error),
-    };
-    if checked.is_err() {
-        // Only takes room; what remains after a crash is removed at the next start.
-        let _ = std::fs::remove_file(&path);
-    }
-    checked
-}
-
-async fn check(path: PathBuf, meta: SnapshotMeta) -> Result<SnapshotFile, CallError> {
+    let (file, unfinished) = files.begin().map_err(failed)?;
+    chunks(file, from, length).await?;
+    let received = SnapshotFile::open_unfinished(unfinished).map_err(failed)?;
+    let meta = meta.clone();
     let checked = tokio::task::spawn_blocking(move || {
-        let file = SnapshotFile::open(path).map_err(failed)?;
-        is_whole(&file, &meta).map_err(failed)?;
-        Ok(file)
+        is_whole(&received, &meta).map_err(failed)?;
+        Ok(received)
     });
     checked.await.map_err(failed)?
 }

@@ -222,6 +222,7 @@ impl Fixture {
             election_min: Duration::from_millis(400),
             election_max: Duration::from_millis(800),
             request_deadline: Duration::from_secs(10),
+            change_within: Duration::from_secs(60),
             leader_contact: Duration::from_secs(3),
             clock_samples: Duration::from_millis(200),
         };

@@ -1,6 +1,8 @@
 //! Tests of the room over real disks and real QUIC.
 
+mod behind;
 mod harness;
+mod lead;
 mod life;
 mod mend;
 mod peers;

@@ -1,20 +1,21 @@
 //! openraft's own suite on the real store, and what the store must notice.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use openraft::StorageError;
-use openraft::storage::{RaftSnapshotBuilder, RaftStateMachine};
+use openraft::storage::{RaftLogStorageExt as _, RaftSnapshotBuilder, RaftStateMachine};
 use openraft::testing::log::{StoreBuilder, Suite};
+use openraft::{Membership, StorageError};
 use rocksdb::{ColumnFamilyDescriptor, DB, Options};
 
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::id::NodeId;
 
-use super::harness::{CLUSTER, Fixture, PATIENCE, database, rules, write};
+use super::harness::{CLUSTER, Fixture, PATIENCE, database, entry, rules, write};
 use crate::raft::machine::{Image, Machine, Replica, SnapshotFiles};
-use crate::raft::start::StartError;
+use crate::raft::start::{StartError, create_slots};
 use crate::raft::store::{BodyWrite, SlotState, Slots, Store};
-use crate::raft::types::Types;
+use crate::raft::types::{Entry, NodeAddress, Types};
 use crate::state::BodyRecord;
 
 struct Builder;
@@ -84,6 +85,30 @@ fn with_database(path: &std::path::Path, change: impl FnOnce(&DB)) {
     let db = DB::open_cf_descriptors(&Options::default(), path, families).unwrap();
     change(&db);
     db.flush_wal(true).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_founding_that_was_cut_off_behind_its_first_entry_goes_on() {
+    let mut fixture = Fixture::new();
+    let config = fixture.config(1);
+    std::fs::create_dir_all(&config.data_dir).unwrap();
+    let state = SlotState::new(CLUSTER, NodeId(1), None);
+    let slots = create_slots(&config.data_dir, state).unwrap();
+    let (mut store, _) = Store::open(&database(&config.data_dir), slots).unwrap();
+    let endpoint = fixture.endpoint(1);
+    let members = BTreeMap::from([(1, NodeAddress { endpoint })]);
+    let membership = Membership::new(vec![BTreeSet::from([1])], members).unwrap();
+    let first = Entry {
+        log_id: entry(0, 0, "first").log_id,
+        payload: openraft::EntryPayload::Membership(membership),
+    };
+    store.blocking_append([first]).await.unwrap();
+    store.close().await;
+
+    let node = fixture.start_as(config).await.unwrap();
+    node.initialize(fixture.endpoint(1)).await.unwrap();
+    assert_eq!(write(&node, "r1").await.unwrap(), 1);
+    node.shutdown().await;
 }
 
 /// One node with some entries, stopped.

@@ -1,6 +1,7 @@
 //! Certificates are renewed while everything goes on; who slept past the end comes back by itself.
 
 use std::fs;
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use email_engine_agent::identity::IdentityStore;
@@ -139,9 +140,9 @@ async fn a_whole_cluster_that_slept_past_the_end_of_its_certificates_comes_back(
         .await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_host_that_renewed_after_the_backup_follows_the_restored_cluster() {
-    let mut fleet = fleet(1, SHORT).await;
+/// A host that renewed its certificate after the backup, which is given.
+async fn fleet_ahead_of_its_backup() -> (Fleet, PathBuf) {
+    let fleet = fleet(1, SHORT).await;
     let backup = fleet.dir().join("backup");
     fs::write(&backup, fleet.download("/cluster/backup").await).unwrap();
     let agent = fleet.agents["pmta1"].log();
@@ -151,30 +152,45 @@ async fn a_host_that_renewed_after_the_backup_follows_the_restored_cluster() {
         async || count(&agent, "certificate renewed") >= renewed + 2,
     )
     .await;
-    let endpoints = fleet.nodes[&1].endpoints().clone();
-    fleet.nodes.get_mut(&1).unwrap().kill();
-    let begun = count(&agent, "session begins");
+    (fleet, backup)
+}
 
-    let mut restored = fleet.node_at("nodes/restored");
-    restored.take_over(endpoints);
-    let key_file = fleet.dir().join("recovery-key");
-    fs::write(&key_file, fleet.recovery_key()).unwrap();
-    let mut restore = restored.command("restore");
-    restore.arg("--from").arg(&backup);
-    restore.arg("--recovery-key-file").arg(&key_file);
-    restored.run(restore);
-    fleet.nodes.clear();
-    restored.start().await;
-    fleet.nodes.insert(2, restored);
-    fleet.leader().await;
+/// How often the restored cluster let a host in again.
+async fn readmissions(fleet: &Fleet) -> usize {
+    let audit = fleet.api().get("/audit?limit=200").await.ok();
+    let entries = audit.as_array().unwrap().iter();
+    entries
+        .filter(|entry| entry["command"] == "readmit-host")
+        .count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_renewed_after_the_backup_follows_the_restored_cluster() {
+    let (mut fleet, backup) = fleet_ahead_of_its_backup().await;
+    let agent = fleet.agents["pmta1"].log();
+    let begun = count(&agent, "session begins");
+    fleet.restore(&backup).await;
     fleet.api().post("/ips", &samples::identity(1)).await.ok();
     let view = fleet
         .host_converged("pmta1", "the cluster was restored")
         .await;
     assert_eq!(view["running"]["epoch"], 2);
     assert!(count(&agent, "session begins") > begun);
-    let audit = fleet.api().get("/audit?limit=200").await.ok();
-    let readmitted = audit.as_array().unwrap().iter();
-    let readmitted = readmitted.filter(|entry| entry["command"] == "readmit-host");
-    assert_eq!(readmitted.count(), 1, "{audit}");
+    assert_eq!(readmissions(&fleet).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_renewed_after_the_backup_and_slept_past_the_end_comes_back_too() {
+    let (mut fleet, backup) = fleet_ahead_of_its_backup().await;
+    fleet.agents.get_mut("pmta1").unwrap().kill();
+    let end = end_of_certificate(&fleet, "pmta1");
+    wait_until("its certificate is past its end", async || now() > end).await;
+    fleet.restore(&backup).await;
+    fleet.api().post("/ips", &samples::identity(1)).await.ok();
+    fleet.agents.get_mut("pmta1").unwrap().start(None);
+    let view = fleet.host_converged("pmta1", "it came back").await;
+    assert_eq!(view["running"]["epoch"], 2);
+    let node = fleet.nodes[&2].log();
+    assert_eq!(count(&node, "certificate renewed past its end"), 1);
+    assert_eq!(readmissions(&fleet).await, 1);
 }

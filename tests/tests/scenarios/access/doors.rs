@@ -1,5 +1,6 @@
 //! Who has no certificate, or one of another cluster, gets nowhere.
 
+use std::net::{TcpListener, UdpSocket};
 use std::process::Command;
 
 use email_engine_agent::identity::IdentityStore;
@@ -70,32 +71,51 @@ async fn a_host_of_another_cluster_is_not_let_in() {
     assert!(ending.refusal.is_none(), "a stranger is told nothing");
     assert!(ending.reason.contains("certificate"), "{ending:?}");
     assert_eq!(ours.host("pmta1").await["lifecycle"], "declared");
+    // Nor at the nodes' own door, which is for no host at all, not even for one of theirs.
+    let raft = &ours.nodes[&1].endpoints().raft;
+    let ending = lying::dial_as_host(&stranger, raft, ALPN_RAFT).await;
+    assert!(ending.reason.contains("certificate"), "{ending:?}");
+    let raft = &theirs.nodes[&1].endpoints().raft;
+    let ending = lying::dial_as_host(&stranger, raft, ALPN_RAFT).await;
+    assert!(
+        ending.reason.contains("not a node of this cluster"),
+        "{ending:?}"
+    );
 }
 
 #[test]
 fn a_port_in_use_is_said_with_the_key_to_change() {
     let folder = tempfile::tempdir().unwrap();
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
-    let run = |subcommand: &str, api: &str| {
+    let run = |subcommand: &str, taken: Option<(&str, &str)>| {
         let mut command = Command::new(binary("email-engine-coordinator"));
         command
             .arg(subcommand)
             .env("EMAIL_ENGINE_COORDINATOR_DATA_DIR", folder.path())
-            .env("EMAIL_ENGINE_COORDINATOR_MODE", "sandbox")
-            .env("EMAIL_ENGINE_COORDINATOR_AGENT_LISTEN", "127.0.0.1:0")
-            .env("EMAIL_ENGINE_COORDINATOR_RAFT_LISTEN", "127.0.0.1:0")
-            .env("EMAIL_ENGINE_COORDINATOR_API_LISTEN", api);
-        command
+            .env("EMAIL_ENGINE_COORDINATOR_MODE", "sandbox");
+        for key in ["agent_listen", "raft_listen", "api_listen"] {
+            let address = taken.filter(|(taken, _)| *taken == key);
+            let address = address.map_or("127.0.0.1:0", |(_, address)| address);
+            let name = key.to_uppercase();
+            command.env(format!("EMAIL_ENGINE_COORDINATOR_{name}"), address);
+        }
+        command.output().unwrap()
     };
-    let founded = run("init", "127.0.0.1:0").output().unwrap();
+    let founded = run("init", None);
     let complaint = String::from_utf8_lossy(&founded.stderr);
     assert!(founded.status.success(), "{complaint}");
-    let refused = run("run", &address).output().unwrap();
-    assert!(!refused.status.success());
-    let said = String::from_utf8_lossy(&refused.stderr);
-    assert!(
-        said.contains(&address) && said.contains("api_listen"),
-        "{said}"
-    );
+    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for (key, address, protocol) in [
+        ("api_listen", tcp.local_addr(), "TCP"),
+        ("agent_listen", udp.local_addr(), "UDP"),
+        ("raft_listen", udp.local_addr(), "UDP"),
+    ] {
+        let address = address.unwrap().to_string();
+        let refused = run("run", Some((key, &address)));
+        assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        let why = format!("cannot listen on {address} ({protocol}): Address already in use");
+        let cure = format!("; set `{key}` to an address and port that is free");
+        assert!(said.contains(&why) && said.contains(&cure), "{said}");
+    }
 }

@@ -27,23 +27,7 @@ async fn an_older_backup_restored_under_a_new_epoch_and_agents_follow_it() {
             .unwrap()
             .contains("mail3.example.net")
     );
-    let endpoints = fleet.nodes[&1].endpoints().clone();
-    fleet.nodes.get_mut(&1).unwrap().kill();
-
-    let mut restored = NodeProcess::new(&fleet.dir().join("nodes/restored"));
-    restored.take_over(endpoints);
-    let key_file = fleet.dir().join("recovery-key");
-    fs::write(&key_file, fleet.recovery_key()).unwrap();
-    let mut restore = restored.command("restore");
-    restore
-        .arg("--from")
-        .arg(&backup)
-        .arg("--recovery-key-file")
-        .arg(&key_file);
-    restored.run(restore);
-    fleet.nodes.clear();
-    restored.start().await;
-    fleet.nodes.insert(2, restored);
+    fleet.restore(&backup).await;
     assert_eq!(
         fleet.leader().await,
         2,
@@ -65,6 +49,46 @@ async fn an_older_backup_restored_under_a_new_epoch_and_agents_follow_it() {
             .unwrap()
             .contains("mail2.example.net")
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_that_need_a_new_token_are_named_by_restore_and_come_back_with_one() {
+    let mut fleet = Fleet::single().await;
+    fleet.apply(&samples::fleet(1)).await;
+    fleet.start_agents(&["pmta1"]).await;
+    fleet.converged("it is in the backup").await;
+    let backup = fleet.dir().join("backup");
+    fs::write(&backup, fleet.download("/cluster/backup").await).unwrap();
+    // The second agent is let in after the backup; nobody comes for the third host.
+    fleet.start_agents(&["api1"]).await;
+    fleet.converged("both are let in").await;
+
+    let said = fleet.restore(&backup).await;
+    let heading = "Hosts that need a new join token, if an agent enrolled for them after that:";
+    let mut lines = said.lines().skip_while(|line| *line != heading).skip(1);
+    assert_eq!(lines.next(), Some("  api1, mailwizz1"), "{said}");
+    assert!(
+        said.contains("delete `identity` in its data folder"),
+        "{said}"
+    );
+    let log = fleet.agents["api1"].log();
+    wait_until("the unknown agent is told what it needs", async || {
+        let said = "declare the host and give it a new join token";
+        fs::read_to_string(&log).is_ok_and(|log| log.contains(said))
+    })
+    .await;
+    assert_eq!(fleet.host("api1").await["lifecycle"], "declared");
+
+    let token = fleet.host_token("api1", "api").await;
+    let agent = fleet.agents.get_mut("api1").unwrap();
+    agent.kill();
+    fs::remove_dir_all(agent.data_dir().join("identity")).unwrap();
+    agent.start(Some(&token));
+    fleet
+        .converged("one followed, and the other has a new token")
+        .await;
+    let view = fleet.host("api1").await;
+    assert_eq!(view["running"]["epoch"], 2, "{view}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,6 @@
 
 mod backup;
 mod catch_up;
-mod contact;
 mod fail_over;
 mod full_disk;
 mod low_disk;

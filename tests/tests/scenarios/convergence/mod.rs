@@ -10,3 +10,4 @@ mod races;
 mod reach;
 mod removal;
 mod sleeper;
+mod umask;

@@ -1,5 +1,5 @@
 //! What is wrong is refused, clearly and wholly.
 
 mod batches;
-mod command_line;
+mod bodies;
 mod documents;

@@ -3,7 +3,7 @@
 use std::fs;
 
 use email_engine_protocol::join::JoinToken;
-use email_engine_tests::{Fleet, wait_until};
+use email_engine_tests::{Fleet, wait_for, wait_until};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -30,6 +30,16 @@ async fn an_agent_that_lost_its_executors_keys_says_how_to_come_back_and_does() 
         text.contains("the executor's keys are lost") && text.contains(order)
     })
     .await;
+    // And the cluster says so of a host that would only be silent.
+    let status = wait_for("the status names the reason", async || {
+        let status = fleet.api().try_get("/status").await?.body;
+        let said = status["reasons"].to_string();
+        let known = said.contains("pmta1: its agent is not connected; it called at")
+            && said.contains("its agent holds and changes nothing: the executor's keys are lost");
+        known.then(|| said.clone()).ok_or(said)
+    })
+    .await;
+    assert!(status.contains("--replace"), "the cure is told: {status}");
     assert!(text().contains(token_file.to_str().unwrap()), "{}", text());
     // A token that was taken back is refused, and shown once only.
     let admission = json!({ "host": { "host": "pmta1", "role": "powermta" } });
@@ -52,9 +62,10 @@ async fn an_agent_that_lost_its_executors_keys_says_how_to_come_back_and_does() 
         config.exists()
     })
     .await;
-    fleet
+    let view = fleet
         .host_converged("pmta1", "its agent was enrolled anew")
         .await;
+    assert!(view["turned_away"].is_null(), "{view}");
 
     // The token is used up and still there: a restart does not care.
     let agent = fleet.agents.get_mut("pmta1").unwrap();
@@ -63,4 +74,41 @@ async fn an_agent_that_lost_its_executors_keys_says_how_to_come_back_and_does() 
     agent.start(None);
     wait_until("it is an ordinary host again", async || config.exists()).await;
     fleet.host_converged("pmta1", "it was restarted").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_cannot_start_tells_the_cluster_why() {
+    let mut fleet = Fleet::single().await;
+    fleet.apply(&email_engine_tests::samples::fleet(1)).await;
+    fleet.start_agents(&["pmta1"]).await;
+    fleet
+        .host_converged("pmta1", "its agent was enrolled")
+        .await;
+    let agent = fleet.agents.get_mut("pmta1").unwrap();
+    agent.kill();
+    let keys = agent.data_dir().join("executor/keys");
+    let good = fs::read(&keys).unwrap();
+    fs::write(&keys, "rotten").unwrap();
+    agent.start(None);
+    let ended = agent.daemon().wait_exit("its keys are damaged");
+    assert_eq!(ended.code(), Some(1), "{ended:?}");
+    let view = wait_for("the host says why it is silent", async || {
+        let view = fleet.api().try_get("/hosts/pmta1").await?.body;
+        let reason = view["turned_away"]["reason"].as_str().unwrap_or_default();
+        let told = reason.contains("keys is damaged") && view["connected"].is_null();
+        told.then(|| view.clone()).ok_or_else(|| view.to_string())
+    })
+    .await;
+    assert_eq!(
+        view["convergence"], "converged",
+        "what it was last known to be"
+    );
+
+    fs::write(&keys, good).unwrap();
+    fleet.agents.get_mut("pmta1").unwrap().start(None);
+    wait_until("it is connected and nothing is wrong", async || {
+        let view = fleet.host("pmta1").await;
+        !view["connected"].is_null() && view["turned_away"].is_null()
+    })
+    .await;
 }

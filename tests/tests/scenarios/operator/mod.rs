@@ -1,6 +1,16 @@
 //! What those who run the fleet type and watch.
+//!
+//! Every command of `email-engine` is walked here once, as a process against a real cluster: `apply`
+//! and `plan` in [`fleet_file`], what only looks (`hosts`, `ips`, `tenants`, `config render` and so on)
+//! and the forms of answers in [`nouns`], `token`, `keys`, `cluster` and `hosts retire` in
+//! [`doorkeeping`], `status` in [`status`], and in [`contact`] what it says of nodes that are down.
+//! [`calls`] is what all commands share: context and exit codes. [`watching`] is what machines read.
+//! (What needs no cluster is shown beside the program.)
 
-mod desk;
+mod calls;
+mod contact;
 mod doorkeeping;
+mod fleet_file;
+mod nouns;
 mod status;
 mod watching;

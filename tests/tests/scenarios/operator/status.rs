@@ -17,8 +17,9 @@ async fn the_state_is_converging_until_every_host_runs_its_target_and_then_conve
         reasons(&before).contains("pmta1: waits for its agent to enrol"),
         "{before}"
     );
-    let shown = Operator::at(&fleet, 1).run(&["status"]);
-    assert_eq!(shown.status.code(), Some(3), "{shown:?}");
+    let operator = Operator::of(&fleet);
+    let shown = operator.prints(3, &["status"]);
+    assert!(shown.starts_with("Fleet: converging\n"), "{shown}");
 
     fleet.start_agents(&samples::HOSTS).await;
     fleet.converged("all agents are there").await;
@@ -27,10 +28,17 @@ async fn the_state_is_converging_until_every_host_runs_its_target_and_then_conve
         (&after["state"], reasons(&after).as_str()),
         (&json!("converged"), "[]")
     );
-    let shown = Operator::at(&fleet, 1).run(&["status", "--output", "json"]);
-    assert_eq!(shown.status.code(), Some(0), "{shown:?}");
-    let printed: Value = serde_json::from_slice(&shown.stdout).unwrap();
-    assert_eq!(printed["state"], "converged");
+    let shown = operator.prints(0, &["status"]);
+    let mut lines = shown.lines();
+    assert_eq!(lines.next(), Some("Fleet: converged"), "{shown}");
+    let cluster = lines.next().unwrap();
+    let expected = "Cluster: 1 voting of 1 nodes, leader node 1, term ";
+    assert!(cluster.starts_with(expected), "{shown}");
+    assert_eq!(lines.next(), Some("Identities: 1"), "{shown}");
+    let hosts = lines.filter(|line| line.ends_with("  converged"));
+    let hosts: Vec<_> = hosts.map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(hosts, [Some("api1"), Some("mailwizz1"), Some("pmta1")]);
+    assert_eq!(operator.answer(&["status"])["state"], "converged");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -57,18 +65,17 @@ async fn without_a_leader_the_state_is_degraded_and_called_one_nodes_own() {
     );
     assert!(reasons(&status).contains("no leader"), "{status}");
 
-    let shown = Operator::at(&fleet, left).run(&["status"]);
-    assert_eq!(shown.status.code(), Some(4), "{shown:?}");
-    let text = String::from_utf8(shown.stdout).unwrap();
+    let operator = Operator::at(&fleet, left);
+    let text = operator.prints(4, &["status"]);
     let first = text.lines().next().unwrap();
     let says_so = format!("Fleet: degraded (as node {left} has it: no leader's word, may be old)");
     assert_eq!(first, says_so, "{text}");
-    let shown = Operator::at(&fleet, left).run(&["status", "--output", "json"]);
-    let printed: Value = serde_json::from_slice(&shown.stdout).unwrap();
-    assert_eq!(
-        (&printed["state"], &printed["stale"]),
-        (&json!("degraded"), &json!(true))
-    );
+    // A change does not pretend to be one.
+    let file = operator.file("fleet.toml", &samples::fleet(2));
+    let refused = operator.notes(5, &["apply", "-f", file, "--request-timeout", "11"]);
+    assert!(refused.starts_with("error: no quorum"), "{refused}");
+    let cluster = operator.answer(&["cluster", "status"]);
+    assert!(cluster["leader"].is_null(), "it answers, too: {cluster}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,4 +106,40 @@ async fn a_host_that_cannot_be_planned_is_a_reason_on_every_node() {
             .collect();
         assert_eq!(broken.len(), 1, "{status}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_on_a_host_is_said_by_name_and_reason() {
+    let mut fleet = Fleet::single().await;
+    fleet.apply(&samples::fleet(1)).await;
+    fleet.start_agents(&["pmta1"]).await;
+    fleet
+        .host_converged("pmta1", "it shall go wrong next")
+        .await;
+    let operator = Operator::of(&fleet);
+    let path = "etc/pmta/config";
+    let file = fleet.agents["pmta1"].file(path);
+    // Somebody undoes every repair, until the agent makes the next one only later.
+    let spoil = || std::fs::write(&file, "# not what was declared\n").unwrap();
+    let named = format!("file:/{path}");
+    wait_for("the host's trouble is in its view", async || {
+        spoil();
+        let host = operator.answer(&["hosts", "show", "pmta1"]);
+        let trouble = host["trouble"].to_string();
+        trouble
+            .contains(&named)
+            .then_some(())
+            .ok_or_else(|| host.to_string())
+    })
+    .await;
+    let status = wait_for("status gives the reason", async || {
+        spoil();
+        let status = operator.run(&["status"]);
+        let text = String::from_utf8(status.stdout).unwrap();
+        text.contains(&format!("pmta1: {named} "))
+            .then(|| text.clone())
+            .ok_or(text)
+    })
+    .await;
+    assert!(!status.contains(" 0 failed"), "{status}");
 }

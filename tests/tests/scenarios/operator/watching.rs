@@ -52,6 +52,8 @@ fn lines(log: &Path) -> Vec<Value> {
 
 async fn metrics_are_prometheus_text(fleet: &Fleet) {
     let api = fleet.api_of(1);
+    let (kind, _) = api.text("/metrics").await;
+    assert_eq!(kind, "text/plain; version=0.0.4; charset=utf-8");
     let text = wait_for("the agent's session is counted", async || {
         let text = api.metrics().await;
         let counted = text
@@ -78,10 +80,16 @@ async fn metrics_are_prometheus_text(fleet: &Fleet) {
         assert!(typed(name) || typed(family), "{line} has no type");
     }
     for name in [
+        "email_engine_api_latency_seconds",
         "email_engine_offers_total",
         "email_engine_raft_purged_index",
+        "email_engine_raft_term",
     ] {
         assert!(text.contains(&format!("# HELP {name} ")), "{name}");
+        assert!(
+            text.lines().any(|line| line.starts_with(name)),
+            "{name}: {text}"
+        );
     }
     // For those who hold a key of the whole fleet; others do not learn that it is there.
     let request = json!({ "id": "client-1", "role": "viewer", "tenant": "client-1" });

@@ -39,7 +39,14 @@ pub(crate) struct Patience {
 }
 
 impl Patience {
-    /// Of a call as a whole, as `--timeout` gives it.
+    /// A node gives up on a request after 30 seconds, as when many keys have to be made, and says so:
+    /// whoever hung up before would not hear it.
+    pub(crate) const USUAL: Self = Self {
+        request: Duration::from_secs(35),
+        unavailable: Duration::from_secs(15),
+    };
+
+    /// Of a call as a whole, as `--request-timeout` gives it.
     pub(crate) const fn of(timeout: Duration) -> Self {
         Self {
             request: timeout,

@@ -211,7 +211,13 @@ pub(crate) fn state(host: &HostView) -> (String, Mood) {
         return ("enrolled, not heard yet".to_owned(), Mood::Underway);
     }
     if host.connected.is_none() {
-        return (format!("{word}, silent"), Mood::Bad);
+        // A node that does not answer may have its agent.
+        let agent = if host.unheard.is_empty() {
+            "silent"
+        } else {
+            "unknown"
+        };
+        return (format!("{word}, {agent}"), Mood::Bad);
     }
     let behind = host.target.is_some() && host.running != host.target;
     match host.convergence {
@@ -251,6 +257,9 @@ fn details(host: &HostView) -> String {
     ];
     if !labels.is_empty() {
         lines.push(("Labels", labels.join(", ")));
+    }
+    if let Some(away) = &host.turned_away {
+        lines.push(("Turned away", format!("at {}: {}", away.at, away.reason)));
     }
     if let Some(error) = &host.plan_error {
         lines.push(("Not planned", error.clone()));
@@ -335,6 +344,8 @@ pub(crate) mod tests {
             attempted: None,
             plan_error: None,
             connected: Some(NodeId(2)),
+            turned_away: None,
+            unheard: Vec::new(),
             changed_at: None,
         }
     }
@@ -393,5 +404,7 @@ pub(crate) mod tests {
         let mut host = host("pmta1");
         host.connected = None;
         assert_eq!(state(&host), ("converged, silent".to_owned(), Mood::Bad));
+        host.unheard.push(NodeId(3));
+        assert_eq!(state(&host), ("converged, unknown".to_owned(), Mood::Bad));
     }
 }

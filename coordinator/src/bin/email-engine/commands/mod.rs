@@ -33,7 +33,8 @@ impl Desk {
     fn new(global: &Global) -> Result<Self, Failure> {
         let file = Context::path(global.context.as_deref())?;
         let context = Context::read(&file)?;
-        let patience = Patience::of(Duration::from_secs(global.request_timeout));
+        let told = global.request_timeout.map(Duration::from_secs);
+        let patience = told.map_or(Patience::USUAL, Patience::of);
         Ok(Self {
             client: Client::new(&context, patience)?
                 .with_reason(global.reason.as_deref())?
@@ -67,7 +68,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Cluster(cluster) => cluster::run(&desk()?, cluster).await,
         Command::Keys(keys) => keys::run(&desk()?, keys).await,
         Command::Config(config) => config::run(&desk()?, config).await,
-        Command::Pmta(arguments) => pmta::run(&output, &arguments),
+        Command::Pmta(arguments) => pmta::run(&output, desk, &arguments).await,
         Command::Settings(settings) => settings::run(&desk()?, settings).await,
         Command::Audit(audit) => audit::run(&desk()?, &audit).await,
         Command::Trial(arguments) => trial::run(arguments, output).await,

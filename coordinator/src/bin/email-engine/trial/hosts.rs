@@ -1,21 +1,26 @@
 //! Declares the fleet and starts one agent per host.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use email_engine_protocol::api::{FleetDocument, HostView, TokenRequest};
+use email_engine_protocol::api::{ApplyAnswer, FleetDocument, HostView, TokenRequest};
 use email_engine_protocol::id::HostId;
 use email_engine_protocol::join::Admission;
 
 use super::TrialError;
 use super::keeper::Keeper;
+use super::nodes;
 use super::place::Place;
 use super::programs::Programs;
-use crate::client::Client;
+use crate::client::{Client, ClientError};
 use crate::output::Output;
 use crate::private_file;
 
 /// Between two looks at the hosts of a running trial.
 const LOOK: Duration = Duration::from_secs(2);
+/// For applying the fleet file.
+const APPLY: Duration = Duration::from_secs(90);
+/// The same, while the trial's key is not accepted.
+const KEY_LOOK: Duration = Duration::from_secs(10);
 
 /// Applies the fleet file when it was asked for, or when there is no fleet yet: what was changed by
 /// hand since stays. Answers the hosts that shall have an agent.
@@ -27,10 +32,7 @@ pub(super) async fn declare(
 ) -> Result<Vec<HostView>, TrialError> {
     let mut hosts = list(client).await?;
     if asked_for || hosts.is_empty() {
-        let answer = client
-            .apply(document, false, false)
-            .await
-            .map_err(TrialError::api("applying the fleet file"))?;
+        let answer = apply(client, document).await?;
         for warning in &answer.warnings {
             output.note(&format!("warning: {warning}"));
         }
@@ -40,6 +42,23 @@ pub(super) async fn declare(
     }
     hosts.retain(|host| host.lifecycle != "retired");
     Ok(hosts)
+}
+
+/// Applies the fleet file. The keys of its identities take long on a busy machine, and applying it
+/// again changes nothing more.
+async fn apply(client: &Client, document: &FleetDocument) -> Result<ApplyAnswer, TrialError> {
+    let deadline = Instant::now() + APPLY;
+    loop {
+        match client.apply(document, false, false).await {
+            Ok(answer) => return Ok(answer),
+            Err(ClientError::Unavailable { .. } | ClientError::Unreachable { .. })
+                if Instant::now() < deadline =>
+            {
+                tokio::time::sleep(LOOK).await;
+            }
+            Err(error) => return Err(TrialError::api("applying the fleet file")(error)),
+        }
+    }
 }
 
 async fn list(client: &Client) -> Result<Vec<HostView>, TrialError> {
@@ -73,19 +92,39 @@ pub(super) async fn start_agents(
 }
 
 /// Gives an agent to hosts that came since, and a token to agents whose folder was emptied; for as
-/// long as the trial runs.
+/// long as the trial runs. While its key is not accepted it says so, and takes up a new one.
 pub(super) async fn tend(
-    client: &Client,
+    mut client: Client,
     place: &Place,
     keeper: &mut Keeper,
     output: Output,
 ) -> Result<std::convert::Infallible, TrialError> {
     let mut told = String::new();
+    let mut pause = LOOK;
     loop {
-        tokio::time::sleep(LOOK).await;
-        let tended = tend_once(client, place, keeper, output).await;
+        tokio::time::sleep(pause).await;
+        let tended = tend_once(&client, place, keeper, output).await;
+        let refused = matches!(
+            tended,
+            Err(TrialError::Api {
+                source: ClientError::Key { .. },
+                ..
+            })
+        );
+        // Whoever shows wrong keys too often is listened to no more.
+        pause = if refused { KEY_LOOK } else { LOOK };
+        let trouble = match tended {
+            Err(_) if refused => {
+                if let Ok(renewed) = nodes::reconnect(place) {
+                    client = renewed;
+                }
+                let path = place.admin();
+                Some(TrialError::Key { path }.to_string())
+            }
+            Err(error) => Some(error.to_string()),
+            Ok(()) => None,
+        };
         // A cluster that somebody takes apart to see what happens says so once.
-        let trouble = tended.err().map(|error| error.to_string());
         if let Some(trouble) = trouble
             && trouble != told
         {

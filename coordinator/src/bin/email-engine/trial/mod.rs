@@ -239,7 +239,7 @@ async fn stage(
     if arguments.once {
         return Ok(Exit::Success);
     }
-    match hosts::tend(&client, place, keeper, output).await? {}
+    match hosts::tend(client, place, keeper, output).await? {}
 }
 
 #[cfg(test)]

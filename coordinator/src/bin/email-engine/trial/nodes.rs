@@ -40,14 +40,14 @@ pub(super) async fn bring_up(
         1
     };
     let mut context = read_context(place)?;
-    let mut client = connect(&context)?;
+    let mut client = connect(place, &context)?;
     await_leader(&client, place).await?;
     for n in known + 1..=wanted {
         output.note(&format!("node {n}: joining"));
         join(place, keeper, &client, n).await?;
         context.endpoints = endpoints(place, n)?;
         context.write(&place.admin())?;
-        client = connect(&context)?;
+        client = connect(place, &context)?;
     }
     // A first start that was cut off between joining and voting goes on here.
     promote_learners(&client).await?;
@@ -212,7 +212,7 @@ async fn await_leader(client: &Client, place: &Place) -> Result<(), TrialError> 
             Ok(_) => return Ok(()),
             // A node that has just begun may not know the key yet. Slowly, for a node that is shown
             // wrong keys soon listens to none.
-            Err(ClientError::Refused { problem }) if problem.status == 401 => {
+            Err(ClientError::Key { .. }) => {
                 refused += 1;
                 if refused == KEY_REFUSALS {
                     return Err(TrialError::Key {
@@ -272,7 +272,15 @@ fn read_context(place: &Place) -> Result<Context, TrialError> {
     })
 }
 
-fn connect(context: &Context) -> Result<Client, TrialError> {
+fn connect(place: &Place, context: &Context) -> Result<Client, TrialError> {
     let cluster: ClusterId = context.cluster;
-    Client::new(context, PATIENCE).map_err(TrialError::api(format!("reaching cluster {cluster}")))
+    let client = Client::new(context, PATIENCE);
+    client
+        .map(|client| client.with_key_file(place.admin()))
+        .map_err(TrialError::api(format!("reaching cluster {cluster}")))
+}
+
+/// A client by what stands in the trial's context now.
+pub(super) fn reconnect(place: &Place) -> Result<Client, TrialError> {
+    connect(place, &read_context(place)?)
 }

@@ -85,12 +85,13 @@ pub(super) fn row(file: &AccountingFile, columns: &[String], record: &Record) ->
 }
 
 fn value(file: &AccountingFile, record: &Record, column: &str, iso: bool) -> String {
-    let mapped = file
+    // The first header that the message has; without any the field stays as it is.
+    let mut mapped = file
         .mapped
         .iter()
-        .find(|(kind, _, field)| kind == record.kind && field.eq_ignore_ascii_case(column))
-        .and_then(|(_, header, _)| header_value(record, header));
-    if let Some(mapped) = mapped {
+        .filter(|(kind, _, field)| kind == record.kind && field.eq_ignore_ascii_case(column))
+        .filter_map(|(_, header, _)| header_value(record, header));
+    if let Some(mapped) = mapped.next() {
         return mapped;
     }
     match column {
@@ -111,7 +112,7 @@ fn value(file: &AccountingFile, record: &Record, column: &str, iso: bool) -> Str
 fn header_value(record: &Record, column: &str) -> Option<String> {
     let lower = column.to_lowercase();
     let name = lower.strip_prefix("header_")?;
-    let body = headers::find(&record.message, name).unwrap_or_default();
+    let body = headers::find(&record.message, name)?;
     Some(body.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 

@@ -19,7 +19,7 @@ mod value;
 
 pub use error::ConfigError;
 pub use model::{
-    AccountingFile, AddressMatch, Config, DomainKey, DomainMatch, Listener, PatternList,
+    AccountingFile, AddressMatch, Alias, Config, DomainKey, DomainMatch, Listener, PatternList,
     PatternResult, PatternRule, Pool, Processor, ReplyAction, ReplyRule, RollupRule, SmtpUser,
     Source, SourceHost, SourceMatch, Subject, VirtualMta,
 };

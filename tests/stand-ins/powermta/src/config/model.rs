@@ -32,6 +32,8 @@ pub struct Config {
     pub relay_domains: Vec<DomainPattern>,
     /// So is mail for these.
     pub relay_addresses: Vec<AddressMatch>,
+    /// Who gets mail for an address instead; the first that fits.
+    pub aliases: Vec<Alias>,
     /// Rules for who may do what, in the order of the file.
     pub sources: Vec<Source>,
     /// Who may log in.
@@ -64,6 +66,17 @@ pub struct Config {
     pub domains: Vec<(DomainMatch, Settings)>,
     /// Web monitor: first match decides.
     pub http_access: Vec<(IpNet, String)>,
+}
+
+/// A line of `<aliases>`.
+#[derive(Clone, Debug)]
+pub struct Alias {
+    /// Local part; absent for every one.
+    pub local: Option<String>,
+    /// Domain; absent for each of the machine's own names.
+    pub domain: Option<String>,
+    /// Who gets it.
+    pub targets: Vec<String>,
 }
 
 /// A pattern of a `<domain>`, and whether a macro brought it.

@@ -25,6 +25,28 @@ pub(crate) struct Submission {
     pub(crate) addresses: Option<(IpAddr, IpAddr)>,
 }
 
+/// Aliases apply once the virtual MTA is chosen, and before there is a queue; what they lead to is no
+/// alias again.
+fn forwarded(config: &Config, recipients: Vec<Recipient>) -> Vec<Recipient> {
+    let mut all: Vec<Recipient> = Vec::with_capacity(recipients.len());
+    for recipient in recipients {
+        let Some(alias) = config.alias_of(&recipient.address) else {
+            all.push(recipient);
+            continue;
+        };
+        for target in &alias.targets {
+            if !all.iter().any(|known| known.address == *target) {
+                all.push(Recipient {
+                    orcpt: recipient.orcpt.clone(),
+                    never_notify: recipient.never_notify,
+                    ..Recipient::new(target)
+                });
+            }
+        }
+    }
+    all
+}
+
 impl Engine {
     /// Returns once the message is safe; `250` may be said then.
     pub(crate) async fn submit(
@@ -46,7 +68,7 @@ impl Engine {
             src_mta: submission.src_mta,
             user: submission.user,
             suppress_dsn: submission.suppress_dsn,
-            recipients: submission.recipients,
+            recipients: forwarded(&config, submission.recipients),
         };
         for recipient in &mut envelope.recipients {
             recipient.queue = self

@@ -123,3 +123,80 @@ fn the_first_processor_needs_a_restart() {
     send(&bed, "bounce-17@own.example", DSN);
     bed.rows_when("rb", 1);
 }
+
+const ALIASES: &str = "\
+relay-domain own.example
+<aliases>
+alias jane@own.example one@rcpt.example,two@rcpt.example
+alias root admin@rcpt.example
+alias *@own.example rest@rcpt.example
+</aliases>
+<domain *>
+default-smtp-port SINK
+</domain>
+";
+
+#[test]
+fn aliases_say_who_gets_mail_instead() {
+    let bed = Bed::started(ALIASES);
+    let text = "From: <p@far.example>\r\n\r\nHello.\r\n.";
+    for (to, targets) in [
+        (
+            "Jane@own.example",
+            &["one@rcpt.example", "two@rcpt.example"][..],
+        ),
+        ("other@own.example", &["rest@rcpt.example"]),
+        // A local part alone is for the machine's own names.
+        ("root@mta.example.com", &["admin@rcpt.example"]),
+    ] {
+        let before = bed.sink.mails().len();
+        send(&bed, to, text);
+        let mails = wait_for("its mail is forwarded", || {
+            let mails = bed.sink.mails().split_off(before);
+            let count: usize = mails.iter().map(|mail| mail.to.len()).sum();
+            (count >= targets.len()).then_some(mails)
+        });
+        let mut found: Vec<_> = mails.into_iter().flat_map(|mail| mail.to).collect();
+        found.sort();
+        assert_eq!(found, targets, "{to}");
+    }
+    let refused = bed.say(&["EHLO x", "MAIL FROM:<>", "RCPT TO:<root@far.example>"]);
+    assert!(
+        refused[3].starts_with("550 "),
+        "an alias allows no relaying"
+    );
+}
+
+#[test]
+fn a_mapped_header_that_is_not_there_leaves_the_field_as_it_is() {
+    let bed = Bed::started(&format!(
+        "{PROCESSORS}<acct-file DIR/log/fbl.csv>\nrecords f\n\
+         map-header-to-field f header_X-First rcpt\n\
+         map-header-to-field f header_X-Original rcpt\n</acct-file>\n"
+    ));
+    send(&bed, "fbl@own.example", ARF);
+    let with = ARF.replace("X-Job: campaign", "X-Original: other@far.example");
+    send(&bed, "fbl@own.example", &with);
+    let path = bed.path("log").join("fbl-");
+    let rows = wait_for("both complaints are recorded", || {
+        let files = bed.accounting_files().into_iter();
+        let file = files
+            .into_iter()
+            .find(|file| file.to_string_lossy().contains(&*path.to_string_lossy()))?;
+        let text = std::fs::read_to_string(file).ok()?;
+        (text.lines().count() == 3).then_some(text)
+    });
+    let column = rows
+        .lines()
+        .next()
+        .unwrap()
+        .split(',')
+        .position(|name| name == "rcpt")
+        .unwrap();
+    let found: Vec<_> = rows
+        .lines()
+        .skip(1)
+        .map(|row| row.split(',').nth(column).unwrap())
+        .collect();
+    assert_eq!(found, ["angry@far.example", "other@far.example"]);
+}

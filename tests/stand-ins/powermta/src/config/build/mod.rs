@@ -16,6 +16,7 @@ use super::schema::Scope;
 use super::settings::Settings;
 use super::value::Value;
 
+mod aliases;
 mod domains;
 mod files;
 mod rules;
@@ -57,6 +58,7 @@ impl Config {
             spools: Vec::new(),
             relay_domains: Vec::new(),
             relay_addresses: Vec::new(),
+            aliases: Vec::new(),
             sources: Vec::new(),
             users: Vec::new(),
             virtual_mtas: BTreeMap::new(),
@@ -86,6 +88,7 @@ impl Config {
                 self.relay_domains.extend(DomainPattern::read(domain));
             }
             ("relay-address", [value]) => self.relay_addresses.extend(address_match(value)),
+            ("alias", _) => self.aliases.extend(aliases::of_entry(entry)),
             ("domain-key", _) => self.domain_keys.extend(domain_key(entry)),
             ("smtp-source-host", _) => self.source_hosts.extend(source_host(entry)),
             ("http-access", [Value::Cidr(network), Value::Text(level)]) => {
@@ -134,6 +137,7 @@ impl Config {
                 let list = rules::reply_list(section)?;
                 named_once(self.reply_lists.insert(key, list).is_none(), &argument, at)?;
             }
+            Scope::Aliases => self.aliases.extend(aliases::aliases(section)?),
             Scope::BounceCategories => self.bounce_categories.extend(rules::categories(section)?),
             Scope::AccountingFile => self.accounting.push(files::accounting(section)?),
             Scope::BounceProcessor => self.bounce_processor = Some(processor(section)?),

@@ -12,7 +12,7 @@ use crate::config::parse::{Node, Rule, Section, word};
 use crate::config::pattern::Expression;
 use crate::config::quantity::{digits, time};
 
-fn rules(section: &Section) -> impl Iterator<Item = &Rule> {
+pub(super) fn rules(section: &Section) -> impl Iterator<Item = &Rule> {
     section.nodes.iter().filter_map(|node| match node {
         Node::Rule(rule) => Some(rule),
         _ => None,

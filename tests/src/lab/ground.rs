@@ -1,0 +1,49 @@
+//! Whether lab hosts can be had on this machine.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The script that makes what every host begins with.
+const BASE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/lab/base");
+
+/// The root file system that hosts begin with; nothing, said loudly, where there can be none.
+///
+/// # Panics
+/// On the forge (`CI=true`) when something but root is missing: there a scenario that nobody runs
+/// would not be noticed.
+#[must_use]
+pub fn ground() -> Option<PathBuf> {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("NOT RUN: lab hosts need root");
+        return None;
+    }
+    match found() {
+        Ok(base) => Some(base),
+        Err(reason) => {
+            let on_forge = std::env::var("CI").is_ok_and(|value| value == "true");
+            assert!(!on_forge, "no lab hosts: {reason}");
+            eprintln!("NOT RUN: {reason}");
+            None
+        }
+    }
+}
+
+fn found() -> Result<PathBuf, String> {
+    let nspawn = Command::new("systemd-nspawn").arg("--version").output();
+    nspawn.map_err(|error| format!("systemd-nspawn (package systemd-container): {error}"))?;
+    let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache/email-engine"));
+    let cache = std::env::var_os("EMAIL_ENGINE_CACHE").map(PathBuf::from);
+    let cache = cache
+        .or_else(home)
+        .ok_or("neither EMAIL_ENGINE_CACHE nor HOME is set")?;
+    let output = Command::new(BASE)
+        .arg("--find")
+        .arg(cache)
+        .output()
+        .map_err(|error| format!("{BASE}: {error}"))?;
+    if output.status.success() {
+        let said = String::from_utf8_lossy(&output.stdout);
+        return Ok(said.trim().into());
+    }
+    Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
+}

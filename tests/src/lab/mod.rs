@@ -1,0 +1,13 @@
+//! Real hosts: bare distributions with systemd, booted from `tests/lab/base`, for what a sandbox can
+//! only simulate. Needs root.
+//!
+//! - [`ground`] says whether there can be any here, and if not, why not.
+//! - [`Guest`] is one host: booted, plugged to the scenario's network by one wire, rebooted.
+
+mod cgroups;
+mod ground;
+mod guest;
+mod wire;
+
+pub use ground::ground;
+pub use guest::Guest;

@@ -1,0 +1,192 @@
+//! A fleet that sends, with everything around it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::mailwizz::MailWizz;
+use super::names::Names;
+use super::powermta::PowerMta;
+use super::receiver::Receiver;
+use super::tls::Identity;
+use crate::Fleet;
+
+/// The shipped example: one tenant, five identities.
+const EXAMPLE: &str = "../deploy/examples/sos-holidays.toml";
+/// The host that sends.
+const HOST: &str = "pmta1";
+/// Where it takes mail from the fleet, and with which certificate.
+const ADMIN_ADDRESS: &str = "198.51.100.20";
+const SUBMISSION_PORT: u16 = 2_525;
+const CERTIFICATE: &str = "/etc/pmta/tls/submission.pem";
+/// Mail exchangers of the world, and of the tenant's own office.
+const READERS: (&str, &str) = ("rcpt.example", "203.0.113.25");
+const OFFICE: (&str, &str) = ("sos-holidays.com", "203.0.113.26");
+
+/// Somebody who gets mail.
+pub const RECIPIENT: &str = "reader@rcpt.example";
+
+/// Every address of these scenarios: identities, hosts, receivers, and a stranger's.
+#[must_use]
+pub const fn addresses() -> &'static [&'static str] {
+    &[
+        "192.0.2.1",
+        "192.0.2.2",
+        "192.0.2.3",
+        "192.0.2.4",
+        "192.0.2.5",
+        "192.0.2.6",
+        "198.51.100.10",
+        "198.51.100.11",
+        ADMIN_ADDRESS,
+        "198.51.100.30",
+        READERS.1,
+        OFFICE.1,
+        "203.0.113.66",
+    ]
+}
+
+/// The fleet of the shipped example with its agents, name server, PowerMTA and receivers. Only within
+/// [`super::alone`].
+#[derive(Debug)]
+pub struct MailFleet {
+    /// Cluster and agents.
+    pub fleet: Fleet,
+    /// DNS.
+    pub names: Names,
+    /// The product on `pmta1`.
+    pub powermta: PowerMta,
+    /// The application on its hosts.
+    pub mailwizz: BTreeMap<String, MailWizz>,
+    /// Where mail to recipients arrives.
+    pub readers: Receiver,
+    /// Where the tenant reads what people write to its senders.
+    pub office: Receiver,
+    root: PathBuf,
+}
+
+impl MailFleet {
+    /// The document of the shipped example, with STARTTLS at submission.
+    #[must_use]
+    pub fn document() -> Value {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(EXAMPLE);
+        let mut document: Value = toml::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+        let hosts = document["hosts"].as_array_mut().unwrap();
+        let host = hosts.iter_mut().find(|host| host["id"] == HOST).unwrap();
+        host["labels"]["smtp-certificate"] = json!(CERTIFICATE);
+        document
+    }
+
+    /// The example, sending.
+    pub async fn sending() -> Self {
+        Self::of(&Self::document()).await
+    }
+
+    /// A document that has grown from the example, sending.
+    pub async fn of(document: &Value) -> Self {
+        // Few keys ahead of need: each costs as much as everything else here.
+        let mut fleet = Fleet::configured(1, &[("DKIM_STOCK", "1")]).await;
+        fleet.apply(document).await;
+        let applications = applications(document);
+        let mut hosts: Vec<&str> = applications.keys().map(String::as_str).collect();
+        hosts.push(HOST);
+        fleet.start_agents(&hosts).await;
+        fleet.converged("the document was applied").await;
+
+        let identity = Identity::of(ADMIN_ADDRESS);
+        let root = fleet.agents[HOST].root();
+        let certificate = fleet.agents[HOST].file(CERTIFICATE);
+        fs::create_dir_all(certificate.parent().unwrap()).unwrap();
+        fs::write(certificate, &identity.pem).unwrap();
+        let trusted = identity.trusted();
+        let mailwizz = applications
+            .into_iter()
+            .map(|(host, address)| {
+                let root = fleet.agents[&host].root();
+                (host, MailWizz::new(address, root, Arc::clone(&trusted)))
+            })
+            .collect();
+
+        let submission = SocketAddr::new(ADMIN_ADDRESS.parse().unwrap(), SUBMISSION_PORT);
+        let log = fleet.dir().join("pmtad.log");
+        let mut mail = Self {
+            names: names(&fleet).await,
+            powermta: PowerMta::new(&root, &log, submission),
+            mailwizz,
+            readers: Receiver::at(READERS.1).await,
+            office: Receiver::at(OFFICE.1).await,
+            root,
+            fleet,
+        };
+        mail.powermta.start().await;
+        mail
+    }
+
+    /// The tenant's application.
+    #[must_use]
+    pub fn mailwizz1(&self) -> &MailWizz {
+        &self.mailwizz["mailwizz1"]
+    }
+
+    /// Where the fleet submits.
+    #[must_use]
+    pub fn submission() -> SocketAddr {
+        SocketAddr::new(ADMIN_ADDRESS.parse().unwrap(), SUBMISSION_PORT)
+    }
+
+    /// The root of the host that sends.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Applies a document and lets PowerMTA take what the agent wrote, as the role's steps do.
+    pub async fn change(&self, document: &Value, prune: bool) {
+        if prune {
+            self.fleet.apply_pruning(document).await;
+        } else {
+            self.fleet.apply(document).await;
+        }
+        self.fleet.converged("a changed document was applied").await;
+        let domains = self.fleet.api().get("/domains").await.ok();
+        self.names.publish(&domains).await;
+        self.powermta.take_over();
+    }
+}
+
+/// MailWizz hosts of a document, with their addresses.
+fn applications(document: &Value) -> BTreeMap<String, String> {
+    let hosts = document["hosts"].as_array().unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    hosts
+        .iter()
+        .filter(|host| host["role"] == "mailwizz")
+        .map(|host| (text(&host["id"]), text(&host["addresses"][0])))
+        .collect()
+}
+
+/// DNS with what the cluster wants published, and the receivers.
+async fn names(fleet: &Fleet) -> Names {
+    let names = Names::start(&[]).await;
+    names.publish(&fleet.api().get("/domains").await.ok()).await;
+    for (domain, address) in [READERS, OFFICE] {
+        names.exchanger(domain, address).await;
+    }
+    names
+}
+
+/// The sending addresses of a document, by domain.
+#[must_use]
+pub fn identities(document: &Value) -> BTreeMap<String, IpAddr> {
+    let ips = document["ips"].as_array().unwrap();
+    ips.iter()
+        .map(|ip| {
+            let domain = ip["domain"].as_str().unwrap().to_owned();
+            (domain, ip["address"].as_str().unwrap().parse().unwrap())
+        })
+        .collect()
+}

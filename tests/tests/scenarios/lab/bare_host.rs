@@ -1,0 +1,222 @@
+//! A bare host becomes one that sends, stays what was declared, and comes back after a reboot.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use email_engine_tests::lab::{Guest, ground};
+use email_engine_tests::mail::{
+    Identity, Letter, MailFleet, MailWizz, Names, RECIPIENT, Receiver, Verdict, alone, identities,
+};
+use email_engine_tests::{Fleet, binary, wait_for, wait_until};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// Of the guest: the admin address, the five identities, and one to come.
+const GUEST: [&str; 7] = [
+    "198.51.100.20",
+    "192.0.2.1",
+    "192.0.2.2",
+    "192.0.2.3",
+    "192.0.2.4",
+    "192.0.2.5",
+    "192.0.2.6",
+];
+const COORDINATOR: &str = "203.0.113.1";
+const NAME_SERVER: &str = "203.0.113.53";
+const READERS: &str = "203.0.113.25";
+const APPLICATION: &str = "198.51.100.10";
+/// Everything else, on the other end of the wire.
+const WORLD: [&str; 4] = [COORDINATOR, NAME_SERVER, READERS, APPLICATION];
+
+const CERTIFICATE: &str = "/etc/pmta/tls/submission.pem";
+const CONFIGURATION: &str = "/etc/pmta/config";
+
+const UNIT: &str = "\
+[Unit]
+After=network.target
+[Service]
+ExecStart=/usr/bin/email-engine-agent run
+Environment=EMAIL_ENGINE_AGENT_JOIN_TOKEN_FILE=/etc/email-engine-join-token
+Environment=EMAIL_ENGINE_AGENT_AUDIT_INTERVAL_SECONDS=2
+Environment=EMAIL_ENGINE_AGENT_RECONNECT_MAX_SECONDS=1
+Restart=always
+[Install]
+WantedBy=multi-user.target
+";
+
+#[test]
+fn a_bare_host_enrols_sends_mends_itself_survives_a_reboot_and_grows() {
+    let Some(base) = ground() else { return };
+    alone(&WORLD, async move {
+        let names = Names::start(&[NAME_SERVER]).await;
+        names.exchanger("rcpt.example", READERS).await;
+        let readers = Receiver::at(READERS).await;
+        let listen = format!("{COORDINATOR}:7443");
+        let settings = [
+            ("MODE", "real"),
+            ("AGENT_LISTEN", listen.as_str()),
+            ("DKIM_STOCK", "1"),
+        ];
+        let fleet = Fleet::configured(1, &settings).await;
+        fleet.apply(&MailFleet::document()).await;
+        names.publish(&fleet.api().get("/domains").await.ok()).await;
+
+        let guest = Guest::boot("pmta1", &base, &GUEST, NAME_SERVER).await;
+        install_powermta(&guest);
+        let identity = Identity::of(GUEST[0]);
+        put(&guest, CERTIFICATE, identity.pem.as_bytes(), 0o640);
+        install_agent(&guest, &fleet.host_token("pmta1", "powermta").await);
+        fleet.host_converged("pmta1", "its agent was let in").await;
+
+        let folder = records(&fleet).await;
+        let trusted = identity.trusted();
+        let root = folder.path().to_owned();
+        let application = MailWizz::new(APPLICATION.to_owned(), root, Arc::clone(&trusted));
+        serves(&guest).await;
+        sends(&application, &readers, 1).await;
+
+        // What somebody edits comes back, with its owner and mode.
+        let wanted = fs::read_to_string(guest.file(CONFIGURATION)).unwrap();
+        let edit = format!("echo '# by hand' >> {CONFIGURATION}; chmod 0666 {CONFIGURATION}");
+        guest.run(&["sh", "-c", &edit]);
+        wait_until(
+            "the edited configuration is as declared again",
+            async || {
+                let stat = guest.run(&["stat", "-c", "%a %U:%G", CONFIGURATION]);
+                let text = fs::read_to_string(guest.file(CONFIGURATION)).unwrap();
+                text == wanted && stat.trim() == "640 root:pmta"
+            },
+        )
+        .await;
+
+        guest.reboot().await;
+        serves(&guest).await;
+        sends(&application, &readers, 2).await;
+        fleet.host_converged("pmta1", "it was rebooted").await;
+
+        // Here it is the agent that lets PowerMTA take a new configuration.
+        fleet.apply(&grown()).await;
+        names.publish(&fleet.api().get("/domains").await.ok()).await;
+        fleet.host_converged("pmta1", "an identity was added").await;
+        let folder = records(&fleet).await;
+        let root = folder.path().to_owned();
+        let application = MailWizz::new(APPLICATION.to_owned(), root, trusted);
+        let sixth = application.server("vmta-mail6");
+        let letter = Letter {
+            to: RECIPIENT,
+            id: "sixth",
+        };
+        application.send(&sixth, &letter).await;
+        let arrived = readers.mails_when(2 * 5 + 1).await.pop().unwrap();
+        assert_eq!(arrived.client, Some("192.0.2.6".parse().unwrap()));
+        let verdict = Verdict::of(&arrived).await;
+        assert!(verdict.is_clean("mail6.sos-holidays.com"), "{verdict:?}");
+    });
+}
+
+/// The example with a sixth identity.
+fn grown() -> Value {
+    let mut document = MailFleet::document();
+    let mut sixth = document["ips"][4].clone();
+    sixth["address"] = json!("192.0.2.6");
+    sixth["domain"] = json!("mail6.sos-holidays.com");
+    sixth["vmta"] = json!("vmta-mail6");
+    document["ips"].as_array_mut().unwrap().push(sixth);
+    document
+}
+
+/// The stand-in's package, as an operator installs the product's.
+fn install_powermta(guest: &Guest) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("stand-ins/powermta/packaging/build");
+    let made = guest.file("/opt/packages");
+    let output = Command::new(script)
+        .arg(binary("pmtad").parent().unwrap())
+        .arg(&made)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    guest.run(&["dpkg", "--install", "/opt/packages/PowerMTA-5.0r1.deb"]);
+}
+
+/// The agent's program, a unit for it, and a token for one enrolment.
+fn install_agent(guest: &Guest, token: &str) {
+    let program = guest.file("/usr/bin/email-engine-agent");
+    let output = Command::new("strip")
+        .args(["--strip-debug", "-o"])
+        .arg(&program)
+        .arg(binary("email-engine-agent"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    put(
+        guest,
+        "/etc/email-engine-join-token",
+        token.as_bytes(),
+        0o600,
+    );
+    let unit = "/etc/systemd/system/email-engine-agent.service";
+    put(guest, unit, UNIT.as_bytes(), 0o644);
+    guest.run(&["systemctl", "daemon-reload"]);
+    guest.run(&["systemctl", "enable", "--now", "email-engine-agent.service"]);
+}
+
+fn put(guest: &Guest, path: &str, bytes: &[u8], mode: u32) {
+    let file = guest.file(path);
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(&file, bytes).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// What the cluster gives the application's host, in a folder that stands for it.
+async fn records(fleet: &Fleet) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    let view: Value = fleet.api().get("/hosts/mailwizz1/config").await.ok();
+    for file in view["files"].as_array().unwrap() {
+        let path = file["path"].as_str().unwrap().trim_start_matches('/');
+        let path = folder.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, file["text"].as_str().unwrap()).unwrap();
+    }
+    folder
+}
+
+async fn serves(guest: &Guest) {
+    wait_for("PowerMTA is active and takes mail", async || {
+        let output = guest.try_run(&["systemctl", "is-active", "pmta.service"])?;
+        let state = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        let door: SocketAddr = MailFleet::submission();
+        let open = tokio::net::TcpStream::connect(door).await;
+        match open {
+            Ok(_) if state == "active" => Ok(()),
+            open => Err(format!("{state}: {open:?}")),
+        }
+    })
+    .await;
+}
+
+/// One message of each identity, which arrives as it should; `round` from 1.
+async fn sends(application: &MailWizz, readers: &Receiver, round: usize) {
+    let own = identities(&MailFleet::document());
+    let servers = application.servers();
+    assert_eq!(servers.len(), own.len());
+    for server in servers.values() {
+        let id = format!("round-{round}");
+        let letter = Letter {
+            to: RECIPIENT,
+            id: &id,
+        };
+        let answer = application.send(server, &letter).await;
+        assert!(answer.starts_with("250 "), "{answer}");
+    }
+    let arrived = readers.mails_when(own.len() * round).await;
+    for one in arrived.iter().skip(own.len() * (round - 1)) {
+        let domain = one.from.rsplit('@').next().unwrap();
+        assert_eq!(one.client, Some(own[domain]), "{domain}");
+        let verdict = Verdict::of(one).await;
+        assert!(verdict.is_clean(domain), "{verdict:?}\n{}", one.text);
+    }
+}

@@ -1,0 +1,3 @@
+//! Real hosts with systemd: what a sandbox can only simulate is done.
+
+mod bare_host;
