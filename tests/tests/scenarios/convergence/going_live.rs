@@ -6,10 +6,18 @@ use std::path::PathBuf;
 
 use email_engine_agent::host::Cabinet;
 use email_engine_agent::transaction::shelf::Shelf;
+use email_engine_agent::transaction::standing::Stage;
 use email_engine_tests::{AgentProcess, Fleet, Operator, samples, wait_for, wait_until};
 use serde_json::{Value, json};
 
 const HOST: &str = "pmta1";
+const STAGES: [Stage; 5] = [
+    Stage::Test,
+    Stage::Health,
+    Stage::Swap,
+    Stage::ReadBack,
+    Stage::Activate,
+];
 const REFUSAL: &str = "Error in line 7 of /etc/pmta/config: unknown directive";
 
 /// What the product has: its configuration and keys.
@@ -115,7 +123,7 @@ async fn a_configuration_that_the_product_refuses_never_becomes_live_and_the_old
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_between_any_two_steps_of_the_swap_ends_in_old_or_new_and_never_in_neither() {
     let mut fleet = Fleet::converged_with(1, 2).await;
-    for round in 0..8_usize {
+    for round in 0..10_usize {
         let is_refused = round % 2 == 0;
         let old = live(&fleet.agents[HOST]);
         let failure = if is_refused {
@@ -125,9 +133,9 @@ async fn a_kill_between_any_two_steps_of_the_swap_ends_in_old_or_new_and_never_i
         };
         fail(&fleet.agents[HOST], failure);
         let count = [3, 4, 3, 2][round % 4];
-        let seen = steps(&fleet.agents[HOST]);
+        let left = fleet.host(HOST).await["target"].clone();
         fleet.apply_pruning(&samples::fleet(count)).await;
-        kill_after(&mut fleet, &seen, 1 + round * 2).await;
+        kill_at(&mut fleet, STAGES[round % STAGES.len()], &left).await;
         let cut_off = shelf(&fleet.agents[HOST]).standings().into_values();
         let stages: Vec<_> = cut_off.filter_map(|one| Some(one.journal?.stage)).collect();
         println!("round {round}: killed at stage {stages:?}");
@@ -166,42 +174,24 @@ fn shelf(agent: &AgentProcess) -> Shelf {
     Shelf::new(Cabinet::open(&agent.data_dir().join("executor")).unwrap())
 }
 
-/// Everything that a change leaves on disk on its way, as it is now.
-fn steps(agent: &AgentProcess) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut found = live(agent);
-    let kept = agent.data_dir().join("executor/transactions");
-    for folder in [kept, agent.file("/etc/pmta")] {
-        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-            if let Ok(bytes) = fs::read(entry.path()) {
-                found.insert(entry.path(), bytes);
-            }
-        }
-    }
-    found
-}
-
-/// Kills the agent once so many steps of a change were seen, or once it is through with it.
-async fn kill_after(fleet: &mut Fleet, before: &BTreeMap<PathBuf, Vec<u8>>, count: usize) {
-    let mut last = before.clone();
-    let mut seen = 0;
-    let left = fleet.host(HOST).await["target"].clone();
+/// Kills the agent once a change has reached a stage, or once it is through with it: a stage lasts
+/// milliseconds and may be missed.
+async fn kill_at(fleet: &mut Fleet, stage: Stage, left: &Value) {
+    let shelf = shelf(&fleet.agents[HOST]);
+    let reached = || {
+        let standings = shelf.standings().into_values();
+        let mut journals = standings.filter_map(|one| one.journal);
+        journals.any(|journal| journal.stage >= stage)
+    };
     wait_for(
         "the agent is amid a change or through with it",
         async || {
-            for _ in 0..200 {
-                let now = steps(&fleet.agents[HOST]);
-                if now != last {
-                    seen += 1;
-                    last = now;
-                }
-                if seen >= count {
-                    return Ok(());
-                }
+            if (0..500).any(|_| reached()) {
+                return Ok(());
             }
             let view = fleet.host(HOST).await;
-            let through = view["target"] != left || !view["attempted"].is_null();
             let settled = view["running"] == view["target"] && view["convergence"] != "converging";
-            if through && settled {
+            if view["target"] != *left && settled {
                 Ok(())
             } else {
                 Err(view.to_string())
