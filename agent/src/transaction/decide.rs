@@ -208,6 +208,13 @@ mod tests {
     }
 
     #[test]
+    fn the_first_content_starts_anew_where_it_has_lines_that_need_it() {
+        let first = standing(None, None);
+        assert!(restarts(&first, &restart(&["new"], false)));
+        assert!(!restarts(&first, &restart(&[], false)));
+    }
+
+    #[test]
     fn new_restart_lines_wait_for_the_word_and_gone_ones_do_not() {
         let at = standing(Some(A), None);
         let waits = held(&at, &B, &restart(&["new", "old"], false)).unwrap();
