@@ -9,7 +9,9 @@ use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
+use email_engine_coordinator::planner::builtin_bundle;
 use email_engine_coordinator::powermta::lint::Options;
+use email_engine_coordinator::powermta::providers::Catalogue;
 use email_engine_coordinator::powermta::schema::Version;
 use email_engine_coordinator::powermta::syntax::{Limits, Sources, parse};
 use email_engine_coordinator::powermta::{
@@ -101,6 +103,7 @@ fn configuration(count: u32) -> Outcome<Configuration> {
         accounting_max_size: "50M".to_owned(),
         version: Version::V5_0,
         certificate: None,
+        catalogue: Catalogue::load(&builtin_bundle())?,
         extra: None,
         tenants: BTreeMap::from([(tenant, route)]),
         identities,

@@ -205,3 +205,48 @@ fn a_configuration_is_checked_without_a_cluster() {
     assert!(run(&["explain", "pm201"]).1.contains("comes first"));
     assert_eq!(run(&["explain", "PM999"]).0, Some(1));
 }
+
+#[test]
+fn an_earlier_configuration_becomes_a_new_file_and_nothing_of_it_is_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let earlier = include_str!("planner/golden/import.conf");
+    fs::write(folder.path().join("config"), earlier).unwrap();
+    let import = |more: &[&str]| {
+        let arguments = [&["pmta", "import", "config"], more].concat();
+        email_engine(folder.path(), &arguments)
+    };
+    let shown = import(&[]);
+    assert_eq!(shown.status.code(), Some(0), "{}", said(&shown));
+    let table = String::from_utf8(shown.stdout).unwrap();
+    assert!(
+        table.contains("config:14") && table.contains("keys and passwords"),
+        "{table}"
+    );
+    assert!(
+        table.ends_with("nothing is written without --out FILE\n"),
+        "{table}"
+    );
+    let written = import(&["--out", "base.toml"]);
+    assert_eq!(written.status.code(), Some(0), "{}", said(&written));
+    let base = fs::read_to_string(folder.path().join("base.toml")).unwrap();
+    let golden = include_str!("planner/golden/import.base");
+    let undated = |text: &str| -> Vec<String> {
+        let lines = text.lines().filter(|line| !line.starts_with("checked = "));
+        lines.map(str::to_owned).collect()
+    };
+    assert_eq!(undated(&base), undated(golden));
+    let again = import(&["--out", "base.toml"]);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(
+        said(&again).contains("cannot write base.toml"),
+        "{}",
+        said(&again)
+    );
+    let json = import(&["--output", "json"]);
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    for (list, least) in [("taken", 40), ("changed", 8), ("dropped", 40)] {
+        assert!(json[list].as_array().unwrap().len() >= least, "{list}");
+    }
+    let absent = email_engine(folder.path(), &["pmta", "import", "absent"]);
+    assert_eq!(absent.status.code(), Some(1));
+}

@@ -119,7 +119,7 @@ pub(super) fn table() -> Vec<(Rule, Handler)> {
         (rule(GET, "/api/v1/settings", Viewer, Fleet, &[]), get(releases::settings)),
         (rule(PUT, "/api/v1/settings", Operator, Fleet, &["release"]), put(releases::put_settings)),
         (rule(GET, "/api/v1/releases", Viewer, Fleet, &[]), get(releases::list)),
-        (rule(POST, "/api/v1/releases", Operator, Fleet, &[]), post(releases::set)),
+        (rule(POST, "/api/v1/releases", Operator, Fleet, &["dry_run"]), post(releases::set)),
         (rule(POST, "/api/v1/bundles", Operator, Fleet, &[]), post(releases::put_bundle)),
         (headless(rule(GET, "/api/v1/cluster", Viewer, Fleet, &[])), get(cluster::show)),
         (rule(POST, "/api/v1/cluster/nodes/{node}/promote", Admin, Fleet, &[]), post(cluster::promote)),

@@ -10,20 +10,46 @@ macro_rules! shipped {
     };
 }
 
-/// Roles and templates as shipped, by path, such as `powermta/role.toml`.
+macro_rules! providers {
+    ($($name:literal),* $(,)?) => {
+        [$((
+            concat!("powermta/providers/", $name),
+            include_str!(concat!("../../../deploy/providers/", $name)),
+        )),*]
+    };
+}
+
+/// Roles, templates and the catalogue of providers as shipped, by path, such as `powermta/role.toml`.
 #[must_use]
 pub fn builtin_bundle() -> BTreeMap<String, String> {
-    shipped![
+    let roles = shipped![
         "api/env.j2",
         "api/role.toml",
         "mailwizz/cron.j2",
         "mailwizz/delivery-server.json.j2",
         "mailwizz/role.toml",
         "powermta/role.toml",
-    ]
-    .into_iter()
-    .map(|(path, text)| (path.to_owned(), text.to_owned()))
-    .collect()
+    ];
+    let providers = providers![
+        "apple.toml",
+        "bounces.toml",
+        "charter.toml",
+        "comcast.toml",
+        "everyone.toml",
+        "free.toml",
+        "gmail.toml",
+        "gmx.toml",
+        "laposte.toml",
+        "microsoft.toml",
+        "orange.toml",
+        "sfr.toml",
+        "t-online.toml",
+        "yahoo.toml",
+    ];
+    let files = roles.into_iter().chain(providers);
+    files
+        .map(|(path, text)| (path.to_owned(), text.to_owned()))
+        .collect()
 }
 
 /// Name of a bundle: hash of the postcard bytes of its files.

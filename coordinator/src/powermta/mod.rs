@@ -4,6 +4,7 @@
 //! - [`schema`] knows every directive of the vendor's guide: where it stands, what it takes, since
 //!   which version, and whether a change of it needs a restart.
 //! - [`lint()`] names what is wrong with a configuration, with codes that do not change.
+//! - [`providers`] is what is known of receivers: limits, replies, categories of bounces.
 //! - [`Configuration`] is the model of one host: what it shall route, from which address, for whom.
 //!   [`render()`] turns it into the text of `/etc/pmta/config`; same model, same bytes. What is
 //!   written passes the linter, because the product refuses a file with a word that it does not know.
@@ -16,6 +17,7 @@
 
 pub mod lint;
 mod model;
+pub mod providers;
 mod render;
 pub mod schema;
 pub mod syntax;

@@ -7,6 +7,7 @@ use email_engine_protocol::api::{IpStatus, Purpose};
 use email_engine_protocol::id::{TenantId, VmtaName};
 use email_engine_protocol::mail::{DomainName, LocalPart, MailAddress};
 
+use super::providers::Catalogue;
 use super::schema::Version;
 use super::verbatim::Verbatim;
 
@@ -29,6 +30,8 @@ pub struct Configuration {
     /// Certificate and key, in one PEM file on the host, that submission offers STARTTLS with.
     /// Without it submission is in the clear.
     pub certificate: Option<String>,
+    /// What is known of receivers.
+    pub catalogue: Catalogue,
     /// An operator's own lines.
     pub extra: Option<Verbatim>,
     /// Tenants with identities here.

@@ -14,7 +14,7 @@ use email_engine_protocol::id::HostId;
 use crate::fixture::{Fleet, argument, lint, parse, sections, texts};
 
 /// Compares with a golden file; `GOLDEN=write` writes it instead.
-fn golden(name: &str, text: &str) {
+pub(crate) fn golden(name: &str, text: &str) {
     let path = format!("{}/tests/planner/golden/{name}", env!("CARGO_MANIFEST_DIR"));
     if std::env::var("GOLDEN").is_ok_and(|mode| mode == "write") {
         std::fs::write(&path, text).unwrap();
@@ -147,7 +147,9 @@ fn two_tenants_on_one_host_render_apart() {
     let planned = fleet.plan("pmta1");
     let text = &texts(&planned)["/etc/pmta/config"];
     assert_eq!(lint(text), "");
-    assert!(!text.contains("header X-Virtual-MTA"), "{text}");
+    // It is taken off and not read; the line that would read it begins with the word.
+    assert!(text.contains("    remove-header X-Virtual-MTA\n"), "{text}");
+    assert!(!text.contains(" header X-Virtual-MTA"), "{text}");
     let mut fleet = fleet;
     // Three of each are enough to be read.
     let keep = |last: u8| matches!(last, 1 | 41 | 50);

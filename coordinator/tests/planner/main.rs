@@ -9,5 +9,6 @@ mod dns;
 mod document;
 mod fixture;
 mod golden;
+mod import;
 mod laws;
 mod release;

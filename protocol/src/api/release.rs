@@ -53,6 +53,10 @@ pub struct ReleaseRequest {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BundleRequest {
+    /// The bundle that these files change: the others are as they are there, and an empty file takes
+    /// one away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<ContentHash>,
     /// Files by path within the bundle.
     pub files: BTreeMap<String, String>,
 }

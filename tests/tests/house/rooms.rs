@@ -1,7 +1,7 @@
 //! Which rooms are pure: their result depends on their arguments alone.
 
 /// Folder or file stem of each pure room.
-const PURE: [&str; 9] = [
+const PURE: [&str; 14] = [
     "protocol/src",
     "coordinator/src/state",
     "coordinator/src/command",
@@ -9,8 +9,13 @@ const PURE: [&str; 9] = [
     "coordinator/src/planner",
     "coordinator/src/powermta",
     "agent/src/allow/judge",
+    "agent/src/reconciler/bind",
     "agent/src/reconciler/plan",
     "agent/src/reconciler/order",
+    "agent/src/transaction/content",
+    "agent/src/transaction/decide",
+    "agent/src/transaction/settle",
+    "agent/src/transaction/shape",
 ];
 
 /// The pure room that a file belongs to.

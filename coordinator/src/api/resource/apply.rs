@@ -72,6 +72,45 @@ async fn dry_run(
     if draft.commands.is_empty() {
         return Ok(answer(draft, false, revision));
     }
+    let (draft, previewed) = think_through(api, write, state, draft, place).await?;
+    let preview = previewed.map_err(|error| placed(error.into(), document, &draft.commands))?;
+    Ok(ApplyAnswer {
+        hosts: preview.hosts,
+        more_hosts: preview.more,
+        ..answer(draft, false, revision)
+    })
+}
+
+/// What one command would change on the hosts that the caller sees.
+pub(super) async fn dry_run_of(
+    api: &Api,
+    write: &WriteRequest,
+    command: Command,
+) -> Result<ApplyAnswer, ApiError> {
+    let place = preview_place(api).await?;
+    let state = api.copy_of_state();
+    let revision = state.revision;
+    let draft = Draft {
+        commands: vec![command],
+        ..Draft::default()
+    };
+    let (draft, previewed) = think_through(api, write, state, draft, place).await?;
+    let preview = previewed?;
+    Ok(ApplyAnswer {
+        hosts: preview.hosts,
+        more_hosts: preview.more,
+        ..answer(draft, false, revision)
+    })
+}
+
+/// Carries a draft out on a copy and compares the hosts, beside the threads that serve.
+async fn think_through(
+    api: &Api,
+    write: &WriteRequest,
+    state: FleetState,
+    draft: Draft,
+    place: OwnedSemaphorePermit,
+) -> Result<(Draft, Result<Preview, Rejection>), ApiError> {
     let (planning, caller) = (Arc::clone(&api.planning), write.caller.clone());
     let compared = tokio::task::spawn_blocking(move || {
         // The work goes on when the request has ended, and so does its share of the machine.
@@ -80,20 +119,13 @@ async fn dry_run(
         let previewed = planning.preview(&state, &draft, &may_see);
         (draft, previewed)
     });
-    let (draft, previewed): (Draft, Result<Preview, Rejection>) =
-        compared.await.map_err(|error| {
-            tracing::error!(%error, "a preview failed");
-            ApiError::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "internal",
-                "the change could not be thought through; the log has the cause",
-            )
-        })?;
-    let preview = previewed.map_err(|error| placed(error.into(), document, &draft.commands))?;
-    Ok(ApplyAnswer {
-        hosts: preview.hosts,
-        more_hosts: preview.more,
-        ..answer(draft, false, revision)
+    compared.await.map_err(|error| {
+        tracing::error!(%error, "a preview failed");
+        ApiError::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "the change could not be thought through; the log has the cause",
+        )
     })
 }
 

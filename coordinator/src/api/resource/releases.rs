@@ -1,9 +1,11 @@
 //! `/settings`, `/bundles` and `/releases`: what hosts are rendered from, and which of it they get.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Deserialize;
 
@@ -11,10 +13,12 @@ use email_engine_protocol::api::{
     BundleCreated, BundleRequest, ReleaseRequest, ReleaseView, ReleasesView, Settings,
 };
 
+use super::apply;
 use crate::api::Api;
 use crate::api::problem::ApiError;
 use crate::api::request::{JsonBody, WriteRequest};
 use crate::command::{Command, PutBundle, PutSettings, SetRelease};
+use crate::powermta::providers::{Catalogue, Fault};
 use crate::state::{FleetState, Release};
 
 /// The newest settings.
@@ -76,20 +80,33 @@ fn view(state: &FleetState) -> ReleasesView {
     }
 }
 
-/// Moves hosts to another release.
+/// How hosts are moved.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+pub(in crate::api) struct Manner {
+    /// Only says what would change on the hosts.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// Moves hosts to another release, or says what that would change on them.
 pub(in crate::api) async fn set(
     State(api): State<Arc<Api>>,
     Extension(write): Extension<WriteRequest>,
+    Query(manner): Query<Manner>,
     JsonBody(request): JsonBody<ReleaseRequest>,
-) -> Result<Json<ReleasesView>, ApiError> {
+) -> Result<Response, ApiError> {
     let command = Command::SetRelease(SetRelease {
         hosts: request.hosts,
         bundle: request.bundle,
         planner_version: request.planner_version,
         settings: request.settings,
     });
+    if manner.dry_run {
+        let answer = apply::dry_run_of(&api, &write, command).await?;
+        return Ok(Json(answer).into_response());
+    }
     api.commit_here(&write, command).await?;
-    Ok(Json(api.view(view)))
+    Ok(Json(api.view(view)).into_response())
 }
 
 /// Stores a role bundle; a release can then name it.
@@ -98,7 +115,8 @@ pub(in crate::api) async fn put_bundle(
     Extension(write): Extension<WriteRequest>,
     JsonBody(request): JsonBody<BundleRequest>,
 ) -> Result<(StatusCode, Json<BundleCreated>), ApiError> {
-    let files = request.files;
+    let files = whole(&api, request)?;
+    let files = examined(files).await?;
     let command = Command::PutBundle(PutBundle {
         files: files.clone(),
     });
@@ -112,4 +130,55 @@ pub(in crate::api) async fn put_bundle(
     // A bundle that no release names may have been dropped again between the two steps.
     let bundle = stored.ok_or_else(|| ApiError::not_found("bundle", "just stored"))?;
     Ok((StatusCode::CREATED, Json(BundleCreated { bundle })))
+}
+
+/// The files of a bundle that may be another one's with changes.
+fn whole(api: &Api, request: BundleRequest) -> Result<BTreeMap<String, String>, ApiError> {
+    let Some(from) = request.from else {
+        return Ok(request.files);
+    };
+    let stored = api.view(|state| state.bundles.get(&from).map(|bundle| bundle.files.clone()));
+    let mut files = stored.ok_or_else(|| ApiError::not_found("bundle", &from.to_string()))?;
+    for (path, text) in request.files {
+        // An empty file says nothing, so it stands for none.
+        if text.is_empty() {
+            files.remove(&path);
+        } else {
+            files.insert(path, text);
+        }
+    }
+    Ok(files)
+}
+
+/// Refuses a bundle whose catalogue of providers does not do what it says. Here and not where the log
+/// is applied: what an engine of expressions thinks may change with its version, the log must not.
+async fn examined(files: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, ApiError> {
+    let work = tokio::task::spawn_blocking(move || {
+        let fault = Catalogue::examined(&files).err();
+        (files, fault)
+    });
+    let (files, fault) = work.await.map_err(|error| {
+        tracing::error!(%error, "the examination of a bundle failed");
+        ApiError::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "the bundle could not be examined; the log has the cause",
+        )
+    })?;
+    match fault {
+        None => Ok(files),
+        Some(fault) => {
+            let line = fault.line.map(|line| format!(" line {line}"));
+            let place = format!("files {}{}", fault.file, line.unwrap_or_default());
+            let (value, accepted) = match &fault.fault {
+                Fault::Value {
+                    value, accepted, ..
+                } => (value.clone(), accepted.clone()),
+                other => (String::new(), other.to_string()),
+            };
+            let status = StatusCode::UNPROCESSABLE_ENTITY;
+            let error = ApiError::new(status, "invalid", fault.to_string());
+            Err(error.about(&place, &value, &accepted))
+        }
+    }
 }

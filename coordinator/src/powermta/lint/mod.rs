@@ -27,7 +27,8 @@ pub use outline::{VERBATIM_BEGIN, VERBATIM_END};
 pub use restart::restart_lines;
 pub use table::{Rule, Sample, rules};
 
-use outline::Outline;
+pub(super) use outline::{Block, Entry, Outline};
+pub(super) use rules::is_broad;
 
 /// What a text is held against.
 #[derive(Clone, Copy, Debug, Default)]

@@ -12,77 +12,77 @@ pub const VERBATIM_END: &str = "# email-engine: verbatim end";
 
 /// A place: file by index, line, column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct At {
-    pub(super) file: usize,
-    pub(super) line: u32,
-    pub(super) column: u32,
+pub(in crate::powermta) struct At {
+    pub(in crate::powermta) file: usize,
+    pub(in crate::powermta) line: u32,
+    pub(in crate::powermta) column: u32,
 }
 
 /// A section, or all that stands outside of sections: block 0.
 #[derive(Clone, Debug)]
-pub(super) struct Block<'a> {
+pub(in crate::powermta) struct Block<'a> {
     /// None for a section that does not exist.
-    pub(super) scope: Option<Scope>,
+    pub(in crate::powermta) scope: Option<Scope>,
     /// Its name as written in the tag.
-    pub(super) tag: &'a str,
+    pub(in crate::powermta) tag: &'a str,
     /// Its argument, without quotes.
-    pub(super) name: &'a str,
+    pub(in crate::powermta) name: &'a str,
     /// What stands behind the tag's name.
-    pub(super) argument: &'a str,
-    pub(super) parent: usize,
-    pub(super) at: At,
+    pub(in crate::powermta) argument: &'a str,
+    pub(in crate::powermta) parent: usize,
+    pub(in crate::powermta) at: At,
     /// Grows from line to line in the order in which the product reads.
-    pub(super) order: usize,
-    pub(super) entries: Vec<Entry<'a>>,
-    pub(super) verbatim: bool,
+    pub(in crate::powermta) order: usize,
+    pub(in crate::powermta) entries: Vec<Entry<'a>>,
+    pub(in crate::powermta) verbatim: bool,
     /// Opened as the result of a pattern.
-    pub(super) inline: bool,
+    pub(in crate::powermta) inline: bool,
     /// The closing tag repeats an argument.
-    pub(super) closing_argument: Option<At>,
+    pub(in crate::powermta) closing_argument: Option<At>,
 }
 
 /// A directive.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entry<'a> {
-    pub(super) line: Line<'a>,
-    pub(super) keyword: &'a str,
-    pub(super) value: &'a str,
-    pub(super) at: At,
-    pub(super) order: usize,
-    pub(super) verbatim: bool,
+pub(in crate::powermta) struct Entry<'a> {
+    pub(in crate::powermta) line: Line<'a>,
+    pub(in crate::powermta) keyword: &'a str,
+    pub(in crate::powermta) value: &'a str,
+    pub(in crate::powermta) at: At,
+    pub(in crate::powermta) order: usize,
+    pub(in crate::powermta) verbatim: bool,
     /// The value is a section of its own.
-    pub(super) opens: bool,
+    pub(in crate::powermta) opens: bool,
 }
 
 /// All blocks, outermost first.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Outline<'a> {
-    pub(super) blocks: Vec<Block<'a>>,
+pub(in crate::powermta) struct Outline<'a> {
+    pub(in crate::powermta) blocks: Vec<Block<'a>>,
     /// Where verbatim blocks begin.
-    pub(super) verbatim: Vec<At>,
+    pub(in crate::powermta) verbatim: Vec<At>,
     /// Marks of verbatim blocks without their partners.
-    pub(super) stray_marks: Vec<At>,
+    pub(in crate::powermta) stray_marks: Vec<At>,
     children: BTreeMap<usize, Vec<usize>>,
     order: usize,
 }
 
 impl<'a> Entry<'a> {
-    pub(super) fn is(&self, keyword: &str) -> bool {
+    pub(in crate::powermta) fn is(&self, keyword: &str) -> bool {
         self.keyword.eq_ignore_ascii_case(keyword)
     }
 
     /// The value without quotes around it.
-    pub(super) fn text(&self) -> &'a str {
+    pub(in crate::powermta) fn text(&self) -> &'a str {
         unquote(self.value)
     }
 
-    pub(super) fn is_yes(&self) -> bool {
+    pub(in crate::powermta) fn is_yes(&self) -> bool {
         let text = self.text();
         text.eq_ignore_ascii_case("yes") || text.eq_ignore_ascii_case("true")
     }
 
     /// First and second word of the value.
-    pub(super) fn pair(&self) -> (&'a str, &'a str) {
+    pub(in crate::powermta) fn pair(&self) -> (&'a str, &'a str) {
         let mut words = self.value.split_ascii_whitespace();
         (
             words.next().unwrap_or_default(),
@@ -93,28 +93,28 @@ impl<'a> Entry<'a> {
 
 impl<'a> Block<'a> {
     /// The last of its kind, which is the one that counts.
-    pub(super) fn last(&self, keyword: &str) -> Option<&Entry<'a>> {
+    pub(in crate::powermta) fn last(&self, keyword: &str) -> Option<&Entry<'a>> {
         self.entries.iter().rev().find(|entry| entry.is(keyword))
     }
 
-    pub(super) fn all<'s>(
+    pub(in crate::powermta) fn all<'s>(
         &'s self,
         keyword: &'s str,
     ) -> impl DoubleEndedIterator<Item = &'s Entry<'a>> {
         self.entries.iter().filter(move |entry| entry.is(keyword))
     }
 
-    pub(super) fn says_yes(&self, keyword: &str) -> bool {
+    pub(in crate::powermta) fn says_yes(&self, keyword: &str) -> bool {
         self.last(keyword).is_some_and(Entry::is_yes)
     }
 
-    pub(super) fn is(&self, scope: Scope) -> bool {
+    pub(in crate::powermta) fn is(&self, scope: Scope) -> bool {
         self.scope == Some(scope)
     }
 }
 
 impl<'a> Outline<'a> {
-    pub(super) fn of(sources: &Sources, parsed: &[Parsed<'a>]) -> Self {
+    pub(in crate::powermta) fn of(sources: &Sources, parsed: &[Parsed<'a>]) -> Self {
         let mut outline = Self::default();
         let at = At {
             file: 0,
@@ -145,11 +145,14 @@ impl<'a> Outline<'a> {
         outline
     }
 
-    pub(super) fn global(&self) -> &Block<'a> {
+    pub(in crate::powermta) fn global(&self) -> &Block<'a> {
         &self.blocks[0]
     }
 
-    pub(super) fn sections(&self, scope: Scope) -> impl Iterator<Item = (usize, &Block<'a>)> {
+    pub(in crate::powermta) fn sections(
+        &self,
+        scope: Scope,
+    ) -> impl Iterator<Item = (usize, &Block<'a>)> {
         self.blocks
             .iter()
             .enumerate()
@@ -157,7 +160,7 @@ impl<'a> Outline<'a> {
     }
 
     /// Sections right inside of a section.
-    pub(super) fn children(
+    pub(in crate::powermta) fn children(
         &self,
         parent: usize,
         scope: Scope,

@@ -2,6 +2,7 @@
 //! it; everything else for the reader.
 
 mod inbound;
+mod providers;
 mod rate;
 mod routing;
 mod text;
@@ -14,13 +15,20 @@ use text::Text;
 
 pub use rate::{hourly_cap, hourly_quota};
 
+/// The log, when nobody says another.
+pub(super) const LOG_FILE: &str = "/var/log/pmta/log";
+/// The spool, when nobody says another.
+pub(super) const SPOOL_PATH: &str = "/var/spool/pmta";
+/// Limits of every receiver, when nobody says others.
+pub(super) const ALWAYS: [(&str, &str); 2] = [("retry-after", "10m"), ("bounce-after", "24h")];
+
 /// What stands above the hash.
 const HEAD: &str = "# Written by Email-Engine for PowerMTA; what is changed here is changed back.\n\
                     # sha256 of the lines below this one: ";
 /// As long as a hash.
 const PLACE_OF_HASH: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 /// Bytes that a configuration needs about, and each of its identities: guesses that save growing.
-const ROOM: usize = 8 * 1024;
+const ROOM: usize = 64 * 1024;
 const ROOM_OF_IDENTITY: usize = 1024;
 
 /// Text of `/etc/pmta/config`. Its head names the hash of the lines below it and nothing that
@@ -32,7 +40,10 @@ pub fn render(configuration: &Configuration) -> String {
     text.verbatim(PLACE_OF_HASH);
     text.verbatim("\n");
     global(&mut text, configuration);
-    defaults(&mut text);
+    providers::named(&mut text, &configuration.catalogue);
+    defaults(&mut text, configuration);
+    providers::domains(&mut text, configuration);
+    providers::categories(&mut text, &configuration.catalogue);
     routing::virtual_mtas(&mut text, configuration);
     routing::rejects(&mut text, configuration);
     routing::pattern_lists(&mut text, configuration);
@@ -64,7 +75,7 @@ fn global(text: &mut Text, configuration: &Configuration) {
         text.line("postmaster", postmaster);
     }
     text.line("run-as-root", "yes");
-    text.line("log-file", "/var/log/pmta/log");
+    log(text, configuration);
     text.line("http-mgmt-port", configuration.management_port);
     // The list is empty otherwise, and an empty list lets nobody in.
     text.line("http-access", "127.0.0.1 monitor");
@@ -76,18 +87,41 @@ fn global(text: &mut Text, configuration: &Configuration) {
         text.line("smtp-server-tls-certificate", certificate);
     }
     inbound::listeners(text, configuration);
-    text.section("spool", "/var/spool/pmta", |_| ());
+    spools(text, configuration);
 }
 
-fn defaults(text: &mut Text) {
+fn log(text: &mut Text, configuration: &Configuration) {
+    let global = &configuration.catalogue.global;
+    if !global.contains_key("log-file") {
+        text.line("log-file", LOG_FILE);
+    }
+    for (keyword, value) in global {
+        text.line(keyword, value);
+    }
+}
+
+fn spools(text: &mut Text, configuration: &Configuration) {
+    let spools = &configuration.catalogue.spools;
+    if spools.is_empty() {
+        text.section("spool", SPOOL_PATH, |_| ());
+    }
+    for spool in spools {
+        text.section("spool", &spool.path, |text| {
+            for (keyword, value) in &spool.settings {
+                text.line(keyword, value);
+            }
+        });
+    }
+}
+
+fn defaults(text: &mut Text, configuration: &Configuration) {
     text.comment("For every receiver. Mail that would fail SPF bounces here and hurts nobody.");
     text.section("domain", "*", |text| {
         text.line("dkim-sign", "yes");
         // Unsigned they break one-click unsubscription; the product's own list lacks them.
         text.line("dkim-headers", "List-Unsubscribe-Post, Feedback-ID");
         text.line("use-starttls", "yes");
-        text.line("retry-after", "10m");
-        text.line("bounce-after", "24h");
+        providers::everyone(text, &configuration.catalogue, &ALWAYS);
         text.line("check-spf-outbound", "yes");
     });
 }

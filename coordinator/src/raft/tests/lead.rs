@@ -11,6 +11,25 @@ use super::harness::{Fixture, PATIENCE, knows, leader_among, proposal, wait_for,
 use crate::raft::handle::{Cluster, ProposeError};
 use crate::raft::net::{ChangeRefusal, Lane, Member, MemberChange, ProposeRefusal};
 
+/// Three voters that stand for election late: whoever is made the leader stays it, however slow the
+/// machine is. Node 1 leads.
+async fn three_patient(fixture: &mut Fixture) -> Vec<Cluster> {
+    let mut nodes = Vec::new();
+    for node in 1..=3 {
+        let mut config = fixture.config(node);
+        config.timings.election_min = Duration::from_secs(3);
+        config.timings.election_max = Duration::from_secs(5);
+        nodes.push(fixture.start_as(config).await.unwrap());
+    }
+    nodes[0].initialize(fixture.endpoint(1)).await.unwrap();
+    for node in 2..=3 {
+        let endpoint = fixture.endpoint(node);
+        nodes[0].add_learner(NodeId(node), endpoint).await.unwrap();
+        nodes[0].promote(NodeId(node)).await.unwrap();
+    }
+    nodes
+}
+
 fn leads(node: &Cluster) -> bool {
     node.core().leader() == Some(node.node())
 }
@@ -18,7 +37,7 @@ fn leads(node: &Cluster) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_leader_dates_nothing_before_it_has_applied_what_it_inherited() {
     let mut fixture = Fixture::new();
-    let nodes = fixture.three().await;
+    let nodes = three_patient(&mut fixture).await;
     let next = &nodes[1];
     let peers = &next.core().peers;
     // It will be elected, and heard, but none of its entries gets anywhere.
@@ -113,7 +132,7 @@ async fn a_learner_that_no_majority_takes_holds_no_other_change_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_is_told_to_remove_itself_hands_over_and_still_reaches_the_cluster() {
     let mut fixture = Fixture::new();
-    let nodes = fixture.three().await;
+    let nodes = three_patient(&mut fixture).await;
     let term = nodes[0].status().leadership.term;
     nodes[0].remove(NodeId(1)).await.unwrap();
     let rest = &nodes[1..];

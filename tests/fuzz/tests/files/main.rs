@@ -7,6 +7,7 @@
 )]
 
 mod agent;
+mod powermta;
 mod settings;
 
 use std::path::PathBuf;

@@ -128,6 +128,9 @@ async fn a_kill_between_any_two_steps_of_the_swap_ends_in_old_or_new_and_never_i
         let seen = steps(&fleet.agents[HOST]);
         fleet.apply_pruning(&samples::fleet(count)).await;
         kill_after(&mut fleet, &seen, 1 + round * 2).await;
+        let cut_off = shelf(&fleet.agents[HOST]).standings().into_values();
+        let stages: Vec<_> = cut_off.filter_map(|one| Some(one.journal?.stage)).collect();
+        println!("round {round}: killed at stage {stages:?}");
         check_names(&fleet.agents[HOST]);
 
         let agent = fleet.agents.get_mut(HOST).unwrap();

@@ -10,9 +10,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use email_engine_protocol::api::{
-    ApiKeyCreated, ApiKeyRequest, ApiKeyView, ApplyAnswer, ClusterView, Consistency, DomainView,
-    FleetDocument, HostView, IpDocument, IpSpec, RenderedConfig, Settings, StatusView, TenantSpec,
-    TokenCreated, TokenRequest, TokenView,
+    ApiKeyCreated, ApiKeyRequest, ApiKeyView, ApplyAnswer, BundleCreated, BundleRequest,
+    ClusterView, Consistency, DomainView, FleetDocument, HostView, IpDocument, IpSpec,
+    ReleaseRequest, ReleasesView, RenderedConfig, Settings, StatusView, TenantSpec, TokenCreated,
+    TokenRequest, TokenView,
 };
 use email_engine_protocol::id::{ApiKeyId, HostId, NodeId, RequestId, TenantId, TokenId};
 use email_engine_protocol::time::Timestamp;
@@ -221,6 +222,39 @@ impl Client {
         let call = Call::write(Method::PUT, &["settings"])
             .query("release", &release)
             .json(settings);
+        self.ask(call).await
+    }
+
+    pub(crate) async fn releases(&self) -> Result<ReleasesView, ClientError> {
+        self.ask(Call::get(&["releases"])).await
+    }
+
+    /// Stores a role bundle, which changes nothing until a release names it.
+    pub(crate) async fn put_bundle(
+        &self,
+        request: &BundleRequest,
+    ) -> Result<BundleCreated, ClientError> {
+        let call = Call::write(Method::POST, &["bundles"]).json(request);
+        self.ask(call).await
+    }
+
+    /// What a release would change on the hosts.
+    pub(crate) async fn plan_release(
+        &self,
+        request: &ReleaseRequest,
+    ) -> Result<ApplyAnswer, ClientError> {
+        let call = Call::write(Method::POST, &["releases"])
+            .query("dry_run", &true)
+            .json(request);
+        self.ask(call).await
+    }
+
+    /// Moves hosts to a release.
+    pub(crate) async fn set_release(
+        &self,
+        request: &ReleaseRequest,
+    ) -> Result<ReleasesView, ClientError> {
+        let call = Call::write(Method::POST, &["releases"]).json(request);
         self.ask(call).await
     }
 

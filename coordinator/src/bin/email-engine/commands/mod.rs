@@ -68,7 +68,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Cluster(cluster) => cluster::run(&desk()?, cluster).await,
         Command::Keys(keys) => keys::run(&desk()?, keys).await,
         Command::Config(config) => config::run(&desk()?, config).await,
-        Command::Pmta(arguments) => pmta::run(&output, &arguments),
+        Command::Pmta(arguments) => pmta::run(&output, desk, &arguments).await,
         Command::Settings(settings) => settings::run(&desk()?, settings).await,
         Command::Audit(audit) => audit::run(&desk()?, &audit).await,
         Command::Trial(arguments) => trial::run(arguments, output).await,

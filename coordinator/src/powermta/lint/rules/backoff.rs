@@ -177,13 +177,18 @@ fn literal(expression: &str) -> Option<String> {
     Some(text)
 }
 
+/// Whether an expression of a list of replies takes far more than is meant.
+pub(in crate::powermta) fn is_broad(expression: &str) -> bool {
+    let bare = expression.trim_matches(['^', '$']).to_ascii_lowercase();
+    BROAD.contains(&bare.as_str()) || is_catch_all(expression)
+}
+
 fn broad(check: &mut Check<'_, '_>, list: &Block<'_>) {
     for entry in list.all("reply") {
         let Some(expression) = reply(entry).0 else {
             continue;
         };
-        let bare = expression.trim_matches(['^', '$']).to_ascii_lowercase();
-        if BROAD.contains(&bare.as_str()) || is_catch_all(expression) {
+        if is_broad(expression) {
             let what = format!(
                 "{} holds for every receiver and for far more than meant",
                 shown(expression)

@@ -12,6 +12,8 @@ mod schema;
 mod signing;
 mod source;
 
+pub(in crate::powermta) use backoff::is_broad;
+
 use super::check::Check;
 use super::outline::Outline;
 pub(super) use change::canonical;

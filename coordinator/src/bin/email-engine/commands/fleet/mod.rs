@@ -1,6 +1,6 @@
 //! `apply` and `plan`: a fleet file becomes the fleet.
 
-mod preview;
+pub(crate) mod preview;
 
 use std::fmt::Write;
 use std::path::PathBuf;

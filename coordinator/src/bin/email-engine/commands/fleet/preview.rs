@@ -8,7 +8,7 @@ use super::count;
 use crate::output::{Mood, Output};
 
 /// Every host that would change, one after the other; nothing when none would.
-pub(super) fn preview(output: &Output, answer: &ApplyAnswer) -> String {
+pub(crate) fn preview(output: &Output, answer: &ApplyAnswer) -> String {
     let mut shown = String::new();
     for host in &answer.hosts {
         one_host(output, host, &mut shown);

@@ -1,5 +1,7 @@
 //! What a dry run and the status say of hosts.
 
+mod bundles;
+
 use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
