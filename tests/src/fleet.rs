@@ -298,6 +298,26 @@ impl Fleet {
         self.api().get(&format!("/hosts/{host}")).await.ok()
     }
 
+    /// Applies a document that changes what a host shall be, and waits until it is planned: until then
+    /// the host would count as converged.
+    pub async fn apply_for(&self, host: &str, document: &Value, prune: bool) {
+        let before = self.host(host).await["target"].clone();
+        if prune {
+            self.apply_pruning(document).await;
+        } else {
+            self.apply(document).await;
+        }
+        wait_for("the host has another target", async || {
+            let target = self.host(host).await["target"].clone();
+            if target == before {
+                Err(target)
+            } else {
+                Ok(())
+            }
+        })
+        .await;
+    }
+
     /// Waits until every host that has an agent runs its newest target.
     pub async fn converged(&self, why: &str) {
         for host in self.agents.keys() {

@@ -45,8 +45,8 @@ pub fn held(standing: &Standing, wanted: &ContentHash, restart: &RestartSpec) ->
     (!lines.is_empty() && !restart.allowed).then_some(Held::Restart(lines))
 }
 
-/// Lines that are not in force and do not come into force without a restart. Of a content that
-/// nothing is known about, none: the product is started with it, or runs with it already.
+/// Lines that are not in force and wait for an operator to allow a restart. Of the first content,
+/// none: see [`restarts`].
 #[must_use]
 pub fn needs_restart(standing: &Standing, restart: &RestartSpec) -> Vec<String> {
     let Some(good) = &standing.good else {
@@ -57,6 +57,17 @@ pub fn needs_restart(standing: &Standing, restart: &RestartSpec) -> Vec<String> 
         .iter()
         .filter(|line| !good.restart.contains(line));
     new.cloned().collect()
+}
+
+/// Whether the content is brought into force by a restart: for lines that need one, and always for the
+/// first content that has such lines. What a running product was started with nobody knows then, and
+/// that the host was let into the fleet is the word for it.
+#[must_use]
+pub fn restarts(standing: &Standing, restart: &RestartSpec) -> bool {
+    match &standing.good {
+        None => !restart.lines.is_empty(),
+        Some(_) => !needs_restart(standing, restart).is_empty(),
+    }
 }
 
 /// What is to be done. `held` says that the good content is what shall be there, and `differs` that
@@ -194,6 +205,13 @@ mod tests {
             text,
             "content 0b0b0b0b0b0b was refused at stage test, content 0a0a0a0a0a0a is kept: line 7"
         );
+    }
+
+    #[test]
+    fn the_first_content_starts_anew_where_it_has_lines_that_need_it() {
+        let first = standing(None, None);
+        assert!(restarts(&first, &restart(&["new"], false)));
+        assert!(!restarts(&first, &restart(&[], false)));
     }
 
     #[test]

@@ -89,7 +89,7 @@ impl Run<'_> {
         let differ =
             |member: &&Resource| !resources::observe(machine, contents, member).is_satisfied();
         let members: Vec<&Resource> = wanted.members.iter().filter(differ).collect();
-        let restarts = !decide::needs_restart(self.standing, &spec.restart).is_empty();
+        let restarts = decide::restarts(self.standing, &spec.restart);
         let system = self.machine.system.as_mut();
         let was_running = stages::is_running(system, &id, spec.unit.as_deref());
         // What cannot be asked would not start either: then nothing is stopped.

@@ -146,11 +146,7 @@ impl MailFleet {
 
     /// Applies a document and lets PowerMTA take what the agent wrote, as the role's steps do.
     pub async fn change(&self, document: &Value, prune: bool) {
-        if prune {
-            self.fleet.apply_pruning(document).await;
-        } else {
-            self.fleet.apply(document).await;
-        }
+        self.fleet.apply_for(HOST, document, prune).await;
         self.fleet.converged("a changed document was applied").await;
         let domains = self.fleet.api().get("/domains").await.ok();
         self.names.publish(&domains).await;

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use email_engine_tests::lab::{Guest, ground};
 use email_engine_tests::mail::{
-    Identity, Letter, MailFleet, MailWizz, Names, RECIPIENT, Receiver, Verdict, alone, identities,
+    Client, Identity, Letter, MailFleet, MailWizz, Names, RECIPIENT, Receiver, Verdict, alone,
+    identities,
 };
 use email_engine_tests::{Fleet, binary, wait_for, wait_until};
 use serde_json::{Value, json};
@@ -78,6 +79,7 @@ fn a_bare_host_enrols_sends_mends_itself_survives_a_reboot_and_grows() {
         let application = MailWizz::new(APPLICATION.to_owned(), root, Arc::clone(&trusted));
         serves(&guest).await;
         sends(&application, &readers, 1).await;
+        hears_of_a_bounce(&guest).await;
 
         // What somebody edits comes back, with its owner and mode.
         let wanted = fs::read_to_string(guest.file(CONFIGURATION)).unwrap();
@@ -99,7 +101,7 @@ fn a_bare_host_enrols_sends_mends_itself_survives_a_reboot_and_grows() {
         fleet.host_converged("pmta1", "it was rebooted").await;
 
         // Here it is the agent that lets PowerMTA take a new configuration.
-        fleet.apply(&grown()).await;
+        fleet.apply_for("pmta1", &grown(), false).await;
         names.publish(&fleet.api().get("/domains").await.ok()).await;
         fleet.host_converged("pmta1", "an identity was added").await;
         let folder = records(&fleet).await;
@@ -194,6 +196,30 @@ async fn serves(guest: &Guest) {
             Ok(_) if state == "active" => Ok(()),
             open => Err(format!("{state}: {open:?}")),
         }
+    })
+    .await;
+}
+
+/// PowerMTA ran before the agent came, with its package's configuration; what only a restart brings
+/// into force, such as the processing of bounces, is in force all the same.
+async fn hears_of_a_bounce(guest: &Guest) {
+    let text = "From: <mailer-daemon@rcpt.example>\r\nMIME-Version: 1.0\r\n\
+        Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n\
+        --b\r\nContent-Type: message/delivery-status\r\n\r\n\
+        Reporting-MTA: dns; mx.rcpt.example\r\n\r\n\
+        Final-Recipient: rfc822; reader@rcpt.example\r\nAction: failed\r\nStatus: 5.1.1\r\n\
+        --b--\r\n";
+    let door = SocketAddr::new(GUEST[1].parse().unwrap(), 25);
+    let mut client = Client::connect(READERS, door).await;
+    client.say("EHLO mx.rcpt.example").await;
+    let answer = client
+        .transfer("", "bounce@mail1.sos-holidays.com", text)
+        .await;
+    assert!(answer.starts_with("250 "), "{answer}");
+    wait_for("the bounce is a record", async || {
+        let rows = guest.run(&["sh", "-c", "cat /var/log/pmta/feedback-*.csv"]);
+        let found = rows.lines().any(|row| row.starts_with("rb,"));
+        if found { Ok(()) } else { Err(rows) }
     })
     .await;
 }
