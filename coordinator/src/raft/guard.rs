@@ -100,11 +100,11 @@ fn free_bytes(folder: &Path) -> io::Result<u64> {
     Ok(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
-/// Makes the ballast, when there is room for it.
+/// Makes the ballast, when there is ample room for it.
 pub(crate) fn make_ballast(folder: &Path, bytes: u64, min_free: u64) -> io::Result<()> {
     let path = folder.join(BALLAST);
     let there = std::fs::metadata(&path).is_ok_and(|found| found.len() == bytes);
-    if bytes == 0 || there || free_bytes(folder)? < bytes.saturating_add(min_free) {
+    if bytes == 0 || there || !is_ample(free_bytes(folder)?, bytes, min_free) {
         return Ok(());
     }
     let file: File = OpenOptions::new()
@@ -119,6 +119,12 @@ pub(crate) fn make_ballast(folder: &Path, bytes: u64, min_free: u64) -> io::Resu
         Err(rustix::io::Errno::OPNOTSUPP) => std::fs::remove_file(&path),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Whether a ballast leaves enough. What was gained by deleting it on a full disk must not go into a new
+/// one at the next start, which would have nothing to start with.
+fn is_ample(free: u64, bytes: u64, min_free: u64) -> bool {
+    free >= bytes.saturating_add(bytes / 4).saturating_add(min_free)
 }
 
 /// How many of these clocks, told as distances from the leader's own, tell its time.
@@ -170,6 +176,14 @@ mod tests {
         assert!(guard.clock_off().is_some(), "no verdict changes nothing");
         guard.judge_clock(Some(-29_000));
         assert_eq!(guard.clock_off(), None);
+    }
+
+    #[test]
+    fn a_ballast_that_was_just_deleted_on_a_full_disk_is_not_made_again() {
+        assert!(!is_ample(64 << 20, 64 << 20, 0));
+        assert!(!is_ample((64 << 20) + 8192, 64 << 20, 0));
+        assert!(is_ample(80 << 20, 64 << 20, 0));
+        assert!(!is_ample(80 << 20, 64 << 20, 1));
     }
 
     #[test]

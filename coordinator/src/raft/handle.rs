@@ -318,11 +318,15 @@ impl Cluster {
     pub fn status(&self) -> RaftStatus {
         let metrics = self.core.metrics();
         let (voters, learners) = self.core.members();
+        // Each is let go before the next is asked for: whoever reads one of these locks twice waits for
+        // ever on a writer that came in between.
+        let leadership = *self.core.leadership.borrow();
+        let applied_index = self.core.replica.applied().borrow().index;
         RaftStatus {
             node: self.core.node,
-            leadership: *self.core.leadership.borrow(),
+            leadership,
             last_index: metrics.last_log_index.unwrap_or(0),
-            applied_index: self.core.replica.applied().borrow().index,
+            applied_index,
             voters: voters.into_iter().map(NodeId).collect(),
             learners: learners.into_iter().map(NodeId).collect(),
             contacts: self.core.own_contacts(),

@@ -1,5 +1,9 @@
 //! What a cluster does while all is well, and around restarts.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::id::NodeId;
 
@@ -22,6 +26,31 @@ async fn any_node_takes_a_write_and_reads_it_at_once() {
     let status = nodes[0].status();
     assert_eq!(status.voters, [NodeId(1), NodeId(2), NodeId(3)]);
     assert!(status.learners.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn asking_how_it_stands_waits_for_no_change() {
+    let mut fixture = Fixture::new();
+    let nodes = fixture.three().await;
+    let leader = nodes[leader_among(&nodes).await].clone();
+    let changed = leader.clone();
+    // Threads of their own: two that wait for each other for ever must not hold the test's end up.
+    let (told, ends) = mpsc::channel();
+    let asked = Arc::new(AtomicBool::new(false));
+    let over = Arc::clone(&asked);
+    std::thread::spawn(move || {
+        while !over.load(Ordering::Relaxed) {
+            changed.core().leadership.send_modify(|_| ());
+        }
+    });
+    std::thread::spawn(move || {
+        for _ in 0..20_000 {
+            let _ = leader.status();
+        }
+        asked.store(true, Ordering::Relaxed);
+        let _ = told.send(());
+    });
+    ends.recv_timeout(Duration::from_secs(90)).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
