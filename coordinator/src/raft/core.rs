@@ -15,12 +15,13 @@ use email_engine_protocol::id::{ClusterId, HostId, NodeId};
 
 use super::config::{Clock, Timings};
 use super::guard::Guard;
-use super::handle::{Applied, Leadership, PlanErrors, SessionHearing, SessionNotice, SessionRow};
+use super::handle::{Applied, Leadership};
 use super::leadership::{Lead, PeerContact};
 use super::machine::Replica;
 use super::net::{ChangeRefusal, Door, MemberChange, Peers, ProposeAnswer, Server};
 use super::propose::Dated;
 use super::store::Store;
+use super::told::{PlanErrors, SessionHearing, SessionNotice, SessionRow};
 use super::types::{Raft, Types};
 use crate::command::Proposal;
 

@@ -4,8 +4,10 @@
 //! and watch through it, and never learn whether this node leads.
 //!
 //! `start` opens a node's folder (`store`, `machine`) and its QUIC end point (`net`), and joins them;
-//! `propose`, `membership` and `leadership` are what the handle can do, `guard` what it refuses.
-//! `mend` fetches damaged bodies from other nodes; `backup` seals a snapshot for keeping and makes a new cluster of it.
+//! `propose`, `membership` and `leadership` are what the handle can do, `told` what nodes ask
+//! each other beside the log, `guard` what a node refuses.
+//! `mend` fetches damaged bodies from other nodes; `backup` seals a snapshot for keeping and makes a
+//! new cluster of it.
 
 mod backup;
 mod config;
@@ -23,15 +25,17 @@ mod start;
 mod store;
 #[cfg(test)]
 mod tests;
+mod told;
 mod types;
 
 pub use backup::{BackupError, BackupSummary, RestoreError, Restored, check_backup, restore};
 pub use config::{Clock, RaftConfig, Timings, system_clock};
 pub use guard::BALLAST;
 pub use handle::{
-    Announced, Applied, Cluster, Leadership, MembershipError, PlanErrors, ProposeError, RaftStatus,
-    ReadError, SessionHearing, SessionNotice, SessionRow, StoreError, TELL_WITHIN,
+    Applied, Cluster, Leadership, MembershipError, ProposeError, RaftStatus, ReadError, StoreError,
 };
 pub use leadership::{Contacts, Hearing, NoWord, PeerContact, UNREACHABLE_AFTER};
 pub use start::{StartError, start};
-pub use types::Sessions;
+pub use told::{
+    Announced, PlanErrors, SessionHearing, SessionNotice, SessionRow, Sessions, TELL_WITHIN,
+};

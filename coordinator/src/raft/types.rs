@@ -1,13 +1,11 @@
-//! openraft's types, filled in for this cluster, and what its nodes tell of beside the log.
+//! openraft's types, filled in for this cluster.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use email_engine_protocol::id::NodeId;
 use email_engine_protocol::join::Endpoint;
 
-use super::handle::SessionRow;
 use crate::command::{Answer, Proposal};
 
 /// What a log entry carries. Append-only: the order of variants is the log's format.
@@ -64,12 +62,3 @@ pub(crate) type StoredMembership = openraft::type_config::alias::StoredMembershi
 pub(crate) type SnapshotMeta = openraft::type_config::alias::SnapshotMetaOf<Types>;
 pub(crate) type Snapshot =
     openraft::type_config::alias::SnapshotOf<Types, super::machine::SnapshotFile>;
-
-/// Live agent sessions, as far as nodes told of theirs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sessions {
-    /// Each with the node that has it.
-    pub rows: Vec<(NodeId, SessionRow)>,
-    /// Nodes that did not answer in time: whom they have is not known.
-    pub unheard: Vec<NodeId>,
-}

@@ -15,8 +15,9 @@ use email_engine_protocol::id::NodeId;
 
 use crate::raft::config::Timings;
 use crate::raft::core::Core;
-use crate::raft::handle::{Cluster, TELL_WITHIN};
+use crate::raft::handle::Cluster;
 use crate::raft::net::{Request, Response};
+use crate::raft::told::TELL_WITHIN;
 use crate::raft::types::Types;
 
 /// Silence after which a member counts as unreachable. A slow flush, a lost connection that is dialled

@@ -11,8 +11,8 @@ use email_engine_protocol::id::{HostId, NodeId};
 use email_engine_protocol::join::Endpoint;
 
 use crate::command::{Answer, Proposal};
-use crate::raft::handle::{PlanErrors, SessionNotice, SessionRow};
 use crate::raft::leadership::PeerContact;
+use crate::raft::told::{PlanErrors, SessionNotice, SessionRow};
 use crate::raft::types::{SnapshotMeta, Types, Vote};
 
 /// A question; each on a stream of its own.

@@ -15,9 +15,10 @@ use super::frame::{self, FrameError, FrameReader};
 use super::message::{ChangeRefusal, MemberChange, ProposeAnswer, Request, Response};
 use super::transfer;
 use crate::command::Proposal;
-use crate::raft::handle::{Applied, PlanErrors, SessionNotice, SessionRow};
+use crate::raft::handle::Applied;
 use crate::raft::leadership::PeerContact;
 use crate::raft::machine::SnapshotFiles;
+use crate::raft::told::{PlanErrors, SessionNotice, SessionRow};
 use crate::raft::types::{Raft, Snapshot, SnapshotMeta, Types, Vote};
 
 /// What the node answers apart from Raft's own questions.
