@@ -1,7 +1,7 @@
 //! Real hosts: bare distributions with systemd, booted from `tests/lab/base`, for what a sandbox can
 //! only simulate. Needs root.
 //!
-//! - [`ground`] says whether there can be any here, and if not, why not.
+//! - [`ground()`] says whether there can be any here, and if not, why not.
 //! - [`Guest`] is one host: booted, plugged to the scenario's network by one wire, rebooted.
 
 mod cgroups;

@@ -51,7 +51,7 @@ pub const fn addresses() -> &'static [&'static str] {
 }
 
 /// The fleet of the shipped example with its agents, name server, PowerMTA and receivers. Only within
-/// [`super::alone`].
+/// [`super::alone()`].
 #[derive(Debug)]
 pub struct MailFleet {
     /// Cluster and agents.

@@ -1,7 +1,7 @@
 //! Mail that really flows: the cluster plans, the agent writes, the stand-in of PowerMTA runs what was
 //! written, and receivers judge what arrives.
 //!
-//! - [`alone`] runs a scenario in a network of its own, where the documentation addresses are on the
+//! - [`alone()`] runs a scenario in a network of its own, where the documentation addresses are on the
 //!   loopback and ports 25 and 53 are free.
 //! - [`MailFleet`] is the fleet with everything around it: [`Names`] (DNS), [`PowerMta`], [`MailWizz`]
 //!   and [`Receiver`]s.
