@@ -142,10 +142,17 @@ impl Said {
     }
 }
 
+/// SIGHUP, SIGINT, SIGKILL and SIGTERM: the machine goes down, the agent is stopped, or memory is short.
+const ENDED_FROM_OUTSIDE: [&str; 4] = ["signal 1", "signal 2", "signal 9", "signal 15"];
+
 impl From<SystemError> for Said {
-    /// A program that is not there says nothing of a content.
+    /// A program that is not there says nothing of a content, nor does one that was told to end.
     fn from(error: SystemError) -> Self {
-        let of_machine = matches!(error, SystemError::Start { .. } | SystemError::State(_));
+        let of_machine = match &error {
+            SystemError::Start { .. } | SystemError::State(_) => true,
+            SystemError::Failed { code, .. } => ENDED_FROM_OUTSIDE.contains(&code.as_str()),
+            _ => false,
+        };
         Self {
             reason: error.to_string(),
             of_content: !of_machine,

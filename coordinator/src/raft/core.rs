@@ -117,8 +117,11 @@ impl Core {
 
 /// What a source says; nothing before there is one.
 fn read<T: Default>(source: &RwLock<Option<Source<T>>>) -> T {
-    let source = source.read().unwrap_or_else(PoisonError::into_inner);
-    let source = source.clone();
+    // Let go before it is asked: a source may have locks of its own.
+    let source = {
+        let source = source.read().unwrap_or_else(PoisonError::into_inner);
+        source.clone()
+    };
     source.map(|source| source()).unwrap_or_default()
 }
 

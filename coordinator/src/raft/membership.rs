@@ -98,16 +98,7 @@ impl Core {
     }
 
     async fn add_learner(&self, member: Member) -> Refused {
-        let removed = self.replica.view(|image| {
-            let known = image.fleet.nodes.get(&member.node);
-            known.is_some_and(|node| node.role == MemberRole::Removed)
-        });
-        if removed {
-            return Err(wrong(format!(
-                "node {} was removed, and numbers are never used again: join under a new one",
-                member.node
-            )));
-        }
+        self.check_not_removed(member.node)?;
         let (voters, _) = self.members();
         if voters.contains(&member.node.0) {
             return Ok(());
@@ -122,7 +113,23 @@ impl Core {
         })
     }
 
+    /// The record of a learner's removal comes before Raft's own, and revokes its certificates: with a
+    /// vote it could neither be heard nor be voted out again.
+    fn check_not_removed(&self, node: NodeId) -> Refused {
+        let removed = self.replica.view(|image| {
+            let known = image.fleet.nodes.get(&node);
+            known.is_some_and(|known| known.role == MemberRole::Removed)
+        });
+        if removed {
+            return Err(wrong(format!(
+                "node {node} was removed, and numbers are never used again: join under a new one"
+            )));
+        }
+        Ok(())
+    }
+
     async fn promote(&self, node: NodeId) -> Refused {
+        self.check_not_removed(node)?;
         let (voters, learners) = self.members();
         if voters.contains(&node.0) {
             return Ok(());
@@ -131,6 +138,8 @@ impl Core {
             return Err(wrong(format!("node {node} is no learner")));
         }
         self.wait_caught_up(node).await?;
+        // That may have taken long.
+        self.check_not_removed(node)?;
         let change = ChangeMembers::AddVoterIds(BTreeSet::from([node.0]));
         self.commit(change).await?;
         self.check(|voters, learners| voters.contains(&node.0) && !learners.contains(&node.0))

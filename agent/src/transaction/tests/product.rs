@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 
 use email_engine_protocol::desired::{
     CommandCheck, CommandLine, Expectation, Holds, HostPath, Probe, TransactionSpec,
@@ -163,6 +164,16 @@ fn a_program_that_is_not_there_refuses_nothing_and_is_tried_again() {
         assert!(reason.contains("is tried again"), "{reason}");
         assert_eq!(bed.files(), files(&GOOD));
     }
+    // Nor does one say anything that the machine ended, as it does when it goes down.
+    std::fs::write(&tool, "#!/bin/sh\nkill -TERM $$\n").unwrap();
+    std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let outcome = bed.accept(&next);
+    let reason = failure(&outcome);
+    assert!(
+        reason.contains("signal 15") && reason.contains("is tried again"),
+        "{reason}"
+    );
+    std::fs::remove_file(&tool).unwrap();
     std::os::unix::fs::symlink("/bin/true", &tool).unwrap();
     assert!(bed.accept(&next).is_good());
     assert_eq!(bed.files(), files(&NEXT));

@@ -220,7 +220,7 @@ pub(in crate::api) async fn allow_restart(
         host: host.clone(),
         lines: planner::restart_digest(&lines),
     });
-    api.commit(&write, command).await?;
+    api.commit_here(&write, command).await?;
     let view = answer(&api, &write.caller, &host).await?;
     Ok((StatusCode::OK, Json(view)))
 }
@@ -232,7 +232,7 @@ pub(in crate::api) async fn retry(
     Named(host): Named<HostId>,
 ) -> Result<(StatusCode, Json<HostView>), ApiError> {
     let command = Command::RetryChange(RetryChange { host: host.clone() });
-    api.commit(&write, command).await?;
+    api.commit_here(&write, command).await?;
     let view = answer(&api, &write.caller, &host).await?;
     Ok((StatusCode::OK, Json(view)))
 }

@@ -208,6 +208,21 @@ async fn on_record(fixture: &mut Fixture, count: u64) -> Vec<Cluster> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_learner_whose_removal_is_on_record_gets_no_vote() {
+    let mut fixture = Fixture::new();
+    let nodes = on_record(&mut fixture, 1).await;
+    let _follows = fixture.start(2).await;
+    let endpoint = fixture.endpoint(2);
+    nodes[0].add_learner(NodeId(2), endpoint).await.unwrap();
+    // Raft's part of the removal has not come yet.
+    run(&nodes[0], "remove-2", removed(2)).await;
+    let refused = nodes[0].promote(NodeId(2)).await.unwrap_err();
+    assert!(refused.to_string().contains("was removed"), "{refused}");
+    assert_eq!(nodes[0].status().voters, [NodeId(1)]);
+    nodes[0].remove(NodeId(2)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_removed_nodes_open_connection_ends_though_nothing_comes_over_it() {
     let mut fixture = Fixture::new();
     let nodes = on_record(&mut fixture, 1).await;

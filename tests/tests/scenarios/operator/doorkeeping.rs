@@ -143,7 +143,8 @@ fn parts(operator: &Operator) -> Vec<String> {
     let rows = text
         .lines()
         .skip_while(|line| !line.contains("PART"))
-        .skip(1);
+        .skip(1)
+        .take_while(|line| !line.trim().is_empty());
     let shown = rows.map(|line| line.split_whitespace().nth(1).unwrap().to_owned());
     let shown: Vec<_> = shown.collect();
     let view = operator.answer(&["cluster", "status"]);

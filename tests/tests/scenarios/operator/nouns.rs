@@ -14,7 +14,7 @@ async fn every_noun_shows_what_is_there() {
     domains_are_shown_with_their_records(&operator);
     changes_are_shown_with_who_made_them(&operator);
     answers_have_three_forms(&operator);
-    a_rendered_state_has_its_secrets_masked(&fleet, &operator);
+    a_rendered_state_has_its_secrets_masked(&fleet, &operator).await;
 }
 
 async fn hosts_are_shown(operator: &Operator) {
@@ -210,7 +210,7 @@ fn answers_have_three_forms(operator: &Operator) {
     );
 }
 
-fn a_rendered_state_has_its_secrets_masked(fleet: &Fleet, operator: &Operator) {
+async fn a_rendered_state_has_its_secrets_masked(fleet: &Fleet, operator: &Operator) {
     let render = ["config", "render", "--host", "pmta1"];
     let whole = operator.prints(0, &render);
     let as_json = operator.answer(&render).to_string();
@@ -223,11 +223,19 @@ fn a_rendered_state_has_its_secrets_masked(fleet: &Fleet, operator: &Operator) {
         "{whole}"
     );
     assert!(as_json.contains("dkim/mail1.example.net/mail"), "{as_json}");
-    let keys = fs::read_dir(fleet.agents["pmta1"].file("/etc/pmta/dkim")).unwrap();
-    let keys: Vec<_> = keys
-        .map(|key| fs::read_to_string(key.unwrap().path()).unwrap())
-        .collect();
-    assert_eq!(keys.len(), 2);
+    // A key goes after the configuration that named it.
+    let keys = wait_for("the host has the keys of its identities", async || {
+        let found = fs::read_dir(fleet.agents["pmta1"].file("/etc/pmta/dkim")).unwrap();
+        let keys: Vec<_> = found
+            .filter_map(|key| fs::read_to_string(key.unwrap().path()).ok())
+            .collect();
+        if keys.len() == 2 {
+            Ok(keys)
+        } else {
+            Err(keys.len().to_string())
+        }
+    })
+    .await;
     for pem in keys {
         let line = pem.lines().nth(10).unwrap();
         for shown in [&whole, &as_json, &config] {

@@ -42,6 +42,10 @@ pub(in super::super) fn action(action: &Action) -> Result<(), &'static str> {
     if *action == Action::Leave {
         return Ok(());
     }
+    // It is written as it stands, and a line break would make two lines of it.
+    if action.to_string().contains(char::is_control) {
+        return Err("one line");
+    }
     let actions = action.parsed().ok_or(KNOWN)?;
     if actions.backoff && actions.normal {
         return Err("one mode");

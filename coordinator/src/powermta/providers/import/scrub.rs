@@ -34,7 +34,11 @@ impl Scrub {
             }
         }
         secrets.retain(|secret| secret.len() >= SHORTEST);
-        let kept = secrets.into_iter().take(MOST);
+        // Paths of keys sort before words: of too many the passwords are looked for first.
+        let (paths, words): (Vec<_>, Vec<_>) = secrets
+            .into_iter()
+            .partition(|secret| secret.starts_with('/'));
+        let kept = words.into_iter().chain(paths).take(MOST);
         Self {
             secrets: kept.collect(),
         }
