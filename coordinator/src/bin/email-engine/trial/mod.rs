@@ -102,6 +102,16 @@ pub(crate) enum TrialError {
         /// The folder.
         dir: PathBuf,
     },
+    /// Whoever has no key to it must not take it for a first start.
+    #[error(
+        "{} holds the hosts of an earlier trial and no admin.toml: put that file back, or begin anew \
+         in another folder by --dir",
+        dir.display()
+    )]
+    NoAdmin {
+        /// The folder.
+        dir: PathBuf,
+    },
     /// A private file could not be read or written.
     #[error(transparent)]
     File(#[from] PrivateFileError),

@@ -123,8 +123,16 @@ impl Place {
         self.root.join("logs").join(format!("{name}.log"))
     }
 
-    /// Forgets a first start that was cut off before it had an admin key: nobody could use it.
+    /// Forgets a first start that was cut off before it had an admin key: nobody could use it. Hosts
+    /// come later than that key, so a folder that has some has lost it.
     pub(super) fn clear(&self) -> Result<(), TrialError> {
+        let hosts = self.root.join("hosts");
+        let mut known = std::fs::read_dir(&hosts)
+            .map_err(TrialError::io(format!("read {}", hosts.display())))?;
+        if known.next().is_some() {
+            let dir = self.root.clone();
+            return Err(TrialError::NoAdmin { dir });
+        }
         for folder in ["nodes", "hosts"] {
             let path = self.root.join(folder);
             std::fs::remove_dir_all(&path)
@@ -150,6 +158,20 @@ mod tests {
         assert_eq!(ignored, "*\n", "its keys stay out of a checkout around it");
         drop(first);
         Place::open(&dir).unwrap();
+    }
+
+    #[test]
+    fn only_a_start_that_was_cut_off_before_it_had_hosts_is_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::open(folder.path()).unwrap();
+        std::fs::write(place.node_config(1), "half").unwrap();
+        place.clear().unwrap();
+        assert!(!place.node_config(1).exists());
+        std::fs::write(place.node_config(1), "whole").unwrap();
+        private_file::folder(&place.root.join("hosts/pmta1")).unwrap();
+        let error = place.clear().unwrap_err();
+        assert!(matches!(error, TrialError::NoAdmin { .. }), "{error}");
+        assert!(place.node_config(1).exists(), "nothing is lost");
     }
 
     #[test]

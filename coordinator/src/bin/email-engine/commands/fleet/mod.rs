@@ -72,6 +72,9 @@ pub(crate) async fn apply(
     arguments: &Apply,
     document: &FleetDocument,
 ) -> Result<Exit, Failure> {
+    if arguments.prune {
+        refuse_nothing(document)?;
+    }
     if arguments.prune && !arguments.dry_run {
         permit_removals(desk, arguments, document).await?;
     }
@@ -97,6 +100,18 @@ pub(crate) async fn plan(
     desk.output
         .show(&answer, |output| render(output, &answer, true))?;
     Ok(verdict(&answer))
+}
+
+/// A generator that failed writes nothing, and pruning to nothing would end a fleet.
+fn refuse_nothing(document: &FleetDocument) -> Result<(), Failure> {
+    if document.tenants.is_empty() && document.hosts.is_empty() && document.ips.is_empty() {
+        return Err(Failure::new(
+            Exit::Failure,
+            "the file names no tenant, host or identity, and --prune would remove the whole fleet: \
+             nothing was changed; to end a fleet, remove its parts by name",
+        ));
+    }
+    Ok(())
 }
 
 fn leave_out(answer: &mut ApplyAnswer, hosts: bool) {
@@ -341,7 +356,8 @@ mod tests {
             no_diff: false,
         };
         let desk = authority.desk(&node);
-        let document = FleetDocument::default();
+        let text = "[[tenants]]\nid = \"one\"\nname = \"One\"\n";
+        let document = crate::fleet_file::parse("fleet.toml", text).unwrap();
         // Tests have no terminal on both ends, so nobody is there to ask.
         if !std::io::IsTerminal::is_terminal(&std::io::stdin()) {
             let failure = apply(&desk, &arguments, &document).await.unwrap_err();
@@ -353,5 +369,11 @@ mod tests {
         apply(&desk, &arguments, &document).await.unwrap();
         let last = node.asked().pop().unwrap();
         assert_eq!(last.target, "/api/v1/fleet?dry_run=false&prune=true");
+        // Nothing at all is not what anybody wants to prune to, whatever is said.
+        let asked = node.asked().len();
+        let nothing = FleetDocument::default();
+        let refused = apply(&desk, &arguments, &nothing).await.unwrap_err();
+        assert!(refused.to_string().contains("the whole fleet"), "{refused}");
+        assert_eq!(node.asked().len(), asked);
     }
 }
