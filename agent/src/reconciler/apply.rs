@@ -11,7 +11,7 @@ use super::order::Order;
 use super::plan::{Decision, state_of};
 use super::under_way::UnderWay;
 use crate::host::Machine;
-use crate::resources::{self, Contents, Finding};
+use crate::resources::{self, ApplyError, Contents, Finding};
 use crate::transaction::{Transactions, Turn, Verdict};
 
 /// One walk, and what it left.
@@ -32,6 +32,8 @@ pub(super) struct Walk<'a> {
     pub(super) findings: BTreeMap<ResourceId, Finding>,
     /// Drifts that were undone.
     pub(super) repaired: Vec<ResourceId>,
+    /// Files and folders whose repair was undone by somebody before it was looked at.
+    pub(super) undone: Vec<ResourceId>,
     /// Resources that were changed.
     pub(super) changed: usize,
     /// Whether it was stopped on the way.
@@ -56,6 +58,7 @@ impl<'a> Walk<'a> {
             owed,
             findings: BTreeMap::new(),
             repaired: Vec::new(),
+            undone: Vec::new(),
             changed: 0,
             interrupted: false,
         }
@@ -126,6 +129,10 @@ impl<'a> Walk<'a> {
             Err(error) => {
                 // It may have been changed before it failed: better told once too often.
                 self.told.extend(resource.notify.iter().cloned());
+                let is_entry = matches!(resource.spec, Spec::File(_) | Spec::Directory(_));
+                if repair && is_entry && matches!(error, ApplyError::Still(_)) {
+                    self.undone.push(resource.id.clone());
+                }
                 (ResourceState::Failed(error.to_string()), false)
             }
         }
@@ -170,7 +177,10 @@ impl<'a> Walk<'a> {
                         self.findings.insert(resource.id.clone(), finding);
                         (state, true)
                     }
-                    Err(reason) => (ResourceState::Failed(reason), false),
+                    Err(untaken) => {
+                        self.undone.extend(untaken.undone);
+                        (ResourceState::Failed(untaken.reason), false)
+                    }
                 }
             }
         };

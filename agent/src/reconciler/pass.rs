@@ -205,7 +205,7 @@ impl Reconciler {
             &plan.decisions,
             &turns,
         );
-        for id in &walk.repaired {
+        for id in walk.repaired.iter().chain(&walk.undone) {
             self.contest.repaired(id, now);
         }
         self.repairs += walk.repaired.len() as u64;

@@ -49,9 +49,7 @@ pub(super) fn observe(machine: &Machine, contents: &dyn Contents, spec: &FileSpe
         Err(error) => diff.push(error.to_string()),
     }
     if diff.is_empty() {
-        access(spec)
-            .unverified(machine)
-            .map_or(Finding::Right, Finding::Unverified)
+        Finding::Right
     } else {
         Finding::Differs(diff.join("; "))
     }

@@ -37,7 +37,7 @@ use crate::reconciler::order::{self, Order};
 use crate::resources::Contents;
 use content::Content;
 use decide::{Held, Next};
-use run::Run;
+use run::{Run, RunError};
 use settle::Keeps;
 use shelf::Shelf;
 use standing::Standing;
@@ -223,7 +223,7 @@ impl Transactions {
     /// Takes a turn. Says which members were changed.
     ///
     /// # Errors
-    /// Why the content is not in force, in words.
+    /// Why the content is not in force.
     pub fn take(
         &mut self,
         machine: &mut Machine,
@@ -231,7 +231,7 @@ impl Transactions {
         id: &ResourceId,
         turn: &Turn,
         members: &[&Resource],
-    ) -> Result<Vec<ResourceId>, String> {
+    ) -> Result<Vec<ResourceId>, Untaken> {
         let Some((wanted, spec)) = self.wanted.get(id) else {
             return Ok(Vec::new());
         };
@@ -259,7 +259,13 @@ impl Transactions {
         {
             self.stuck.insert(id.clone(), error.to_string());
         }
-        done.map_err(|error| cut(error.to_string()))
+        done.map_err(|error| Untaken {
+            reason: cut(error.to_string()),
+            undone: match error {
+                RunError::Undone { member, .. } => Some(member),
+                _ => None,
+            },
+        })
     }
 
     /// Whether the wanted content is in force. Until then what an older one names must stay.
@@ -290,6 +296,15 @@ impl Transactions {
         }
         left
     }
+}
+
+/// Why a turn did not get through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Untaken {
+    /// In words.
+    pub reason: String,
+    /// The member that somebody changed again as soon as it was put back.
+    pub undone: Option<ResourceId>,
 }
 
 /// What is said of a transaction beside whether its files are right.

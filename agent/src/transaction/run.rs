@@ -15,7 +15,7 @@ use super::standing::{Failure, Good, Journal, Refusal, Stage, Standing};
 use super::swap::{self, SwapError};
 use super::{cut, stages};
 use crate::host::{Machine, RecordError};
-use crate::resources::{self, Contents};
+use crate::resources::{self, ApplyError, Contents};
 
 /// What a run works with.
 pub(super) struct Run<'a> {
@@ -40,6 +40,14 @@ pub(super) enum RunError {
     /// Neither went through nor could be undone: tried again at every look.
     #[error("the files before the change are not all back: {0}")]
     NotUndone(SwapError),
+    /// A member that was put back was changed again before it was looked at.
+    #[error("{member} was put back, and somebody undid it at once: {reason}")]
+    Undone {
+        /// Which.
+        member: ResourceId,
+        /// How it was found.
+        reason: String,
+    },
     /// The good content could not be put back or brought into force.
     #[error("could not be put back at stage {}: {}", .0.stage, .0.reason)]
     NotRepaired(Failure),
@@ -233,18 +241,21 @@ impl Run<'_> {
         spec: &TransactionSpec,
     ) -> Result<Vec<ResourceId>, RunError> {
         let id = self.id();
-        let failed = |stage: Stage, reason: String| {
-            RunError::NotRepaired(Failure {
-                stage,
-                reason: cut(reason),
-                of_content: false,
-            })
-        };
         self.turn(|standing| standing.owed = true)?;
         let mut changed = Vec::new();
         for member in members {
-            let ensured = resources::ensure(self.machine, self.contents, member)
-                .map_err(|error| failed(Stage::Swap, format!("{}: {error}", member.id)))?;
+            let ensured = resources::ensure(self.machine, self.contents, member);
+            let ensured = ensured.map_err(|error| match error {
+                ApplyError::Still(reason) => RunError::Undone {
+                    member: member.id.clone(),
+                    reason: cut(reason),
+                },
+                error => RunError::NotRepaired(Failure {
+                    stage: Stage::Swap,
+                    reason: cut(format!("{}: {error}", member.id)),
+                    of_content: false,
+                }),
+            })?;
             if ensured.changed {
                 changed.push(member.id.clone());
             }

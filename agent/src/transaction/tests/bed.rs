@@ -166,6 +166,13 @@ impl Bed {
         }
     }
 
+    /// Whoever writes this text finds another in its place when it looks.
+    pub(super) fn undo_at_once(&self, text: &str) {
+        let hash = ContentHash::of(text.as_bytes());
+        let other = b"somebody else's".to_vec();
+        self.memory.bodies.borrow_mut().insert(hash, other);
+    }
+
     /// One pass over a state that is enforced from now on.
     pub(super) fn accept(&mut self, state: &HostConfig) -> Outcome {
         self.reconciler.change_state();

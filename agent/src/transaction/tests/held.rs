@@ -4,6 +4,7 @@ use email_engine_protocol::desired::{HostConfig, Policy};
 use email_engine_protocol::observed::ResourceState;
 
 use super::bed::{Bed, failure, files, said};
+use crate::reconciler::contest;
 use crate::reconciler::plan::tests::{config, service};
 
 const GOOD: [(&str, &str); 3] = [("key", "KEY-1"), ("gone", "g"), ("config", "good")];
@@ -104,6 +105,33 @@ fn a_repair_that_was_not_brought_into_force_is_when_it_can_be() {
     let tests = bed.runs("test");
     bed.accept(&bad);
     assert_eq!(bed.runs("test"), tests);
+}
+
+#[test]
+fn a_repair_that_is_undone_before_it_is_looked_at_is_part_of_the_fight() {
+    let mut bed = Bed::new();
+    let good = bed.state(&GOOD);
+    assert!(bed.accept(&good).is_good());
+    bed.undo_at_once(GOOD[2].1);
+    std::fs::write(bed.place(GOOD[2].0), "edited").unwrap();
+    let activated = bed.runs("activate");
+    for round in 0..contest::AT_ONCE {
+        let outcome = bed.look(&good);
+        let reason = failure(&outcome);
+        assert!(reason.contains("undid it at once"), "{round}: {reason}");
+    }
+    let outcome = bed.look(&good);
+    let put_off = said(&outcome);
+    assert!(
+        matches!(put_off, ResourceState::Drifted(text) if text.contains("somebody fights for")),
+        "{put_off:?}"
+    );
+    assert_eq!(
+        bed.runs("activate"),
+        activated,
+        "nothing of it is activated"
+    );
+    assert_eq!(bed.reconciler.repairs(), 0);
 }
 
 #[test]
