@@ -45,18 +45,13 @@ pub fn held(standing: &Standing, wanted: &ContentHash, restart: &RestartSpec) ->
     (!lines.is_empty() && !restart.allowed).then_some(Held::Restart(lines))
 }
 
-/// Lines that are not in force and wait for an operator to allow a restart. Of the first content,
-/// none: see [`restarts`].
+/// Lines that are not in force, or shall be no more, and wait for an operator to allow a restart. Of
+/// the first content, none: see [`restarts`].
 #[must_use]
 pub fn needs_restart(standing: &Standing, restart: &RestartSpec) -> Vec<String> {
-    let Some(good) = &standing.good else {
-        return Vec::new();
-    };
-    let new = restart
-        .lines
-        .iter()
-        .filter(|line| !good.restart.contains(line));
-    new.cloned().collect()
+    let good = standing.good.as_ref();
+    good.map(|good| restart.changed_from(&good.restart))
+        .unwrap_or_default()
 }
 
 /// Whether the content is brought into force by a restart: for lines that need one, and always for the
@@ -215,13 +210,18 @@ mod tests {
     }
 
     #[test]
-    fn new_restart_lines_wait_for_the_word_and_gone_ones_do_not() {
+    fn restart_lines_that_come_or_go_wait_for_the_word() {
         let at = standing(Some(A), None);
         let waits = held(&at, &B, &restart(&["new", "old"], false)).unwrap();
         assert_eq!(waits, Held::Restart(vec!["new".to_owned()]));
         assert!(told(&at, &waits).ends_with("into force: new"));
         assert_eq!(held(&at, &B, &restart(&["new", "old"], true)), None);
-        assert_eq!(held(&at, &B, &restart(&[], false)), None);
+        let goes = restart(&[], false);
+        let waits = held(&at, &B, &goes).unwrap();
+        assert_eq!(waits, Held::Restart(vec!["no more old".to_owned()]));
+        assert!(restarts(&at, &goes));
+        assert_eq!(held(&at, &B, &restart(&[], true)), None);
+        assert_eq!(held(&at, &B, &restart(&["old"], false)), None);
         let first = standing(None, None);
         assert_eq!(held(&first, &B, &restart(&["new"], false)), None);
     }

@@ -85,6 +85,18 @@ pub trait Planning: Send + Sync + 'static {
         let after = preview::carried_out(state, &draft.commands, draft.new_identities)?;
         Ok(preview::preview(state, &after, may_see))
     }
+    /// What a draft does that whoever asks may not have in mind. Nothing when it would be refused: then
+    /// the refusal is what matters.
+    fn cautions(
+        &self,
+        state: &FleetState,
+        draft: &Draft,
+        may_see: &dyn Fn(&Host) -> bool,
+    ) -> Vec<String> {
+        preview::carried_out(state, &draft.commands, draft.new_identities)
+            .map(|after| planner::cautions(state, &after, may_see))
+            .unwrap_or_default()
+    }
     /// What a host would be given now, with the bodies that its files need.
     ///
     /// # Errors

@@ -1,8 +1,9 @@
 //! The rules of the fleet: what must hold after every command, each as a function of its own that reads
-//! the tables and trusts nothing else.
+//! the tables and trusts nothing else. And who of them gets how much of the mail ([`divide`]).
 
 mod consistency;
 mod invariants;
+mod shares;
 
 pub use consistency::{
     every_reference_leads_somewhere, needed_bodies_are_counted, the_lookup_matches_the_tables,
@@ -12,6 +13,8 @@ pub use invariants::{
     every_name_is_one_identitys, no_brand_domain_sends, only_active_and_warming_take_mail,
     replay_gives_the_same_bytes, tenants_share_nothing,
 };
+
+pub use shares::{Share, divide, takes_mail};
 
 use crate::state::FleetState;
 

@@ -8,10 +8,12 @@
 //! - `values` is what templates may know; the configuration of PowerMTA is made of `routes` by
 //!   [`crate::powermta`] and not by a template, because its rules are rules.
 //! - [`document`] compares a fleet file with the state, [`preview`] says what that does to the
-//!   hosts; [`dns`] says which records identities want.
+//!   hosts, [`cautions()`] what its author may not have in mind; [`dns`] says which records identities
+//!   want.
 
 mod build;
 mod bundle;
+mod cautions;
 pub mod dns;
 pub mod document;
 mod error;
@@ -32,6 +34,7 @@ use crate::powermta;
 use crate::state::{FleetState, Host, HostLifecycle};
 
 pub use bundle::{builtin_bundle, bundle_hash};
+pub use cautions::cautions;
 pub use error::{BundleFault, PlanError};
 pub use transaction::{restart_digest, restart_wanted};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use email_engine_protocol::api::{IpStatus, Phase, Purpose};
+use email_engine_protocol::api::{Phase, Purpose};
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::id::{HostId, Role, TenantId};
 use email_engine_protocol::secret::SecretRef;
@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::error::PlanError;
 use super::routes;
+use crate::fleet::{Share, takes_mail};
 use crate::powermta;
 use crate::state::{FleetState, Host, Identity};
 
@@ -210,7 +211,7 @@ fn item(state: &FleetState, identity: &Arc<Identity>) -> Result<Item, PlanError>
         .hosts
         .get(&spec.host)
         .ok_or_else(|| PlanError::UnknownHost(spec.host.clone()))?;
-    let quota = spec.daily_quota();
+    let share = Share::of(spec);
     let value = Value::from(Serde(IdentityValues {
         address: spec.address,
         domain: spec.domain.as_str(),
@@ -221,10 +222,10 @@ fn item(state: &FleetState, identity: &Arc<Identity>) -> Result<Item, PlanError>
         display_name: &spec.display_name,
         return_path: spec.return_address().to_string(),
         purpose: spec.purpose,
-        sends: matches!(spec.status, IpStatus::Active | IpStatus::Warming),
-        weight: spec.weight(),
-        daily_quota: quota,
-        hourly_quota: powermta::hourly_quota(quota),
+        sends: takes_mail(spec),
+        weight: share.probability,
+        daily_quota: share.daily,
+        hourly_quota: powermta::hourly_quota(share.daily),
         submission_address: routes::admin_address(powermta)?.to_string(),
         submission_port: powermta::SUBMISSION_PORT,
     }));

@@ -21,7 +21,7 @@ pub use cluster::{ClusterView, Consistency, Contact, MemberRole, NodeView, Versi
 pub use fleet::{
     FleetDocument, HostSpec, IpDocument, IpSpec, IpStatus, Phase, Purpose, Settings, TenantSpec,
 };
-pub use preview::{HostChange, ResourceChange, TextDiff};
+pub use preview::{HostChange, ResourceChange, RestartRequest, RestartView, TextDiff};
 pub use problem::Problem;
 pub use release::{BundleCreated, BundleRequest, ReleaseRequest, ReleaseView, ReleasesView};
 pub use view::{

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ChangeAction;
+use crate::bytes::ContentHash;
 use crate::id::{HostId, ResourceId};
 
 /// What would change in a host's desired state.
@@ -24,6 +25,28 @@ pub struct HostChange {
     /// Why it could not be planned: it would keep what it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+/// Answer of `GET /api/v1/hosts/{host}/allow-restart`: what a restart would be allowed for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestartView {
+    /// The host.
+    pub host: HostId,
+    /// Lines of the state that is planned for it now which only a restart brings into force, in order;
+    /// those that its agent waits for stand in the host's own view.
+    pub lines: Vec<String>,
+    /// Names these lines and no others.
+    pub digest: ContentHash,
+    /// Whether a restart is allowed for them already.
+    pub allowed: bool,
+}
+
+/// Body of `POST /api/v1/hosts/{host}/allow-restart`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RestartRequest {
+    /// The digest that came with the lines that the operator looked at.
+    pub digest: ContentHash,
 }
 
 /// What would change in one resource.

@@ -108,10 +108,27 @@ pub enum Holds {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RestartSpec {
     /// Such lines of the content, in order. One that the live content does not have needs a
-    /// restart; one that goes does not.
+    /// restart, and so does one that goes.
     pub lines: Vec<String>,
     /// The operator allowed the restart that these lines need.
     pub allowed: bool,
+}
+
+impl RestartSpec {
+    /// What of these lines differs from those that are in force, for people: lines that come, and
+    /// those that go without another of the same directive.
+    #[must_use]
+    pub fn changed_from(&self, in_force: &[String]) -> Vec<String> {
+        let directive = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
+        let come = self.lines.iter().filter(|line| !in_force.contains(line));
+        let stays = |gone: &&String| {
+            let mut lines = self.lines.iter();
+            lines.any(|line| directive(line) == directive(gone))
+        };
+        let go = in_force.iter().filter(|gone| !stays(gone));
+        let go = go.map(|line| format!("no more {line}"));
+        come.cloned().chain(go).collect()
+    }
 }
 
 impl TransactionSpec {
@@ -370,5 +387,21 @@ mod tests {
         assert!(many.contains("restart lines is 1000"), "{many}");
         let long = with(|spec| spec.test.refused_by.push("x".repeat(10_000)));
         assert!(long.contains("is 10000, at most"), "{long}");
+    }
+
+    #[test]
+    fn lines_that_come_and_lines_that_go_are_told_and_a_changed_one_once() {
+        let lines = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect();
+        let told = |now: &[&str], then: &[&str]| {
+            let spec = RestartSpec {
+                lines: lines(now),
+                allowed: false,
+            };
+            let then: Vec<String> = lines(then);
+            spec.changed_from(&then)
+        };
+        assert_eq!(told(&["a 1", "b"], &["a 1", "b"]), Vec::<String>::new());
+        assert_eq!(told(&["a 2", "b"], &["a 1"]), ["a 2", "b"]);
+        assert_eq!(told(&["a 1"], &["a 1", "<b>"]), ["no more <b>"]);
     }
 }

@@ -9,7 +9,7 @@ use axum::{Extension, Json};
 use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
 
-use email_engine_protocol::api::{ApplyAnswer, FleetDocument};
+use email_engine_protocol::api::{ApplyAnswer, Change, FleetDocument};
 
 use crate::api::Api;
 use crate::api::Draft;
@@ -74,36 +74,39 @@ async fn dry_run(
     }
     let (draft, previewed) = think_through(api, write, state, draft, place).await?;
     let preview = previewed.map_err(|error| placed(error.into(), document, &draft.commands))?;
-    Ok(ApplyAnswer {
-        hosts: preview.hosts,
-        more_hosts: preview.more,
-        ..answer(draft, false, revision)
-    })
+    Ok(shown(draft, preview, revision))
 }
 
-/// What one command would change on the hosts that the caller sees.
+/// What one command would change on the hosts that the caller sees; `changes` says it for people.
 pub(super) async fn dry_run_of(
     api: &Api,
     write: &WriteRequest,
     command: Command,
+    changes: Vec<Change>,
 ) -> Result<ApplyAnswer, ApiError> {
     let place = preview_place(api).await?;
     let state = api.copy_of_state();
     let revision = state.revision;
     let draft = Draft {
         commands: vec![command],
+        changes,
         ..Draft::default()
     };
     let (draft, previewed) = think_through(api, write, state, draft, place).await?;
-    let preview = previewed?;
-    Ok(ApplyAnswer {
+    Ok(shown(draft, previewed?, revision))
+}
+
+/// The answer of a dry run.
+fn shown(mut draft: Draft, preview: Preview, revision: u64) -> ApplyAnswer {
+    draft.warnings.extend(preview.cautions);
+    ApplyAnswer {
         hosts: preview.hosts,
         more_hosts: preview.more,
         ..answer(draft, false, revision)
-    })
+    }
 }
 
-/// Carries a draft out on a copy and compares the hosts, beside the threads that serve.
+/// Carries a draft out on a copy and compares the hosts.
 async fn think_through(
     api: &Api,
     write: &WriteRequest,
@@ -112,15 +115,51 @@ async fn think_through(
     place: OwnedSemaphorePermit,
 ) -> Result<(Draft, Result<Preview, Rejection>), ApiError> {
     let (planning, caller) = (Arc::clone(&api.planning), write.caller.clone());
-    let compared = tokio::task::spawn_blocking(move || {
+    threaded(move || {
         // The work goes on when the request has ended, and so does its share of the machine.
         let _place = place;
         let may_see = |host: &Host| caller.sees(host.spec.tenant.as_ref());
         let previewed = planning.preview(&state, &draft, &may_see);
         (draft, previewed)
-    });
-    compared.await.map_err(|error| {
-        tracing::error!(%error, "a preview failed");
+    })
+    .await
+}
+
+/// What a draft does that its author may not have in mind, for whoever makes the change without having
+/// looked at it. What only adds does nothing of the kind.
+async fn cautions(api: &Api, write: &WriteRequest, draft: &Draft) -> Result<Vec<String>, ApiError> {
+    if only_adds(&draft.commands) {
+        return Ok(Vec::new());
+    }
+    let (planning, caller) = (Arc::clone(&api.planning), write.caller.clone());
+    let (state, draft) = (api.copy_of_state(), draft.clone());
+    threaded(move || {
+        let may_see = |host: &Host| caller.sees(host.spec.tenant.as_ref());
+        planning.cautions(&state, &draft, &may_see)
+    })
+    .await
+}
+
+/// Thinks about a copy of the state in one of the few places that there are for it.
+pub(super) async fn beside<R: Send + 'static>(
+    api: &Api,
+    think: impl FnOnce(&FleetState) -> R + Send + 'static,
+) -> Result<R, ApiError> {
+    let place = preview_place(api).await?;
+    let state = api.copy_of_state();
+    threaded(move || {
+        let _place = place;
+        think(&state)
+    })
+    .await
+}
+
+/// Thinks beside the threads that serve.
+async fn threaded<R: Send + 'static>(
+    think: impl FnOnce() -> R + Send + 'static,
+) -> Result<R, ApiError> {
+    tokio::task::spawn_blocking(think).await.map_err(|error| {
+        tracing::error!(%error, "a change could not be thought through");
         ApiError::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "internal",
@@ -198,6 +237,7 @@ pub(super) async fn carry_out(
         if draft.commands.is_empty() {
             return Ok((draft, None));
         }
+        draft.warnings.extend(cautions(api, write, &draft).await?);
         let command = Command::Batch(Batch {
             base_revision: (!only_adds(&draft.commands)).then_some(revision),
             commands: draft.commands.clone(),

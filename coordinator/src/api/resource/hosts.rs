@@ -19,10 +19,9 @@ use crate::api::problem::ApiError;
 use crate::api::request::{JsonBody, Named, WriteRequest};
 use crate::api::routes::Asker;
 use crate::command::{
-    AddHost, AllowRemoval, AllowRestart, Command, RetireHost, RetryChange, RevokeCertificate,
+    AddHost, AllowRemoval, Command, RetireHost, RetryChange, RevokeCertificate,
 };
 use crate::metrics::lifecycle;
-use crate::planner::{self, PlanError};
 use crate::raft::{PlanErrors, SessionRow, Sessions};
 use crate::state::{FleetState, Host, HostLifecycle};
 
@@ -123,7 +122,11 @@ pub(in crate::api) async fn show(
     answer(&api, &caller, &id).await.map(Json)
 }
 
-async fn answer(api: &Api, caller: &Caller, id: &HostId) -> Result<HostView, ApiError> {
+pub(super) async fn answer(
+    api: &Api,
+    caller: &Caller,
+    id: &HostId,
+) -> Result<HostView, ApiError> {
     let seen = seen(api).await;
     api.view(|state| {
         let host = state.hosts.get(id)?;
@@ -196,32 +199,6 @@ pub(in crate::api) async fn allow_removal(
     let command = Command::AllowRemoval(AllowRemoval { hosts });
     api.commit_here(&write, command).await?;
     let view = answer(&api, &write.caller, &id).await?;
-    Ok((StatusCode::OK, Json(view)))
-}
-
-/// Allows a restart of a host's product, for the lines that its state needs one for now.
-pub(in crate::api) async fn allow_restart(
-    State(api): State<Arc<Api>>,
-    Extension(write): Extension<WriteRequest>,
-    Named(host): Named<HostId>,
-) -> Result<(StatusCode, Json<HostView>), ApiError> {
-    let lines = api.view(|state| {
-        let planned = planner::plan(state, &host).map_err(|error| match error {
-            PlanError::UnknownHost(_) => ApiError::not_found("host", host.as_str()),
-            error => ApiError::new(StatusCode::CONFLICT, "no-plan", error.to_string()),
-        })?;
-        Ok::<_, ApiError>(planner::restart_wanted(&planned.config))
-    })?;
-    if lines.is_empty() {
-        let detail = format!("nothing on host {host} ever needs a restart");
-        return Err(ApiError::new(StatusCode::CONFLICT, "wrong-state", detail));
-    }
-    let command = Command::AllowRestart(AllowRestart {
-        host: host.clone(),
-        lines: planner::restart_digest(&lines),
-    });
-    api.commit_here(&write, command).await?;
-    let view = answer(&api, &write.caller, &host).await?;
     Ok((StatusCode::OK, Json(view)))
 }
 

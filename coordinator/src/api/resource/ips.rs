@@ -4,14 +4,18 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
+use serde::Deserialize;
 
-use email_engine_protocol::api::{DomainView, FleetDocument, IpDocument, IpSpec};
+use email_engine_protocol::api::{
+    Change, ChangeAction, DomainView, FleetDocument, IpDocument, IpSpec,
+};
 use email_engine_protocol::mail::DomainName;
 
-use super::apply::carry_out;
+use super::apply::{carry_out, dry_run_of};
 use crate::api::Api;
 use crate::api::auth::Caller;
 use crate::api::problem::ApiError;
@@ -153,18 +157,37 @@ fn own_field(field: &str, label: &impl Fn(usize, &str) -> String) -> String {
     }
 }
 
-/// Removes an identity: drained, then taken off its host.
+/// How an identity is removed.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+pub(in crate::api) struct Removal {
+    /// Only says what would change.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// Removes an identity: drained, then taken off its host. Or says what that would change.
 pub(in crate::api) async fn retire(
     State(api): State<Arc<Api>>,
     Extension(write): Extension<WriteRequest>,
     Named(address): Named<IpAddr>,
-) -> Result<StatusCode, ApiError> {
+    Query(removal): Query<Removal>,
+) -> Result<Response, ApiError> {
     if write.replayed.is_none() {
         api.view(|state| found(state, &write.caller, address).map(|_| ()))?;
     }
-    api.commit(&write, Command::RetireIdentity(RetireIdentity { address }))
-        .await?;
-    Ok(StatusCode::NO_CONTENT)
+    let command = Command::RetireIdentity(RetireIdentity { address });
+    if removal.dry_run {
+        let change = Change {
+            action: ChangeAction::Remove,
+            kind: "ip".to_owned(),
+            name: address.to_string(),
+            details: Vec::new(),
+        };
+        let answer = dry_run_of(&api, &write, command, vec![change]).await?;
+        return Ok(Json(answer).into_response());
+    }
+    api.commit(&write, command).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// All sending domains that the caller sees, with the records that they need.

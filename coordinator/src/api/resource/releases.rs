@@ -102,7 +102,7 @@ pub(in crate::api) async fn set(
         settings: request.settings,
     });
     if manner.dry_run {
-        let answer = apply::dry_run_of(&api, &write, command).await?;
+        let answer = apply::dry_run_of(&api, &write, command, Vec::new()).await?;
         return Ok(Json(answer).into_response());
     }
     api.commit_here(&write, command).await?;

@@ -1,4 +1,5 @@
-//! `/hosts/{id}/config`: what a host is, or would be, given. Secrets are named, never shown.
+//! `/hosts/{id}/config`: what a host is, or would be, given. Secrets are named, never shown. And
+//! `/hosts/{id}/allow-restart`: what of it only a restart brings into force.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,15 +9,21 @@ use axum::http::StatusCode;
 use axum::{Extension, Json};
 use serde::Deserialize;
 
-use email_engine_protocol::api::{RenderedConfig, RenderedFile};
+use email_engine_protocol::api::{
+    HostView, RenderedConfig, RenderedFile, RestartRequest, RestartView,
+};
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::desired::{FileContent, HostConfig, Spec};
 use email_engine_protocol::id::HostId;
 
+use super::apply::beside;
+use super::hosts;
 use crate::api::Api;
 use crate::api::problem::ApiError;
-use crate::api::request::Named;
+use crate::api::request::{JsonBody, Named, WriteRequest};
 use crate::api::routes::Asker;
+use crate::command::{AllowRestart, Command, Rejection};
+use crate::planner;
 use crate::raft::StoreError;
 
 /// Which configuration is asked for.
@@ -112,4 +119,70 @@ fn missing(hash: &ContentHash) -> ApiError {
         "body-missing",
         format!("content {hash} is not on this node any more: the target just moved; ask again"),
     )
+}
+
+/// What a restart of a host's product would be allowed for now.
+pub(in crate::api) async fn show_restart(
+    State(api): State<Arc<Api>>,
+    Named(host): Named<HostId>,
+) -> Result<Json<RestartView>, ApiError> {
+    restart_of(&api, host).await.map(Json)
+}
+
+/// Allows a restart of a host's product for the lines that the operator looked at, and for no others.
+pub(in crate::api) async fn allow_restart(
+    State(api): State<Arc<Api>>,
+    Extension(write): Extension<WriteRequest>,
+    Named(host): Named<HostId>,
+    JsonBody(looked_at): JsonBody<RestartRequest>,
+) -> Result<(StatusCode, Json<HostView>), ApiError> {
+    if write.replayed.is_none() {
+        let now = restart_of(&api, host.clone()).await?;
+        if now.lines.is_empty() {
+            let detail = format!("nothing on host {host} ever needs a restart");
+            return Err(ApiError::new(StatusCode::CONFLICT, "wrong-state", detail));
+        }
+        if now.digest != looked_at.digest {
+            return Err(others_by_now(&now, &looked_at));
+        }
+    }
+    let command = Command::AllowRestart(AllowRestart {
+        host: host.clone(),
+        lines: looked_at.digest,
+    });
+    api.commit_here(&write, command).await?;
+    let view = hosts::answer(&api, &write.caller, &host).await?;
+    Ok((StatusCode::OK, Json(view)))
+}
+
+fn others_by_now(now: &RestartView, looked_at: &RestartRequest) -> ApiError {
+    let lines = now.lines.join("; ");
+    let detail = format!(
+        "the lines of host {} that need a restart are others by now: {lines}; look at them and allow \
+         digest {}",
+        now.host, now.digest
+    );
+    let (value, accepted) = (looked_at.digest.to_string(), now.digest.to_string());
+    ApiError::new(StatusCode::CONFLICT, "other-restart", detail).about("digest", &value, &accepted)
+}
+
+/// Plans a host on a copy, beside the threads that serve.
+async fn restart_of(api: &Api, host: HostId) -> Result<RestartView, ApiError> {
+    if !api.view(|state| state.live_host(&host).is_some()) {
+        return Err(ApiError::not_found("host", host.as_str()));
+    }
+    let planning = Arc::clone(&api.planning);
+    let planned = beside(api, move |state| {
+        let (config, _) = planning.config(state, &host)?;
+        let lines = planner::restart_wanted(&config);
+        let digest = planner::restart_digest(&lines);
+        let allowed = state.restart_allowed.get(&host);
+        Ok::<_, Rejection>(RestartView {
+            allowed: allowed.is_some_and(|allowed| allowed.lines == digest),
+            host,
+            lines,
+            digest,
+        })
+    });
+    Ok(planned.await??)
 }

@@ -10,6 +10,7 @@
 mod check;
 mod compare;
 mod identities;
+mod last;
 mod order;
 mod owners;
 mod prune;
@@ -65,12 +66,14 @@ pub fn changes(
     settings(&mut plan, state, document);
     tenants(&mut plan, state, document);
     hosts(&mut plan, state, document)?;
-    if prune {
-        prune::identities(&mut plan, state, document, scope);
-    }
+    let kept = match prune {
+        true => prune::identities(&mut plan, state, document, &identities, scope),
+        false => Vec::new(),
+    };
     identities::compare(&mut plan, state, &identities)?;
     if prune && scope.is_none() {
-        prune::hosts_and_tenants(&mut plan, state, document, &identities);
+        let needed = [identities, kept].concat();
+        prune::hosts_and_tenants(&mut plan, state, document, &needed);
     }
     Ok(plan)
 }

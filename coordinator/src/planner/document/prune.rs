@@ -3,34 +3,73 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use email_engine_protocol::api::{FleetDocument, IpSpec};
+use email_engine_protocol::api::{FleetDocument, IpSpec, IpStatus};
 use email_engine_protocol::id::{HostId, TenantId};
 
-use super::DocumentPlan;
-use crate::command::{AllowRemoval, Command, RemoveTenant, RetireHost, RetireIdentity};
+use super::{DocumentPlan, last};
+use crate::command::{
+    AllowRemoval, ChangeIdentity, Command, RemoveTenant, RetireHost, RetireIdentity,
+};
+use crate::fleet::takes_mail;
+use crate::planner::cautions::word;
 use crate::planner::routes::works;
 use crate::state::{ApiKey, FleetState, Host, HostLifecycle};
 
 /// How long a pruned host has for confirming that its secrets are wiped.
 const GRACE_MILLIS: u64 = 10 * 60 * 1000;
 
-/// Before anything is added: a domain may move to another address.
+/// Before anything is added: a domain may move to another address. Gives those that are kept.
 pub(super) fn identities(
     plan: &mut DocumentPlan,
     state: &FleetState,
     document: &FleetDocument,
+    wanted: &[IpSpec],
+    scope: Option<&TenantId>,
+) -> Vec<IpSpec> {
+    let named: BTreeSet<_> = document.ips.iter().map(|ip| ip.address).collect();
+    let specs = state.identities.values().map(|identity| &identity.spec);
+    let is_ours = |ip: &&IpSpec| scope.is_none_or(|tenant| *tenant == ip.tenant);
+    let omitted = specs.filter(|ip| is_ours(ip) && !named.contains(&ip.address));
+    let omitted: Vec<&IpSpec> = omitted.collect();
+    let last = last::of_purpose(document, wanted, &omitted, scope);
+    let (kept, going): (Vec<_>, Vec<_>) =
+        omitted.into_iter().partition(|ip| last.contains(&ip.address));
+    let mut losing = BTreeSet::new();
+    for ip in going {
+        let command = RetireIdentity { address: ip.address };
+        plan.remove("ip", &ip.address, Command::RetireIdentity(command));
+        losing.extend(hosts_that_know(state, ip));
+    }
+    allow_removals(plan, state, losing, scope);
+    kept.into_iter().map(|ip| rest(plan, ip)).collect()
+}
+
+/// Keeps the last identity of a purpose, without mail.
+fn rest(plan: &mut DocumentPlan, old: &IpSpec) -> IpSpec {
+    let mut ip = old.clone();
+    if takes_mail(old) {
+        ip.status = IpStatus::Resting;
+    }
+    if plan.compare("ip", &ip.address.to_string(), Some(old), &ip) {
+        plan.commands.push(Command::ChangeIdentity(ChangeIdentity { ip: ip.clone() }));
+    }
+    plan.warnings.push(format!(
+        "ip {} is kept although the file omits it, and takes no mail: it is the last of tenant {} for \
+         purpose {}; `email-engine ips remove {}` removes it",
+        ip.address,
+        ip.tenant,
+        word(&ip.purpose),
+        ip.address
+    ));
+    ip
+}
+
+fn allow_removals(
+    plan: &mut DocumentPlan,
+    state: &FleetState,
+    losing: BTreeSet<HostId>,
     scope: Option<&TenantId>,
 ) {
-    let named: BTreeSet<_> = document.ips.iter().map(|ip| ip.address).collect();
-    let mut losing = BTreeSet::new();
-    for (address, identity) in &state.identities {
-        let ours = scope.is_none_or(|tenant| *tenant == identity.spec.tenant);
-        if ours && !named.contains(address) {
-            let command = RetireIdentity { address: *address };
-            plan.remove("ip", address, Command::RetireIdentity(command));
-            losing.extend(hosts_that_know(state, &identity.spec));
-        }
-    }
     // The file was applied with the word that what it omits goes: that is the word that a host wants
     // before it removes much of what it has. One tenant does not give it for a host of several.
     let is_own = |id: &HostId| {

@@ -15,7 +15,7 @@ use email_engine_protocol::bytes::Commitment;
 use email_engine_protocol::desired::Disposition;
 use email_engine_protocol::id::{HostId, RequestId};
 
-use super::plan;
+use super::{cautions, plan};
 use crate::command::{Batch, Command, Proposal, Rejection};
 use crate::state::{FleetState, Host, PreparedKey, SealedAtRest};
 
@@ -33,6 +33,8 @@ pub struct Preview {
     pub hosts: Vec<HostChange>,
     /// Hosts that were not compared, because there are many.
     pub more: u64,
+    /// What whoever asks may not have in mind.
+    pub cautions: Vec<String>,
 }
 
 /// The fleet as it would be after these commands. `new_keys` are the DKIM keys that they take.
@@ -91,7 +93,10 @@ pub fn preview(
     after: &FleetState,
     may_see: &dyn Fn(&Host) -> bool,
 ) -> Preview {
-    let mut preview = Preview::default();
+    let mut preview = Preview {
+        cautions: cautions(before, after, may_see),
+        ..Preview::default()
+    };
     let mut paper = Paper::default();
     let hosts = after.hosts.iter();
     let seen = hosts.filter(|(_, host)| !host.is_retired() && may_see(host));
@@ -105,6 +110,12 @@ pub fn preview(
             .extend(compare(before, after, id, host, &mut paper));
     }
     preview
+}
+
+/// What of a host's new state waits there for an operator's word.
+pub(super) fn waits(before: &FleetState, after: &FleetState, id: &HostId) -> Option<String> {
+    let (old, new) = (plan(before, id).ok()?, plan(after, id).ok()?);
+    notes::waits(&old, &new)
 }
 
 fn compare(

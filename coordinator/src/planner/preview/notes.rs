@@ -1,5 +1,7 @@
 //! What an operator must know of a host's new state beside its lines.
 
+use email_engine_protocol::desired::RestartSpec;
+
 use crate::planner::{Planned, restart_wanted};
 use crate::powermta::lint::{Code, Options};
 use crate::powermta::syntax::Sources;
@@ -25,10 +27,12 @@ pub(super) fn of(old: Option<&Planned>, new: &Planned) -> Vec<String> {
 }
 
 /// What waits on the host for an operator's word.
-fn waits(old: &Planned, new: &Planned) -> Option<String> {
-    let in_force = restart_wanted(&old.config);
-    let mut lines = restart_wanted(&new.config);
-    lines.retain(|line| !in_force.contains(line));
+pub(super) fn waits(old: &Planned, new: &Planned) -> Option<String> {
+    let wanted = RestartSpec {
+        lines: restart_wanted(&new.config),
+        allowed: false,
+    };
+    let lines = wanted.changed_from(&restart_wanted(&old.config));
     let host = &new.config.host;
     (!lines.is_empty()).then(|| {
         format!(
@@ -77,5 +81,10 @@ mod tests {
             "{note}"
         );
         assert!(changes("http-mgmt-port 8080\n", "http-mgmt-port 8080\n").is_empty());
+        let processor = "<bounce-processor>\n</bounce-processor>\n";
+        for (before, after, word) in [("", processor, "first"), (processor, "", "last")] {
+            let noted = changes(before, after).concat();
+            assert!(noted.contains(&format!("the {word} `<bounce-processor>`")), "{noted}");
+        }
     }
 }

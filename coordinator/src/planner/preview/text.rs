@@ -10,7 +10,7 @@ use crate::planner::build::without_hash;
 /// Bytes of differences in one answer.
 const ANSWER_BYTES: usize = 512 * 1024;
 /// Lines of one file's difference.
-const FILE_LINES: usize = 2_000;
+const FILE_LINES: usize = 400;
 /// Characters of one line.
 const LINE_CHARS: usize = 300;
 /// Lines between the first and the last that differ, up to which they are compared.

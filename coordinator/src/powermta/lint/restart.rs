@@ -7,7 +7,8 @@ use super::rules::canonical;
 
 /// Lines of a configuration that a running product takes up with a restart only, each with the value
 /// that counts, its default when it is not written. A line that the configuration in force does not
-/// have needs a restart; one that goes does not.
+/// have needs a restart, and so does one that goes: the guide says of a directive that it takes one
+/// "whenever changed", and of a processor that its use does, with no word on how it ends.
 ///
 /// What needs one only while mail is queued, or one of the monitor, which carries no mail, is not
 /// among them.

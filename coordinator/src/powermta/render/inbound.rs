@@ -15,6 +15,8 @@ use super::text::Text;
 
 /// The virtual MTA that forwards. No identity may have a name that begins with `fleet-`.
 const FORWARDER: &str = "fleet-inbound";
+/// Local part of the machine's own address for bounces, which nothing is sent under.
+const BOUNCES: &str = "bounce";
 /// Local part under which a domain is enrolled with receivers' feedback loops.
 const COMPLAINTS: &str = "fbl";
 
@@ -49,9 +51,7 @@ pub(super) fn sections(text: &mut Text, configuration: &Configuration) {
         text.line("relay-domain", &egress.domain);
     }
     forwarder(text, configuration, host_name);
-    if receiving(configuration).next().is_some() {
-        processors(text, configuration);
-    }
+    processors(text, configuration, host_name);
     aliases(text, configuration, host_name);
 }
 
@@ -84,10 +84,14 @@ fn forwarder(text: &mut Text, configuration: &Configuration, host_name: &DomainN
 
 /// What a processor does not understand is not delivered, which would go in circles; what it cannot
 /// parse goes to whoever runs the machine.
-fn processors(text: &mut Text, configuration: &Configuration) {
+///
+/// Both are there from the beginning, each with an address of the machine's own: one that came with the
+/// first identity, or went with the last, would wait for a restart.
+fn processors(text: &mut Text, configuration: &Configuration, host_name: &DomainName) {
     text.section("bounce-processor", "", |text| {
         unmatched(text, configuration);
         text.section("address-list", "", |text| {
+            text.line("address", format_args!("{BOUNCES}@{host_name}"));
             for egress in receiving(configuration) {
                 text.line(
                     "address",
@@ -99,6 +103,7 @@ fn processors(text: &mut Text, configuration: &Configuration) {
     text.section("feedback-loop-processor", "", |text| {
         unmatched(text, configuration);
         text.section("address-list", "", |text| {
+            text.line("address", format_args!("{COMPLAINTS}@{host_name}"));
             for egress in receiving(configuration) {
                 text.line("address", format_args!("{COMPLAINTS}@{}", egress.domain));
             }

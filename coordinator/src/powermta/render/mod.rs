@@ -1,5 +1,7 @@
 //! The whole text, in the order that the product needs: a pattern list before the source that names
-//! it; everything else for the reader.
+//! it, macros and lists of replies before the `<domain>` that does; everything else for the reader.
+//! What the fleet's operators change comes first; what is known of receivers is long, the same on
+//! every host, and stands behind it.
 
 mod inbound;
 mod providers;
@@ -40,10 +42,6 @@ pub fn render(configuration: &Configuration) -> String {
     text.verbatim(PLACE_OF_HASH);
     text.verbatim("\n");
     global(&mut text, configuration);
-    providers::named(&mut text, &configuration.catalogue);
-    defaults(&mut text, configuration);
-    providers::domains(&mut text, configuration);
-    providers::categories(&mut text, &configuration.catalogue);
     routing::virtual_mtas(&mut text, configuration);
     routing::rejects(&mut text, configuration);
     routing::pattern_lists(&mut text, configuration);
@@ -51,6 +49,10 @@ pub fn render(configuration: &Configuration) -> String {
     inbound::outside(&mut text, configuration);
     inbound::sections(&mut text, configuration);
     accounting(&mut text, configuration);
+    providers::named(&mut text, &configuration.catalogue);
+    defaults(&mut text, configuration);
+    providers::domains(&mut text, configuration);
+    providers::categories(&mut text, &configuration.catalogue);
     if let Some(extra) = &configuration.extra {
         text.comment("The operator's own lines, neither known nor checked.");
         text.verbatim(&extra.marked());

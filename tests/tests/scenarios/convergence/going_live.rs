@@ -227,29 +227,28 @@ fn check_names(agent: &AgentProcess) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_only_a_restart_brings_into_force_waits_for_an_operators_word() {
     let mut fleet = Fleet::single().await;
-    let document = |count: usize| {
-        let mut document = samples::fleet(count);
-        document["hosts"][1]["labels"] = json!({ "host-name": "host.example.net" });
+    let document = |receives: bool| {
+        let mut document = samples::fleet(1);
+        if receives {
+            document["hosts"][1]["labels"] = json!({ "host-name": "host.example.net" });
+        }
         document
     };
-    fleet.apply(&document(0)).await;
+    fleet.apply(&document(false)).await;
     fleet.start_agents(&[HOST]).await;
-    fleet
-        .host_converged(HOST, "it begins without identities")
-        .await;
+    fleet.host_converged(HOST, "it takes no mail from outside").await;
     let old = live(&fleet.agents[HOST]);
 
-    let plan = fleet
-        .api()
-        .post("/fleet?dry_run=true", &document(1))
-        .await
-        .ok()
-        .to_string();
+    let path = "/fleet?dry_run=true";
+    let plan = fleet.api().post(path, &document(true)).await.ok().to_string();
     assert!(
         plan.contains("email-engine hosts allow-restart pmta1"),
         "{plan}"
     );
-    fleet.apply(&document(1)).await;
+    let operator = Operator::at(&fleet, 1);
+    let before = operator.run(&["hosts", "allow-restart", HOST]);
+    let digest = digest_of(&String::from_utf8(before.stderr).unwrap());
+    fleet.apply(&document(true)).await;
     let view = said(&fleet, "waits for an operator to allow a restart").await;
     assert!(
         view["trouble"].to_string().contains("<bounce-processor>"),
@@ -257,18 +256,43 @@ async fn what_only_a_restart_brings_into_force_waits_for_an_operators_word() {
     );
     assert_eq!(live(&fleet.agents[HOST]), old, "something was swapped");
 
-    let shown = Operator::at(&fleet, 1).run(&["hosts", "allow-restart", HOST, "--yes"]);
-    assert!(shown.status.success(), "{shown:?}");
+    // What was looked at before the change is not what there is to be allowed now.
+    let other = operator.run(&["hosts", "allow-restart", HOST, "--yes", "--lines", &digest]);
+    let refused = String::from_utf8(other.stderr).unwrap();
+    assert_eq!(other.status.code(), Some(1), "{refused}");
+    assert!(refused.contains("are others by now: <bounce-processor>"), "{refused}");
+    let asked = operator.run(&["hosts", "allow-restart", HOST]);
+    let shown = String::from_utf8(asked.stderr).unwrap();
+    assert!(shown.contains("\n  <bounce-processor>\n"), "{shown}");
+    let digest = digest_of(&shown);
+    let allowed = operator.run(&["hosts", "allow-restart", HOST, "--yes", "--lines", &digest]);
+    assert!(allowed.status.success(), "{allowed:?}");
     fleet.host_converged(HOST, "the restart is allowed").await;
-    assert_eq!(live(&fleet.agents[HOST]).len(), 2);
-    let path = fleet.agents[HOST]
-        .data_dir()
-        .join("executor/simulated.toml");
-    let table: toml::Table = toml::from_str(&fs::read_to_string(path).unwrap()).unwrap();
-    let service = &table["services"]["pmta.service"];
-    assert_eq!(
-        service["restarts"].as_integer(),
-        Some(2),
-        "a start and a restart: {service}"
-    );
+    assert_ne!(live(&fleet.agents[HOST]), old);
+    assert_eq!(restarts(&fleet), Some(2), "a start and a restart");
+
+    // Nothing says that a processor ends without one either.
+    fleet.apply(&document(false)).await;
+    let view = said(&fleet, "waits for an operator to allow a restart").await;
+    let trouble = view["trouble"].to_string();
+    assert!(trouble.contains("no more <bounce-processor>"), "{view}");
+    let allowed = operator.run(&["hosts", "allow-restart", HOST, "--yes"]);
+    assert!(allowed.status.success(), "{allowed:?}");
+    fleet.host_converged(HOST, "the second restart is allowed").await;
+    assert_eq!(restarts(&fleet), Some(3));
+}
+
+/// The digest of the lines that `hosts allow-restart` shows.
+fn digest_of(shown: &str) -> String {
+    let mut lines = shown.lines();
+    let line = lines.find_map(|line| line.strip_prefix("digest "));
+    line.unwrap_or_else(|| panic!("no digest in {shown}")).to_owned()
+}
+
+/// How often the product was started anew, in the agent's simulation.
+fn restarts(fleet: &Fleet) -> Option<i64> {
+    let folder = fleet.agents[HOST].data_dir();
+    let text = fs::read_to_string(folder.join("executor/simulated.toml")).unwrap();
+    let table: toml::Table = toml::from_str(&text).unwrap();
+    table["services"]["pmta.service"]["restarts"].as_integer()
 }

@@ -12,9 +12,10 @@ use serde_json::Value;
 use email_engine_protocol::api::{
     ApiKeyCreated, ApiKeyRequest, ApiKeyView, ApplyAnswer, BundleCreated, BundleRequest,
     ClusterView, Consistency, DomainView, FleetDocument, HostView, IpDocument, IpSpec,
-    ReleaseRequest, ReleasesView, RenderedConfig, Settings, StatusView, TenantSpec, TokenCreated,
+    ReleaseRequest, ReleasesView, RenderedConfig, RestartRequest, RestartView, Settings, StatusView, TenantSpec, TokenCreated,
     TokenRequest, TokenView,
 };
+use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::id::{ApiKeyId, HostId, NodeId, RequestId, TenantId, TokenId};
 use email_engine_protocol::time::Timestamp;
 
@@ -77,9 +78,20 @@ impl Client {
         self.ask(call).await
     }
 
-    pub(crate) async fn allow_restart(&self, id: &HostId) -> Result<Value, ClientError> {
+    /// What a restart would be allowed for.
+    pub(crate) async fn restart(&self, id: &HostId) -> Result<RestartView, ClientError> {
+        self.ask(Call::get(&["hosts", id.as_str(), "allow-restart"]))
+            .await
+    }
+
+    /// Allows a restart for the lines of this digest, and for no others.
+    pub(crate) async fn allow_restart(
+        &self,
+        id: &HostId,
+        digest: ContentHash,
+    ) -> Result<Value, ClientError> {
         let call = Call::write(Method::POST, &["hosts", id.as_str(), "allow-restart"]);
-        self.ask(call).await
+        self.ask(call.json(&RestartRequest { digest })).await
     }
 
     pub(crate) async fn retry(&self, id: &HostId) -> Result<Value, ClientError> {
@@ -111,6 +123,12 @@ impl Client {
 
     pub(crate) async fn add_ip(&self, ip: &IpDocument) -> Result<Vec<DomainView>, ClientError> {
         self.ask(Call::write(Method::POST, &["ips"]).json(ip)).await
+    }
+
+    /// What the removal of an identity would change.
+    pub(crate) async fn plan_removal(&self, address: &str) -> Result<ApplyAnswer, ClientError> {
+        let call = Call::write(Method::DELETE, &["ips", address]).query("dry_run", &true);
+        self.ask(call).await
     }
 
     pub(crate) async fn remove_ip(&self, address: &str) -> Result<Value, ClientError> {

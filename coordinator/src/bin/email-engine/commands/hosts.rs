@@ -2,7 +2,8 @@
 
 use clap::{Args, Subcommand};
 
-use email_engine_protocol::api::HostView;
+use email_engine_protocol::api::{HostView, RestartView};
+use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::id::HostId;
 use email_engine_protocol::observed::{
     Convergence, Facts, ResourceState, ResourceStatus, StatusCounts,
@@ -46,11 +47,14 @@ enum HostsCommand {
         #[arg(long, short)]
         yes: bool,
     },
-    /// Allow a restart of a host's product, for the change that waits for one (`hosts show` says
-    /// which lines)
+    /// Allow a restart of a host's product, for the lines that need one: they are shown first, and
+    /// the word is for them alone
     AllowRestart {
         /// Its name
         host: HostId,
+        /// Only for the lines of this digest, which an earlier look has shown
+        #[arg(long, value_name = "DIGEST")]
+        lines: Option<ContentHash>,
         /// Do not ask
         #[arg(long, short)]
         yes: bool,
@@ -102,9 +106,12 @@ pub(crate) async fn run(desk: &Desk, arguments: Hosts) -> Result<Exit, Failure> 
                 format!("{host} may remove what its next state no longer names.")
             })?;
         }
-        HostsCommand::AllowRestart { host, yes } => {
+        HostsCommand::AllowRestart { host, lines, yes } => {
+            let looked_at = desk.client.restart(&host).await?;
+            desk.output.note(&restart_lines(&looked_at));
             permitted(&format!("Let the product on {host} be restarted?"), yes)?;
-            let answer = desk.client.allow_restart(&host).await?;
+            let digest = lines.unwrap_or(looked_at.digest);
+            let answer = desk.client.allow_restart(&host, digest).await?;
             desk.output.show(&answer, |_| {
                 format!("{host} may restart its product for the change that waits for it.")
             })?;
@@ -129,6 +136,22 @@ pub(crate) async fn run(desk: &Desk, arguments: Hosts) -> Result<Exit, Failure> 
         }
     }
     Ok(Exit::Success)
+}
+
+/// What an operator is asked to allow a restart for.
+fn restart_lines(view: &RestartView) -> String {
+    let mut shown = format!(
+        "Only a restart of the product on {} brings a change of these lines into force:",
+        view.host
+    );
+    for line in &view.lines {
+        shown.push_str("\n  ");
+        shown.push_str(line);
+    }
+    if view.allowed {
+        shown.push_str("\nA restart for them is allowed already.");
+    }
+    format!("{shown}\ndigest {}", view.digest)
 }
 
 pub(super) fn permitted(question: &str, yes: bool) -> Result<(), Failure> {

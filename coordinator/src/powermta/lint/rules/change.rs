@@ -74,7 +74,8 @@ pub(in super::super) fn canonical(value: &str) -> String {
     }
 }
 
-/// The first processor of its kind only starts with the program.
+/// The first processor of its kind only starts with the program, and nothing says that the last one
+/// ends without.
 fn processors(check: &mut Check<'_, '_>, before: &Outline<'_>) {
     for scope in [Scope::BounceProcessor, Scope::FeedbackLoopProcessor] {
         let new = check
@@ -82,10 +83,18 @@ fn processors(check: &mut Check<'_, '_>, before: &Outline<'_>) {
             .sections(scope)
             .next()
             .map(|(_, block)| block.at);
-        if let Some(at) = new.filter(|_| before.sections(scope).next().is_none()) {
-            let words = Effect::Restart.words();
-            let what = format!("the first `<{}>` works {words}", scope.name());
-            check.report(RESTART_NEEDED, at, what);
+        let was = before.sections(scope).next().is_some();
+        let (words, name) = (Effect::Restart.words(), scope.name());
+        match new {
+            Some(at) if !was => {
+                let what = format!("the first `<{name}>` works {words}");
+                check.report(RESTART_NEEDED, at, what);
+            }
+            None if was => {
+                let what = format!("the last `<{name}>` goes {words}");
+                check.report(RESTART_NEEDED, check.outline.global().at, what);
+            }
+            _ => {}
         }
     }
 }

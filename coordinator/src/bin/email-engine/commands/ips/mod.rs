@@ -81,6 +81,10 @@ pub(crate) async fn run(desk: &Desk, arguments: Ips) -> Result<Exit, Failure> {
             })?;
         }
         IpsCommand::Remove { address, yes } => {
+            let planned = desk.client.plan_removal(&address.to_string()).await?;
+            for warning in &planned.warnings {
+                desk.output.note(&format!("warning: {warning}"));
+            }
             let question = format!("Remove {address} and its DKIM key?");
             match prompt::confirm(&question, yes) {
                 Reply::Yes => {}
