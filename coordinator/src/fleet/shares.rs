@@ -50,7 +50,10 @@ pub fn divide(shares: &[Share], mails: u64) -> Vec<u64> {
         let open: Vec<usize> = (0..shares.len())
             .filter(|at| shares[*at].probability > 0 && given[*at] < u64::from(shares[*at].daily))
             .collect();
-        let weights: u64 = open.iter().map(|at| u64::from(shares[*at].probability)).sum();
+        let weights: u64 = open
+            .iter()
+            .map(|at| u64::from(shares[*at].probability))
+            .sum();
         if left == 0 || weights == 0 {
             return given;
         }
@@ -58,7 +61,8 @@ pub fn divide(shares: &[Share], mails: u64) -> Vec<u64> {
         let mut is_full = false;
         for at in &open {
             let room = u64::from(shares[*at].daily) - given[*at];
-            let claim = u128::from(round) * u128::from(shares[*at].probability) / u128::from(weights);
+            let claim =
+                u128::from(round) * u128::from(shares[*at].probability) / u128::from(weights);
             let claim = u64::try_from(claim).unwrap_or(u64::MAX);
             is_full |= claim >= room;
             given[*at] += claim.min(room);
@@ -81,9 +85,8 @@ fn remainders(
     round: u64,
     weights: u64,
 ) {
-    let remainder = |at: usize| {
-        u128::from(round) * u128::from(shares[at].probability) % u128::from(weights)
-    };
+    let remainder =
+        |at: usize| u128::from(round) * u128::from(shares[at].probability) % u128::from(weights);
     let mut order = open.to_vec();
     order.sort_by_key(|at| std::cmp::Reverse(remainder(*at)));
     let count = usize::try_from(left).unwrap_or(usize::MAX);

@@ -42,9 +42,11 @@ type Owned<'a> = (&'a TenantId, Purpose);
 /// Purposes that no identity serves any more, with those that could be taken up again.
 fn lost_purposes(before: &FleetState, after: &FleetState) -> Vec<String> {
     let served = served(after);
-    let lost = self::served(before).into_iter().filter(|(tenant, purpose)| {
-        after.tenants.contains_key(*tenant) && !served.contains(&(*tenant, *purpose))
-    });
+    let lost = self::served(before)
+        .into_iter()
+        .filter(|(tenant, purpose)| {
+            after.tenants.contains_key(*tenant) && !served.contains(&(*tenant, *purpose))
+        });
     let lost: BTreeSet<Owned<'_>> = lost.collect();
     if lost.is_empty() {
         return Vec::new();
@@ -65,7 +67,10 @@ fn lost_purposes(before: &FleetState, after: &FleetState) -> Vec<String> {
 }
 
 fn served(state: &FleetState) -> BTreeSet<Owned<'_>> {
-    specs(state).filter(|spec| takes_mail(spec)).map(owned).collect()
+    specs(state)
+        .filter(|spec| takes_mail(spec))
+        .map(owned)
+        .collect()
 }
 
 fn specs(state: &FleetState) -> impl Iterator<Item = &IpSpec> {
@@ -102,14 +107,21 @@ fn moves<'a>(
     for new in specs(after) {
         let old = before.identities.get(&new.address);
         if let Some(old) = old.filter(|old| old.spec.host != new.host) {
-            moves.entry((&old.spec.host, &new.host)).or_default().push(new);
+            moves
+                .entry((&old.spec.host, &new.host))
+                .or_default()
+                .push(new);
         }
     }
     moves
 }
 
 fn named(moved: &[&IpSpec], one: &str, several: &str) -> String {
-    let mut names: Vec<String> = moved.iter().take(NAMED).map(|it| it.address.to_string()).collect();
+    let mut names: Vec<String> = moved
+        .iter()
+        .take(NAMED)
+        .map(|it| it.address.to_string())
+        .collect();
     if moved.len() > NAMED {
         names.push(format!("{} more", moved.len() - NAMED));
     }
@@ -191,7 +203,10 @@ mod tests {
         let before = fleet.state.clone();
         fleet.accept(retire(2));
         let said = told(&before, &fleet.state).concat();
-        assert!(said.contains("purpose marketing has no usable identity any more"), "{said}");
+        assert!(
+            said.contains("purpose marketing has no usable identity any more"),
+            "{said}"
+        );
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use email_engine_protocol::api::{ChangeAction, FleetDocument, IpStatus, Phase};
+use email_engine_protocol::api::{ChangeAction, FleetDocument, IpStatus, Phase, Purpose};
 use email_engine_protocol::id::HostId;
 
-use crate::fixture::{Fleet, SOS_HOLIDAYS, TWO_TENANTS, parse, tenant};
+use crate::fixture::{Fleet, SOS_HOLIDAYS, TWO_TENANTS, parse, tenant, texts};
 use email_engine_coordinator::command::{Command, Rejection, RejectionCode};
 use email_engine_coordinator::planner::document::changes;
 use email_engine_coordinator::state::HostLifecycle;
@@ -419,4 +419,56 @@ fn a_key_of_one_tenant_does_to_hosts_by_document_what_it_may_by_route() {
     assert!(!kinds(&plan.commands).contains(&"RetireHost".to_owned()));
     let shared = |text: &String| text.contains("several tenants share");
     assert!(plan.warnings.iter().any(shared), "{:?}", plan.warnings);
+}
+
+/// The example with all identities sending, and what pruning it to `kept` of them would do.
+fn pruned_to(kept: std::ops::Range<usize>) -> (Fleet, FleetDocument) {
+    let mut document = parse(SOS_HOLIDAYS);
+    let fleet = Fleet::of(SOS_HOLIDAYS);
+    document.ips = document.ips[kept].to_vec();
+    (fleet, document)
+}
+
+#[test]
+fn the_last_identity_of_a_purpose_rests_until_it_is_removed_by_name() {
+    let (mut fleet, document) = pruned_to(0..4);
+    let last = "192.0.2.5".parse().unwrap();
+    let plan = fleet.apply(&document, true);
+    assert_eq!(kinds(&plan.commands), ["ChangeIdentity"]);
+    assert_eq!(plan.changes[0].details, ["status: warming -> resting"]);
+    let kept = "ip 192.0.2.5 is kept although the file omits it, and takes no mail: it is the last of \
+                tenant sos-holidays for purpose notification; `email-engine ips remove 192.0.2.5` \
+                removes it";
+    assert!(
+        plan.warnings.iter().any(|told| told == kept),
+        "{:?}",
+        plan.warnings
+    );
+    assert_eq!(fleet.state.identities[&last].spec.status, IpStatus::Resting);
+    let config = &texts(&fleet.plan("pmta1"))["/etc/pmta/config"];
+    let section =
+        "<virtual-mta vmta-mail5>\n    smtp-source-host 192.0.2.5 mail5.sos-holidays.com\n";
+    assert!(config.contains(section), "{config}");
+    assert!(
+        config.contains("max-smtp-msg-rate 1/d\n") && !config.contains("virtual-mta=vmta-mail5")
+    );
+    // The same file again changes nothing more, and still says so.
+    let again = fleet.apply(&document, true);
+    assert!(again.commands.is_empty(), "{:?}", again.commands);
+    assert!(again.warnings.iter().any(|told| told == kept));
+}
+
+#[test]
+fn one_of_two_for_a_purpose_is_pruned_and_so_is_what_never_sent() {
+    let (mut fleet, mut document) = pruned_to(0..4);
+    document.ips[3].purpose = Some(Purpose::Notification);
+    let plan = fleet.apply(&document, true);
+    assert!(kinds(&plan.commands).contains(&"RetireIdentity".to_owned()));
+    assert!(!plan.warnings.concat().contains("is kept although"));
+    let (mut fleet, document) = pruned_to(0..4);
+    let last: std::net::IpAddr = "192.0.2.5".parse().unwrap();
+    let identity = fleet.state.identities.get_mut(&last).unwrap();
+    std::sync::Arc::make_mut(identity).spec.status = IpStatus::Standby;
+    fleet.apply(&document, true);
+    assert!(!fleet.state.identities.contains_key(&last));
 }

@@ -18,9 +18,7 @@ use crate::api::auth::Caller;
 use crate::api::problem::ApiError;
 use crate::api::request::{JsonBody, Named, WriteRequest};
 use crate::api::routes::Asker;
-use crate::command::{
-    AddHost, AllowRemoval, Command, RetireHost, RetryChange, RevokeCertificate,
-};
+use crate::command::{AddHost, AllowRemoval, Command, RetireHost, RetryChange, RevokeCertificate};
 use crate::metrics::lifecycle;
 use crate::raft::{PlanErrors, SessionRow, Sessions};
 use crate::state::{FleetState, Host, HostLifecycle};
@@ -122,11 +120,7 @@ pub(in crate::api) async fn show(
     answer(&api, &caller, &id).await.map(Json)
 }
 
-pub(super) async fn answer(
-    api: &Api,
-    caller: &Caller,
-    id: &HostId,
-) -> Result<HostView, ApiError> {
+pub(super) async fn answer(api: &Api, caller: &Caller, id: &HostId) -> Result<HostView, ApiError> {
     let seen = seen(api).await;
     api.view(|state| {
         let host = state.hosts.get(id)?;

@@ -2,6 +2,7 @@
 
 mod access;
 mod bounds;
+mod cautions;
 mod documents;
 mod fleet;
 mod fuzz;

@@ -28,12 +28,7 @@ const DEMANDS: [(&str, &str, AccessRole, Reach); 41] = [
         Operator,
         Fleet,
     ),
-    (
-        "GET",
-        "/api/v1/hosts/{host}/allow-restart",
-        Viewer,
-        Fleet,
-    ),
+    ("GET", "/api/v1/hosts/{host}/allow-restart", Viewer, Fleet),
     (
         "POST",
         "/api/v1/hosts/{host}/allow-restart",

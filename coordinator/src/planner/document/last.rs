@@ -22,7 +22,8 @@ pub(super) fn of_purpose(
 ) -> BTreeSet<IpAddr> {
     let fleet = Remains::of(document, wanted, scope);
     let served = wanted.iter().filter(|ip| takes_mail(ip));
-    let served: BTreeSet<(&TenantId, Purpose)> = served.map(|ip| (&ip.tenant, ip.purpose)).collect();
+    let served: BTreeSet<(&TenantId, Purpose)> =
+        served.map(|ip| (&ip.tenant, ip.purpose)).collect();
     let mut last: BTreeMap<(&TenantId, Purpose), &IpSpec> = BTreeMap::new();
     for ip in going.iter().copied() {
         let owned = (&ip.tenant, ip.purpose);
@@ -81,8 +82,13 @@ impl<'a> Remains<'a> {
                 || other.vmta == ip.vmta
                 || (other.pool == ip.pool && (&other.host, &other.tenant) != (&ip.host, &ip.tenant))
         };
-        self.tenants.as_ref().is_none_or(|tenants| tenants.contains(&ip.tenant))
-            && self.hosts.as_ref().is_none_or(|hosts| hosts.contains(&ip.host))
+        self.tenants
+            .as_ref()
+            .is_none_or(|tenants| tenants.contains(&ip.tenant))
+            && self
+                .hosts
+                .as_ref()
+                .is_none_or(|hosts| hosts.contains(&ip.host))
             && !self.wanted.iter().any(takes_its_place)
     }
 }

@@ -32,11 +32,14 @@ pub(super) fn identities(
     let omitted = specs.filter(|ip| is_ours(ip) && !named.contains(&ip.address));
     let omitted: Vec<&IpSpec> = omitted.collect();
     let last = last::of_purpose(document, wanted, &omitted, scope);
-    let (kept, going): (Vec<_>, Vec<_>) =
-        omitted.into_iter().partition(|ip| last.contains(&ip.address));
+    let (kept, going): (Vec<_>, Vec<_>) = omitted
+        .into_iter()
+        .partition(|ip| last.contains(&ip.address));
     let mut losing = BTreeSet::new();
     for ip in going {
-        let command = RetireIdentity { address: ip.address };
+        let command = RetireIdentity {
+            address: ip.address,
+        };
         plan.remove("ip", &ip.address, Command::RetireIdentity(command));
         losing.extend(hosts_that_know(state, ip));
     }
@@ -51,7 +54,8 @@ fn rest(plan: &mut DocumentPlan, old: &IpSpec) -> IpSpec {
         ip.status = IpStatus::Resting;
     }
     if plan.compare("ip", &ip.address.to_string(), Some(old), &ip) {
-        plan.commands.push(Command::ChangeIdentity(ChangeIdentity { ip: ip.clone() }));
+        plan.commands
+            .push(Command::ChangeIdentity(ChangeIdentity { ip: ip.clone() }));
     }
     plan.warnings.push(format!(
         "ip {} is kept although the file omits it, and takes no mail: it is the last of tenant {} for \

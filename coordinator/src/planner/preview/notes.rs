@@ -84,7 +84,10 @@ mod tests {
         let processor = "<bounce-processor>\n</bounce-processor>\n";
         for (before, after, word) in [("", processor, "first"), (processor, "", "last")] {
             let noted = changes(before, after).concat();
-            assert!(noted.contains(&format!("the {word} `<bounce-processor>`")), "{noted}");
+            assert!(
+                noted.contains(&format!("the {word} `<bounce-processor>`")),
+                "{noted}"
+            );
         }
     }
 }

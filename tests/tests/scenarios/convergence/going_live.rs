@@ -236,11 +236,18 @@ async fn what_only_a_restart_brings_into_force_waits_for_an_operators_word() {
     };
     fleet.apply(&document(false)).await;
     fleet.start_agents(&[HOST]).await;
-    fleet.host_converged(HOST, "it takes no mail from outside").await;
+    fleet
+        .host_converged(HOST, "it takes no mail from outside")
+        .await;
     let old = live(&fleet.agents[HOST]);
 
     let path = "/fleet?dry_run=true";
-    let plan = fleet.api().post(path, &document(true)).await.ok().to_string();
+    let plan = fleet
+        .api()
+        .post(path, &document(true))
+        .await
+        .ok()
+        .to_string();
     assert!(
         plan.contains("email-engine hosts allow-restart pmta1"),
         "{plan}"
@@ -260,7 +267,10 @@ async fn what_only_a_restart_brings_into_force_waits_for_an_operators_word() {
     let other = operator.run(&["hosts", "allow-restart", HOST, "--yes", "--lines", &digest]);
     let refused = String::from_utf8(other.stderr).unwrap();
     assert_eq!(other.status.code(), Some(1), "{refused}");
-    assert!(refused.contains("are others by now: <bounce-processor>"), "{refused}");
+    assert!(
+        refused.contains("are others by now: <bounce-processor>"),
+        "{refused}"
+    );
     let asked = operator.run(&["hosts", "allow-restart", HOST]);
     let shown = String::from_utf8(asked.stderr).unwrap();
     assert!(shown.contains("\n  <bounce-processor>\n"), "{shown}");
@@ -278,7 +288,9 @@ async fn what_only_a_restart_brings_into_force_waits_for_an_operators_word() {
     assert!(trouble.contains("no more <bounce-processor>"), "{view}");
     let allowed = operator.run(&["hosts", "allow-restart", HOST, "--yes"]);
     assert!(allowed.status.success(), "{allowed:?}");
-    fleet.host_converged(HOST, "the second restart is allowed").await;
+    fleet
+        .host_converged(HOST, "the second restart is allowed")
+        .await;
     assert_eq!(restarts(&fleet), Some(3));
 }
 
@@ -286,7 +298,8 @@ async fn what_only_a_restart_brings_into_force_waits_for_an_operators_word() {
 fn digest_of(shown: &str) -> String {
     let mut lines = shown.lines();
     let line = lines.find_map(|line| line.strip_prefix("digest "));
-    line.unwrap_or_else(|| panic!("no digest in {shown}")).to_owned()
+    line.unwrap_or_else(|| panic!("no digest in {shown}"))
+        .to_owned()
 }
 
 /// How often the product was started anew, in the agent's simulation.

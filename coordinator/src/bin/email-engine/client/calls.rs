@@ -12,8 +12,8 @@ use serde_json::Value;
 use email_engine_protocol::api::{
     ApiKeyCreated, ApiKeyRequest, ApiKeyView, ApplyAnswer, BundleCreated, BundleRequest,
     ClusterView, Consistency, DomainView, FleetDocument, HostView, IpDocument, IpSpec,
-    ReleaseRequest, ReleasesView, RenderedConfig, RestartRequest, RestartView, Settings, StatusView, TenantSpec, TokenCreated,
-    TokenRequest, TokenView,
+    ReleaseRequest, ReleasesView, RenderedConfig, RestartRequest, RestartView, Settings,
+    StatusView, TenantSpec, TokenCreated, TokenRequest, TokenView,
 };
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::id::{ApiKeyId, HostId, NodeId, RequestId, TenantId, TokenId};
