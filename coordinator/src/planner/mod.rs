@@ -122,7 +122,7 @@ fn resources(state: &FleetState, host: &Host) -> Result<(build::Built, Vec<Strin
         Role::Mailwizz => values::of_mailwizz(state, host)?,
         Role::Powermta => {
             let mut configuration = routes::configuration(state, host, settings)?;
-            configuration.catalogue = role::catalogue(&bundle.files)?;
+            configuration.catalogue = role::catalogue(bundle)?;
             configuration.extra = role::extra(&bundle.files)?;
             flags = configuration.flags();
             values::of_powermta(state, host, &powermta::render(&configuration))?

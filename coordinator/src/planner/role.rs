@@ -5,6 +5,7 @@
 //! `item`. Edges name resource ids; one that ends in `*` stands for all that begin so.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use email_engine_protocol::desired::{OnNotify, OnRemove};
 use email_engine_protocol::id::Role;
@@ -13,6 +14,7 @@ use serde::Deserialize;
 use super::error::BundleFault;
 use crate::powermta::Verbatim;
 use crate::powermta::providers::Catalogue;
+use crate::state::RoleBundle;
 
 /// Largest file of a bundle, in bytes.
 pub(super) const FILE_BYTES: usize = 256 * 1024;
@@ -224,8 +226,8 @@ pub(super) fn extra(files: &BTreeMap<String, String>) -> Result<Option<Verbatim>
 }
 
 /// What the bundle knows of receivers.
-pub(super) fn catalogue(files: &BTreeMap<String, String>) -> Result<Catalogue, BundleFault> {
-    Catalogue::load(files).map_err(|error| BundleFault {
+pub(super) fn catalogue(bundle: &RoleBundle) -> Result<Arc<Catalogue>, BundleFault> {
+    bundle.catalogue().map_err(|error| BundleFault {
         file: error.file,
         line: error.line,
         reason: error.fault.to_string(),

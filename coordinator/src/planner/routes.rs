@@ -10,7 +10,6 @@ use email_engine_protocol::id::{HostId, Role, TenantId, VmtaName};
 use email_engine_protocol::mail::{DomainName, MailAddress};
 
 use super::error::PlanError;
-use crate::powermta::providers::Catalogue;
 use crate::powermta::schema::Version;
 use crate::powermta::{self, Configuration, Egress, TenantRoute};
 use crate::state::{FleetState, Host, HostLifecycle, Identity};
@@ -111,7 +110,7 @@ pub(super) fn configuration(
         accounting_max_size: settings.accounting_max_size.clone(),
         version: version(host)?,
         certificate: certificate(host)?,
-        catalogue: Catalogue::default(),
+        catalogue: Arc::default(),
         extra: None,
         tenants: tenants(state, &identities)?,
         identities,

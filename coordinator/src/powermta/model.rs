@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use email_engine_protocol::api::{IpStatus, Purpose};
 use email_engine_protocol::id::{TenantId, VmtaName};
@@ -31,7 +32,7 @@ pub struct Configuration {
     /// Without it submission is in the clear.
     pub certificate: Option<String>,
     /// What is known of receivers.
-    pub catalogue: Catalogue,
+    pub catalogue: Arc<Catalogue>,
     /// An operator's own lines.
     pub extra: Option<Verbatim>,
     /// Tenants with identities here.

@@ -1,12 +1,16 @@
 //! Content that rendering depends on, and content that was rendered.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
 use email_engine_protocol::api::Settings;
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::time::Timestamp;
+
+use crate::powermta::providers::{Catalogue, CatalogueError};
 
 /// A body that is stored beside the state, by hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,14 +32,67 @@ pub struct Release {
     pub settings: u64,
 }
 
-/// A role bundle: templates and role files by path, such as `powermta/role.toml`.
+/// A role bundle: templates and role files by path, such as `powermta/role.toml`. It never changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoleBundle {
     /// Texts by path.
     pub files: BTreeMap<String, String>,
     /// When it was put.
     pub put_at: Timestamp,
+    #[serde(skip)]
+    catalogue: Derived<Result<Arc<Catalogue>, CatalogueError>>,
 }
+
+impl RoleBundle {
+    /// A bundle of these files.
+    #[must_use]
+    pub fn new(files: BTreeMap<String, String>, put_at: Timestamp) -> Self {
+        Self {
+            files,
+            put_at,
+            catalogue: Derived::default(),
+        }
+    }
+
+    /// What it knows of receivers. Read when it is first asked for: every plan of every host asks.
+    ///
+    /// # Errors
+    /// When a file of the catalogue is not of the form.
+    pub fn catalogue(&self) -> Result<Arc<Catalogue>, CatalogueError> {
+        let read = || Catalogue::load(&self.files).map(Arc::new);
+        self.catalogue.0.get_or_init(read).clone()
+    }
+}
+
+/// What follows from the rest of a value and is worked out once. It is no part of the value: neither
+/// compared nor written nor shown, and a copy works it out for itself.
+struct Derived<T>(OnceLock<T>);
+
+impl<T> Clone for Derived<T> {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl<T> fmt::Debug for Derived<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Derived")
+    }
+}
+
+impl<T> Default for Derived<T> {
+    fn default() -> Self {
+        Self(OnceLock::new())
+    }
+}
+
+impl<T> PartialEq for Derived<T> {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl<T> Eq for Derived<T> {}
 
 /// One revision of the settings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -42,7 +42,7 @@ impl Fleet {
         let put_at = Timestamp(0);
         state
             .bundles
-            .insert(bundle, Arc::new(RoleBundle { files, put_at }));
+            .insert(bundle, Arc::new(RoleBundle::new(files, put_at)));
         let settings = SettingsRevision {
             settings: email_engine_protocol::api::Settings::default(),
             put_at,

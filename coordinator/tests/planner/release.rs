@@ -35,7 +35,7 @@ fn a_host_keeps_what_its_release_pins() {
     *role = role.replace("timeout_seconds = 60", "timeout_seconds = 90");
     let bundle = bundle_hash(&files);
     let put_at = Timestamp(1);
-    let put = RoleBundle { files, put_at };
+    let put = RoleBundle::new(files, put_at);
     fleet.state.bundles.insert(bundle, put.into());
     let mut revision = fleet.state.settings.values().next_back().unwrap().clone();
     revision.settings.management_port = 1984;
@@ -68,7 +68,7 @@ fn with_file(path: &str, text: &str) -> Fleet {
     fleet
         .state
         .bundles
-        .insert(bundle, RoleBundle { files, put_at }.into());
+        .insert(bundle, RoleBundle::new(files, put_at).into());
     for host in fleet.state.hosts.values_mut() {
         host.release.bundle = bundle;
     }

@@ -45,10 +45,7 @@ impl Verb for PutBundle {
             return Ok(Change::NONE);
         }
         at_most("bundles", state.bundles.len() + 1, BUNDLES)?;
-        let bundle = RoleBundle {
-            files: self.files.clone(),
-            put_at: turn.now(),
-        };
+        let bundle = RoleBundle::new(self.files.clone(), turn.now());
         state.bundles.insert(hash, Arc::new(bundle));
         establish_default(state);
         collect(state, Some(hash));

@@ -11,6 +11,7 @@ use email_engine_protocol::id::TenantId;
 use email_engine_protocol::mail::{DomainName, MailAddress};
 
 use super::super::model::{Configuration, Egress};
+use super::identities::Lines;
 use super::text::Text;
 
 /// The virtual MTA that forwards. No identity may have a name that begins with `fleet-`.
@@ -18,7 +19,7 @@ const FORWARDER: &str = "fleet-inbound";
 /// Local part of the machine's own address for bounces, which nothing is sent under.
 const BOUNCES: &str = "bounce";
 /// Local part under which a domain is enrolled with receivers' feedback loops.
-const COMPLAINTS: &str = "fbl";
+pub(super) const COMPLAINTS: &str = "fbl";
 
 /// What the outside may do on this host: reach the domains listed for relay, nothing else.
 pub(super) fn outside(text: &mut Text, configuration: &Configuration) {
@@ -34,35 +35,25 @@ pub(super) fn outside(text: &mut Text, configuration: &Configuration) {
     });
 }
 
-pub(super) fn listeners(text: &mut Text, configuration: &Configuration) {
-    if configuration.host_name.is_some() {
-        for egress in receiving(configuration) {
-            text.line("smtp-listener", format_args!("{}:25", egress.address));
-        }
-    }
-}
-
-pub(super) fn sections(text: &mut Text, configuration: &Configuration) {
-    let Some(host_name) = &configuration.host_name else {
-        return;
-    };
+pub(super) fn sections(
+    text: &mut Text,
+    configuration: &Configuration,
+    targets: &Targets<'_>,
+    lines: &mut Lines<'_>,
+) {
     text.comment("Mail from outside.");
-    for egress in receiving(configuration) {
-        text.line("relay-domain", &egress.domain);
-    }
-    forwarder(text, configuration, host_name);
-    processors(text, configuration, host_name);
-    aliases(text, configuration, host_name);
+    text.take(&mut lines.relay_domains);
+    forwarder(text, configuration, targets.host_name, lines);
+    processors(text, configuration, targets.host_name, lines);
+    aliases(text, targets, lines);
 }
 
-fn receiving(configuration: &Configuration) -> impl Iterator<Item = &Egress> {
-    configuration
-        .identities
-        .values()
-        .filter(|egress| egress.receives())
-}
-
-fn forwarder(text: &mut Text, configuration: &Configuration, host_name: &DomainName) {
+fn forwarder(
+    text: &mut Text,
+    configuration: &Configuration,
+    host_name: &DomainName,
+    lines: &mut Lines<'_>,
+) {
     text.section("virtual-mta", FORWARDER, |text| {
         text.line(
             "smtp-source-host",
@@ -75,10 +66,8 @@ fn forwarder(text: &mut Text, configuration: &Configuration, host_name: &DomainN
             text.line("check-spf-outbound", "no");
             text.line("disable-acct-records", "d,b,t,tq");
         });
-        let domains = receiving(configuration).map(|egress| &egress.domain);
-        for domain in [host_name].into_iter().chain(domains) {
-            text.section("domain", domain, |text| text.line("type", "discard"));
-        }
+        text.section("domain", host_name, |text| text.line("type", "discard"));
+        text.take(&mut lines.discards);
     });
 }
 
@@ -87,28 +76,25 @@ fn forwarder(text: &mut Text, configuration: &Configuration, host_name: &DomainN
 ///
 /// Both are there from the beginning, each with an address of the machine's own: one that came with the
 /// first identity, or went with the last, would wait for a restart.
-fn processors(text: &mut Text, configuration: &Configuration, host_name: &DomainName) {
-    text.section("bounce-processor", "", |text| {
-        unmatched(text, configuration);
-        text.section("address-list", "", |text| {
-            text.line("address", format_args!("{BOUNCES}@{host_name}"));
-            for egress in receiving(configuration) {
-                text.line(
-                    "address",
-                    format_args!("{}@{}", egress.return_path, egress.domain),
-                );
-            }
+fn processors(
+    text: &mut Text,
+    configuration: &Configuration,
+    host_name: &DomainName,
+    lines: &mut Lines<'_>,
+) {
+    let kinds = [
+        ("bounce-processor", BOUNCES, &mut lines.bounces),
+        ("feedback-loop-processor", COMPLAINTS, &mut lines.complaints),
+    ];
+    for (kind, local, addresses) in kinds {
+        text.section(kind, "", |text| {
+            unmatched(text, configuration);
+            text.section("address-list", "", |text| {
+                text.line("address", format_args!("{local}@{host_name}"));
+                text.take(addresses);
+            });
         });
-    });
-    text.section("feedback-loop-processor", "", |text| {
-        unmatched(text, configuration);
-        text.section("address-list", "", |text| {
-            text.line("address", format_args!("{COMPLAINTS}@{host_name}"));
-            for egress in receiving(configuration) {
-                text.line("address", format_args!("{COMPLAINTS}@{}", egress.domain));
-            }
-        });
-    });
+    }
 }
 
 fn unmatched(text: &mut Text, configuration: &Configuration) {
@@ -120,28 +106,21 @@ fn unmatched(text: &mut Text, configuration: &Configuration) {
 }
 
 /// What is forwarded. The tenant's mailbox gets everything; without one the machine's postmaster gets
-/// what the standards demand, and no tenant's correspondence.
-fn aliases(text: &mut Text, configuration: &Configuration, host_name: &DomainName) {
-    let targets = Targets::of(configuration, host_name);
-    if !targets.any(configuration) {
+/// what the standards demand, and no tenant's correspondence. An empty section is not written.
+fn aliases(text: &mut Text, targets: &Targets<'_>, lines: &mut Lines<'_>) {
+    if targets.operator.is_none() && lines.aliases.is_empty() {
         return;
     }
     text.section("aliases", "", |text| {
-        if let Some(operator) = targets.operator {
+        if let Some(operator) = &targets.operator {
             for local in DEMANDED {
-                text.line("alias", format_args!("{local}@{host_name} {operator}"));
+                text.line(
+                    "alias",
+                    format_args!("{local}@{} {operator}", targets.host_name),
+                );
             }
         }
-        for egress in receiving(configuration) {
-            let mailbox = targets.tenants.get(&egress.tenant).copied();
-            let Some(target) = mailbox.or(targets.operator) else {
-                continue;
-            };
-            let sender = mailbox.map(|_| egress.sender.as_str());
-            for local in forwarded(egress, sender) {
-                text.line("alias", format_args!("{local}@{} {target}", egress.domain));
-            }
-        }
+        text.take(&mut lines.aliases);
     });
 }
 
@@ -149,7 +128,10 @@ fn aliases(text: &mut Text, configuration: &Configuration, host_name: &DomainNam
 const DEMANDED: [&str; 2] = ["abuse", "postmaster"];
 
 /// Local parts of a domain that are forwarded, in order: what a processor reads is not.
-fn forwarded<'a>(egress: &'a Egress, sender: Option<&'a str>) -> impl Iterator<Item = &'a str> {
+pub(super) fn forwarded<'a>(
+    egress: &'a Egress,
+    sender: Option<&'a str>,
+) -> impl Iterator<Item = &'a str> {
     let new = sender.filter(|sender| !DEMANDED.contains(sender));
     let mut locals = [Some(DEMANDED[0]), Some(DEMANDED[1]), new];
     locals.sort_unstable();
@@ -162,42 +144,51 @@ fn forwarded<'a>(egress: &'a Egress, sender: Option<&'a str>) -> impl Iterator<I
 }
 
 /// Who may be forwarded to. Forwarding to a domain whose mail comes here would go in circles.
-struct Targets<'a> {
-    operator: Option<&'a MailAddress>,
-    tenants: BTreeMap<&'a TenantId, &'a MailAddress>,
+#[derive(Debug)]
+pub(super) struct Targets<'a> {
+    host_name: &'a DomainName,
+    operator: Option<String>,
+    tenants: BTreeMap<&'a TenantId, String>,
 }
 
 impl<'a> Targets<'a> {
-    fn of(configuration: &'a Configuration, host_name: &DomainName) -> Self {
+    /// None where no mail is taken from outside.
+    pub(super) fn of(configuration: &'a Configuration) -> Option<Self> {
+        let host_name = configuration.host_name.as_ref()?;
         let mailboxes = configuration.tenants.iter().filter_map(|(tenant, route)| {
             let mailbox = route.inbound_mailbox.as_ref()?;
             Some((tenant, mailbox))
         });
-        let mut tenants: BTreeMap<_, _> = mailboxes.collect();
-        let mut operator = configuration.postmaster.as_ref();
+        let mailboxes: BTreeMap<_, _> = mailboxes.collect();
+        let operator = configuration.postmaster.as_ref();
         // There are few of them and many domains: one walk over the domains, and no set of them.
-        let known = tenants.values().copied().chain(operator);
+        let known = mailboxes.values().copied().chain(operator);
         let wanted: BTreeSet<&DomainName> = known.map(|target| &target.domain).collect();
-        let domains = receiving(configuration).map(|egress| &egress.domain);
-        let own: BTreeSet<&DomainName> = domains
+        let receiving = configuration.identities.values().filter(|it| it.receives());
+        let own: BTreeSet<&DomainName> = receiving
+            .map(|egress| &egress.domain)
             .chain([host_name])
             .filter(|domain| wanted.contains(domain))
             .collect();
-        let leaves = |target: &MailAddress| !own.contains(&target.domain);
-        tenants.retain(|_, target| leaves(target));
-        operator = operator.filter(|target| leaves(target));
-        Self { operator, tenants }
+        let leaves = |target: &&MailAddress| !own.contains(&target.domain);
+        let tenants = mailboxes.into_iter().filter(|(_, target)| leaves(target));
+        Some(Self {
+            host_name,
+            operator: operator.filter(leaves).map(ToString::to_string),
+            tenants: tenants
+                .map(|(tenant, target)| (tenant, target.to_string()))
+                .collect(),
+        })
     }
 
-    /// Whether one line will stand in the section: an empty one is not written.
-    fn any(&self, configuration: &Configuration) -> bool {
-        self.operator.is_some()
-            || receiving(configuration).any(|egress| {
-                let mailbox = self.tenants.get(&egress.tenant);
-                mailbox.is_some()
-                    && forwarded(egress, Some(egress.sender.as_str()))
-                        .next()
-                        .is_some()
-            })
+    /// Where mail to an identity's domain goes, and the visible sender whose mail goes there too.
+    pub(super) fn of_egress<'b>(
+        &'b self,
+        egress: &'b Egress,
+    ) -> Option<(&'b str, Option<&'b str>)> {
+        match self.tenants.get(&egress.tenant) {
+            Some(mailbox) => Some((mailbox, Some(egress.sender.as_str()))),
+            None => Some((self.operator.as_deref()?, None)),
+        }
     }
 }

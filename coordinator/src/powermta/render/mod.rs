@@ -3,6 +3,7 @@
 //! What the fleet's operators change comes first; what is known of receivers is long, the same on
 //! every host, and stands behind it.
 
+mod identities;
 mod inbound;
 mod providers;
 mod rate;
@@ -13,6 +14,7 @@ use email_engine_protocol::bytes::ContentHash;
 
 use super::SUBMISSION_PORT;
 use super::model::Configuration;
+use identities::Lines;
 use text::Text;
 
 pub use rate::{hourly_cap, hourly_quota};
@@ -38,16 +40,20 @@ const ROOM_OF_IDENTITY: usize = 1024;
 #[must_use]
 pub fn render(configuration: &Configuration) -> String {
     let mut text = Text::with_room(ROOM + configuration.identities.len() * ROOM_OF_IDENTITY);
+    let targets = inbound::Targets::of(configuration);
+    let mut lines = Lines::of(configuration, targets.as_ref());
     text.verbatim(HEAD);
     text.verbatim(PLACE_OF_HASH);
     text.verbatim("\n");
-    global(&mut text, configuration);
-    routing::virtual_mtas(&mut text, configuration);
+    global(&mut text, configuration, &mut lines);
+    routing::virtual_mtas(&mut text, &mut lines);
     routing::rejects(&mut text, configuration);
-    routing::pattern_lists(&mut text, configuration);
+    routing::pattern_lists(&mut text, configuration, &mut lines);
     routing::sources(&mut text, configuration);
     inbound::outside(&mut text, configuration);
-    inbound::sections(&mut text, configuration);
+    if let Some(targets) = &targets {
+        inbound::sections(&mut text, configuration, targets, &mut lines);
+    }
     accounting(&mut text, configuration);
     providers::named(&mut text, &configuration.catalogue);
     defaults(&mut text, configuration);
@@ -69,7 +75,7 @@ fn sealed(mut text: String) -> String {
     text
 }
 
-fn global(text: &mut Text, configuration: &Configuration) {
+fn global(text: &mut Text, configuration: &Configuration, lines: &mut Lines<'_>) {
     if let Some(host_name) = &configuration.host_name {
         text.line("host-name", host_name);
     }
@@ -88,7 +94,7 @@ fn global(text: &mut Text, configuration: &Configuration) {
     if let Some(certificate) = &configuration.certificate {
         text.line("smtp-server-tls-certificate", certificate);
     }
-    inbound::listeners(text, configuration);
+    text.take(&mut lines.listeners);
     spools(text, configuration);
 }
 

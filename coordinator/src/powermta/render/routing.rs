@@ -1,14 +1,10 @@
 //! From the client's address to the address that sends: virtual MTAs, pattern lists, sources.
 
-use std::collections::BTreeMap;
-use std::fmt::{self, Display};
-
 use email_engine_protocol::id::TenantId;
 
-use super::super::model::{Configuration, Egress};
-use super::super::schema::Version;
-use super::rate::hourly_cap;
-use super::text::{Text, escape};
+use super::super::model::Configuration;
+use super::identities::Lines;
+use super::text::Text;
 
 /// The virtual MTA that discards what a tenant sends under a name that is none of its identities.
 pub(super) fn reject_name(tenant: &TenantId) -> String {
@@ -19,39 +15,9 @@ fn list_name(tenant: &TenantId) -> String {
     format!("senders-{tenant}")
 }
 
-pub(super) fn virtual_mtas(text: &mut Text, configuration: &Configuration) {
+pub(super) fn virtual_mtas(text: &mut Text, lines: &mut Lines<'_>) {
     text.comment("Sending identities: one address, one EHLO name, one DKIM key each.");
-    for egress in configuration.identities.values() {
-        virtual_mta(text, egress, configuration.version);
-    }
-}
-
-/// Stays defined while the identity exists, whether it sends or not: mail in the queue of a virtual
-/// MTA that is gone would bounce.
-fn virtual_mta(text: &mut Text, egress: &Egress, version: Version) {
-    text.section("virtual-mta", &egress.vmta, |text| {
-        text.line(
-            "smtp-source-host",
-            format_args!("{} {}", egress.address, egress.hostname),
-        );
-        text.line(
-            "domain-key",
-            format_args!("{},{},{}", egress.selector, egress.domain, egress.key_path),
-        );
-        text.line("max-smtp-msg-rate", rate(egress, version));
-    });
-}
-
-/// The least that can be written for an identity that shall not send is one attempt a day, or an hour
-/// where days are not certain: the product has no pause in its configuration, and 0 may as well mean
-/// no limit.
-fn rate(egress: &Egress, version: Version) -> impl Display + use<> {
-    let (attempts, period) = match version {
-        _ if egress.drains() => (hourly_cap(egress.daily_quota), 'h'),
-        Version::V4_5 => (1, 'h'),
-        Version::V5_0 => (1, 'd'),
-    };
-    fmt::from_fn(move |f| write!(f, "{attempts}/{period}"))
+    text.take(&mut lines.virtual_mtas);
 }
 
 pub(super) fn rejects(text: &mut Text, configuration: &Configuration) {
@@ -71,43 +37,20 @@ pub(super) fn rejects(text: &mut Text, configuration: &Configuration) {
 }
 
 /// The header that names a virtual MTA.
-const HEADER: &str = "X-Virtual-MTA";
+pub(super) const HEADER: &str = "X-Virtual-MTA";
 
 /// On a host of one tenant the header is obeyed before the sender, by lines of the list: the product's
 /// own way of obeying it knows no list of allowed names, and would open the way to identities that
 /// take no mail. The list is read when mail comes in, and the header removed when it leaves.
-pub(super) fn pattern_lists(text: &mut Text, configuration: &Configuration) {
+pub(super) fn pattern_lists(text: &mut Text, configuration: &Configuration, lines: &mut Lines<'_>) {
     text.comment(
         "Envelope sender to identity, per tenant; first match wins, the last line refuses.",
     );
-    let is_shared = configuration.tenants.len() > 1;
-    let mut own: BTreeMap<&TenantId, Vec<&Egress>> = BTreeMap::new();
-    for egress in configuration
-        .identities
-        .values()
-        .filter(|egress| egress.takes_mail())
-    {
-        own.entry(&egress.tenant).or_default().push(egress);
-    }
     for tenant in configuration.tenants.keys() {
+        let mut own = lines.lists.remove(tenant).unwrap_or_default();
         text.section("pattern-list", list_name(tenant), |text| {
-            let own = own.remove(tenant).unwrap_or_default();
-            for egress in own.iter().filter(|_| !is_shared) {
-                let name = escape(egress.vmta.as_str());
-                // A header's value begins with the blank after its colon.
-                let pattern = format_args!("{HEADER} /^\\s*{name}\\s*$/");
-                text.line(
-                    "header",
-                    format_args!("{pattern} virtual-mta={}", egress.vmta),
-                );
-            }
-            for egress in own {
-                let domain = escape(egress.domain.as_str());
-                text.line(
-                    "mail-from",
-                    format_args!("/@{domain}$/ virtual-mta={}", egress.vmta),
-                );
-            }
+            text.take(&mut own.headers);
+            text.take(&mut own.senders);
             text.line(
                 "mail-from",
                 format_args!("/.*/ virtual-mta={}", reject_name(tenant)),

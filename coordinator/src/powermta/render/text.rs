@@ -67,6 +67,12 @@ impl Text {
         self.out.push_str(">\n");
     }
 
+    /// Takes lines that were written before, and their room back.
+    pub(super) fn take(&mut self, lines: &mut String) {
+        self.out.push_str(lines);
+        *lines = String::new();
+    }
+
     /// Lines as they are.
     pub(super) fn verbatim(&mut self, lines: &str) {
         self.out.push_str(lines);
@@ -88,27 +94,41 @@ impl Text {
     }
 }
 
-/// A text as part of a regular expression that stands for itself. `#` would begin a comment even
+/// Writes a text as part of a regular expression that stands for itself. `#` would begin a comment even
 /// inside an expression, so it is written by its number.
-pub(super) fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 8);
-    for c in text.chars() {
-        match c {
-            '#' => out.push_str("\\x23"),
-            c if c.is_ascii_alphanumeric() || c == '-' || c == '_' || c == '@' => out.push(c),
-            c if c.is_ascii_graphic() => {
+pub(super) fn escape_into(out: &mut String, text: &str) {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '@');
+    let mut rest = text;
+    while let Some(at) = rest.find(|c| !is_plain(c)) {
+        let (plain, special) = rest.split_at(at);
+        out.push_str(plain);
+        let mut chars = special.chars();
+        match chars.next() {
+            Some('#') => out.push_str("\\x23"),
+            Some(c) if c.is_ascii_graphic() => {
                 out.push('\\');
                 out.push(c);
             }
-            c => out.push_str(&format!("\\x{{{:x}}}", u32::from(c))),
+            Some(c) => {
+                // A string takes whatever is written to it.
+                let _ = write!(out, "\\x{{{:x}}}", u32::from(c));
+            }
+            None => {}
         }
+        rest = chars.as_str();
     }
-    out
+    out.push_str(rest);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn escape(text: &str) -> String {
+        let mut out = String::new();
+        escape_into(&mut out, text);
+        out
+    }
 
     #[test]
     fn an_escaped_text_stands_for_itself_and_opens_no_comment() {

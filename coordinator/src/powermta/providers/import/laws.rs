@@ -112,7 +112,7 @@ fn rendered(catalogue: Catalogue) -> String {
         accounting_max_size: "50M".to_owned(),
         version: Version::V5_0,
         certificate: None,
-        catalogue,
+        catalogue: catalogue.into(),
         extra: None,
         tenants: BTreeMap::new(),
         identities: BTreeMap::new(),
