@@ -4,7 +4,9 @@
     tests/benches/b10-render.py [RENDERER]
 
 RENDERER is the built example `render_powermta`; without it cargo builds and runs it. Needs Jinja2.
-Figures are medians of this run on this machine; only the ratios mean something elsewhere.
+Figures are medians of CPU time, of this run on this machine; only the ratios mean something elsewhere.
+`change` is a whole rendering after a change of one identity. No text with its hash in its head can be had
+faster than `hash` and `copy` take together.
 """
 
 import hashlib
@@ -32,16 +34,6 @@ smtp-listener {{ i.address }}:25
 <spool /var/spool/pmta>
 </spool>
 
-# For every receiver. Mail that would fail SPF bounces here and hurts nobody.
-<domain *>
-    dkim-sign yes
-    dkim-headers List-Unsubscribe-Post, Feedback-ID
-    use-starttls yes
-    retry-after 10m
-    bounce-after 24h
-    check-spf-outbound yes
-</domain>
-
 # Sending identities: one address, one EHLO name, one DKIM key each.
 {% for i in identities %}
 <virtual-mta {{ i.vmta }}>
@@ -62,6 +54,9 @@ smtp-listener {{ i.address }}:25
 
 # Envelope sender to identity, per tenant; first match wins, the last line refuses.
 <pattern-list senders-bench>
+{% for i in identities %}
+    header X-Virtual-MTA /^\\s*{{ i.vmta }}\\s*$/ virtual-mta={{ i.vmta }}
+{% endfor %}
 {% for i in identities %}
     mail-from /@{{ i.escaped }}$/ virtual-mta={{ i.vmta }}
 {% endfor %}
@@ -113,6 +108,7 @@ relay-domain {{ i.domain }}
     deliver-matched-email no
     forward-errors-to postmaster@example.net
     <address-list>
+        address {{ local or "bounce" }}@pmta1.example.org
 {% for i in identities %}
         address {{ local or i.return_path }}@{{ i.domain }}
 {% endfor %}
@@ -142,7 +138,8 @@ relay-domain {{ i.domain }}
     map-header-to-field f header_X-HmXmrOriginalRecipient rcpt
     max-size 50M
 </acct-file>
-"""
+
+{{ receivers }}"""
 
 CARGO = ["cargo", "run", "--quiet", "--release", "-p", "email-engine-coordinator",
          "--example", "render_powermta", "--"]
@@ -153,11 +150,11 @@ def peer(data, runs):
                                   keep_trailing_newline=True).from_string(TEMPLATE)
     times = []
     for _ in range(runs):
-        start = time.perf_counter()
+        start = time.process_time()
         body = template.render(**data)
         # Our renderer hashes its text; so does the peer.
         hashlib.sha256(body.encode()).hexdigest()
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     return body, sorted(times)[len(times) // 2] * 1e6
 
 
@@ -179,7 +176,9 @@ def main():
         us = figures["render"]
         print(f"{count:>7} identities, {figures['bytes']} bytes: render {us} us"
               f" (aim {target}), Jinja2 {peer_us:.0f} us, ratio {peer_us / max(us, 1):.1f};"
-              f" parse {figures['parse']} us, lint {figures['lint']} us")
+              f" change {figures['change']} us, hash {figures['hash']} us, copy {figures['copy']} us;"
+              f" parse {figures['parse']} us, lint {figures['lint']} us,"
+              f" restart lines {figures['restart']} us")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-//! What each identity has in every section, written in one walk over them.
+//! The lines that each identity has in the nine places of the text.
 //!
-//! An identity has lines in nine places. A fleet has a hundred thousand identities, and fetching one from
-//! memory costs more than writing its lines: so each is looked at once, and its lines are kept by place
-//! until their section is written.
+//! They are most of a large text, so they are written straight into it, without a formatter. Lines kept by
+//! place and put together at the end would be fetched from memory once less, but the text is larger than
+//! the identities: writing it twice costs more.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::net::IpAddr;
 
 use email_engine_protocol::id::TenantId;
 
@@ -16,94 +17,37 @@ use super::rate::hourly_cap;
 use super::routing::HEADER;
 use super::text::escape_into;
 
-/// Bytes of one identity's lines, about: guesses that save growing.
-const LISTENER: usize = 40;
-const VIRTUAL_MTA: usize = 210;
-const LISTED: usize = 110;
-const DOMAIN: usize = 48;
-const DISCARD: usize = 80;
-const ALIASES: usize = 190;
-
-/// Lines of all identities, by the place where they stand.
-#[derive(Debug, Default)]
-pub(super) struct Lines<'a> {
-    pub(super) listeners: String,
-    pub(super) virtual_mtas: String,
-    pub(super) lists: BTreeMap<&'a TenantId, List>,
-    pub(super) relay_domains: String,
-    pub(super) discards: String,
-    pub(super) bounces: String,
-    pub(super) complaints: String,
-    pub(super) aliases: String,
+/// Those that mail from outside is taken for.
+fn receiving(configuration: &Configuration) -> impl Iterator<Item = &Egress> {
+    let identities = configuration.identities.values();
+    identities.filter(|egress| egress.receives())
 }
 
-/// Lines of one tenant's pattern list.
-#[derive(Debug, Default)]
-pub(super) struct List {
-    pub(super) headers: String,
-    pub(super) senders: String,
+pub(super) fn listeners(out: &mut String, configuration: &Configuration) {
+    for egress in receiving(configuration) {
+        out.push_str("smtp-listener ");
+        put_address(out, egress.address);
+        out.push_str(":25\n");
+    }
 }
 
-impl<'a> Lines<'a> {
-    /// Of all identities; `targets` is where mail from outside goes, where it is taken.
-    pub(super) fn of(configuration: &'a Configuration, targets: Option<&Targets<'_>>) -> Self {
-        let mut lines = Self::with_room(configuration);
-        let is_shared = configuration.tenants.len() > 1;
-        let mut address = String::new();
-        for egress in configuration.identities.values() {
-            address.clear();
-            // A string takes whatever is written to it.
-            let _ = write!(address, "{}", egress.address);
-            lines.virtual_mta(egress, &address, configuration.version);
-            if egress.takes_mail() {
-                lines
-                    .lists
-                    .entry(&egress.tenant)
-                    .or_default()
-                    .add(egress, is_shared);
-            }
-            if let Some(targets) = targets.filter(|_| egress.receives()) {
-                lines.inbound(egress, &address, targets);
-            }
-        }
-        lines
-    }
-
-    fn with_room(configuration: &Configuration) -> Self {
-        let room = |bytes: usize| String::with_capacity(bytes * configuration.identities.len());
-        let inbound = |bytes: usize| match &configuration.host_name {
-            Some(_) => room(bytes),
-            None => String::new(),
-        };
-        Self {
-            listeners: inbound(LISTENER),
-            virtual_mtas: room(VIRTUAL_MTA),
-            lists: BTreeMap::new(),
-            relay_domains: inbound(DOMAIN),
-            discards: inbound(DISCARD),
-            bounces: inbound(DOMAIN),
-            complaints: inbound(DOMAIN),
-            aliases: inbound(ALIASES),
-        }
-    }
-
-    /// Stays defined while the identity exists, whether it sends or not: mail in the queue of a virtual
-    /// MTA that is gone would bounce.
-    fn virtual_mta(&mut self, egress: &Egress, address: &str, version: Version) {
-        let out = &mut self.virtual_mtas;
+/// A virtual MTA stays defined while the identity exists, whether it sends or not: mail in the queue of
+/// one that is gone would bounce.
+pub(super) fn virtual_mtas(out: &mut String, configuration: &Configuration) {
+    for egress in configuration.identities.values() {
         put(
             out,
             [
                 "<virtual-mta ",
                 egress.vmta.as_str(),
                 ">\n    smtp-source-host ",
-                address,
-                " ",
             ],
         );
+        put_address(out, egress.address);
         put(
             out,
             [
+                " ",
                 egress.hostname.as_str(),
                 "\n    domain-key ",
                 &egress.selector,
@@ -119,63 +63,9 @@ impl<'a> Lines<'a> {
                 "\n    max-smtp-msg-rate ",
             ],
         );
-        let (attempts, period) = rate(egress, version);
-        let _ = write!(out, "{attempts}");
+        let (attempts, period) = rate(egress, configuration.version);
+        put_number(out, attempts);
         put(out, [period, "\n</virtual-mta>\n"]);
-    }
-
-    fn inbound(&mut self, egress: &Egress, address: &str, targets: &Targets<'_>) {
-        let domain = egress.domain.as_str();
-        put(&mut self.listeners, ["smtp-listener ", address, ":25\n"]);
-        put(&mut self.relay_domains, ["relay-domain ", domain, "\n"]);
-        let discard = [
-            "    <domain ",
-            domain,
-            ">\n        type discard\n    </domain>\n",
-        ];
-        put(&mut self.discards, discard);
-        let bounces = [
-            "        address ",
-            egress.return_path.as_str(),
-            "@",
-            domain,
-            "\n",
-        ];
-        put(&mut self.bounces, bounces);
-        put(
-            &mut self.complaints,
-            ["        address ", COMPLAINTS, "@", domain, "\n"],
-        );
-        let Some((target, sender)) = targets.of_egress(egress) else {
-            return;
-        };
-        for local in forwarded(egress, sender) {
-            put(
-                &mut self.aliases,
-                ["    alias ", local, "@", domain, " ", target, "\n"],
-            );
-        }
-    }
-}
-
-impl List {
-    /// On a host of one tenant the header is obeyed before the sender.
-    fn add(&mut self, egress: &Egress, is_shared: bool) {
-        let vmta = egress.vmta.as_str();
-        if !is_shared {
-            let out = &mut self.headers;
-            // A header's value begins with the blank after its colon.
-            put(out, ["    header ", HEADER, " /^\\s*"]);
-            escape_into(out, vmta);
-            put(out, ["\\s*$/ virtual-mta=", vmta, "\n"]);
-        }
-        let out = &mut self.senders;
-        if out.capacity() - out.len() < LISTED {
-            out.reserve(out.len().max(LISTED));
-        }
-        out.push_str("    mail-from /@");
-        escape_into(out, egress.domain.as_str());
-        put(out, ["$/ virtual-mta=", vmta, "\n"]);
     }
 }
 
@@ -190,8 +80,148 @@ fn rate(egress: &Egress, version: Version) -> (u32, &'static str) {
     }
 }
 
+/// Identities that take mail, by tenant.
+pub(super) fn taking(configuration: &Configuration) -> BTreeMap<&TenantId, Vec<&Egress>> {
+    let mut taking: BTreeMap<&TenantId, Vec<&Egress>> = BTreeMap::new();
+    let identities = configuration.identities.values();
+    for egress in identities.filter(|egress| egress.takes_mail()) {
+        taking.entry(&egress.tenant).or_default().push(egress);
+    }
+    taking
+}
+
+/// Lines that obey the header.
+pub(super) fn headers(out: &mut String, own: &[&Egress]) {
+    for egress in own {
+        let vmta = egress.vmta.as_str();
+        // A header's value begins with the blank after its colon.
+        put(out, ["    header ", HEADER, " /^\\s*"]);
+        escape_into(out, vmta);
+        put(out, ["\\s*$/ virtual-mta=", vmta, "\n"]);
+    }
+}
+
+/// Lines that go by the envelope's sender.
+pub(super) fn senders(out: &mut String, own: &[&Egress]) {
+    for egress in own {
+        out.push_str("    mail-from /@");
+        escape_into(out, egress.domain.as_str());
+        put(out, ["$/ virtual-mta=", egress.vmta.as_str(), "\n"]);
+    }
+}
+
+pub(super) fn relay_domains(out: &mut String, configuration: &Configuration) {
+    for egress in receiving(configuration) {
+        put(out, ["relay-domain ", egress.domain.as_str(), "\n"]);
+    }
+}
+
+/// What the forwarder does not forward.
+pub(super) fn discards(out: &mut String, configuration: &Configuration) {
+    for egress in receiving(configuration) {
+        let domain = egress.domain.as_str();
+        put(
+            out,
+            [
+                "    <domain ",
+                domain,
+                ">\n        type discard\n    </domain>\n",
+            ],
+        );
+    }
+}
+
+pub(super) fn bounces(out: &mut String, configuration: &Configuration) {
+    for egress in receiving(configuration) {
+        let (local, domain) = (egress.return_path.as_str(), egress.domain.as_str());
+        put(out, ["        address ", local, "@", domain, "\n"]);
+    }
+}
+
+pub(super) fn complaints(out: &mut String, configuration: &Configuration) {
+    for egress in receiving(configuration) {
+        put(
+            out,
+            [
+                "        address ",
+                COMPLAINTS,
+                "@",
+                egress.domain.as_str(),
+                "\n",
+            ],
+        );
+    }
+}
+
+pub(super) fn aliases(out: &mut String, configuration: &Configuration, targets: &Targets<'_>) {
+    for egress in receiving(configuration) {
+        let Some((target, sender)) = targets.of_egress(egress) else {
+            continue;
+        };
+        for local in forwarded(egress, sender) {
+            let domain = egress.domain.as_str();
+            put(out, ["    alias ", local, "@", domain, " ", target, "\n"]);
+        }
+    }
+}
+
 fn put<const N: usize>(out: &mut String, parts: [&str; N]) {
     for part in parts {
         out.push_str(part);
+    }
+}
+
+fn put_address(out: &mut String, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => {
+            let [a, b, c, d] = address.octets();
+            put_number(out, a.into());
+            for octet in [b, c, d] {
+                out.push('.');
+                put_number(out, octet.into());
+            }
+        }
+        IpAddr::V6(address) => {
+            // A string takes whatever is written to it.
+            let _ = write!(out, "{address}");
+        }
+    }
+}
+
+fn put_number(out: &mut String, number: u32) {
+    const DIGITS: &str = "0123456789";
+    let mut power = 1;
+    while number / power >= 10 {
+        power *= 10;
+    }
+    while power > 0 {
+        let digit = (number / power % 10) as usize;
+        out.push_str(&DIGITS[digit..=digit]);
+        power /= 10;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn numbers_and_addresses_are_written_as_everybody_writes_them(number: u32, high: u128) {
+            for number in [number, number % 1_000, number % 10] {
+                let mut out = String::new();
+                put_number(&mut out, number);
+                prop_assert_eq!(out, number.to_string());
+                let address = IpAddr::from(number.to_be_bytes());
+                let mut out = String::new();
+                put_address(&mut out, address);
+                prop_assert_eq!(out, address.to_string());
+            }
+            let mut out = String::new();
+            put_address(&mut out, IpAddr::from(high.to_be_bytes()));
+            prop_assert_eq!(out, IpAddr::from(high.to_be_bytes()).to_string());
+        }
     }
 }

@@ -11,7 +11,7 @@ use email_engine_protocol::id::TenantId;
 use email_engine_protocol::mail::{DomainName, MailAddress};
 
 use super::super::model::{Configuration, Egress};
-use super::identities::Lines;
+use super::identities;
 use super::text::Text;
 
 /// The virtual MTA that forwards. No identity may have a name that begins with `fleet-`.
@@ -35,25 +35,24 @@ pub(super) fn outside(text: &mut Text, configuration: &Configuration) {
     });
 }
 
-pub(super) fn sections(
-    text: &mut Text,
-    configuration: &Configuration,
-    targets: &Targets<'_>,
-    lines: &mut Lines<'_>,
-) {
-    text.comment("Mail from outside.");
-    text.take(&mut lines.relay_domains);
-    forwarder(text, configuration, targets.host_name, lines);
-    processors(text, configuration, targets.host_name, lines);
-    aliases(text, targets, lines);
+pub(super) fn listeners(text: &mut Text, configuration: &Configuration) {
+    if configuration.host_name.is_some() {
+        identities::listeners(text.lines(), configuration);
+    }
 }
 
-fn forwarder(
-    text: &mut Text,
-    configuration: &Configuration,
-    host_name: &DomainName,
-    lines: &mut Lines<'_>,
-) {
+pub(super) fn sections(text: &mut Text, configuration: &Configuration) {
+    let Some(targets) = Targets::of(configuration) else {
+        return;
+    };
+    text.comment("Mail from outside.");
+    identities::relay_domains(text.lines(), configuration);
+    forwarder(text, configuration, targets.host_name);
+    processors(text, configuration, targets.host_name);
+    aliases(text, configuration, &targets);
+}
+
+fn forwarder(text: &mut Text, configuration: &Configuration, host_name: &DomainName) {
     text.section("virtual-mta", FORWARDER, |text| {
         text.line(
             "smtp-source-host",
@@ -67,7 +66,7 @@ fn forwarder(
             text.line("disable-acct-records", "d,b,t,tq");
         });
         text.section("domain", host_name, |text| text.line("type", "discard"));
-        text.take(&mut lines.discards);
+        identities::discards(text.lines(), configuration);
     });
 }
 
@@ -76,22 +75,22 @@ fn forwarder(
 ///
 /// Both are there from the beginning, each with an address of the machine's own: one that came with the
 /// first identity, or went with the last, would wait for a restart.
-fn processors(
-    text: &mut Text,
-    configuration: &Configuration,
-    host_name: &DomainName,
-    lines: &mut Lines<'_>,
-) {
-    let kinds = [
-        ("bounce-processor", BOUNCES, &mut lines.bounces),
-        ("feedback-loop-processor", COMPLAINTS, &mut lines.complaints),
+fn processors(text: &mut Text, configuration: &Configuration, host_name: &DomainName) {
+    type Addresses = fn(&mut String, &Configuration);
+    let kinds: [(&'static str, &str, Addresses); 2] = [
+        ("bounce-processor", BOUNCES, identities::bounces),
+        (
+            "feedback-loop-processor",
+            COMPLAINTS,
+            identities::complaints,
+        ),
     ];
     for (kind, local, addresses) in kinds {
         text.section(kind, "", |text| {
             unmatched(text, configuration);
             text.section("address-list", "", |text| {
                 text.line("address", format_args!("{local}@{host_name}"));
-                text.take(addresses);
+                addresses(text.lines(), configuration);
             });
         });
     }
@@ -107,8 +106,12 @@ fn unmatched(text: &mut Text, configuration: &Configuration) {
 
 /// What is forwarded. The tenant's mailbox gets everything; without one the machine's postmaster gets
 /// what the standards demand, and no tenant's correspondence. An empty section is not written.
-fn aliases(text: &mut Text, targets: &Targets<'_>, lines: &mut Lines<'_>) {
-    if targets.operator.is_none() && lines.aliases.is_empty() {
+fn aliases(text: &mut Text, configuration: &Configuration, targets: &Targets<'_>) {
+    let any = |egress: &Egress| {
+        let target = targets.of_egress(egress).filter(|_| egress.receives());
+        target.is_some_and(|(_, sender)| forwarded(egress, sender).next().is_some())
+    };
+    if targets.operator.is_none() && !configuration.identities.values().any(any) {
         return;
     }
     text.section("aliases", "", |text| {
@@ -120,7 +123,7 @@ fn aliases(text: &mut Text, targets: &Targets<'_>, lines: &mut Lines<'_>) {
                 );
             }
         }
-        text.take(&mut lines.aliases);
+        identities::aliases(text.lines(), configuration, targets);
     });
 }
 

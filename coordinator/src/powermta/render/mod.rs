@@ -14,7 +14,6 @@ use email_engine_protocol::bytes::ContentHash;
 
 use super::SUBMISSION_PORT;
 use super::model::Configuration;
-use identities::Lines;
 use text::Text;
 
 pub use rate::{hourly_cap, hourly_quota};
@@ -40,20 +39,16 @@ const ROOM_OF_IDENTITY: usize = 1024;
 #[must_use]
 pub fn render(configuration: &Configuration) -> String {
     let mut text = Text::with_room(ROOM + configuration.identities.len() * ROOM_OF_IDENTITY);
-    let targets = inbound::Targets::of(configuration);
-    let mut lines = Lines::of(configuration, targets.as_ref());
     text.verbatim(HEAD);
     text.verbatim(PLACE_OF_HASH);
     text.verbatim("\n");
-    global(&mut text, configuration, &mut lines);
-    routing::virtual_mtas(&mut text, &mut lines);
+    global(&mut text, configuration);
+    routing::virtual_mtas(&mut text, configuration);
     routing::rejects(&mut text, configuration);
-    routing::pattern_lists(&mut text, configuration, &mut lines);
+    routing::pattern_lists(&mut text, configuration);
     routing::sources(&mut text, configuration);
     inbound::outside(&mut text, configuration);
-    if let Some(targets) = &targets {
-        inbound::sections(&mut text, configuration, targets, &mut lines);
-    }
+    inbound::sections(&mut text, configuration);
     accounting(&mut text, configuration);
     providers::named(&mut text, &configuration.catalogue);
     defaults(&mut text, configuration);
@@ -75,7 +70,7 @@ fn sealed(mut text: String) -> String {
     text
 }
 
-fn global(text: &mut Text, configuration: &Configuration, lines: &mut Lines<'_>) {
+fn global(text: &mut Text, configuration: &Configuration) {
     if let Some(host_name) = &configuration.host_name {
         text.line("host-name", host_name);
     }
@@ -94,7 +89,7 @@ fn global(text: &mut Text, configuration: &Configuration, lines: &mut Lines<'_>)
     if let Some(certificate) = &configuration.certificate {
         text.line("smtp-server-tls-certificate", certificate);
     }
-    text.take(&mut lines.listeners);
+    inbound::listeners(text, configuration);
     spools(text, configuration);
 }
 

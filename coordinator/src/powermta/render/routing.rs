@@ -3,7 +3,7 @@
 use email_engine_protocol::id::TenantId;
 
 use super::super::model::Configuration;
-use super::identities::Lines;
+use super::identities;
 use super::text::Text;
 
 /// The virtual MTA that discards what a tenant sends under a name that is none of its identities.
@@ -15,9 +15,9 @@ fn list_name(tenant: &TenantId) -> String {
     format!("senders-{tenant}")
 }
 
-pub(super) fn virtual_mtas(text: &mut Text, lines: &mut Lines<'_>) {
+pub(super) fn virtual_mtas(text: &mut Text, configuration: &Configuration) {
     text.comment("Sending identities: one address, one EHLO name, one DKIM key each.");
-    text.take(&mut lines.virtual_mtas);
+    identities::virtual_mtas(text.lines(), configuration);
 }
 
 pub(super) fn rejects(text: &mut Text, configuration: &Configuration) {
@@ -42,15 +42,19 @@ pub(super) const HEADER: &str = "X-Virtual-MTA";
 /// On a host of one tenant the header is obeyed before the sender, by lines of the list: the product's
 /// own way of obeying it knows no list of allowed names, and would open the way to identities that
 /// take no mail. The list is read when mail comes in, and the header removed when it leaves.
-pub(super) fn pattern_lists(text: &mut Text, configuration: &Configuration, lines: &mut Lines<'_>) {
+pub(super) fn pattern_lists(text: &mut Text, configuration: &Configuration) {
     text.comment(
         "Envelope sender to identity, per tenant; first match wins, the last line refuses.",
     );
+    let is_shared = configuration.tenants.len() > 1;
+    let mut taking = identities::taking(configuration);
     for tenant in configuration.tenants.keys() {
-        let mut own = lines.lists.remove(tenant).unwrap_or_default();
+        let own = taking.remove(tenant).unwrap_or_default();
         text.section("pattern-list", list_name(tenant), |text| {
-            text.take(&mut own.headers);
-            text.take(&mut own.senders);
+            if !is_shared {
+                identities::headers(text.lines(), &own);
+            }
+            identities::senders(text.lines(), &own);
             text.line(
                 "mail-from",
                 format_args!("/.*/ virtual-mta={}", reject_name(tenant)),

@@ -67,10 +67,9 @@ impl Text {
         self.out.push_str(">\n");
     }
 
-    /// Takes lines that were written before, and their room back.
-    pub(super) fn take(&mut self, lines: &mut String) {
-        self.out.push_str(lines);
-        *lines = String::new();
+    /// Where whoever writes many lines writes them himself, with their indents.
+    pub(super) const fn lines(&mut self) -> &mut String {
+        &mut self.out
     }
 
     /// Lines as they are.
