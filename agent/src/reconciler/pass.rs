@@ -18,7 +18,11 @@ use super::under_way::UnderWay;
 use crate::host::{Cabinet, Machine, RecordError};
 use crate::inventory::{Inventory, Thing};
 use crate::resources::{self, Contents, Finding};
+use crate::suspension::Suspensions;
 use crate::transaction::{Transactions, Turn};
+
+/// From one look to the next at what stands still while the content that says so is not in force.
+const HALT_AGAIN: Duration = Duration::from_secs(5);
 
 /// What a pass looks at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +51,8 @@ pub struct Outcome {
     pub changed: usize,
     /// Whether it was stopped before its end.
     pub interrupted: bool,
+    /// Whether a content waits: another one is in force than the state names.
+    pub waits: bool,
 }
 
 impl Outcome {
@@ -84,6 +90,7 @@ pub struct Reconciler {
     unwritten: bool,
     pending: Pending,
     pub(super) transactions: Transactions,
+    suspensions: Suspensions,
     contest: Contest,
     findings: BTreeMap<ResourceId, Finding>,
     states: BTreeMap<ResourceId, ResourceState>,
@@ -109,6 +116,7 @@ impl Reconciler {
         Self {
             machine,
             transactions: Transactions::open(cabinet.clone()),
+            suspensions: Suspensions::open(cabinet.clone()),
             cabinet,
             inventory,
             unwritten: false,
@@ -147,6 +155,7 @@ impl Reconciler {
         self.findings.clear();
         self.states.clear();
         self.transactions.change_state();
+        self.suspensions.change_state();
     }
 
     /// Puts back what an earlier life was cut off in. Before anything else is done.
@@ -173,7 +182,12 @@ impl Reconciler {
         under_way: &UnderWay,
     ) -> Result<Outcome, PassError> {
         self.machine.forget_accounts();
+        // First of all: it acts although everything below takes its time or fails.
+        let news = *scope == Scope::All || self.suspensions.is_news();
+        let mut halted = self.halt(config, news, under_way);
+        let is_cut_off = self.transactions.is_cut_off();
         self.recover(contents);
+        halted += self.halt(config, is_cut_off, under_way);
         let settled = self.transactions.settle(config, order);
         let (config, order) = settled.as_deref().map_or((config, order), |(c, o)| (c, o));
         let scope = &self.widened(config, order, scope);
@@ -209,6 +223,13 @@ impl Reconciler {
             self.contest.repaired(id, now);
         }
         self.repairs += walk.repaired.len() as u64;
+        // What ran may have made the product forget it.
+        let ran = walk.changed > 0 || turns.values().any(|turn| *turn != Turn::Rest);
+        halted += self.halt(config, ran, under_way);
+        walk.changed += halted;
+        if *scope == Scope::All && !walk.interrupted {
+            left.extend(self.let_go(config, &turns));
+        }
         if !walk.interrupted && self.is_all_through(&turns) {
             left.extend(self.forget_transactions(config));
             let late = removal::run(self, &plan.late, retiring, false, under_way);
@@ -224,6 +245,37 @@ impl Reconciler {
             "pass ended"
         );
         Ok(outcome)
+    }
+
+    /// Sets what shall stand still, where that is due.
+    fn halt(&mut self, config: &HostConfig, due: bool, under_way: &UnderWay) -> usize {
+        if !due {
+            return 0;
+        }
+        let halted = self.suspensions.set(&mut self.machine, config, under_way);
+        for resource in &config.resources {
+            if let Some(state) = self.suspensions.state(&resource.id) {
+                let finding = match state {
+                    ResourceState::Converged => Finding::Right,
+                    ResourceState::Simulated => Finding::Simulated,
+                    _ => Finding::Unknown("it does not surely stand still".to_owned()),
+                };
+                self.findings.insert(resource.id.clone(), finding);
+            }
+        }
+        halted
+    }
+
+    /// Lets go what stands still and shall no more, and looks again soon as long as the product goes
+    /// on with a content that knows nothing of that: what it begins anew is not halted by itself.
+    fn let_go(&mut self, config: &HostConfig, turns: &Turns) -> Vec<ResourceStatus> {
+        let through = turns.keys().all(|id| self.transactions.is_through(id));
+        let left = self.suspensions.release(&mut self.machine, config, through);
+        if !through && self.suspensions.is_any() {
+            let soon = self.begin.elapsed() + HALT_AGAIN;
+            self.due = Some(self.due.map_or(soon, |due| due.min(soon)));
+        }
+        left
     }
 
     /// A crash may have left a staged copy, with a secret in it, beside any file of ours.
@@ -250,6 +302,9 @@ impl Reconciler {
         for resource in &config.resources {
             if under_way.is_stopping() {
                 return;
+            }
+            if self.suspensions.state(&resource.id).is_some() {
+                continue;
             }
             if scope.covers(&resource.id) || !self.findings.contains_key(&resource.id) {
                 let finding = resources::observe(&mut self.machine, contents, resource);
@@ -421,7 +476,11 @@ impl Reconciler {
         let status = |(resource, state): (&Resource, ResourceState)| ResourceStatus {
             id: resource.id.clone(),
             kind: resource.spec.kind(),
-            state,
+            state: self
+                .suspensions
+                .state(&resource.id)
+                .cloned()
+                .unwrap_or(state),
         };
         let changed = walk.changed;
         let interrupted = walk.interrupted;
@@ -440,6 +499,7 @@ impl Reconciler {
             statuses,
             changed,
             interrupted,
+            waits: self.transactions.is_waiting(),
         }
     }
 
