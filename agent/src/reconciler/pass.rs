@@ -21,9 +21,6 @@ use crate::resources::{self, Contents, Finding};
 use crate::suspension::Suspensions;
 use crate::transaction::{Transactions, Turn};
 
-/// From one look to the next at what stands still while the content that says so is not in force.
-const HALT_AGAIN: Duration = Duration::from_secs(5);
-
 /// What a pass looks at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
@@ -90,14 +87,14 @@ pub struct Reconciler {
     unwritten: bool,
     pending: Pending,
     pub(super) transactions: Transactions,
-    suspensions: Suspensions,
+    pub(super) suspensions: Suspensions,
     contest: Contest,
-    findings: BTreeMap<ResourceId, Finding>,
+    pub(super) findings: BTreeMap<ResourceId, Finding>,
     states: BTreeMap<ResourceId, ResourceState>,
     repairs: u64,
     /// When the next repair that was put off is due, since `begin`.
-    due: Option<Duration>,
-    begin: Instant,
+    pub(super) due: Option<Duration>,
+    pub(super) begin: Instant,
 }
 
 impl Reconciler {
@@ -245,37 +242,6 @@ impl Reconciler {
             "pass ended"
         );
         Ok(outcome)
-    }
-
-    /// Sets what shall stand still, where that is due.
-    fn halt(&mut self, config: &HostConfig, due: bool, under_way: &UnderWay) -> usize {
-        if !due {
-            return 0;
-        }
-        let halted = self.suspensions.set(&mut self.machine, config, under_way);
-        for resource in &config.resources {
-            if let Some(state) = self.suspensions.state(&resource.id) {
-                let finding = match state {
-                    ResourceState::Converged => Finding::Right,
-                    ResourceState::Simulated => Finding::Simulated,
-                    _ => Finding::Unknown("it does not surely stand still".to_owned()),
-                };
-                self.findings.insert(resource.id.clone(), finding);
-            }
-        }
-        halted
-    }
-
-    /// Lets go what stands still and shall no more, and looks again soon as long as the product goes
-    /// on with a content that knows nothing of that: what it begins anew is not halted by itself.
-    fn let_go(&mut self, config: &HostConfig, turns: &Turns) -> Vec<ResourceStatus> {
-        let through = turns.keys().all(|id| self.transactions.is_through(id));
-        let left = self.suspensions.release(&mut self.machine, config, through);
-        if !through && self.suspensions.is_any() {
-            let soon = self.begin.elapsed() + HALT_AGAIN;
-            self.due = Some(self.due.map_or(soon, |due| due.min(soon)));
-        }
-        left
     }
 
     /// A crash may have left a staged copy, with a secret in it, beside any file of ours.
