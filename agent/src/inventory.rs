@@ -32,6 +32,8 @@ pub enum Thing {
     Step(ResourceId),
     /// What is kept of a transaction goes with it; its files are things of their own.
     Transaction(ResourceId),
+    /// What was set of a suspension is listed apart, with what unsets it.
+    Suspension(ResourceId),
 }
 
 impl Thing {
@@ -45,6 +47,7 @@ impl Thing {
             Spec::Service(spec) => Self::Service(spec.unit.clone()),
             Spec::Step(_) => Self::Step(resource.id.clone()),
             Spec::Transaction(_) => Self::Transaction(resource.id.clone()),
+            Spec::Suspension(_) => Self::Suspension(resource.id.clone()),
         }
     }
 
@@ -53,7 +56,11 @@ impl Thing {
     pub const fn path(&self) -> Option<&HostPath> {
         match self {
             Self::Directory(path) | Self::File(path) => Some(path),
-            Self::Package(_) | Self::Service(_) | Self::Step(_) | Self::Transaction(_) => None,
+            Self::Package(_)
+            | Self::Service(_)
+            | Self::Step(_)
+            | Self::Suspension(_)
+            | Self::Transaction(_) => None,
         }
     }
 }

@@ -19,4 +19,5 @@ pub mod link;
 pub mod reconciler;
 pub mod resources;
 pub mod run;
+pub mod suspension;
 pub mod transaction;

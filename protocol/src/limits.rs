@@ -32,6 +32,8 @@ pub const EXPECTATIONS: usize = 256;
 pub const EXPECTED_BYTES: usize = 1024;
 /// Most lines of one transaction that only a restart brings into force.
 pub const RESTART_LINES: usize = 64;
+/// Most halts of one suspension.
+pub const HALTS: usize = 16;
 /// Largest answer of a command that a probe understands, in bytes.
 pub const ANSWER_BYTES: usize = 4 * 1024 * 1024;
 /// File systems that the facts of a report list, the largest ones.

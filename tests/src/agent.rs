@@ -14,6 +14,7 @@ pub struct AgentProcess {
     daemon: Option<Daemon>,
     extra: Vec<(String, String)>,
     umask: Option<&'static str>,
+    machine: Option<fn(&Path) -> Command>,
 }
 
 impl AgentProcess {
@@ -26,12 +27,19 @@ impl AgentProcess {
             daemon: None,
             extra: Vec::new(),
             umask: None,
+            machine: None,
         }
     }
 
     /// Runs under this file mode creation mask from its next start on.
     pub fn under_umask(&mut self, umask: &'static str) {
         self.umask = Some(umask);
+    }
+
+    /// Runs on a machine that this command makes of the root folder, instead of a sandbox, from its next
+    /// start on.
+    pub fn on_machine(&mut self, machine: fn(&Path) -> Command) {
+        self.machine = Some(machine);
     }
 
     /// The host's root folder.
@@ -61,11 +69,17 @@ impl AgentProcess {
     /// The command that runs it; a join token goes through the environment, never through argv.
     #[must_use]
     pub fn command(&self, token: Option<&str>) -> Command {
-        let mut command = Command::new(binary("email-engine-agent"));
+        let mut command = match self.machine {
+            Some(machine) => machine(&self.root()),
+            None => {
+                let mut command = Command::new(binary("email-engine-agent"));
+                command.env("EMAIL_ENGINE_AGENT_SANDBOX_ROOT", self.root());
+                command
+            }
+        };
         command
             .arg("run")
             .env("EMAIL_ENGINE_AGENT_DATA_DIR", self.data_dir())
-            .env("EMAIL_ENGINE_AGENT_SANDBOX_ROOT", self.root())
             .env("EMAIL_ENGINE_AGENT_AUDIT_INTERVAL_SECONDS", "2")
             .env("EMAIL_ENGINE_AGENT_RECONNECT_MAX_SECONDS", "1");
         for (key, value) in &self.extra {

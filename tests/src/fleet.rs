@@ -278,10 +278,20 @@ impl Fleet {
 
     /// Lets the agents of these hosts in and starts them.
     pub async fn start_agents(&mut self, hosts: &[&str]) {
+        self.start_prepared_agents(hosts, |_, _| {}).await;
+    }
+
+    /// As [`start_agents`](Self::start_agents), with each agent prepared before its first start.
+    pub async fn start_prepared_agents(
+        &mut self,
+        hosts: &[&str],
+        mut prepare: impl FnMut(&str, &mut AgentProcess),
+    ) {
         for host in hosts {
             let role = self.api().get(&format!("/hosts/{host}")).await.ok()["role"].clone();
             let token = self.host_token(host, role.as_str().unwrap()).await;
             let mut agent = AgentProcess::new(host, &self.host_dir(host));
+            prepare(host, &mut agent);
             agent.start(Some(&token));
             self.agents.insert((*host).to_owned(), agent);
         }

@@ -155,9 +155,15 @@ impl AllowList {
                     self.judge_name(resource, "services", &self.services, &service.unit)
                 }
                 Spec::Step(step) => self.judge_command(resource, &step.command),
+                Spec::Suspension(spec) => spec
+                    .commands()
+                    .try_for_each(|command| self.judge_command(resource, command)),
                 Spec::Transaction(spec) => {
                     let mut commands = spec.commands();
                     commands.try_for_each(|command| self.judge_command(resource, command))?;
+                    // What is read is told in reports.
+                    let mut logs = spec.logs();
+                    logs.try_for_each(|log| self.judge_path(resource, log))?;
                     let mut units = spec.units();
                     units.try_for_each(|unit| {
                         self.judge_name(resource, "services", &self.services, unit)

@@ -11,6 +11,7 @@ use super::core::{Core, Enforced, now};
 use crate::halves::FromExecutor;
 use crate::ledger::store::Opened;
 use crate::reconciler::{Outcome, Scope, order};
+use crate::suspension;
 
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 
@@ -18,11 +19,11 @@ impl Core {
     /// Enforces the accepted state, when there is one and its manifest is at hand.
     pub(super) fn enforce_accepted(&mut self) {
         if let Some(target) = self.accepted_target() {
-            self.enforce_target(target);
+            self.enforce_target(target, false);
         }
     }
 
-    fn enforce_target(&mut self, target: Target) {
+    fn enforce_target(&mut self, target: Target, fallen_back: bool) {
         let config = match self.ledger.manifest(&target.digest) {
             Ok(config) => config,
             Err(reason) => {
@@ -35,6 +36,11 @@ impl Core {
             self.disallow(target.generation, &error);
             return;
         }
+        // What shall stand still does so whatever else is fallen back on.
+        let config = match self.enforced.as_ref().filter(|_| fallen_back) {
+            Some(newest) => suspension::carried(config, &newest.config),
+            None => config,
+        };
         // Ordered before it was accepted, so it can be ordered again.
         match order::order(&config.resources) {
             Ok(order) => self.enforce(Enforced {
@@ -82,7 +88,7 @@ impl Core {
             failing = %enforced.target.generation, generation = %good.generation,
             "alone with a state that fails: the last good one is enforced"
         );
-        self.enforce_target(good);
+        self.enforce_target(good, true);
         self.say_standing();
     }
 
@@ -165,6 +171,7 @@ impl Core {
         let changed = outcome.changed > 0;
         let whole = *scope == Scope::All && !outcome.interrupted;
         let good = outcome.is_good();
+        let waits = outcome.waits;
         let first_failure = outcome
             .statuses
             .iter()
@@ -190,7 +197,10 @@ impl Core {
             }
         } else if whole {
             self.failures = 0;
-            self.remember_good();
+            // What waits was never in force: nobody may fall back on it.
+            if !waits {
+                self.remember_good();
+            }
         }
     }
 

@@ -4,6 +4,8 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
+use super::system::SystemError;
+
 /// Longest first line that is read.
 const LINE_BYTES: u64 = 512;
 
@@ -11,11 +13,14 @@ const LINE_BYTES: u64 = 512;
 ///
 /// # Errors
 /// Why there is none, in words.
-pub(super) fn first_line(address: SocketAddr, timeout: Duration) -> Result<String, String> {
+pub(super) fn first_line(address: SocketAddr, timeout: Duration) -> Result<String, SystemError> {
     // Only an address of this machine can be listened at; a state must not make us connect elsewhere.
-    TcpListener::bind((address.ip(), 0))
-        .map_err(|error| format!("it is no address of this machine: {error}"))?;
-    let said = |error: std::io::Error| error.to_string();
+    TcpListener::bind((address.ip(), 0)).map_err(|error| SystemError::Stranger {
+        address,
+        reason: error.to_string(),
+    })?;
+    let silent = |reason: String| SystemError::Greeting { address, reason };
+    let said = |error: std::io::Error| silent(error.to_string());
     let stream = TcpStream::connect_timeout(&address, timeout).map_err(said)?;
     stream.set_read_timeout(Some(timeout)).map_err(said)?;
     let mut line = Vec::new();
@@ -23,7 +28,7 @@ pub(super) fn first_line(address: SocketAddr, timeout: Duration) -> Result<Strin
         .read_until(b'\n', &mut line)
         .map_err(said)?;
     if line.is_empty() {
-        return Err("it closed without a word".to_owned());
+        return Err(silent("it closed without a word".to_owned()));
     }
     Ok(String::from_utf8_lossy(&line).trim_end().to_owned())
 }
@@ -53,6 +58,7 @@ mod tests {
         assert!(
             first_line(address, LONG)
                 .unwrap_err()
+                .to_string()
                 .contains("without a word")
         );
         assert_eq!(first_line(address, LONG).unwrap(), "no end of line");
@@ -67,6 +73,6 @@ mod tests {
     fn no_other_machine_is_ever_connected_to() {
         let elsewhere = "192.0.2.1:2525".parse().unwrap();
         let error = first_line(elsewhere, LONG).unwrap_err();
-        assert!(error.contains("no address of this machine"), "{error}");
+        assert!(matches!(error, SystemError::Stranger { .. }), "{error}");
     }
 }

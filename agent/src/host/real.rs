@@ -181,7 +181,6 @@ impl System for Real {
         timeout: Duration,
     ) -> Result<String, SystemError> {
         greeting::first_line(address, timeout)
-            .map_err(|reason| SystemError::Greeting { address, reason })
     }
 
     fn has_run(&self, _id: &ResourceId) -> bool {

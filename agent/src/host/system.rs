@@ -39,6 +39,14 @@ pub enum SystemError {
         /// Why.
         reason: String,
     },
+    /// A server was to be asked at an address that this machine does not have.
+    #[error("{address} does not greet: it is no address of this machine: {reason}")]
+    Stranger {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        reason: String,
+    },
     /// The simulation's file cannot be written.
     #[error("simulation cannot be kept: {0}")]
     State(String),

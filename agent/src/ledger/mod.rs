@@ -18,6 +18,7 @@ use email_engine_protocol::desired::HostConfig;
 
 use crate::halves::Trust;
 use crate::host::{Cabinet, RecordError};
+use crate::suspension::record as suspensions;
 use crate::transaction::shelf;
 use keys::ExecutorSecrets;
 use page::Page;
@@ -137,6 +138,7 @@ pub fn forget_all(cabinet: &Cabinet) -> Result<(), RecordError> {
         interrupted::RECORD,
         INVENTORY,
         PENDING,
+        suspensions::RECORD,
     ];
     for record in plain {
         cabinet.remove(record)?;

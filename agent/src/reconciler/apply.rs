@@ -159,8 +159,11 @@ impl<'a> Walk<'a> {
             (Decision::Make { .. }, Some(blocked)) => (blocked, false),
             (Decision::Make { diff, repair }, None) => {
                 let members: Vec<_> = made.iter().map(|at| &self.config.resources[*at]).collect();
-                let take = || transactions.take(machine, contents, &resource.id, turn, &members);
-                match self.under_way.run(&resource.id, take) {
+                let under_way = self.under_way;
+                let take = || {
+                    transactions.take(machine, contents, &resource.id, turn, &members, under_way)
+                };
+                match under_way.run(&resource.id, take) {
                     Ok(changed) => {
                         tracing::info!(transaction = %resource.id, diff, repair, "went through");
                         self.changed += 1 + changed.len();

@@ -36,7 +36,13 @@ pub fn check_removal(inventory: &Inventory, config: &HostConfig) -> Result<(), R
     if config.large_removal {
         return Ok(());
     }
-    let counts = |thing: &Thing| !matches!(thing, Thing::Step(_) | Thing::Transaction(_));
+    // These take nothing off the host: suspensions above all end by themselves, all at once perhaps.
+    let counts = |thing: &Thing| {
+        !matches!(
+            thing,
+            Thing::Step(_) | Thing::Suspension(_) | Thing::Transaction(_)
+        )
+    };
     let owned = inventory.iter().filter(|(thing, _)| counts(thing)).count();
     let gone: Vec<(Thing, Item)> = inventory
         .orphans(config)

@@ -5,6 +5,7 @@
 //! - [`plan`] (pure) decides from desired state, findings and inventory what is to be done.
 //! - `bind` (pure) leaves the members of a transaction to it ([`crate::transaction`]).
 //! - [`contest`] (pure) sees who fights with us and gives way.
+//! - `halts` has stand still what shall, at once ([`crate::suspension`]).
 //! - [`UnderWay`] says what is being done, and carries the wish to stop.
 //! - [`Reconciler`] holds the machine and walks through a plan.
 
@@ -12,6 +13,7 @@ mod apply;
 mod bind;
 pub mod contest;
 pub mod guard;
+mod halts;
 pub mod order;
 mod pass;
 mod pending;

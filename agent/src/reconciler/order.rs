@@ -188,6 +188,8 @@ impl KindRank for Spec {
             Self::Transaction(_) => 3,
             Self::Step(_) => 4,
             Self::Service(_) => 5,
+            // Set before all of them, whatever the order.
+            Self::Suspension(_) => 6,
         }
     }
 }

@@ -18,6 +18,7 @@ use super::under_way::UnderWay;
 use crate::host::{Cabinet, Machine, RecordError};
 use crate::inventory::{Inventory, Thing};
 use crate::resources::{self, Contents, Finding};
+use crate::suspension::Suspensions;
 use crate::transaction::{Transactions, Turn};
 
 /// What a pass looks at.
@@ -47,6 +48,8 @@ pub struct Outcome {
     pub changed: usize,
     /// Whether it was stopped before its end.
     pub interrupted: bool,
+    /// Whether a content waits: another one is in force than the state names.
+    pub waits: bool,
 }
 
 impl Outcome {
@@ -84,13 +87,14 @@ pub struct Reconciler {
     unwritten: bool,
     pending: Pending,
     pub(super) transactions: Transactions,
+    pub(super) suspensions: Suspensions,
     contest: Contest,
-    findings: BTreeMap<ResourceId, Finding>,
+    pub(super) findings: BTreeMap<ResourceId, Finding>,
     states: BTreeMap<ResourceId, ResourceState>,
     repairs: u64,
     /// When the next repair that was put off is due, since `begin`.
-    due: Option<Duration>,
-    begin: Instant,
+    pub(super) due: Option<Duration>,
+    pub(super) begin: Instant,
 }
 
 impl Reconciler {
@@ -109,6 +113,7 @@ impl Reconciler {
         Self {
             machine,
             transactions: Transactions::open(cabinet.clone()),
+            suspensions: Suspensions::open(cabinet.clone()),
             cabinet,
             inventory,
             unwritten: false,
@@ -147,6 +152,7 @@ impl Reconciler {
         self.findings.clear();
         self.states.clear();
         self.transactions.change_state();
+        self.suspensions.change_state();
     }
 
     /// Puts back what an earlier life was cut off in. Before anything else is done.
@@ -173,7 +179,12 @@ impl Reconciler {
         under_way: &UnderWay,
     ) -> Result<Outcome, PassError> {
         self.machine.forget_accounts();
+        // First of all: it acts although everything below takes its time or fails.
+        let news = *scope == Scope::All || self.suspensions.is_news();
+        let mut halted = self.halt(config, news, under_way);
+        let is_cut_off = self.transactions.is_cut_off();
         self.recover(contents);
+        halted += self.halt(config, is_cut_off, under_way);
         let settled = self.transactions.settle(config, order);
         let (config, order) = settled.as_deref().map_or((config, order), |(c, o)| (c, o));
         let scope = &self.widened(config, order, scope);
@@ -209,6 +220,13 @@ impl Reconciler {
             self.contest.repaired(id, now);
         }
         self.repairs += walk.repaired.len() as u64;
+        // What ran may have made the product forget it.
+        let ran = walk.changed > 0 || turns.values().any(|turn| *turn != Turn::Rest);
+        halted += self.halt(config, ran, under_way);
+        walk.changed += halted;
+        if *scope == Scope::All && !walk.interrupted {
+            left.extend(self.let_go(config, &turns));
+        }
         if !walk.interrupted && self.is_all_through(&turns) {
             left.extend(self.forget_transactions(config));
             let late = removal::run(self, &plan.late, retiring, false, under_way);
@@ -250,6 +268,9 @@ impl Reconciler {
         for resource in &config.resources {
             if under_way.is_stopping() {
                 return;
+            }
+            if self.suspensions.state(&resource.id).is_some() {
+                continue;
             }
             if scope.covers(&resource.id) || !self.findings.contains_key(&resource.id) {
                 let finding = resources::observe(&mut self.machine, contents, resource);
@@ -421,7 +442,11 @@ impl Reconciler {
         let status = |(resource, state): (&Resource, ResourceState)| ResourceStatus {
             id: resource.id.clone(),
             kind: resource.spec.kind(),
-            state,
+            state: self
+                .suspensions
+                .state(&resource.id)
+                .cloned()
+                .unwrap_or(state),
         };
         let changed = walk.changed;
         let interrupted = walk.interrupted;
@@ -440,6 +465,7 @@ impl Reconciler {
             statuses,
             changed,
             interrupted,
+            waits: self.transactions.is_waiting(),
         }
     }
 

@@ -230,7 +230,7 @@ fn above_in<'a>(path: &HostPath, places: &'a BTreeSet<HostPath>) -> Option<&'a H
 fn removal_rank(thing: &Thing) -> (u8, std::cmp::Reverse<Option<&HostPath>>) {
     let kind = match thing {
         Thing::Service(_) => 0,
-        Thing::Step(_) | Thing::Transaction(_) => 1,
+        Thing::Step(_) | Thing::Suspension(_) | Thing::Transaction(_) => 1,
         Thing::File(_) => 2,
         Thing::Package(_) => 3,
         Thing::Directory(_) => 4,

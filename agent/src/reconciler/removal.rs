@@ -64,6 +64,7 @@ fn status(thing: &Thing, item: &Item, error: &ApplyError) -> ResourceStatus {
         Thing::Package(_) => ResourceKind::Package,
         Thing::Service(_) => ResourceKind::Service,
         Thing::Step(_) => ResourceKind::Step,
+        Thing::Suspension(_) => ResourceKind::Suspension,
         Thing::Transaction(_) => ResourceKind::Transaction,
     };
     let state = match error {

@@ -12,7 +12,7 @@ mod service;
 mod step;
 
 pub(crate) use file::bytes as file_bytes;
-pub(crate) use step::time_limit;
+pub(crate) use step::{CheckError, check};
 
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::desired::{OnRemove, Resource, Spec};
@@ -145,6 +145,7 @@ pub fn observe(machine: &mut Machine, contents: &dyn Contents, resource: &Resour
         Spec::Package(spec) => package::observe(machine, id, spec),
         Spec::Service(spec) => service::observe(machine, id, spec),
         Spec::Step(spec) => step::observe(machine, id, spec),
+        Spec::Suspension(_) => Finding::Unknown("not looked at yet".to_owned()),
         Spec::Transaction(_) => Finding::Unknown("its members tell".to_owned()),
     }
 }
@@ -172,8 +173,8 @@ pub fn ensure(
         Spec::Package(spec) => machine.system.install(id, spec)?,
         Spec::Service(spec) => machine.system.set_service(id, spec)?,
         Spec::Step(spec) => step::run(machine, id, spec)?,
-        // The reconciler lets transactions take their turn; there is nothing else to be made.
-        Spec::Transaction(_) => {}
+        // The reconciler lets transactions take their turn, and suspensions come before everything.
+        Spec::Suspension(_) | Spec::Transaction(_) => {}
     }
     if !matches!(&resource.spec, Spec::Directory(_) | Spec::File(_)) {
         // What ran may have made the users that the next file belongs to.
@@ -205,9 +206,11 @@ pub fn notify(machine: &mut Machine, resource: &Resource) -> Result<(), ApplyErr
     match &resource.spec {
         Spec::Service(spec) => service::notify(machine, &resource.id, spec)?,
         Spec::Step(spec) => step::run(machine, &resource.id, spec)?,
-        Spec::Directory(_) | Spec::File(_) | Spec::Package(_) | Spec::Transaction(_) => {
-            return Ok(());
-        }
+        Spec::Directory(_)
+        | Spec::File(_)
+        | Spec::Package(_)
+        | Spec::Suspension(_)
+        | Spec::Transaction(_) => return Ok(()),
     }
     machine.forget_accounts();
     Ok(())

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use email_engine_protocol::desired::{Guard, StepSpec};
+use email_engine_protocol::desired::{CommandCheck, Guard, StepSpec};
 use email_engine_protocol::id::ResourceId;
 use email_engine_protocol::limits;
 
 use super::{ApplyError, Finding};
-use crate::host::Machine;
+use crate::host::{Machine, System, SystemError};
 
 pub(super) fn observe(machine: &Machine, id: &ResourceId, spec: &StepSpec) -> Finding {
     let simulated = machine.system.is_simulated();
@@ -45,8 +45,46 @@ pub(super) fn run(
     }
 }
 
+/// Why a command that judges did not say yes.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CheckError {
+    /// By its code or its words.
+    #[error("{command} ended with code {code}: {output}")]
+    Refused {
+        /// The command.
+        command: String,
+        /// Its exit code.
+        code: u8,
+        /// The end of its output.
+        output: String,
+    },
+    /// It could not be run.
+    #[error(transparent)]
+    System(#[from] SystemError),
+}
+
+/// Runs a command whose code and words both judge.
+pub(crate) fn check(
+    system: &mut dyn System,
+    id: &ResourceId,
+    check: &CommandCheck,
+) -> Result<(), CheckError> {
+    let ended = system.run(id, &check.command, time_limit(check.seconds))?;
+    let refuses = |text: &&String| ended.output.contains(text.as_str());
+    if ended.code == 0 && !check.refused_by.iter().any(|text| refuses(&text)) {
+        return Ok(());
+    }
+    let mut words = vec![check.command.program.to_string()];
+    words.extend(check.command.arguments.iter().cloned());
+    Err(CheckError::Refused {
+        command: words.join(" "),
+        code: ended.code,
+        output: ended.output,
+    })
+}
+
 /// A command without a limit gets the default, and none may run longer than the bound.
-pub(crate) fn time_limit(seconds: u32) -> Duration {
+pub(super) fn time_limit(seconds: u32) -> Duration {
     let seconds = match seconds {
         0 => limits::STEP_DEFAULT_SECONDS,
         seconds => seconds.min(limits::STEP_SECONDS),

@@ -90,9 +90,22 @@ pub enum Revival {
     Stop,
 }
 
+/// Who undoes a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UndoneBy {
+    /// Whoever found its journal: the product may have been started since with the files of the change,
+    /// or have failed to.
+    Finder,
+    /// Whoever made it: the product heard what it was told, and nothing else.
+    ItsMaker,
+}
+
 /// How a journal is undone once its files are back.
 #[must_use]
-pub fn revival(journal: &Journal) -> Revival {
+pub fn revival(journal: &Journal, by: UndoneBy) -> Revival {
+    if by == UndoneBy::Finder && journal.was_running {
+        return Revival::Activate;
+    }
     let reached = journal
         .failure
         .as_ref()
@@ -284,8 +297,18 @@ mod tests {
             (Stage::Activate, Some(Stage::Activate), false, Revival::Stop),
             (Stage::Health, Some(Stage::Health), true, Revival::Activate),
         ] {
-            let got = revival(&journal(stage, failure, was_running));
+            let got = revival(&journal(stage, failure, was_running), UndoneBy::ItsMaker);
             assert_eq!(got, expected, "{stage} {failure:?} {was_running}");
+        }
+    }
+
+    #[test]
+    fn a_product_that_ran_when_the_power_went_runs_again() {
+        for stage in [Stage::Swap, Stage::Test, Stage::Activate, Stage::Health] {
+            let found = |was_running| revival(&journal(stage, None, was_running), UndoneBy::Finder);
+            assert_eq!(found(true), Revival::Activate, "{stage}");
+            let made = revival(&journal(stage, None, false), UndoneBy::ItsMaker);
+            assert_eq!(found(false), made, "{stage}");
         }
     }
 

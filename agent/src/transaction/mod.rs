@@ -15,6 +15,7 @@
 
 pub mod content;
 pub mod decide;
+mod quiet;
 mod run;
 pub mod settle;
 pub mod shape;
@@ -33,10 +34,11 @@ use email_engine_protocol::id::ResourceId;
 use email_engine_protocol::limits;
 
 use crate::host::{Cabinet, Machine};
+use crate::reconciler::UnderWay;
 use crate::reconciler::order::{self, Order};
 use crate::resources::Contents;
 use content::Content;
-use decide::{Held, Next};
+use decide::{Held, Next, UndoneBy};
 use run::{Run, RunError};
 use settle::Keeps;
 use shelf::Shelf;
@@ -103,6 +105,7 @@ impl Transactions {
     /// Undoes every change that was begun and has not ended. Before anything else: what an earlier
     /// life was cut off in is put back first.
     pub fn recover(&mut self, machine: &mut Machine, contents: &dyn Contents) {
+        let quiet = UnderWay::default();
         for (id, standing) in &mut self.standings {
             if standing.journal.is_none() {
                 continue;
@@ -112,9 +115,10 @@ impl Transactions {
                 contents,
                 shelf: &self.shelf,
                 standing,
+                under_way: &quiet,
             };
             self.stale = true;
-            match run.undo() {
+            match run.undo(UndoneBy::Finder) {
                 Ok(()) => {
                     self.stuck.remove(id);
                 }
@@ -124,6 +128,13 @@ impl Transactions {
                 }
             }
         }
+    }
+
+    /// Whether a change that was begun has not ended.
+    #[must_use]
+    pub fn is_cut_off(&self) -> bool {
+        let mut standings = self.standings.values();
+        standings.any(|standing| standing.journal.is_some())
     }
 
     /// The state to enforce when it is not the given one: with the good content in the place of one
@@ -213,6 +224,13 @@ impl Transactions {
         })
     }
 
+    /// Whether a wanted content is held back without having been refused.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        let mut held = self.wanted.keys().filter_map(|id| self.held(id));
+        held.any(|held| !matches!(held, Held::Refused(_)))
+    }
+
     /// Whether a good content is in force, the wanted one or another: then nobody is blocked.
     #[must_use]
     pub fn serves(&self, id: &ResourceId) -> bool {
@@ -231,6 +249,7 @@ impl Transactions {
         id: &ResourceId,
         turn: &Turn,
         members: &[&Resource],
+        under_way: &UnderWay,
     ) -> Result<Vec<ResourceId>, Untaken> {
         let Some((wanted, spec)) = self.wanted.get(id) else {
             return Ok(Vec::new());
@@ -242,6 +261,7 @@ impl Transactions {
             contents,
             shelf: &self.shelf,
             standing,
+            under_way,
         };
         self.stale = true;
         let done = match turn {

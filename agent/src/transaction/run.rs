@@ -9,12 +9,14 @@ use email_engine_protocol::desired::{Resource, TransactionSpec};
 use email_engine_protocol::id::ResourceId;
 
 use super::content::Content;
-use super::decide;
+use super::decide::{self, UndoneBy};
+use super::quiet::{self, Marks};
 use super::shelf::Shelf;
 use super::standing::{Failure, Good, Journal, Refusal, Stage, Standing};
 use super::swap::{self, SwapError};
 use super::{cut, stages};
 use crate::host::{Machine, RecordError};
+use crate::reconciler::UnderWay;
 use crate::resources::{self, ApplyError, Contents};
 
 /// What a run works with.
@@ -23,6 +25,7 @@ pub(super) struct Run<'a> {
     pub(super) contents: &'a dyn Contents,
     pub(super) shelf: &'a Shelf,
     pub(super) standing: &'a mut Standing,
+    pub(super) under_way: &'a UnderWay,
 }
 
 /// Why a content is not in force.
@@ -115,8 +118,9 @@ impl Run<'_> {
             unit: spec.unit.clone(),
             failure: None,
         };
+        let marks = quiet::marks(&self.machine.files, spec);
         self.turn(|standing| standing.journal = Some(journal))?;
-        match self.stages(&members, spec, restarts) {
+        match self.stages(&members, spec, restarts, &marks) {
             Ok(()) => self.commit(wanted),
             Err(failure) => self.fail(wanted, failure),
         }
@@ -127,6 +131,7 @@ impl Run<'_> {
         members: &[&Resource],
         spec: &TransactionSpec,
         restarts: bool,
+        marks: &Marks,
     ) -> Result<(), Failure> {
         let id = self.id();
         swap::swap(self.machine, self.contents, members).map_err(|error| Failure {
@@ -139,15 +144,10 @@ impl Run<'_> {
         self.reach(Stage::Activate)?;
         stages::activate(self.machine.system.as_mut(), &id, spec, restarts)?;
         self.reach(Stage::ReadBack)?;
-        let system = self.machine.system.as_mut();
-        stages::probe(system, &id, Stage::ReadBack, &spec.read_back)?;
+        let machine = &mut *self.machine;
+        stages::probe(machine, &id, Stage::ReadBack, &spec.read_back, marks)?;
         self.reach(Stage::Health)?;
-        stages::probe(
-            self.machine.system.as_mut(),
-            &id,
-            Stage::Health,
-            &spec.health,
-        )
+        stages::probe(self.machine, &id, Stage::Health, &spec.health, marks)
     }
 
     fn commit(&mut self, wanted: &Content) -> Result<(), RunError> {
@@ -174,7 +174,9 @@ impl Run<'_> {
     }
 
     /// Says why, durably if that is possible, and undoes the change.
-    fn fail(&mut self, wanted: &Content, failure: Failure) -> Result<(), RunError> {
+    fn fail(&mut self, wanted: &Content, mut failure: Failure) -> Result<(), RunError> {
+        // What fails while everything is being ended may fail for that alone.
+        failure.of_content &= !self.under_way.is_stopping();
         let noted = self.turn(|standing| {
             if let Some(journal) = &mut standing.journal {
                 journal.failure = Some(failure.clone());
@@ -183,7 +185,7 @@ impl Run<'_> {
         if let Err(error) = noted {
             tracing::error!(%error, "why a change did not get through is not noted");
         }
-        self.undo()?;
+        self.undo(UndoneBy::ItsMaker)?;
         let refused = self.standing.refused.clone();
         match refused.filter(|refused| refused.digest == wanted.digest) {
             Some(refusal) => Err(RunError::Refused(Box::new(self.standing.clone()), refusal)),
@@ -193,7 +195,7 @@ impl Run<'_> {
 
     /// Undoes what a journal says was begun. Every step may be repeated, so a crash on the way
     /// begins it again.
-    pub(super) fn undo(&mut self) -> Result<(), RunError> {
+    pub(super) fn undo(&mut self, by: UndoneBy) -> Result<(), RunError> {
         let id = self.id();
         let Some(journal) = self.standing.journal.clone() else {
             return Ok(());
@@ -208,7 +210,7 @@ impl Run<'_> {
             good.as_ref(),
         )
         .map_err(RunError::NotUndone)?;
-        let how = decide::revival(&journal);
+        let how = decide::revival(&journal, by);
         let system = self.machine.system.as_mut();
         let revived = stages::activate_previous(system, &id, &journal, how);
         let mut refused = decide::refusal(&journal, self.standing.refused.clone());

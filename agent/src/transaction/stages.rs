@@ -7,10 +7,11 @@ use email_engine_protocol::id::ResourceId;
 use email_engine_protocol::limits;
 
 use super::decide::Revival;
+use super::quiet::{self, Marks};
 use super::shape;
 use super::standing::{Failure, Journal, Stage};
-use crate::host::{Activity, AtBoot, System, SystemError};
-use crate::resources::time_limit;
+use crate::host::{Activity, AtBoot, Machine, System, SystemError};
+use crate::resources::{self, CheckError};
 
 /// From one asking of a probe to the next.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
@@ -87,35 +88,51 @@ fn revive(
     restarts: bool,
 ) -> Result<(), Said> {
     if let Some(unit) = unit {
-        let seen = system.service(id, unit)?;
+        let seen = system.service(id, unit).map_err(Said::of_machine)?;
         if restarts || seen.activity != Activity::Running {
-            return Ok(system.notify_service(id, unit, OnNotify::Restart)?);
+            let restarted = system.notify_service(id, unit, OnNotify::Restart);
+            return restarted.map_err(Said::of_machine);
         }
     }
     run(system, id, check)
 }
 
 fn stop(system: &mut dyn System, id: &ResourceId, unit: &str) -> Result<(), Said> {
-    let seen = system.service(id, unit)?;
+    let seen = system.service(id, unit).map_err(Said::of_machine)?;
     let off = ServiceSpec {
         unit: unit.to_owned(),
         enabled: seen.at_boot == AtBoot::Enabled,
         running: false,
         on_notify: OnNotify::Restart,
     };
-    Ok(system.set_service(id, &off)?)
+    system.set_service(id, &off).map_err(Said::of_machine)
 }
 
 pub(super) fn probe(
-    system: &mut dyn System,
+    machine: &mut Machine,
     id: &ResourceId,
     stage: Stage,
     probes: &[Probe],
+    marks: &Marks,
 ) -> Result<(), Failure> {
     let stage_id = id_of(id, &stage.to_string());
-    probes
-        .iter()
-        .try_for_each(|probe| ask(system, &stage_id, probe))
+    let mut asked = |probe: &Probe| match probe {
+        Probe::Quiet { log, errors } => {
+            quiet::judge(&machine.files, marks, log, errors).map_err(Said::of_content)
+        }
+        Probe::Answer { seconds, .. }
+        | Probe::Greeting { seconds, .. }
+        | Probe::Running { seconds, .. } => {
+            ask(machine.system.as_mut(), &stage_id, probe, *seconds)
+        }
+    };
+    // What the others set off is in the logs by then.
+    let is_log = |probe: &&Probe| matches!(probe, Probe::Quiet { .. });
+    let (logs, others): (Vec<&Probe>, Vec<&Probe>) = probes.iter().partition(is_log);
+    others
+        .into_iter()
+        .chain(logs)
+        .try_for_each(&mut asked)
         .map_err(|said| said.at(stage))
 }
 
@@ -133,6 +150,14 @@ impl Said {
         }
     }
 
+    /// Of what the service manager does and does not do: whatever ails it is found by the next try.
+    fn of_machine(error: SystemError) -> Self {
+        Self {
+            of_content: matches!(error, SystemError::Simulated(_)),
+            reason: error.to_string(),
+        }
+    }
+
     fn at(self, stage: Stage) -> Failure {
         Failure {
             stage,
@@ -146,10 +171,14 @@ impl Said {
 const ENDED_FROM_OUTSIDE: [&str; 4] = ["signal 1", "signal 2", "signal 9", "signal 15"];
 
 impl From<SystemError> for Said {
-    /// A program that is not there says nothing of a content, nor does one that was told to end.
+    /// A program that is not there says nothing of a content, nor does one that was told to end or
+    /// did not come to its end, or an address that the machine does not have.
     fn from(error: SystemError) -> Self {
         let of_machine = match &error {
-            SystemError::Start { .. } | SystemError::State(_) => true,
+            SystemError::Start { .. }
+            | SystemError::State(_)
+            | SystemError::Stranger { .. }
+            | SystemError::Timeout { .. } => true,
             SystemError::Failed { code, .. } => ENDED_FROM_OUTSIDE.contains(&code.as_str()),
             _ => false,
         };
@@ -161,25 +190,14 @@ impl From<SystemError> for Said {
 }
 
 fn run(system: &mut dyn System, id: &ResourceId, check: &CommandCheck) -> Result<(), Said> {
-    let ended = system.run(id, &check.command, time_limit(check.seconds))?;
-    let refuses = |text: &&String| ended.output.contains(text.as_str());
-    if ended.code == 0 && !check.refused_by.iter().any(|text| refuses(&text)) {
-        return Ok(());
-    }
-    let mut words = vec![check.command.program.to_string()];
-    words.extend(check.command.arguments.iter().cloned());
-    let (code, output) = (ended.code, &ended.output);
-    let reason = format!("{} ended with code {code}: {output}", words.join(" "));
-    Err(Said::of_content(reason))
+    resources::check(system, id, check).map_err(|error| match error {
+        CheckError::System(error) => error.into(),
+        refused @ CheckError::Refused { .. } => Said::of_content(refused.to_string()),
+    })
 }
 
 /// Asks until the answer is right or the time is over.
-fn ask(system: &mut dyn System, id: &ResourceId, probe: &Probe) -> Result<(), Said> {
-    let seconds = match probe {
-        Probe::Answer { seconds, .. }
-        | Probe::Greeting { seconds, .. }
-        | Probe::Running { seconds, .. } => *seconds,
-    };
+fn ask(system: &mut dyn System, id: &ResourceId, probe: &Probe, seconds: u32) -> Result<(), Said> {
     let seconds = match seconds {
         0 => limits::PROBE_DEFAULT_SECONDS,
         seconds => seconds.min(limits::PROBE_SECONDS),
@@ -227,10 +245,13 @@ fn once(
                 format!("{address} greets with {line:?}, which does not begin with {begins:?}");
             Err(Said::of_content(reason))
         }
-        Probe::Running { unit, .. } => match system.service(id, unit)?.activity {
-            Activity::Running => Ok(()),
-            Activity::Stopped => Err(Said::of_content(format!("{unit} does not run"))),
-            Activity::Between(word) => Err(Said::of_content(format!("{unit} is {word}"))),
-        },
+        Probe::Quiet { .. } => Ok(()),
+        Probe::Running { unit, .. } => {
+            match system.service(id, unit).map_err(Said::of_machine)?.activity {
+                Activity::Running => Ok(()),
+                Activity::Stopped => Err(Said::of_content(format!("{unit} does not run"))),
+                Activity::Between(word) => Err(Said::of_content(format!("{unit} is {word}"))),
+            }
+        }
     }
 }

@@ -4,6 +4,7 @@
 mod consistency;
 mod invariants;
 mod shares;
+pub mod window;
 
 pub use consistency::{
     every_reference_leads_somewhere, needed_bodies_are_counted, the_lookup_matches_the_tables,

@@ -14,8 +14,8 @@ use minijinja::{Value, context};
 use super::error::{BundleFault, PlanError};
 use super::role::{Each, FileEntry, Generated, RoleFile, Secret, StepEntry};
 use super::template::Templates;
-use super::transaction;
 use super::values::{Item, Values};
+use super::{suspension, transaction};
 
 /// Resources in order of id, and the bodies of their files.
 pub(super) type Built = (Vec<Resource>, BTreeMap<ContentHash, Vec<u8>>);
@@ -45,6 +45,10 @@ pub(super) fn build(
         let id = format!("transaction:{}", entry.name);
         build.add(id, Spec::Transaction(spec), OnRemove::Leave)?;
     }
+    for (name, spec) in suspension::specs(&build)? {
+        let id = format!("suspension:{name}");
+        build.add(id, Spec::Suspension(spec), OnRemove::Leave)?;
+    }
     build.edges()?;
     Ok((build.resources.into_values().collect(), build.bodies))
 }
@@ -54,7 +58,8 @@ fn templates<'a>(
     role: &'a RoleFile,
 ) -> Result<Templates<'a>, BundleFault> {
     let mut templates = Templates::new();
-    for text in transaction::texts(&role.transactions) {
+    let texts = transaction::texts(&role.transactions);
+    for text in texts.chain(suspension::texts(&role.suspensions)) {
         templates.add_text(text, &role.path)?;
     }
     for entry in &role.files {

@@ -20,6 +20,7 @@ mod error;
 pub mod preview;
 mod role;
 mod routes;
+mod suspension;
 mod template;
 mod transaction;
 mod values;

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use email_engine_protocol::api::IpStatus;
 use email_engine_protocol::desired::{OnNotify, OnRemove};
 use email_engine_protocol::id::Role;
 use serde::Deserialize;
@@ -41,6 +42,8 @@ pub(super) struct RoleFile {
     pub(super) steps: Vec<StepEntry>,
     #[serde(default, rename = "transaction")]
     pub(super) transactions: Vec<TransactionEntry>,
+    #[serde(default, rename = "suspension")]
+    pub(super) suspensions: Vec<SuspensionEntry>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -147,7 +150,7 @@ pub(super) struct CheckEntry {
     pub(super) refused_by: Vec<String>,
 }
 
-/// A question: exactly one of `program`, `greeting` and `running`.
+/// A question: exactly one of `program`, `greeting`, `quiet` and `running`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ProbeEntry {
@@ -166,6 +169,11 @@ pub(super) struct ProbeEntry {
     pub(super) begins: Option<String>,
     /// A unit.
     pub(super) running: Option<String>,
+    /// A log that stays without lines that have one of `errors`.
+    pub(super) quiet: Option<String>,
+    #[serde(default)]
+    pub(super) errors: Vec<String>,
+    #[serde(default)]
     pub(super) timeout_seconds: u32,
 }
 
@@ -177,6 +185,52 @@ pub(super) struct ExpectEntry {
     pub(super) equals: Option<String>,
     pub(super) contains: Option<String>,
     pub(super) mentions: Option<String>,
+}
+
+/// What stands still at once: one for every identity in one of these states.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SuspensionEntry {
+    /// A template, so that it can name its identity.
+    pub(super) name: String,
+    /// States of an identity that shall send nothing.
+    pub(super) status: Vec<IpStatus>,
+    #[serde(rename = "halt")]
+    pub(super) halts: Vec<HaltEntry>,
+}
+
+/// One command that halts something, and its reverse.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HaltEntry {
+    pub(super) set: CheckEntry,
+    pub(super) unset: CheckEntry,
+    pub(super) is_set: QuestionEntry,
+    /// Whether somebody else had set it.
+    pub(super) theirs: Option<QuestionEntry>,
+}
+
+/// A command that answers in JSON, and what is sought in a list of it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct QuestionEntry {
+    pub(super) program: String,
+    #[serde(default)]
+    pub(super) arguments: Vec<String>,
+    pub(super) timeout_seconds: u32,
+    /// A JSON pointer.
+    pub(super) list: String,
+    pub(super) sought: SoughtEntry,
+}
+
+/// What the list must be.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum SoughtEntry {
+    Nothing,
+    Something,
+    /// A template.
+    Text(String),
 }
 
 /// Where a server is expected.

@@ -88,8 +88,8 @@ fn probes(build: &Build<'_>, entry: &ProbeEntry) -> Result<Vec<Probe>, BundleFau
 
 fn probe(build: &Build<'_>, entry: &ProbeEntry, item: Option<&Item>) -> Result<Probe, BundleFault> {
     let seconds = entry.timeout_seconds;
-    match (&entry.program, entry.greeting, &entry.running) {
-        (Some(program), None, None) => {
+    match (&entry.program, entry.greeting, &entry.running, &entry.quiet) {
+        (Some(program), None, None, None) => {
             let context = build.context(item);
             let role = &build.role.path;
             let arguments = entry.arguments.iter();
@@ -103,7 +103,7 @@ fn probe(build: &Build<'_>, entry: &ProbeEntry, item: Option<&Item>) -> Result<P
                 expect: entry.expect.iter().map(expectation).collect(),
             })
         }
-        (None, Some(Greeting::Submission), None) => Ok(Probe::Greeting {
+        (None, Some(Greeting::Submission), None, None) => Ok(Probe::Greeting {
             address: build
                 .values
                 .submission
@@ -111,11 +111,15 @@ fn probe(build: &Build<'_>, entry: &ProbeEntry, item: Option<&Item>) -> Result<P
             begins: entry.begins.clone().unwrap_or_default(),
             seconds,
         }),
-        (None, None, Some(unit)) => Ok(Probe::Running {
+        (None, None, None, Some(log)) => Ok(Probe::Quiet {
+            log: build.path(log)?,
+            errors: entry.errors.clone(),
+        }),
+        (None, None, Some(unit), None) => Ok(Probe::Running {
             unit: unit.clone(),
             seconds,
         }),
-        _ => Err(build.fault("a probe has exactly one of program, greeting, running")),
+        _ => Err(build.fault("a probe has exactly one of program, greeting, quiet, running")),
     }
 }
 

@@ -39,6 +39,8 @@ pub(super) struct Values {
 pub(super) struct Item {
     pub(super) value: Value,
     pub(super) dkim_key: Option<SecretRef>,
+    /// Of an identity.
+    pub(super) status: Option<IpStatus>,
 }
 
 /// Seen by every template of a host.
@@ -188,6 +190,7 @@ pub(super) fn of_api(state: &FleetState, host: &Host) -> Result<Values, PlanErro
                 identities: identities.into_iter().map(|item| item.value).collect(),
             })),
             dkim_key: None,
+            status: None,
         });
     }
     Ok(Values {
@@ -232,5 +235,6 @@ fn item(state: &FleetState, identity: &Arc<Identity>) -> Result<Item, PlanError>
     Ok(Item {
         value,
         dkim_key: None,
+        status: Some(spec.status),
     })
 }

@@ -3,6 +3,7 @@
 //!
 //! - [`plan`] turns the state into targets. [`stock`] keeps DKIM keys made ahead of need.
 //! - [`expire`] cuts off hosts whose time for confirming their retirement is over.
+//! - `restart` gives the word for restarts that may be made at certain times.
 //! - [`renew`] (on every node) keeps the node's own certificate fresh.
 //!
 //! Join tokens and certificates need no task: that they ended is seen by whoever reads them.
@@ -11,6 +12,7 @@ pub mod expire;
 pub mod plan;
 mod refused;
 pub mod renew;
+mod restart;
 pub mod stock;
 #[cfg(test)]
 mod tests;
@@ -79,6 +81,7 @@ pub fn start<F: Fleet>(config: TasksConfig<F>) -> TasksHandle<F> {
     } = config;
     let stock = Stock::new(fleet.clone(), vault.clone());
     let (errors, errors_seen) = watch::channel(PlanErrors::new());
+    let words = Arc::clone(&plan);
     let planning = plan::Planning {
         fleet: fleet.clone(),
         registry,
@@ -87,6 +90,7 @@ pub fn start<F: Fleet>(config: TasksConfig<F>) -> TasksHandle<F> {
     };
     let tasks = vec![
         tokio::spawn(plan::run(planning)),
+        tokio::spawn(restart::run(fleet.clone(), words)),
         tokio::spawn(stock.clone().run(keys_ahead)),
         tokio::spawn(expire::run(fleet.clone())),
         tokio::spawn(renew::run(

@@ -7,7 +7,7 @@ use email_engine_coordinator::powermta::schema::Version;
 use email_engine_coordinator::powermta::syntax::Sources;
 use email_engine_protocol::api::IpStatus;
 use email_engine_protocol::desired::{
-    CommandLine, FileContent, Probe, Resource, Spec, TransactionSpec,
+    CommandLine, FileContent, Probe, Question, Resource, Spec, SuspensionSpec, TransactionSpec,
 };
 use email_engine_protocol::id::HostId;
 
@@ -24,6 +24,30 @@ pub(crate) fn golden(name: &str, text: &str) {
         text, wanted,
         "differs from golden/{name}; GOLDEN=write accepts it"
     );
+}
+
+/// What a suspension runs and asks, line by line.
+fn halted(spec: &SuspensionSpec) -> String {
+    let words = |command: &CommandLine| command.arguments.join(" ");
+    let asked = |question: &Question| {
+        format!(
+            "{} has at {} {:?}",
+            words(&question.command),
+            question.list,
+            question.sought
+        )
+    };
+    let mut lines = vec![String::new()];
+    for halt in &spec.halts {
+        lines.push(format!("set {}", words(&halt.set.command)));
+        lines.push(format!("unset {}", words(&halt.unset.command)));
+        lines.push(format!("is set: {}", asked(&halt.is_set)));
+        lines.push(format!(
+            "theirs: {}",
+            halt.theirs.as_ref().map_or_else(String::new, asked)
+        ));
+    }
+    lines.join("\n    ")
 }
 
 /// What a transaction does, line by line.
@@ -43,6 +67,7 @@ fn told(spec: &TransactionSpec) -> String {
             address, begins, ..
         } => format!("{address} greets with {begins:?}"),
         Probe::Running { unit, .. } => format!("{unit} runs"),
+        Probe::Quiet { log, errors } => format!("{log} stays without {errors:?}"),
     };
     let members: Vec<String> = spec.members.iter().map(ToString::to_string).collect();
     let mut lines = vec![
@@ -101,6 +126,7 @@ fn listing(planned: &Planned) -> String {
                 format!(" {:04o} {}:{}", dir.mode, owner.unwrap(), group.unwrap())
             }
             Spec::Step(step) => format!(" {} {:?}", step.command.program, step.command.arguments),
+            Spec::Suspension(spec) => halted(spec),
             Spec::Transaction(spec) => told(spec),
             Spec::Package(_) | Spec::Service(_) => String::new(),
         };
@@ -139,6 +165,35 @@ fn the_example_renders_as_it_was_read_and_found_good() {
     for host in ["pmta1", "mailwizz1", "api1"] {
         golden(&format!("{host}.resources"), &listing(&fleet.plan(host)));
     }
+}
+
+#[test]
+fn an_identity_in_quarantine_stands_still_and_no_other() {
+    let mut fleet = Fleet::sos_holidays();
+    let address = "192.0.2.3".parse().unwrap();
+    let mut with = |status| {
+        let identity = fleet.state.identities.get_mut(&address).unwrap();
+        std::sync::Arc::make_mut(identity).spec.status = status;
+        let listing = listing(&fleet.plan("pmta1"));
+        let from = listing.find("suspension:");
+        from.map(|from| {
+            let rest = &listing[from..];
+            let to = rest.find("transaction:").unwrap();
+            rest[..to].to_owned()
+        })
+    };
+    for status in [
+        IpStatus::Active,
+        IpStatus::Resting,
+        IpStatus::Standby,
+        IpStatus::Retiring,
+    ] {
+        assert_eq!(with(status), None, "{status:?}");
+    }
+    golden(
+        "quarantine.suspensions",
+        &with(IpStatus::Quarantine).unwrap(),
+    );
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::names::{self, is_package, is_unit, is_version};
-use super::{FileContent, HostPath, OnRemove, Resource, Spec, transaction};
+use super::{FileContent, HostPath, OnRemove, Resource, Spec, suspension, transaction};
 use crate::bytes::ContentHash;
 use crate::canonical;
 use crate::id::{ClusterId, HostId, ResourceId, Role};
@@ -80,7 +80,7 @@ pub enum ConfigError {
     /// A mode with bits beyond the permission bits.
     #[error("resource {0} has a mode above 07777")]
     Mode(ResourceId),
-    /// A transaction that cannot be one.
+    /// A transaction or a suspension that cannot be one.
     #[error("resource {resource}: {reason}")]
     Transaction {
         /// Which one.
@@ -247,6 +247,10 @@ fn check_spec(resource: &Resource) -> Result<(), ConfigError> {
         Spec::Service(service) => {
             let unit = &service.unit;
             names::check(resource, "unit", unit, is_unit(unit), names::UNIT)?;
+            0
+        }
+        Spec::Suspension(spec) => {
+            suspension::check(resource, spec)?;
             0
         }
         Spec::Step(_) | Spec::Transaction(_) => 0,

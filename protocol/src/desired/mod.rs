@@ -8,6 +8,7 @@ mod config;
 mod names;
 mod path;
 mod resource;
+mod suspension;
 mod target;
 mod transaction;
 
@@ -17,5 +18,6 @@ pub use resource::{
     CommandLine, DirectorySpec, FileContent, FileSpec, Guard, OnNotify, OnRemove, PackageSpec,
     Policy, Resource, ResourceKind, ServiceSpec, Spec, StepSpec,
 };
+pub use suspension::{HaltSpec, Question, Sought, SuspensionSpec};
 pub use target::{EpochGrant, PlanKeyGrant, Target};
 pub use transaction::{CommandCheck, Expectation, Holds, Probe, RestartSpec, TransactionSpec};

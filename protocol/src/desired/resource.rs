@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{HostPath, TransactionSpec};
+use super::{HostPath, SuspensionSpec, TransactionSpec};
 use crate::bytes::ContentHash;
 use crate::id::ResourceId;
 use crate::secret::SecretRef;
@@ -40,6 +40,8 @@ pub enum Spec {
     Step(StepSpec),
     /// Files that change together or not at all.
     Transaction(TransactionSpec),
+    /// Something that stands still without a change of files.
+    Suspension(SuspensionSpec),
 }
 
 /// The kind of a [`Spec`], for ids, tables and metrics.
@@ -58,6 +60,8 @@ pub enum ResourceKind {
     Step,
     /// See [`TransactionSpec`].
     Transaction,
+    /// See [`SuspensionSpec`].
+    Suspension,
 }
 
 impl Spec {
@@ -71,6 +75,7 @@ impl Spec {
             Self::Service(_) => ResourceKind::Service,
             Self::Step(_) => ResourceKind::Step,
             Self::Transaction(_) => ResourceKind::Transaction,
+            Self::Suspension(_) => ResourceKind::Suspension,
         }
     }
 
@@ -80,7 +85,11 @@ impl Spec {
         match self {
             Self::File(file) => Some(&file.path),
             Self::Directory(directory) => Some(&directory.path),
-            Self::Package(_) | Self::Service(_) | Self::Step(_) | Self::Transaction(_) => None,
+            Self::Package(_)
+            | Self::Service(_)
+            | Self::Step(_)
+            | Self::Suspension(_)
+            | Self::Transaction(_) => None,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use super::names::{self, is_unit};
-use super::{CommandLine, ConfigError, HostConfig, Policy, Resource, Spec};
+use super::{CommandLine, ConfigError, HostConfig, HostPath, Policy, Resource, Spec};
 use crate::id::ResourceId;
 use crate::limits;
 
@@ -79,6 +79,13 @@ pub enum Probe {
         /// As in [`Probe::Answer`].
         seconds: u32,
     },
+    /// A log that gets no line with any of these texts from the swap on.
+    Quiet {
+        /// Where it is. What is not there or cannot be read is said and not judged.
+        log: HostPath,
+        /// Texts that mean an error.
+        errors: Vec<String>,
+    },
 }
 
 /// One thing that an answer in JSON must hold.
@@ -137,11 +144,20 @@ impl TransactionSpec {
         let probes = self.read_back.iter().chain(&self.health);
         let asked = probes.filter_map(|probe| match probe {
             Probe::Answer { command, .. } => Some(command),
-            Probe::Greeting { .. } | Probe::Running { .. } => None,
+            Probe::Greeting { .. } | Probe::Quiet { .. } | Probe::Running { .. } => None,
         });
         [&self.test.command, &self.activate.command]
             .into_iter()
             .chain(asked)
+    }
+
+    /// Every log that it would read.
+    pub fn logs(&self) -> impl Iterator<Item = &HostPath> {
+        let probes = self.read_back.iter().chain(&self.health);
+        probes.filter_map(|probe| match probe {
+            Probe::Quiet { log, .. } => Some(log),
+            Probe::Answer { .. } | Probe::Greeting { .. } | Probe::Running { .. } => None,
+        })
     }
 
     /// Every unit that it would look at, start or restart.
@@ -149,7 +165,7 @@ impl TransactionSpec {
         let probes = self.read_back.iter().chain(&self.health);
         let looked_at = probes.filter_map(|probe| match probe {
             Probe::Running { unit, .. } => Some(unit.as_str()),
-            Probe::Answer { .. } | Probe::Greeting { .. } => None,
+            Probe::Answer { .. } | Probe::Greeting { .. } | Probe::Quiet { .. } => None,
         });
         self.unit.as_deref().into_iter().chain(looked_at)
     }
@@ -233,6 +249,10 @@ fn check_bounds(resource: &Resource, spec: &TransactionSpec) -> Result<(), Confi
                 texts.extend(expect.iter().filter_map(|one| one.holds.text()));
             }
             Probe::Greeting { begins, .. } => texts.push(begins),
+            Probe::Quiet { errors, .. } => {
+                bound("number of errors", errors.len(), limits::EXPECTATIONS)?;
+                texts.extend(errors);
+            }
             Probe::Running { .. } => {}
         }
     }
@@ -267,7 +287,7 @@ const fn bound(what: &'static str, got: usize, limit: usize) -> Result<(), Confi
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Disposition, FileContent, FileSpec, HostPath, OnRemove};
+    use super::super::{Disposition, FileContent, FileSpec, OnRemove};
     use super::*;
     use crate::bytes::ContentHash;
     use crate::id::{ClusterId, HostId, Role};
@@ -383,6 +403,12 @@ mod tests {
             spec.health.push(Probe::Running { unit, seconds: 1 });
         });
         assert!(probed.contains("no unit"), "{probed}");
+        let noisy = with(|spec| {
+            let log = HostPath::new("/var/log/pmta/pmta.log").unwrap();
+            let errors = vec![String::new(); 1_000];
+            spec.health.push(Probe::Quiet { log, errors });
+        });
+        assert!(noisy.contains("number of errors is 1000"), "{noisy}");
         let many = with(|spec| spec.restart.lines = vec![String::new(); 1_000]);
         assert!(many.contains("restart lines is 1000"), "{many}");
         let long = with(|spec| spec.test.refused_by.push("x".repeat(10_000)));

@@ -259,6 +259,7 @@ fn no_byte_of_wire_version_1_has_changed() {
     enrolment_messages(&mut golden);
     golden.add("manifest", &manifest());
     golden.add("transaction", &transaction());
+    golden.add("suspension", &suspension());
     let token = JoinToken {
         id: TokenId::new("t-1").unwrap(),
         cluster: CLUSTER,

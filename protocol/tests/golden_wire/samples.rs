@@ -6,9 +6,9 @@ use email_engine_protocol::bytes::{
 use email_engine_protocol::crypto::{RecoveryPublic, Sealed, Signed, SigningKey};
 use email_engine_protocol::desired::{
     CommandCheck, CommandLine, DirectorySpec, Disposition, EpochGrant, Expectation, FileContent,
-    FileSpec, Guard, Holds, HostConfig, HostPath, OnNotify, OnRemove, PackageSpec, PlanKeyGrant,
-    Policy, Probe, Resource, ResourceKind, RestartSpec, ServiceSpec, Spec, StepSpec,
-    TransactionSpec,
+    FileSpec, Guard, HaltSpec, Holds, HostConfig, HostPath, OnNotify, OnRemove, PackageSpec,
+    PlanKeyGrant, Policy, Probe, Question, Resource, ResourceKind, RestartSpec, ServiceSpec,
+    Sought, Spec, StepSpec, SuspensionSpec, TransactionSpec,
 };
 use email_engine_protocol::enroll::RenewedCertificate;
 use email_engine_protocol::generation::Generation;
@@ -216,6 +216,32 @@ pub(crate) fn transaction() -> Resource {
     resource(
         "transaction:pmta",
         Spec::Transaction(spec),
+        OnRemove::Leave,
+        Policy::Enforce,
+    )
+}
+
+pub(crate) fn suspension() -> Resource {
+    let check = || CommandCheck {
+        command: command(),
+        seconds: 10,
+        refused_by: vec!["rror".to_owned()],
+    };
+    let question = |sought| Question {
+        command: command(),
+        seconds: 5,
+        list: "/data/queue".to_owned(),
+        sought,
+    };
+    let halt = HaltSpec {
+        set: check(),
+        unset: check(),
+        is_set: question(Sought::Nothing),
+        theirs: Some(question(Sought::Text("192.0.2.1".to_owned()))),
+    };
+    resource(
+        "suspension:vmta-mail1",
+        Spec::Suspension(SuspensionSpec { halts: vec![halt] }),
         OnRemove::Leave,
         Policy::Enforce,
     )

@@ -4,7 +4,7 @@
 //! it has its line.
 
 use email_engine_protocol::desired::{
-    Disposition, Guard, Holds, HostPath, OnNotify, OnRemove, Policy, Probe, ResourceKind,
+    Disposition, Guard, Holds, HostPath, OnNotify, OnRemove, Policy, Probe, ResourceKind, Sought,
 };
 use email_engine_protocol::id::{HostId, Role};
 use email_engine_protocol::join::Admission;
@@ -53,12 +53,19 @@ fn desired(golden: &mut Golden) {
         ResourceKind::Service => ResourceKind::Service,
         ResourceKind::Step => ResourceKind::Step,
         ResourceKind::Transaction => ResourceKind::Transaction,
+        ResourceKind::Suspension => ResourceKind::Suspension,
     ]);
     variants!(golden, "probe", Probe, [
         Probe::Answer { command: command(), seconds: 5, expect: Vec::new() } => Probe::Answer { .. },
         Probe::Greeting { address: "192.0.2.20:2525".parse().unwrap(), begins: text(), seconds: 6 }
             => Probe::Greeting { .. },
         Probe::Running { unit: "pmta.service".to_owned(), seconds: 7 } => Probe::Running { .. },
+        Probe::Quiet { log: path(), errors: vec![text()] } => Probe::Quiet { .. },
+    ]);
+    variants!(golden, "sought", Sought, [
+        Sought::Nothing => Sought::Nothing,
+        Sought::Something => Sought::Something,
+        Sought::Text(text()) => Sought::Text(_),
     ]);
     variants!(golden, "holds", Holds, [
         Holds::Contains(text()) => Holds::Contains(_),

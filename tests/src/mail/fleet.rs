@@ -4,19 +4,23 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::host;
 use super::mailwizz::MailWizz;
 use super::names::Names;
 use super::powermta::PowerMta;
 use super::receiver::Receiver;
 use super::tls::Identity;
-use crate::Fleet;
+use crate::{AgentProcess, Fleet, wait_for};
 
 /// The shipped example: one tenant, five identities.
 const EXAMPLE: &str = "../deploy/examples/sos-holidays.toml";
+/// What the product is asked for.
+const LICENSE: &str = "stand-ins/powermta/packaging/license";
 /// The host that sends.
 const HOST: &str = "pmta1";
 /// Where it takes mail from the fleet, and with which certificate.
@@ -88,25 +92,49 @@ impl MailFleet {
 
     /// A document that has grown from the example, sending.
     pub async fn of(document: &Value) -> Self {
+        Self::with(document, None).await
+    }
+
+    /// The same with an agent that runs the product itself, on a machine of its own. The other hosts have
+    /// no agent there: their files are put as the cluster plans them.
+    pub async fn on_a_machine(document: &Value) -> Self {
+        Self::with(document, Some(host::machine)).await
+    }
+
+    async fn with(document: &Value, machine: Option<fn(&Path) -> Command>) -> Self {
         // Few keys ahead of need: each costs as much as everything else here.
-        let mut fleet = Fleet::configured(1, &[("DKIM_STOCK", "1")]).await;
+        let mut settings = vec![("DKIM_STOCK", "1")];
+        settings.extend(machine.map(|_| ("MODE", "real")));
+        let mut fleet = Fleet::configured(1, &settings).await;
         fleet.apply(document).await;
         let applications = applications(document);
-        let mut hosts: Vec<&str> = applications.keys().map(String::as_str).collect();
-        hosts.push(HOST);
-        fleet.start_agents(&hosts).await;
-        fleet.converged("the document was applied").await;
-
+        let mut hosts = vec![HOST];
+        for application in applications.keys() {
+            match machine {
+                Some(_) => put_records(&fleet, application).await,
+                None => hosts.push(application),
+            }
+        }
         let identity = Identity::of(ADMIN_ADDRESS);
-        let root = fleet.agents[HOST].root();
-        let certificate = fleet.agents[HOST].file(CERTIFICATE);
+        let root = fleet.host_dir(HOST).join("root");
+        let certificate = root.join(CERTIFICATE.trim_start_matches('/'));
         fs::create_dir_all(certificate.parent().unwrap()).unwrap();
         fs::write(certificate, &identity.pem).unwrap();
+        if machine.is_some() {
+            fs::copy(LICENSE, root.join("etc/pmta/license")).unwrap();
+        }
+        let prepare = |host: &str, agent: &mut AgentProcess| {
+            if let (HOST, Some(machine)) = (host, machine) {
+                agent.on_machine(machine);
+            }
+        };
+        fleet.start_prepared_agents(&hosts, prepare).await;
+        fleet.converged("the document was applied").await;
         let trusted = identity.trusted();
         let mailwizz = applications
             .into_iter()
             .map(|(host, address)| {
-                let root = fleet.agents[&host].root();
+                let root = fleet.host_dir(&host).join("root");
                 (host, MailWizz::new(address, root, Arc::clone(&trusted)))
             })
             .collect();
@@ -122,7 +150,9 @@ impl MailFleet {
             root,
             fleet,
         };
-        mail.powermta.start().await;
+        if machine.is_none() {
+            mail.powermta.start().await;
+        }
         mail
     }
 
@@ -144,6 +174,20 @@ impl MailFleet {
         &self.root
     }
 
+    /// Applies a document and waits until the host's own agent has brought it into force.
+    pub async fn change_by_agent(&self, document: &Value) {
+        self.fleet.apply_for(HOST, document, false).await;
+        self.fleet.converged("a changed document was applied").await;
+        let domains = self.fleet.api().get("/domains").await.ok();
+        self.names.publish(&domains).await;
+    }
+
+    /// The log of the agent of the host that sends.
+    #[must_use]
+    pub fn agent_log(&self) -> String {
+        fs::read_to_string(self.fleet.agents[HOST].log()).unwrap()
+    }
+
     /// Applies a document and lets PowerMTA take what the agent wrote, as the role's steps do.
     pub async fn change(&self, document: &Value, prune: bool) {
         self.fleet.apply_for(HOST, document, prune).await;
@@ -163,6 +207,23 @@ fn applications(document: &Value) -> BTreeMap<String, String> {
         .filter(|host| host["role"] == "mailwizz")
         .map(|host| (text(&host["id"]), text(&host["addresses"][0])))
         .collect()
+}
+
+/// What an agent of a host would write there, put in its place.
+async fn put_records(fleet: &Fleet, host: &str) {
+    let path = format!("/hosts/{host}/config");
+    let config = wait_for("the host is planned", async || {
+        let answer = fleet.api().try_get(&path).await?;
+        let files = answer.body["files"].as_array().cloned();
+        files.ok_or_else(|| answer.body.to_string())
+    })
+    .await;
+    for file in config {
+        let place = file["path"].as_str().unwrap().trim_start_matches('/');
+        let place = fleet.host_dir(host).join("root").join(place);
+        fs::create_dir_all(place.parent().unwrap()).unwrap();
+        fs::write(place, file["text"].as_str().unwrap()).unwrap();
+    }
 }
 
 /// DNS with what the cluster wants published, and the receivers.

@@ -10,6 +10,7 @@
 mod alone;
 mod client;
 mod fleet;
+mod host;
 mod lines;
 mod mailwizz;
 mod names;

@@ -7,7 +7,7 @@
 //! a third: one implementation, one set of tests.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -76,6 +76,10 @@ pub enum FileError {
         /// What the validator said.
         reason: String,
     },
+}
+
+fn unread(path: &HostPath, error: &std::io::Error) -> FileError {
+    io("read", path)(Errno::from_io_error(error).unwrap_or(Errno::IO))
 }
 
 pub(super) fn io(action: &'static str, path: &HostPath) -> impl FnOnce(Errno) -> FileError {
@@ -227,6 +231,40 @@ impl Rooted {
     /// # Errors
     /// When it is missing, something else, larger or unreadable.
     pub fn read(&self, path: &HostPath, limit: u64) -> Result<Vec<u8>, FileError> {
+        let (file, size) = self.open_file(path)?;
+        let mut bytes = Vec::with_capacity(usize::try_from(size.min(limit)).unwrap_or(0) + 1);
+        file.take(limit + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|error| unread(path, &error))?;
+        if bytes.len() as u64 > limit {
+            return Err(FileError::TooLarge {
+                path: path.clone(),
+                limit,
+            });
+        }
+        Ok(bytes)
+    }
+
+    /// At most so many bytes of a regular file from a place in it on.
+    ///
+    /// # Errors
+    /// When it is something else or cannot be read.
+    pub fn read_from(
+        &self,
+        path: &HostPath,
+        offset: u64,
+        limit: u64,
+    ) -> Result<Vec<u8>, FileError> {
+        let (mut file, _) = self.open_file(path)?;
+        let mut bytes = Vec::new();
+        file.seek(SeekFrom::Start(offset))
+            .and_then(|_| file.take(limit).read_to_end(&mut bytes))
+            .map_err(|error| unread(path, &error))?;
+        Ok(bytes)
+    }
+
+    /// A regular file with its size.
+    fn open_file(&self, path: &HostPath) -> Result<(File, u64), FileError> {
         let dir = self.parent_of(path).map_err(io("open folder of", path))?;
         let name = path.file_name();
         let stat = fs::statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW).map_err(io("read", path))?;
@@ -239,19 +277,8 @@ impl Rooted {
         if Entry::from(&stat).kind != EntryKind::File {
             return Err(FileError::NotRegular(path.clone()));
         }
-        let size = u64::try_from(stat.st_size).unwrap_or(0).min(limit);
-        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 1);
-        File::from(file)
-            .take(limit + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|error| io("read", path)(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
-        if bytes.len() as u64 > limit {
-            return Err(FileError::TooLarge {
-                path: path.clone(),
-                limit,
-            });
-        }
-        Ok(bytes)
+        let size = u64::try_from(stat.st_size).unwrap_or(0);
+        Ok((File::from(file), size))
     }
 
     /// Names in a folder, in order, without `.` and `..`.

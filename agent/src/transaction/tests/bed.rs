@@ -223,6 +223,19 @@ impl Bed {
             .collect()
     }
 
+    /// The machine goes down with its service: it does not come up again by itself, since it was
+    /// started with files that it refuses.
+    pub(super) fn power_cut(&self) {
+        let place = self.dir.path().join("data/simulated.toml");
+        if let Ok(text) = std::fs::read_to_string(&place) {
+            std::fs::write(place, text.replace("running = true", "running = false")).unwrap();
+        }
+    }
+
+    pub(super) fn runs_now(&self) -> bool {
+        self.service("running") == Some(toml::Value::Boolean(true))
+    }
+
     /// What shall fail from now on, see `simulated-failures`.
     pub(super) fn fail(&self, lines: &str) {
         std::fs::write(self.dir.path().join("data/simulated-failures"), lines).unwrap();

@@ -57,8 +57,14 @@ fn die_after(steps: u32, failures: &str) -> bool {
     let told = bed.runs("activate") > activated;
     let context = format!("after {steps} steps, failing: {failures:?}");
 
+    let is_cut_off = bed.standing().journal.is_some();
+    let ran = bed.runs_now();
+    bed.power_cut();
     bed.restart();
     bed.recover();
+    if ran && is_cut_off {
+        assert!(bed.runs_now(), "{context}: the product stays down");
+    }
     let found = bed.files();
     let standing = bed.standing();
     let old = found == files(&OLD);
@@ -66,7 +72,8 @@ fn die_after(steps: u32, failures: &str) -> bool {
     assert_eq!(standing.journal, None, "{context}");
     assert_eq!(bed.copies(), Vec::<String>::new(), "{context}");
     if old && told {
-        let again = bed.runs("activate-previous") > 0;
+        // It runs again, or is told again.
+        let again = bed.runs("activate-previous") > 0 || bed.runs_now();
         assert!(
             again || standing.owed,
             "{context}: the new content may be in force"
@@ -131,9 +138,15 @@ fn a_death_at_any_step_of_a_change_that_is_not_healthy_leaves_the_old() {
 }
 
 /// Dies after so many steps of taking the very first content, where the vendor's files are.
-fn die_at_first(steps: u32, failures: &str) -> bool {
+fn die_at_first(steps: u32, failures: &str, ran: bool) -> bool {
     let vendors = [("config", "the vendor's"), ("other", "somebody's")];
     let mut bed = Bed::new();
+    if ran {
+        // As a package does that starts its service.
+        let started = "[services.'product.service']\nenabled = true\nrunning = true\nreloads = 0\nrestarts = 0\n";
+        std::fs::write(bed.dir.path().join("data/simulated.toml"), started).unwrap();
+        bed.restart();
+    }
     for (name, text) in vendors {
         std::fs::write(bed.place(name), text).unwrap();
     }
@@ -143,9 +156,14 @@ fn die_at_first(steps: u32, failures: &str) -> bool {
     cabinet.die_after(steps);
     bed.try_pass(&new);
     let died = cabinet.is_dead();
+    let is_cut_off = bed.standing().journal.is_some();
+    bed.power_cut();
     bed.restart();
     bed.recover();
     let found = bed.files();
+    if ran && is_cut_off {
+        assert!(bed.runs_now(), "after {steps} steps it is down: {found:?}");
+    }
     let mut rest = found.clone();
     assert_eq!(rest.remove("other").as_deref(), Some("somebody's"));
     let context = format!("after {steps} steps, failing: {failures:?}");
@@ -159,13 +177,15 @@ fn die_at_first(steps: u32, failures: &str) -> bool {
 #[test]
 fn a_death_at_any_step_of_a_first_content_leaves_what_was_there_or_the_new() {
     for failures in ["", "transaction:pair/test\n", "transaction:pair/health\n"] {
-        let died = (0..2_000)
-            .take_while(|steps| die_at_first(*steps, failures))
-            .count();
-        assert!(
-            (60..2_000).contains(&died),
-            "{died} steps, failing: {failures:?}"
-        );
+        for ran in [false, true] {
+            let died = (0..2_000)
+                .take_while(|steps| die_at_first(*steps, failures, ran))
+                .count();
+            assert!(
+                (60..2_000).contains(&died),
+                "{died} steps, failing: {failures:?}"
+            );
+        }
     }
 }
 

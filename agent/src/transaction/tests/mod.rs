@@ -4,6 +4,7 @@ mod bed;
 mod crashes;
 mod held;
 mod product;
+mod suspended;
 
 use email_engine_protocol::desired::{
     CommandCheck, CommandLine, HostConfig, HostPath, OnRemove, Policy, Resource, RestartSpec, Spec,

@@ -10,6 +10,7 @@ use crate::command::Rejection;
 use crate::command::RejectionCode::{Duplicate, Invalid, WrongState};
 use crate::command::refuse::{at_most, not_found, refuse};
 use crate::command::verb::Turn;
+use crate::fleet::window::{self, Window};
 use crate::state::FleetState;
 
 /// Most addresses of one host.
@@ -122,5 +123,16 @@ fn labels(spec: &HostSpec) -> Result<(), Rejection> {
             return Err(refuse(Invalid, "labels", &key.escape_debug(), accepted));
         }
     }
-    Ok(())
+    match spec.labels.get(window::LABEL) {
+        Some(text) if text.parse::<Window>().is_err() => {
+            let field = format!("labels.{}", window::LABEL);
+            Err(refuse(
+                Invalid,
+                field,
+                &text.escape_debug(),
+                window::ACCEPTED,
+            ))
+        }
+        _ => Ok(()),
+    }
 }

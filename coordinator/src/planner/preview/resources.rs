@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use email_engine_protocol::api::{ChangeAction, ResourceChange, TextDiff};
-use email_engine_protocol::desired::{FileContent, Resource, Spec};
+use email_engine_protocol::desired::{CommandLine, FileContent, Resource, Spec};
 use email_engine_protocol::id::ResourceId;
 
 use super::text::Paper;
@@ -118,9 +118,11 @@ fn facts(resource: &Resource) -> BTreeMap<&'static str, String> {
             facts.insert("running", service.running.to_string());
         }
         Spec::Step(step) => {
-            let mut words = vec![step.command.program.to_string()];
-            words.extend(step.command.arguments.iter().cloned());
-            facts.insert("command", words.join(" "));
+            facts.insert("command", words(&step.command));
+        }
+        Spec::Suspension(spec) => {
+            let words = spec.halts.iter().map(|halt| words(&halt.set.command));
+            facts.insert("commands", words.collect::<Vec<_>>().join("; "));
         }
         Spec::Transaction(spec) => {
             facts.insert("members", format!("{} files", spec.members.len()));
@@ -130,6 +132,12 @@ fn facts(resource: &Resource) -> BTreeMap<&'static str, String> {
         }
     }
     facts
+}
+
+fn words(command: &CommandLine) -> String {
+    let mut words = vec![command.program.to_string()];
+    words.extend(command.arguments.iter().cloned());
+    words.join(" ")
 }
 
 fn owners(

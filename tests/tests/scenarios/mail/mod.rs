@@ -5,6 +5,7 @@ mod growth;
 mod headers;
 mod inbound;
 mod leaving;
+mod quarantine;
 mod retirement;
 mod strangers;
 mod two_tenants;

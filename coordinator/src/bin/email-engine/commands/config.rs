@@ -145,6 +145,7 @@ fn details(resource: &Resource) -> String {
             words.extend(step.command.arguments.iter().cloned());
             words.join(" ")
         }
+        Spec::Suspension(spec) => format!("stands still by {} commands", spec.halts.len()),
         Spec::Transaction(spec) => {
             let members = spec.members.len();
             let probes = spec.read_back.len() + spec.health.len();

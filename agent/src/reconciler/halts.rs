@@ -1,0 +1,47 @@
+//! What stands still within a pass: set first, looked at again after whatever ran, let go last.
+
+use std::time::Duration;
+
+use email_engine_protocol::desired::HostConfig;
+use email_engine_protocol::observed::{ResourceState, ResourceStatus};
+
+use super::Reconciler;
+use super::bind::Turns;
+use super::under_way::UnderWay;
+use crate::resources::Finding;
+
+/// From one look to the next at what stands still while the content that says so is not in force.
+const HALT_AGAIN: Duration = Duration::from_secs(5);
+
+impl Reconciler {
+    /// Sets what shall stand still, where that is due.
+    pub(super) fn halt(&mut self, config: &HostConfig, due: bool, under_way: &UnderWay) -> usize {
+        if !due {
+            return 0;
+        }
+        let halted = self.suspensions.set(&mut self.machine, config, under_way);
+        for resource in &config.resources {
+            if let Some(state) = self.suspensions.state(&resource.id) {
+                let finding = match state {
+                    ResourceState::Converged => Finding::Right,
+                    ResourceState::Simulated => Finding::Simulated,
+                    _ => Finding::Unknown("it does not surely stand still".to_owned()),
+                };
+                self.findings.insert(resource.id.clone(), finding);
+            }
+        }
+        halted
+    }
+
+    /// Lets go what stands still and shall no more, and looks again soon as long as the product goes
+    /// on with a content that knows nothing of that: what it begins anew is not halted by itself.
+    pub(super) fn let_go(&mut self, config: &HostConfig, turns: &Turns) -> Vec<ResourceStatus> {
+        let through = turns.keys().all(|id| self.transactions.is_through(id));
+        let left = self.suspensions.release(&mut self.machine, config, through);
+        if !through && self.suspensions.is_any() {
+            let soon = self.begin.elapsed() + HALT_AGAIN;
+            self.due = Some(self.due.map_or(soon, |due| due.min(soon)));
+        }
+        left
+    }
+}

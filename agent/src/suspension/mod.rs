@@ -1,0 +1,280 @@
+//! What stands still although its files stay (`Spec::Suspension`).
+//!
+//! Set at the very beginning of a pass, before any file changes and before anything is undone: it acts
+//! although the content that comes with it takes its time, waits for a word or is refused. Looked at
+//! again after whatever may have made the product forget it, and at every audit. Let go only once the
+//! content of the state that names it no more is in force.
+//!
+//! - [`answer`] is pure: what an answer says.
+//! - [`record`] is what we set, on disk before it is set. Only that is ever unset, and nothing that
+//!   somebody else had set before.
+//! - [`Suspensions`] is all of it, as the reconciler uses it.
+
+pub mod answer;
+pub mod record;
+
+use std::collections::BTreeMap;
+
+use email_engine_protocol::desired::{
+    CommandLine, Disposition, HaltSpec, HostConfig, Question, ResourceKind, Sought, Spec,
+    SuspensionSpec,
+};
+use email_engine_protocol::id::ResourceId;
+use email_engine_protocol::limits;
+use email_engine_protocol::observed::{ResourceState, ResourceStatus};
+
+use crate::host::{Cabinet, Machine, System};
+use crate::reconciler::UnderWay;
+use crate::resources;
+use answer::Found;
+use record::{Halted, Record};
+
+/// Every suspension of a host.
+#[derive(Debug)]
+pub struct Suspensions {
+    record: Record,
+    states: BTreeMap<ResourceId, ResourceState>,
+    /// Whether another state came since they were set.
+    news: bool,
+}
+
+impl Suspensions {
+    /// Goes on from what an earlier life set.
+    #[must_use]
+    pub fn open(cabinet: Cabinet) -> Self {
+        Self {
+            record: Record::open(cabinet),
+            states: BTreeMap::new(),
+            news: true,
+        }
+    }
+
+    /// Another state is enforced from now on.
+    pub fn change_state(&mut self) {
+        self.states.clear();
+        self.news = true;
+    }
+
+    /// Whether the enforced state was not yet looked at.
+    #[must_use]
+    pub const fn is_news(&self) -> bool {
+        self.news
+    }
+
+    /// Whether anything is set, or was and is not yet let go.
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        !self.record.is_empty()
+    }
+
+    /// How a suspension was found last.
+    #[must_use]
+    pub fn state(&self, id: &ResourceId) -> Option<&ResourceState> {
+        self.states.get(id)
+    }
+
+    /// Sets whatever a state names and is not set, and says how many were.
+    pub fn set(
+        &mut self,
+        machine: &mut Machine,
+        config: &HostConfig,
+        under_way: &UnderWay,
+    ) -> usize {
+        let mut changed = 0;
+        for (id, spec) in named(config) {
+            if under_way.is_stopping() {
+                return changed;
+            }
+            let done = under_way.run(id, || self.ensure(machine.system.as_mut(), id, spec));
+            changed += done.changed;
+            let state = if let Some(reason) = done.failure {
+                tracing::error!(suspension = %id, reason, "does not surely stand still");
+                ResourceState::Failed(reason)
+            } else if machine.system.is_simulated() {
+                ResourceState::Simulated
+            } else {
+                ResourceState::Converged
+            };
+            self.states.insert(id.clone(), state);
+        }
+        self.news = false;
+        changed
+    }
+
+    fn ensure(&mut self, system: &mut dyn System, id: &ResourceId, spec: &SuspensionSpec) -> Done {
+        let mut done = Done::default();
+        for halt in &spec.halts {
+            match self.halt(system, id, halt) {
+                Ok(changed) => done.changed += usize::from(changed),
+                // The others are set all the same.
+                Err(reason) => {
+                    let before = done.failure.take();
+                    let all =
+                        before.map_or_else(|| reason.clone(), |one| format!("{one}; {reason}"));
+                    done.failure = Some(cut(all));
+                }
+            }
+        }
+        done
+    }
+
+    /// Sets one halt if it is not set, and says whether it was not.
+    fn halt(
+        &mut self,
+        system: &mut dyn System,
+        id: &ResourceId,
+        halt: &HaltSpec,
+    ) -> Result<bool, String> {
+        let simulated = system.is_simulated();
+        let mut kept = Ok(());
+        if self.record.knows(&halt.unset.command) {
+            self.record.renew(id, halt);
+            // What cannot be told is set again: that does no harm.
+            let is_set = simulated && system.has_run(&id_of(id, "set"));
+            if is_set || ask(system, id, &halt.is_set) == Ok(Found::Yes) {
+                return Ok(false);
+            }
+        } else {
+            let theirs = halt.theirs.as_ref();
+            let theirs = theirs.is_some_and(|asked| ask(system, id, asked) == Ok(Found::Yes));
+            // A disk that refuses to note it does not keep it from being set.
+            kept = self.record.add(Halted {
+                id: id.clone(),
+                halt: halt.clone(),
+                theirs: theirs && !simulated,
+            });
+        }
+        let ran = id_of(id, "set");
+        resources::check(system, &ran, &halt.set).map_err(|error| error.to_string())?;
+        kept.map_err(|error| format!("is set, and cannot be noted: {error}"))?;
+        if simulated {
+            return Ok(true);
+        }
+        match ask(system, id, &halt.is_set)? {
+            Found::Yes => {
+                tracing::info!(suspension = %id, command = %words(&halt.set.command), "set");
+                Ok(true)
+            }
+            // Nothing is there that it could be seen at.
+            Found::Nowhere if matches!(halt.is_set.sought, Sought::Text(_)) => Ok(false),
+            Found::Nowhere | Found::No => {
+                Err(format!("{} did not set it", words(&halt.set.command)))
+            }
+        }
+    }
+
+    /// Lets go what we set and a state names no more; says what is still set. `through` says that the
+    /// content of that state is in force.
+    pub fn release(
+        &mut self,
+        machine: &mut Machine,
+        config: &HostConfig,
+        through: bool,
+    ) -> Vec<ResourceStatus> {
+        if config.disposition == Disposition::Retired {
+            // Nobody would set it again.
+            self.record.forget(|_| true);
+            return Vec::new();
+        }
+        let wanted: Vec<&CommandLine> = named(config)
+            .flat_map(|(_, spec)| spec.halts.iter().map(|halt| &halt.unset.command))
+            .collect();
+        let over = |halted: &&Halted| !wanted.contains(&&halted.halt.unset.command);
+        let over: Vec<Halted> = self.record.iter().filter(over).cloned().collect();
+        let mut left: BTreeMap<ResourceId, ResourceState> = BTreeMap::new();
+        for halted in over {
+            let Halted { id, halt, theirs } = &halted;
+            let unset = words(&halt.unset.command);
+            if !through {
+                let text = "is named no more, and stays until the new content is in force";
+                left.insert(id.clone(), ResourceState::Drifted(text.to_owned()));
+                continue;
+            }
+            if *theirs {
+                tracing::warn!(
+                    suspension = %id, by_hand = unset,
+                    "somebody else had set it before: it is left to them"
+                );
+            } else {
+                let ran = id_of(id, "unset");
+                if let Err(error) = resources::check(machine.system.as_mut(), &ran, &halt.unset) {
+                    let reason = cut(format!("could not be unset: {error}"));
+                    tracing::warn!(suspension = %id, reason, "still stands still");
+                    left.insert(id.clone(), ResourceState::Failed(reason));
+                    continue;
+                }
+                tracing::info!(suspension = %id, command = unset, "unset");
+            }
+            self.record.forget(|one| one == &halted);
+        }
+        let is_named = |id: &ResourceId| named(config).any(|(one, _)| one == id);
+        left.into_iter()
+            .filter(|(id, _)| !is_named(id))
+            .map(|(id, state)| ResourceStatus {
+                id,
+                kind: ResourceKind::Suspension,
+                state,
+            })
+            .collect()
+    }
+}
+
+/// What setting one made of it.
+#[derive(Debug, Default)]
+struct Done {
+    changed: usize,
+    failure: Option<String>,
+}
+
+/// The suspensions that a state names.
+fn named(config: &HostConfig) -> impl Iterator<Item = (&ResourceId, &SuspensionSpec)> {
+    let specs = config.resources.iter();
+    specs.filter_map(|resource| match &resource.spec {
+        Spec::Suspension(spec) => Some((&resource.id, spec)),
+        _ => None,
+    })
+}
+
+/// A state with the suspensions of another one in the place of its own: what shall stand still is
+/// for the newest accepted state to say, whichever content is in force.
+#[must_use]
+pub fn carried(mut config: HostConfig, newest: &HostConfig) -> HostConfig {
+    let is_one = |spec: &Spec| matches!(spec, Spec::Suspension(_));
+    config.resources.retain(|one| !is_one(&one.spec));
+    let carried = newest.resources.iter().filter(|one| is_one(&one.spec));
+    config.resources.extend(carried.cloned());
+    config.resources.sort_by(|one, two| one.id.cmp(&two.id));
+    config
+}
+
+fn ask(system: &mut dyn System, id: &ResourceId, question: &Question) -> Result<Found, String> {
+    let seconds = match question.seconds {
+        0 => limits::PROBE_DEFAULT_SECONDS,
+        seconds => seconds.min(limits::PROBE_SECONDS),
+    };
+    let limit = std::time::Duration::from_secs(u64::from(seconds));
+    let answered = system.ask(&id_of(id, "ask"), &question.command, limit);
+    let answered = answered.map_err(|error| error.to_string())?;
+    if system.is_simulated() {
+        return Ok(Found::No);
+    }
+    let command = || words(&question.command);
+    answer::read(&answered, &question.list, &question.sought)
+        .map_err(|reason| format!("answer of {}: {reason}", command()))
+}
+
+/// Name of what is run, for simulations.
+fn id_of(id: &ResourceId, what: &str) -> ResourceId {
+    ResourceId::new(format!("{id}/{what}")).unwrap_or_else(|_| id.clone())
+}
+
+fn words(command: &CommandLine) -> String {
+    let mut words = vec![command.program.to_string()];
+    words.extend(command.arguments.iter().cloned());
+    words.join(" ")
+}
+
+fn cut(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(limits::REASON_BYTES));
+    text
+}

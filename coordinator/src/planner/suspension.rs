@@ -1,0 +1,109 @@
+//! Makes suspensions of a role file: what stands still at once, one for each identity that shall send
+//! nothing.
+
+use std::collections::BTreeSet;
+
+use email_engine_protocol::desired::{
+    CommandCheck, CommandLine, HaltSpec, Question, Sought, SuspensionSpec,
+};
+use minijinja::Value;
+
+use super::build::Build;
+use super::error::BundleFault;
+use super::role::{CheckEntry, HaltEntry, QuestionEntry, SoughtEntry, SuspensionEntry};
+
+/// Templates among the texts of these entries, each once.
+pub(super) fn texts(entries: &[SuspensionEntry]) -> impl Iterator<Item = &str> {
+    let mut texts: BTreeSet<&str> = BTreeSet::new();
+    for entry in entries {
+        texts.insert(&entry.name);
+        for halt in &entry.halts {
+            for check in [&halt.set, &halt.unset] {
+                texts.extend(check.arguments.iter().map(String::as_str));
+            }
+            for question in halt.theirs.iter().chain([&halt.is_set]) {
+                texts.extend(question.arguments.iter().map(String::as_str));
+                if let SoughtEntry::Text(text) = &question.sought {
+                    texts.insert(text);
+                }
+            }
+        }
+    }
+    texts.into_iter()
+}
+
+/// The suspensions of a host, by name.
+pub(super) fn specs(build: &Build<'_>) -> Result<Vec<(String, SuspensionSpec)>, BundleFault> {
+    let mut made = Vec::new();
+    for entry in &build.role.suspensions {
+        for item in &build.values.identities {
+            if item
+                .status
+                .is_some_and(|status| entry.status.contains(&status))
+            {
+                let making = Making {
+                    build,
+                    context: build.context(Some(item)),
+                };
+                let halts = entry.halts.iter().map(|halt| making.halt(halt));
+                let halts = halts.collect::<Result<_, _>>()?;
+                made.push((making.text(&entry.name)?, SuspensionSpec { halts }));
+            }
+        }
+    }
+    Ok(made)
+}
+
+/// One of them.
+struct Making<'a> {
+    build: &'a Build<'a>,
+    context: Value,
+}
+
+impl Making<'_> {
+    fn text(&self, template: &str) -> Result<String, BundleFault> {
+        let build = self.build;
+        build
+            .templates
+            .text(template, &build.role.path, &self.context)
+    }
+
+    fn command(&self, program: &str, arguments: &[String]) -> Result<CommandLine, BundleFault> {
+        let arguments = arguments.iter().map(|text| self.text(text));
+        Ok(CommandLine {
+            program: self.build.path(program)?,
+            arguments: arguments.collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn check(&self, entry: &CheckEntry) -> Result<CommandCheck, BundleFault> {
+        Ok(CommandCheck {
+            command: self.command(&entry.program, &entry.arguments)?,
+            seconds: entry.timeout_seconds,
+            refused_by: entry.refused_by.clone(),
+        })
+    }
+
+    fn question(&self, entry: &QuestionEntry) -> Result<Question, BundleFault> {
+        Ok(Question {
+            command: self.command(&entry.program, &entry.arguments)?,
+            seconds: entry.timeout_seconds,
+            list: entry.list.clone(),
+            sought: match &entry.sought {
+                SoughtEntry::Nothing => Sought::Nothing,
+                SoughtEntry::Something => Sought::Something,
+                SoughtEntry::Text(text) => Sought::Text(self.text(text)?),
+            },
+        })
+    }
+
+    fn halt(&self, entry: &HaltEntry) -> Result<HaltSpec, BundleFault> {
+        let theirs = entry.theirs.as_ref().map(|asked| self.question(asked));
+        Ok(HaltSpec {
+            set: self.check(&entry.set)?,
+            unset: self.check(&entry.unset)?,
+            is_set: self.question(&entry.is_set)?,
+            theirs: theirs.transpose()?,
+        })
+    }
+}
