@@ -36,6 +36,7 @@ pub(crate) fn pair(paths: &[&str]) -> Resource {
             health: Vec::new(),
             restart: RestartSpec::default(),
             attempt: 0,
+            drain: None,
         }),
         on_remove: OnRemove::Leave,
         policy: Policy::Enforce,

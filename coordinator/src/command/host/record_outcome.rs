@@ -71,6 +71,15 @@ fn end_allowance(state: &mut FleetState, host: &HostId, outcome: &Outcome) {
     };
     let restarted = state.restart_allowed.get(host);
     let restarted = restarted.is_some_and(|allowed| is_done(allowed.revision));
+    if let Some(names) = state.given_up.get(host) {
+        let mut names = names.clone();
+        names.retain(|_, given_up| !is_done(*given_up));
+        if names.is_empty() {
+            state.given_up.remove(host);
+        } else {
+            state.given_up.insert(host.clone(), names);
+        }
+    }
     let removed = state.removal_allowed.get(host);
     let removed = removed.is_some_and(|allowed| is_done(*allowed));
     if restarted {

@@ -56,9 +56,12 @@ pub(super) fn sections(text: &mut Text, configuration: &Configuration) {
 }
 
 fn receiving(configuration: &Configuration) -> impl Iterator<Item = &Egress> {
+    let leaving = configuration.leaving.values();
+    let leaving = leaving.filter(|leaver| leaver.has_address);
     configuration
         .identities
         .values()
+        .chain(leaving.map(|leaver| &leaver.egress))
         .filter(|egress| egress.receives())
 }
 

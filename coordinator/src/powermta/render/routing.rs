@@ -24,6 +24,14 @@ pub(super) fn virtual_mtas(text: &mut Text, configuration: &Configuration) {
     for egress in configuration.identities.values() {
         virtual_mta(text, egress, configuration.version);
     }
+    if !configuration.leaving.is_empty() {
+        text.comment(
+            "Gone from the fleet: each stays until its queue is empty, and takes nothing new.",
+        );
+        for leaver in configuration.leaving.values() {
+            virtual_mta(text, &leaver.egress, configuration.version);
+        }
+    }
 }
 
 /// Stays defined while the identity exists, whether it sends or not: mail in the queue of a virtual
