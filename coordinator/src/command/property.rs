@@ -137,12 +137,24 @@ fn stale_target(fleet: &Fleet) -> Command {
 /// Retires a host with all that is on it: one that sends would be refused else.
 fn emptied(fleet: &Fleet, host: HostId) -> Command {
     let identities = fleet.state.identities.values();
-    let on_it = identities.filter(|identity| identity.spec.host == host);
+    let on_it: Vec<_> = identities.filter(|one| one.spec.host == host).collect();
     let retire = |identity: &Arc<Identity>| {
         let address = identity.spec.address;
         Command::RetireIdentity(RetireIdentity { address })
     };
-    let mut commands: Vec<Command> = on_it.map(retire).collect();
+    let mut commands: Vec<Command> = on_it.iter().copied().map(retire).collect();
+    let drain = on_it
+        .into_iter()
+        .filter(|identity| is_on_its_host(&fleet.state, identity));
+    let drain = drain.map(|identity| identity.spec.address);
+    let drained = fleet.state.leaving_on(&host).map(|one| one.spec().address);
+    let addresses: BTreeSet<_> = drain.chain(drained).collect();
+    commands.extend(addresses.into_iter().map(|address| {
+        Command::GiveUpDrain(GiveUpDrain {
+            address,
+            messages: None,
+        })
+    }));
     commands.push(Command::RetireHost(RetireHost {
         host,
         grace_millis: 2,

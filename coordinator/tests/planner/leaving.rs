@@ -37,7 +37,7 @@ fn lost(before: &str, after: &str) -> String {
 
 #[test]
 fn what_drains_keeps_section_key_and_pace_and_takes_nothing_new() {
-    let mut fleet = Fleet::example();
+    let mut fleet = Fleet::sos_holidays();
     let before = texts(&fleet.plan("pmta1"))[CONFIG].clone();
     fleet.leave(ADDRESS, false);
     let planned = fleet.plan("pmta1");
@@ -68,7 +68,7 @@ fn what_drains_keeps_section_key_and_pace_and_takes_nothing_new() {
 
 #[test]
 fn when_it_is_empty_or_given_up_section_and_key_go() {
-    let mut fleet = Fleet::example();
+    let mut fleet = Fleet::sos_holidays();
     fleet.leave(ADDRESS, false);
     fleet.state.leaving.clear();
     fleet.state.reindex();
@@ -86,7 +86,7 @@ fn when_it_is_empty_or_given_up_section_and_key_go() {
 
 #[test]
 fn one_that_moved_drains_without_a_listener_on_the_address_that_it_took_along() {
-    let mut fleet = Fleet::example();
+    let mut fleet = Fleet::sos_holidays();
     fleet.leave(ADDRESS, true);
     fleet.edit(ADDRESS, |ip| ip.host = HostId::new("elsewhere").unwrap());
     fleet.state.reindex();

@@ -2,6 +2,7 @@
 
 mod bed;
 mod crashes;
+mod drains;
 mod held;
 mod product;
 

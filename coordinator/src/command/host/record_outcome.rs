@@ -81,7 +81,9 @@ fn end_allowance(state: &mut FleetState, host: &HostId, outcome: &Outcome) {
         }
     }
     let removed = state.removal_allowed.get(host);
-    let removed = removed.is_some_and(|allowed| is_done(*allowed));
+    // What drains goes later, and with it much of what the word was for.
+    let drained = state.leaving_on(host).next().is_none();
+    let removed = drained && removed.is_some_and(|allowed| is_done(*allowed));
     if restarted {
         state.restart_allowed.remove(host);
     }

@@ -2,7 +2,7 @@
 
 use email_engine_protocol::limits;
 
-use super::roster::{drop_key, end_leaving};
+use super::roster::{defer_allowance, drop_key, end_leaving};
 use crate::command::RejectionCode::WrongState;
 use crate::command::refuse::{at_most, not_found, refuse};
 use crate::command::verb::{Change, Turn, Verb};
@@ -42,6 +42,9 @@ impl Verb for EndDrain {
                 drop_key(state, &gone.identity.dkim_key, gone.spec().address);
                 change = Change::DONE;
             }
+        }
+        if matches!(change, Change::Made(_)) {
+            defer_allowance(state, &self.host);
         }
         Ok(change)
     }

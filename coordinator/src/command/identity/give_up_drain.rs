@@ -1,6 +1,6 @@
 //! `give-up-drain`.
 
-use super::roster::{drop_key, end_leaving};
+use super::roster::{defer_allowance, drop_key, end_leaving};
 use crate::command::refuse::not_found;
 use crate::command::verb::{Change, Turn, Verb};
 use crate::command::{GiveUpDrain, Rejection};
@@ -32,6 +32,7 @@ impl Verb for GiveUpDrain {
                 drop_key(state, &gone.identity.dkim_key, self.address);
                 let (host, vmta) = place;
                 let revision = state.revision + 1;
+                defer_allowance(state, &host);
                 state
                     .given_up
                     .entry(host)

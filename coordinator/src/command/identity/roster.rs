@@ -102,6 +102,14 @@ pub(super) fn end_leaving(state: &mut FleetState, place: &Place) -> Option<Arc<L
     Some(leaving)
 }
 
+/// The word that a host may lose much was for what goes only now: it is for the next target.
+pub(super) fn defer_allowance(state: &mut FleetState, host: &HostId) {
+    let revision = state.revision + 1;
+    if let Some(allowed) = state.removal_allowed.get_mut(host) {
+        *allowed = revision;
+    }
+}
+
 /// Nothing drains on a host that is cut off.
 pub(crate) fn forget_leaving(state: &mut FleetState, host: &HostId) {
     let places: Vec<Place> = state
