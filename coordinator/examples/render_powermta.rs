@@ -152,6 +152,7 @@ fn configuration(count: u32) -> Outcome<Configuration> {
         extra: None,
         tenants: BTreeMap::from([(tenant, route)]),
         identities,
+        leaving: BTreeMap::new(),
     })
 }
 

@@ -16,6 +16,10 @@ pub const SECRETS_PER_HOST: usize = 100_000;
 pub const SECRETS_PER_MESSAGE: usize = 128;
 /// Resources whose status one report carries; those that are not converged come first.
 pub const STATUSES_PER_REPORT: usize = 500;
+/// Names that are to go of which one report says what they still hold.
+pub const DRAINS_PER_REPORT: usize = 256;
+/// Longest name of something that drains, and longest reason why that is not known, in bytes.
+pub const DRAIN_BYTES: usize = 255;
 /// Time limit of a step that names none, in seconds.
 pub const STEP_DEFAULT_SECONDS: u32 = 300;
 /// Longest time limit of a step, in seconds; a longer one is cut to it.

@@ -204,6 +204,7 @@ fn report(cluster: ClusterId, host: HostId, nonce: Nonce) -> HostReport {
             reason: "forged".to_owned(),
             since: Timestamp(1),
         },
+        drains: Vec::new(),
     }
 }
 

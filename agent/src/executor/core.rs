@@ -1,7 +1,7 @@
 //! The executor's state, and what it does by itself: begin, audit, end.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use email_engine_protocol::bytes::Nonce;
 use email_engine_protocol::crypto::Entropy;
@@ -18,7 +18,7 @@ use super::{ExecutorConfig, ExecutorError};
 use crate::allow::{AllowList, Disallowed};
 use crate::drift::Watcher;
 use crate::halves::{FromExecutor, Standing, Trust};
-use crate::host::{Cabinet, Machine, RecordError};
+use crate::host::{self, Cabinet, Machine, RecordError};
 use crate::ledger::grants::Grants;
 use crate::ledger::keys::ExecutorSecrets;
 use crate::ledger::page::Page;
@@ -207,6 +207,11 @@ impl Core {
         self.next_audit
     }
 
+    /// When the product is to be asked what is left under names that go.
+    pub(super) fn next_question(&self) -> Option<Instant> {
+        self.reconciler.next_question()
+    }
+
     pub(super) fn is_stopping(&self) -> bool {
         self.under_way.is_stopping()
     }
@@ -328,8 +333,5 @@ fn open_ledger(cabinet: &Cabinet) -> Result<(Ledger, bool), ExecutorError> {
 
 /// The machine's clock.
 pub(super) fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    Timestamp(since.map_or(0, |since| {
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-    }))
+    host::clock()
 }

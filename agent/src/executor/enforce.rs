@@ -109,6 +109,14 @@ impl Core {
         self.reconciler.repairs() != before
     }
 
+    /// Asks what is left under names that go; a content that waited for the answer goes live.
+    pub(super) fn ask(&mut self) {
+        if self.reconciler.ask() {
+            self.pass_all();
+        }
+        self.report_changes();
+    }
+
     /// Goes over everything.
     pub(super) fn pass_all(&mut self) {
         self.pass(&Scope::All);

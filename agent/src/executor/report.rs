@@ -3,7 +3,8 @@
 use email_engine_protocol::desired::Disposition;
 use email_engine_protocol::limits;
 use email_engine_protocol::observed::{
-    Convergence, GenerationStates, HostReport, ResourceState, ResourceStatus, StatusCounts,
+    Convergence, DrainStatus, GenerationStates, HostReport, ResourceState, ResourceStatus,
+    StatusCounts,
 };
 
 use super::core::{Core, now};
@@ -19,6 +20,7 @@ pub(super) struct Reported {
     statuses: Vec<ResourceStatus>,
     repairs: u64,
     inventory: u64,
+    drains: Vec<DrainStatus>,
 }
 
 impl Core {
@@ -51,6 +53,7 @@ impl Core {
             apply_millis: self.ledger.page().apply_millis,
             inventory: verdict.inventory,
             facts: self.facts.clone(),
+            drains: verdict.drains.clone(),
         };
         self.reported = Some(verdict);
         self.untold_interruption = false;
@@ -70,6 +73,7 @@ impl Core {
             statuses: worst_first(statuses),
             repairs: self.reconciler.repairs(),
             inventory: self.reconciler.inventory().len() as u64,
+            drains: self.reconciler.drains(),
         }
     }
 
@@ -218,6 +222,17 @@ mod tests {
         }
     }
 
+    fn largest_drain() -> DrainStatus {
+        DrainStatus {
+            name: "n".repeat(limits::DRAIN_BYTES),
+            messages: Observed::Unknown {
+                reason: "r".repeat(limits::DRAIN_BYTES),
+                since: now(),
+            },
+            is_over: false,
+        }
+    }
+
     #[test]
     fn the_largest_report_fits_a_frame() {
         let failed = |at: usize| ResourceStatus {
@@ -251,6 +266,7 @@ mod tests {
                 value: largest_facts(),
                 at: now(),
             },
+            drains: vec![largest_drain(); limits::DRAINS_PER_REPORT],
         };
         let left_out = report.counts.total() as usize - report.statuses.len();
         assert_eq!(left_out, 4500);

@@ -124,11 +124,19 @@ fn serve(core: &mut Core, inbox: &Receiver<Wake>) {
             let changed = core.repair();
             settling.looked(Instant::now(), changed);
         }
+        if core.next_question().is_some_and(|at| at <= now) {
+            core.ask();
+        }
         if core.next_audit() <= now {
             core.audit();
         }
         let unsaid = (!core.flush()).then(|| Instant::now() + SAY_AGAIN);
-        let due = [Some(core.next_audit()), settled, unsaid];
+        let due = [
+            Some(core.next_audit()),
+            core.next_question(),
+            settled,
+            unsaid,
+        ];
         let next = due.into_iter().flatten().min().unwrap_or(now);
         match inbox.recv_timeout(next.saturating_duration_since(Instant::now())) {
             Ok(wake) => {

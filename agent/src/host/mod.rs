@@ -17,8 +17,10 @@ mod system;
 mod tree;
 
 use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use email_engine_protocol::observed::{Facts, Mode};
+use email_engine_protocol::time::Timestamp;
 
 pub use accounts::AccountError;
 use accounts::Accounts;
@@ -29,6 +31,15 @@ pub use system::{
 pub use tree::own::OwnPlaces;
 pub use tree::replace::{NewFile, Validator};
 pub use tree::rooted::{Entry, EntryKind, FileError, Links, Rooted};
+
+/// The machine's clock.
+#[must_use]
+pub fn clock() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    Timestamp(since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }))
+}
 
 /// What the executor takes for the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,5 +1,8 @@
 //! A machine of which nothing is real: what would have been done is written to a file.
 //!
+//! What a question about names that drain is answered stands in `simulated-answers`, as a line
+//! `ID ARGUMENT: ANSWER` with its last argument; what has no line there is empty.
+//!
 //! `simulated.toml` in the agent's data folder shows it. Whoever wants to see a failure writes the
 //! resource's id on a line of `simulated-failures` beside it, for a command also `ID: WORDS`, which it
 //! says before it fails. What a transaction runs is `ID/test`, `ID/activate`, `ID/read-back`,
@@ -20,6 +23,7 @@ use super::system::{
 
 const STATE: &str = "simulated.toml";
 const FAILURES: &str = "simulated-failures";
+const ANSWERS: &str = "simulated-answers";
 const LIMIT: u64 = 16 * 1024 * 1024;
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -96,6 +100,15 @@ impl Simulated {
             )
         };
         listed.lines().find_map(said)
+    }
+
+    /// What a question shall be answered, when somebody wants it to be answered.
+    fn answer(&self, id: &ResourceId, command: &CommandLine) -> Option<String> {
+        let listed = self.cabinet.read_plain(ANSWERS, LIMIT).ok()??;
+        let beginning = format!("{id} {}: ", command.arguments.last()?);
+        let listed = String::from_utf8_lossy(&listed);
+        let answer = |line: &str| line.strip_prefix(&beginning).map(str::to_owned);
+        listed.lines().find_map(answer)
     }
 
     fn count(&mut self, id: &ResourceId) -> Result<(), SystemError> {
@@ -204,9 +217,13 @@ impl System for Simulated {
     fn ask(
         &mut self,
         id: &ResourceId,
-        _command: &CommandLine,
+        command: &CommandLine,
         _timeout: Duration,
     ) -> Result<String, SystemError> {
+        if let Some(answer) = self.answer(id, command) {
+            self.check(id)?;
+            return Ok(answer);
+        }
         self.count(id)?;
         Ok(String::new())
     }

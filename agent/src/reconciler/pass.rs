@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use email_engine_protocol::desired::{Disposition, HostConfig, Policy, Resource, ResourceKind};
 use email_engine_protocol::id::ResourceId;
-use email_engine_protocol::observed::{ResourceState, ResourceStatus};
+use email_engine_protocol::observed::{DrainStatus, ResourceState, ResourceStatus};
 
 use super::apply::Walk;
 use super::bind::{self, Turns};
@@ -155,6 +155,23 @@ impl Reconciler {
         self.suspensions.change_state();
     }
 
+    /// When the product is to be asked what is left under names that go.
+    #[must_use]
+    pub fn next_question(&self) -> Option<Instant> {
+        self.transactions.due()
+    }
+
+    /// Asks it. Says whether that lets another content go live.
+    pub fn ask(&mut self) -> bool {
+        self.transactions.ask(&mut self.machine)
+    }
+
+    /// What is left under names that are leaving.
+    #[must_use]
+    pub fn drains(&self) -> Vec<DrainStatus> {
+        self.transactions.drains()
+    }
+
     /// Puts back what an earlier life was cut off in. Before anything else is done.
     pub fn recover(&mut self, contents: &dyn Contents) {
         self.transactions.recover(&mut self.machine, contents);
@@ -185,6 +202,7 @@ impl Reconciler {
         let is_cut_off = self.transactions.is_cut_off();
         self.recover(contents);
         halted += self.halt(config, is_cut_off, under_way);
+        self.transactions.learn(config, &mut self.machine);
         let settled = self.transactions.settle(config, order);
         let (config, order) = settled.as_deref().map_or((config, order), |(c, o)| (c, o));
         let scope = &self.widened(config, order, scope);

@@ -14,6 +14,8 @@ pub struct Content {
     pub members: Vec<Resource>,
     /// Its lines that only a restart brings into force.
     pub restart: Vec<String>,
+    /// Its names that hold something, in order.
+    pub holds: Vec<String>,
 }
 
 impl Content {
@@ -29,14 +31,21 @@ impl Content {
             digest: digest(&members, spec),
             members,
             restart: spec.restart.lines.clone(),
+            holds: spec
+                .drain
+                .as_ref()
+                .map(|drain| drain.holds.clone())
+                .unwrap_or_default(),
         }
     }
 }
 
-/// Edges between resources and the operator's word for a restart are no part of a content.
+/// Edges between resources, the operator's word for a restart and what is asked about names are no
+/// part of a content.
 fn digest(members: &[Resource], spec: &TransactionSpec) -> ContentHash {
     let mut judges = spec.clone();
     judges.restart.allowed = false;
+    judges.drain = None;
     let members: Vec<(&ResourceId, &Spec)> = members
         .iter()
         .map(|member| (&member.id, &member.spec))

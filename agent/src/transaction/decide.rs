@@ -10,6 +10,8 @@ use super::standing::{Failure, Journal, Refusal, Stage, Standing};
 /// Why the wanted content is not brought into force; the good one is kept instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Held {
+    /// These names of the good content are not in it, and hold something or may.
+    Drains(Vec<String>),
     /// It was refused, and has not changed since.
     Refused(Refusal),
     /// These lines of it need a restart that nobody allowed.
@@ -148,6 +150,10 @@ pub fn told(standing: &Standing, held: &Held) -> String {
             let digest = short(digest);
             format!("content {digest} was refused at stage {stage}, {live}: {reason}")
         }
+        Held::Drains(names) => format!(
+            "waits until what would be lost with it is gone, {live}: {}",
+            names.join("; ")
+        ),
         Held::Restart(lines) => format!(
             "waits for an operator to allow a restart, {live}: only a restart brings into force: {}",
             lines.join("; ")

@@ -4,6 +4,7 @@
 //! in order, has the product test, activate, read back and prove them, and commits; whatever fails or
 //! is cut off is undone. So a host has the content before or the content after, and says which.
 //!
+//! - `drain` asks the product what is left under names that go.
 //! - [`content`], [`decide`], [`settle`] and [`shape`] are pure: what is wanted, what comes next,
 //!   what is enforced while a content is held back, what an answer must look like.
 //! - [`standing`] is what is known of one transaction, [`shelf`] where that lies on disk.
@@ -15,6 +16,7 @@
 
 pub mod content;
 pub mod decide;
+mod drain;
 mod quiet;
 mod run;
 pub mod settle;
@@ -28,17 +30,20 @@ pub(crate) mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use email_engine_protocol::desired::{HostConfig, Resource, Spec, TransactionSpec};
 use email_engine_protocol::id::ResourceId;
 use email_engine_protocol::limits;
+use email_engine_protocol::observed::DrainStatus;
 
-use crate::host::{Cabinet, Machine};
+use crate::host::{self, Cabinet, Machine};
 use crate::reconciler::UnderWay;
 use crate::reconciler::order::{self, Order};
 use crate::resources::Contents;
 use content::Content;
 use decide::{Held, Next, UndoneBy};
+use drain::{Asked, Drains};
 use run::{Run, RunError};
 use settle::Keeps;
 use shelf::Shelf;
@@ -73,6 +78,10 @@ pub struct Transactions {
     stale: bool,
     /// Why a change that was begun is neither through nor undone.
     stuck: BTreeMap<ResourceId, String>,
+    /// Names of good contents that wanted ones lack.
+    missing: BTreeMap<ResourceId, Vec<String>>,
+    /// What is left under names.
+    drains: BTreeMap<ResourceId, Drains>,
 }
 
 impl Transactions {
@@ -92,12 +101,15 @@ impl Transactions {
             settled: None,
             stale: true,
             stuck: BTreeMap::new(),
+            missing: BTreeMap::new(),
+            drains: BTreeMap::new(),
         }
     }
 
     /// Another state is enforced from now on.
     pub fn change_state(&mut self) {
         self.wanted.clear();
+        self.missing.clear();
         self.settled = None;
         self.stale = true;
     }
@@ -137,9 +149,9 @@ impl Transactions {
         standings.any(|standing| standing.journal.is_some())
     }
 
-    /// The state to enforce when it is not the given one: with the good content in the place of one
-    /// that is held back. The same state is given until [`change_state`](Self::change_state).
-    pub fn settle(&mut self, config: &HostConfig, order: &Order) -> Option<Ordered> {
+    /// Learns what a state wants, and asks what would be lost with it. The same state is given until
+    /// [`change_state`](Self::change_state).
+    pub fn learn(&mut self, config: &HostConfig, machine: &mut Machine) {
         for resource in &config.resources {
             if let Spec::Transaction(spec) = &resource.spec
                 && !self.wanted.contains_key(&resource.id)
@@ -147,8 +159,15 @@ impl Transactions {
                 let content = Content::wanted(config, spec);
                 self.wanted
                     .insert(resource.id.clone(), (content, spec.clone()));
+                self.compare(&resource.id);
             }
         }
+        self.ask(machine);
+    }
+
+    /// The state to enforce when it is not the given one: with the good content in the place of one
+    /// that is held back. The same state as [`learn`](Self::learn) was given.
+    pub fn settle(&mut self, config: &HostConfig, order: &Order) -> Option<Ordered> {
         if std::mem::take(&mut self.stale) {
             let keeps = self.keeps();
             self.settled = (!keeps.is_empty()).then(|| {
@@ -179,9 +198,98 @@ impl Transactions {
         held.map(|id| (id.clone(), kept(id))).collect()
     }
 
+    /// Finds the names of the good content that the wanted one lacks.
+    fn compare(&mut self, id: &ResourceId) {
+        let Some((_, spec)) = self.wanted.get(id) else {
+            return;
+        };
+        let good = self.standings.get(id).and_then(|one| one.good.as_ref());
+        let (Some(wanted), Some(good)) = (&spec.drain, good) else {
+            return;
+        };
+        if self.is_through(id) {
+            return;
+        }
+        // What cannot be read is told where it is put in the place of what is held back.
+        let Ok(Some(good)) = self.shelf.content(id, &good.digest) else {
+            return;
+        };
+        let missing = drain::missing(&good.holds, wanted);
+        if let Some(drains) = self.drains.get_mut(id) {
+            drains.doubt(&missing, Instant::now());
+        }
+        self.missing.insert(id.clone(), missing);
+    }
+
+    fn asked(&self, id: &ResourceId) -> Option<Asked<'_>> {
+        let drain = self.wanted.get(id)?.1.drain.as_ref()?;
+        let through = self.is_through(id);
+        let missing = self.missing.get(id).filter(|_| !through);
+        Some(Asked {
+            leaving: if through { &drain.leaving } else { &[] },
+            missing: missing.map_or(&[], Vec::as_slice),
+            question: &drain.question,
+        })
+    }
+
+    /// Asks the product about names, as far as that is due. Says whether another content may be put
+    /// into force than before.
+    pub fn ask(&mut self, machine: &mut Machine) -> bool {
+        let now = (Instant::now(), host::clock());
+        let ids: Vec<ResourceId> = self.wanted.keys().cloned().collect();
+        let mut changes = false;
+        for id in ids {
+            let before = self.held(&id).is_some();
+            let mut drains = self.drains.remove(&id).unwrap_or_default();
+            if let Some(asked) = self.asked(&id) {
+                let stage = stages::id_of(&id, "drain");
+                drains.ask(machine.system.as_mut(), &stage, &asked, now);
+                self.drains.insert(id.clone(), drains);
+            }
+            if before != self.held(&id).is_some() {
+                self.stale = true;
+                changes = true;
+            }
+        }
+        changes
+    }
+
+    /// When there is something to ask.
+    #[must_use]
+    pub fn due(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let none = Drains::default();
+        let due = |id| {
+            let drains = self.drains.get(id).unwrap_or(&none);
+            drains.due(&self.asked(id)?, now)
+        };
+        self.wanted.keys().filter_map(due).min()
+    }
+
+    /// What is left under names that are leaving, those that are empty first.
+    #[must_use]
+    pub fn drains(&self) -> Vec<DrainStatus> {
+        let statuses = self.drains.iter().filter_map(|(id, drains)| {
+            let asked = self.asked(id)?;
+            Some(drains.statuses(asked.leaving).collect::<Vec<_>>())
+        });
+        let mut statuses: Vec<DrainStatus> = statuses.flatten().collect();
+        statuses.sort_by_key(|status| !status.is_over);
+        statuses.truncate(limits::DRAINS_PER_REPORT);
+        statuses
+    }
+
     fn held(&self, id: &ResourceId) -> Option<Held> {
         let (content, spec) = self.wanted.get(id)?;
-        decide::held(self.standings.get(id)?, &content.digest, &spec.restart)
+        let standing = self.standings.get(id)?;
+        decide::held(standing, &content.digest, &spec.restart).or_else(|| {
+            let missing = self.missing.get(id).filter(|_| !self.is_through(id))?;
+            let holding = match self.drains.get(id) {
+                Some(drains) => drains.holding(missing),
+                None => Drains::default().holding(missing),
+            };
+            (!holding.is_empty()).then_some(Held::Drains(holding))
+        })
     }
 
     /// What the state beside the enforced one is whose contents must stay at hand.
@@ -220,7 +328,7 @@ impl Transactions {
         let text = decide::told(standing, &held);
         Some(match held {
             Held::Refused(_) => Verdict::Refused(text),
-            Held::Restart(_) => Verdict::Waits(text),
+            Held::Drains(_) | Held::Restart(_) => Verdict::Waits(text),
         })
     }
 

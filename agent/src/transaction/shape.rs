@@ -1,7 +1,7 @@
 //! Whether an answer has the expected shape. What is no JSON, or has nothing at a place where
 //! something is expected, is told as such: an unknown form is never read as an answer.
 
-use email_engine_protocol::desired::{Expectation, Holds};
+use email_engine_protocol::desired::{CountSpec, Expectation, Holds, NAME};
 use serde_json::Value;
 
 /// How deep a place is looked into.
@@ -14,11 +14,67 @@ const SHOWN: usize = 200;
 /// # Errors
 /// The first expectation that it does not meet.
 pub fn judge(answer: &str, expect: &[Expectation]) -> Result<(), String> {
-    let value: Value = serde_json::from_str(answer).map_err(|error| {
+    let value = parse(answer)?;
+    expect.iter().try_for_each(|one| meets(&value, one))
+}
+
+/// How much a product holds under a name, by its answer to a question.
+///
+/// # Errors
+/// Why the answer is of no known form.
+pub fn count(answer: &str, question: &CountSpec, name: &str) -> Result<u64, String> {
+    let value = parse(answer)?;
+    let place = &question.list;
+    let single;
+    let items = match value.pointer(place) {
+        Some(Value::Array(items)) => &items[..],
+        Some(item @ Value::Object(_)) => {
+            single = [item.clone()];
+            &single[..]
+        }
+        Some(Value::Null) | None if question.absent_is_none && has_parent(&value, place) => &[],
+        Some(Value::Null) | None => {
+            return Err(format!("its form is unknown: nothing is at {place}"));
+        }
+        Some(_) => return Err(format!("its form is unknown: at {place} is no list")),
+    };
+    let belongs = question.belongs.replace(NAME, name).to_ascii_lowercase();
+    let mut sum = 0_u64;
+    for item in items {
+        let told = item.pointer(&question.name).and_then(Value::as_str);
+        let Some(told) = told else {
+            return Err(format!(
+                "its form is unknown: an item has no {}",
+                question.name
+            ));
+        };
+        if !told.to_ascii_lowercase().ends_with(&belongs) {
+            let shown: String = told.chars().take(SHOWN).collect();
+            return Err(format!("it tells of {shown:?}, which was not asked about"));
+        }
+        let counted = item.pointer(&question.count).and_then(plain);
+        let counted = counted.and_then(|text| text.parse::<u64>().ok());
+        let Some(counted) = counted else {
+            return Err(format!(
+                "its form is unknown: {} is no count",
+                question.count
+            ));
+        };
+        sum = sum.saturating_add(counted);
+    }
+    Ok(sum)
+}
+
+fn has_parent(value: &Value, place: &str) -> bool {
+    let parent = place.rsplit_once('/').map(|(parent, _)| parent);
+    parent.is_some_and(|parent| value.pointer(parent).is_some_and(|found| !found.is_null()))
+}
+
+fn parse(answer: &str) -> Result<Value, String> {
+    serde_json::from_str(answer).map_err(|error| {
         let shown: String = answer.chars().take(SHOWN).collect();
         format!("its form is unknown: no JSON ({error}): {shown:?}")
-    })?;
-    expect.iter().try_for_each(|one| meets(&value, one))
+    })
 }
 
 fn meets(value: &Value, expectation: &Expectation) -> Result<(), String> {
@@ -75,6 +131,7 @@ fn mentions(value: &Value, text: &str, depth: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use email_engine_protocol::desired::{CommandLine, HostPath};
     use proptest::prelude::*;
 
     use super::*;
@@ -149,6 +206,77 @@ mod tests {
         assert!(error.starts_with("its form is unknown: no JSON"), "{error}");
         let null = judge(r#"{"data":null}"#, &[expect("/data", Holds::Present)]);
         assert!(null.is_err());
+    }
+
+    fn question() -> CountSpec {
+        CountSpec {
+            command: CommandLine {
+                program: HostPath::new("/usr/sbin/pmta").unwrap(),
+                arguments: Vec::new(),
+            },
+            seconds: 1,
+            list: text("/data/queue"),
+            name: text("/name"),
+            belongs: text("/{name}"),
+            count: text("/rcp"),
+            absent_is_none: false,
+        }
+    }
+
+    #[test]
+    fn what_a_name_holds_is_added_up_over_its_items() {
+        for (answer, counted) in [
+            (r#"{"data":{"queue":[]}}"#, 0),
+            (
+                r#"{"data":{"queue":{"name":"a.example/vmta-1","rcp":"3"}}}"#,
+                3,
+            ),
+            (
+                r#"{"data":{"queue":[{"name":"a.example/VMTA-1","rcp":3},{"name":"b.example/vmta-1","rcp":4}]}}"#,
+                7,
+            ),
+        ] {
+            assert_eq!(
+                count(answer, &question(), "vmta-1"),
+                Ok(counted),
+                "{answer}"
+            );
+        }
+        let absent = CountSpec {
+            absent_is_none: true,
+            ..question()
+        };
+        assert_eq!(count(r#"{"data":{}}"#, &absent, "vmta-1"), Ok(0));
+    }
+
+    #[test]
+    fn an_answer_of_another_form_or_to_another_question_counts_nothing() {
+        for (answer, why) in [
+            ("no queues", "no JSON"),
+            (r#"{"data":{}}"#, "nothing is at /data/queue"),
+            (r#"{"data":{"queue":0}}"#, "is no list"),
+            (r#"{"data":{"queue":[{"rcp":1}]}}"#, "an item has no /name"),
+            (
+                r#"{"data":{"queue":[{"name":"a.example/vmta-11","rcp":1}]}}"#,
+                "not asked about",
+            ),
+            (
+                r#"{"data":{"queue":[{"name":"a.example/vmta-1"}]}}"#,
+                "/rcp is no count",
+            ),
+            (
+                r#"{"data":{"queue":[{"name":"a.example/vmta-1","rcp":-1}]}}"#,
+                "/rcp is no count",
+            ),
+        ] {
+            let error = count(answer, &question(), "vmta-1").unwrap_err();
+            assert!(error.contains(why), "{answer}: {error}");
+        }
+        let absent = CountSpec {
+            absent_is_none: true,
+            ..question()
+        };
+        assert!(count(r#"{"status":"error"}"#, &absent, "vmta-1").is_err());
     }
 
     proptest! {

@@ -18,7 +18,7 @@ pub(crate) const FOLDER: &str = "transactions";
 /// Largest sealed copy: a body and what sealing adds to it.
 const COPY_BYTES: u64 = email_engine_protocol::limits::BODY_BYTES + 4096;
 
-type Stored = (ContentHash, Vec<Resource>, Vec<String>);
+type Stored = (ContentHash, Vec<Resource>, Vec<String>, Vec<String>);
 
 /// The records.
 #[derive(Clone, Debug)]
@@ -87,9 +87,12 @@ impl Shelf {
             digest,
             members,
             restart,
+            holds,
         } = content;
-        self.cabinet
-            .write(&content_name(id, digest), &(digest, members, restart))
+        self.cabinet.write(
+            &content_name(id, digest),
+            &(digest, members, restart, holds),
+        )
     }
 
     /// A content that was kept.
@@ -102,10 +105,11 @@ impl Shelf {
         digest: &ContentHash,
     ) -> Result<Option<Content>, RecordError> {
         let stored: Option<Stored> = self.cabinet.read(&content_name(id, digest))?;
-        Ok(stored.map(|(digest, members, restart)| Content {
+        Ok(stored.map(|(digest, members, restart, holds)| Content {
             digest,
             members,
             restart,
+            holds,
         }))
     }
 

@@ -17,7 +17,7 @@ use crate::resources::{self, CheckError};
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Name of what a stage runs, for simulations.
-fn id_of(id: &ResourceId, what: &str) -> ResourceId {
+pub(super) fn id_of(id: &ResourceId, what: &str) -> ResourceId {
     ResourceId::new(format!("{id}/{what}")).unwrap_or_else(|_| id.clone())
 }
 

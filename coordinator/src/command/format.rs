@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use email_engine_protocol::api::{AccessRole, MemberRole, Settings};
 use email_engine_protocol::bytes::{CertificateSerial, ContentHash};
 use email_engine_protocol::desired::EpochGrant;
+use email_engine_protocol::generation::Generation;
 use email_engine_protocol::id::{ClusterId, NodeId, Role, TokenId};
 use email_engine_protocol::time::Timestamp;
 
@@ -177,6 +178,18 @@ fn cluster_commands() -> Vec<Command> {
         Command::RetryChange(RetryChange {
             host: host_id("h1"),
         }),
+        Command::EndDrain(EndDrain {
+            host: host_id("h1"),
+            generation: Generation {
+                epoch: 1,
+                number: 7,
+            },
+            vmtas: [identity(0).vmta].into(),
+        }),
+        Command::GiveUpDrain(GiveUpDrain {
+            address: address(0),
+            messages: Some(5),
+        }),
     ]
 }
 
@@ -213,7 +226,7 @@ fn the_bytes_of_every_command_are_those_of_the_log() {
 #[test]
 fn every_kind_is_sampled_in_its_order_and_reads_back() {
     let samples = samples();
-    assert_eq!(samples.len(), 35);
+    assert_eq!(samples.len(), 37);
     for (at, command) in samples.iter().enumerate() {
         let bytes = postcard::to_stdvec(command).unwrap();
         assert_eq!(usize::from(bytes[0]), at, "{}", name(command));

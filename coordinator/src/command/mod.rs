@@ -36,6 +36,7 @@ use email_engine_protocol::time::Timestamp;
 
 pub(crate) use apply::CLOCK_AHEAD_MILLIS;
 pub(crate) use cluster::AGREEMENT_MILLIS;
+pub(crate) use identity::is_on_its_host;
 pub use outcome::{Answer, BodyChange, Effect, Outcome, Rejection, RejectionCode};
 pub use payload::*;
 
@@ -130,4 +131,8 @@ pub enum Command {
     AllowRestart(AllowRestart),
     /// A host shall try a refused content once more.
     RetryChange(RetryChange),
+    /// Queues of identities that left a host are empty.
+    EndDrain(EndDrain),
+    /// Queues of an identity that left are given up.
+    GiveUpDrain(GiveUpDrain),
 }

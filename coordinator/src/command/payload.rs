@@ -11,7 +11,8 @@ use email_engine_protocol::bytes::{
 };
 use email_engine_protocol::crypto::Signed;
 use email_engine_protocol::desired::EpochGrant;
-use email_engine_protocol::id::{ApiKeyId, HostId, NodeId, TenantId, TokenId};
+use email_engine_protocol::generation::Generation;
+use email_engine_protocol::id::{ApiKeyId, HostId, NodeId, TenantId, TokenId, VmtaName};
 use email_engine_protocol::join::{Admission, Endpoint};
 use email_engine_protocol::observed::Mode;
 use email_engine_protocol::time::Timestamp;
@@ -387,4 +388,24 @@ pub struct ReadmitHost {
     pub host: HostId,
     /// What it showed: the host's certificate from now on.
     pub shown: ShownCertificate,
+}
+
+/// See [`Command::EndDrain`]. Said by a report of the host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndDrain {
+    /// Which host.
+    pub host: HostId,
+    /// The target that the report is about: must be current.
+    pub generation: Generation,
+    /// Virtual MTAs whose queues are empty.
+    pub vmtas: BTreeSet<VmtaName>,
+}
+
+/// See [`Command::GiveUpDrain`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GiveUpDrain {
+    /// The identity that it was.
+    pub address: IpAddr,
+    /// Messages that were left in its queues, as far as that was known; for the audit.
+    pub messages: Option<u64>,
 }

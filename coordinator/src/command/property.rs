@@ -35,7 +35,7 @@ struct Step {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step =
-        (0..40_u8, 0..4_u8, 0..4_u8).prop_map(|(verb, which, how)| Step { verb, which, how });
+        (0..43_u8, 0..4_u8, 0..4_u8).prop_map(|(verb, which, how)| Step { verb, which, how });
     prop::collection::vec(step, 1..100)
 }
 
@@ -137,12 +137,24 @@ fn stale_target(fleet: &Fleet) -> Command {
 /// Retires a host with all that is on it: one that sends would be refused else.
 fn emptied(fleet: &Fleet, host: HostId) -> Command {
     let identities = fleet.state.identities.values();
-    let on_it = identities.filter(|identity| identity.spec.host == host);
+    let on_it: Vec<_> = identities.filter(|one| one.spec.host == host).collect();
     let retire = |identity: &Arc<Identity>| {
         let address = identity.spec.address;
         Command::RetireIdentity(RetireIdentity { address })
     };
-    let mut commands: Vec<Command> = on_it.map(retire).collect();
+    let mut commands: Vec<Command> = on_it.iter().copied().map(retire).collect();
+    let drain = on_it
+        .into_iter()
+        .filter(|identity| is_on_its_host(&fleet.state, identity));
+    let drain = drain.map(|identity| identity.spec.address);
+    let drained = fleet.state.leaving_on(&host).map(|one| one.spec().address);
+    let addresses: BTreeSet<_> = drain.chain(drained).collect();
+    commands.extend(addresses.into_iter().map(|address| {
+        Command::GiveUpDrain(GiveUpDrain {
+            address,
+            messages: None,
+        })
+    }));
     commands.push(Command::RetireHost(RetireHost {
         host,
         grace_millis: 2,
@@ -249,6 +261,11 @@ fn other_command(fleet: &Fleet, step: Step) -> Command {
             host: host_id(host),
             lines: ContentHash([step.how; 32]),
         }),
+        38 | 39 => end_drain(fleet, step),
+        40 => Command::GiveUpDrain(GiveUpDrain {
+            address: address(step.which.into()),
+            messages: None,
+        }),
         37 => Command::RetryChange(RetryChange {
             host: host_id(host),
         }),
@@ -260,6 +277,20 @@ fn other_command(fleet: &Fleet, step: Step) -> Command {
             supports_version: (step.how > 1).then_some(u32::from(step.which)),
         }),
     }
+}
+
+/// What drains on a host is empty there, by the current target or by another.
+fn end_drain(fleet: &Fleet, step: Step) -> Command {
+    let host = host_id("pmta1");
+    let target = fleet.state.targets.get(&host);
+    let mut generation = target.map(|target| target.generation).unwrap_or_default();
+    generation.number += u64::from(step.how == 3);
+    let vmtas = fleet.state.leaving_on(&host);
+    Command::EndDrain(EndDrain {
+        vmtas: vmtas.map(|leaving| leaving.spec().vmta.clone()).collect(),
+        host,
+        generation,
+    })
 }
 
 fn domain_of(step: Step) -> String {
@@ -388,7 +419,8 @@ proptest! {
             let proposal = command(&fleet, step);
             let proposal = fleet.proposal(proposal);
             let _ = fleet.state.apply(&proposal);
-            for identity in fleet.state.identities.values() {
+            let drained = fleet.state.leaving.values().map(|leaving| &leaving.identity);
+            for identity in fleet.state.identities.values().map(|i| &**i).chain(drained) {
                 let owner = (identity.dkim_key.clone(), identity.spec.address, identity.added_at);
                 let first = owners.entry(identity.dkim_public.clone()).or_insert_with(|| owner.clone());
                 prop_assert_eq!(&*first, &owner);

@@ -97,6 +97,8 @@ impl Command {
             Self::PlaceNode(verb) => verb,
             Self::AllowRestart(verb) => verb,
             Self::RetryChange(verb) => verb,
+            Self::EndDrain(verb) => verb,
+            Self::GiveUpDrain(verb) => verb,
             Self::Batch(_) => return None,
         })
     }

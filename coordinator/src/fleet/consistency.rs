@@ -72,6 +72,11 @@ pub fn every_reference_leads_somewhere(state: &FleetState) -> Result<(), Violati
             return broken(format!("tenant of ip {}", identity.spec.address));
         }
     }
+    for ((host, vmta), leaving) in &state.leaving {
+        if !state.tenants.contains_key(&leaving.spec().tenant) || state.live_host(host).is_none() {
+            return broken(format!("tenant or host of {vmta} that drains on {host}"));
+        }
+    }
     for (id, host) in state.live_hosts() {
         let tenant = host.spec.tenant.as_ref();
         if tenant.is_some_and(|tenant| !state.tenants.contains_key(tenant)) {

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
+use std::net::IpAddr;
 
 use email_engine_protocol::api::{IpSpec, IpStatus};
 use email_engine_protocol::id::Role;
 
 use super::Violation;
-use crate::state::{DecodeError, FleetState, TABLES_VERSION, decode, encode};
+use crate::state::{Claim, DecodeError, FleetState, TABLES_VERSION, claims, decode, encode};
 
 fn broken(invariant: &'static str, what: impl Into<String>) -> Violation {
     Violation {
@@ -43,6 +44,32 @@ pub fn every_name_is_one_identitys(state: &FleetState) -> Result<(), Violation> 
             }
         }
     }
+    drained_names_are_not_anothers(state)
+}
+
+/// What drains keeps its names: only the identity of the same address, which moved, has them too.
+fn drained_names_are_not_anothers(state: &FleetState) -> Result<(), Violation> {
+    let mut owners: BTreeMap<Claim, IpAddr> = BTreeMap::new();
+    let identities = state.identities.values().map(|identity| &identity.spec);
+    let drained = state.leaving.values().map(|leaving| leaving.spec());
+    for spec in identities.chain(drained) {
+        for claim in claims(spec) {
+            let owner = owners.entry(claim).or_insert(spec.address);
+            if *owner != spec.address {
+                let what = format!("{} has a name of {owner}, one of them drains", spec.address);
+                return Err(broken("every_name_is_one_identitys", what));
+            }
+        }
+    }
+    for (place, leaving) in &state.leaving {
+        let living = state.identities.get(&leaving.spec().address);
+        let is_there = living
+            .is_some_and(|living| (&living.spec.host, &living.spec.vmta) == (&place.0, &place.1));
+        if is_there || leaving.place() != *place {
+            let what = format!("{} drains where it is, or is filed elsewhere", place.1);
+            return Err(broken("every_name_is_one_identitys", what));
+        }
+    }
     Ok(())
 }
 
@@ -52,8 +79,8 @@ pub fn every_name_is_one_identitys(state: &FleetState) -> Result<(), Violation> 
 /// Names what is shared.
 pub fn tenants_share_nothing(state: &FleetState) -> Result<(), Violation> {
     const NAME: &str = "tenants_share_nothing";
-    for identity in state.identities.values() {
-        let spec = &identity.spec;
+    let drained = state.leaving.values().map(|leaving| leaving.spec());
+    for spec in state.identities.values().map(|i| &i.spec).chain(drained) {
         let owner = state
             .hosts
             .get(&spec.host)
@@ -94,11 +121,12 @@ pub fn no_brand_domain_sends(state: &FleetState) -> Result<(), Violation> {
             .values()
             .flat_map(|tenant| &tenant.brand_domains)
     };
+    let drained = state.leaving.values().map(|leaving| &leaving.spec().domain);
     let sending = state
         .identities
         .values()
         .map(|identity| &identity.spec.domain);
-    for domain in sending {
+    for domain in sending.chain(drained) {
         if let Some(brand) = brands().find(|brand| brand.is_within(domain)) {
             let what = format!("{domain} sends, brand domain {brand}");
             return Err(broken("no_brand_domain_sends", what));
@@ -171,7 +199,9 @@ pub fn every_key_is_one_identitys(state: &FleetState) -> Result<(), Violation> {
     const NAME: &str = "every_key_is_one_identitys";
     let mut publics = BTreeMap::new();
     let mut commitments = BTreeSet::new();
-    for identity in state.identities.values() {
+    let mut used = BTreeSet::new();
+    let drained = state.leaving.values().map(|leaving| &leaving.identity);
+    for identity in state.identities.values().map(|i| &**i).chain(drained) {
         let Some(secret) = state.secrets.get(&identity.dkim_key) else {
             return Err(broken(
                 NAME,
@@ -182,15 +212,20 @@ pub fn every_key_is_one_identitys(state: &FleetState) -> Result<(), Violation> {
         if secret.id != identity.dkim_key || secret.id.as_str() != name {
             return Err(broken(NAME, format!("{name} is filed as {}", secret.id)));
         }
-        let other = publics.insert(&identity.dkim_public, identity.spec.address);
-        if other.is_some() || !commitments.insert(secret.commitment) {
+        // One that moved, and drains where it was, has one key at both places.
+        let key = (&identity.dkim_key, identity.spec.address);
+        let other = publics.insert(&identity.dkim_public, key);
+        let is_first = used.insert(&identity.dkim_key);
+        if other.is_some_and(|other| other != key)
+            || (is_first && !commitments.insert(secret.commitment))
+        {
             return Err(broken(
                 NAME,
                 format!("{name} is another identity's key too"),
             ));
         }
     }
-    if state.secrets.len() != state.identities.len() {
+    if state.secrets.len() != used.len() {
         return Err(broken(NAME, "a secret belongs to no identity"));
     }
     match state

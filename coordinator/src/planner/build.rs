@@ -139,14 +139,14 @@ impl<'a> Build<'a> {
     }
 
     fn file_entry(&mut self, entry: &'a FileEntry) -> Result<(), BundleFault> {
-        let items = match entry.each {
+        let values = self.values;
+        // What drains needs its files until it is gone.
+        let mut items = match entry.each {
             None => return self.file(entry, None),
-            Some(Each::Identity) => &self.values.identities,
-            Some(Each::Tenant) => &self.values.tenants,
+            Some(Each::Identity) => values.identities.iter().chain(&values.leaving),
+            Some(Each::Tenant) => values.tenants.iter().chain(&[]),
         };
-        items
-            .iter()
-            .try_for_each(|item| self.file(entry, Some(item)))
+        items.try_for_each(|item| self.file(entry, Some(item)))
     }
 
     fn file(&mut self, entry: &'a FileEntry, item: Option<&Item>) -> Result<(), BundleFault> {

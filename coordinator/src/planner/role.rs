@@ -129,6 +129,8 @@ pub(super) struct TransactionEntry {
     pub(super) read_back: Vec<ProbeEntry>,
     #[serde(default)]
     pub(super) health: Vec<ProbeEntry>,
+    /// How the product is asked what a virtual MTA holds that is to go.
+    pub(super) drain: Option<DrainEntry>,
     /// The text whose lines may need a restart.
     pub(super) restart_lines: Option<Generated>,
     #[serde(default)]
@@ -148,6 +150,27 @@ pub(super) struct CheckEntry {
     /// Texts in its output that mean failure, whatever the code.
     #[serde(default)]
     pub(super) refused_by: Vec<String>,
+}
+
+/// How much is left in the queues of a virtual MTA. `{name}` stands for it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DrainEntry {
+    /// A command that answers in JSON.
+    pub(super) program: String,
+    pub(super) arguments: Vec<String>,
+    pub(super) timeout_seconds: u32,
+    /// JSON pointer to the queues.
+    pub(super) list: String,
+    /// Pointer within a queue to its name.
+    pub(super) name: String,
+    /// How that ends.
+    pub(super) belongs: String,
+    /// Pointer within a queue to the number of its messages.
+    pub(super) count: String,
+    /// No queues are meant where `list` is absent and what is above it is not.
+    #[serde(default)]
+    pub(super) absent_is_none: bool,
 }
 
 /// A question: exactly one of `program`, `greeting`, `quiet` and `running`.

@@ -11,7 +11,7 @@ use email_engine_protocol::mail::{DomainName, MailAddress};
 
 use super::error::PlanError;
 use crate::powermta::schema::Version;
-use crate::powermta::{self, Configuration, Egress, TenantRoute};
+use crate::powermta::{self, Configuration, Egress, Leaver, TenantRoute};
 use crate::state::{FleetState, Host, HostLifecycle, Identity};
 
 /// Label of a PowerMTA host that holds the machine's own mail name. Inbound mail needs it.
@@ -113,8 +113,28 @@ pub(super) fn configuration(
         catalogue: Arc::default(),
         extra: None,
         tenants: tenants(state, &identities)?,
+        leaving: leaving(state, host)?,
         identities,
     })
+}
+
+/// What drains here. New mail goes nowhere near it; what may leave leaves at the pace that it had, so
+/// that what was held back is not set free by its going.
+fn leaving(state: &FleetState, host: &Host) -> Result<BTreeMap<VmtaName, Leaver>, PlanError> {
+    let leavers = state.leaving_on(&host.spec.id).map(|leaving| {
+        let mut egress = egress(&leaving.identity)?;
+        if egress.takes_mail() {
+            egress.status = IpStatus::Retiring;
+        }
+        // One that moved may have taken its address along, and a listener without one fails.
+        let has_address = !state.identities.contains_key(&egress.address);
+        let leaver = Leaver {
+            egress,
+            has_address,
+        };
+        Ok((leaver.egress.vmta.clone(), leaver))
+    });
+    leavers.collect()
 }
 
 fn egress(identity: &Identity) -> Result<Egress, PlanError> {

@@ -3,14 +3,14 @@
 
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::desired::{
-    CommandCheck, CommandLine, Expectation, Holds, HostConfig, Probe, RestartSpec, Spec,
-    TransactionSpec,
+    CommandCheck, CommandLine, CountSpec, DrainSpec, Expectation, Holds, HostConfig, NAME, Probe,
+    RestartSpec, Spec, TransactionSpec,
 };
 
 use super::build::Build;
 use super::error::BundleFault;
 use super::role::{
-    CheckEntry, Each, ExpectEntry, Generated, Greeting, ProbeEntry, TransactionEntry,
+    CheckEntry, DrainEntry, Each, ExpectEntry, Generated, Greeting, ProbeEntry, TransactionEntry,
 };
 use super::values::Item;
 use crate::powermta::syntax::Sources;
@@ -62,6 +62,36 @@ pub(super) fn spec(
             allowed: build.values.restart_allowed == Some(digest),
         },
         attempt: build.values.attempt,
+        drain: entry
+            .drain
+            .as_ref()
+            .map(|drain| drained(build, drain))
+            .transpose()?,
+    })
+}
+
+fn drained(build: &Build<'_>, entry: &DrainEntry) -> Result<DrainSpec, BundleFault> {
+    let names = &build.values.drain;
+    if !entry.arguments.iter().any(|text| text.contains(NAME)) || !entry.belongs.contains(NAME) {
+        let reason = format!("drain has {NAME} among its arguments and in belongs");
+        return Err(build.fault(&reason));
+    }
+    Ok(DrainSpec {
+        holds: names.holds.clone(),
+        leaving: names.leaving.clone(),
+        given_up: names.given_up.clone(),
+        question: CountSpec {
+            command: CommandLine {
+                program: build.path(&entry.program)?,
+                arguments: entry.arguments.clone(),
+            },
+            seconds: entry.timeout_seconds,
+            list: entry.list.clone(),
+            name: entry.name.clone(),
+            belongs: entry.belongs.clone(),
+            count: entry.count.clone(),
+            absent_is_none: entry.absent_is_none,
+        },
     })
 }
 

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
 use email_engine_protocol::api::{Phase, Purpose};
 use email_engine_protocol::bytes::ContentHash;
-use email_engine_protocol::id::{HostId, Role, TenantId};
+use email_engine_protocol::id::{HostId, Role, TenantId, VmtaName};
 use email_engine_protocol::secret::SecretRef;
 use minijinja::Value;
 use minijinja::value::Serde;
@@ -23,6 +22,9 @@ use crate::state::{FleetState, Host, Identity};
 pub(super) struct Values {
     pub(super) shared: Shared,
     pub(super) identities: Vec<Item>,
+    /// Identities that are gone and drain on this host.
+    pub(super) leaving: Vec<Item>,
+    pub(super) drain: Drain,
     pub(super) tenants: Vec<Item>,
     /// Text of the configuration, on a PowerMTA host.
     pub(super) powermta: Option<String>,
@@ -32,6 +34,17 @@ pub(super) struct Values {
     pub(super) restart_allowed: Option<ContentHash>,
     /// How often the operator asked for a refused content to be tried once more.
     pub(super) attempt: u32,
+}
+
+/// Virtual MTAs of a PowerMTA host, in order.
+#[derive(Debug, Default)]
+pub(super) struct Drain {
+    /// All that may hold mail.
+    pub(super) holds: Vec<String>,
+    /// Those that are to go when they hold none.
+    pub(super) leaving: Vec<String>,
+    /// Those that may go whatever they hold.
+    pub(super) given_up: Vec<String>,
 }
 
 /// What `item` is in an entry with `each`.
@@ -96,6 +109,8 @@ impl Values {
         Self {
             shared: Shared::of(host),
             identities: Vec::new(),
+            leaving: Vec::new(),
+            drain: Drain::default(),
             tenants: Vec::new(),
             powermta: None,
             submission: None,
@@ -126,20 +141,14 @@ pub(super) fn of_powermta(
 ) -> Result<Values, PlanError> {
     let mut identities = Vec::new();
     for identity in routes::placed_on(state, &host.spec.id) {
-        let secret =
-            state
-                .secrets
-                .get(&identity.dkim_key)
-                .ok_or_else(|| PlanError::MissingKey {
-                    address: identity.spec.address,
-                    secret: identity.dkim_key.clone(),
-                })?;
-        let mut item = item(state, identity)?;
-        item.dkim_key = Some(secret.reference());
-        identities.push(item);
+        identities.push(signing(state, identity)?);
     }
+    let leaving = state.leaving_on(&host.spec.id);
+    let leaving = leaving.map(|leaving| signing(state, &leaving.identity));
     Ok(Values {
         identities,
+        leaving: leaving.collect::<Result<_, _>>()?,
+        drain: drain(state, &host.spec.id),
         powermta: Some(configuration.to_owned()),
         submission: Some(SocketAddr::new(
             routes::admin_address(host)?.into(),
@@ -147,6 +156,35 @@ pub(super) fn of_powermta(
         )),
         ..Values::of(state, host)
     })
+}
+
+fn signing(state: &FleetState, identity: &Identity) -> Result<Item, PlanError> {
+    let secret = state.secrets.get(&identity.dkim_key);
+    let secret = secret.ok_or_else(|| PlanError::MissingKey {
+        address: identity.spec.address,
+        secret: identity.dkim_key.clone(),
+    })?;
+    Ok(Item {
+        dkim_key: Some(secret.reference()),
+        ..item(state, identity)?
+    })
+}
+
+fn drain(state: &FleetState, host: &HostId) -> Drain {
+    let text = |vmta: &VmtaName| vmta.to_string();
+    let leaving: Vec<String> = state
+        .leaving_on(host)
+        .map(|one| text(&one.spec().vmta))
+        .collect();
+    let placed = routes::placed_on(state, host).map(|identity| text(&identity.spec.vmta));
+    let mut holds: Vec<String> = placed.chain(leaving.iter().cloned()).collect();
+    holds.sort_unstable();
+    let given_up = state.given_up_on(host).into_iter().flatten();
+    Drain {
+        holds,
+        leaving,
+        given_up: given_up.map(|(vmta, _)| text(vmta)).collect(),
+    }
 }
 
 /// Values of a MailWizz host: the identities of its one tenant.
@@ -208,7 +246,7 @@ fn items_of(state: &FleetState, tenant: &TenantId) -> Result<Vec<Item>, PlanErro
         .collect()
 }
 
-fn item(state: &FleetState, identity: &Arc<Identity>) -> Result<Item, PlanError> {
+fn item(state: &FleetState, identity: &Identity) -> Result<Item, PlanError> {
     let spec = &identity.spec;
     let powermta = state
         .hosts

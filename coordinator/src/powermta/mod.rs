@@ -25,7 +25,8 @@ mod verbatim;
 
 pub use lint::{lint, restart_lines};
 pub use model::{
-    Configuration, Egress, TenantRoute, is_accounting_size, is_file_path, is_reserved, is_selector,
+    Configuration, Egress, Leaver, TenantRoute, is_accounting_size, is_file_path, is_reserved,
+    is_selector,
 };
 pub use render::{hourly_cap, hourly_quota, render};
 pub use verbatim::{Verbatim, VerbatimError};

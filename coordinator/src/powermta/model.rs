@@ -39,6 +39,17 @@ pub struct Configuration {
     pub tenants: BTreeMap<TenantId, TenantRoute>,
     /// Sending identities placed here.
     pub identities: BTreeMap<IpAddr, Egress>,
+    /// Those that are gone, whose queues here may hold mail.
+    pub leaving: BTreeMap<VmtaName, Leaver>,
+}
+
+/// A virtual MTA that takes no new mail and goes when its queue is empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leaver {
+    /// What it was, with a status that takes no mail.
+    pub egress: Egress,
+    /// The address is still this host's: what is answered to it arrives here.
+    pub has_address: bool,
 }
 
 /// How one tenant's mail comes in.

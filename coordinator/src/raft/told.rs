@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use email_engine_protocol::generation::Generation;
 use email_engine_protocol::id::{HostId, NodeId};
-use email_engine_protocol::observed::{Facts, ResourceStatus};
+use email_engine_protocol::observed::{DrainStatus, Facts, ResourceStatus};
 use email_engine_protocol::time::Timestamp;
 
 use super::handle::Cluster;
@@ -31,6 +31,8 @@ pub struct SessionRow {
     pub trouble: Vec<ResourceStatus>,
     /// What its last report says of the machine, bounded.
     pub facts: Option<Facts>,
+    /// What its last report says of names that drain, bounded.
+    pub drains: Vec<DrainStatus>,
     /// There is no session: why the agent was turned away when it called, at `since`.
     pub turned_away: Option<String>,
 }

@@ -17,6 +17,8 @@ pub struct Identity {
     pub dkim_public: String,
     /// When it was added.
     pub added_at: Timestamp,
+    /// Fleet revision since which its virtual MTA is on its host.
+    pub placed_at: u64,
 }
 
 /// An inventory group of one tenant's identities on one PowerMTA host.

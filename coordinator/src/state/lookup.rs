@@ -1,6 +1,6 @@
 //! What the rules look up with every identity, so that a fleet of 100,000 is not searched each time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use email_engine_protocol::api::{IpSpec, TenantSpec};
 use email_engine_protocol::id::{PoolName, VmtaName};
 use email_engine_protocol::mail::DomainName;
 
-use super::FleetState;
+use super::{FleetState, Leaving, Place};
 
 /// Follows from the tables and is kept in step with them by the commands. It is part of the state, not
 /// rebuilt when a snapshot is read, so that no way of reading one can forget it.
@@ -26,6 +26,51 @@ pub struct Lookup {
     /// Brand domains and their ancestors, which may not send, with the number of brand domains that
     /// each stands for.
     pub protected: BTreeMap<DomainName, u32>,
+    /// Where what has a name drains, by what is claimed and its name.
+    pub leaving: BTreeMap<Claim, BTreeSet<Place>>,
+}
+
+/// What belongs to one identity, and how it is called.
+pub type Claim = (ClaimKind, String);
+
+/// What belongs to at most one identity in the fleet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ClaimKind {
+    /// Its address.
+    Address,
+    /// Its sending domain.
+    Domain,
+    /// Its EHLO name.
+    Hostname,
+    /// Its virtual MTA.
+    Vmta,
+}
+
+impl ClaimKind {
+    /// The field that holds it.
+    #[must_use]
+    pub const fn field(self) -> &'static str {
+        match self {
+            Self::Address => "address",
+            Self::Domain => "domain",
+            Self::Hostname => "hostname",
+            Self::Vmta => "vmta",
+        }
+    }
+}
+
+/// What an identity claims.
+pub(crate) fn claims(spec: &IpSpec) -> [Claim; 4] {
+    [
+        address_claim(spec.address),
+        (ClaimKind::Domain, spec.domain.to_string()),
+        (ClaimKind::Hostname, spec.hostname.to_string()),
+        (ClaimKind::Vmta, spec.vmta.to_string()),
+    ]
+}
+
+pub(super) fn address_claim(address: IpAddr) -> Claim {
+    (ClaimKind::Address, address.to_string())
 }
 
 impl Lookup {
@@ -38,6 +83,9 @@ impl Lookup {
         }
         for identity in state.identities.values() {
             lookup.add_identity(&identity.spec);
+        }
+        for leaving in state.leaving.values() {
+            lookup.add_leaving(leaving);
         }
         lookup
     }
@@ -54,6 +102,27 @@ impl Lookup {
         self.hostnames.remove(&spec.hostname);
         self.vmtas.remove(&spec.vmta);
         decrement(&mut self.members, &spec.pool);
+    }
+
+    pub(crate) fn add_leaving(&mut self, leaving: &Leaving) {
+        for claim in claims(leaving.spec()) {
+            self.leaving
+                .entry(claim)
+                .or_default()
+                .insert(leaving.place());
+        }
+    }
+
+    pub(crate) fn remove_leaving(&mut self, leaving: &Leaving) {
+        let place = leaving.place();
+        for claim in claims(leaving.spec()) {
+            if let Some(places) = self.leaving.get_mut(&claim) {
+                places.remove(&place);
+                if places.is_empty() {
+                    self.leaving.remove(&claim);
+                }
+            }
+        }
     }
 
     pub(crate) fn add_tenant(&mut self, tenant: &TenantSpec) {

@@ -11,6 +11,7 @@ mod codec;
 mod content;
 mod host;
 mod identity;
+mod leaving;
 mod lookup;
 mod query;
 mod restored;
@@ -26,7 +27,7 @@ use email_engine_protocol::api::TenantSpec;
 use email_engine_protocol::bytes::{CertificateSerial, ContentHash};
 use email_engine_protocol::generation::Generation;
 use email_engine_protocol::id::{
-    ApiKeyId, HostId, NodeId, PoolName, RequestId, SecretId, TenantId, TokenId,
+    ApiKeyId, HostId, NodeId, PoolName, RequestId, SecretId, TenantId, TokenId, VmtaName,
 };
 use email_engine_protocol::time::Timestamp;
 
@@ -37,8 +38,9 @@ pub use codec::{DecodeError, TABLES_VERSION, decode, encode};
 pub use content::{BodyRecord, Release, RoleBundle, SettingsRevision};
 pub use host::{Host, HostKeys, HostLifecycle, Outcome, RestartAllowed, TargetRecord};
 pub use identity::{Identity, Pool};
-pub use lookup::Lookup;
-pub(crate) use lookup::with_ancestors;
+pub use leaving::{Leaving, Place};
+pub use lookup::{Claim, ClaimKind, Lookup};
+pub(crate) use lookup::{claims, with_ancestors};
 pub use restored::{Restored, Return, ShownCertificate};
 pub use secret::{PreparedKey, SealedAtRest, StoredSecret};
 
@@ -59,6 +61,11 @@ pub struct FleetState {
     pub identities: BTreeMap<IpAddr, Arc<Identity>>,
     /// Inventory groups.
     pub pools: BTreeMap<PoolName, Pool>,
+    /// What is gone from the fleet and drains on a host.
+    pub leaving: BTreeMap<Place, Arc<Leaving>>,
+    /// Virtual MTAs that may go from a host with what is in their queues, and the revision at which an
+    /// operator said so.
+    pub given_up: BTreeMap<HostId, BTreeMap<VmtaName, u64>>,
     /// Secrets in use, sealed.
     pub secrets: BTreeMap<SecretId, Arc<StoredSecret>>,
     /// DKIM keys made ahead of need, in order of making.

@@ -17,8 +17,8 @@ use email_engine_coordinator::planner::{
 use email_engine_coordinator::powermta::lint::Options;
 use email_engine_coordinator::powermta::syntax::Sources;
 use email_engine_coordinator::state::{
-    ClusterRecord, FleetState, Host, HostLifecycle, Identity, Issuer, Pool, Release, RoleBundle,
-    SealedAtRest, SettingsRevision, StoredSecret,
+    ClusterRecord, FleetState, Host, HostLifecycle, Identity, Issuer, Leaving, Pool, Release,
+    RoleBundle, SealedAtRest, SettingsRevision, StoredSecret,
 };
 
 pub(crate) const SOS_HOLIDAYS: &str = include_str!("../../../deploy/examples/sos-holidays.toml");
@@ -168,6 +168,7 @@ impl Fleet {
             dkim_key: id,
             dkim_public: "TUlJQklqQU5CZ2txaGtpRzl3MEJBUUVG".repeat(12),
             added_at: Timestamp(0),
+            placed_at: 0,
             spec,
         };
         let address = identity.spec.address;
@@ -178,6 +179,24 @@ impl Fleet {
     pub(crate) fn edit(&mut self, address: &str, change: impl FnOnce(&mut IpSpec)) {
         let address = address.parse().unwrap();
         change(&mut Arc::make_mut(self.state.identities.get_mut(&address).unwrap()).spec);
+    }
+
+    /// An identity that was retired, or moved, and drains on its host.
+    pub(crate) fn leave(&mut self, address: &str, moves: bool) {
+        let address = address.parse().unwrap();
+        let identity = Identity::clone(&self.state.identities[&address]);
+        if !moves {
+            self.state.identities.remove(&address);
+        }
+        let leaving = Leaving {
+            identity,
+            since: Timestamp(1),
+            revision: 1,
+        };
+        self.state
+            .leaving
+            .insert(leaving.place(), Arc::new(leaving));
+        self.state.reindex();
     }
 
     /// Plans a host that can be planned.

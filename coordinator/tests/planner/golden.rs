@@ -99,6 +99,21 @@ fn told(spec: &TransactionSpec) -> String {
         "restart {:?} allowed={}",
         spec.restart.lines, spec.restart.allowed
     ));
+    if let Some(drain) = &spec.drain {
+        let question = &drain.question;
+        lines.push(format!(
+            "drain {:?} of {:?} given up {:?}",
+            drain.leaving, drain.holds, drain.given_up
+        ));
+        lines.push(format!(
+            "    by {} at {} {} {} {}",
+            words(&question.command),
+            question.list,
+            question.name,
+            question.belongs,
+            question.count
+        ));
+    }
     lines.join("\n    ")
 }
 

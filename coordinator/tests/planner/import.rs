@@ -58,6 +58,7 @@ fn rendered(catalogue: Catalogue) -> String {
         extra: None,
         tenants: BTreeMap::new(),
         identities: BTreeMap::new(),
+        leaving: BTreeMap::new(),
     })
 }
 

@@ -11,4 +11,5 @@ mod fixture;
 mod golden;
 mod import;
 mod laws;
+mod leaving;
 mod release;

@@ -7,6 +7,7 @@ mod access;
 mod audit;
 mod cluster;
 mod fleet;
+mod leaving;
 mod preview;
 mod problem;
 mod release;
@@ -21,6 +22,7 @@ pub use cluster::{ClusterView, Consistency, Contact, MemberRole, NodeView, Versi
 pub use fleet::{
     FleetDocument, HostSpec, IpDocument, IpSpec, IpStatus, Phase, Purpose, Settings, TenantSpec,
 };
+pub use leaving::{GivenUpView, LeavingView};
 pub use preview::{HostChange, ResourceChange, RestartRequest, RestartView, TextDiff};
 pub use problem::Problem;
 pub use release::{BundleCreated, BundleRequest, ReleaseRequest, ReleaseView, ReleasesView};

@@ -89,6 +89,9 @@ pub struct StatusView {
     pub hosts: Vec<HostView>,
     /// Number of identities.
     pub ips: u64,
+    /// Number of identities that are gone and drain on some host.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub leaving: u64,
 }
 
 /// What a change does to one object.

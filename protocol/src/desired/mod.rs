@@ -5,6 +5,7 @@
 //! [`Target`] signs. So a host that has the digest can fetch, check and keep everything by hash.
 
 mod config;
+mod drain;
 mod names;
 mod path;
 mod resource;
@@ -13,6 +14,7 @@ mod target;
 mod transaction;
 
 pub use config::{ConfigError, Disposition, HostConfig};
+pub use drain::{CountSpec, DrainSpec, NAME};
 pub use path::{HostPath, PathError};
 pub use resource::{
     CommandLine, DirectorySpec, FileContent, FileSpec, Guard, OnNotify, OnRemove, PackageSpec,

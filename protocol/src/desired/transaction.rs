@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use super::names::{self, is_unit};
-use super::{CommandLine, ConfigError, HostConfig, HostPath, Policy, Resource, Spec};
+use super::{CommandLine, ConfigError, DrainSpec, HostConfig, HostPath, Policy, Resource, Spec};
 use crate::id::ResourceId;
 use crate::limits;
 
@@ -32,6 +32,8 @@ pub struct TransactionSpec {
     pub restart: RestartSpec,
     /// Raised when an operator wants a refused content to be tried once more.
     pub attempt: u32,
+    /// What is lost with the names that a content lacks, where the product can be asked.
+    pub drain: Option<DrainSpec>,
 }
 
 /// A command whose exit code and words both judge: not every product documents its codes.
@@ -146,9 +148,11 @@ impl TransactionSpec {
             Probe::Answer { command, .. } => Some(command),
             Probe::Greeting { .. } | Probe::Quiet { .. } | Probe::Running { .. } => None,
         });
+        let counted = self.drain.iter().map(|drain| &drain.question.command);
         [&self.test.command, &self.activate.command]
             .into_iter()
             .chain(asked)
+            .chain(counted)
     }
 
     /// Every log that it would read.
@@ -256,12 +260,35 @@ fn check_bounds(resource: &Resource, spec: &TransactionSpec) -> Result<(), Confi
             Probe::Running { .. } => {}
         }
     }
+    if let Some(drain) = &spec.drain {
+        texts.extend(check_drain(drain)?);
+    }
     let longest = texts.iter().map(|text| text.len()).max().unwrap_or(0);
     bound(
         "length of a text of a transaction",
         longest,
         limits::EXPECTED_BYTES,
     )
+}
+
+/// The texts of a drain, when there are not too many.
+fn check_drain(drain: &DrainSpec) -> Result<impl Iterator<Item = &String>, ConfigError> {
+    let lists = [&drain.holds, &drain.leaving, &drain.given_up];
+    for list in lists {
+        bound(
+            "number of names that hold something",
+            list.len(),
+            limits::RESOURCES_PER_HOST,
+        )?;
+    }
+    let question = &drain.question;
+    let places = [
+        &question.list,
+        &question.name,
+        &question.belongs,
+        &question.count,
+    ];
+    Ok(lists.into_iter().flatten().chain(places))
 }
 
 impl Holds {
@@ -343,6 +370,7 @@ mod tests {
             health: Vec::new(),
             restart: RestartSpec::default(),
             attempt: 0,
+            drain: None,
         }
     }
 

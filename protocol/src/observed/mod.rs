@@ -3,11 +3,13 @@
 //! Unreadable is never empty and unknown is never false: every observation is [`Observed::Known`] or
 //! [`Observed::Unknown`].
 
+mod drain;
 mod facts;
 mod report;
 mod statistics;
 mod status;
 
+pub use drain::DrainStatus;
 pub use facts::{Disk, Facts, Mode};
 pub use report::{Attempt, Convergence, GenerationStates, HostReport, Stage, StatusCounts};
 pub use statistics::{AccountingFileId, IdentityTotals, StatisticsBatch};

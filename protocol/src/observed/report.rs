@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Facts, Observed, ResourceStatus};
+use super::{DrainStatus, Facts, Observed, ResourceStatus};
 use crate::bytes::Nonce;
 use crate::crypto::Signable;
 use crate::desired::Disposition;
@@ -44,6 +44,9 @@ pub struct HostReport {
     pub inventory: u64,
     /// Measured properties.
     pub facts: Observed<Facts>,
+    /// What is left under names that are to go, those that hold nothing first, at most
+    /// [`DRAINS_PER_REPORT`](crate::limits::DRAINS_PER_REPORT).
+    pub drains: Vec<DrainStatus>,
 }
 
 impl Signable for HostReport {

@@ -5,16 +5,16 @@ use email_engine_protocol::bytes::{
 };
 use email_engine_protocol::crypto::{RecoveryPublic, Sealed, Signed, SigningKey};
 use email_engine_protocol::desired::{
-    CommandCheck, CommandLine, DirectorySpec, Disposition, EpochGrant, Expectation, FileContent,
-    FileSpec, Guard, HaltSpec, Holds, HostConfig, HostPath, OnNotify, OnRemove, PackageSpec,
-    PlanKeyGrant, Policy, Probe, Question, Resource, ResourceKind, RestartSpec, ServiceSpec,
-    Sought, Spec, StepSpec, SuspensionSpec, TransactionSpec,
+    CommandCheck, CommandLine, CountSpec, DirectorySpec, Disposition, DrainSpec, EpochGrant,
+    Expectation, FileContent, FileSpec, Guard, HaltSpec, Holds, HostConfig, HostPath, NAME,
+    OnNotify, OnRemove, PackageSpec, PlanKeyGrant, Policy, Probe, Question, Resource, ResourceKind,
+    RestartSpec, ServiceSpec, Sought, Spec, StepSpec, SuspensionSpec, TransactionSpec,
 };
 use email_engine_protocol::enroll::RenewedCertificate;
 use email_engine_protocol::generation::Generation;
 use email_engine_protocol::id::{ClusterId, HostId, NodeId, ResourceId, Role, SecretId};
 use email_engine_protocol::observed::{
-    AccountingFileId, Attempt, Convergence, Disk, Facts, GenerationStates, HostReport,
+    AccountingFileId, Attempt, Convergence, Disk, DrainStatus, Facts, GenerationStates, HostReport,
     IdentityTotals, Mode, Observed, ResourceState, ResourceStatus, Stage, StatisticsBatch,
     StatusCounts,
 };
@@ -212,6 +212,7 @@ pub(crate) fn transaction() -> Resource {
             allowed: true,
         },
         attempt: 2,
+        drain: Some(drain()),
     };
     resource(
         "transaction:pmta",
@@ -245,6 +246,26 @@ pub(crate) fn suspension() -> Resource {
         OnRemove::Leave,
         Policy::Enforce,
     )
+}
+
+fn drain() -> DrainSpec {
+    let name = |at: u8| format!("vmta-mail{at}");
+    let mut counted = command();
+    counted.arguments.push(format!("*/{NAME}"));
+    DrainSpec {
+        holds: vec![name(1), name(2), name(3)],
+        leaving: vec![name(3)],
+        given_up: vec![name(4)],
+        question: CountSpec {
+            command: counted,
+            seconds: 30,
+            list: "/data/queue".to_owned(),
+            name: "/name".to_owned(),
+            belongs: format!("/{NAME}"),
+            count: "/rcp".to_owned(),
+            absent_is_none: false,
+        },
+    }
 }
 
 pub(crate) fn generations() -> GenerationStates {
@@ -298,6 +319,21 @@ pub(crate) fn report() -> HostReport {
             value: facts(),
             at: AT,
         },
+        drains: vec![
+            DrainStatus {
+                name: "vmta-mail3".to_owned(),
+                messages: Observed::Known { value: 0, at: AT },
+                is_over: true,
+            },
+            DrainStatus {
+                name: "vmta-mail4".to_owned(),
+                messages: Observed::Unknown {
+                    reason: "no answer".to_owned(),
+                    since: AT,
+                },
+                is_over: false,
+            },
+        ],
     }
 }
 

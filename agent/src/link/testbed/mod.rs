@@ -204,6 +204,7 @@ impl TestCluster {
                 reason: "a test".to_owned(),
                 since: Timestamp(0),
             },
+            drains: Vec::new(),
         };
         self.plan.sign(&report)
     }

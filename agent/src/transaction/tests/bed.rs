@@ -241,6 +241,11 @@ impl Bed {
         std::fs::write(self.dir.path().join("data/simulated-failures"), lines).unwrap();
     }
 
+    /// What questions about names are answered from now on, see `simulated-answers`.
+    pub(super) fn answer(&self, lines: &str) {
+        std::fs::write(self.dir.path().join("data/simulated-answers"), lines).unwrap();
+    }
+
     /// How often something was run.
     pub(super) fn runs(&self, what: &str) -> u64 {
         let text = std::fs::read_to_string(self.dir.path().join("data/simulated.toml"));

@@ -2,6 +2,7 @@
 
 mod bed;
 mod crashes;
+mod drains;
 mod held;
 mod product;
 mod suspended;
@@ -37,6 +38,7 @@ pub(crate) fn pair(paths: &[&str]) -> Resource {
             health: Vec::new(),
             restart: RestartSpec::default(),
             attempt: 0,
+            drain: None,
         }),
         on_remove: OnRemove::Leave,
         policy: Policy::Enforce,

@@ -10,7 +10,8 @@ use futures::future::join;
 use serde::Deserialize;
 
 use email_engine_protocol::api::{HostSpec, HostView, TurnedAway};
-use email_engine_protocol::id::{HostId, NodeId};
+use email_engine_protocol::id::{HostId, NodeId, VmtaName};
+use email_engine_protocol::observed::Observed;
 use email_engine_protocol::time::Timestamp;
 
 use crate::api::Api;
@@ -34,6 +35,16 @@ pub(super) struct Seen {
     unheard: Vec<NodeId>,
     /// Which hosts the leader cannot plan.
     unplanned: PlanErrors,
+}
+
+impl Seen {
+    /// What a virtual MTA of a host holds, as that said last.
+    pub(super) fn left(&self, host: &HostId, vmta: &VmtaName) -> Option<Observed<u64>> {
+        let (_, row) = self.sessions.get(host)?;
+        let mut drains = row.drains.iter();
+        let found = drains.find(|drain| drain.name == vmta.as_str())?;
+        Some(found.messages.clone())
+    }
 }
 
 /// Asks all nodes for their sessions, and the leader for what it cannot plan. The newest session wins
@@ -267,6 +278,7 @@ mod tests {
             offered: None,
             trouble: Vec::new(),
             facts: None,
+            drains: Vec::new(),
             turned_away: None,
         };
         seen.sessions.insert(id.clone(), (NodeId(2), row));

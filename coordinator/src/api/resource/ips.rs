@@ -6,23 +6,24 @@ use std::sync::Arc;
 
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use serde::Deserialize;
 
 use email_engine_protocol::api::{
-    Change, ChangeAction, DomainView, FleetDocument, IpDocument, IpSpec,
+    Change, ChangeAction, DomainView, FleetDocument, GivenUpView, IpDocument, IpSpec, LeavingView,
 };
 use email_engine_protocol::mail::DomainName;
 
 use super::apply::{carry_out, dry_run_of};
+use super::hosts;
 use crate::api::Api;
 use crate::api::auth::Caller;
 use crate::api::problem::ApiError;
 use crate::api::request::{JsonBytes, Named, WriteRequest, parse_json};
 use crate::api::routes::Asker;
-use crate::command::{Command, RetireIdentity};
-use crate::state::{FleetState, Identity};
+use crate::command::{Batch, Command, GiveUpDrain, RetireIdentity, is_on_its_host};
+use crate::state::{FleetState, Identity, Leaving, Place};
 
 /// Most identities of one request.
 const PER_REQUEST: usize = 1_000;
@@ -163,15 +164,22 @@ pub(in crate::api) struct Removal {
     /// Only says what would change.
     #[serde(default)]
     dry_run: bool,
+    /// Its queue is not waited for: what is left in it may be lost.
+    #[serde(default)]
+    now: bool,
 }
 
-/// Removes an identity: drained, then taken off its host. Or says what that would change.
+/// Removes an identity: its virtual MTA drains, then it is taken off its host; or at once. One that
+/// drains already can be given up as well. Or says what its removal would change.
 pub(in crate::api) async fn retire(
     State(api): State<Arc<Api>>,
     Extension(write): Extension<WriteRequest>,
     Named(address): Named<IpAddr>,
     Query(removal): Query<Removal>,
 ) -> Result<Response, ApiError> {
+    if removal.now && !removal.dry_run {
+        return give_up(&api, &write, address).await;
+    }
     if write.replayed.is_none() {
         api.view(|state| found(state, &write.caller, address).map(|_| ()))?;
     }
@@ -190,13 +198,90 @@ pub(in crate::api) async fn retire(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
+/// Removes an identity with what is left in its queue.
+async fn give_up(
+    api: &Api,
+    write: &WriteRequest,
+    address: IpAddr,
+) -> Result<Response, ApiError> {
+    let seen = hosts::seen(api).await;
+    let given_up = |state: &FleetState| {
+        let own = leaving_views(state, &write.caller, &seen);
+        let own: Vec<_> = own
+            .into_iter()
+            .filter(|one| one.ip.address == address)
+            .collect();
+        let counts = own
+            .iter()
+            .map(|one| one.messages.as_ref()?.known().copied());
+        // With one that is not known the sum is not known either.
+        let messages = counts.sum::<Option<u64>>().filter(|_| !own.is_empty());
+        let living = found(state, &write.caller, address).ok();
+        let drains = !own.is_empty() || living.is_some_and(|own| is_on_its_host(state, own));
+        if living.is_none() && own.is_empty() && write.replayed.is_none() {
+            return Err(ApiError::not_found("ip", &address.to_string()));
+        }
+        let mut commands = Vec::new();
+        if living.is_some() {
+            commands.push(Command::RetireIdentity(RetireIdentity { address }));
+        }
+        if drains {
+            commands.push(Command::GiveUpDrain(GiveUpDrain { address, messages }));
+        }
+        Ok((messages, commands))
+    };
+    let (messages, commands) = api.view(given_up)?;
+    let batch = Batch {
+        base_revision: None,
+        commands,
+    };
+    api.commit(write, Command::Batch(batch)).await?;
+    Ok(Json(GivenUpView { messages }).into_response())
+}
+
+/// Identities that are gone and drain on some host, as far as the caller sees them.
+pub(in crate::api) async fn leaving(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Asker,
+) -> Json<Vec<LeavingView>> {
+    let seen = hosts::seen(&api).await;
+    Json(api.view(|state| leaving_views(state, &caller, &seen)))
+}
+
+pub(super) fn leaving_views(
+    state: &FleetState,
+    caller: &Caller,
+    seen: &hosts::Seen,
+) -> Vec<LeavingView> {
+    let all = state.leaving.iter();
+    let own = all.filter(|(_, leaving)| caller.sees(Some(&leaving.spec().tenant)));
+    let view = |((host, vmta), leaving): (&Place, &Arc<Leaving>)| LeavingView {
+        ip: leaving.spec().clone(),
+        since: leaving.since,
+        moved: state.identities.contains_key(&leaving.spec().address),
+        messages: seen.left(host, vmta),
+    };
+    own.map(view).collect()
+}
+
+/// Identities whose records must be published: those that drain as well, for what they send is judged
+/// by them. Of one that lives on, what it is now counts.
+fn published<'a>(state: &'a FleetState, caller: &'a Caller) -> impl Iterator<Item = &'a Identity> {
+    let gone = state.leaving.values().map(|leaving| &leaving.identity);
+    let gone = gone.filter(|identity| {
+        let living = state.lookup.domains.contains_key(&identity.spec.domain);
+        caller.sees(Some(&identity.spec.tenant)) && !living
+    });
+    seen(state, caller).map(|identity| &**identity).chain(gone)
+}
+
 /// All sending domains that the caller sees, with the records that they need.
 pub(in crate::api) async fn domains(
     State(api): State<Arc<Api>>,
     Extension(caller): Asker,
 ) -> Json<Vec<DomainView>> {
     let state = api.copy_of_state();
-    let views = seen(&state, &caller).map(|identity| domain_view(&api, &state, identity));
+    let views = published(&state, &caller).map(|identity| domain_view(&api, &state, identity));
     Json(views.collect())
 }
 
@@ -207,7 +292,7 @@ pub(in crate::api) async fn domain(
     Named(domain): Named<DomainName>,
 ) -> Result<Json<DomainView>, ApiError> {
     api.view(|state| {
-        let found = seen(state, &caller).find(|identity| identity.spec.domain == domain);
+        let found = published(state, &caller).find(|identity| identity.spec.domain == domain);
         found
             .map(|identity| Json(domain_view(&api, state, identity)))
             .ok_or_else(|| ApiError::not_found("domain", domain.as_str()))

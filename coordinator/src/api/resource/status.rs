@@ -10,12 +10,15 @@ use futures::future::join;
 use serde_json::{Value, json};
 
 use email_engine_protocol::api::{
-    ClusterView, Contact, FleetState as Overall, HostView, MemberRole, StatusView, TurnedAway,
+    ClusterView, Contact, FleetState as Overall, HostView, LeavingView, MemberRole, StatusView,
+    TurnedAway,
 };
 use email_engine_protocol::observed::{Convergence, Observed, ResourceState};
+use email_engine_protocol::time::Timestamp;
 
 use super::cluster::{self, not_ready};
 use super::hosts::{seen, views};
+use super::ips;
 use crate::api::Api;
 use crate::api::problem::ApiError;
 use crate::api::request::Freshness;
@@ -30,12 +33,13 @@ pub(in crate::api) async fn show(
 ) -> Result<Json<StatusView>, ApiError> {
     let (seen, contacts) = join(seen(&api), api.fleet.contacts()).await;
     let raft = api.fleet.raft_status();
-    let (cluster, hosts, ips) = api.view(|state| {
+    let (cluster, hosts, ips, leaving) = api.view(|state| {
         let ips = state.identities.values();
         (
             cluster::view(state, &raft, &contacts, api.now()),
             views(state, &caller, &seen),
             ips.filter(|ip| caller.sees(Some(&ip.spec.tenant))).count() as u64,
+            ips::leaving_views(state, &caller, &seen),
         )
     });
     let mut cluster = cluster.ok_or_else(not_ready)?;
@@ -43,7 +47,8 @@ pub(in crate::api) async fn show(
         // Where the nodes are is the fleet's business, as in `/cluster`.
         cluster.nodes.clear();
     }
-    let (state, reasons) = judge(&hosts, &cluster);
+    let overdue = overdue(&leaving, api.now());
+    let (state, reasons) = judge(&hosts, &cluster, overdue);
     Ok(Json(StatusView {
         state,
         stale: freshness == Freshness::Stale,
@@ -51,6 +56,7 @@ pub(in crate::api) async fn show(
         cluster,
         hosts,
         ips,
+        leaving: leaving.len() as u64,
     }))
 }
 
@@ -58,7 +64,11 @@ pub(in crate::api) async fn show(
 const REASONS: usize = 50;
 
 /// Overall state, and why it is not converged.
-fn judge(hosts: &[HostView], cluster: &ClusterView) -> (Overall, Vec<String>) {
+fn judge(
+    hosts: &[HostView],
+    cluster: &ClusterView,
+    overdue: Vec<String>,
+) -> (Overall, Vec<String>) {
     let mut overall = Overall::Converged;
     let mut reasons = Vec::new();
     if cluster.leader.is_none() {
@@ -79,12 +89,41 @@ fn judge(hosts: &[HostView], cluster: &ClusterView) -> (Overall, Vec<String>) {
         }
         reasons.push(format!("{}: {reason}", host.spec.id));
     }
+    if !overdue.is_empty() {
+        overall = Overall::Degraded;
+        reasons.extend(overdue);
+    }
     let more = reasons.len().saturating_sub(REASONS);
     reasons.truncate(REASONS);
     if more > 0 {
         reasons.push(format!("and {more} more"));
     }
     (overall, reasons)
+}
+
+/// A queue is empty when its mail is delivered, or bounced after a day by `bounce-after`. What has not
+/// drained two hours later does not drain by itself, or nobody can tell.
+const DRAINED_MILLIS: u64 = 26 * 3_600 * Timestamp::SECOND;
+
+fn overdue(leaving: &[LeavingView], now: Timestamp) -> Vec<String> {
+    let late = leaving
+        .iter()
+        .filter(|one| now.since(one.since) > DRAINED_MILLIS);
+    let reason = |one: &LeavingView| {
+        let left = match &one.messages {
+            None => "nothing is known of its queue".to_owned(),
+            Some(Observed::Known { value, .. }) => format!("{value} messages are left"),
+            Some(Observed::Unknown { reason, .. }) => {
+                format!("what is left is not known: {reason}")
+            }
+        };
+        let (address, host, since) = (one.ip.address, &one.ip.host, one.since);
+        format!(
+            "{host}: {address} drains since {since}, {left}; it stays until its queue is empty, or \
+             until `email-engine ips remove {address} --now` gives that up"
+        )
+    };
+    late.map(reason).collect()
 }
 
 /// Voters that the leader does not hear. The fleet runs on without them, but not without many more.

@@ -41,6 +41,7 @@ const DEMANDS: [(&str, &str, AccessRole, Reach); 41] = [
     ("POST", "/api/v1/ips", Operator, Tenant),
     ("GET", "/api/v1/ips/{address}", Viewer, Tenant),
     ("DELETE", "/api/v1/ips/{address}", Operator, Tenant),
+    ("GET", "/api/v1/leaving", Viewer, Tenant),
     ("GET", "/api/v1/domains", Viewer, Tenant),
     ("GET", "/api/v1/domains/{domain}", Viewer, Tenant),
     ("GET", "/api/v1/tokens", Operator, Fleet),

@@ -49,10 +49,10 @@ fn tenant_fits_identities(state: &FleetState, spec: &HostSpec) -> Result<(), Rej
     let Some(tenant) = &spec.tenant else {
         return Ok(());
     };
-    let foreign = state
-        .identities_on(&spec.id)
-        .filter(|i| i.spec.tenant != *tenant)
-        .count();
+    let placed = state.identities_on(&spec.id).map(|i| &i.spec);
+    let drained = state.leaving_on(&spec.id).map(|leaving| leaving.spec());
+    let foreign = placed.chain(drained).filter(|ip| ip.tenant != *tenant);
+    let foreign = foreign.count();
     if foreign == 0 {
         return Ok(());
     }

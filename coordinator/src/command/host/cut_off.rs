@@ -5,6 +5,7 @@ use email_engine_protocol::id::HostId;
 use crate::command::RejectionCode::WrongState;
 use crate::command::access::{revoke_certificates, revoke_tokens};
 use crate::command::content::drop_target;
+use crate::command::identity::forget_leaving;
 use crate::command::refuse::{not_found, refuse};
 use crate::command::verb::{Change, Turn, Verb};
 use crate::command::{CutOffHost, Rejection};
@@ -54,6 +55,8 @@ pub(super) fn cut_off(state: &mut FleetState, host: &HostId, turn: &mut Turn<'_>
     state.removal_allowed.remove(host);
     state.restart_allowed.remove(host);
     state.attempts.remove(host);
+    state.given_up.remove(host);
+    forget_leaving(state, host);
     if let Some(row) = state.hosts.get_mut(host) {
         row.lifecycle = HostLifecycle::Retired;
         row.keys = None;

@@ -71,8 +71,19 @@ fn end_allowance(state: &mut FleetState, host: &HostId, outcome: &Outcome) {
     };
     let restarted = state.restart_allowed.get(host);
     let restarted = restarted.is_some_and(|allowed| is_done(allowed.revision));
+    if let Some(names) = state.given_up.get(host) {
+        let mut names = names.clone();
+        names.retain(|_, given_up| !is_done(*given_up));
+        if names.is_empty() {
+            state.given_up.remove(host);
+        } else {
+            state.given_up.insert(host.clone(), names);
+        }
+    }
     let removed = state.removal_allowed.get(host);
-    let removed = removed.is_some_and(|allowed| is_done(*allowed));
+    // What drains goes later, and with it much of what the word was for.
+    let drained = state.leaving_on(host).next().is_none();
+    let removed = drained && removed.is_some_and(|allowed| is_done(*allowed));
     if restarted {
         state.restart_allowed.remove(host);
     }

@@ -40,6 +40,14 @@ impl Verb for RetireHost {
                 format!("a host without identities; move or retire its {placed} identities first");
             return Err(refuse(InUse, "host", &self.host, accepted));
         }
+        let draining = state.leaving_on(&self.host).count();
+        if draining > 0 {
+            let accepted = format!(
+                "a host on which nothing drains; {draining} identities that left it have queues there: \
+                 wait, or give them up (`email-engine ips remove ADDRESS --now`)"
+            );
+            return Err(refuse(InUse, "host", &self.host, accepted));
+        }
         // Where no agent ever was there is nothing to wipe and nobody to confirm it.
         if lifecycle == HostLifecycle::Declared {
             cut_off(state, &self.host, turn);

@@ -1,12 +1,14 @@
 //! `add-identity`.
 
+use email_engine_protocol::api::IpSpec;
+
 use super::check::{check, nobody_has};
-use super::roster::{enter, has_prepared_key, secret_id, take_key};
+use super::roster::{end_leaving, enter, has_prepared_key, secret_id, take_key};
 use crate::command::RejectionCode::{AlreadyExists, Duplicate};
 use crate::command::refuse::{at_most, refuse};
 use crate::command::verb::{Change, Turn, Verb};
 use crate::command::{AddIdentity, Rejection};
-use crate::state::{FleetState, Identity};
+use crate::state::{FleetState, Identity, Place};
 
 /// Most identities of one fleet.
 const IDENTITIES: usize = 250_000;
@@ -31,16 +33,33 @@ impl Verb for AddIdentity {
         at_most("ips", state.identities.len() + 1, IDENTITIES)?;
         check(state, spec, None)?;
         let dkim_key = secret_id(spec)?;
+        let place = (spec.host.clone(), spec.vmta.clone());
+        if state.leaving.contains_key(&place) {
+            return Ok(come_back(state, spec, &place));
+        }
         has_prepared_key(state, spec)?;
         let identity = Identity {
             spec: spec.clone(),
             dkim_public: take_key(state, &dkim_key),
             dkim_key,
             added_at: turn.now(),
+            placed_at: state.revision + 1,
         };
         enter(state, identity);
         Ok(Change::DONE)
     }
+}
+
+/// It had not gone yet: it is what it was, with its key, and its queue was never touched.
+fn come_back(state: &mut FleetState, spec: &IpSpec, place: &Place) -> Change {
+    if let Some(leaving) = end_leaving(state, place) {
+        let identity = Identity {
+            spec: spec.clone(),
+            ..leaving.identity.clone()
+        };
+        enter(state, identity);
+    }
+    Change::DONE
 }
 
 #[cfg(test)]

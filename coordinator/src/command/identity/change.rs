@@ -1,7 +1,9 @@
 //! `change-identity`.
 
-use super::check::check;
-use super::roster::{enter, has_prepared_key, leave, secret_id, take_key};
+use super::check::{check, has_room};
+use super::roster::{
+    drain, drained_key, drop_key, end_leaving, enter, has_prepared_key, leave, secret_id, take_key,
+};
 use crate::command::RejectionCode::ForeignTenant;
 use crate::command::refuse::{not_found, refuse};
 use crate::command::verb::{Change, Turn, Verb};
@@ -17,7 +19,7 @@ impl Verb for ChangeIdentity {
         format!("ip {}", self.ip.address)
     }
 
-    fn apply(&self, state: &mut FleetState, _: &mut Turn<'_>) -> Result<Change, Rejection> {
+    fn apply(&self, state: &mut FleetState, turn: &mut Turn<'_>) -> Result<Change, Rejection> {
         let spec = &self.ip;
         let Some(current) = state.identities.get(&spec.address).cloned() else {
             return Err(not_found("address", &spec.address, "identity"));
@@ -31,24 +33,36 @@ impl Verb for ChangeIdentity {
         }
         check(state, spec, Some(&current.spec))?;
         let dkim_key = secret_id(spec)?;
-        let needs_key = dkim_key != current.dkim_key;
-        if needs_key {
+        let kept = if dkim_key == current.dkim_key {
+            Some(current.dkim_public.clone())
+        } else {
+            drained_key(state, spec.address, &dkim_key)
+        };
+        if kept.is_none() {
             has_prepared_key(state, spec)?;
         }
+        let place = (spec.host.clone(), spec.vmta.clone());
+        let goes_elsewhere = place != (current.spec.host.clone(), current.spec.vmta.clone());
+        let mut placed_at = current.placed_at;
+        if goes_elsewhere {
+            has_room(state)?;
+        }
         leave(state, spec.address);
-        let dkim_public = if needs_key {
-            state.secrets.remove(&current.dkim_key);
-            take_key(state, &dkim_key)
-        } else {
-            current.dkim_public.clone()
-        };
+        if goes_elsewhere {
+            drain(state, &current, turn);
+            // Where it was before and still drains it is as if it had never left.
+            let back = end_leaving(state, &place);
+            placed_at = back.map_or(state.revision + 1, |back| back.identity.placed_at);
+        }
         let identity = Identity {
             spec: spec.clone(),
+            dkim_public: kept.unwrap_or_else(|| take_key(state, &dkim_key)),
             dkim_key,
-            dkim_public,
             added_at: current.added_at,
+            placed_at,
         };
         enter(state, identity);
+        drop_key(state, &current.dkim_key, spec.address);
         Ok(Change::DONE)
     }
 }
@@ -56,7 +70,7 @@ impl Verb for ChangeIdentity {
 #[cfg(test)]
 mod tests {
     use email_engine_protocol::api::{IpSpec, IpStatus};
-    use email_engine_protocol::id::Role;
+    use email_engine_protocol::id::{Role, VmtaName};
 
     use crate::command::fixture::{Fleet, domain, host, host_id, identity, tenant};
     use crate::command::{AddHost, ChangeIdentity, Command, CreateTenant, Effect, RejectionCode};
@@ -139,5 +153,43 @@ mod tests {
             fleet.refuse(change(identity(5))).code,
             RejectionCode::NotFound
         );
+    }
+
+    #[test]
+    fn one_that_moves_drains_where_it_was_and_is_whole_again_when_it_comes_back() {
+        let mut fleet = with_second_host(1);
+        fleet.accept(fleet.target(&[b"it"]));
+        let there = IpSpec {
+            host: host_id("pmta2"),
+            ..identity(0)
+        };
+        fleet.accept(change(there));
+        let old = host_id("pmta1");
+        assert_eq!(fleet.state.leaving_on(&old).count(), 1);
+        assert_eq!(fleet.state.secrets.len(), 1, "one key at both places");
+        fleet.accept(change(identity(0)));
+        assert!(fleet.state.leaving.is_empty());
+        assert_eq!(fleet.state.identities_on(&old).count(), 1);
+    }
+
+    #[test]
+    fn a_virtual_mta_is_not_renamed_over_what_another_left() {
+        let mut fleet = with_second_host(2);
+        fleet.accept(fleet.target(&[b"both"]));
+        let renamed = |at: u32, name: &str| IpSpec {
+            vmta: VmtaName::new(name).unwrap(),
+            ..identity(at)
+        };
+        fleet.accept(change(renamed(0, "vmta-new")));
+        assert_eq!(fleet.state.leaving.len(), 1, "the old name drains");
+        let old = identity(0).vmta;
+        let rejection = fleet.refuse(change(renamed(1, old.as_str())));
+        assert_eq!(
+            (rejection.code, &*rejection.field),
+            (RejectionCode::Duplicate, "vmta")
+        );
+        fleet.accept(change(identity(0)));
+        // Its own old name is its own again; the new one never was on the host.
+        assert!(fleet.state.leaving.is_empty());
     }
 }

@@ -10,9 +10,12 @@ use crate::command::Rejection;
 use crate::command::RejectionCode::{
     BrandDomain, Duplicate, ForeignTenant, Invalid, PoolMismatch, WrongRole, WrongState,
 };
-use crate::command::refuse::{label, not_found, refuse, sending_address, text};
+use crate::command::refuse::{at_most, label, not_found, refuse, sending_address, text};
 use crate::powermta;
-use crate::state::FleetState;
+use crate::state::{FleetState, Leaving, claims};
+
+/// Most identities that drain at once: all of a fleet.
+const LEAVING: usize = 250_000;
 
 /// `current` is the declaration that is replaced, when there is one.
 pub(super) fn check(
@@ -24,6 +27,7 @@ pub(super) fn check(
     place(state, spec)?;
     brand(state, spec)?;
     unique(state, spec)?;
+    drained(state, spec, current)?;
     pool(state, spec, current)
 }
 
@@ -112,6 +116,63 @@ fn unique(state: &FleetState, spec: &IpSpec) -> Result<(), Rejection> {
         }
     }
     Ok(())
+}
+
+/// What an identity had stays its own until its queue is empty: whoever had the name meanwhile would
+/// send what waits there from another address, or be taken for it.
+fn drained(state: &FleetState, spec: &IpSpec, current: Option<&IpSpec>) -> Result<(), Rejection> {
+    let place = (spec.host.clone(), spec.vmta.clone());
+    let comes_back = |leaving: &Leaving| {
+        let was = leaving.spec();
+        let names = (&was.domain, &was.hostname, &was.selector, &was.tenant);
+        leaving.place() == place
+            && names == (&spec.domain, &spec.hostname, &spec.selector, &spec.tenant)
+    };
+    for claim in claims(spec) {
+        let places = state.lookup.leaving.get(&claim).into_iter().flatten();
+        for leaving in places.filter_map(|place| state.leaving.get(place)) {
+            let same = leaving.spec().address == spec.address;
+            let mut own = state.leaving_from(spec.address);
+            if same && (current.is_some() || own.any(|leaving| comes_back(leaving))) {
+                continue;
+            }
+            let (kind, value) = &claim;
+            let field = kind.field();
+            let accepted = format!(
+                "{} {field} that {}",
+                article(field),
+                still_has(spec, leaving)
+            );
+            return Err(refuse(Duplicate, field, value, accepted));
+        }
+    }
+    Ok(())
+}
+
+const fn article(field: &str) -> &'static str {
+    match field.as_bytes() {
+        [b'a', ..] => "an",
+        _ => "a",
+    }
+}
+
+/// Names what drains to its own tenant only.
+fn still_has(spec: &IpSpec, leaving: &Leaving) -> String {
+    let was = leaving.spec();
+    if was.tenant != spec.tenant {
+        return "is free; this one is taken".to_owned();
+    }
+    let (address, host, since) = (was.address, &was.host, leaving.since);
+    format!(
+        "is free; {address} has this one and is still draining on {host}, since {since}: it is free \
+         when its queue is empty (`email-engine ips list` shows what is left), or with \
+         `email-engine ips remove {address} --now`"
+    )
+}
+
+/// Whether one more may drain.
+pub(super) fn has_room(state: &FleetState) -> Result<(), Rejection> {
+    at_most("leaving", state.leaving.len() + 1, LEAVING)
 }
 
 /// Names the holder to its own tenant only.

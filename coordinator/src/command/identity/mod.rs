@@ -3,6 +3,10 @@
 mod add;
 mod change;
 mod check;
+mod end_drain;
+mod give_up_drain;
 mod retire;
 mod roster;
 mod stock_keys;
+
+pub(crate) use roster::{forget_leaving, is_on_its_host};

@@ -4,12 +4,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use email_engine_protocol::api::IpSpec;
-use email_engine_protocol::id::SecretId;
+use email_engine_protocol::id::{HostId, SecretId};
 
 use crate::command::Rejection;
 use crate::command::RejectionCode::{Invalid, NoPreparedKey};
 use crate::command::refuse::refuse;
-use crate::state::{FleetState, Identity, Pool, StoredSecret};
+use crate::command::verb::Turn;
+use crate::state::{FleetState, Identity, Leaving, Place, Pool, StoredSecret};
 
 /// The name that an identity's DKIM key will have.
 pub(super) fn secret_id(spec: &IpSpec) -> Result<SecretId, Rejection> {
@@ -45,6 +46,10 @@ pub(super) fn take_key(state: &mut FleetState, id: &SecretId) -> String {
 pub(super) fn enter(state: &mut FleetState, identity: Identity) {
     let spec = &identity.spec;
     state.lookup.add_identity(spec);
+    if let Some(names) = state.given_up.get_mut(&spec.host) {
+        names.remove(&spec.vmta);
+        state.given_up.retain(|_, names| !names.is_empty());
+    }
     state
         .pools
         .entry(spec.pool.clone())
@@ -56,7 +61,7 @@ pub(super) fn enter(state: &mut FleetState, identity: Identity) {
     state.identities.insert(spec.address, Arc::new(identity));
 }
 
-/// Its key stays: the caller says what becomes of it.
+/// Takes an identity off the tables. Its key stays: the caller says what becomes of it.
 pub(super) fn leave(state: &mut FleetState, address: IpAddr) -> Option<Arc<Identity>> {
     let identity = state.identities.remove(&address)?;
     state.lookup.remove_identity(&identity.spec);
@@ -64,4 +69,71 @@ pub(super) fn leave(state: &mut FleetState, address: IpAddr) -> Option<Arc<Ident
         state.pools.remove(&identity.spec.pool);
     }
     Some(identity)
+}
+
+/// What a host has of an identity that left it stays there until its queue is empty.
+pub(super) fn drain(state: &mut FleetState, identity: &Identity, turn: &Turn<'_>) {
+    if is_on_its_host(state, identity) {
+        let leaving = Leaving {
+            identity: identity.clone(),
+            since: turn.now(),
+            revision: state.revision + 1,
+        };
+        state.lookup.add_leaving(&leaving);
+        state.leaving.insert(leaving.place(), Arc::new(leaving));
+    }
+}
+
+/// Whether an identity would drain if it left its host now: an agent may have been given a target
+/// that was set with it. A target that was planned before and set after it counts, to be safe.
+pub(crate) fn is_on_its_host(state: &FleetState, identity: &Identity) -> bool {
+    let host = &identity.spec.host;
+    let has_agent = state
+        .live_host(host)
+        .is_some_and(|host| host.keys.is_some());
+    let target = state.targets.get(host);
+    has_agent && target.is_some_and(|target| target.revision > identity.placed_at)
+}
+
+/// The identity is on this host again, or the queue that drained there is empty or given up.
+pub(super) fn end_leaving(state: &mut FleetState, place: &Place) -> Option<Arc<Leaving>> {
+    let leaving = state.leaving.remove(place)?;
+    state.lookup.remove_leaving(&leaving);
+    Some(leaving)
+}
+
+/// The word that a host may lose much was for what goes only now: it is for the next target.
+pub(super) fn defer_allowance(state: &mut FleetState, host: &HostId) {
+    let revision = state.revision + 1;
+    if let Some(allowed) = state.removal_allowed.get_mut(host) {
+        *allowed = revision;
+    }
+}
+
+/// Nothing drains on a host that is cut off.
+pub(crate) fn forget_leaving(state: &mut FleetState, host: &HostId) {
+    let places: Vec<Place> = state
+        .leaving_on(host)
+        .map(|one| Leaving::place(one))
+        .collect();
+    for place in &places {
+        if let Some(gone) = end_leaving(state, place) {
+            drop_key(state, &gone.identity.dkim_key, gone.spec().address);
+        }
+    }
+}
+
+/// What an identity of this address that drains has under this name: the public half of its key, so
+/// that a key which is published stays the one that signs.
+pub(super) fn drained_key(state: &FleetState, address: IpAddr, key: &SecretId) -> Option<String> {
+    let mut leaving = state.leaving_from(address);
+    let found = leaving.find(|leaving| leaving.identity.dkim_key == *key)?;
+    Some(found.identity.dkim_public.clone())
+}
+
+/// Removes a key that neither an identity nor what drains has.
+pub(super) fn drop_key(state: &mut FleetState, key: &SecretId, address: IpAddr) {
+    if state.is_needless(key, address) {
+        state.secrets.remove(key);
+    }
 }

@@ -68,9 +68,14 @@ fn unknown(state: &FleetState, keys: &[PreparedKey]) -> Result<(), Rejection> {
         .identities
         .values()
         .map(|identity| &identity.dkim_public);
+    let drained = state
+        .leaving
+        .values()
+        .map(|leaving| &leaving.identity.dkim_public);
     if twice
         || held
             .chain(used)
+            .chain(drained)
             .any(|public| fresh.contains(public.as_str()))
     {
         let accepted = "keys that were never stocked before";

@@ -6,7 +6,7 @@ use email_engine_protocol::mail::DomainName;
 use crate::command::Rejection;
 use crate::command::RejectionCode::{BrandDomain, Duplicate};
 use crate::command::refuse::{at_most, refuse, text};
-use crate::state::{FleetState, with_ancestors};
+use crate::state::{ClaimKind, FleetState, with_ancestors};
 
 /// Most brand or link domains of one tenant.
 const DOMAINS: usize = 1_000;
@@ -34,7 +34,12 @@ pub(super) fn check(state: &FleetState, spec: &TenantSpec) -> Result<(), Rejecti
 /// Invariant 3 from the tenant's side: what sends already cannot become a brand domain, nor can what
 /// lies below it.
 fn brand_does_not_send(state: &FleetState, brand: &DomainName) -> Result<(), Rejection> {
-    match with_ancestors(brand).find(|name| state.lookup.domains.contains_key(name)) {
+    let drains = |name: &DomainName| {
+        let claim = (ClaimKind::Domain, name.to_string());
+        state.lookup.leaving.contains_key(&claim)
+    };
+    let sends = |name: &DomainName| state.lookup.domains.contains_key(name) || drains(name);
+    match with_ancestors(brand).find(sends) {
         None => Ok(()),
         Some(sending) => {
             let accepted = format!(

@@ -44,6 +44,13 @@ fn what_is_left(state: &FleetState, tenant: &TenantId) -> Option<String> {
     if let Some(identity) = state.identities_of(tenant).next() {
         return Some(format!("ip {}", identity.spec.address));
     }
+    let mut leaving = state.leaving.values().map(|leaving| leaving.spec());
+    if let Some(ip) = leaving.find(|ip| ip.tenant == *tenant) {
+        return Some(format!(
+            "ip {}, which drains on host {}",
+            ip.address, ip.host
+        ));
+    }
     let mut hosts = state.live_hosts();
     if let Some((id, _)) = hosts.find(|(_, host)| host.spec.tenant.as_ref() == Some(tenant)) {
         return Some(format!("host {id}"));

@@ -7,7 +7,9 @@ use super::check::names;
 use super::order::{Move, Stride, order};
 use super::{DocumentPlan, Wanted, reject};
 use crate::command::refuse::{sending_address, text};
-use crate::command::{AddIdentity, ChangeIdentity, Command, Rejection, RejectionCode};
+use crate::command::{
+    AddIdentity, ChangeIdentity, Command, Rejection, RejectionCode, is_on_its_host,
+};
 use crate::powermta;
 use crate::state::FleetState;
 
@@ -242,6 +244,9 @@ pub(super) fn compare(
             let signs_anew =
                 |old: &IpSpec| old.domain != new.domain || old.selector != new.selector;
             new_keys += usize::from(old.is_some_and(signs_anew));
+            if let Some(left) = leaves(state, new) {
+                plan.tell_last(left);
+            }
             moves.push(Move { old, new });
         }
     }
@@ -264,6 +269,20 @@ pub(super) fn compare(
         });
     }
     Ok(())
+}
+
+/// What an identity leaves behind that goes to another host, or gets another virtual MTA.
+fn leaves(state: &FleetState, new: &IpSpec) -> Option<String> {
+    let identity = state.identities.get(&new.address)?;
+    let old = &identity.spec;
+    let stays = (&old.host, &old.vmta) == (&new.host, &new.vmta);
+    (!stays && is_on_its_host(state, identity)).then(|| {
+        format!(
+            "{} drains on {} until its queue is empty; mail that waits there can leave only while that \
+             host still has the address",
+            old.vmta, old.host
+        )
+    })
 }
 
 fn other_tenant(index: usize, old: &IpSpec, new: &IpSpec) -> Rejection {

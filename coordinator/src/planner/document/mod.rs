@@ -238,6 +238,13 @@ impl DocumentPlan {
         true
     }
 
+    /// Adds to what is told of the last change.
+    fn tell_last(&mut self, detail: String) {
+        if let Some(change) = self.changes.last_mut() {
+            change.details.push(detail);
+        }
+    }
+
     fn remove(&mut self, kind: &str, name: &impl ToString, command: Command) {
         self.changes.push(Change {
             action: ChangeAction::Remove,

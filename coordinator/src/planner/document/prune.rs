@@ -8,7 +8,7 @@ use email_engine_protocol::id::{HostId, TenantId};
 
 use super::{DocumentPlan, last};
 use crate::command::{
-    AllowRemoval, ChangeIdentity, Command, RemoveTenant, RetireHost, RetireIdentity,
+    AllowRemoval, ChangeIdentity, Command, RemoveTenant, RetireHost, RetireIdentity, is_on_its_host,
 };
 use crate::fleet::takes_mail;
 use crate::planner::cautions::word;
@@ -41,6 +41,10 @@ pub(super) fn identities(
             address: ip.address,
         };
         plan.remove("ip", &ip.address, Command::RetireIdentity(command));
+        let identity = state.identities.get(&ip.address);
+        if identity.is_some_and(|identity| is_on_its_host(state, identity)) {
+            plan.tell_last(drains_first(ip));
+        }
         losing.extend(hosts_that_know(state, ip));
     }
     allow_removals(plan, state, losing, scope);
@@ -94,6 +98,14 @@ fn allow_removals(
     }
 }
 
+/// What a removal waits for.
+fn drains_first(ip: &IpSpec) -> String {
+    format!(
+        "drains first: {} stays on {} until its queue is empty, and its names are its own until then",
+        ip.vmta, ip.host
+    )
+}
+
 /// Hosts whose desired state has something of this identity.
 fn hosts_that_know(state: &FleetState, ip: &IpSpec) -> impl Iterator<Item = HostId> {
     let knows =
@@ -124,7 +136,13 @@ pub(super) fn hosts_and_tenants(
         if declared.contains(id) {
             continue;
         }
-        if kept.is_empty() {
+        let draining = draining(state, |ip| ip.host == *id);
+        if kept.is_empty() && draining > 0 {
+            plan.warnings.push(format!(
+                "host {id} is not removed yet: {draining} identities drain there first; apply with \
+                 --prune again after that"
+            ));
+        } else if kept.is_empty() {
             let command = RetireHost {
                 host: id.clone(),
                 grace_millis: GRACE_MILLIS,
@@ -138,6 +156,14 @@ pub(super) fn hosts_and_tenants(
         }
     }
     tenants(plan, state, document, needed);
+}
+
+/// Identities that drain, or would if they left their hosts now.
+fn draining(state: &FleetState, is_meant: impl Fn(&IpSpec) -> bool) -> usize {
+    let leaving = state.leaving.values().filter(|one| is_meant(one.spec()));
+    let placed = state.identities.values();
+    let placed = placed.filter(|one| is_meant(&one.spec) && is_on_its_host(state, one));
+    leaving.count() + placed.count()
 }
 
 fn listed(addresses: &[IpAddr]) -> String {
@@ -190,6 +216,10 @@ fn holds(state: &FleetState, tenant: &TenantId) -> Option<String> {
             "host {} has to wipe its secrets first",
             host.spec.id
         ));
+    }
+    let draining = draining(state, |ip| ip.tenant == *tenant);
+    if draining > 0 {
+        return Some(format!("{draining} of its identities drain first"));
     }
     let live = |key: &&ApiKey| key.tenant.as_ref() == Some(tenant) && key.revoked_at.is_none();
     let key = state.api_keys.values().find(live)?;

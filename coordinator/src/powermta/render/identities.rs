@@ -19,8 +19,12 @@ use super::text::escape_into;
 
 /// Those that mail from outside is taken for.
 fn receiving(configuration: &Configuration) -> impl Iterator<Item = &Egress> {
+    let leaving = configuration.leaving.values();
+    let leaving = leaving.filter(|leaver| leaver.has_address);
     let identities = configuration.identities.values();
-    identities.filter(|egress| egress.receives())
+    identities
+        .chain(leaving.map(|leaver| &leaver.egress))
+        .filter(|egress| egress.receives())
 }
 
 pub(super) fn listeners(out: &mut String, configuration: &Configuration) {
@@ -33,8 +37,12 @@ pub(super) fn listeners(out: &mut String, configuration: &Configuration) {
 
 /// A virtual MTA stays defined while the identity exists, whether it sends or not: mail in the queue of
 /// one that is gone would bounce.
-pub(super) fn virtual_mtas(out: &mut String, configuration: &Configuration) {
-    for egress in configuration.identities.values() {
+pub(super) fn virtual_mtas<'a>(
+    out: &mut String,
+    all: impl Iterator<Item = &'a Egress>,
+    version: Version,
+) {
+    for egress in all {
         put(
             out,
             [
@@ -63,7 +71,7 @@ pub(super) fn virtual_mtas(out: &mut String, configuration: &Configuration) {
                 "\n    max-smtp-msg-rate ",
             ],
         );
-        let (attempts, period) = rate(egress, configuration.version);
+        let (attempts, period) = rate(egress, version);
         put_number(out, attempts);
         put(out, [period, "\n</virtual-mta>\n"]);
     }

@@ -17,7 +17,16 @@ fn list_name(tenant: &TenantId) -> String {
 
 pub(super) fn virtual_mtas(text: &mut Text, configuration: &Configuration) {
     text.comment("Sending identities: one address, one EHLO name, one DKIM key each.");
-    identities::virtual_mtas(text.lines(), configuration);
+    let version = configuration.version;
+    identities::virtual_mtas(text.lines(), configuration.identities.values(), version);
+    if !configuration.leaving.is_empty() {
+        text.comment(
+            "Gone from the fleet: each stays until its queue is empty, and takes nothing new.",
+        );
+        let leaving = configuration.leaving.values();
+        let leaving = leaving.map(|leaver| &leaver.egress);
+        identities::virtual_mtas(text.lines(), leaving, version);
+    }
 }
 
 pub(super) fn rejects(text: &mut Text, configuration: &Configuration) {

@@ -183,6 +183,7 @@ impl Registry {
             offered: entry.offered,
             trouble: entry.told.trouble.clone(),
             facts: entry.told.facts.clone(),
+            drains: entry.told.drains.clone(),
             turned_away: None,
         };
         let tables = self.tables();

@@ -1,12 +1,18 @@
 //! What a host's last report says and the log does not keep: which resources are not right, and what
 //! the machine is. Bounded, for every look at the fleet's state carries it from node to node.
 
-use email_engine_protocol::observed::{Facts, HostReport, Observed, ResourceState, ResourceStatus};
+use std::cmp::Reverse;
+
+use email_engine_protocol::observed::{
+    DrainStatus, Facts, HostReport, Observed, ResourceState, ResourceStatus,
+};
 
 /// Resources that are told of one host.
 const RESOURCES: usize = 10;
 /// Bytes of one reason.
 const REASON_BYTES: usize = 300;
+/// Names that drain that are told of one host.
+const DRAINS: usize = 64;
 /// Disks and addresses that are told of one host.
 const PARTS: usize = 16;
 
@@ -15,6 +21,7 @@ const PARTS: usize = 16;
 pub(in crate::push) struct Told {
     pub(super) trouble: Vec<ResourceStatus>,
     pub(super) facts: Option<Facts>,
+    pub(super) drains: Vec<DrainStatus>,
 }
 
 impl Told {
@@ -28,8 +35,28 @@ impl Told {
         Self {
             trouble: troubled.take(RESOURCES).collect(),
             facts,
+            drains: drains(report),
         }
     }
+}
+
+/// Those that hold most first: what is empty is soon gone.
+fn drains(report: &HostReport) -> Vec<DrainStatus> {
+    let bounded = |drain: &DrainStatus| DrainStatus {
+        name: cut(&drain.name),
+        messages: match &drain.messages {
+            known @ Observed::Known { .. } => known.clone(),
+            Observed::Unknown { reason, since } => Observed::Unknown {
+                reason: cut(reason),
+                since: *since,
+            },
+        },
+        is_over: drain.is_over,
+    };
+    let mut drains: Vec<DrainStatus> = report.drains.iter().map(bounded).collect();
+    drains.sort_by_key(|drain| Reverse(drain.messages.known().copied().unwrap_or(u64::MAX)));
+    drains.truncate(DRAINS);
+    drains
 }
 
 /// A resource that is not as it shall be. What cannot be known is no trouble.

@@ -52,6 +52,7 @@ impl Tables {
             offered: None,
             trouble: Vec::new(),
             facts: None,
+            drains: Vec::new(),
             turned_away: Some(away.reason.clone()),
         };
         self.turned_away.iter().filter(silent).map(row)

@@ -4,6 +4,7 @@
 //! comes back as [`Work`], so that a slow commit never delays an offer.
 
 mod content;
+mod drains;
 mod greet;
 mod hear;
 mod reports;
@@ -24,6 +25,7 @@ use email_engine_protocol::wire::v1::{AgentMessage, CoordinatorMessage};
 use email_engine_protocol::wire::{Refusal, RefusalCode};
 
 use self::content::Content;
+use self::drains::Emptied;
 use self::greet::Grants;
 use self::work::Work;
 use super::frames::{self, FrameReadError, FrameReader};
@@ -117,6 +119,8 @@ pub(super) async fn run<F: Fleet>(
         bodies: JoinSet::new(),
         renewing: false,
         cutting: false,
+        emptied: None,
+        ending: false,
     };
     let end = session.serve().await;
     if let Some(refusal) = &end {
@@ -182,6 +186,10 @@ struct Session<F: Fleet> {
     bodies: JoinSet<()>,
     renewing: bool,
     cutting: bool,
+    /// What the last report said of queues.
+    emptied: Option<Emptied>,
+    /// The fleet is being told of it.
+    ending: bool,
 }
 
 enum Event {
@@ -272,6 +280,7 @@ impl<F: Fleet> Session<F> {
             }
             Event::Ping => {
                 self.pings += 1;
+                self.end_drains();
                 let number = self.pings;
                 self.say(CoordinatorMessage::Ping { number }).await
             }

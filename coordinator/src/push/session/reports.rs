@@ -40,6 +40,8 @@ pub(super) enum ReportError {
     Nonce,
     #[error("report {got} came after report {after}: a replay")]
     Sequence { got: u64, after: u64 },
+    #[error("the report tells of {0} names that drain, at most {limit} are accepted", limit = limits::DRAINS_PER_REPORT)]
+    TooManyDrains(usize),
     #[error("the report has {0} statuses, at most {limit} are accepted", limit = limits::STATUSES_PER_REPORT)]
     TooLarge(usize),
 }
@@ -73,6 +75,9 @@ pub(super) fn judge(
     }
     if report.statuses.len() > limits::STATUSES_PER_REPORT {
         return Err(ReportError::TooLarge(report.statuses.len()));
+    }
+    if report.drains.len() > limits::DRAINS_PER_REPORT {
+        return Err(ReportError::TooManyDrains(report.drains.len()));
     }
     Ok(report)
 }

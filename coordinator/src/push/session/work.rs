@@ -1,5 +1,6 @@
 //! What a session has done beside its own task: commits, sealing, issuing.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ring::rand::SystemRandom;
@@ -8,13 +9,14 @@ use tokio::time::Instant;
 use email_engine_protocol::bytes::{ContentHash, VerifyingKey};
 use email_engine_protocol::crypto::{Entropy, SealedSecret};
 use email_engine_protocol::enroll::RenewedCertificate;
-use email_engine_protocol::id::HostId;
+use email_engine_protocol::generation::Generation;
+use email_engine_protocol::id::{HostId, VmtaName};
 use email_engine_protocol::secret::SecretRef;
 use email_engine_protocol::wire::RefusalCode;
 use email_engine_protocol::wire::v1::CoordinatorMessage;
 
 use super::{End, Session, refusal};
-use crate::command::{Command, CutOffHost, RecordOutcome, RenewCertificate};
+use crate::command::{Command, CutOffHost, EndDrain, RecordOutcome, RenewCertificate};
 use crate::pki::issue::Request;
 use crate::pki::{Authority, Credential, Term};
 use crate::push::intake::Intake;
@@ -25,6 +27,8 @@ use crate::state::{CertificateSubject, Outcome};
 pub(super) enum Work {
     /// The outcome is in the log, or not; the intake knows.
     Recorded,
+    /// The fleet knows of empty queues, or not.
+    Drained,
     /// The retired host is cut off, or not.
     CutOff(bool),
     /// A certificate, as it is sent and as it is judged.
@@ -90,6 +94,22 @@ impl<F: Fleet> Session<F> {
         });
     }
 
+    pub(super) fn end(&mut self, generation: Generation, vmtas: BTreeSet<VmtaName>) {
+        let (push, host) = (self.push.clone(), self.host.clone());
+        self.work.spawn(async move {
+            let command = Command::EndDrain(EndDrain {
+                host: host.clone(),
+                generation,
+                vmtas,
+            });
+            let reason = "its queues are empty";
+            if let Err(reason) = commit(&push, &host, reason, command).await {
+                tracing::info!(%host, reason, "empty queues not recorded");
+            }
+            Work::Drained
+        });
+    }
+
     pub(super) fn fetch_secrets(&mut self, wanted: Vec<SecretRef>) {
         let (content, vault) = (self.content.clone(), self.push.vault.clone());
         let host = self.host.clone();
@@ -121,6 +141,10 @@ impl<F: Fleet> Session<F> {
     pub(super) async fn worked(&mut self, work: Work) -> Result<(), End> {
         match work {
             Work::Recorded => Ok(()),
+            Work::Drained => {
+                self.ending = false;
+                Ok(())
+            }
             Work::CutOff(true) => {
                 let reason = "this host is retired and cut off";
                 Err(Some(refusal(RefusalCode::Revoked, reason)))

@@ -171,6 +171,7 @@ impl Machine {
                 reason: "a test".to_owned(),
                 since: Timestamp(0),
             },
+            drains: Vec::new(),
         }
     }
 

@@ -134,7 +134,10 @@ fn identities_are_added_and_shown(operator: &Operator) {
     let unconfirmed = operator.notes(1, &["ips", "remove", "198.51.100.3"]);
     assert!(unconfirmed.contains("say --yes"), "{unconfirmed}");
     let _ = operator.prints(0, &["ips", "remove", "198.51.100.3", "--yes"]);
-    assert_eq!(operator.rows(&["ips"]), [row(1), row(2)]);
+    // What its host may have got of it drains for a moment.
+    let mut left = operator.rows(&["ips"]);
+    left.retain(|row| !row.iter().any(|cell| cell.starts_with("leaving, ")));
+    assert_eq!(left, [row(1), row(2)]);
 }
 
 fn domains_are_shown_with_their_records(operator: &Operator) {

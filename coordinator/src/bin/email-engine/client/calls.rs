@@ -11,9 +11,9 @@ use serde_json::Value;
 
 use email_engine_protocol::api::{
     ApiKeyCreated, ApiKeyRequest, ApiKeyView, ApplyAnswer, BundleCreated, BundleRequest,
-    ClusterView, Consistency, DomainView, FleetDocument, HostView, IpDocument, IpSpec,
-    ReleaseRequest, ReleasesView, RenderedConfig, RestartRequest, RestartView, Settings,
-    StatusView, TenantSpec, TokenCreated, TokenRequest, TokenView,
+    ClusterView, Consistency, DomainView, FleetDocument, GivenUpView, HostView, IpDocument, IpSpec,
+    LeavingView, ReleaseRequest, ReleasesView, RenderedConfig, RestartRequest, RestartView,
+    Settings, StatusView, TenantSpec, TokenCreated, TokenRequest, TokenView,
 };
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::id::{ApiKeyId, HostId, NodeId, RequestId, TenantId, TokenId};
@@ -131,9 +131,18 @@ impl Client {
         self.ask(call).await
     }
 
+    pub(crate) async fn leaving(&self) -> Result<Vec<LeavingView>, ClientError> {
+        self.ask(Call::get(&["leaving"])).await
+    }
+
     pub(crate) async fn remove_ip(&self, address: &str) -> Result<Value, ClientError> {
         self.ask(Call::write(Method::DELETE, &["ips", address]))
             .await
+    }
+
+    pub(crate) async fn give_up_ip(&self, address: &str) -> Result<GivenUpView, ClientError> {
+        let call = Call::write(Method::DELETE, &["ips", address]).query("now", &true);
+        self.ask(call).await
     }
 
     pub(crate) async fn tenants(&self) -> Result<Vec<TenantSpec>, ClientError> {

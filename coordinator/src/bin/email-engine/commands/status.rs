@@ -111,11 +111,15 @@ pub(crate) fn render(output: &Output, status: &StatusView) -> String {
         .map_or_else(|| "no leader".to_owned(), |id| format!("leader node {id}"));
     let _ = write!(
         shown,
-        "\nCluster: {}{leader}, term {}, revision {}\nIdentities: {}",
+        "\nCluster: {}{leader}, term {}, revision {}\nIdentities: {}{}",
         nodes(cluster),
         cluster.term,
         cluster.revision,
-        status.ips
+        status.ips,
+        match status.leaving {
+            0 => String::new(),
+            count => format!(", {count} leaving"),
+        }
     );
     for reason in &status.reasons {
         let _ = write!(shown, "\n  - {reason}");
@@ -188,6 +192,7 @@ mod tests {
             },
             hosts: vec![host("pmta1")],
             ips: 5,
+            leaving: 1,
         }
     }
 
@@ -216,7 +221,7 @@ mod tests {
             render(&PLAIN, &status),
             "Fleet: degraded (as node 1 has it: no leader's word, may be old)\n\
              Cluster: 1 voting of 1 nodes, no leader, term 4, revision 12\n\
-             Identities: 5\n  - no leader\n\n \
+             Identities: 5, 1 leaving\n  - no leader\n\n \
              HOST   ROLE      TENANT  GENERATION  RESOURCES           NODE  STATE\n \
              pmta1  powermta  -       1.4         17/17, 3 simulated  2     converged"
         );

@@ -116,6 +116,7 @@ fn rendered(catalogue: Catalogue) -> String {
         extra: None,
         tenants: BTreeMap::new(),
         identities: BTreeMap::new(),
+        leaving: BTreeMap::new(),
     })
 }
 

@@ -6,9 +6,10 @@ use std::net::IpAddr;
 
 use clap::{Args, Subcommand};
 
-use email_engine_protocol::api::{DomainView, IpDocument, IpSpec, IpStatus};
+use email_engine_protocol::api::{DomainView, IpDocument, IpSpec, IpStatus, LeavingView};
 use email_engine_protocol::id::TenantId;
 use email_engine_protocol::mail::DomainName;
+use email_engine_protocol::observed::Observed;
 
 use super::Desk;
 use crate::exit::{Exit, Failure};
@@ -24,7 +25,8 @@ Examples:
   email-engine ips list
   email-engine ips show 192.0.2.7
   email-engine ips add 192.0.2.7 --domain mail7.example.com --tenant client-1
-  email-engine ips remove 192.0.2.7")]
+  email-engine ips remove 192.0.2.7
+  email-engine ips leaving                          what is left in queues of those removed")]
 pub(crate) struct Ips {
     #[command(subcommand)]
     command: Option<IpsCommand>,
@@ -40,10 +42,15 @@ enum IpsCommand {
         #[arg(long)]
         tenant: Option<TenantId>,
     },
-    /// Remove one identity and its key
+    /// List identities that are gone and drain: virtual MTAs stay until their queues are empty
+    Leaving,
+    /// Remove one identity; its virtual MTA and key stay on the host until its queue is empty
     Remove {
         /// Its address
         address: IpAddr,
+        /// Do not wait for its queue: what is left in it may bounce
+        #[arg(long)]
+        now: bool,
         /// Do not ask
         #[arg(long, short)]
         yes: bool,
@@ -63,7 +70,14 @@ pub(crate) async fn run(desk: &Desk, arguments: Ips) -> Result<Exit, Failure> {
         IpsCommand::List { tenant } => {
             let mut ips = desk.client.ips().await?;
             ips.retain(|ip| tenant.as_ref().is_none_or(|tenant| ip.tenant == *tenant));
-            desk.output.show(&ips, |output| table(output, &ips))?;
+            let mut leaving = desk.client.leaving().await?;
+            leaving.retain(|one| {
+                tenant
+                    .as_ref()
+                    .is_none_or(|tenant| one.ip.tenant == *tenant)
+            });
+            desk.output
+                .show(&ips, |output| table(output, &ips, &leaving))?;
         }
         IpsCommand::Show { address } => {
             let ip = desk.client.ip(&address.to_string()).await?;
@@ -80,12 +94,20 @@ pub(crate) async fn run(desk: &Desk, arguments: Ips) -> Result<Exit, Failure> {
                 records.join("\n")
             })?;
         }
-        IpsCommand::Remove { address, yes } => {
+        IpsCommand::Leaving => {
+            let leaving = desk.client.leaving().await?;
+            desk.output
+                .show(&leaving, |output| drains(output, &leaving))?;
+        }
+        IpsCommand::Remove { address, now, yes } => {
             let planned = desk.client.plan_removal(&address.to_string()).await?;
             for warning in &planned.warnings {
                 desk.output.note(&format!("warning: {warning}"));
             }
-            let question = format!("Remove {address} and its DKIM key?");
+            let question = match now {
+                true => format!("Remove {address} at once, with what is left in its queue?"),
+                false => format!("Remove {address} and its DKIM key?"),
+            };
             match prompt::confirm(&question, yes) {
                 Reply::Yes => {}
                 Reply::No => return Err(refused("not confirmed: nothing was changed")),
@@ -95,19 +117,37 @@ pub(crate) async fn run(desk: &Desk, arguments: Ips) -> Result<Exit, Failure> {
                     ));
                 }
             }
-            let answer = desk.client.remove_ip(&address.to_string()).await?;
-            desk.output
-                .show(&answer, |_| format!("Identity {address} removed."))?;
+            remove(desk, address, now).await?;
         }
     }
     Ok(Exit::Success)
+}
+
+async fn remove(desk: &Desk, address: IpAddr, now: bool) -> Result<(), Failure> {
+    if now {
+        let given_up = desk.client.give_up_ip(&address.to_string()).await?;
+        let left = given_up.messages.map_or_else(
+            || "how many messages were left in its queue is not known".to_owned(),
+            |messages| format!("{messages} messages were left in its queue"),
+        );
+        let said = |_: &Output| format!("Identity {address} removed at once; {left}.");
+        return Ok(desk.output.show(&given_up, said)?);
+    }
+    let answer = desk.client.remove_ip(&address.to_string()).await?;
+    let said = |_: &Output| {
+        format!(
+            "Identity {address} removed. Its virtual MTA takes nothing new and goes when its queue is \
+             empty: email-engine ips leaving"
+        )
+    };
+    Ok(desk.output.show(&answer, said)?)
 }
 
 fn refused(text: &str) -> Failure {
     Failure::new(Exit::Failure, text)
 }
 
-fn table(output: &Output, ips: &[IpSpec]) -> String {
+fn table(output: &Output, ips: &[IpSpec], leaving: &[LeavingView]) -> String {
     let mut table = output.table(&[
         "ADDRESS",
         "DOMAIN",
@@ -132,7 +172,44 @@ fn table(output: &Output, ips: &[IpSpec]) -> String {
             output.mood(&ip.daily_quota(), Mood::Plain),
         ]);
     }
+    for one in leaving {
+        let ip = &one.ip;
+        table.add_row(vec![
+            output.mood(&ip.address, Mood::Plain),
+            output.mood(&ip.domain, Mood::Plain),
+            output.mood(&ip.tenant, Mood::Plain),
+            output.mood(&ip.host, Mood::Plain),
+            output.mood(&word(&ip.purpose), Mood::Plain),
+            output.mood(&format!("leaving, {}", left(one)), Mood::Underway),
+            output.mood(&word(&ip.phase), Mood::Plain),
+            output.mood(&0, Mood::Plain),
+            output.mood(&0, Mood::Plain),
+        ]);
+    }
     text(&table)
+}
+
+fn drains(output: &Output, leaving: &[LeavingView]) -> String {
+    let mut table = output.table(&["ADDRESS", "VIRTUAL MTA", "HOST", "SINCE", "QUEUE"]);
+    for one in leaving {
+        table.add_row(row([
+            one.ip.address.to_string(),
+            one.ip.vmta.to_string(),
+            one.ip.host.to_string(),
+            one.since.to_string(),
+            left(one),
+        ]));
+    }
+    text(&table)
+}
+
+/// What is left in a queue.
+fn left(one: &LeavingView) -> String {
+    match &one.messages {
+        None => "not known yet".to_owned(),
+        Some(Observed::Known { value, .. }) => format!("{value} left"),
+        Some(Observed::Unknown { reason, .. }) => format!("not known: {reason}"),
+    }
 }
 
 const fn mood(status: IpStatus) -> Mood {
