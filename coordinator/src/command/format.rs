@@ -11,7 +11,7 @@ use email_engine_protocol::time::Timestamp;
 
 use super::fixture::{
     address, api_key, bundle, found, host, host_id, host_token, identity, outcome, prepared_key,
-    recovery_key, redeem, spki, tenant,
+    recovery_key, redeem, spki, submission, tenant,
 };
 use super::*;
 use crate::state::{CertificateSubject, Release, ShownCertificate, TokenUse};
@@ -180,12 +180,22 @@ fn cluster_commands() -> Vec<Command> {
     ]
 }
 
+fn submission_commands() -> Vec<Command> {
+    let authority = submission::authority(1, Some(CertificateSerial([2; 16])));
+    let certificate = submission::certificate(1);
+    vec![
+        Command::SetSubmissionAuthority(Box::new(authority)),
+        Command::SetSubmissionCertificate(Box::new(certificate)),
+    ]
+}
+
 pub(super) fn samples() -> Vec<Command> {
     let shelves = [
         fleet_commands(),
         certificate_commands(),
         content_commands(),
         cluster_commands(),
+        submission_commands(),
     ];
     shelves.into_iter().flatten().collect()
 }
@@ -213,7 +223,7 @@ fn the_bytes_of_every_command_are_those_of_the_log() {
 #[test]
 fn every_kind_is_sampled_in_its_order_and_reads_back() {
     let samples = samples();
-    assert_eq!(samples.len(), 35);
+    assert_eq!(samples.len(), 37);
     for (at, command) in samples.iter().enumerate() {
         let bytes = postcard::to_stdvec(command).unwrap();
         assert_eq!(usize::from(bytes[0]), at, "{}", name(command));

@@ -97,6 +97,8 @@ impl Command {
             Self::PlaceNode(verb) => verb,
             Self::AllowRestart(verb) => verb,
             Self::RetryChange(verb) => verb,
+            Self::SetSubmissionAuthority(verb) => &**verb,
+            Self::SetSubmissionCertificate(verb) => &**verb,
             Self::Batch(_) => return None,
         })
     }

@@ -134,12 +134,11 @@ impl<'a> Build<'a> {
     }
 
     fn file_entry(&mut self, entry: &'a FileEntry) -> Result<(), BundleFault> {
-        let items = match entry.each {
-            None => return self.file(entry, None),
-            Some(Each::Identity) => &self.values.identities,
-            Some(Each::Tenant) => &self.values.tenants,
+        let Some(each) = entry.each else {
+            return self.file(entry, None);
         };
-        items
+        self.values
+            .items(each)
             .iter()
             .try_for_each(|item| self.file(entry, Some(item)))
     }
@@ -184,14 +183,7 @@ impl<'a> Build<'a> {
                 .powermta
                 .clone()
                 .ok_or_else(|| self.fault("only a powermta host has a powermta-config"))?,
-            (None, None, Some(Secret::DkimKey)) => {
-                return item
-                    .and_then(|item| item.dkim_key.clone())
-                    .map(FileContent::Secret)
-                    .ok_or_else(|| {
-                        self.fault("dkim-key is a secret of each identity of a powermta host")
-                    });
-            }
+            (None, None, Some(secret)) => return self.secret(entry, secret, item),
             _ => {
                 return Err(self.fault(&format!(
                     "file {:?} has exactly one of template, generated, secret",
@@ -208,6 +200,26 @@ impl<'a> Build<'a> {
         let length = bytes.len() as u64;
         self.bodies.insert(hash, bytes);
         Ok(FileContent::Body { hash, length })
+    }
+
+    fn secret(
+        &self,
+        entry: &FileEntry,
+        secret: Secret,
+        item: Option<&Item>,
+    ) -> Result<FileContent, BundleFault> {
+        let (of, what) = match secret {
+            Secret::DkimKey => (Each::Identity, "dkim-key is a secret of each identity"),
+            Secret::SubmissionCertificate => (
+                Each::Certificate,
+                "submission-certificate is a secret of each certificate",
+            ),
+        };
+        let reference = item.filter(|_| entry.each == Some(of));
+        reference
+            .and_then(|item| item.secret.clone())
+            .map(FileContent::Secret)
+            .ok_or_else(|| self.fault(&format!("{what} of a powermta host")))
     }
 
     fn add(&mut self, id: String, spec: Spec, on_remove: OnRemove) -> Result<(), BundleFault> {

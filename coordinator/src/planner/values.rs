@@ -13,6 +13,7 @@ use minijinja::value::Serde;
 use serde::Serialize;
 
 use super::error::PlanError;
+use super::role::Each;
 use super::routes;
 use crate::powermta;
 use crate::state::{FleetState, Host, Identity};
@@ -23,6 +24,10 @@ pub(super) struct Values {
     pub(super) shared: Shared,
     pub(super) identities: Vec<Item>,
     pub(super) tenants: Vec<Item>,
+    /// The cluster's certificate for submission here, when there is one.
+    pub(super) certificates: Vec<Item>,
+    /// Who vouches for such certificates, on a host that submits.
+    pub(super) authorities: Vec<Item>,
     /// Text of the configuration, on a PowerMTA host.
     pub(super) powermta: Option<String>,
     /// Where fleet hosts submit, on a PowerMTA host.
@@ -37,7 +42,20 @@ pub(super) struct Values {
 #[derive(Debug)]
 pub(super) struct Item {
     pub(super) value: Value,
-    pub(super) dkim_key: Option<SecretRef>,
+    pub(super) secret: Option<SecretRef>,
+}
+
+/// A certificate for submission as templates see it.
+#[derive(Debug, Serialize)]
+struct CertificateValues {
+    file: String,
+}
+
+/// An authority as templates see it.
+#[derive(Debug, Serialize)]
+struct AuthorityValues {
+    /// In PEM.
+    certificate: String,
 }
 
 /// Seen by every template of a host.
@@ -75,6 +93,8 @@ struct IdentityValues<'a> {
     /// Where mail for it is submitted.
     submission_address: String,
     submission_port: u16,
+    /// STARTTLS is offered there.
+    submission_tls: bool,
 }
 
 /// A tenant as templates see it.
@@ -86,6 +106,16 @@ struct TenantValues<'a> {
 }
 
 impl Values {
+    /// What an entry is repeated for.
+    pub(super) fn items(&self, each: Each) -> &[Item] {
+        match each {
+            Each::Authority => &self.authorities,
+            Each::Certificate => &self.certificates,
+            Each::Identity => &self.identities,
+            Each::Tenant => &self.tenants,
+        }
+    }
+
     /// Of a host of whatever role.
     fn of(state: &FleetState, host: &Host) -> Self {
         let id = &host.spec.id;
@@ -94,6 +124,8 @@ impl Values {
             shared: Shared::of(host),
             identities: Vec::new(),
             tenants: Vec::new(),
+            certificates: Vec::new(),
+            authorities: Vec::new(),
             powermta: None,
             submission: None,
             restart_allowed: allowed.map(|allowed| allowed.lines),
@@ -132,11 +164,18 @@ pub(super) fn of_powermta(
                     secret: identity.dkim_key.clone(),
                 })?;
         let mut item = item(state, identity)?;
-        item.dkim_key = Some(secret.reference());
+        item.secret = Some(secret.reference());
         identities.push(item);
     }
+    let certificate = routes::issued(state, host).map(|secret| Item {
+        value: Value::from(Serde(CertificateValues {
+            file: routes::certificate_file(secret),
+        })),
+        secret: Some(secret.reference()),
+    });
     Ok(Values {
         identities,
+        certificates: certificate.into_iter().collect(),
         powermta: Some(configuration.to_owned()),
         submission: Some(SocketAddr::new(
             routes::admin_address(host)?.into(),
@@ -155,6 +194,7 @@ pub(super) fn of_mailwizz(state: &FleetState, host: &Host) -> Result<Values, Pla
         .ok_or_else(|| PlanError::NoTenant(host.spec.id.clone()))?;
     Ok(Values {
         identities: items_of(state, tenant)?,
+        authorities: authorities(state),
         ..Values::of(state, host)
     })
 }
@@ -186,13 +226,26 @@ pub(super) fn of_api(state: &FleetState, host: &Host) -> Result<Values, PlanErro
                 name: &tenant.name,
                 identities: identities.into_iter().map(|item| item.value).collect(),
             })),
-            dkim_key: None,
+            secret: None,
         });
     }
     Ok(Values {
         tenants: items,
+        authorities: authorities(state),
         ..Values::of(state, host)
     })
+}
+
+/// Who vouches for the hosts at which the fleet submits.
+fn authorities(state: &FleetState) -> Vec<Item> {
+    let record = state.submission_authority.as_ref();
+    let item = record.map(|record| Item {
+        value: Value::from(Serde(AuthorityValues {
+            certificate: record.authority.pem(),
+        })),
+        secret: None,
+    });
+    item.into_iter().collect()
 }
 
 fn items_of(state: &FleetState, tenant: &TenantId) -> Result<Vec<Item>, PlanError> {
@@ -227,9 +280,10 @@ fn item(state: &FleetState, identity: &Arc<Identity>) -> Result<Item, PlanError>
         hourly_quota: powermta::hourly_quota(quota),
         submission_address: routes::admin_address(powermta)?.to_string(),
         submission_port: powermta::SUBMISSION_PORT,
+        submission_tls: routes::offers_tls(state, powermta),
     }));
     Ok(Item {
         value,
-        dkim_key: None,
+        secret: None,
     })
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -12,17 +11,15 @@ use super::mailwizz::MailWizz;
 use super::names::Names;
 use super::powermta::PowerMta;
 use super::receiver::Receiver;
-use super::tls::Identity;
 use crate::Fleet;
 
 /// The shipped example: one tenant, five identities.
 const EXAMPLE: &str = "../deploy/examples/sos-holidays.toml";
 /// The host that sends.
 const HOST: &str = "pmta1";
-/// Where it takes mail from the fleet, and with which certificate.
+/// Where it takes mail from the fleet.
 const ADMIN_ADDRESS: &str = "198.51.100.20";
 const SUBMISSION_PORT: u16 = 2_525;
-const CERTIFICATE: &str = "/etc/pmta/tls/submission.pem";
 /// Mail exchangers of the world, and of the tenant's own office.
 const READERS: (&str, &str) = ("rcpt.example", "203.0.113.25");
 const OFFICE: (&str, &str) = ("sos-holidays.com", "203.0.113.26");
@@ -70,14 +67,20 @@ pub struct MailFleet {
 }
 
 impl MailFleet {
-    /// The document of the shipped example, with STARTTLS at submission.
+    /// The document of the shipped example.
     #[must_use]
     pub fn document() -> Value {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(EXAMPLE);
-        let mut document: Value = toml::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+        toml::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+    }
+
+    /// That document with another label of the host that sends.
+    #[must_use]
+    pub fn labelled(label: &str, value: &str) -> Value {
+        let mut document = Self::document();
         let hosts = document["hosts"].as_array_mut().unwrap();
         let host = hosts.iter_mut().find(|host| host["id"] == HOST).unwrap();
-        host["labels"]["smtp-certificate"] = json!(CERTIFICATE);
+        host["labels"][label] = json!(value);
         document
     }
 
@@ -97,17 +100,12 @@ impl MailFleet {
         fleet.start_agents(&hosts).await;
         fleet.converged("the document was applied").await;
 
-        let identity = Identity::of(ADMIN_ADDRESS);
         let root = fleet.agents[HOST].root();
-        let certificate = fleet.agents[HOST].file(CERTIFICATE);
-        fs::create_dir_all(certificate.parent().unwrap()).unwrap();
-        fs::write(certificate, &identity.pem).unwrap();
-        let trusted = identity.trusted();
         let mailwizz = applications
             .into_iter()
             .map(|(host, address)| {
                 let root = fleet.agents[&host].root();
-                (host, MailWizz::new(address, root, Arc::clone(&trusted)))
+                (host, MailWizz::new(address, root))
             })
             .collect();
 

@@ -7,6 +7,7 @@ mod inbound;
 mod leaving;
 mod retirement;
 mod strangers;
+mod submission;
 mod two_tenants;
 mod unknown_sender;
 mod versions;

@@ -5,6 +5,7 @@
 //! fault stops the reading, as with the product, and names file and line.
 
 mod build;
+mod certificate;
 mod check;
 mod error;
 mod line;
@@ -19,9 +20,9 @@ mod value;
 
 pub use error::ConfigError;
 pub use model::{
-    AccountingFile, AddressMatch, Alias, Config, DomainKey, DomainMatch, Listener, PatternList,
-    PatternResult, PatternRule, Pool, Processor, ReplyAction, ReplyRule, RollupRule, SmtpUser,
-    Source, SourceHost, SourceMatch, Subject, VirtualMta,
+    AccountingFile, AddressMatch, Alias, Certificate, Config, DomainKey, DomainMatch, Listener,
+    PatternList, PatternResult, PatternRule, Pool, Processor, ReplyAction, ReplyRule, RollupRule,
+    SmtpUser, Source, SourceHost, SourceMatch, Subject, VirtualMta,
 };
 pub(crate) use pattern::wildcard;
 pub use pattern::{DomainPattern, Expression};
