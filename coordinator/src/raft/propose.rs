@@ -7,6 +7,7 @@ use backon::BackoffBuilder;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use openraft::error::Fatal;
+use openraft::errors::{ClientWriteError, LinearizableReadError, RaftError};
 use openraft::raft::{ReadPolicy, WriteResult};
 use tokio::time::{Instant, timeout_at};
 
@@ -153,6 +154,7 @@ impl Core {
                 }),
                 Reply::Nothing => retry("the entry was replaced".into()),
             },
+            Some(Ok(Err(ClientWriteError::ForwardToLeader(_)))) => retry(self.leads_no_more()),
             Some(Ok(Err(error))) => retry(error.to_string()),
             Some(Err(error)) => retry(error.to_string()),
             None => retry("Raft stopped".into()),
@@ -254,8 +256,23 @@ impl Core {
     /// A majority confirms that this node leads; never by a lease, for machines pause.
     pub(super) async fn read_index_here(&self) -> Result<u64, String> {
         let confirmed = self.raft.get_read_log_id(ReadPolicy::ReadIndex).await;
-        let (read, _) = confirmed.map_err(|error| error.to_string())?;
-        Ok(read.index())
+        match confirmed {
+            Ok((read, _)) => Ok(read.index()),
+            Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(found))) => {
+                Err(format!(
+                    "no majority confirmed it in time: {} of the voters did",
+                    found.got.len()
+                ))
+            }
+            Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(_))) => {
+                Err(self.leads_no_more())
+            }
+            Err(RaftError::Fatal(error)) => Err(error.to_string()),
+        }
+    }
+
+    fn leads_no_more(&self) -> String {
+        format!("node {} does not lead any more", self.node)
     }
 
     /// Waits until this node has applied an entry; false when it took too long.

@@ -221,23 +221,9 @@ mod tests {
 
     use super::*;
     use crate::command::RenewCertificate;
-    use crate::command::fixture::{Fleet, node_token, redeem_node};
+    use crate::command::fixture::{Fleet, node, node_token, redeem_node};
     use crate::raft::Leadership;
-    use crate::state::{CertificateSubject, Node};
-
-    fn node(id: u64, role: MemberRole) -> (NodeId, Node) {
-        let endpoint = format!("192.0.2.{id}:7444");
-        let node = Node {
-            id: NodeId(id),
-            raft_endpoint: endpoint.clone(),
-            agent_endpoint: endpoint.clone(),
-            api_endpoint: endpoint,
-            role,
-            joined_at: Timestamp(1),
-            supports_version: 1,
-        };
-        (node.id, node)
-    }
+    use crate::state::CertificateSubject;
 
     #[test]
     fn each_difference_between_state_and_raft_is_one_step() {

@@ -107,6 +107,54 @@ pub(crate) fn create_new(path: &Path) -> Result<File, PrivateFileError> {
         })
 }
 
+/// A new file that waits for a secret. It is there before the secret is made, so that no secret is
+/// made that has no place; without one it goes again.
+#[derive(Debug)]
+pub(crate) struct Reserved {
+    path: PathBuf,
+    file: File,
+    filled: bool,
+}
+
+impl Reserved {
+    /// Makes the file for its owner only; an existing one is not overwritten.
+    pub(crate) fn at(path: &Path) -> Result<Self, PrivateFileError> {
+        Ok(Self {
+            path: path.to_owned(),
+            file: create_new(path)?,
+            filled: false,
+        })
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes the secret, as a line.
+    pub(crate) fn fill(&mut self, secret: &str) -> Result<(), PrivateFileError> {
+        let line = Zeroizing::new(format!("{secret}\n"));
+        let written = self.file.write_all(line.as_bytes());
+        let synced = written.and_then(|()| self.file.sync_all());
+        synced.map_err(|source| PrivateFileError::Io {
+            action: "write",
+            path: self.path.clone(),
+            source,
+        })?;
+        self.filled = true;
+        Ok(())
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        if !self.filled {
+            // What stays is empty, and the command has failed already.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
 /// Makes a folder, and those above it, for its owner only; an existing one is left as it is.
 pub(crate) fn folder(path: &Path) -> Result<(), PrivateFileError> {
     let io = |source| PrivateFileError::Io {
@@ -149,6 +197,22 @@ mod tests {
             assert!(error.contains(&format!("mode {mode:04o}")), "{error}");
             assert!(error.contains("chmod 600"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_place_for_a_secret_is_nobody_elses_file_and_goes_without_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        drop(Reserved::at(&path).unwrap());
+        assert!(!path.exists(), "it got no secret");
+        Reserved::at(&path).unwrap().fill("secret").unwrap();
+        assert_eq!(read(&path).unwrap().as_str(), "secret\n");
+        let error = Reserved::at(&path).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("cannot create {}", path.display())
+        );
+        assert_eq!(read(&path).unwrap().as_str(), "secret\n");
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! `allow-removal`.
 
-use crate::command::RejectionCode::WrongState;
-use crate::command::refuse::{not_found, refuse};
+use super::check::at_work;
 use crate::command::verb::{Change, Turn, Verb};
 use crate::command::{AllowRemoval, Rejection};
 use crate::state::FleetState;
@@ -18,13 +17,7 @@ impl Verb for AllowRemoval {
 
     fn apply(&self, state: &mut FleetState, _: &mut Turn<'_>) -> Result<Change, Rejection> {
         for host in &self.hosts {
-            let Some(found) = state.live_host(host) else {
-                return Err(not_found("hosts", host, "host"));
-            };
-            if !found.takes_work() {
-                let accepted = "a host that is not being retired: retiring allows it by itself";
-                return Err(refuse(WrongState, "hosts", host, accepted));
-            }
+            at_work(state, "hosts", host)?;
         }
         if self.hosts.is_empty() {
             return Ok(Change::NONE);

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use email_engine_protocol::api::HostSpec;
-use email_engine_protocol::id::Role;
+use email_engine_protocol::id::{HostId, Role};
 
 use crate::command::Rejection;
-use crate::command::RejectionCode::{Duplicate, Invalid};
+use crate::command::RejectionCode::{Duplicate, Invalid, WrongState};
 use crate::command::refuse::{at_most, not_found, refuse};
 use crate::command::verb::Turn;
 use crate::state::FleetState;
@@ -18,6 +18,18 @@ const ADDRESSES: usize = 1_024;
 const LABELS: usize = 64;
 /// Longest key or value of a label, in characters.
 const LABEL_CHARS: usize = 200;
+
+/// An operator's word is for a host that is there and stays.
+pub(super) fn at_work(state: &FleetState, field: &str, host: &HostId) -> Result<(), Rejection> {
+    let Some(found) = state.live_host(host) else {
+        return Err(not_found(field, host, "host"));
+    };
+    if !found.takes_work() {
+        let accepted = "a host that is not being retired: that needs no word";
+        return Err(refuse(WrongState, field, host, accepted));
+    }
+    Ok(())
+}
 
 pub(super) fn check(state: &FleetState, spec: &HostSpec, turn: &Turn<'_>) -> Result<(), Rejection> {
     tenant(state, spec)?;

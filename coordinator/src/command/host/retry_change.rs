@@ -1,7 +1,6 @@
 //! `retry-change`.
 
-use crate::command::RejectionCode::WrongState;
-use crate::command::refuse::{not_found, refuse};
+use super::check::at_work;
 use crate::command::verb::{Change, Turn, Verb};
 use crate::command::{Rejection, RetryChange};
 use crate::state::FleetState;
@@ -16,13 +15,7 @@ impl Verb for RetryChange {
     }
 
     fn apply(&self, state: &mut FleetState, _: &mut Turn<'_>) -> Result<Change, Rejection> {
-        let Some(found) = state.live_host(&self.host) else {
-            return Err(not_found("host", &self.host, "host"));
-        };
-        if !found.takes_work() {
-            let accepted = "a host that is not being retired";
-            return Err(refuse(WrongState, "host", &self.host, accepted));
-        }
+        at_work(state, "host", &self.host)?;
         let attempts = state.attempts.entry(self.host.clone()).or_default();
         *attempts = attempts.wrapping_add(1);
         Ok(Change::DONE)

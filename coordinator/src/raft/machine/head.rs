@@ -87,20 +87,7 @@ impl DoorList {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn node(id: u64, role: MemberRole) -> (NodeId, Node) {
-        let endpoint = format!("192.0.2.{id}:7444");
-        let node = Node {
-            id: NodeId(id),
-            raft_endpoint: endpoint.clone(),
-            agent_endpoint: endpoint.clone(),
-            api_endpoint: endpoint,
-            role,
-            joined_at: Timestamp(1),
-            supports_version: 1,
-        };
-        (node.id, node)
-    }
+    use crate::command::fixture::node;
 
     #[test]
     fn removed_revoked_and_unknown_nodes_are_not_let_in() {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use email_engine_tests::{Daemon, binary, wait_for, wait_until};
+use email_engine_tests::{Daemon, binary, samples, wait_for, wait_until};
 use serde_json::Value;
 
 fn trial(dir: &Path) -> Output {
@@ -41,6 +41,46 @@ fn a_trial_converges_shows_its_hosts_and_starts_again_from_its_folder() {
         std::fs::read_to_string(dir.join(".gitignore")).unwrap(),
         "*\n"
     );
+}
+
+#[test]
+fn what_cannot_be_a_cluster_or_a_first_fleet_founds_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("trial");
+    let file = folder.path().join("fleet.toml");
+    let mut fleet = samples::fleet(2);
+    fleet["ips"][1]["address"] = fleet["ips"][0]["address"].clone();
+    std::fs::write(&file, toml::to_string(&fleet).unwrap()).unwrap();
+    let refused = |arguments: &[&str], code: i32| {
+        let ended = Command::new(binary("email-engine"))
+            .args(["trial", "--once", "--dir"])
+            .arg(&dir)
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert_eq!(ended.status.code(), Some(code), "{ended:?}");
+        String::from_utf8(ended.stderr).unwrap()
+    };
+    let text = refused(&["--fleet", file.to_str().unwrap()], 1);
+    assert!(text.contains("fleet.toml: "), "{text}");
+    assert!(text.contains("ips[1].address"), "{text}");
+    let text = refused(&["--nodes", "4"], 64);
+    assert!(text.contains("accepted: 1, 3, 5 or 7"), "{text}");
+    assert!(!dir.join("admin.toml").exists() && !dir.join("nodes/1").exists());
+
+    // The folder of a trial of three, as far as is asked for: two of them cannot just be left out.
+    for name in [
+        "admin.toml",
+        "nodes/1.joined",
+        "nodes/2.joined",
+        "nodes/3.joined",
+    ] {
+        let path = dir.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, "").unwrap();
+    }
+    let text = refused(&["--nodes", "1"], 1);
+    assert!(text.contains("has 3 nodes, not 1"), "{text}");
 }
 
 /// A trial that stays up, and everything that it says.

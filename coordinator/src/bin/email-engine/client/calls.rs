@@ -154,9 +154,11 @@ impl Client {
     pub(crate) async fn cluster(
         &self,
         consistency: Consistency,
+        patience: Option<Patience>,
     ) -> Result<ClusterView, ClientError> {
-        self.ask(consistent(Call::get(&["cluster"]), consistency))
-            .await
+        let mut call = consistent(Call::get(&["cluster"]), consistency);
+        call.patience = patience;
+        self.ask(call).await
     }
 
     pub(crate) async fn promote(&self, node: NodeId) -> Result<Value, ClientError> {

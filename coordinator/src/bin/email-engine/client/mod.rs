@@ -46,6 +46,13 @@ impl Patience {
         unavailable: Duration::from_secs(15),
     };
 
+    /// The leader's word on how things stand is not waited for longer than this: a state that is a
+    /// little old, and says so, helps more.
+    pub(crate) const LEADER: Self = Self {
+        request: Duration::from_secs(4),
+        unavailable: Duration::from_secs(3),
+    };
+
     /// Of a call as a whole, as `--request-timeout` gives it.
     pub(crate) const fn of(timeout: Duration) -> Self {
         Self {

@@ -12,10 +12,10 @@ use email_engine_protocol::join::Admission;
 use email_engine_protocol::observed::Observed;
 
 use super::{Desk, token};
-use crate::client::ClientError;
+use crate::client::{ClientError, Patience};
 use crate::exit::{Exit, Failure};
 use crate::output::{Mood, Output, or_dash, text, word};
-use crate::private_file;
+use crate::private_file::Reserved;
 use crate::prompt::{self, Reply};
 
 /// Arguments of `cluster`.
@@ -116,9 +116,11 @@ pub(crate) async fn run(desk: &Desk, arguments: Cluster) -> Result<Exit, Failure
 
 /// The cluster by the leader's word, else as a node has it; the second value says which.
 async fn look(desk: &Desk) -> Result<(ClusterView, bool), ClientError> {
-    match desk.client.cluster(Consistency::Linearizable).await {
+    let patience = Some(Patience::LEADER);
+    let leaders = desk.client.cluster(Consistency::Linearizable, patience);
+    match leaders.await {
         Err(ClientError::Unavailable { .. } | ClientError::Unreachable { .. }) => {
-            let view = desk.client.cluster(Consistency::Stale).await?;
+            let view = desk.client.cluster(Consistency::Stale, None).await?;
             Ok((view, true))
         }
         answered => Ok((answered?, false)),
@@ -131,8 +133,9 @@ async fn add(desk: &Desk, ttl: u64, out: PathBuf) -> Result<(), Failure> {
         ttl_seconds: ttl,
         replace: false,
     };
+    let mut place = Reserved::at(&out)?;
     let created = desk.client.create_token(&request).await?;
-    private_file::write(&out, format!("{}\n", created.token).as_bytes())?;
+    place.fill(&created.token)?;
     let file = out.display();
     desk.output.note(&format!(
         "The token is in {file} and ends at {}. On the new machine:\n\

@@ -11,7 +11,7 @@ use super::Desk;
 use super::hosts::permitted;
 use crate::exit::{Exit, Failure};
 use crate::output::{Mood, Output, or_dash, text, word};
-use crate::private_file;
+use crate::private_file::Reserved;
 
 /// Arguments of `keys`.
 #[derive(Args, Debug)]
@@ -83,12 +83,14 @@ pub(crate) async fn run(desk: &Desk, arguments: Keys) -> Result<Exit, Failure> {
         } => {
             let role = role.into();
             let request = ApiKeyRequest { id, role, tenant };
+            let place = out.as_deref().map(Reserved::at).transpose()?;
             let created = desk.client.create_key(&request).await?;
-            match out {
-                Some(path) => {
-                    private_file::write(&path, format!("{}\n", created.key).as_bytes())?;
+            match place {
+                Some(mut place) => {
+                    place.fill(&created.key)?;
+                    let path = place.path().display();
                     desk.output
-                        .note(&format!("key {} written to {}", created.id, path.display()));
+                        .note(&format!("key {} written to {path}", created.id));
                 }
                 // The key alone, so that it can be piped.
                 None => desk.output.show(&created, |_| created.key.clone())?,

@@ -39,16 +39,9 @@ pub(crate) struct Status {
     stale: bool,
 }
 
-/// The leader's word is not waited for longer than this: a state that is a little old, and says so,
-/// helps more.
-const LEADER: Patience = Patience {
-    request: Duration::from_secs(4),
-    unavailable: Duration::from_secs(3),
-};
-
 pub(crate) async fn run(desk: &Desk, arguments: &Status) -> Result<Exit, Failure> {
     if !arguments.watch {
-        let status = look(desk, arguments.stale, LEADER).await?;
+        let status = look(desk, arguments.stale, Patience::LEADER).await?;
         desk.output
             .show(&status, |output| render(output, &status))?;
         return Ok(verdict(&status));
@@ -62,7 +55,7 @@ pub(crate) async fn run(desk: &Desk, arguments: &Status) -> Result<Exit, Failure
 
 async fn watch(desk: &Desk, arguments: &Status) -> Result<Exit, Failure> {
     loop {
-        let shown = match look(desk, arguments.stale, LEADER).await {
+        let shown = match look(desk, arguments.stale, Patience::LEADER).await {
             Ok(status) => desk
                 .output
                 .render(&status, |output| render(output, &status))?,

@@ -11,7 +11,7 @@ use email_engine_protocol::join::Admission;
 use super::Desk;
 use crate::exit::{Exit, Failure};
 use crate::output::{Format, Mood, Output, text};
-use crate::private_file;
+use crate::private_file::Reserved;
 
 /// Arguments of `token`.
 #[derive(Args, Debug)]
@@ -89,11 +89,10 @@ impl Create {
 pub(crate) async fn run(desk: &Desk, arguments: Token) -> Result<Exit, Failure> {
     match arguments.command {
         TokenCommand::Create(create) => {
-            let created = desk
-                .client
-                .create_token(&create.request(desk).await?)
-                .await?;
-            hand_over(&desk.output, &created, create.out)?;
+            let request = create.request(desk).await?;
+            let place = create.out.as_deref().map(Reserved::at).transpose()?;
+            let created = desk.client.create_token(&request).await?;
+            hand_over(&desk.output, &created, place)?;
         }
         TokenCommand::List => {
             let tokens = desk.client.tokens().await?;
@@ -108,11 +107,15 @@ pub(crate) async fn run(desk: &Desk, arguments: Token) -> Result<Exit, Failure> 
     Ok(Exit::Success)
 }
 
-fn hand_over(output: &Output, created: &TokenCreated, out: Option<PathBuf>) -> Result<(), Failure> {
+fn hand_over(
+    output: &Output,
+    created: &TokenCreated,
+    place: Option<Reserved>,
+) -> Result<(), Failure> {
     let expiry = format!("token {} ends at {}", created.id, created.expires_at);
-    if let Some(path) = out {
-        private_file::write(&path, format!("{}\n", created.token).as_bytes())?;
-        output.note(&format!("{expiry}; written to {}", path.display()));
+    if let Some(mut place) = place {
+        place.fill(&created.token)?;
+        output.note(&format!("{expiry}; written to {}", place.path().display()));
         return Ok(());
     }
     if output.format == Format::Table {

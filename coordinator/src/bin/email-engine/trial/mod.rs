@@ -21,6 +21,9 @@ use std::time::Duration;
 
 use clap::Args;
 
+use email_engine_coordinator::command::Rejection;
+use email_engine_coordinator::planner;
+use email_engine_coordinator::state::FleetState;
 use email_engine_protocol::api::FleetDocument;
 use email_engine_protocol::id::HostId;
 
@@ -67,13 +70,21 @@ pub(crate) struct Trial {
     /// End once every host has converged
     #[arg(long)]
     once: bool,
-    /// Coordinator nodes
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=7))]
-    nodes: u64,
+    /// Coordinator nodes: 1, 3, 5 or 7 [default: 3, or more where the folder has more]
+    #[arg(long, value_parser = parse_nodes)]
+    nodes: Option<u64>,
     /// Seconds until hosts must have converged
     #[arg(long, default_value_t = 120, value_name = "SECONDS",
           value_parser = clap::value_parser!(u64).range(1..=86_400))]
     timeout: u64,
+}
+
+/// An even number bears the loss of no more nodes than the odd one below it.
+fn parse_nodes(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(nodes @ (1 | 3 | 5 | 7)) => Ok(nodes),
+        _ => Err("accepted: 1, 3, 5 or 7".to_owned()),
+    }
 }
 
 impl Trial {
@@ -112,12 +123,34 @@ pub(crate) enum TrialError {
         /// The folder.
         dir: PathBuf,
     },
+    /// Nodes leave a cluster by an operator's word only.
+    #[error(
+        "the trial in {} has {known} nodes, not {wanted}: leave --nodes out, or remove nodes by \
+         `email-engine cluster remove`, or name another folder by --dir",
+        dir.display()
+    )]
+    Nodes {
+        /// The folder.
+        dir: PathBuf,
+        /// How many it has.
+        known: u64,
+        /// How many were asked for.
+        wanted: u64,
+    },
     /// A private file could not be read or written.
     #[error(transparent)]
     File(#[from] PrivateFileError),
     /// The fleet file is wrong.
     #[error(transparent)]
     Fleet(#[from] FleetFileError),
+    /// The fleet file cannot be a fleet.
+    #[error("{file}: {refusal}")]
+    Refused {
+        /// The file.
+        file: String,
+        /// What is wrong in it.
+        refusal: Rejection,
+    },
     /// The machine refused something.
     #[error("cannot {action}")]
     Io {
@@ -200,6 +233,9 @@ impl TrialError {
 pub(crate) async fn run(arguments: Trial, output: Output) -> Result<Exit, Failure> {
     let document = document(&arguments)?;
     let place = Place::open(&arguments.dir)?;
+    if !place.admin().exists() {
+        stands_alone(&arguments, &document)?;
+    }
     let mut keeper = Keeper::new(programs::Programs::find()?, output);
     let mut signals = child::Signals::new().map_err(TrialError::io("listen for signals"))?;
     let ended = tokio::select! {
@@ -220,6 +256,18 @@ fn document(arguments: &Trial) -> Result<FleetDocument, TrialError> {
     Ok(match &arguments.fleet {
         Some(path) => fleet_file::read(path)?,
         None => fleet_file::parse("the shipped example", EXAMPLE)?,
+    })
+}
+
+/// What cannot be the first file of a fleet is refused before a cluster is founded for it.
+fn stands_alone(arguments: &Trial, document: &FleetDocument) -> Result<(), TrialError> {
+    let planned = planner::document::changes(&FleetState::default(), document, false, None);
+    planned.map(drop).map_err(|refusal| TrialError::Refused {
+        file: arguments.fleet.as_ref().map_or_else(
+            || "the shipped example".to_owned(),
+            |path| path.display().to_string(),
+        ),
+        refusal,
     })
 }
 

@@ -26,18 +26,32 @@ pub(super) const PATIENCE: Patience = Patience {
     unavailable: Duration::from_secs(20),
 };
 
-/// A running cluster with at least `wanted` nodes, and a client of it.
+/// Nodes of a first start that names no number.
+const NODES: u64 = 3;
+
+/// A running cluster with as many nodes as `wanted` says, and a client of it.
 pub(super) async fn bring_up(
     place: &Place,
     keeper: &mut Keeper,
-    wanted: u64,
+    wanted: Option<u64>,
     output: Output,
 ) -> Result<Client, TrialError> {
-    let known = if place.admin().exists() {
-        restart(place, keeper, output).await?
+    let (known, wanted) = if place.admin().exists() {
+        let known = joined(place);
+        // A first start that was cut off goes on to the number that is not written down anywhere.
+        let wanted = wanted.unwrap_or_else(|| known.max(NODES));
+        if wanted < known {
+            return Err(TrialError::Nodes {
+                dir: place.root().to_owned(),
+                known,
+                wanted,
+            });
+        }
+        restart(place, keeper, known, output).await?;
+        (known, wanted)
     } else {
         found(place, keeper, output).await?;
-        1
+        (1, wanted.unwrap_or(NODES))
     };
     let mut context = read_context(place)?;
     let mut client = connect(place, &context)?;
@@ -91,12 +105,24 @@ async fn found(place: &Place, keeper: &mut Keeper, output: Output) -> Result<(),
     Ok(())
 }
 
-/// Starts all nodes that belong to the cluster; says how many.
-async fn restart(place: &Place, keeper: &mut Keeper, output: Output) -> Result<u64, TrialError> {
+/// How many nodes of the folder belong to the cluster.
+fn joined(place: &Place) -> u64 {
     let mut known = 0;
     while place.node_joined(known + 1).exists() {
         known += 1;
-        keeper.keep(keeper.programs.run(place, known)?);
+    }
+    known
+}
+
+/// Starts all nodes that belong to the cluster.
+async fn restart(
+    place: &Place,
+    keeper: &mut Keeper,
+    known: u64,
+    output: Output,
+) -> Result<(), TrialError> {
+    for n in 1..=known {
+        keeper.keep(keeper.programs.run(place, n)?);
     }
     output.note(&format!("starting {known} nodes again"));
     for n in 1..=known {
@@ -105,7 +131,7 @@ async fn restart(place: &Place, keeper: &mut Keeper, output: Output) -> Result<u
     let mut context = read_context(place)?;
     context.endpoints = endpoints(place, known)?;
     context.write(&place.admin())?;
-    Ok(known)
+    Ok(())
 }
 
 /// Makes a learner of a new node, then lets it vote.
@@ -194,7 +220,7 @@ fn number_of(view: &ClusterView, place: &Place, n: u64) -> Result<Option<NodeId>
 
 async fn view(client: &Client) -> Result<ClusterView, TrialError> {
     client
-        .cluster(Consistency::Linearizable)
+        .cluster(Consistency::Linearizable, None)
         .await
         .map_err(TrialError::api("asking the cluster for its nodes"))
 }
@@ -208,7 +234,7 @@ async fn await_leader(client: &Client, place: &Place) -> Result<(), TrialError> 
     let deadline = Instant::now() + STEP;
     let mut refused = 0;
     loop {
-        match client.cluster(Consistency::Linearizable).await {
+        match client.cluster(Consistency::Linearizable, None).await {
             Ok(_) => return Ok(()),
             // A node that has just begun may not know the key yet. Slowly, for a node that is shown
             // wrong keys soon listens to none.
