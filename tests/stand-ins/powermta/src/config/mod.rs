@@ -5,7 +5,6 @@
 //! fault stops the reading, as with the product, and names file and line.
 
 mod build;
-mod certificate;
 mod check;
 mod error;
 mod line;

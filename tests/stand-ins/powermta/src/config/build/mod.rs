@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use super::check;
 use super::error::{At, ConfigError};
 use super::model::{
     AddressMatch, Config, DomainKey, Listener, Pool, Processor, RollupRule, SmtpUser, Source,
@@ -14,9 +15,9 @@ use super::pattern::DomainPattern;
 use super::schema::Scope;
 use super::settings::Settings;
 use super::value::Value;
-use super::{certificate, check};
 
 mod aliases;
+mod certificate;
 mod domains;
 mod files;
 mod rules;

@@ -7,8 +7,8 @@ use rustls::ServerConfig;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::error::{At, ConfigError};
-use super::model::{Certificate, Config};
+use super::super::error::{At, ConfigError};
+use super::super::model::{Certificate, Config};
 
 /// Reads what a line names. A file that cannot be used refuses the configuration: it would show only
 /// to the first client.
