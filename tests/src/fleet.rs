@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{AgentProcess, Api, NodeProcess, wait_for};
+use crate::{AgentProcess, Api, NodeProcess, wait_for, wait_until};
 
 /// A cluster of real nodes and the agents of its hosts, in a folder that goes with it.
 #[derive(Debug)]
@@ -333,6 +333,22 @@ impl Fleet {
         for host in self.agents.keys() {
             self.host_converged(host, why).await;
         }
+        // Certificates of hosts that take mail come when those who submit trust who issues them.
+        let awaited: Vec<_> = self
+            .agents
+            .iter()
+            .filter(|(_, agent)| takes_mail(agent))
+            .collect();
+        if awaited.is_empty() {
+            return;
+        }
+        for (host, agent) in awaited {
+            let what = format!("{host} has a certificate, because {why}");
+            wait_until(&what, async || has_certificate(agent)).await;
+        }
+        for host in self.agents.keys() {
+            self.host_converged(host, why).await;
+        }
     }
 
     /// Waits until one host runs its newest target, and gives what the cluster says of it.
@@ -360,6 +376,19 @@ impl Fleet {
         fleet.converged("its first document was applied").await;
         fleet
     }
+}
+
+fn configuration(agent: &AgentProcess) -> String {
+    let text = std::fs::read_to_string(agent.file("/etc/pmta/config"));
+    text.unwrap_or_default()
+}
+
+fn takes_mail(agent: &AgentProcess) -> bool {
+    configuration(agent).contains(":2525")
+}
+
+fn has_certificate(agent: &AgentProcess) -> bool {
+    configuration(agent).contains("tls-certificate ")
 }
 
 /// Whether a host, as the cluster sees it, runs its newest target.

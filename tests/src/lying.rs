@@ -18,6 +18,7 @@ use email_engine_protocol::wire::{ALPN_AGENT, Hello, Refusal, SUPPORTED, frame};
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, RecvStream, SendStream};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme};
 
@@ -134,6 +135,15 @@ pub async fn dial_as_host(data_dir: &Path, endpoint: &str, alpn: &[u8]) -> Endin
 /// byte may come back.
 pub async fn dial_without_certificate(endpoint: &str, alpn: &[u8]) -> Ending {
     refused(endpoint, alpn, None).await
+}
+
+/// Dials with the certificates and the key in a PEM text, opens a stream and says something, and gives
+/// how that ended. Not a byte may come back.
+pub async fn dial_with_pem(pem: &[u8], endpoint: &str, alpn: &[u8]) -> Ending {
+    let chain = CertificateDer::pem_slice_iter(pem);
+    let chain = chain.collect::<Result<_, _>>().unwrap();
+    let key = PrivateKeyDer::from_pem_slice(pem).unwrap();
+    refused(endpoint, alpn, Some((chain, key))).await
 }
 
 async fn refused(endpoint: &str, alpn: &[u8], own: Option<Own>) -> Ending {

@@ -12,7 +12,7 @@ use email_engine_protocol::time::Timestamp;
 
 use super::fixture::{
     address, api_key, bundle, found, host, host_id, host_token, identity, outcome, prepared_key,
-    recovery_key, redeem, spki, tenant,
+    recovery_key, redeem, spki, submission, tenant,
 };
 use super::*;
 use crate::state::{CertificateSubject, Release, ShownCertificate, TokenUse};
@@ -193,12 +193,22 @@ fn cluster_commands() -> Vec<Command> {
     ]
 }
 
+fn submission_commands() -> Vec<Command> {
+    let authority = submission::authority(1, Some(CertificateSerial([2; 16])));
+    let certificate = submission::certificate(1);
+    vec![
+        Command::SetSubmissionAuthority(Box::new(authority)),
+        Command::SetSubmissionCertificate(Box::new(certificate)),
+    ]
+}
+
 pub(super) fn samples() -> Vec<Command> {
     let shelves = [
         fleet_commands(),
         certificate_commands(),
         content_commands(),
         cluster_commands(),
+        submission_commands(),
     ];
     shelves.into_iter().flatten().collect()
 }

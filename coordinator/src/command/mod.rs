@@ -5,8 +5,8 @@
 //! Variants are append-only: their order is the log's format.
 
 //!
-//! Shelves by noun: `tenant`, `host`, `identity`, `access`, `content`, `cluster`; `batch` runs the
-//! others. The way in is [`FleetState::apply`](crate::state::FleetState::apply).
+//! Shelves by noun: `tenant`, `host`, `identity`, `access`, `content`, `cluster`, `submission`; `batch`
+//! runs the others. The way in is [`FleetState::apply`](crate::state::FleetState::apply).
 
 mod access;
 mod apply;
@@ -26,6 +26,7 @@ mod payload;
 #[cfg(test)]
 mod property;
 pub(crate) mod refuse;
+mod submission;
 mod tenant;
 mod verb;
 
@@ -39,6 +40,8 @@ pub(crate) use cluster::AGREEMENT_MILLIS;
 pub(crate) use identity::is_on_its_host;
 pub use outcome::{Answer, BodyChange, Effect, Outcome, Rejection, RejectionCode};
 pub use payload::*;
+pub(crate) use submission::COVERED;
+pub use submission::{SetSubmissionAuthority, SetSubmissionCertificate};
 
 /// A command with who, when and why: one entry of the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,4 +138,8 @@ pub enum Command {
     EndDrain(EndDrain),
     /// Queues of an identity that left are given up.
     GiveUpDrain(GiveUpDrain),
+    /// Who vouches for the hosts at which the fleet submits, and for which of them.
+    SetSubmissionAuthority(Box<SetSubmissionAuthority>),
+    /// A host has a certificate for submission, or the next one.
+    SetSubmissionCertificate(Box<SetSubmissionCertificate>),
 }

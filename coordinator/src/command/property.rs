@@ -16,7 +16,7 @@ use proptest::test_runner::TestRunner;
 
 use super::fixture::{
     Fleet, SECOND, address, api_key, bundle, bundle_hash, domain, found, host, host_id, host_token,
-    identity, node_token, outcome, recovery_key, redeem, redeem_node, spki, tenant,
+    identity, node_token, outcome, recovery_key, redeem, redeem_node, spki, submission, tenant,
 };
 use super::*;
 use crate::fleet;
@@ -35,7 +35,7 @@ struct Step {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step =
-        (0..43_u8, 0..4_u8, 0..4_u8).prop_map(|(verb, which, how)| Step { verb, which, how });
+        (0..45_u8, 0..4_u8, 0..4_u8).prop_map(|(verb, which, how)| Step { verb, which, how });
     prop::collection::vec(step, 1..100)
 }
 
@@ -269,6 +269,8 @@ fn other_command(fleet: &Fleet, step: Step) -> Command {
         37 => Command::RetryChange(RetryChange {
             host: host_id(host),
         }),
+        41 => Command::SetSubmissionAuthority(Box::new(authority(fleet, step))),
+        42 => Command::SetSubmissionCertificate(Box::new(certificate(fleet, step))),
         _ => Command::SetNode(SetNode {
             node: NodeId(step.which.into()),
             role: [MemberRole::Learner, MemberRole::Voter, MemberRole::Removed]
@@ -291,6 +293,29 @@ fn end_drain(fleet: &Fleet, step: Step) -> Command {
         host,
         generation,
     })
+}
+
+/// An authority in place of the one in use, or of one that is not.
+fn authority(fleet: &Fleet, step: Step) -> SetSubmissionAuthority {
+    let current = fleet.state.submission_authority.as_ref();
+    let serial = current.map(|record| record.authority.serial);
+    submission::authority(step.which + 1, serial.filter(|_| step.how > 0))
+}
+
+/// A certificate under the authority in use, or another, in place of the one in use, or of none.
+fn certificate(fleet: &Fleet, step: Step) -> SetSubmissionCertificate {
+    let current = fleet.state.submission_certificates.get(&host_id("pmta1"));
+    let mut certificate = submission::certificate(step.which + 100);
+    certificate.replaces = current.map(|row| row.serial).filter(|_| step.how > 0);
+    if let Some(record) = fleet
+        .state
+        .submission_authority
+        .as_ref()
+        .filter(|_| step.how > 1)
+    {
+        certificate.authority = record.authority.serial;
+    }
+    certificate
 }
 
 fn domain_of(step: Step) -> String {

@@ -99,6 +99,8 @@ impl Command {
             Self::RetryChange(verb) => verb,
             Self::EndDrain(verb) => verb,
             Self::GiveUpDrain(verb) => verb,
+            Self::SetSubmissionAuthority(verb) => &**verb,
+            Self::SetSubmissionCertificate(verb) => &**verb,
             Self::Batch(_) => return None,
         })
     }

@@ -54,6 +54,12 @@ impl NodeConfig {
             let accepted = "10 to 2592000 (30 days)";
             return refused("certificate_life_seconds", life.to_string(), accepted);
         }
+        let life = self.submission_certificate_life_seconds;
+        if !Life::SUBMISSION_SECONDS.contains(&life) {
+            let accepted = "10 to 34300800 (397 days)";
+            let key = "submission_certificate_life_seconds";
+            return refused(key, life.to_string(), accepted);
+        }
         let same_udp = self.agent_listen == self.raft_listen && self.agent_listen.port() != 0;
         if same_udp {
             let value = self.raft_listen.to_string();
@@ -102,6 +108,10 @@ mod tests {
         for life in [9, 2_592_001] {
             let text = format!("certificate_life_seconds = {life}");
             assert!(check(&text).contains("certificate_life_seconds"));
+        }
+        for life in [9, 34_300_801] {
+            let text = format!("submission_certificate_life_seconds = {life}");
+            assert!(check(&text).contains("submission_certificate_life_seconds"));
         }
         assert!(check("[advertise]\napi = \"nowhere\"").contains("advertise.api"));
         NodeConfig::default().check().unwrap();

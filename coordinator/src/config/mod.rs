@@ -53,6 +53,8 @@ pub struct NodeConfig {
     pub dkim_stock: u32,
     /// How long certificates live that this node issues, in seconds.
     pub certificate_life_seconds: u64,
+    /// How long certificates live under which PowerMTA hosts take mail from the fleet, in seconds.
+    pub submission_certificate_life_seconds: u64,
     /// What is logged, and how.
     pub log: LogConfig,
 }
@@ -139,6 +141,7 @@ impl Default for NodeConfig {
             min_free_bytes: 1024 * 1024 * 1024,
             dkim_stock: 20,
             certificate_life_seconds: 7 * 24 * 3600,
+            submission_certificate_life_seconds: 90 * 24 * 3600,
             log: LogConfig::default(),
         }
     }
@@ -229,6 +232,12 @@ impl NodeConfig {
     #[must_use]
     pub fn certificate_life(&self) -> Life {
         Life::of_seconds(self.certificate_life_seconds)
+    }
+
+    /// Life of the certificates of hosts at which the fleet submits.
+    #[must_use]
+    pub fn submission_certificate_life(&self) -> Life {
+        Life::of_submission_seconds(self.submission_certificate_life_seconds)
     }
 }
 

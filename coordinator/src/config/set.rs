@@ -48,6 +48,9 @@ impl NodeConfig {
                 self.dkim_stock = value.parse().map_err(|_| refused("a number from 0"))?;
             }
             "certificate_life_seconds" => self.certificate_life_seconds = number()?,
+            "submission_certificate_life_seconds" => {
+                self.submission_certificate_life_seconds = number()?;
+            }
             "log_level" => value.clone_into(&mut self.log.level),
             "log_format" => {
                 self.log.format = match value {

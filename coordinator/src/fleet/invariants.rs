@@ -190,8 +190,9 @@ fn weighs_what_it_may(state: &FleetState, weight: impl Fn(&IpSpec) -> u8) -> Res
     Ok(())
 }
 
-/// 6. Every DKIM key is exactly one identity's, under its own name. That it leaves only for
-///    that identity's host is the push room's part; that it is unreadable here follows from its type.
+/// 6. Every DKIM key is exactly one identity's, and every other secret exactly one PowerMTA host's
+///    certificate for submission, each under its own name. That it leaves only for that host is the
+///    push room's part; that it is unreadable here follows from its type.
 ///
 /// # Errors
 /// Names the secret, never its bytes.
@@ -225,8 +226,19 @@ pub fn every_key_is_one_identitys(state: &FleetState) -> Result<(), Violation> {
             ));
         }
     }
-    if state.secrets.len() != used.len() {
-        return Err(broken(NAME, "a secret belongs to no identity"));
+    for (host, row) in &state.submission_certificates {
+        let name = FleetState::submission_secret(host);
+        let secret = state.secrets.get(&name).filter(|_| row.secret == name);
+        if !secret.is_some_and(|secret| commitments.insert(secret.commitment)) {
+            return Err(broken(NAME, format!("{name} is lost, misfiled or shared")));
+        }
+        let role = state.live_host(host).map(|host| host.spec.role);
+        if role != Some(Role::Powermta) {
+            return Err(broken(NAME, format!("{name} is of no PowerMTA host")));
+        }
+    }
+    if state.secrets.len() != used.len() + state.submission_certificates.len() {
+        return Err(broken(NAME, "a secret belongs to nobody"));
     }
     match state
         .prepared_keys
@@ -297,7 +309,7 @@ mod tests {
     use email_engine_protocol::api::Phase;
 
     use super::*;
-    use crate::command::fixture::{Fleet, address, domain, host_id, tenant};
+    use crate::command::fixture::{Fleet, address, domain, host_id, submission, tenant};
     use crate::fleet::check;
     use crate::state::Identity;
 
@@ -376,7 +388,22 @@ mod tests {
             let public = state.prepared_keys[&5].public.clone();
             second(state).dkim_public = public;
         });
-        for name in [shared, lost, left, prepared] {
+        let certified = |change: fn(&mut FleetState)| {
+            broken_by(|state| {
+                submission::certify(state, "pmta1");
+                assert_eq!(check(state), Ok(()));
+                change(state);
+            })
+        };
+        let bare = certified(|state| {
+            let name = FleetState::submission_secret(&host_id("pmta1"));
+            state.secrets.remove(&name);
+        });
+        let strange = certified(|state| {
+            let row = state.submission_certificates.pop_first().unwrap().1;
+            state.submission_certificates.insert(host_id("pmta9"), row);
+        });
+        for name in [shared, lost, left, prepared, bare, strange] {
             assert_eq!(name, "every_key_is_one_identitys");
         }
     }

@@ -8,6 +8,7 @@
 //!   peer showed. [`admit()`] is the one door behind that: it knows ALPN, certificate and state.
 //!   [`pin`] is for whoever has no root yet.
 //! - [`store`] keeps a node's own identity on disk.
+//! - [`submission`] stands apart: it vouches for the servers at which the fleet's hosts submit mail.
 
 pub mod admit;
 pub mod authority;
@@ -16,6 +17,7 @@ mod identity;
 pub mod issue;
 pub mod pin;
 pub mod store;
+pub mod submission;
 pub mod term;
 #[cfg(test)]
 pub(crate) mod testbed;

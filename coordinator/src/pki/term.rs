@@ -7,7 +7,7 @@ use email_engine_protocol::time::Timestamp;
 use super::authority::BACKDATE_MILLIS;
 use crate::state::CertificateRecord;
 
-/// How long a leaf lives. Short, because revocation lives in the state and not in the certificate.
+/// How long a certificate lives. Leaves live short, because revocation lives in the state and not in the certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Life(u64);
 
@@ -20,6 +20,22 @@ impl Life {
     pub fn of_seconds(seconds: u64) -> Self {
         let seconds = seconds.clamp(*Self::SECONDS.start(), *Self::SECONDS.end());
         Self(seconds * Timestamp::SECOND)
+    }
+
+    /// Seconds that are accepted for a server at which the fleet submits: PowerMTA takes a new
+    /// certificate when it is told, and a renewal changes its configuration.
+    pub const SUBMISSION_SECONDS: std::ops::RangeInclusive<u64> = 10..=397 * 24 * 3600;
+
+    /// A life of so many seconds; beyond [`Life::SUBMISSION_SECONDS`], the nearest that is accepted.
+    #[must_use]
+    pub fn of_submission_seconds(seconds: u64) -> Self {
+        let accepted = Self::SUBMISSION_SECONDS;
+        Self(seconds.clamp(*accepted.start(), *accepted.end()) * Timestamp::SECOND)
+    }
+
+    /// A life of so many days, for what is no leaf.
+    pub(super) const fn of_days(days: u64) -> Self {
+        Self(days * Timestamp::DAY)
     }
 }
 

@@ -139,13 +139,16 @@ impl<'a> Build<'a> {
     }
 
     fn file_entry(&mut self, entry: &'a FileEntry) -> Result<(), BundleFault> {
+        let Some(each) = entry.each else {
+            return self.file(entry, None);
+        };
         let values = self.values;
         // What drains needs its files until it is gone.
-        let mut items = match entry.each {
-            None => return self.file(entry, None),
-            Some(Each::Identity) => values.identities.iter().chain(&values.leaving),
-            Some(Each::Tenant) => values.tenants.iter().chain(&[]),
+        let leaving: &[Item] = match each {
+            Each::Identity => &values.leaving,
+            _ => &[],
         };
+        let mut items = values.items(each).iter().chain(leaving);
         items.try_for_each(|item| self.file(entry, Some(item)))
     }
 
@@ -189,14 +192,7 @@ impl<'a> Build<'a> {
                 .powermta
                 .clone()
                 .ok_or_else(|| self.fault("only a powermta host has a powermta-config"))?,
-            (None, None, Some(Secret::DkimKey)) => {
-                return item
-                    .and_then(|item| item.dkim_key.clone())
-                    .map(FileContent::Secret)
-                    .ok_or_else(|| {
-                        self.fault("dkim-key is a secret of each identity of a powermta host")
-                    });
-            }
+            (None, None, Some(secret)) => return self.secret(entry, secret, item),
             _ => {
                 return Err(self.fault(&format!(
                     "file {:?} has exactly one of template, generated, secret",
@@ -213,6 +209,26 @@ impl<'a> Build<'a> {
         let length = bytes.len() as u64;
         self.bodies.insert(hash, bytes);
         Ok(FileContent::Body { hash, length })
+    }
+
+    fn secret(
+        &self,
+        entry: &FileEntry,
+        secret: Secret,
+        item: Option<&Item>,
+    ) -> Result<FileContent, BundleFault> {
+        let (of, what) = match secret {
+            Secret::DkimKey => (Each::Identity, "dkim-key is a secret of each identity"),
+            Secret::SubmissionCertificate => (
+                Each::Certificate,
+                "submission-certificate is a secret of each certificate",
+            ),
+        };
+        let reference = item.filter(|_| entry.each == Some(of));
+        reference
+            .and_then(|item| item.secret.clone())
+            .map(FileContent::Secret)
+            .ok_or_else(|| self.fault(&format!("{what} of a powermta host")))
     }
 
     fn add(&mut self, id: String, spec: Spec, on_remove: OnRemove) -> Result<(), BundleFault> {

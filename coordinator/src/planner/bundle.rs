@@ -23,8 +23,10 @@ macro_rules! providers {
 #[must_use]
 pub fn builtin_bundle() -> BTreeMap<String, String> {
     let roles = shipped![
+        "api/authority.j2",
         "api/env.j2",
         "api/role.toml",
+        "mailwizz/authority.j2",
         "mailwizz/cron.j2",
         "mailwizz/delivery-server.json.j2",
         "mailwizz/role.toml",

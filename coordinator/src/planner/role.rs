@@ -268,6 +268,10 @@ pub(super) enum Greeting {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Each {
+    /// Who vouches for certificates for submission: one on a host that submits, or none yet.
+    Authority,
+    /// The cluster's certificate for submission: one on a powermta host, or none.
+    Certificate,
     Identity,
     Tenant,
 }
@@ -284,6 +288,8 @@ pub(super) enum Generated {
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Secret {
     DkimKey,
+    /// Certificate and key in one text.
+    SubmissionCertificate,
 }
 
 /// Where a bundle may hold lines of the operator's own for `/etc/pmta/config`, which go to every

@@ -12,20 +12,18 @@ use email_engine_protocol::mail::{DomainName, MailAddress};
 use super::error::PlanError;
 use crate::powermta::schema::Version;
 use crate::powermta::{self, Configuration, Egress, Leaver, TenantRoute};
-use crate::state::{FleetState, Host, HostLifecycle, Identity};
-
-/// Label of a PowerMTA host that holds the machine's own mail name. Inbound mail needs it.
-pub(super) const HOST_NAME_LABEL: &str = "host-name";
-
-/// Label of a PowerMTA host that holds the path of a PEM file with certificate and key, which
-/// submission offers STARTTLS with.
-const CERTIFICATE_LABEL: &str = "smtp-certificate";
+use crate::state::{
+    FleetState, HOST_NAME_LABEL, Host, HostLifecycle, Identity, OWN_CERTIFICATE_LABEL, StoredSecret,
+};
 
 /// Label of a PowerMTA host whose product has other rules than 5.0.
 const VERSION_LABEL: &str = "powermta-version";
 
 /// Folder of the DKIM keys.
 const KEY_FOLDER: &str = "/etc/pmta/dkim";
+
+/// Folder of the certificate for submission.
+const CERTIFICATE_FOLDER: &str = "/etc/pmta/tls";
 
 /// The identities that are placed on a host, in order of address.
 pub(super) fn placed_on<'a>(
@@ -109,7 +107,7 @@ pub(super) fn configuration(
         management_port: settings.management_port,
         accounting_max_size: settings.accounting_max_size.clone(),
         version: version(host)?,
-        certificate: certificate(host)?,
+        certificate: certificate(state, host)?,
         catalogue: Arc::default(),
         extra: None,
         tenants: tenants(state, &identities)?,
@@ -199,9 +197,31 @@ fn version(host: &Host) -> Result<Version, PlanError> {
     }
 }
 
-fn certificate(host: &Host) -> Result<Option<String>, PlanError> {
-    let Some(path) = host.spec.labels.get(CERTIFICATE_LABEL) else {
-        return Ok(None);
+/// The certificate that the cluster issued to this host, unless it is for an address that the host had
+/// before.
+pub(super) fn issued<'a>(state: &'a FleetState, host: &Host) -> Option<&'a StoredSecret> {
+    let names = host.submission_names()?;
+    let row = state.submission_certificates.get(&host.spec.id)?;
+    let secret = state.secrets.get(&row.secret)?;
+    (row.names.address == names.address).then_some(&**secret)
+}
+
+/// Name of its file. Another one for each, so that the configuration names what is new: the product
+/// reads its configuration again when it is told, and whether it looks into files that are called as
+/// before is documented nowhere.
+pub(super) fn certificate_file(secret: &StoredSecret) -> String {
+    format!("submission-{}.pem", secret.version)
+}
+
+/// Whether whoever submits to this host finds STARTTLS offered.
+pub(super) fn offers_tls(state: &FleetState, host: &Host) -> bool {
+    host.spec.labels.contains_key(OWN_CERTIFICATE_LABEL) || issued(state, host).is_some()
+}
+
+fn certificate(state: &FleetState, host: &Host) -> Result<Option<String>, PlanError> {
+    let Some(path) = host.spec.labels.get(OWN_CERTIFICATE_LABEL) else {
+        let file = issued(state, host).map(certificate_file);
+        return Ok(file.map(|file| format!("{CERTIFICATE_FOLDER}/{file}")));
     };
     if powermta::is_file_path(path) {
         return Ok(Some(path.clone()));

@@ -10,7 +10,7 @@ use email_engine_protocol::desired::{
 use super::build::Build;
 use super::error::BundleFault;
 use super::role::{
-    CheckEntry, DrainEntry, Each, ExpectEntry, Generated, Greeting, ProbeEntry, TransactionEntry,
+    CheckEntry, DrainEntry, ExpectEntry, Generated, Greeting, ProbeEntry, TransactionEntry,
 };
 use super::values::Item;
 use crate::powermta::syntax::Sources;
@@ -107,12 +107,10 @@ fn check(build: &Build<'_>, entry: &CheckEntry) -> Result<CommandCheck, BundleFa
 }
 
 fn probes(build: &Build<'_>, entry: &ProbeEntry) -> Result<Vec<Probe>, BundleFault> {
-    let items = match entry.each {
-        None => return Ok(vec![probe(build, entry, None)?]),
-        Some(Each::Identity) => &build.values.identities,
-        Some(Each::Tenant) => &build.values.tenants,
+    let Some(each) = entry.each else {
+        return Ok(vec![probe(build, entry, None)?]);
     };
-    let items = items.iter().take(PROBED_ITEMS);
+    let items = build.values.items(each).iter().take(PROBED_ITEMS);
     items.map(|item| probe(build, entry, Some(item))).collect()
 }
 

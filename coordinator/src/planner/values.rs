@@ -12,6 +12,7 @@ use minijinja::value::Serde;
 use serde::Serialize;
 
 use super::error::PlanError;
+use super::role::Each;
 use super::routes;
 use crate::fleet::{Share, takes_mail};
 use crate::powermta;
@@ -26,6 +27,10 @@ pub(super) struct Values {
     pub(super) leaving: Vec<Item>,
     pub(super) drain: Drain,
     pub(super) tenants: Vec<Item>,
+    /// The cluster's certificate for submission here, when there is one.
+    pub(super) certificates: Vec<Item>,
+    /// Who vouches for such certificates, on a host that submits.
+    pub(super) authorities: Vec<Item>,
     /// Text of the configuration, on a PowerMTA host.
     pub(super) powermta: Option<String>,
     /// Where fleet hosts submit, on a PowerMTA host.
@@ -51,9 +56,22 @@ pub(super) struct Drain {
 #[derive(Debug)]
 pub(super) struct Item {
     pub(super) value: Value,
-    pub(super) dkim_key: Option<SecretRef>,
+    pub(super) secret: Option<SecretRef>,
     /// Of an identity.
     pub(super) status: Option<IpStatus>,
+}
+
+/// A certificate for submission as templates see it.
+#[derive(Debug, Serialize)]
+struct CertificateValues {
+    file: String,
+}
+
+/// An authority as templates see it.
+#[derive(Debug, Serialize)]
+struct AuthorityValues {
+    /// In PEM.
+    certificate: String,
 }
 
 /// Seen by every template of a host.
@@ -91,6 +109,8 @@ struct IdentityValues<'a> {
     /// Where mail for it is submitted.
     submission_address: String,
     submission_port: u16,
+    /// STARTTLS is offered there.
+    submission_tls: bool,
 }
 
 /// A tenant as templates see it.
@@ -102,6 +122,16 @@ struct TenantValues<'a> {
 }
 
 impl Values {
+    /// What an entry is repeated for.
+    pub(super) fn items(&self, each: Each) -> &[Item] {
+        match each {
+            Each::Authority => &self.authorities,
+            Each::Certificate => &self.certificates,
+            Each::Identity => &self.identities,
+            Each::Tenant => &self.tenants,
+        }
+    }
+
     /// Of a host of whatever role.
     fn of(state: &FleetState, host: &Host) -> Self {
         let id = &host.spec.id;
@@ -112,6 +142,8 @@ impl Values {
             leaving: Vec::new(),
             drain: Drain::default(),
             tenants: Vec::new(),
+            certificates: Vec::new(),
+            authorities: Vec::new(),
             powermta: None,
             submission: None,
             restart_allowed: allowed.map(|allowed| allowed.lines),
@@ -145,10 +177,18 @@ pub(super) fn of_powermta(
     }
     let leaving = state.leaving_on(&host.spec.id);
     let leaving = leaving.map(|leaving| signing(state, &leaving.identity));
+    let certificate = routes::issued(state, host).map(|secret| Item {
+        value: Value::from(Serde(CertificateValues {
+            file: routes::certificate_file(secret),
+        })),
+        secret: Some(secret.reference()),
+        status: None,
+    });
     Ok(Values {
         identities,
         leaving: leaving.collect::<Result<_, _>>()?,
         drain: drain(state, &host.spec.id),
+        certificates: certificate.into_iter().collect(),
         powermta: Some(configuration.to_owned()),
         submission: Some(SocketAddr::new(
             routes::admin_address(host)?.into(),
@@ -165,7 +205,7 @@ fn signing(state: &FleetState, identity: &Identity) -> Result<Item, PlanError> {
         secret: identity.dkim_key.clone(),
     })?;
     Ok(Item {
-        dkim_key: Some(secret.reference()),
+        secret: Some(secret.reference()),
         ..item(state, identity)?
     })
 }
@@ -196,6 +236,7 @@ pub(super) fn of_mailwizz(state: &FleetState, host: &Host) -> Result<Values, Pla
         .ok_or_else(|| PlanError::NoTenant(host.spec.id.clone()))?;
     Ok(Values {
         identities: items_of(state, tenant)?,
+        authorities: authorities(state),
         ..Values::of(state, host)
     })
 }
@@ -227,14 +268,27 @@ pub(super) fn of_api(state: &FleetState, host: &Host) -> Result<Values, PlanErro
                 name: &tenant.name,
                 identities: identities.into_iter().map(|item| item.value).collect(),
             })),
-            dkim_key: None,
+            secret: None,
             status: None,
         });
     }
     Ok(Values {
         tenants: items,
+        authorities: authorities(state),
         ..Values::of(state, host)
     })
+}
+
+/// Who vouches for the hosts at which the fleet submits.
+fn authorities(state: &FleetState) -> Vec<Item> {
+    let record = state.submission_authority.as_ref();
+    let item = record.map(|record| Item {
+        value: Value::from(Serde(AuthorityValues {
+            certificate: record.authority.pem(),
+        })),
+        secret: None,
+    });
+    item.into_iter().collect()
 }
 
 fn items_of(state: &FleetState, tenant: &TenantId) -> Result<Vec<Item>, PlanError> {
@@ -269,10 +323,11 @@ fn item(state: &FleetState, identity: &Identity) -> Result<Item, PlanError> {
         hourly_quota: powermta::hourly_quota(share.daily),
         submission_address: routes::admin_address(powermta)?.to_string(),
         submission_port: powermta::SUBMISSION_PORT,
+        submission_tls: routes::offers_tls(state, powermta),
     }));
     Ok(Item {
         value,
-        dkim_key: None,
+        secret: None,
         status: Some(spec.status),
     })
 }

@@ -122,6 +122,7 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
         store: place.identity(),
         identity: renewed,
         certificate_life: config.certificate_life(),
+        submission_life: config.submission_certificate_life(),
     });
     let unplanned = tasks.plan_errors();
     cluster.serve_plan_errors(Arc::new(move || rooms::bounded(&unplanned.borrow())));

@@ -16,6 +16,7 @@ mod lookup;
 mod query;
 mod restored;
 mod secret;
+mod submission;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -43,6 +44,10 @@ pub use lookup::{Claim, ClaimKind, Lookup};
 pub(crate) use lookup::{claims, with_ancestors};
 pub use restored::{Restored, Return, ShownCertificate};
 pub use secret::{PreparedKey, SealedAtRest, StoredSecret};
+pub use submission::{
+    HOST_NAME_LABEL, OWN_CERTIFICATE_LABEL, SubmissionAuthority, SubmissionAuthorityRecord,
+    SubmissionCertificate, SubmissionNames, certificate_pem,
+};
 
 /// Everything the cluster knows about its fleet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,6 +122,10 @@ pub struct FleetState {
     pub remembered_order: VecDeque<RequestId>,
     /// The backup that this life of the cluster began from, if any.
     pub restored: Option<Restored>,
+    /// Vouches for the hosts at which the fleet submits; absent until there is one.
+    pub submission_authority: Option<Arc<SubmissionAuthorityRecord>>,
+    /// Certificates of those hosts.
+    pub submission_certificates: BTreeMap<HostId, SubmissionCertificate>,
     /// What the rules look up often; follows from the tables above.
     pub lookup: Lookup,
 }

@@ -2,12 +2,14 @@
 //! changed, the leader changed) and by a timer, and may be run twice or stopped at any moment.
 //!
 //! - [`plan`] turns the state into targets. [`stock`] keeps DKIM keys made ahead of need.
+//! - [`certify`] keeps certificates on the hosts at which the fleet submits.
 //! - [`expire`] cuts off hosts whose time for confirming their retirement is over.
 //! - `restart` gives the word for restarts that may be made at certain times.
 //! - [`renew`] (on every node) keeps the node's own certificate fresh.
 //!
 //! Join tokens and certificates need no task: that they ended is seen by whoever reads them.
 
+pub mod certify;
 pub mod expire;
 pub mod plan;
 mod refused;
@@ -49,6 +51,8 @@ pub struct TasksConfig<F> {
     pub identity: watch::Sender<Arc<NodeIdentity>>,
     /// How long the node's certificates live.
     pub certificate_life: Life,
+    /// How long certificates of hosts at which the fleet submits live.
+    pub submission_life: Life,
 }
 
 impl<F> std::fmt::Debug for TasksConfig<F> {
@@ -78,6 +82,7 @@ pub fn start<F: Fleet>(config: TasksConfig<F>) -> TasksHandle<F> {
         store,
         identity,
         certificate_life,
+        submission_life,
     } = config;
     let stock = Stock::new(fleet.clone(), vault.clone());
     let (errors, errors_seen) = watch::channel(PlanErrors::new());
@@ -93,6 +98,7 @@ pub fn start<F: Fleet>(config: TasksConfig<F>) -> TasksHandle<F> {
         tokio::spawn(restart::run(fleet.clone(), words)),
         tokio::spawn(stock.clone().run(keys_ahead)),
         tokio::spawn(expire::run(fleet.clone())),
+        tokio::spawn(certify::run(fleet.clone(), vault.clone(), submission_life)),
         tokio::spawn(renew::run(
             fleet,
             vault,

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use email_engine_protocol::api::{FleetDocument, IpSpec};
-use email_engine_protocol::bytes::{CaPin, Commitment, SealingPublicKey, VerifyingKey};
+use email_engine_protocol::bytes::{
+    CaPin, CertificateSerial, Commitment, SealingPublicKey, VerifyingKey,
+};
 use email_engine_protocol::crypto::{RecoveryPublic, Sealed};
 use email_engine_protocol::id::{ClusterId, HostId, SecretId, TenantId};
 use email_engine_protocol::observed::Mode;
@@ -18,7 +20,8 @@ use email_engine_coordinator::powermta::lint::Options;
 use email_engine_coordinator::powermta::syntax::Sources;
 use email_engine_coordinator::state::{
     ClusterRecord, FleetState, Host, HostLifecycle, Identity, Issuer, Leaving, Pool, Release,
-    RoleBundle, SealedAtRest, SettingsRevision, StoredSecret,
+    RoleBundle, SealedAtRest, SettingsRevision, StoredSecret, SubmissionAuthority,
+    SubmissionAuthorityRecord, SubmissionCertificate, SubmissionNames,
 };
 
 pub(crate) const SOS_HOLIDAYS: &str = include_str!("../../../deploy/examples/sos-holidays.toml");
@@ -65,12 +68,61 @@ impl Fleet {
 
     /// The shipped example.
     pub(crate) fn sos_holidays() -> Self {
-        Self::of(SOS_HOLIDAYS)
+        Self::of(SOS_HOLIDAYS).certified()
     }
 
     /// Two tenants on one PowerMTA host.
     pub(crate) fn two_tenants() -> Self {
-        Self::of(TWO_TENANTS)
+        Self::of(TWO_TENANTS).certified()
+    }
+
+    /// With certificates on the hosts at which the fleet submits, as the leader brings them.
+    pub(crate) fn certified(mut self) -> Self {
+        let wanted: Vec<_> = self
+            .state
+            .submission_wanted()
+            .into_iter()
+            .map(|(host, names)| (host.clone(), names))
+            .collect();
+        for (host, names) in &wanted {
+            self.certify(host, names.clone());
+        }
+        let authority = SubmissionAuthority {
+            serial: CertificateSerial([1; 16]),
+            certificate: b"who vouches for the hosts at which this fleet submits its mail".to_vec(),
+            key: sealed_at_rest(),
+            covers: wanted.into_iter().map(|(_, names)| names).collect(),
+            issued_at: Timestamp(0),
+            not_after: Timestamp(1),
+        };
+        self.state.submission_authority = Some(Arc::new(SubmissionAuthorityRecord {
+            authority,
+            revision: 0,
+            issued: 1,
+        }));
+        self
+    }
+
+    /// Gives a host its next certificate, for these names.
+    pub(crate) fn certify(&mut self, host: &HostId, names: SubmissionNames) {
+        let id = FleetState::submission_secret(host);
+        let before = self.state.secrets.get(&id).map(|secret| secret.version);
+        let version = before.unwrap_or_default() + 1;
+        let secret = StoredSecret {
+            id: id.clone(),
+            version,
+            commitment: Commitment([u8::try_from(version).unwrap(); 32]),
+            sealed: sealed_at_rest(),
+        };
+        self.state.secrets.insert(id.clone(), Arc::new(secret));
+        let row = SubmissionCertificate {
+            secret: id,
+            names,
+            serial: CertificateSerial([1; 16]),
+            issued_at: Timestamp(0),
+            not_after: Timestamp(1),
+        };
+        self.state.submission_certificates.insert(host.clone(), row);
     }
 
     /// Applies a file.

@@ -340,7 +340,11 @@ fn submission_offers_starttls_where_the_host_has_a_certificate() {
     label(&mut fleet, "smtp-certificate", "/etc/pmta/tls/smtp.pem");
     let text = texts(&fleet.plan("pmta1"))["/etc/pmta/config"].clone();
     assert_eq!(lint(&text), "");
-    assert!(text.contains("\nsmtp-server-tls-certificate /etc/pmta/tls/smtp.pem\n"));
+    let listener = sections(&text)
+        .into_iter()
+        .find(|(head, _)| argument(head, "smtp-listener") == Some("198.51.100.20:2525"));
+    let (_, lines) = listener.unwrap();
+    assert_eq!(lines, ["tls-certificate /etc/pmta/tls/smtp.pem"]);
     for (head, lines) in sections(&text) {
         if let Some(source) = argument(head, "source") {
             assert_eq!(
@@ -360,6 +364,92 @@ fn submission_offers_starttls_where_the_host_has_a_certificate() {
         error.to_string().contains("label smtp-certificate"),
         "{error}"
     );
+}
+
+/// Path of the certificate that a host's listener for the fleet has.
+fn certificate_of(text: &str) -> Option<String> {
+    let sections = sections(text);
+    let mut listeners = sections
+        .iter()
+        .filter(|(head, _)| argument(head, "smtp-listener").is_some());
+    let (_, lines) = listeners.next()?;
+    let path = lines.first()?.strip_prefix("tls-certificate ")?;
+    Some(path.to_owned())
+}
+
+#[test]
+fn a_renewal_is_another_file_that_the_configuration_names_and_nothing_else() {
+    let mut fleet = Fleet::sos_holidays();
+    let host = HostId::new("pmta1").unwrap();
+    let before = fleet.plan("pmta1");
+    let names = fleet.state.hosts[&host].submission_names().unwrap();
+    fleet.certify(&host, names);
+    let after = fleet.plan("pmta1");
+    let (old, new) = (texts(&before), texts(&after));
+    let path = |texts: &std::collections::BTreeMap<String, String>| {
+        certificate_of(&texts["/etc/pmta/config"]).unwrap()
+    };
+    assert_eq!(path(&old), "/etc/pmta/tls/submission-1.pem");
+    assert_eq!(path(&new), "/etc/pmta/tls/submission-2.pem");
+    let ids = |planned: &Planned| -> std::collections::BTreeSet<String> {
+        planned
+            .config
+            .resources
+            .iter()
+            .map(|one| one.id.to_string())
+            .collect()
+    };
+    let changed: Vec<_> = ids(&before)
+        .symmetric_difference(&ids(&after))
+        .cloned()
+        .collect();
+    let file = |number| format!("file:/etc/pmta/tls/submission-{number}.pem");
+    assert_eq!(changed, [file(1), file(2)]);
+    let lines =
+        |texts: &std::collections::BTreeMap<String, String>| -> std::collections::BTreeSet<String> {
+            texts["/etc/pmta/config"]
+                .lines()
+                .map(str::to_owned)
+                .collect()
+        };
+    for line in lines(&old).symmetric_difference(&lines(&new)) {
+        assert!(
+            line.contains("submission-") || line.starts_with('#'),
+            "{line}"
+        );
+    }
+    for host in ["mailwizz1", "api1"] {
+        assert_eq!(fleet.plan(host), Fleet::sos_holidays().plan(host), "{host}");
+    }
+}
+
+#[test]
+fn a_certificate_for_an_address_of_before_is_not_shown() {
+    let mut fleet = Fleet::sos_holidays();
+    let host = HostId::new("pmta1").unwrap();
+    let row = fleet.state.submission_certificates.get_mut(&host).unwrap();
+    row.names.address = [198, 51, 100, 99].into();
+    let planned = fleet.plan("pmta1");
+    let text = texts(&planned)["/etc/pmta/config"].clone();
+    assert_eq!((certificate_of(&text), lint(&text).as_str()), (None, ""));
+    assert!(!text.contains("allow-starttls"));
+    assert!(
+        planned
+            .config
+            .resources
+            .iter()
+            .all(|one| !one.id.as_str().contains("submission-"))
+    );
+    let record = texts(&fleet.plan("mailwizz1"))
+        ["/etc/email-engine/mailwizz/delivery-servers/vmta-mail1.json"]
+        .clone();
+    assert!(record.contains("\"protocol\": \"\","), "{record}");
+    // Its other name is the mail name's: that one may be late.
+    let row = fleet.state.submission_certificates.get_mut(&host).unwrap();
+    row.names.address = [198, 51, 100, 20].into();
+    row.names.host_name = None;
+    let text = texts(&fleet.plan("pmta1"))["/etc/pmta/config"].clone();
+    assert!(certificate_of(&text).is_some());
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Somebody who connects to a mail server, from an address of their own.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use super::lines::Lines;
 pub struct Client {
     lines: Option<Lines>,
     to: IpAddr,
+    shown: Option<Vec<u8>>,
 }
 
 impl Client {
@@ -28,6 +30,7 @@ impl Client {
         let mut client = Self {
             lines: Some(Lines::new(stream)),
             to: to.ip(),
+            shown: None,
         };
         let greeting = client.answer().await;
         assert!(greeting.starts_with("220 "), "{greeting}");
@@ -40,14 +43,28 @@ impl Client {
         self.answer().await
     }
 
-    /// Goes on under TLS, with whom the configuration trusts.
-    pub(super) async fn secure(&mut self, trusted: Arc<ClientConfig>) {
+    /// Goes on under TLS, with whom the configuration trusts for the address that was called.
+    ///
+    /// # Errors
+    /// When it does not trust who answers.
+    pub(super) async fn secure(&mut self, trusted: Arc<ClientConfig>) -> io::Result<()> {
         let answer = self.say("STARTTLS").await;
         assert!(answer.starts_with("220 "), "{answer}");
         let stream = self.lines.take().unwrap().into_stream();
         let name = ServerName::IpAddress(self.to.into());
-        let secured = TlsConnector::from(trusted).connect(name, stream).await;
-        self.lines = Some(Lines::new(secured.unwrap()));
+        let secured = TlsConnector::from(trusted).connect(name, stream).await?;
+        let shown = secured.get_ref().1.peer_certificates();
+        self.shown = shown
+            .and_then(|chain| chain.first())
+            .map(|leaf| leaf.to_vec());
+        self.lines = Some(Lines::new(secured));
+        Ok(())
+    }
+
+    /// The certificate (DER) that the server showed.
+    #[must_use]
+    pub fn shown(&self) -> Option<&[u8]> {
+        self.shown.as_deref()
     }
 
     /// One message; the last answer, which is a refusal when it came earlier.

@@ -5,7 +5,6 @@ use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -14,7 +13,6 @@ use super::mailwizz::MailWizz;
 use super::names::Names;
 use super::powermta::PowerMta;
 use super::receiver::Receiver;
-use super::tls::Identity;
 use crate::{AgentProcess, Fleet, wait_for};
 
 /// The shipped example: one tenant, five identities.
@@ -23,10 +21,9 @@ const EXAMPLE: &str = "../deploy/examples/sos-holidays.toml";
 const LICENSE: &str = "stand-ins/powermta/packaging/license";
 /// The host that sends.
 const HOST: &str = "pmta1";
-/// Where it takes mail from the fleet, and with which certificate.
+/// Where it takes mail from the fleet.
 const ADMIN_ADDRESS: &str = "198.51.100.20";
 const SUBMISSION_PORT: u16 = 2_525;
-const CERTIFICATE: &str = "/etc/pmta/tls/submission.pem";
 /// Mail exchangers of the world, and of the tenant's own office.
 const READERS: (&str, &str) = ("rcpt.example", "203.0.113.25");
 const OFFICE: (&str, &str) = ("sos-holidays.com", "203.0.113.26");
@@ -74,14 +71,20 @@ pub struct MailFleet {
 }
 
 impl MailFleet {
-    /// The document of the shipped example, with STARTTLS at submission.
+    /// The document of the shipped example.
     #[must_use]
     pub fn document() -> Value {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(EXAMPLE);
-        let mut document: Value = toml::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+        toml::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+    }
+
+    /// That document with another label of the host that sends.
+    #[must_use]
+    pub fn labelled(label: &str, value: &str) -> Value {
+        let mut document = Self::document();
         let hosts = document["hosts"].as_array_mut().unwrap();
         let host = hosts.iter_mut().find(|host| host["id"] == HOST).unwrap();
-        host["labels"]["smtp-certificate"] = json!(CERTIFICATE);
+        host["labels"][label] = json!(value);
         document
     }
 
@@ -115,11 +118,7 @@ impl MailFleet {
                 None => hosts.push(application),
             }
         }
-        let identity = Identity::of(ADMIN_ADDRESS);
         let root = fleet.host_dir(HOST).join("root");
-        let certificate = root.join(CERTIFICATE.trim_start_matches('/'));
-        fs::create_dir_all(certificate.parent().unwrap()).unwrap();
-        fs::write(certificate, &identity.pem).unwrap();
         if machine.is_some() {
             fs::copy(LICENSE, root.join("etc/pmta/license")).unwrap();
         }
@@ -130,12 +129,11 @@ impl MailFleet {
         };
         fleet.start_prepared_agents(&hosts, prepare).await;
         fleet.converged("the document was applied").await;
-        let trusted = identity.trusted();
         let mailwizz = applications
             .into_iter()
             .map(|(host, address)| {
                 let root = fleet.host_dir(&host).join("root");
-                (host, MailWizz::new(address, root, Arc::clone(&trusted)))
+                (host, MailWizz::new(address, root))
             })
             .collect();
 

@@ -1,19 +1,21 @@
 //! What `MailWizz` does with the records that the agent puts on its host: it submits under them, with
-//! STARTTLS where it is offered.
+//! STARTTLS where they say so, and then only to whom the host trusts for the address that it called.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use rustls::ClientConfig;
 use serde::Deserialize;
 
 use super::client::Client;
+use super::tls::trusting;
 
 /// Where its records lie.
 const RECORDS: &str = "etc/email-engine/mailwizz/delivery-servers";
+/// What the fleet adds to those whom its host trusts; all of them, here.
+const TRUSTED: &str = "usr/local/share/ca-certificates/email-engine-submission.crt";
 /// Names the envelope sender, and goes no further.
 const RETURN_PATH: &str = "X-Force-Return-Path";
 
@@ -22,6 +24,8 @@ const RETURN_PATH: &str = "X-Force-Return-Path";
 pub struct DeliveryServer {
     hostname: IpAddr,
     port: u16,
+    /// `tls` is STARTTLS.
+    protocol: String,
     /// The visible sender.
     pub from_email: String,
     from_name: String,
@@ -117,18 +121,13 @@ pub struct Letter<'a> {
 pub struct MailWizz {
     address: String,
     root: PathBuf,
-    trusted: Arc<ClientConfig>,
 }
 
 impl MailWizz {
-    /// On the host with this address and root, which trusts whoever the configuration says.
+    /// On the host with this address and root.
     #[must_use]
-    pub const fn new(address: String, root: PathBuf, trusted: Arc<ClientConfig>) -> Self {
-        Self {
-            address,
-            root,
-            trusted,
-        }
+    pub const fn new(address: String, root: PathBuf) -> Self {
+        Self { address, root }
     }
 
     /// Its records by virtual MTA.
@@ -151,13 +150,23 @@ impl MailWizz {
 
     /// Connects as this host does and goes on under TLS.
     pub async fn connect(&self, server: &DeliveryServer) -> Client {
+        self.try_connect(server).await.unwrap()
+    }
+
+    /// Connects as this host does and goes on under TLS.
+    ///
+    /// # Errors
+    /// When the host does not trust who answers.
+    pub async fn try_connect(&self, server: &DeliveryServer) -> io::Result<Client> {
+        assert_eq!(server.protocol, "tls", "{server:?}");
         let to = SocketAddr::new(server.hostname, server.port);
         let mut client = Client::connect(&self.address, to).await;
         let offers = client.say("EHLO mailwizz1").await;
         assert!(offers.contains("STARTTLS"), "{offers}");
-        client.secure(Arc::clone(&self.trusted)).await;
+        let trusted = trusting(&fs::read(self.root.join(TRUSTED))?);
+        client.secure(trusted).await?;
         client.say("EHLO mailwizz1").await;
-        client
+        Ok(client)
     }
 
     /// Submits a message on an open connection; the answer to it.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rcgen::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 /// A certificate that vouches for itself, with its key.
@@ -33,16 +34,6 @@ impl Identity {
         }
     }
 
-    /// A client that trusts this certificate alone.
-    #[must_use]
-    pub fn trusted(&self) -> Arc<ClientConfig> {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.certificate.clone()).unwrap();
-        let builder = ClientConfig::builder_with_provider(provider());
-        let builder = builder.with_safe_default_protocol_versions().unwrap();
-        Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
-    }
-
     pub(super) fn server(&self) -> Arc<ServerConfig> {
         let key = PrivateKeyDer::Pkcs8(self.key.clone_key());
         let builder = ServerConfig::builder_with_provider(provider());
@@ -52,6 +43,18 @@ impl Identity {
             .with_single_cert(vec![self.certificate.clone()], key);
         Arc::new(config.unwrap())
     }
+}
+
+/// A client that trusts the certificates in this PEM text alone.
+pub(super) fn trusting(pem: &[u8]) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        roots.add(certificate.unwrap()).unwrap();
+    }
+    assert!(!roots.is_empty(), "nobody is trusted");
+    let builder = ClientConfig::builder_with_provider(provider());
+    let builder = builder.with_safe_default_protocol_versions().unwrap();
+    Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {

@@ -38,8 +38,13 @@ impl Verb for ChangeHost {
         if current.spec.tenant != spec.tenant {
             tenant_fits_identities(state, spec)?;
         }
+        let mut has_submission = false;
         if let Some(host) = state.hosts.get_mut(&spec.id) {
             host.spec = spec.clone();
+            has_submission = host.submission_names().is_some();
+        }
+        if !has_submission {
+            state.forget_submission(&spec.id);
         }
         Ok(Change::DONE)
     }

@@ -8,8 +8,8 @@ use email_engine_protocol::mail::DomainName;
 
 use super::{DocumentPlan, Wanted, reject};
 use crate::command::{Rejection, RejectionCode};
-use crate::planner::routes::HOST_NAME_LABEL;
 use crate::powermta;
+use crate::state::HOST_NAME_LABEL;
 
 pub(super) fn unique<'a>(list: &str, ids: impl Iterator<Item = &'a str>) -> Result<(), Rejection> {
     let mut seen = BTreeMap::new();

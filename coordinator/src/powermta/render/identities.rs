@@ -18,7 +18,7 @@ use super::routing::HEADER;
 use super::text::escape_into;
 
 /// Those that mail from outside is taken for.
-fn receiving(configuration: &Configuration) -> impl Iterator<Item = &Egress> {
+pub(super) fn receiving(configuration: &Configuration) -> impl Iterator<Item = &Egress> {
     let leaving = configuration.leaving.values();
     let leaving = leaving.filter(|leaver| leaver.has_address);
     let identities = configuration.identities.values();

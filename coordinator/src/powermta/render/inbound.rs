@@ -108,10 +108,10 @@ fn unmatched(text: &mut Text, configuration: &Configuration) {
 /// what the standards demand, and no tenant's correspondence. An empty section is not written.
 fn aliases(text: &mut Text, configuration: &Configuration, targets: &Targets<'_>) {
     let any = |egress: &Egress| {
-        let target = targets.of_egress(egress).filter(|_| egress.receives());
+        let target = targets.of_egress(egress);
         target.is_some_and(|(_, sender)| forwarded(egress, sender).next().is_some())
     };
-    if targets.operator.is_none() && !configuration.identities.values().any(any) {
+    if targets.operator.is_none() && !identities::receiving(configuration).any(any) {
         return;
     }
     text.section("aliases", "", |text| {
@@ -167,8 +167,7 @@ impl<'a> Targets<'a> {
         // There are few of them and many domains: one walk over the domains, and no set of them.
         let known = mailboxes.values().copied().chain(operator);
         let wanted: BTreeSet<&DomainName> = known.map(|target| &target.domain).collect();
-        let receiving = configuration.identities.values().filter(|it| it.receives());
-        let own: BTreeSet<&DomainName> = receiving
+        let own: BTreeSet<&DomainName> = identities::receiving(configuration)
             .map(|egress| &egress.domain)
             .chain([host_name])
             .filter(|domain| wanted.contains(domain))

@@ -82,15 +82,23 @@ fn global(text: &mut Text, configuration: &Configuration) {
     text.line("http-mgmt-port", configuration.management_port);
     // The list is empty otherwise, and an empty list lets nobody in.
     text.line("http-access", "127.0.0.1 monitor");
-    text.line(
-        "smtp-listener",
-        format_args!("{}:{SUBMISSION_PORT}", configuration.admin_address),
-    );
-    if let Some(certificate) = &configuration.certificate {
-        text.line("smtp-server-tls-certificate", certificate);
-    }
+    submission(text, configuration);
     inbound::listeners(text, configuration);
     spools(text, configuration);
+}
+
+/// The certificate is the listener's own: the directive for all listeners wants a password by the guide
+/// (3.3.1.9), this one may have none (3.3.17.4); and nobody outside the fleet is shown it.
+fn submission(text: &mut Text, configuration: &Configuration) {
+    let address = configuration.admin_address;
+    match &configuration.certificate {
+        None => text.line("smtp-listener", format_args!("{address}:{SUBMISSION_PORT}")),
+        Some(certificate) => text.section(
+            "smtp-listener",
+            format_args!("{address}:{SUBMISSION_PORT}"),
+            |text| text.line("tls-certificate", certificate),
+        ),
+    }
 }
 
 fn log(text: &mut Text, configuration: &Configuration) {

@@ -14,7 +14,7 @@ use email_engine_protocol::id::NodeId;
 
 use crate::command::{
     Answer, Bearer, Command, Effect, Outcome, Proposal, RedeemToken, Rejection, RejectionCode,
-    RenewCertificate,
+    RenewCertificate, SetSubmissionCertificate,
 };
 use crate::pki::testbed::now;
 use crate::push::Fleet;
@@ -23,8 +23,8 @@ use crate::raft::{
     SessionRow, StoreError,
 };
 use crate::state::{
-    CertificateRecord, CertificateSubject, FleetState, HostKeys, HostLifecycle, Node, TokenState,
-    TokenUse,
+    CertificateRecord, CertificateSubject, FleetState, HostKeys, HostLifecycle, Node, StoredSecret,
+    SubmissionCertificate, TokenState, TokenUse,
 };
 
 /// One node's door to the state that all of them share.
@@ -285,6 +285,19 @@ fn apply(
             }
             Ok(Effect::Done)
         }
+        Command::SetSubmissionAuthority(set) => {
+            let record = crate::state::SubmissionAuthorityRecord {
+                authority: set.authority,
+                revision: state.revision + 1,
+                issued: 0,
+            };
+            state.submission_authority = Some(Arc::new(record));
+            Ok(Effect::Done)
+        }
+        Command::SetSubmissionCertificate(set) => {
+            certify(state, *set);
+            Ok(Effect::Done)
+        }
         Command::SetTargets(set) => {
             for (hash, body) in set.bodies {
                 bodies.lock().unwrap().insert(hash, body.into());
@@ -323,6 +336,26 @@ fn apply(
         }
         other => panic!("not proposed by these rooms: {other:?}"),
     }
+}
+
+fn certify(state: &mut FleetState, set: SetSubmissionCertificate) {
+    let secret = FleetState::submission_secret(&set.host);
+    let before = state.secrets.get(&secret).map(|stored| stored.version);
+    let stored = StoredSecret {
+        id: secret.clone(),
+        version: before.unwrap_or_default() + 1,
+        commitment: set.commitment,
+        sealed: set.sealed,
+    };
+    state.secrets.insert(secret.clone(), Arc::new(stored));
+    let row = SubmissionCertificate {
+        secret,
+        names: set.names,
+        serial: set.serial,
+        issued_at: now(),
+        not_after: set.not_after,
+    };
+    state.submission_certificates.insert(set.host, row);
 }
 
 fn redeem_token(state: &mut FleetState, redeem: RedeemToken) -> Result<Effect, Rejection> {

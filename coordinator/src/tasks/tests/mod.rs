@@ -1,5 +1,6 @@
 //! The tasks in front of a state in memory.
 
+mod certifying;
 mod planning;
 mod refusal;
 mod upkeep;

@@ -21,7 +21,7 @@ use crate::seal::Vault;
 use crate::state::{FleetState, HostLifecycle};
 use crate::tasks::{Stock, expire, renew};
 
-fn vault(pki: &TestPki) -> Arc<Vault> {
+pub(super) fn vault(pki: &TestPki) -> Arc<Vault> {
     let key = zeroize::Zeroizing::new(*pki.vault.key());
     Arc::new(Vault::new(pki.vault.version(), key))
 }

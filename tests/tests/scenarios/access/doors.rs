@@ -4,7 +4,7 @@ use std::net::{TcpListener, UdpSocket};
 use std::process::Command;
 
 use email_engine_agent::identity::IdentityStore;
-use email_engine_protocol::wire::{ALPN_AGENT, ALPN_RAFT};
+use email_engine_protocol::wire::{ALPN_AGENT, ALPN_ENROLL, ALPN_RAFT};
 use email_engine_tests::lying::{self, Session};
 use email_engine_tests::{Fleet, binary, samples, wait_until};
 
@@ -117,5 +117,25 @@ fn a_port_in_use_is_said_with_the_key_to_change() {
         let why = format!("cannot listen on {address} ({protocol}): Address already in use");
         let cure = format!("; set `{key}` to an address and port that is free");
         assert!(said.contains(&why) && said.contains(&cure), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_certificate_of_a_mail_server_opens_no_door_of_the_cluster() {
+    let mut fleet = Fleet::single().await;
+    fleet.apply(&samples::fleet(1)).await;
+    fleet.start_agents(&["pmta1"]).await;
+    fleet.converged("it has a certificate for submission").await;
+    let mut files = std::fs::read_dir(fleet.agents["pmta1"].file("/etc/pmta/tls")).unwrap();
+    let pem = std::fs::read(files.next().unwrap().unwrap().path()).unwrap();
+    let endpoints = fleet.nodes[&1].endpoints();
+    let doors = [
+        (&endpoints.agent, ALPN_AGENT),
+        (&endpoints.agent, ALPN_ENROLL),
+        (&endpoints.raft, ALPN_RAFT),
+    ];
+    for (endpoint, alpn) in doors {
+        let ending = lying::dial_with_pem(&pem, endpoint, alpn).await;
+        assert!(ending.reason.contains("certificate"), "{ending:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! A DKIM key is found on its host and nowhere else.
+//! A private key is found on its host and nowhere else.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,22 +8,27 @@ use email_engine_tests::{Fleet, Haystack, every_file};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dkim_key_is_found_on_its_host_and_nowhere_else() {
+async fn a_private_key_is_found_on_its_host_and_nowhere_else() {
     let mut fleet = Fleet::converged_with(3, 2).await;
-    let folder = fleet.agents["pmta1"].file("/etc/pmta/dkim");
     let mut needles = vec![];
-    for entry in fs::read_dir(&folder).unwrap() {
-        let path = entry.unwrap().path();
-        let pem = fs::read_to_string(&path).unwrap();
-        assert!(pem.contains("PRIVATE KEY"), "{}", path.display());
-        let mode = fs::metadata(&path).unwrap().permissions().mode();
-        assert_eq!(mode & 0o7777, 0o640, "{}", path.display());
-        // A line from the middle of the key, as text and as the bytes that it stands for.
-        let line = pem.lines().nth(10).unwrap().to_owned();
-        let raw = decode_base64(&line);
-        needles.push((path, line.into_bytes(), raw));
+    for folder in ["/etc/pmta/dkim", "/etc/pmta/tls"] {
+        for entry in fs::read_dir(fleet.agents["pmta1"].file(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            let pem = fs::read_to_string(&path).unwrap();
+            let (_, key) = pem.split_once("BEGIN PRIVATE KEY").unwrap();
+            let mode = fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o7777, 0o640, "{}", path.display());
+            // A line from the middle of the key, as text and as the bytes that it stands for.
+            let line = key.lines().nth(10).unwrap().to_owned();
+            let raw = decode_base64(&line);
+            needles.push((path, line.into_bytes(), raw));
+        }
     }
-    assert_eq!(needles.len(), 2);
+    assert_eq!(
+        needles.len(),
+        2 + 1,
+        "two identities, and where the fleet submits"
+    );
     let issued = fleet.token(&json!("node"), false).await;
     let token: JoinToken = issued.parse().unwrap();
     let others = [

@@ -5,12 +5,10 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
 
 use email_engine_tests::lab::{Guest, ground};
 use email_engine_tests::mail::{
-    Client, Identity, Letter, MailFleet, MailWizz, Names, RECIPIENT, Receiver, Verdict, alone,
-    identities,
+    Client, Letter, MailFleet, MailWizz, Names, RECIPIENT, Receiver, Verdict, alone, identities,
 };
 use email_engine_tests::{Fleet, binary, wait_for, wait_until};
 use serde_json::{Value, json};
@@ -33,7 +31,6 @@ const APPLICATION: &str = "198.51.100.10";
 /// Everything else, on the other end of the wire.
 const WORLD: [&str; 4] = [COORDINATOR, NAME_SERVER, READERS, APPLICATION];
 
-const CERTIFICATE: &str = "/etc/pmta/tls/submission.pem";
 const CONFIGURATION: &str = "/etc/pmta/config";
 
 const UNIT: &str = "\
@@ -68,15 +65,13 @@ fn a_bare_host_enrols_sends_mends_itself_survives_a_reboot_and_grows() {
 
         let guest = Guest::boot("pmta1", &base, &GUEST, NAME_SERVER).await;
         install_powermta(&guest);
-        let identity = Identity::of(GUEST[0]);
-        put(&guest, CERTIFICATE, identity.pem.as_bytes(), 0o640);
         install_agent(&guest, &fleet.host_token("pmta1", "powermta").await);
+        certified(&guest).await;
         fleet.host_converged("pmta1", "its agent was let in").await;
 
         let folder = records(&fleet).await;
-        let trusted = identity.trusted();
         let root = folder.path().to_owned();
-        let application = MailWizz::new(APPLICATION.to_owned(), root, Arc::clone(&trusted));
+        let application = MailWizz::new(APPLICATION.to_owned(), root);
         serves(&guest).await;
         sends(&application, &readers, 1).await;
         hears_of_a_bounce(&guest).await;
@@ -106,7 +101,7 @@ fn a_bare_host_enrols_sends_mends_itself_survives_a_reboot_and_grows() {
         fleet.host_converged("pmta1", "an identity was added").await;
         let folder = records(&fleet).await;
         let root = folder.path().to_owned();
-        let application = MailWizz::new(APPLICATION.to_owned(), root, trusted);
+        let application = MailWizz::new(APPLICATION.to_owned(), root);
         let sixth = application.server("vmta-mail6");
         let letter = Letter {
             to: RECIPIENT,
@@ -184,6 +179,29 @@ async fn records(fleet: &Fleet) -> TempDir {
         fs::write(path, file["text"].as_str().unwrap()).unwrap();
     }
     folder
+}
+
+/// The cluster's certificate is in force, with the rights of a key.
+async fn certified(guest: &Guest) {
+    wait_for("the configuration names a certificate", async || {
+        let text = fs::read_to_string(guest.file(CONFIGURATION));
+        match text
+            .as_deref()
+            .unwrap_or_default()
+            .split("tls-certificate ")
+            .nth(1)
+        {
+            Some(rest) => Ok(rest.lines().next().unwrap_or_default().to_owned()),
+            None => Err(text),
+        }
+    })
+    .await;
+    let stat = guest.run(&[
+        "sh",
+        "-c",
+        "stat -c '%a %U:%G' /etc/pmta/tls/submission-*.pem",
+    ]);
+    assert_eq!(stat.trim(), "640 root:pmta");
 }
 
 async fn serves(guest: &Guest) {

@@ -8,6 +8,7 @@ mod leaving;
 mod quarantine;
 mod retirement;
 mod strangers;
+mod submission;
 mod two_tenants;
 mod unknown_sender;
 mod versions;

@@ -19,9 +19,9 @@ mod value;
 
 pub use error::ConfigError;
 pub use model::{
-    AccountingFile, AddressMatch, Alias, Config, DomainKey, DomainMatch, Listener, PatternList,
-    PatternResult, PatternRule, Pool, Processor, ReplyAction, ReplyRule, RollupRule, SmtpUser,
-    Source, SourceHost, SourceMatch, Subject, VirtualMta,
+    AccountingFile, AddressMatch, Alias, Certificate, Config, DomainKey, DomainMatch, Listener,
+    PatternList, PatternResult, PatternRule, Pool, Processor, ReplyAction, ReplyRule, RollupRule,
+    SmtpUser, Source, SourceHost, SourceMatch, Subject, VirtualMta,
 };
 pub(crate) use pattern::wildcard;
 pub use pattern::{DomainPattern, Expression};

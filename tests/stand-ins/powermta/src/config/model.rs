@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -22,6 +23,8 @@ pub struct Config {
     pub host_names: Vec<String>,
     /// Where mail is taken.
     pub listeners: Vec<Listener>,
+    /// What STARTTLS shows on listeners without one of their own.
+    pub certificate: Option<Certificate>,
     /// Resolvers, in order.
     pub name_servers: Vec<IpAddr>,
     /// The daemon's log.
@@ -99,6 +102,33 @@ pub struct Listener {
     pub source: Option<String>,
     /// TLS from the first byte.
     pub immediate_tls: bool,
+    /// What STARTTLS shows here, where it is not what every listener shows.
+    pub certificate: Option<Certificate>,
+}
+
+/// A line that names a file with certificates and key, as it is written, and what was read from it.
+#[derive(Clone)]
+pub struct Certificate {
+    /// The line's value.
+    pub written: String,
+    /// The server that it makes.
+    pub server: Arc<rustls::ServerConfig>,
+}
+
+impl PartialEq for Certificate {
+    fn eq(&self, other: &Self) -> bool {
+        self.written == other.written
+    }
+}
+
+impl Eq for Certificate {}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Certificate")
+            .field("written", &self.written)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Whom a `<source>` is about.

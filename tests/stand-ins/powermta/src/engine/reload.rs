@@ -73,7 +73,8 @@ impl Engine {
 
     /// Takes the file's present content; on a fault everything stays as it was.
     pub(crate) fn reload(&self) -> Result<(), StartError> {
-        let config = Config::read(&self.config().file)?;
+        let mut config = Config::read(&self.config().file)?;
+        config.keep_certificates_of(&self.config());
         let resolver = Resolver::new(&config, &self.overrides)?;
         let config = Arc::new(config);
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&config);

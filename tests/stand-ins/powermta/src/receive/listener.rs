@@ -129,6 +129,7 @@ mod tests {
             port,
             source: Some(source.to_owned()),
             immediate_tls: false,
+            certificate: None,
         }
     }
 

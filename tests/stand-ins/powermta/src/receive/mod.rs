@@ -4,7 +4,6 @@ mod auth;
 mod choose;
 mod finish;
 mod listener;
-mod secure;
 mod session;
 
 pub(crate) use listener::serve;

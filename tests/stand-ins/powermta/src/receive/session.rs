@@ -14,8 +14,8 @@ use smtp_proto::{
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-use super::{auth, secure};
-use crate::config::{Config, Layered, Listener};
+use super::auth;
+use crate::config::{Certificate, Config, Layered, Listener};
 use crate::engine::Engine;
 use crate::spool::{Recipient, domain_of};
 use crate::stream::Stream;
@@ -34,6 +34,8 @@ pub(super) struct Session {
     pub(super) own: IpAddr,
     listener_source: Option<String>,
     immediate_tls: bool,
+    /// What STARTTLS shows, as it was when the client came.
+    certificate: Option<Certificate>,
     pub(super) user: Option<(String, String)>,
     pub(super) helo: String,
     pub(super) sender: Option<String>,
@@ -61,12 +63,15 @@ impl Session {
         client: IpAddr,
         own: IpAddr,
     ) -> Self {
+        let everywhere = || engine.config().certificate.clone();
+        let certificate = listener.certificate.clone().or_else(everywhere);
         Self {
             engine,
             client,
             own,
             listener_source: listener.source.clone(),
             immediate_tls: listener.immediate_tls,
+            certificate,
             user: None,
             helo: String::new(),
             sender: None,
@@ -118,7 +123,7 @@ impl Session {
         };
         let mut stream = Stream::Plain(stream);
         if self.immediate_tls {
-            stream = self.secured(stream, &config).await?;
+            stream = self.secured(stream).await?;
         }
         if let Some(refusal) = refusal {
             return stream.write(refusal.as_bytes(), patience).await;
@@ -159,8 +164,7 @@ impl Session {
                     stream
                         .write(b"220 2.0.0 ready to start TLS\r\n", patience)
                         .await?;
-                    let config = self.engine.config();
-                    stream = self.secured(stream, &config).await?;
+                    stream = self.secured(stream).await?;
                     // What was said in clear does not count.
                     unread.clear();
                     receiver = RequestReceiver::default();
@@ -192,13 +196,19 @@ impl Session {
         self.recipients.clear();
     }
 
-    async fn secured(&self, stream: Stream, config: &Config) -> io::Result<Stream> {
+    async fn secured(&self, stream: Stream) -> io::Result<Stream> {
         let Stream::Plain(stream) = stream else {
             return Ok(stream);
         };
-        let server = secure::server(config)?
-            .ok_or_else(|| io::Error::other("smtp-server-tls-certificate is not set"))?;
+        let certificate = self.certificate.as_ref();
+        let server = certificate.map(|certificate| Arc::clone(&certificate.server));
+        let server = server.ok_or_else(|| io::Error::other("there is no certificate"))?;
         Ok(TlsAcceptor::from(server).accept(stream).await?.into())
+    }
+
+    fn offers_tls(&self, settings: &Layered<'_>, stream: &Stream) -> bool {
+        let in_clear = matches!(stream, Stream::Plain(_));
+        in_clear && settings.flag("allow-starttls") && self.certificate.is_some()
     }
 
     fn step(&mut self, request: Request<String>, stream: &Stream) -> Step {
@@ -208,7 +218,8 @@ impl Session {
             Request::Ehlo { host: name } => {
                 self.reset();
                 self.helo = name;
-                Step::Answer(ehlo(&config, &settings, stream))
+                let tls = self.offers_tls(&settings, stream);
+                Step::Answer(ehlo(&config, &settings, (stream, tls)))
             }
             Request::Helo { host: name } => {
                 self.reset();
@@ -234,7 +245,7 @@ impl Session {
             Request::Data if self.sender.is_none() => answer("503 5.5.1 MAIL first"),
             Request::Data if self.recipients.is_empty() => answer("503 5.5.1 RCPT first"),
             Request::Data => Step::Data,
-            Request::StartTls if offers_tls(&config, &settings, stream) => Step::StartTls,
+            Request::StartTls if self.offers_tls(&settings, stream) => Step::StartTls,
             Request::Auth {
                 mechanism,
                 initial_response,
@@ -355,12 +366,6 @@ fn may_relay(config: &Config, settings: &Layered<'_>, address: &str) -> bool {
             .any(|own| own.matches(address))
 }
 
-fn offers_tls(config: &Config, settings: &Layered<'_>, stream: &Stream) -> bool {
-    matches!(stream, Stream::Plain(_))
-        && settings.flag("allow-starttls")
-        && config.settings.has("smtp-server-tls-certificate")
-}
-
 fn offers_auth(config: &Config, settings: &Layered<'_>, stream: &Stream) -> bool {
     let in_clear = matches!(stream, Stream::Plain(_));
     let needs_tls = settings.flag("require-starttls-before-auth")
@@ -368,7 +373,7 @@ fn offers_auth(config: &Config, settings: &Layered<'_>, stream: &Stream) -> bool
     !config.users.is_empty() && settings.flag("allow-auth") && !(in_clear && needs_tls)
 }
 
-fn ehlo(config: &Config, settings: &Layered<'_>, stream: &Stream) -> String {
+fn ehlo(config: &Config, settings: &Layered<'_>, (stream, tls): (&Stream, bool)) -> String {
     let mut response = EhloResponse::new(host(config).to_owned());
     response.capabilities = EXT_8BIT_MIME | EXT_DSN | EXT_ENHANCED_STATUS_CODES | EXT_PIPELINING;
     response.capabilities |= EXT_SIZE;
@@ -378,7 +383,7 @@ fn ehlo(config: &Config, settings: &Layered<'_>, stream: &Stream) -> String {
     response.size = settings
         .count("max-message-size")
         .map_or(0, |size| usize::try_from(size).unwrap_or(0));
-    if offers_tls(config, settings, stream) {
+    if tls {
         response.capabilities |= EXT_START_TLS;
     }
     if offers_auth(config, settings, stream) {

@@ -43,6 +43,39 @@ fn two_daemons_talk_under_tls_and_the_second_writes_files() {
 }
 
 #[test]
+fn a_certificate_that_cannot_be_used_refuses_the_configuration() {
+    let mut bed = Bed::new();
+    let listener =
+        "<smtp-listener 127.0.0.1:2526>\ntls-certificate DIR/tls.pem\n</smtp-listener>\n";
+    bed.configure(OPEN);
+    bed.start();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = made.signing_key.serialize_pem();
+    let texts = [
+        (None, "cannot be read"),
+        (Some(made.cert.pem()), "has no private key"),
+        (Some(other.cert.pem() + &key), "does not fit its key"),
+    ];
+    for (text, why) in texts {
+        if let Some(text) = text {
+            fs::write(bed.path("tls.pem"), text).unwrap();
+        }
+        bed.configure(&format!("{OPEN}{listener}"));
+        let said = bed.pmta(&["test", "config"]);
+        let words = format!("{}{}", said.out, said.error);
+        assert!(
+            !said.succeeded && words.contains("Error in line "),
+            "{said:?}"
+        );
+        assert!(words.contains(why), "{said:?}");
+    }
+    fs::write(bed.path("tls.pem"), made.cert.pem() + &key).unwrap();
+    let said = bed.pmta(&["test", "config"]);
+    assert!(said.succeeded, "{said:?}");
+}
+
+#[test]
 fn tls_that_is_required_and_not_offered_means_no_delivery() {
     let bed = Bed::started(&format!(
         "{OPEN}<domain *>\ndefault-smtp-port SINK\nrequire-starttls yes\n</domain>"

@@ -17,6 +17,7 @@ use super::settings::Settings;
 use super::value::Value;
 
 mod aliases;
+mod certificate;
 mod domains;
 mod files;
 mod rules;
@@ -37,6 +38,10 @@ impl Config {
         let mut config = Self::empty(file);
         for node in &tree.nodes {
             match node {
+                Node::Entry(entry) if entry.name == "smtp-server-tls-certificate" => {
+                    config.certificate = Some(certificate::read(&entry.text, &entry.at)?);
+                    config.entry(entry);
+                }
                 Node::Entry(entry) => config.entry(entry),
                 Node::Section(section) => config.section(section, &macros)?,
                 Node::Rule(rule) => return Err(rule.at.grammar("a rule stands outside its list")),
@@ -53,6 +58,7 @@ impl Config {
             settings: Settings::default(),
             host_names: Vec::new(),
             listeners: Vec::new(),
+            certificate: None,
             name_servers: Vec::new(),
             log_file: PathBuf::new(),
             spools: Vec::new(),
@@ -100,6 +106,7 @@ impl Config {
                     port: *port,
                     source: rest.first().and_then(text_of),
                     immediate_tls: false,
+                    certificate: None,
                 });
             }
             _ => {}
@@ -172,6 +179,7 @@ impl Config {
                 port: 25,
                 source: None,
                 immediate_tls: false,
+                certificate: None,
             }));
         }
     }
@@ -241,11 +249,16 @@ fn listener(section: &Section) -> Built<Listener> {
         ))
     })?;
     let settings = settings(section);
+    let certificate = entries(section)
+        .filter(|entry| entry.name == "tls-certificate")
+        .last();
+    let certificate = certificate.map(|entry| certificate::read(&entry.text, &entry.at));
     Ok(Listener {
         network,
         port,
         source: settings.text("source").map(str::to_owned),
         immediate_tls: settings.flag("immediate-tls").unwrap_or(false),
+        certificate: certificate.transpose()?,
     })
 }
 
