@@ -127,8 +127,16 @@ fn serve(core: &mut Core, inbox: &Receiver<Wake>) {
         if core.next_audit() <= now {
             core.audit();
         }
+        if core.next_reading() <= now {
+            core.read_accounting();
+        }
         let unsaid = (!core.flush()).then(|| Instant::now() + SAY_AGAIN);
-        let due = [Some(core.next_audit()), settled, unsaid];
+        let due = [
+            Some(core.next_audit()),
+            Some(core.next_reading()),
+            settled,
+            unsaid,
+        ];
         let next = due.into_iter().flatten().min().unwrap_or(now);
         match inbox.recv_timeout(next.saturating_duration_since(Instant::now())) {
             Ok(wake) => {

@@ -29,6 +29,7 @@ pub use system::{
 pub use tree::own::OwnPlaces;
 pub use tree::replace::{NewFile, Validator};
 pub use tree::rooted::{Entry, EntryKind, FileError, Links, Rooted};
+pub use tree::stretch::Opened;
 
 /// What the executor takes for the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]

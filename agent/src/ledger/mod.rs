@@ -16,6 +16,7 @@ pub mod store;
 
 use email_engine_protocol::desired::HostConfig;
 
+use crate::accounting;
 use crate::halves::Trust;
 use crate::host::{Cabinet, RecordError};
 use crate::transaction::shelf;
@@ -137,6 +138,7 @@ pub fn forget_all(cabinet: &Cabinet) -> Result<(), RecordError> {
         interrupted::RECORD,
         INVENTORY,
         PENDING,
+        accounting::RECORD,
     ];
     for record in plain {
         cabinet.remove(record)?;

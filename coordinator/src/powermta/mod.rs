@@ -27,7 +27,7 @@ pub use lint::{lint, restart_lines};
 pub use model::{
     Configuration, Egress, TenantRoute, is_accounting_size, is_file_path, is_reserved, is_selector,
 };
-pub use render::{hourly_cap, hourly_quota, render};
+pub use render::{accounting, hourly_cap, hourly_quota, render};
 pub use verbatim::{Verbatim, VerbatimError};
 
 /// Where PowerMTA keeps its configuration.

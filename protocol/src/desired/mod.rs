@@ -4,6 +4,7 @@
 //! reference. Its own postcard bytes are a content body too, and their hash is the *digest* that a
 //! [`Target`] signs. So a host that has the digest can fetch, check and keep everything by hash.
 
+mod accounting;
 mod config;
 mod names;
 mod path;
@@ -11,6 +12,7 @@ mod resource;
 mod target;
 mod transaction;
 
+pub use accounting::{AccountedIdentity, AccountingFile, AccountingSpec, RecordKind};
 pub use config::{ConfigError, Disposition, HostConfig};
 pub use path::{HostPath, PathError};
 pub use resource::{

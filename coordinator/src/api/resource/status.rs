@@ -13,6 +13,7 @@ use email_engine_protocol::api::{
     ClusterView, Contact, FleetState as Overall, HostView, MemberRole, StatusView, TurnedAway,
 };
 use email_engine_protocol::observed::{Convergence, Observed, ResourceState};
+use email_engine_protocol::time::Timestamp;
 
 use super::cluster::{self, not_ready};
 use super::hosts::{seen, views};
@@ -43,7 +44,7 @@ pub(in crate::api) async fn show(
         // Where the nodes are is the fleet's business, as in `/cluster`.
         cluster.nodes.clear();
     }
-    let (state, reasons) = judge(&hosts, &cluster);
+    let (state, reasons) = judge(&hosts, &cluster, api.now());
     Ok(Json(StatusView {
         state,
         stale: freshness == Freshness::Stale,
@@ -58,7 +59,7 @@ pub(in crate::api) async fn show(
 const REASONS: usize = 50;
 
 /// Overall state, and why it is not converged.
-fn judge(hosts: &[HostView], cluster: &ClusterView) -> (Overall, Vec<String>) {
+fn judge(hosts: &[HostView], cluster: &ClusterView, now: Timestamp) -> (Overall, Vec<String>) {
     let mut overall = Overall::Converged;
     let mut reasons = Vec::new();
     if cluster.leader.is_none() {
@@ -79,12 +80,26 @@ fn judge(hosts: &[HostView], cluster: &ClusterView) -> (Overall, Vec<String>) {
         }
         reasons.push(format!("{}: {reason}", host.spec.id));
     }
+    let alerts = hosts.iter().flat_map(|host| alerts(host, now));
+    let before = reasons.len();
+    reasons.extend(alerts);
+    if reasons.len() > before {
+        overall = Overall::Degraded;
+    }
     let more = reasons.len().saturating_sub(REASONS);
     reasons.truncate(REASONS);
     if more > 0 {
         reasons.push(format!("and {more} more"));
     }
     (overall, reasons)
+}
+
+/// What an operator should know of a host that may well be as desired: it stays converged, so that
+/// no change waits for it.
+fn alerts(host: &HostView, now: Timestamp) -> impl Iterator<Item = String> {
+    let words = host.mail.notices.clone().current(now).words();
+    let id = &host.spec.id;
+    words.into_iter().map(move |words| format!("{id}: {words}"))
 }
 
 /// Voters that the leader does not hear. The fleet runs on without them, but not without many more.
@@ -260,15 +275,11 @@ pub(in crate::api) async fn metrics(State(api): State<Arc<Api>>) -> Result<Respo
         return Err(ApiError::not_found("metrics", "recorder"));
     };
     let raft = api.fleet.raft_status();
-    let here = api
-        .fleet
-        .sessions()
-        .await
-        .rows
-        .into_iter()
-        .filter(|(node, row)| *node == raft.node && row.is_live());
-    let sessions = here.count();
-    api.view(|state| metrics::observe(state, &raft, sessions));
+    let rows = api.fleet.sessions().await.rows.into_iter();
+    let here = rows.filter(|(node, row)| *node == raft.node && row.is_live());
+    let here: Vec<_> = here.map(|(_, row)| row).collect();
+    api.view(|state| metrics::observe(state, &raft, here.len()));
+    metrics::observe_mail(here.into_iter().map(|row| row.mail.notices), api.now());
     recorder.run_upkeep();
     let mut response = recorder.render().into_response();
     response.headers_mut().insert(

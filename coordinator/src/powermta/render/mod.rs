@@ -1,6 +1,7 @@
 //! The whole text, in the order that the product needs: a pattern list before the source that names
 //! it; everything else for the reader.
 
+mod accounting;
 mod inbound;
 mod providers;
 mod rate;
@@ -13,6 +14,7 @@ use super::SUBMISSION_PORT;
 use super::model::Configuration;
 use text::Text;
 
+pub use accounting::accounting;
 pub use rate::{hourly_cap, hourly_quota};
 
 /// The log, when nobody says another.
@@ -50,7 +52,7 @@ pub fn render(configuration: &Configuration) -> String {
     routing::sources(&mut text, configuration);
     inbound::outside(&mut text, configuration);
     inbound::sections(&mut text, configuration);
-    accounting(&mut text, configuration);
+    accounting::files(&mut text, configuration);
     if let Some(extra) = &configuration.extra {
         text.comment("The operator's own lines, neither known nor checked.");
         text.verbatim(&extra.marked());
@@ -123,25 +125,5 @@ fn defaults(text: &mut Text, configuration: &Configuration) {
         text.line("use-starttls", "yes");
         providers::everyone(text, &configuration.catalogue, &ALWAYS);
         text.line("check-spf-outbound", "yes");
-    });
-}
-
-/// Two files: what statistics count, and what `MailWizz` learns of.
-fn accounting(text: &mut Text, configuration: &Configuration) {
-    text.comment("Accounting files, read by the agent.");
-    text.section("acct-file", "/var/log/pmta/acct.csv", |text| {
-        text.line("records", "d,b,t");
-        text.line("max-size", &configuration.accounting_max_size);
-    });
-    text.section("acct-file", "/var/log/pmta/feedback.csv", |text| {
-        text.line("records", "b,rb,f");
-        for kind in ["b", "rb", "f"] {
-            text.line("record-fields", format_args!("{kind} *,header_Message-Id"));
-        }
-        text.line(
-            "map-header-to-field",
-            "f header_X-HmXmrOriginalRecipient rcpt",
-        );
-        text.line("max-size", &configuration.accounting_max_size);
     });
 }
