@@ -6,7 +6,7 @@ use email_engine_protocol::observed::AccountingFileId;
 use email_engine_protocol::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::columns::Columns;
+use super::line::columns::Columns;
 use super::tally::Tally;
 
 /// One file.

@@ -7,9 +7,9 @@ use email_engine_protocol::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::book::Book;
+use super::line::record::{self, Line, LineError, Record};
+use super::line::split::{self, Cut, RECORD_BYTES};
 use super::names::{Former, Names, Whose};
-use super::record::{self, Line, LineError, Record};
-use super::split::{self, Cut, RECORD_BYTES};
 use super::tally::Deferrals;
 use super::telling::{Session, Telling};
 use super::{STEP_BYTES, follow, notices};

@@ -3,7 +3,7 @@
 use email_engine_protocol::desired::HostPath;
 
 use super::book::Book;
-use super::split::{self, Cut, RECORD_BYTES};
+use super::line::split::{self, Cut, RECORD_BYTES};
 use crate::host::{FileError, Opened, Rooted};
 
 /// Files of one path that are looked at, the newest ones. At the product's usual 50 MB and eight days

@@ -3,9 +3,7 @@
 //! - `follow` finds the files of the desired state's accounting paths and reads on where the last step
 //!   ended, a bounded stretch at a time. A file is known by its name or inode *and* by its first
 //!   record, because names are used again.
-//! - [`split`] finds whole records in bytes, [`columns`] and [`record`] read them by the names of the
-//!   header, `moment` their three forms of time. Pure, and never at a loss: what is no record is
-//!   counted as such.
+//! - [`line`](self::line) finds whole records in bytes and reads them by the names of the header.
 //! - [`names`] says whose record it is, [`tally`] counts it, [`notices`] keeps what an operator should
 //!   know: unknown senders, records of nobody, lines that cannot be read.
 //! - [`Books`] is all of that, in one record of the agent's own: positions and counts change together,
@@ -14,13 +12,10 @@
 
 mod book;
 mod books;
-pub mod columns;
 mod follow;
-mod moment;
+pub mod line;
 pub mod names;
 pub mod notices;
-pub mod record;
-pub mod split;
 pub mod tally;
 pub mod telling;
 #[cfg(test)]

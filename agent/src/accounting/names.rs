@@ -8,7 +8,7 @@ use email_engine_protocol::limits;
 use email_engine_protocol::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::record::Record;
+use super::line::record::Record;
 
 /// Records of an identity that left the state still come for so long.
 const REMEMBERED: u64 = 2 * Timestamp::DAY;

@@ -9,7 +9,7 @@ use email_engine_protocol::observed::IdentityTotals;
 use email_engine_protocol::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::record::Record;
+use super::line::record::Record;
 
 /// Hours that are kept, the current one included.
 const HOURS: u32 = 48;
