@@ -9,7 +9,9 @@ use email_engine_protocol::crypto::{RecoveryPublic, SealedSecret, Signed};
 use email_engine_protocol::desired::{EpochGrant, PlanKeyGrant, Target};
 use email_engine_protocol::generation::Generation;
 use email_engine_protocol::id::{ClusterId, HostId, Role};
-use email_engine_protocol::observed::{GenerationStates, HostReport};
+use email_engine_protocol::observed::{
+    AccountingFileId, GenerationStates, HostReport, StatisticsBatch,
+};
 use email_engine_protocol::secret::SecretRef;
 use email_engine_protocol::wire::Floor;
 use serde::{Deserialize, Serialize};
@@ -51,6 +53,13 @@ pub enum ToExecutor {
     Secrets(Vec<SealedSecret>),
     /// The session ended: stop asking for bodies and secrets until the next one.
     Disconnected,
+    /// A batch of statistics was answered: the file is known up to there.
+    StatisticsStored {
+        /// Which file.
+        file: AccountingFileId,
+        /// First byte that is not known.
+        cursor: u64,
+    },
 }
 
 /// From the executor to the network half.
@@ -71,6 +80,8 @@ pub enum FromExecutor {
     },
     /// The host was retired: secrets are gone, the confirming report was sent before this.
     Retired,
+    /// Signed statistics for the current session; the next ones come when these were answered.
+    Statistics(Signed<StatisticsBatch>),
 }
 
 /// Where the executor stands.

@@ -6,6 +6,7 @@
 //! secrets, judges every offered state itself, and goes on enforcing the last good one when nobody
 //! is there to talk to. Today both live in one process; nothing in the messages relies on that.
 
+pub mod accounting;
 pub mod allow;
 pub mod config;
 pub mod drift;

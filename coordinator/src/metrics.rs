@@ -9,7 +9,8 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 
 use email_engine_protocol::api::IpStatus;
 use email_engine_protocol::id::NodeId;
-use email_engine_protocol::observed::Convergence;
+use email_engine_protocol::observed::{Convergence, MailNotice, MailNotices};
+use email_engine_protocol::time::Timestamp;
 
 use crate::push::metric_names::{
     DENIED, ENROLLMENTS, FROZEN_HOSTS, HANDSHAKES_SHED, OFFERS, OUTCOMES_RECORDED, PLAN_ERRORS,
@@ -70,6 +71,7 @@ const RAFT_PEER_SILENT: &str = "email_engine_raft_peer_silent_seconds";
 const REVISION: &str = "email_engine_fleet_revision";
 const HOSTS: &str = "email_engine_hosts_total";
 const AGENTS: &str = "email_engine_agents_total";
+const MAIL_NOTICES: &str = "email_engine_mail_notices";
 const BEHIND: &str = "email_engine_agents_behind_target";
 
 /// Every metric.
@@ -165,6 +167,14 @@ pub const ALL: &[Metric] = &[
         Kind::Gauge,
         Unit::Count,
         "Hosts that do not run their target, by how many generations they lag",
+    ),
+    metric(
+        MAIL_NOTICES,
+        Kind::Gauge,
+        Unit::Count,
+        "Accounting records of hosts connected to this node that need somebody's eye, by kind, counted \
+         until a day passes without: mail of unknown senders that was discarded, records of no \
+         identity, records that cannot be read",
     ),
     metric(
         PREPARED_KEYS,
@@ -312,6 +322,24 @@ pub fn observe(state: &FleetState, raft: &RaftStatus, sessions: usize) {
     gauge!(PREPARED_KEYS).set(figure(state.prepared_keys.len() as u64));
     observe_hosts(state);
     observe_identities(state);
+}
+
+/// What accounting files say, of the hosts that are connected here.
+pub fn observe_mail(notices: impl Iterator<Item = MailNotices>, now: Timestamp) {
+    let count = |notice: Option<MailNotice>| notice.map_or(0, |notice| notice.count);
+    let mut sums = [0_u64; 3];
+    for of in notices.map(|of| of.current(now)) {
+        let counts = [of.unknown_senders, of.unmatched, of.unreadable].map(count);
+        for (sum, count) in sums.iter_mut().zip(counts) {
+            *sum = sum.saturating_add(count);
+        }
+    }
+    for (kind, sum) in ["unknown-sender", "unmatched", "unreadable"]
+        .into_iter()
+        .zip(sums)
+    {
+        gauge!(MAIL_NOTICES, "kind" => kind).set(figure(sum));
+    }
 }
 
 fn observe_raft(raft: &RaftStatus) {

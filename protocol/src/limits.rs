@@ -56,3 +56,11 @@ pub const CERTIFICATE_BYTES: usize = 8 * 1024;
 pub const ENDPOINTS: usize = 16;
 /// Largest request body of the HTTP API, in bytes.
 pub const REQUEST_BYTES: usize = 16 * 1024 * 1024;
+/// Most rows of one batch of statistics: identities by hours.
+pub const STATISTICS_ROWS: usize = 2048;
+/// Most accounting files that a desired state names.
+pub const ACCOUNTING_FILES: usize = 8;
+/// Names that a notice counts apart.
+pub const NOTICE_NAMES: usize = 16;
+/// Longest name in a notice, in bytes.
+pub const NOTICE_BYTES: usize = 255;

@@ -170,7 +170,31 @@ impl AllowList {
                     })
                 }
             }
-        })
+        })?;
+        self.judge_accounting(config)
+    }
+
+    /// What is read must be listed as well: counts and names of it leave the host.
+    fn judge_accounting(&self, config: &HostConfig) -> Result<(), Disallowed> {
+        let files = config.accounting.iter().flat_map(|spec| &spec.files);
+        for path in files.map(|file| &file.path) {
+            let resource = || ResourceId::new("accounting").expect("it is a plain word");
+            if let Some(own) = self.own.iter().find(|own| path.is_within(own)) {
+                return Err(Disallowed::Own {
+                    resource: resource(),
+                    path: path.clone(),
+                    own: own.clone(),
+                });
+            }
+            if !self.paths.iter().any(|rule| rule.allows(path)) {
+                return Err(Disallowed::Path {
+                    resource: resource(),
+                    path: path.clone(),
+                    origin: self.origin.clone(),
+                });
+            }
+        }
+        Ok(())
     }
 
     fn judge_own(&self, resource: &Resource, path: &HostPath) -> Result<(), Disallowed> {

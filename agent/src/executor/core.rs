@@ -11,6 +11,7 @@ use email_engine_protocol::observed::{Attempt, Facts, GenerationStates, Observed
 use email_engine_protocol::time::Timestamp;
 use tokio::sync::mpsc::Sender;
 
+use super::accounting::Accounting;
 use super::offered::{Offered, Wanted};
 use super::outbox::Outbox;
 use super::report::Reported;
@@ -87,6 +88,7 @@ pub(super) struct Core {
     /// Failed passes in a row.
     pub(super) failures: u32,
     pub(super) next_audit: Instant,
+    pub(super) accounting: Accounting,
 }
 
 impl Core {
@@ -127,6 +129,7 @@ impl Core {
             allow: config.allow,
             audit_interval,
             agent_version: config.agent_version,
+            accounting: Accounting::open(&cabinet),
             keys,
             trust,
             was_retired,

@@ -28,6 +28,7 @@ impl Core {
             ToExecutor::Offer(signed) => self.weigh(signed),
             ToExecutor::Secrets(secrets) => self.take_secrets(&secrets),
             ToExecutor::Session { nonce } => self.begin_session(nonce),
+            ToExecutor::StatisticsStored { file, cursor } => self.statistics_stored(&file, cursor),
         }
     }
 
@@ -50,6 +51,7 @@ impl Core {
             self.pass_all();
         }
         self.report();
+        self.begin_statistics();
         self.confirm_retirement();
         self.ask_again();
     }

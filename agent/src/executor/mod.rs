@@ -10,6 +10,7 @@
 //! and nobody was there for a whole audit interval, the last good one, until somebody is there again.
 
 pub mod accept;
+mod accounting;
 mod core;
 mod enforce;
 mod grants;

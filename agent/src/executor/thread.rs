@@ -130,10 +130,14 @@ fn serve(core: &mut Core, inbox: &Receiver<Wake>) {
         if core.next_audit() <= now {
             core.audit();
         }
+        if core.next_reading() <= now {
+            core.read_accounting();
+        }
         let unsaid = (!core.flush()).then(|| Instant::now() + SAY_AGAIN);
         let due = [
             Some(core.next_audit()),
             core.next_question(),
+            Some(core.next_reading()),
             settled,
             unsaid,
         ];

@@ -31,6 +31,7 @@ pub use system::{
 pub use tree::own::OwnPlaces;
 pub use tree::replace::{NewFile, Validator};
 pub use tree::rooted::{Entry, EntryKind, FileError, Links, Rooted};
+pub use tree::stretch::Opened;
 
 /// The machine's clock.
 #[must_use]

@@ -16,6 +16,7 @@ pub mod store;
 
 use email_engine_protocol::desired::HostConfig;
 
+use crate::accounting;
 use crate::halves::Trust;
 use crate::host::{Cabinet, RecordError};
 use crate::suspension::record as suspensions;
@@ -139,6 +140,7 @@ pub fn forget_all(cabinet: &Cabinet) -> Result<(), RecordError> {
         INVENTORY,
         PENDING,
         suspensions::RECORD,
+        accounting::RECORD,
     ];
     for record in plain {
         cabinet.remove(record)?;

@@ -69,7 +69,8 @@ impl ExecutorSide {
             FromExecutor::Retired => self.retired = true,
             FromExecutor::Report(_)
             | FromExecutor::BodiesWanted(_)
-            | FromExecutor::SecretsWanted { .. } => {}
+            | FromExecutor::SecretsWanted { .. }
+            | FromExecutor::Statistics(_) => {}
         }
     }
 }

@@ -238,8 +238,10 @@ impl Session<'_> {
             CoordinatorMessage::Ping { number } => {
                 self.outbox.push(AgentMessage::Pong { number });
             }
-            // Nothing of ours sends statistics, so there is nothing to remember.
-            CoordinatorMessage::StatisticsStored { .. } => {}
+            CoordinatorMessage::StatisticsStored { file, cursor } => {
+                self.inbox
+                    .push_back(ToExecutor::StatisticsStored { file, cursor });
+            }
             CoordinatorMessage::Refused(refusal) => {
                 return Some((SessionEnd::Refused(refusal), close::DONE));
             }
@@ -263,6 +265,14 @@ impl Session<'_> {
             {
                 tracing::debug!("a report for an older session is dropped");
             }
+            FromExecutor::Statistics(batch)
+                if !batch
+                    .unverified()
+                    .is_ok_and(|said| said.nonce == self.nonce) =>
+            {
+                tracing::debug!("statistics for an older session are dropped");
+            }
+            FromExecutor::Statistics(batch) => self.outbox.push(AgentMessage::Statistics(batch)),
             FromExecutor::Report(report) => {
                 self.outbox.push(AgentMessage::Report(report));
                 last = self.link.relay.retired;

@@ -311,6 +311,7 @@ pub(crate) mod tests {
             disposition: Disposition::Active,
             resources,
             large_removal: false,
+            accounting: None,
         }
     }
 

@@ -28,7 +28,7 @@ mod values;
 use std::collections::BTreeMap;
 
 use email_engine_protocol::bytes::ContentHash;
-use email_engine_protocol::desired::{Disposition, HostConfig};
+use email_engine_protocol::desired::{AccountingSpec, Disposition, HostConfig};
 use email_engine_protocol::id::{HostId, Role};
 
 use crate::powermta;
@@ -76,7 +76,11 @@ pub fn plan(state: &FleetState, host: &HostId) -> Result<Planned, PlanError> {
             flags: Vec::new(),
         });
     }
-    let ((resources, bodies), flags) = resources(state, record)?;
+    let Made {
+        built: (resources, bodies),
+        accounting,
+        flags,
+    } = make(state, record)?;
     let config = HostConfig {
         cluster,
         host: host.clone(),
@@ -84,6 +88,7 @@ pub fn plan(state: &FleetState, host: &HostId) -> Result<Planned, PlanError> {
         disposition: Disposition::Active,
         resources,
         large_removal: record.large_removal,
+        accounting,
     };
     config.check().map_err(PlanError::Config)?;
     Ok(Planned {
@@ -93,7 +98,14 @@ pub fn plan(state: &FleetState, host: &HostId) -> Result<Planned, PlanError> {
     })
 }
 
-fn resources(state: &FleetState, host: &Host) -> Result<(build::Built, Vec<String>), PlanError> {
+/// What a role makes of a host.
+struct Made {
+    built: build::Built,
+    accounting: Option<AccountingSpec>,
+    flags: Vec<String>,
+}
+
+fn make(state: &FleetState, host: &Host) -> Result<Made, PlanError> {
     let release = &host.release;
     if release.planner_version != PLANNER_VERSION {
         return Err(PlanError::PlannerVersion {
@@ -117,7 +129,7 @@ fn resources(state: &FleetState, host: &Host) -> Result<(build::Built, Vec<Strin
         })?
         .settings;
     let role = role::RoleFile::parse(&bundle.files, host.spec.role)?;
-    let mut flags = Vec::new();
+    let (mut flags, mut accounting) = (Vec::new(), None);
     let values = match host.spec.role {
         Role::Api => values::of_api(state, host)?,
         Role::Mailwizz => values::of_mailwizz(state, host)?,
@@ -126,8 +138,13 @@ fn resources(state: &FleetState, host: &Host) -> Result<(build::Built, Vec<Strin
             configuration.catalogue = role::catalogue(bundle)?;
             configuration.extra = role::extra(&bundle.files)?;
             flags = configuration.flags();
+            accounting = Some(powermta::accounting(&configuration));
             values::of_powermta(state, host, &powermta::render(&configuration))?
         }
     };
-    Ok((build::build(&bundle.files, &role, &values)?, flags))
+    Ok(Made {
+        built: build::build(&bundle.files, &role, &values)?,
+        accounting,
+        flags,
+    })
 }

@@ -28,7 +28,7 @@ pub use model::{
     Configuration, Egress, Leaver, TenantRoute, is_accounting_size, is_file_path, is_reserved,
     is_selector,
 };
-pub use render::{hourly_cap, hourly_quota, render};
+pub use render::{accounting, hourly_cap, hourly_quota, render};
 pub use verbatim::{Verbatim, VerbatimError};
 
 /// Where PowerMTA keeps its configuration.

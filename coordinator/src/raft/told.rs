@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use email_engine_protocol::api::MailView;
 use email_engine_protocol::generation::Generation;
 use email_engine_protocol::id::{HostId, NodeId};
 use email_engine_protocol::observed::{DrainStatus, Facts, ResourceStatus};
@@ -35,6 +36,8 @@ pub struct SessionRow {
     pub drains: Vec<DrainStatus>,
     /// There is no session: why the agent was turned away when it called, at `since`.
     pub turned_away: Option<String>,
+    /// What its accounting files say, as the agent told in this session.
+    pub mail: MailView,
 }
 
 impl SessionRow {

@@ -27,6 +27,6 @@ pub use preview::{HostChange, ResourceChange, RestartRequest, RestartView, TextD
 pub use problem::Problem;
 pub use release::{BundleCreated, BundleRequest, ReleaseRequest, ReleaseView, ReleasesView};
 pub use view::{
-    ApplyAnswer, Change, ChangeAction, DomainRecord, DomainView, FleetState, HostView,
-    RenderedConfig, RenderedFile, StatusView, TurnedAway,
+    ApplyAnswer, Change, ChangeAction, DomainRecord, DomainView, FleetState, HostView, MailDay,
+    MailView, RenderedConfig, RenderedFile, StatusView, TurnedAway,
 };

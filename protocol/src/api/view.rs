@@ -9,7 +9,9 @@ use crate::desired::Resource;
 use crate::generation::Generation;
 use crate::id::{HostId, NodeId};
 use crate::mail::DomainName;
-use crate::observed::{Attempt, Convergence, Facts, ResourceStatus, StatusCounts};
+use crate::observed::{
+    Attempt, Convergence, Facts, IdentityTotals, MailNotices, ResourceStatus, StatusCounts,
+};
 use crate::time::Timestamp;
 
 /// One host with where it stands.
@@ -51,6 +53,79 @@ pub struct HostView {
     pub unheard: Vec<NodeId>,
     /// When its outcome last changed.
     pub changed_at: Option<Timestamp>,
+    /// What its accounting files say; known while the agent is connected.
+    #[serde(default, skip_serializing_if = "MailView::is_empty")]
+    pub mail: MailView,
+}
+
+/// What the accounting files of a host say.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MailView {
+    /// What an operator should know.
+    pub notices: MailNotices,
+    /// Counts by UTC day, the newest first; today's are not complete.
+    pub days: Vec<MailDay>,
+}
+
+impl MailView {
+    /// Whether nothing is known.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.notices.is_empty() && self.days.is_empty()
+    }
+}
+
+/// Counts of all identities of a host in one UTC day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MailDay {
+    /// Its beginning.
+    pub day: Timestamp,
+    /// Final results: delivered and bounced.
+    pub sent: u64,
+    /// Delivered.
+    pub delivered: u64,
+    /// Bounced for a hard reason, remote bounces included.
+    pub bounced: u64,
+    /// Messages that were deferred.
+    pub deferred: u64,
+    /// Complaints.
+    pub complaints: u64,
+}
+
+impl MailDay {
+    /// A day without mail.
+    #[must_use]
+    pub const fn none(day: Timestamp) -> Self {
+        Self {
+            day,
+            sent: 0,
+            delivered: 0,
+            bounced: 0,
+            deferred: 0,
+            complaints: 0,
+        }
+    }
+
+    /// Adds what another one counted.
+    pub const fn add(&mut self, other: &Self) {
+        self.sent = self.sent.saturating_add(other.sent);
+        self.delivered = self.delivered.saturating_add(other.delivered);
+        self.bounced = self.bounced.saturating_add(other.bounced);
+        self.deferred = self.deferred.saturating_add(other.deferred);
+        self.complaints = self.complaints.saturating_add(other.complaints);
+    }
+
+    /// Adds the counts of one identity in one hour.
+    pub const fn count(&mut self, row: &IdentityTotals) {
+        self.add(&Self {
+            day: self.day,
+            sent: row.sent,
+            delivered: row.delivered,
+            bounced: row.bounced,
+            deferred: row.deferred,
+            complaints: row.complaints,
+        });
+    }
 }
 
 /// Why a call of an agent did not become a session, or no longer is one.

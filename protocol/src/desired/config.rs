@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::names::{self, is_package, is_unit, is_version};
-use super::{FileContent, HostPath, OnRemove, Resource, Spec, suspension, transaction};
+use super::{
+    AccountingSpec, FileContent, HostPath, OnRemove, Resource, Spec, suspension, transaction,
+};
 use crate::bytes::ContentHash;
 use crate::canonical;
 use crate::id::{ClusterId, HostId, ResourceId, Role};
@@ -28,6 +30,8 @@ pub struct HostConfig {
     /// The operator allowed this state to remove more than 30 % of what the one before it had, or
     /// something that bears data.
     pub large_removal: bool,
+    /// What statistics are read from, on a host that sends.
+    pub accounting: Option<AccountingSpec>,
 }
 
 /// Whether a host shall work or be wiped.
@@ -167,6 +171,18 @@ impl HostConfig {
             }
         }
         transaction::check(self)?;
+        let accounting = self.accounting.as_ref();
+        bound(
+            "number of accounting files",
+            accounting.map_or(0, |spec| spec.files.len()) as u64,
+            limits::ACCOUNTING_FILES as u64,
+        )?;
+        let names = accounting.map_or(0, |spec| spec.identities.len() + spec.rejecting.len());
+        bound(
+            "number of virtual MTAs",
+            names as u64,
+            limits::RESOURCES_PER_HOST as u64,
+        )?;
         bound(
             "number of secrets",
             self.secrets().len() as u64,
@@ -214,6 +230,7 @@ impl HostConfig {
             disposition: Disposition::Retired,
             resources: Vec::new(),
             large_removal: true,
+            accounting: None,
         }
     }
 }
@@ -299,6 +316,7 @@ mod tests {
             disposition: Disposition::Active,
             resources,
             large_removal: false,
+            accounting: None,
         }
     }
 

@@ -4,6 +4,7 @@
 //! reference. Its own postcard bytes are a content body too, and their hash is the *digest* that a
 //! [`Target`] signs. So a host that has the digest can fetch, check and keep everything by hash.
 
+mod accounting;
 mod config;
 mod drain;
 mod names;
@@ -13,6 +14,7 @@ mod suspension;
 mod target;
 mod transaction;
 
+pub use accounting::{AccountedIdentity, AccountingFile, AccountingSpec, RecordKind};
 pub use config::{ConfigError, Disposition, HostConfig};
 pub use drain::{CountSpec, DrainSpec, NAME};
 pub use path::{HostPath, PathError};

@@ -384,6 +384,7 @@ mod tests {
             disposition: Disposition::Active,
             resources,
             large_removal: false,
+            accounting: None,
         };
         config.check().map_err(|error| error.to_string())
     }

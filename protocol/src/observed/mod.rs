@@ -3,14 +3,18 @@
 //! Unreadable is never empty and unknown is never false: every observation is [`Observed::Known`] or
 //! [`Observed::Unknown`].
 
+mod bounce;
 mod drain;
 mod facts;
+mod notice;
 mod report;
 mod statistics;
 mod status;
 
+pub use bounce::{BounceCategory, Categories};
 pub use drain::DrainStatus;
 pub use facts::{Disk, Facts, Mode};
+pub use notice::{MailNotice, MailNotices};
 pub use report::{Attempt, Convergence, GenerationStates, HostReport, Stage, StatusCounts};
 pub use statistics::{AccountingFileId, IdentityTotals, StatisticsBatch};
 pub use status::{Observed, ResourceState, ResourceStatus};

@@ -31,8 +31,8 @@ pub enum AgentMessage {
         /// PKCS#10 request (DER).
         request: Vec<u8>,
     },
-    /// Counts from an accounting file.
-    Statistics(StatisticsBatch),
+    /// Counts from an accounting file. The next one comes when this one was answered.
+    Statistics(Signed<StatisticsBatch>),
     /// Answer to `Ping`.
     Pong {
         /// As in the ping.
@@ -61,7 +61,7 @@ pub enum CoordinatorMessage {
     Coordinators(Vec<Endpoint>),
     /// A new certificate.
     Renewed(RenewedCertificate),
-    /// A batch of statistics is committed up to here.
+    /// Statistics of a file are known up to here, as long as this session lasts.
     StatisticsStored {
         /// The file.
         file: AccountingFileId,

@@ -74,7 +74,10 @@ fn agent_messages(golden: &mut Golden) {
             request: vec![0x30, 2],
         },
     );
-    golden.add("agent/statistics", &AgentMessage::Statistics(statistics()));
+    golden.add(
+        "agent/statistics",
+        &AgentMessage::Statistics(signing_key().sign(&statistics())),
+    );
     golden.add("agent/pong", &AgentMessage::Pong { number: 300 });
     golden.add(
         "agent/holding",

@@ -1,6 +1,7 @@
 //! The executor, driven through its channels as the network half does.
 
 mod acceptance;
+mod accounting;
 mod allowed;
 mod drift;
 mod floor;

@@ -4,6 +4,7 @@
 //! - `links`: which symbolic links on the way are followed on a real machine.
 //! - [`own`]: what is the agent's own, whatever it is called here, is refused.
 //! - [`replace`]: a file replaced whole; what stands in the way is moved aside.
+//! - [`stretch`]: pieces of a file that others write to.
 //! - `wipe`: removing, with a secret's bytes overwritten first.
 //! - `failpoint`: where a test may crash a write.
 
@@ -12,4 +13,5 @@ mod links;
 pub(super) mod own;
 pub(super) mod replace;
 pub(super) mod rooted;
+pub(super) mod stretch;
 mod wipe;

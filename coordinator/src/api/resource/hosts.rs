@@ -101,6 +101,7 @@ pub(super) fn view(state: &FleetState, id: &HostId, host: &Host, seen: &Seen) ->
             _ => Vec::new(),
         },
         changed_at: outcome.map(|outcome| outcome.changed_at),
+        mail: session.map(|(_, row)| row.mail.clone()).unwrap_or_default(),
     }
 }
 
@@ -252,6 +253,8 @@ pub(in crate::api) async fn revoke(
 
 #[cfg(test)]
 mod tests {
+    use email_engine_protocol::api::MailView;
+
     use super::*;
     use crate::api::resource::status::trouble;
     use crate::command::fixture::{Fleet, host_id};
@@ -280,6 +283,7 @@ mod tests {
             facts: None,
             drains: Vec::new(),
             turned_away: None,
+            mail: MailView::default(),
         };
         seen.sessions.insert(id.clone(), (NodeId(2), row));
         let known = view(&state, &id, host, &seen);

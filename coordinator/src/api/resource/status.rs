@@ -47,8 +47,8 @@ pub(in crate::api) async fn show(
         // Where the nodes are is the fleet's business, as in `/cluster`.
         cluster.nodes.clear();
     }
-    let overdue = overdue(&leaving, api.now());
-    let (state, reasons) = judge(&hosts, &cluster, overdue);
+    let now = api.now();
+    let (state, reasons) = judge(&hosts, &cluster, overdue(&leaving, now), now);
     Ok(Json(StatusView {
         state,
         stale: freshness == Freshness::Stale,
@@ -68,6 +68,7 @@ fn judge(
     hosts: &[HostView],
     cluster: &ClusterView,
     overdue: Vec<String>,
+    now: Timestamp,
 ) -> (Overall, Vec<String>) {
     let mut overall = Overall::Converged;
     let mut reasons = Vec::new();
@@ -89,9 +90,11 @@ fn judge(
         }
         reasons.push(format!("{}: {reason}", host.spec.id));
     }
-    if !overdue.is_empty() {
+    let alerts = hosts.iter().flat_map(|host| alerts(host, now));
+    let before = reasons.len();
+    reasons.extend(overdue.into_iter().chain(alerts));
+    if reasons.len() > before {
         overall = Overall::Degraded;
-        reasons.extend(overdue);
     }
     let more = reasons.len().saturating_sub(REASONS);
     reasons.truncate(REASONS);
@@ -124,6 +127,14 @@ fn overdue(leaving: &[LeavingView], now: Timestamp) -> Vec<String> {
         )
     };
     late.map(reason).collect()
+}
+
+/// What an operator should know of a host that may well be as desired: it stays converged, so that
+/// no change waits for it.
+fn alerts(host: &HostView, now: Timestamp) -> impl Iterator<Item = String> {
+    let words = host.mail.notices.clone().current(now).words();
+    let id = &host.spec.id;
+    words.into_iter().map(move |words| format!("{id}: {words}"))
 }
 
 /// Voters that the leader does not hear. The fleet runs on without them, but not without many more.
@@ -299,15 +310,11 @@ pub(in crate::api) async fn metrics(State(api): State<Arc<Api>>) -> Result<Respo
         return Err(ApiError::not_found("metrics", "recorder"));
     };
     let raft = api.fleet.raft_status();
-    let here = api
-        .fleet
-        .sessions()
-        .await
-        .rows
-        .into_iter()
-        .filter(|(node, row)| *node == raft.node && row.is_live());
-    let sessions = here.count();
-    api.view(|state| metrics::observe(state, &raft, sessions));
+    let rows = api.fleet.sessions().await.rows.into_iter();
+    let here = rows.filter(|(node, row)| *node == raft.node && row.is_live());
+    let here: Vec<_> = here.map(|(_, row)| row).collect();
+    api.view(|state| metrics::observe(state, &raft, here.len()));
+    metrics::observe_mail(here.into_iter().map(|row| row.mail.notices), api.now());
     recorder.run_upkeep();
     let mut response = recorder.render().into_response();
     response.headers_mut().insert(

@@ -3,6 +3,7 @@
 //! What the fleet's operators change comes first; what is known of receivers is long, the same on
 //! every host, and stands behind it.
 
+mod accounting;
 mod identities;
 mod inbound;
 mod providers;
@@ -16,6 +17,7 @@ use super::SUBMISSION_PORT;
 use super::model::Configuration;
 use text::Text;
 
+pub use accounting::accounting;
 pub use rate::{hourly_cap, hourly_quota};
 
 /// The log, when nobody says another.
@@ -49,7 +51,7 @@ pub fn render(configuration: &Configuration) -> String {
     routing::sources(&mut text, configuration);
     inbound::outside(&mut text, configuration);
     inbound::sections(&mut text, configuration);
-    accounting(&mut text, configuration);
+    accounting::files(&mut text, configuration);
     providers::named(&mut text, &configuration.catalogue);
     defaults(&mut text, configuration);
     providers::domains(&mut text, configuration);
@@ -134,25 +136,5 @@ fn defaults(text: &mut Text, configuration: &Configuration) {
         text.line("use-starttls", "yes");
         providers::everyone(text, &configuration.catalogue, &ALWAYS);
         text.line("check-spf-outbound", "yes");
-    });
-}
-
-/// Two files: what statistics count, and what `MailWizz` learns of.
-fn accounting(text: &mut Text, configuration: &Configuration) {
-    text.comment("Accounting files, read by the agent.");
-    text.section("acct-file", "/var/log/pmta/acct.csv", |text| {
-        text.line("records", "d,b,t");
-        text.line("max-size", &configuration.accounting_max_size);
-    });
-    text.section("acct-file", "/var/log/pmta/feedback.csv", |text| {
-        text.line("records", "b,rb,f");
-        for kind in ["b", "rb", "f"] {
-            text.line("record-fields", format_args!("{kind} *,header_Message-Id"));
-        }
-        text.line(
-            "map-header-to-field",
-            "f header_X-HmXmrOriginalRecipient rcpt",
-        );
-        text.line("max-size", &configuration.accounting_max_size);
     });
 }

@@ -16,6 +16,7 @@ use quinn::Connection;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use email_engine_protocol::api::MailView;
 use email_engine_protocol::bytes::CertificateSerial;
 use email_engine_protocol::generation::Generation;
 use email_engine_protocol::id::HostId;
@@ -78,6 +79,8 @@ struct Entry {
     began: Instant,
     offered: Option<Generation>,
     told: Told,
+    /// What the agent counted.
+    mail: MailView,
     target: watch::Sender<Option<TargetRecord>>,
     end: watch::Sender<Option<Refusal>>,
 }
@@ -121,6 +124,7 @@ impl Registry {
             began: Instant::now(),
             offered: None,
             told: Told::default(),
+            mail: MailView::default(),
             target,
             end,
         };
@@ -185,6 +189,7 @@ impl Registry {
             facts: entry.told.facts.clone(),
             drains: entry.told.drains.clone(),
             turned_away: None,
+            mail: entry.mail.clone(),
         };
         let tables = self.tables();
         let live = tables.sessions.iter().map(row);

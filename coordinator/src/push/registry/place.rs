@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
 
+use email_engine_protocol::api::MailView;
 use email_engine_protocol::generation::Generation;
 use email_engine_protocol::id::HostId;
 use email_engine_protocol::join::Endpoint;
@@ -46,6 +47,15 @@ impl Place {
             && entry.number == self.number
         {
             entry.told = told;
+        }
+    }
+
+    /// Notes what the agent counted.
+    pub(in crate::push) fn note_mail(&self, mail: MailView) {
+        if let Some(entry) = self.registry.tables().sessions.get_mut(&self.host)
+            && entry.number == self.number
+        {
+            entry.mail = mail;
         }
     }
 

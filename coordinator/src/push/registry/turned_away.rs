@@ -2,6 +2,7 @@
 //! them has a session on any node. An agent that holds says so in its own words; without these, the
 //! cluster would only see that it is silent.
 
+use email_engine_protocol::api::MailView;
 use email_engine_protocol::id::HostId;
 use email_engine_protocol::time::Timestamp;
 use email_engine_protocol::wire::{Refusal, RefusalCode};
@@ -54,6 +55,7 @@ impl Tables {
             facts: None,
             drains: Vec::new(),
             turned_away: Some(away.reason.clone()),
+            mail: MailView::default(),
         };
         self.turned_away.iter().filter(silent).map(row)
     }

@@ -1,17 +1,19 @@
 //! What the agent says on the control stream.
 
+use email_engine_protocol::crypto::Signed;
 use email_engine_protocol::limits;
-use email_engine_protocol::observed::{HostReport, Stage};
+use email_engine_protocol::observed::{HostReport, Stage, StatisticsBatch};
 use email_engine_protocol::wire::RefusalCode;
-use email_engine_protocol::wire::v1::AgentMessage;
+use email_engine_protocol::wire::v1::{AgentMessage, CoordinatorMessage};
 
 use super::reports::{self, Believed};
+use super::statistics;
 use super::{End, Session, refusal};
 use crate::push::registry::Told;
-use crate::push::{Fleet, intake, metric_names};
+use crate::push::{Fleet, intake, metric_names, now};
 
 impl<F: Fleet> Session<F> {
-    pub(super) fn heard(&mut self, message: AgentMessage) -> Result<(), End> {
+    pub(super) async fn heard(&mut self, message: AgentMessage) -> Result<(), End> {
         match message {
             AgentMessage::Hello(_) => self.broken("a second Hello"),
             AgentMessage::Holding { .. } => self.broken("holding is said in place of Hello"),
@@ -47,13 +49,30 @@ impl<F: Fleet> Session<F> {
                 self.renew(request);
                 Ok(())
             }
-            // Nothing of this version stores them; the agent keeps them until somebody does.
-            AgentMessage::Statistics(_) => {
-                tracing::debug!(host = %self.host, "statistics are not taken yet");
-                Ok(())
-            }
+            AgentMessage::Statistics(batch) => self.counted(&batch).await,
             AgentMessage::Pong { .. } => Ok(()),
         }
+    }
+
+    /// Takes a batch of statistics into this node's memory, and says up to where its file is known.
+    async fn counted(&mut self, batch: &Signed<StatisticsBatch>) -> Result<(), End> {
+        let keys = self.report_keys();
+        let judged = statistics::judge(batch, keys.as_ref(), self.cluster, &self.host, self.nonce);
+        let batch = match judged {
+            Ok(batch) => batch,
+            Err(error) => {
+                metrics::counter!(metric_names::REPORTS_REFUSED).increment(1);
+                return self.broken(&error.to_string());
+            }
+        };
+        let file = batch.file.clone();
+        let cursor = self.statistics.take(batch);
+        for words in self.statistics.news(now()) {
+            tracing::warn!(host = %self.host, "{words}");
+        }
+        self.place.note_mail(self.statistics.mail());
+        self.say(CoordinatorMessage::StatisticsStored { file, cursor })
+            .await
     }
 
     fn reported(&mut self, report: &HostReport) {

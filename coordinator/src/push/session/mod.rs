@@ -8,6 +8,7 @@ mod drains;
 mod greet;
 mod hear;
 mod reports;
+mod statistics;
 mod work;
 
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -27,6 +28,7 @@ use email_engine_protocol::wire::{Refusal, RefusalCode};
 use self::content::Content;
 use self::drains::Emptied;
 use self::greet::Grants;
+use self::statistics::Statistics;
 use self::work::Work;
 use super::frames::{self, FrameReadError, FrameReader};
 use super::intake::Intake;
@@ -113,6 +115,7 @@ pub(super) async fn run<F: Fleet>(
         recv: Some(recv),
         reader,
         sequence: None,
+        statistics: Statistics::default(),
         offered: None,
         pings: 0,
         work: JoinSet::new(),
@@ -178,6 +181,8 @@ struct Session<F: Fleet> {
     reader: FrameReader,
     /// Of the last report.
     sequence: Option<u64>,
+    /// What the agent counted.
+    statistics: Statistics,
     /// Newest generation that was offered or that the agent refused: not offered again.
     offered: Option<Generation>,
     pings: u64,
@@ -257,7 +262,7 @@ impl<F: Fleet> Session<F> {
 
     async fn on(&mut self, event: Event) -> Result<(), End> {
         match event {
-            Event::Heard(Ok(message)) => self.heard(message),
+            Event::Heard(Ok(message)) => self.heard(message).await,
             Event::Heard(Err(FrameReadError::Ended)) => self.finished(),
             Event::Heard(Err(error @ FrameReadError::Read(_))) => {
                 tracing::debug!(host = %self.host, %error, "connection lost");

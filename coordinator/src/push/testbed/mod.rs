@@ -185,6 +185,7 @@ impl TestNode {
             disposition: Disposition::Active,
             resources,
             large_removal: false,
+            accounting: None,
         };
         let manifest = config.to_bytes();
         let (digest, hash) = (ContentHash::of(&manifest), ContentHash::of(&body));

@@ -68,6 +68,7 @@ pub(super) fn start_planning<F: Fleet>(fleet: F, wishes: Wishes) -> watch::Recei
                 disposition: Disposition::Active,
                 resources: vec![file("/etc/shared", content)],
                 large_removal: false,
+                accounting: None,
             },
             bodies: BTreeMap::from([(ContentHash::of(SHARED), SHARED.to_vec())]),
         })

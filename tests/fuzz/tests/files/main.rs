@@ -6,6 +6,7 @@
     reason = "a target whose sample cannot be made has failed"
 )]
 
+mod accounting;
 mod agent;
 mod powermta;
 mod settings;

@@ -7,7 +7,7 @@ use email_engine_protocol::crypto::{Entropy, SealedSecret, Signed};
 use email_engine_protocol::desired::{HostConfig, Target};
 use email_engine_protocol::generation::Generation;
 use email_engine_protocol::id::HostId;
-use email_engine_protocol::observed::{Convergence, HostReport};
+use email_engine_protocol::observed::{Convergence, HostReport, StatisticsBatch};
 use email_engine_protocol::secret::SecretRef;
 use ring::rand::SystemRandom;
 
@@ -112,6 +112,15 @@ impl Rig {
                 self.tell(ToExecutor::Secrets(sealed));
             }
             FromExecutor::Standing(_) => {}
+            FromExecutor::Statistics(signed) => {
+                let batch = signed.verify(&self.keys.report_key).unwrap();
+                assert_eq!(batch.nonce, Nonce([self.session; 16]));
+                self.tell(ToExecutor::StatisticsStored {
+                    file: batch.file.clone(),
+                    cursor: batch.to,
+                });
+                self.statistics.push(batch);
+            }
         }
         None
     }
@@ -135,6 +144,24 @@ impl Rig {
         let mut entropy = Entropy(&random);
         let to = &self.keys.sealing_key;
         SealedSecret::new(CLUSTER, host, to, secret.clone(), bytes, &mut entropy).unwrap()
+    }
+
+    /// Waits until what it counted in this session is what is waited for.
+    pub(in crate::executor::tests) fn counted(
+        &mut self,
+        why: &str,
+        condition: impl Fn(&[StatisticsBatch]) -> bool,
+    ) {
+        let deadline = Instant::now() + PATIENCE;
+        while !condition(&self.statistics) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let event = self
+                .runtime
+                .block_on(async { tokio::time::timeout(left, self.events.recv()).await });
+            let event =
+                event.unwrap_or_else(|_| panic!("waited in vain: {why}: {:?}", self.statistics));
+            self.answer(event.expect("the executor ended"));
+        }
     }
 
     /// Waits until the executor said that the host is retired.

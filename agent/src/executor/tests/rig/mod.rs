@@ -16,6 +16,7 @@ use email_engine_protocol::crypto::{Entropy, RecoveryKey, SigningKey};
 use email_engine_protocol::desired::PlanKeyGrant;
 use email_engine_protocol::generation::Generation;
 use email_engine_protocol::id::{ClusterId, HostId, Role};
+use email_engine_protocol::observed::StatisticsBatch;
 use email_engine_protocol::secret::{SecretBytes, SecretRef};
 use ring::rand::SystemRandom;
 
@@ -54,6 +55,8 @@ pub(super) struct Rig {
     pub(super) retired: bool,
     /// The next secrets are sealed for this host instead.
     pub(super) misdirected: Option<HostId>,
+    /// What it counted, each batch answered.
+    pub(super) statistics: Vec<StatisticsBatch>,
 }
 
 pub(super) fn host() -> HostId {
@@ -141,6 +144,7 @@ impl Rig {
             bodies_asked: 0,
             retired: false,
             misdirected: None,
+            statistics: Vec::new(),
         };
         rig.tell(ToExecutor::Admitted(Box::new(rig.trust.clone())));
         rig.begin_session();

@@ -53,6 +53,7 @@ impl Rig {
             disposition: Disposition::Active,
             resources,
             large_removal: false,
+            accounting: None,
         }
     }
 

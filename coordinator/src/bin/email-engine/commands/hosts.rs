@@ -1,8 +1,10 @@
 //! `hosts`: the managed machines and where they stand.
 
+use std::fmt::Write as _;
+
 use clap::{Args, Subcommand};
 
-use email_engine_protocol::api::{HostView, RestartView};
+use email_engine_protocol::api::{HostView, MailDay, RestartView};
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::id::HostId;
 use email_engine_protocol::observed::{
@@ -154,6 +156,20 @@ fn restart_lines(view: &RestartView) -> String {
     format!("{shown}\ndigest {}", view.digest)
 }
 
+/// One day's mail; complaints only where there were any.
+fn sent(day: &MailDay) -> String {
+    let date = day.day.to_string();
+    let date = date.split_once('T').map_or(&date[..], |(date, _)| date);
+    let mut said = format!(
+        "{date}: {} sent, {} delivered, {} bounced hard, {} deferred",
+        day.sent, day.delivered, day.bounced, day.deferred
+    );
+    if day.complaints > 0 {
+        let _ = write!(said, ", {} complaints", day.complaints);
+    }
+    said
+}
+
 pub(super) fn permitted(question: &str, yes: bool) -> Result<(), Failure> {
     let refused = |text| Err(Failure::new(Exit::Failure, text));
     match prompt::confirm(question, yes) {
@@ -293,6 +309,12 @@ fn details(host: &HostView) -> String {
     for status in &host.trouble {
         lines.push(("Not right", trouble(status)));
     }
+    for words in host.mail.notices.words() {
+        lines.push(("Mail", words));
+    }
+    for day in &host.mail.days {
+        lines.push(("Sent", sent(day)));
+    }
     if let Some(attempt) = &host.attempted {
         let stage = word(&attempt.stage);
         lines.push((
@@ -333,9 +355,11 @@ fn trouble(status: &ResourceStatus) -> String {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use email_engine_protocol::api::HostSpec;
+    use email_engine_protocol::api::{HostSpec, MailView};
     use email_engine_protocol::generation::Generation;
     use email_engine_protocol::id::{NodeId, Role};
+    use email_engine_protocol::observed::MailNotice;
+    use email_engine_protocol::time::Timestamp;
 
     use super::*;
     use crate::output::PLAIN;
@@ -370,6 +394,7 @@ pub(crate) mod tests {
             turned_away: None,
             unheard: Vec::new(),
             changed_at: None,
+            mail: MailView::default(),
         }
     }
 
@@ -420,6 +445,33 @@ pub(crate) mod tests {
         );
         (host.connected, host.running) = (None, None);
         assert_eq!(state(&host).0, "enrolled, not heard yet");
+    }
+
+    #[test]
+    fn what_its_accounting_files_say_is_shown() {
+        let mut host = host("pmta1");
+        let at = Timestamp(1_795_240_800_000);
+        host.mail.notices.unknown_senders = Some(MailNotice {
+            count: 1,
+            since: at,
+            last: at,
+            of: "example.net".to_owned(),
+            most: Vec::new(),
+        });
+        host.mail.days = vec![MailDay {
+            sent: 12,
+            delivered: 10,
+            ..MailDay::none(Timestamp(1_795_219_200_000))
+        }];
+        let shown = details(&host);
+        assert!(
+            shown.ends_with(
+                "Mail           1 message from an unknown sender was discarded since \
+                 2026-11-21T06:00:00.000Z, last from example.net\n\
+                 Sent           2026-11-21: 12 sent, 10 delivered, 0 bounced hard, 0 deferred"
+            ),
+            "{shown}"
+        );
     }
 
     #[test]

@@ -1,0 +1,244 @@
+//! One record, read by its header.
+
+use std::net::IpAddr;
+
+use csv::ByteRecord;
+use email_engine_protocol::desired::RecordKind;
+use email_engine_protocol::observed::BounceCategory;
+use email_engine_protocol::time::Timestamp;
+
+use super::columns::Columns;
+use super::moment;
+
+/// What a line is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// A header: records after it are read by it.
+    Header(Columns),
+    /// A record that may be counted.
+    Record(Record),
+    /// A record of a type that is never counted.
+    Passed,
+}
+
+/// A record that may be counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Its type.
+    pub kind: RecordKind,
+    /// When it was written.
+    pub at: Timestamp,
+    /// The virtual MTA, in lower case.
+    pub vmta: String,
+    /// Domain of the envelope sender, in lower case; empty for the empty sender.
+    pub sender: String,
+    /// The domain that a complaint is about.
+    pub reported: String,
+    /// The address that it was sent from.
+    pub source: Option<IpAddr>,
+    /// Why it bounced.
+    pub category: BounceCategory,
+    /// Tells one message to one recipient from others.
+    pub message: u64,
+}
+
+/// Why a line is no record.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LineError {
+    /// Nothing says what its fields are.
+    #[error("no header line came before it")]
+    Headless,
+    /// Another number of fields than the header has.
+    #[error("{got} fields, its header has {wanted}")]
+    Fields {
+        /// How many there are.
+        got: usize,
+        /// How many there should be.
+        wanted: u16,
+    },
+    /// Not CSV.
+    #[error("it is not CSV")]
+    Form,
+    /// Not one of the forms of time, or a time that has not come yet.
+    #[error("time {0:?}")]
+    Time(String),
+    /// A type that nobody documented.
+    #[error("type {0:?}")]
+    Kind(String),
+    /// See [`super::split::RECORD_BYTES`].
+    #[error("a line without end")]
+    TooLong,
+}
+
+/// A clock of the machine that was set back leaves times that have not come yet; more than this is
+/// nonsense.
+const AHEAD: u64 = Timestamp::DAY;
+/// Longest piece of a line that a reason quotes.
+const QUOTED: usize = 40;
+
+/// Reads one line, its end included.
+///
+/// # Errors
+/// When it is neither a header nor a record.
+pub fn read(line: &[u8], columns: Option<&Columns>, now: Timestamp) -> Result<Line, LineError> {
+    let mut reader = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .buffer_capacity(line.len().max(1))
+        .from_reader(line);
+    let mut fields = ByteRecord::new();
+    match reader.read_byte_record(&mut fields) {
+        Ok(true) => {}
+        // An empty line.
+        Ok(false) => return Ok(Line::Passed),
+        Err(_) => return Err(LineError::Form),
+    }
+    if let Some(columns) = Columns::of(&fields) {
+        return Ok(Line::Header(columns));
+    }
+    let columns = columns.ok_or(LineError::Headless)?;
+    if fields.len() != usize::from(columns.count) {
+        return Err(LineError::Fields {
+            got: fields.len(),
+            wanted: columns.count,
+        });
+    }
+    record(&Fields { fields, columns }, now)
+}
+
+struct Fields<'a> {
+    fields: ByteRecord,
+    columns: &'a Columns,
+}
+
+impl Fields<'_> {
+    fn bytes(&self, place: Option<u16>) -> &[u8] {
+        let field = place.and_then(|place| self.fields.get(usize::from(place)));
+        field.unwrap_or_default().trim_ascii()
+    }
+
+    fn lower(&self, place: Option<u16>) -> String {
+        String::from_utf8_lossy(self.bytes(place)).to_ascii_lowercase()
+    }
+
+    fn quoted(&self, place: u16) -> String {
+        let text = String::from_utf8_lossy(self.bytes(Some(place)));
+        text.chars().take(QUOTED).collect()
+    }
+}
+
+fn record(fields: &Fields<'_>, now: Timestamp) -> Result<Line, LineError> {
+    let columns = fields.columns;
+    let kind = match fields.bytes(Some(columns.kind)) {
+        b"b" => RecordKind::Bounced,
+        b"d" => RecordKind::Delivered,
+        b"f" => RecordKind::Complaint,
+        b"rb" => RecordKind::Returned,
+        b"t" => RecordKind::Deferred,
+        b"r" | b"rs" | b"tq" => return Ok(Line::Passed),
+        _ => return Err(LineError::Kind(fields.quoted(columns.kind))),
+    };
+    let time = String::from_utf8_lossy(fields.bytes(Some(columns.time)));
+    let at = moment::read(&time).filter(|at| *at <= now.plus(AHEAD));
+    let at = at.ok_or_else(|| LineError::Time(fields.quoted(columns.time)))?;
+    let source = std::str::from_utf8(fields.bytes(columns.source)).unwrap_or_default();
+    Ok(Line::Record(Record {
+        kind,
+        at,
+        vmta: fields.lower(columns.vmta),
+        sender: domain(&fields.lower(columns.sender)),
+        reported: domain(&fields.lower(columns.reported)),
+        source: source.parse().ok(),
+        category: BounceCategory::named(&fields.lower(columns.category)),
+        message: message(fields),
+    }))
+}
+
+/// The domain of an address, or the text itself where it has none.
+fn domain(address: &str) -> String {
+    let bare = address.trim_matches(['<', '>']);
+    let domain = bare.rsplit_once('@').map_or(bare, |(_, domain)| domain);
+    domain.to_owned()
+}
+
+/// The product names messages nowhere: sender, recipient and the time of queueing come close.
+fn message(fields: &Fields<'_>) -> u64 {
+    let columns = fields.columns;
+    let mut digest = ring::digest::Context::new(&ring::digest::SHA256);
+    for place in [columns.sender, columns.recipient, columns.queued] {
+        digest.update(fields.bytes(place));
+        digest.update(b"\0");
+    }
+    let digest = digest.finish();
+    let first = digest.as_ref().first_chunk().copied();
+    first.map_or(0, u64::from_be_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_795_240_800_000);
+
+    fn columns(header: &str) -> Columns {
+        match read(header.as_bytes(), None, NOW) {
+            Ok(Line::Header(columns)) => columns,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn record(header: &str, line: &str) -> Record {
+        match read(line.as_bytes(), Some(&columns(header)), NOW) {
+            Ok(Line::Record(record)) => record,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn fields_are_found_by_name_in_any_order() {
+        let one = record(
+            "type,timeLogged,orig,bounceCat,vmta,dlvSourceIp\r\n",
+            "b,1795240800,A@Example.NET,bad-mailbox,VMTA-1,192.0.2.1\r\n",
+        );
+        let other = record(
+            "VMTA,dlvSourceIp,jobId,bounceCat,orig,timeLogged,type\n",
+            "vmta-1,192.0.2.1,\"a,b\n\",bad-mailbox,a@example.net,2026-11-21 06:00:00+0000,b\n",
+        );
+        assert_eq!(one.sender, "example.net");
+        assert_eq!(one.category, BounceCategory::BadMailbox);
+        assert_eq!(
+            one,
+            Record {
+                message: one.message,
+                ..other
+            }
+        );
+    }
+
+    #[test]
+    fn what_is_no_record_says_why() {
+        let columns = columns("type,timeLogged,orig\n");
+        let refused = |line: &str| match read(line.as_bytes(), Some(&columns), NOW) {
+            Err(error) => error.to_string(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(refused("d,1795240800\n"), "2 fields, its header has 3");
+        assert_eq!(refused("d,soon,\n"), "time \"soon\"");
+        assert_eq!(refused("d,1895240800,\n"), "time \"1895240800\"");
+        assert_eq!(refused("x,1795240800,\n"), "type \"x\"");
+        let headless = read(b"d,1795240800,\n", None, NOW);
+        assert_eq!(headless, Err(LineError::Headless));
+        let passed = read(b"tq,1795240800,\n", Some(&columns), NOW);
+        assert_eq!(passed, Ok(Line::Passed));
+        assert_eq!(read(b"\r\n", Some(&columns), NOW), Ok(Line::Passed));
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_is_too_strange(line in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = read(&line, Some(&columns("type,timeLogged,orig\n")), NOW);
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Accounting files: what is written, and what the agent reads of it.
+
+use email_engine_protocol::desired::{
+    AccountedIdentity, AccountingFile, AccountingSpec, HostPath, RecordKind,
+};
+
+use super::super::model::{Configuration, Egress};
+use super::routing::reject_name;
+use super::text::Text;
+
+/// What statistics count.
+const RESULTS: &str = "/var/log/pmta/acct.csv";
+/// What came back, and what `MailWizz` learns of.
+const FEEDBACK: &str = "/var/log/pmta/feedback.csv";
+
+/// Two files: what statistics count, and what `MailWizz` learns of.
+pub(super) fn files(text: &mut Text, configuration: &Configuration) {
+    text.comment("Accounting files, read by the agent.");
+    text.section("acct-file", RESULTS, |text| {
+        text.line("records", "d,b,t");
+        text.line("max-size", &configuration.accounting_max_size);
+    });
+    text.section("acct-file", FEEDBACK, |text| {
+        text.line("records", "b,rb,f");
+        for kind in ["b", "rb", "f"] {
+            text.line("record-fields", format_args!("{kind} *,header_Message-Id"));
+        }
+        text.line(
+            "map-header-to-field",
+            "f header_X-HmXmrOriginalRecipient rcpt",
+        );
+        text.line("max-size", &configuration.accounting_max_size);
+    });
+}
+
+/// What the agent counts. Bounces stand in both files and are counted from the first.
+#[must_use]
+pub fn accounting(configuration: &Configuration) -> AccountingSpec {
+    use RecordKind::{Bounced, Complaint, Deferred, Delivered, Returned};
+
+    let file = |path: &str, records: &[RecordKind]| AccountingFile {
+        path: HostPath::new(path).expect("it is an absolute path without dots"),
+        records: records.to_vec(),
+    };
+    let identity = |egress: &Egress| AccountedIdentity {
+        vmta: egress.vmta.clone(),
+        address: egress.address,
+        domain: egress.domain.clone(),
+    };
+    let mut identities: Vec<_> = configuration.identities.values().map(identity).collect();
+    identities.sort_by(|one, other| one.vmta.cmp(&other.vmta));
+    AccountingSpec {
+        files: vec![
+            file(RESULTS, &[Delivered, Bounced, Deferred]),
+            file(FEEDBACK, &[Returned, Complaint]),
+        ],
+        identities,
+        rejecting: configuration.tenants.keys().map(reject_name).collect(),
+    }
+}
