@@ -12,7 +12,7 @@ mod service;
 mod step;
 
 pub(crate) use file::bytes as file_bytes;
-pub(crate) use step::{CheckError, check};
+pub(crate) use step::{CheckError, check, time_limit};
 
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::desired::{OnRemove, Resource, Spec};

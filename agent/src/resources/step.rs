@@ -84,7 +84,7 @@ pub(crate) fn check(
 }
 
 /// A command without a limit gets the default, and none may run longer than the bound.
-pub(super) fn time_limit(seconds: u32) -> Duration {
+pub(crate) fn time_limit(seconds: u32) -> Duration {
     let seconds = match seconds {
         0 => limits::STEP_DEFAULT_SECONDS,
         seconds => seconds.min(limits::STEP_SECONDS),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
-use email_engine_protocol::api::{Phase, Purpose};
+use email_engine_protocol::api::{IpStatus, Phase, Purpose};
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::id::{HostId, Role, TenantId, VmtaName};
 use email_engine_protocol::secret::SecretRef;
@@ -287,6 +287,7 @@ fn authorities(state: &FleetState) -> Vec<Item> {
             certificate: record.authority.pem(),
         })),
         secret: None,
+        status: None,
     });
     item.into_iter().collect()
 }

@@ -129,6 +129,7 @@ mod tests {
                         allowed: false,
                     },
                     attempt: 0,
+                    drain: None,
                 }),
                 on_remove: OnRemove::Leave,
                 policy: Policy::Enforce,
@@ -143,6 +144,7 @@ mod tests {
                     disposition: Disposition::Active,
                     resources: vec![transaction],
                     large_removal: false,
+                    accounting: None,
                 },
                 bodies: BTreeMap::new(),
             })

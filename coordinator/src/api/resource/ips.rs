@@ -199,11 +199,7 @@ pub(in crate::api) async fn retire(
 }
 
 /// Removes an identity with what is left in its queue.
-async fn give_up(
-    api: &Api,
-    write: &WriteRequest,
-    address: IpAddr,
-) -> Result<Response, ApiError> {
+async fn give_up(api: &Api, write: &WriteRequest, address: IpAddr) -> Result<Response, ApiError> {
     let seen = hosts::seen(api).await;
     let given_up = |state: &FleetState| {
         let own = leaving_views(state, &write.caller, &seen);

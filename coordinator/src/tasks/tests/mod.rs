@@ -12,7 +12,7 @@ use email_engine_protocol::id::Role;
 use crate::push::testbed::{host_id, release};
 use crate::state::{FleetState, Host, HostLifecycle};
 
-fn declare(state: &mut FleetState, name: &str) {
+pub(super) fn declare(state: &mut FleetState, name: &str) {
     let spec = email_engine_protocol::api::HostSpec {
         id: host_id(name),
         role: Role::Powermta,
