@@ -29,7 +29,7 @@ fn relay_answer(mail: &MailFleet) {
     let answer = String::from_utf8(output.stdout).unwrap();
     let line = format!("transaction:pmta/drain {queues}: {}\n", answer.trim());
     let folder = mail.fleet.agents["pmta1"].data_dir();
-    fs::write(folder.join("simulated-answers"), line).unwrap();
+    fs::write(folder.join("executor/simulated-answers"), line).unwrap();
 }
 
 async fn leaving(mail: &MailFleet) -> Value {
