@@ -152,9 +152,10 @@ impl Said {
 
     /// Of what the service manager does and does not do: whatever ails it is found by the next try.
     fn of_machine(error: SystemError) -> Self {
+        let of_content = matches!(error, SystemError::Simulated(_));
         Self {
-            of_content: matches!(error, SystemError::Simulated(_)),
-            reason: error.to_string(),
+            of_content,
+            ..error.into()
         }
     }
 

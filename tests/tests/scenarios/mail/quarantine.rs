@@ -120,7 +120,7 @@ fn quarantine_stops_mail_from_an_address_at_once_and_release_lets_its_queue_go()
 
         // Another change has the product read everything again; others send meanwhile.
         let mut other = document("quarantine");
-        other["ips"][0]["phase"] = json!("week_6");
+        other["ips"][4]["status"] = json!("resting");
         mail.change_by_agent(&other).await;
         send(&mail, "vmta-mail1", "another").await;
         mail.readers.mails_when(sent + 1).await;
