@@ -93,7 +93,7 @@ impl Books {
                 Ok(paths) => {
                     for path in paths {
                         let followed = self.follow(files, spec, &path, &mut left, now);
-                        trouble = trouble.or(followed.err());
+                        trouble = trouble.or_else(|| followed.err());
                     }
                 }
                 Err(error) => trouble = trouble.or(Some(error)),

@@ -141,7 +141,7 @@ impl Statistics {
     pub(super) fn news(&mut self, now: Timestamp) -> Vec<String> {
         let current = self.notices.clone().current(now);
         let began = notices(&current).map(|notice| notice.map(|notice| notice.since));
-        let mut fresh = current.clone();
+        let mut fresh = current;
         for (at, notice) in [
             &mut fresh.unknown_senders,
             &mut fresh.unmatched,
