@@ -269,8 +269,6 @@ fn other_command(fleet: &Fleet, step: Step) -> Command {
         37 => Command::RetryChange(RetryChange {
             host: host_id(host),
         }),
-        41 => Command::SetSubmissionAuthority(Box::new(authority(fleet, step))),
-        42 => Command::SetSubmissionCertificate(Box::new(certificate(fleet, step))),
         _ => Command::SetNode(SetNode {
             node: NodeId(step.which.into()),
             role: [MemberRole::Learner, MemberRole::Voter, MemberRole::Removed]
@@ -371,6 +369,8 @@ fn command(fleet: &Fleet, step: Step) -> Command {
     let has_target_host = fleet.state.hosts.contains_key(&host_id("pmta1"));
     match step.verb {
         0..=13 => fleet_command(fleet, step),
+        41 => Command::SetSubmissionAuthority(Box::new(authority(fleet, step))),
+        42 => Command::SetSubmissionCertificate(Box::new(certificate(fleet, step))),
         21 | 22 if !has_target_host => batch_of(step),
         _ => other_command(fleet, step),
     }

@@ -14,7 +14,7 @@ use email_engine_protocol::id::NodeId;
 
 use crate::command::{
     Answer, Bearer, Command, Effect, Outcome, Proposal, RedeemToken, Rejection, RejectionCode,
-    RenewCertificate, SetSubmissionCertificate,
+    RenewCertificate, SetSubmissionCertificate, SetTargets,
 };
 use crate::pki::testbed::now;
 use crate::push::Fleet;
@@ -298,44 +298,50 @@ fn apply(
             certify(state, *set);
             Ok(Effect::Done)
         }
-        Command::SetTargets(set) => {
-            for (hash, body) in set.bodies {
-                bodies.lock().unwrap().insert(hash, body.into());
-            }
-            let mut given = Vec::new();
-            let epoch = state.cluster.as_ref().unwrap().epoch;
-            for new in set.targets {
-                let current = state.targets.get(&new.host);
-                if current.map(|current| current.digest) != new.parent {
-                    continue;
-                }
-                let last = current.map(|current| current.generation);
-                let generation = last.unwrap_or_default().next(epoch);
-                given.push((new.host.clone(), generation));
-                let record = crate::state::TargetRecord {
-                    generation,
-                    digest: new.digest,
-                    planner_version: new.planner_version,
-                    revision: state.revision,
-                    set_at: now(),
-                    resources: new.resources,
-                };
-                state.targets.insert(new.host, record);
-                for hash in new.bodies.into_iter().chain([new.digest]) {
-                    let record = crate::state::BodyRecord {
-                        length: 0,
-                        references: 1,
-                    };
-                    state.bodies.insert(hash, record);
-                }
-            }
-            if given.is_empty() {
-                return reject(RejectionCode::StaleParent, "targets");
-            }
-            Ok(Effect::Targets(given))
-        }
+        Command::SetTargets(set) => set_targets(state, set, bodies),
         other => panic!("not proposed by these rooms: {other:?}"),
     }
+}
+
+fn set_targets(
+    state: &mut FleetState,
+    set: SetTargets,
+    bodies: &Mutex<BTreeMap<ContentHash, Bytes>>,
+) -> Result<Effect, Rejection> {
+    for (hash, body) in set.bodies {
+        bodies.lock().unwrap().insert(hash, body.into());
+    }
+    let mut given = Vec::new();
+    let epoch = state.cluster.as_ref().unwrap().epoch;
+    for new in set.targets {
+        let current = state.targets.get(&new.host);
+        if current.map(|current| current.digest) != new.parent {
+            continue;
+        }
+        let last = current.map(|current| current.generation);
+        let generation = last.unwrap_or_default().next(epoch);
+        given.push((new.host.clone(), generation));
+        let record = crate::state::TargetRecord {
+            generation,
+            digest: new.digest,
+            planner_version: new.planner_version,
+            revision: state.revision,
+            set_at: now(),
+            resources: new.resources,
+        };
+        state.targets.insert(new.host, record);
+        for hash in new.bodies.into_iter().chain([new.digest]) {
+            let record = crate::state::BodyRecord {
+                length: 0,
+                references: 1,
+            };
+            state.bodies.insert(hash, record);
+        }
+    }
+    if given.is_empty() {
+        return reject(RejectionCode::StaleParent, "targets");
+    }
+    Ok(Effect::Targets(given))
 }
 
 fn certify(state: &mut FleetState, set: SetSubmissionCertificate) {
