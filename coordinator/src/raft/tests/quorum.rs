@@ -2,8 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::harness::{Fixture, knows, leader_among, wait_for, write};
+use email_engine_protocol::id::NodeId;
+
+use super::harness::{CLUSTER, Fixture, PATIENCE, knows, leader_among, wait_for, write};
 use crate::raft::handle::{ProposeError, ReadError};
+use crate::raft::net::Request;
+use crate::raft::net::probe::Mute;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn losing_the_leader_loses_no_acknowledged_write() {
@@ -42,6 +46,11 @@ async fn without_a_majority_writes_are_refused_in_time_and_taken_when_it_returns
         nodes[0].leadership().borrow().leader.is_none()
     })
     .await;
+    // Of its own accord, not only by what it tells: it asks for votes again.
+    wait_for("it leads no more", || {
+        nodes[0].core().metrics().state != openraft::ServerState::Leader
+    })
+    .await;
     let back = fixture.start(2).await;
     assert!(write(&nodes[0], "lost").await.unwrap() >= 2);
     back.linearize().await.unwrap();
@@ -72,4 +81,28 @@ async fn a_node_that_died_without_a_word_is_reached_again_soon() {
     let began = Instant::now();
     wait_for("it follows again", || knows(&back, "meanwhile")).await;
     assert!(began.elapsed() < Duration::from_secs(8));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn entries_that_a_living_peer_never_answers_are_sent_anew() {
+    let mut fixture = Fixture::new();
+    let leader = fixture.start(1).await;
+    leader.initialize(fixture.endpoint(1)).await.unwrap();
+    let config = fixture.config(2);
+    let identity = fixture.authority.identity(CLUSTER, 2, 2);
+    let mut mute = Mute::listen(config.socket, &identity);
+    let adding = tokio::spawn({
+        let (leader, endpoint) = (leader.clone(), fixture.endpoint(2));
+        async move { leader.add_learner(NodeId(2), endpoint).await }
+    });
+    // QUIC goes on all the while: only the deadline of an answer tells that none comes.
+    let mut streams = 0;
+    while streams < 3 {
+        let heard = tokio::time::timeout(PATIENCE, mute.hears()).await;
+        let heard = heard.expect("it waits for ever for the answer on a stream");
+        streams += u32::from(matches!(heard, Request::AppendStream));
+    }
+    assert_eq!(write(&leader, "meanwhile").await.unwrap(), 1);
+    adding.abort();
+    leader.shutdown().await;
 }
