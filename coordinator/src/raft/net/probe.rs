@@ -114,9 +114,13 @@ impl Mute {
         }
     }
 
-    /// What it was told next, on any stream.
-    pub(in crate::raft) async fn hears(&mut self) -> Request {
-        self.heard.recv().await.unwrap()
+    /// The next entries that it is to take, by their first one's number; none is a heartbeat.
+    pub(in crate::raft) async fn entries(&mut self) -> Option<u64> {
+        loop {
+            if let Request::Append(append) = self.heard.recv().await.unwrap() {
+                return append.entries.first().map(|entry| entry.log_id.index);
+            }
+        }
     }
 }
 
@@ -128,7 +132,7 @@ async fn listen(connection: quinn::Connection, hears: mpsc::UnboundedSender<Requ
             while let Ok(Some(request)) = from.next().await {
                 let _ = hears.send(request);
             }
-            // Neither finished nor reset: the other side sees nothing at all.
+            // The other side sees no end of its stream either.
             std::future::pending::<()>().await;
             drop(to);
         });
