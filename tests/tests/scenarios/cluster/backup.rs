@@ -1,9 +1,8 @@
 //! An older backup is restored, under a new epoch, and agents follow it.
 
+use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use email_engine_tests::{Fleet, NodeProcess, samples, wait_for, wait_until};
 
@@ -60,46 +59,45 @@ async fn a_backup_that_is_made_while_writes_go_on_is_of_one_moment() {
     fleet.start_agents(&["pmta1"]).await;
     fleet.converged("its first document was applied").await;
 
-    let (written, over) = (
-        Arc::new(AtomicUsize::new(0)),
-        Arc::new(AtomicBool::new(false)),
-    );
-    let writing = tokio::spawn({
-        let (api, written, over) = (fleet.api(), Arc::clone(&written), Arc::clone(&over));
-        async move {
-            while !over.load(Ordering::Relaxed) {
-                let next = written.load(Ordering::Relaxed) + 1;
-                let tenant = samples::further_tenant(next);
-                api.post("/tenants", &tenant).await.ok();
-                if next.is_multiple_of(EACH) && next / EACH < 4 {
-                    let identity = samples::identity(identities(next));
-                    wait_for("its key is made", async || {
-                        let answer = api.post("/ips", &identity).await;
-                        (answer.status != 504).then(|| answer.ok()).ok_or(())
-                    })
-                    .await;
-                }
-                written.store(next, Ordering::Relaxed);
+    let (written, over) = (Cell::new(0), Cell::new(false));
+    let api = fleet.api();
+    let writing = async {
+        while !over.get() {
+            let next = written.get() + 1;
+            let tenant = samples::further_tenant(next);
+            api.post("/tenants", &tenant).await.ok();
+            if next.is_multiple_of(EACH) && identities(next) > identities(next - 1) {
+                let identity = samples::identity(identities(next));
+                wait_for("its key is made", async || {
+                    let answer = api.post("/ips", &identity).await;
+                    if answer.status == 504 {
+                        Err(answer)
+                    } else {
+                        Ok(answer.ok())
+                    }
+                })
+                .await;
             }
+            written.set(next);
         }
-    });
-    let (before, bytes, after) = wait_for(
-        "a backup was made while something was written",
-        async || {
-            let before = written.load(Ordering::Relaxed);
+    };
+    let backing_up = async {
+        let made = wait_for("one was made while something was written", async || {
+            let before = written.get();
             let bytes = fleet.download("/cluster/backup").await;
-            let after = written.load(Ordering::Relaxed);
+            let after = written.get();
             if before >= EACH && after > before {
                 Ok((before, bytes, after))
             } else {
                 Err((before, after))
             }
-        },
-    )
-    .await;
-    over.store(true, Ordering::Relaxed);
-    writing.await.unwrap();
-    let last = written.load(Ordering::Relaxed);
+        })
+        .await;
+        over.set(true);
+        made
+    };
+    let ((), (before, bytes, after)) = tokio::join!(writing, backing_up);
+    let last = written.get();
     let backup = fleet.dir().join("backup");
     fs::write(&backup, &bytes).unwrap();
     fleet.restore(&backup).await;

@@ -79,8 +79,9 @@ async fn a_node_that_stands_still_keeps_nobody_waiting_be_it_the_leader() {
 /// Waits until a node names such a leader.
 async fn led_by(fleet: &Fleet, node: u64, is_meant: impl Fn(u64) -> bool) -> u64 {
     wait_for("it knows of the new leader", async || {
-        let cluster = fleet.api_of(node).try_get("/cluster?consistency=stale");
-        let leader = cluster.await?.body["leader"].as_u64();
+        let api = fleet.api_of(node);
+        let cluster = api.try_get("/cluster?consistency=stale").await?;
+        let leader = cluster.body["leader"].as_u64();
         leader
             .filter(|leader| is_meant(*leader))
             .ok_or_else(|| format!("{leader:?} leads"))
