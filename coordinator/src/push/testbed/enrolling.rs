@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use email_engine_protocol::bytes::CertificateSerial;
+use email_engine_protocol::bytes::{CertificateSerial, ContentHash};
 use email_engine_protocol::crypto::{Sealed, SealingKey};
 use email_engine_protocol::enroll::{
     EnrollRefusal, EnrollReply, EnrollRequest, ExpiredRenewal, HostAdmission, HostEnrollment,
@@ -11,15 +11,19 @@ use email_engine_protocol::enroll::{
 use email_engine_protocol::id::{NodeId, Role, TokenId};
 use email_engine_protocol::join::Admission;
 use email_engine_protocol::time::Timestamp;
-use quinn::Connection;
+use email_engine_protocol::wire::v1::{AgentMessage, BodyRequest};
+use email_engine_protocol::wire::{ALPN_ENROLL, frame};
+use quinn::{Connection, ConnectionError, RecvStream, SendStream};
+use serde::Serialize;
 
-use super::agent::{Machine, OTHER_MODE, ask, ask_on, enrolling};
-use super::{MODE, TestNode, executor_keys, host_id, secret_of};
+use super::agent::{Machine, OTHER_MODE, ask, ask_on, dial, enrolling};
+use super::{MODE, TestNode, executor_keys, host_id, secret_of, wait_for};
 use crate::command::Command;
 use crate::pki::testbed::{TestPki, now};
 use crate::pki::{Credential, NodeKey, Peer};
-use crate::push::Fleet;
 use crate::push::enroll::KEK_INFO;
+use crate::push::frames::FrameReader;
+use crate::push::{Fleet, transport};
 use crate::state::{FleetState, Token};
 
 fn host_token(node: &TestNode, token: &str) {
@@ -94,6 +98,51 @@ async fn a_token_makes_a_machine_a_host_that_can_begin_a_session() {
     assert_eq!(grant.unwrap().version, 1);
     let machine = machine(&node, &admission, key);
     machine.session(&node).await;
+}
+
+#[tokio::test]
+async fn the_connection_that_admitted_a_machine_can_do_nothing_else() {
+    let node = TestNode::start();
+    host_token(&node, "t-1");
+    let key = NodeKey::generate().unwrap();
+    let request = EnrollRequest::Host(enrollment("t-1", &key));
+    let machine = Machine::with_chain(&node.pki, "pmta1", node.pki.host_chain("pmta1", now()));
+    let shown = Some((machine.chain.clone(), machine.key.clone_key()));
+    let hash = ContentHash::of(b"body");
+    let body = BodyRequest { hash, offset: 0 };
+    // A certificate that would do for a session changes nothing of it.
+    for shown in [None, shown] {
+        let connection = dial(node.push.local_addr(), &node.pki, ALPN_ENROLL, shown)
+            .await
+            .unwrap();
+        let mut enrolment = spoken(&connection, &request).await;
+        let hello = AgentMessage::Hello(Box::new(machine.hello()));
+        let further = [
+            spoken(&connection, &hello).await,
+            spoken(&connection, &body).await,
+        ];
+        let mut reader = FrameReader::new(usize::MAX);
+        let reply = wait_for(reader.next(&mut enrolment.1), "an answer comes").await;
+        admitted(reply.unwrap());
+        for (_send, mut recv) in further {
+            let heard = wait_for(recv.read_to_end(1 << 20), "the connection ends").await;
+            assert!(heard.is_err(), "it was answered: {heard:?}");
+        }
+        let end = wait_for(connection.closed(), "the node closes").await;
+        let ConnectionError::ApplicationClosed(close) = end else {
+            panic!("closed in another way: {end}");
+        };
+        assert_eq!(close.error_code, transport::DONE);
+        assert!(node.push.sessions().is_empty());
+    }
+}
+
+/// A stream on which this was said, and nothing has been heard yet.
+async fn spoken<T: Serialize>(connection: &Connection, message: &T) -> (SendStream, RecvStream) {
+    let (mut send, recv) = connection.open_bi().await.unwrap();
+    let frame = frame::encode(message).unwrap();
+    send.write_all(&frame).await.unwrap();
+    (send, recv)
 }
 
 #[tokio::test]

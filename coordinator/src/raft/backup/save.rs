@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::sync::{Arc, PoisonError};
 
+use tokio::runtime::Handle;
 use zeroize::Zeroizing;
 
 use email_engine_protocol::crypto::{Entropy, RecoveryPublic};
@@ -65,7 +66,9 @@ impl Cluster {
             };
             // Bodies that go out of use meanwhile stay until this is written.
             let _hold = core.replica.hold_bodies();
-            let image = core.replica.view(Clone::clone);
+            // Not in the middle of an entry whose bodies are still being written: they would pass for
+            // lost ones.
+            let image = Handle::current().block_on(core.replica.settled());
             let cluster = image.fleet.cluster.as_ref().ok_or(BackupError::Empty)?.id;
             let random = ring::rand::SystemRandom::new();
             let mut entropy = Entropy(&random);

@@ -86,7 +86,7 @@ impl Replica {
     }
 
     /// A copy of the state at a moment when all that its last entry brought is stored.
-    pub(super) async fn settled(&self) -> Image {
+    pub(crate) async fn settled(&self) -> Image {
         let mut applied = self.applied.subscribe();
         loop {
             let announced = *applied.borrow_and_update();
@@ -278,5 +278,22 @@ impl RaftStateMachine<Types> for Machine {
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, io::Error> {
         Ok(self.files.current())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_settled_copy_waits_for_what_the_last_entry_brought() {
+        let replica = Replica::new(Image::default());
+        replica.change(|image| image.fleet.revision = 1);
+        // Its bodies are still being written.
+        assert!(replica.settled().now_or_never().is_none());
+        replica.announce();
+        assert_eq!(replica.settled().await.fleet.revision, 1);
     }
 }

@@ -27,3 +27,5 @@ pub(crate) use message::{
 pub(crate) use peers::{IsRevoked, Lane, Peers, Whereabouts};
 pub(crate) use serve::{Door, Serving};
 pub(crate) use server::Server;
+#[cfg(test)]
+pub(crate) use transfer::CHUNK_BYTES;

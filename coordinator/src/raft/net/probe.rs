@@ -1,14 +1,17 @@
-//! A peer for tests that says what it likes, byte for byte.
+//! Peers for tests: one that says what it likes, byte for byte, and one that says nothing.
 
+use std::net::UdpSocket;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Serialize;
+use tokio::sync::mpsc;
 
 use email_engine_protocol::id::NodeId;
 
 use super::frame::{self, FrameReader};
 use super::message::{Request, Response};
+use super::server::Server;
 use super::{peers, tls};
 use crate::pki::{NodeIdentity, node_dns_name};
 
@@ -28,7 +31,7 @@ pub(in crate::raft) struct Line {
 impl Probe {
     /// Dials a node under an identity.
     pub(in crate::raft) async fn dial(identity: &NodeIdentity, node: u64, address: &str) -> Self {
-        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_nonblocking(true).unwrap();
         let runtime = Arc::new(quinn::TokioRuntime);
         let endpoint =
@@ -74,9 +77,64 @@ impl Line {
         let _ = self.to.write_chunk(bytes.into()).await;
     }
 
+    /// Says that nothing more comes.
+    pub(in crate::raft) fn finish(&mut self) {
+        let _ = self.to.finish();
+    }
+
     /// The node's answer, or how the stream ended.
     pub(in crate::raft) async fn hear(&mut self) -> Result<Response, String> {
         let answer = peers::answer(&mut self.from).await;
         answer.map_err(|error| error.to_string())
+    }
+}
+
+/// A node that lets everybody in, hears everything and never answers, as one whose disk stands still.
+pub(in crate::raft) struct Mute {
+    heard: mpsc::UnboundedReceiver<Request>,
+    _server: Server,
+}
+
+impl Mute {
+    /// Listens under an identity.
+    pub(in crate::raft) fn listen(socket: UdpSocket, identity: &NodeIdentity) -> Self {
+        let server = Server::open(socket, identity).unwrap();
+        let endpoint = server.endpoint();
+        let (hears, heard) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Some(incoming) = endpoint.accept().await {
+                if let Ok(connection) = incoming.await {
+                    tokio::spawn(listen(connection, hears.clone()));
+                }
+            }
+        });
+        Self {
+            heard,
+            _server: server,
+        }
+    }
+
+    /// The next entries that it is to take, by their first one's number; none is a heartbeat.
+    pub(in crate::raft) async fn entries(&mut self) -> Option<u64> {
+        loop {
+            if let Request::Append(append) = self.heard.recv().await.unwrap() {
+                return append.entries.first().map(|entry| entry.log_id.index);
+            }
+        }
+    }
+}
+
+async fn listen(connection: quinn::Connection, hears: mpsc::UnboundedSender<Request>) {
+    while let Ok((to, from)) = connection.accept_bi().await {
+        let hears = hears.clone();
+        tokio::spawn(async move {
+            let mut from = FrameReader::new(from);
+            while let Ok(Some(request)) = from.next().await {
+                let _ = hears.send(request);
+            }
+            // The other side sees no end of its stream either.
+            std::future::pending::<()>().await;
+            drop(to);
+        });
     }
 }

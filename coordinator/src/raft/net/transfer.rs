@@ -14,7 +14,7 @@ use super::peers::{self, CallError};
 use crate::raft::machine::{SnapshotFile, SnapshotFiles, fit_to_send, is_whole};
 use crate::raft::types::{Snapshot, SnapshotMeta, Types, Vote};
 
-const CHUNK_BYTES: u64 = 256 * 1024;
+pub(crate) const CHUNK_BYTES: u64 = 256 * 1024;
 /// Longest wait for one chunk to be taken or to come.
 const CHUNK_WITHIN: Duration = Duration::from_secs(10);
 /// Longest wait for the peer to load what it received.

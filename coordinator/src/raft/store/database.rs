@@ -68,6 +68,9 @@ pub(super) struct Database {
     db: DB,
     /// Dropped behind the database, which takes a while to close: its folder is free only then.
     pub(super) open: Arc<()>,
+    /// They hold the database's own figures.
+    #[cfg(test)]
+    options: Options,
 }
 
 impl std::fmt::Debug for Database {
@@ -82,6 +85,8 @@ impl Database {
         options.create_if_missing(true);
         options.create_missing_column_families(true);
         options.set_keep_log_file_num(4);
+        #[cfg(test)]
+        options.enable_statistics();
         let mut bodies = Options::default();
         // Large and content-addressed: blob files spare them from being rewritten by compaction.
         bodies.set_enable_blob_files(true);
@@ -94,7 +99,19 @@ impl Database {
         ];
         let db = DB::open_cf_descriptors(&options, path, families)?;
         let open = Arc::new(());
-        Ok(Self { db, open })
+        Ok(Self {
+            db,
+            open,
+            #[cfg(test)]
+            options,
+        })
+    }
+
+    /// How often the database had its log of writes flushed to the disk, by its own count.
+    #[cfg(test)]
+    pub(super) fn syncs(&self) -> u64 {
+        let synced = rocksdb::statistics::Ticker::WalFileSynced;
+        self.options.get_ticker_count(synced)
     }
 
     fn family(&self, name: &str) -> &ColumnFamily {

@@ -100,6 +100,12 @@ impl Store {
             .send_replace(Some("no space left".into()));
     }
 
+    /// How often the disk was made to keep what the database wrote, by the database's own count.
+    #[cfg(test)]
+    pub(crate) fn syncs(&self) -> u64 {
+        self.database.syncs()
+    }
+
     /// Number of flushes so far.
     pub(crate) fn flushes(&self) -> u64 {
         self.shared.flushes.load(Ordering::Relaxed)

@@ -251,6 +251,29 @@ mod tests {
     }
 
     #[test]
+    fn a_vote_and_a_lowered_mark_are_flushed_before_they_count() {
+        // It takes every byte and cannot be flushed: whoever relies on the flush hears of that.
+        let zero = || {
+            let mut options = OpenOptions::new();
+            let file = options.read(true).write(true).open("/dev/zero").unwrap();
+            Slots {
+                file,
+                state: SlotState::new(ClusterId([1; 16]), NodeId(3), None),
+                flushed: 1,
+                dirty: false,
+            }
+        };
+        let mark = Mark { index: 9, term: 4 };
+        let mut slots = zero();
+        slots.raise(mark).unwrap();
+        assert!(slots.is_dirty());
+        assert!(slots.flush().is_err());
+        assert!(slots.is_dirty(), "it was not flushed");
+        assert!(zero().lower(Some(mark)).is_err());
+        assert!(zero().set_vote(Vote::new(4, 3)).is_err());
+    }
+
+    #[test]
     fn a_torn_unflushed_write_never_takes_the_vote() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("vote");

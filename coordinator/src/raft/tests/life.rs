@@ -170,6 +170,22 @@ async fn many_writers_share_flushes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_acknowledged_write_is_on_disk_before_the_next_one() {
+    let mut fixture = Fixture::new();
+    let node = fixture.start(1).await;
+    node.initialize(fixture.endpoint(1)).await.unwrap();
+    let store = node.core().store.read().unwrap().clone().unwrap();
+    for round in 0..10 {
+        let (flushes, syncs) = (node.flushes(), store.syncs());
+        write(&node, &format!("r{round}")).await.unwrap();
+        assert!(node.flushes() > flushes, "write {round} was not flushed");
+        assert!(store.syncs() > syncs, "nor was the database's log synced");
+    }
+    drop(store);
+    node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn members_are_removed_for_good_and_the_lead_is_handed_over() {
     let mut fixture = Fixture::new();
     let nodes = fixture.three().await;

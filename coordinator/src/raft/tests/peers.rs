@@ -19,7 +19,7 @@ use crate::raft::handle::Cluster;
 use crate::raft::leadership::Hearing;
 use crate::raft::machine::fleet_rules;
 use crate::raft::net::probe::{Line, Probe};
-use crate::raft::net::{FRAME_BYTES, Request, Response};
+use crate::raft::net::{CHUNK_BYTES, FRAME_BYTES, Request, Response};
 use crate::raft::start::{snapshots_path, start_with};
 use crate::raft::types::{Snapshot, Vote};
 use crate::state::CertificateSubject;
@@ -68,15 +68,16 @@ async fn a_frame_over_the_cap_ends_its_stream_and_harms_nothing() {
 }
 
 /// A leader whose log begins behind its snapshot, and that snapshot with its bytes.
-async fn with_snapshot(fixture: &mut Fixture) -> (Cluster, Snapshot, Vec<u8>) {
+async fn with_snapshot(fixture: &mut Fixture, body: &[u8]) -> (Cluster, Snapshot, Vec<u8>) {
     let mut config = fixture.config(1);
     config.snapshot_after_logs = 20;
     config.keep_logs = 2;
     let leader = fixture.start_as(config).await.unwrap();
     leader.initialize(fixture.endpoint(1)).await.unwrap();
-    for round in 0..30 {
-        let request = with_body(&format!("r{round}"), &vec![round; 20_000]);
-        leader.propose(request).await.unwrap().unwrap();
+    let brings_it = with_body("r0", body);
+    leader.propose(brings_it).await.unwrap().unwrap();
+    for round in 1..30 {
+        write(&leader, &format!("r{round}")).await.unwrap();
     }
     wait_for("the log is purged", || {
         let purged = leader.core().metrics().purged;
@@ -89,49 +90,55 @@ async fn with_snapshot(fixture: &mut Fixture) -> (Cluster, Snapshot, Vec<u8>) {
     (leader, snapshot, bytes)
 }
 
-/// Sends a snapshot of one chunk with this checksum, and gives the answer.
-async fn send(probe: &Probe, snapshot: &Snapshot, vote: Vote, bytes: &[u8], sum: u32) -> Response {
+/// Sends a snapshot of this length in these chunks with their checksums, and gives why it is refused.
+async fn refusal(
+    probe: &Probe,
+    (snapshot, vote): (&Snapshot, Vote),
+    length: usize,
+    chunks: &[(&[u8], u32)],
+) -> String {
     let mut line = probe.line().await;
     line.say(&Request::Snapshot {
         vote,
         meta: snapshot.meta.clone(),
-        length: bytes.len() as u64,
+        length: length as u64,
     })
     .await;
-    line.send(sum.to_be_bytes().to_vec()).await;
-    line.send(bytes.to_vec()).await;
+    for (chunk, sum) in chunks {
+        line.send(sum.to_be_bytes().to_vec()).await;
+        line.send(chunk.to_vec()).await;
+    }
+    line.finish();
     match soon("an answer to the snapshot", line.hear()).await {
-        Ok(response) => response,
-        Err(reason) => Response::Failed(reason),
+        Ok(Response::Failed(reason)) | Err(reason) => reason,
+        Ok(taken) => panic!("it was taken: {taken:?}"),
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_snapshot_is_refused_and_the_follower_catches_up_with_a_good_one() {
     let mut fixture = Fixture::new();
-    let (leader, snapshot, bytes) = with_snapshot(&mut fixture).await;
+    let (leader, snapshot, bytes) = with_snapshot(&mut fixture, &[29; 20_000]).await;
     let vote = leader.core().metrics().vote;
     let follower = fixture.start(2).await;
     let probe = probe(&fixture, 1, 2).await;
     let mut damaged = bytes.clone();
     let middle = damaged.len() / 2;
     damaged[middle] ^= 1;
-    assert!(damaged.len() < 256 * 1024, "one chunk: {}", damaged.len());
+    let length = damaged.len();
+    assert!(length as u64 <= CHUNK_BYTES, "one chunk: {length}");
 
     // Damaged on the way: its checksum is the good one's.
-    let refused = send(&probe, &snapshot, vote, &damaged, crc32c::crc32c(&bytes)).await;
-    let Response::Failed(reason) = refused else {
-        panic!("{refused:?}")
-    };
+    let sent = (&snapshot, vote);
+    let chunk = (&damaged[..], crc32c::crc32c(&bytes));
+    let reason = refusal(&probe, sent, length, &[chunk]).await;
     assert!(
         reason.contains("a chunk of the snapshot is damaged"),
         "{reason}"
     );
     // Damaged where it was read from: what comes is what was sent.
-    let refused = send(&probe, &snapshot, vote, &damaged, crc32c::crc32c(&damaged)).await;
-    let Response::Failed(reason) = refused else {
-        panic!("{refused:?}")
-    };
+    let chunk = (&damaged[..], crc32c::crc32c(&damaged));
+    let reason = refusal(&probe, sent, length, &[chunk]).await;
     assert!(reason.contains("damaged"), "{reason}");
     is_answered(&probe).await;
     assert_eq!(*follower.failed().borrow(), None, "it goes on");
@@ -149,6 +156,46 @@ async fn a_damaged_snapshot_is_refused_and_the_follower_catches_up_with_a_good_o
     let body = follower.body(&ContentHash::of(&[29; 20_000])).unwrap();
     assert_eq!(body.unwrap().len(), 20_000);
     assert!(follower.core().metrics().snapshot.is_some(), "by snapshot");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_of_several_chunks_comes_whole_and_in_order_or_not_at_all() {
+    let mut fixture = Fixture::new();
+    // No piece of it is like another.
+    let body: Vec<u8> = (0..250_000_u32).flat_map(u32::to_be_bytes).collect();
+    let (leader, snapshot, bytes) = with_snapshot(&mut fixture, &body).await;
+    let vote = leader.core().metrics().vote;
+    let follower = fixture.start(2).await;
+    let probe = probe(&fixture, 1, 2).await;
+    let length = bytes.len();
+    assert!(length as u64 > 3 * CHUNK_BYTES, "{length}");
+    let chunks: Vec<_> = bytes
+        .chunks(usize::try_from(CHUNK_BYTES).unwrap())
+        .map(|chunk| (chunk, crc32c::crc32c(chunk)))
+        .collect();
+    let sent = (&snapshot, vote);
+    let mut left_out = chunks.clone();
+    left_out.remove(1);
+    refusal(&probe, sent, length, &left_out).await;
+    // All of a chunk's own checksums are right.
+    let mut doubled = chunks.clone();
+    doubled[2] = doubled[1];
+    let reason = refusal(&probe, sent, length, &doubled).await;
+    assert!(reason.contains("damaged"), "{reason}");
+    let mut out_of_order = chunks;
+    out_of_order.swap(1, 2);
+    let reason = refusal(&probe, sent, length, &out_of_order).await;
+    assert!(reason.contains("damaged"), "{reason}");
+    is_answered(&probe).await;
+    assert_eq!(*follower.failed().borrow(), None, "it goes on");
+    assert_eq!(follower.view(|state| state.revision), 0);
+
+    let endpoint = fixture.endpoint(2);
+    leader.add_learner(NodeId(2), endpoint).await.unwrap();
+    wait_for("it has caught up", || knows(&follower, "r29")).await;
+    assert!(follower.core().metrics().snapshot.is_some(), "by snapshot");
+    let stored = follower.body(&ContentHash::of(&body)).unwrap();
+    assert!(stored.unwrap() == body, "byte for byte");
 }
 
 async fn run(node: &Cluster, request: &str, command: Command) {

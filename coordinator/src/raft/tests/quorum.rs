@@ -1,9 +1,15 @@
 //! Losing the leader, losing the majority.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::harness::{Fixture, knows, leader_among, wait_for, write};
+use tokio::time::timeout;
+
+use email_engine_protocol::id::NodeId;
+
+use super::harness::{CLUSTER, Fixture, PATIENCE, knows, leader_among, wait_for, write};
 use crate::raft::handle::{ProposeError, ReadError};
+use crate::raft::net::probe::Mute;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn losing_the_leader_loses_no_acknowledged_write() {
@@ -60,7 +66,7 @@ async fn a_node_that_died_without_a_word_is_reached_again_soon() {
     runtime.shutdown_background();
     drop(dead);
     write(&nodes[0], "meanwhile").await.unwrap();
-    let deadline = Instant::now() + super::harness::PATIENCE;
+    let deadline = Instant::now() + PATIENCE;
     let back = loop {
         let config = fixture.config(number);
         match fixture.start_as(config).await {
@@ -72,4 +78,63 @@ async fn a_node_that_died_without_a_word_is_reached_again_soon() {
     let began = Instant::now();
     wait_for("it follows again", || knows(&back, "meanwhile")).await;
     assert!(began.elapsed() < Duration::from_secs(8));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn entries_that_a_living_peer_never_answers_are_sent_anew() {
+    let mut fixture = Fixture::new();
+    let mut config = fixture.config(1);
+    config.timings.election_max = Duration::from_millis(500);
+    let leader = fixture.start_as(config).await.unwrap();
+    leader.initialize(fixture.endpoint(1)).await.unwrap();
+    let config = fixture.config(2);
+    let identity = fixture.authority.identity(CLUSTER, 2, 2);
+    let mut mute = Mute::listen(config.socket, &identity);
+    let adding = tokio::spawn({
+        let (leader, endpoint) = (leader.clone(), fixture.endpoint(2));
+        async move { leader.add_learner(NodeId(2), endpoint).await }
+    });
+    // QUIC goes on all the while: only the deadline of an answer tells that none comes.
+    let sent_again = async {
+        let mut times = BTreeMap::<u64, u32>::new();
+        while times.values().all(|times| *times < 4) {
+            if let Some(entry) = mute.entries().await {
+                *times.entry(entry).or_default() += 1;
+            }
+        }
+    };
+    timeout(PATIENCE, sent_again)
+        .await
+        .expect("it waits for ever for the answer to what it sent");
+    assert_eq!(write(&leader, "meanwhile").await.unwrap(), 1);
+    adding.abort();
+    leader.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_without_a_majority_is_quiet_for_long_enough_to_elect_another() {
+    let mut fixture = Fixture::new();
+    let leader = fixture.start(1).await;
+    leader.initialize(fixture.endpoint(1)).await.unwrap();
+    let other = fixture.start(2).await;
+    let endpoint = fixture.endpoint(2);
+    leader.add_learner(NodeId(2), endpoint).await.unwrap();
+    leader.promote(NodeId(2)).await.unwrap();
+    other.shutdown().await;
+    drop(other);
+    // It hears the leader as a follower would, but does not confirm it.
+    let config = fixture.config(2);
+    let election = 2 * config.timings.election_max;
+    let identity = fixture.authority.identity(CLUSTER, 2, 2);
+    let mut mute = Mute::listen(config.socket, &identity);
+    let mut heartbeat = async || while mute.entries().await.is_some() {};
+    let first = timeout(PATIENCE, heartbeat()).await;
+    first.expect("it asks at first");
+    let quiet = async { while timeout(election, heartbeat()).await.is_ok() {} };
+    timeout(PATIENCE, quiet)
+        .await
+        .expect("nobody could ever stand for election: each is asked to follow all the time");
+    let again = timeout(PATIENCE, heartbeat()).await;
+    again.expect("it never asks again, so it could not find its followers when they are back");
+    leader.shutdown().await;
 }

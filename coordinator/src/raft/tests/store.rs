@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use openraft::storage::{RaftLogStorageExt as _, RaftSnapshotBuilder, RaftStateMachine};
+use openraft::storage::{
+    RaftLogStorage as _, RaftLogStorageExt as _, RaftSnapshotBuilder, RaftStateMachine,
+};
 use openraft::testing::log::{StoreBuilder, Suite};
 use openraft::{Membership, StorageError};
 use rocksdb::{ColumnFamilyDescriptor, DB, Options};
@@ -76,6 +78,31 @@ async fn a_snapshot_waits_for_a_lost_body_however_often_it_is_looked_for_in_vain
     assert!(builder.build_snapshot().await.is_err(), "the node stops");
     // A database that is still open when the process ends aborts it.
     drop((builder, machine));
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_log_took_or_lost_is_synced_before_it_is_acknowledged() {
+    let (_dir, mut store, machine) = Builder.build().await.unwrap();
+    // The count is of syncs, not of writes: bodies alone wait for the next one.
+    let before = store.syncs();
+    let put = vec![BodyWrite::Put(ContentHash::of(b"body"), b"body".to_vec())];
+    store.writer().write_bodies(put).await.unwrap();
+    assert_eq!(store.syncs(), before);
+    for index in 0..10 {
+        let before = store.syncs();
+        let appended = entry(1, index, &format!("r{index}"));
+        store.blocking_append([appended]).await.unwrap();
+        assert!(store.syncs() > before, "entry {index}");
+    }
+    let before = store.syncs();
+    let kept = entry(1, 6, "r6").log_id;
+    store.truncate_after(Some(kept)).await.unwrap();
+    assert!(store.syncs() > before, "the cut");
+    let before = store.syncs();
+    store.purge(entry(1, 3, "r3").log_id).await.unwrap();
+    assert!(store.syncs() > before, "the purge");
+    drop(machine);
     store.close().await;
 }
 

@@ -1,9 +1,10 @@
 //! An older backup is restored, under a new epoch, and agents follow it.
 
+use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use email_engine_tests::{Fleet, NodeProcess, samples, wait_until};
+use email_engine_tests::{Fleet, NodeProcess, samples, wait_for, wait_until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_older_backup_restored_under_a_new_epoch_and_agents_follow_it() {
@@ -49,6 +50,89 @@ async fn an_older_backup_restored_under_a_new_epoch_and_agents_follow_it() {
             .unwrap()
             .contains("mail2.example.net")
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_that_is_made_while_writes_go_on_is_of_one_moment() {
+    let mut fleet = Fleet::single().await;
+    fleet.apply(&samples::fleet(1)).await;
+    fleet.start_agents(&["pmta1"]).await;
+    fleet.converged("its first document was applied").await;
+
+    let (written, over) = (Cell::new(0), Cell::new(false));
+    let api = fleet.api();
+    let writing = async {
+        while !over.get() {
+            let next = written.get() + 1;
+            let tenant = samples::further_tenant(next);
+            api.post("/tenants", &tenant).await.ok();
+            if next.is_multiple_of(EACH) && identities(next) > identities(next - 1) {
+                let identity = samples::identity(identities(next));
+                wait_for("its key is made", async || {
+                    let answer = api.post("/ips", &identity).await;
+                    if answer.status == 504 {
+                        Err(answer)
+                    } else {
+                        Ok(answer.ok())
+                    }
+                })
+                .await;
+            }
+            written.set(next);
+        }
+    };
+    let backing_up = async {
+        let made = wait_for("one was made while something was written", async || {
+            let before = written.get();
+            let bytes = fleet.download("/cluster/backup").await;
+            let after = written.get();
+            if before >= EACH && after > before {
+                Ok((before, bytes, after))
+            } else {
+                Err((before, after))
+            }
+        })
+        .await;
+        over.set(true);
+        made
+    };
+    let ((), (before, bytes, after)) = tokio::join!(writing, backing_up);
+    let last = written.get();
+    let backup = fleet.dir().join("backup");
+    fs::write(&backup, &bytes).unwrap();
+    fleet.restore(&backup).await;
+
+    // What is there is a beginning of what was written, with nothing left out.
+    let api = fleet.api();
+    let mut there = 0;
+    for number in 1..=last {
+        let path = format!("/tenants/further-{number}");
+        if api.get(&path).await.status == 200 {
+            there += 1;
+            assert_eq!(there, number, "one that was written before it is missing");
+        }
+    }
+    assert!(
+        (before..=after + 1).contains(&there),
+        "{there}, of at least {before} and at most {after} and one more"
+    );
+    // The last one's identity may have come a moment later.
+    let view = fleet
+        .host_converged("pmta1", "the cluster was restored")
+        .await;
+    let config = fs::read_to_string(fleet.agents["pmta1"].file("/etc/pmta/config")).unwrap();
+    let has = |number: usize| config.contains(&format!("mail{number}.example.net"));
+    assert_eq!(view["running"]["epoch"], 2);
+    assert!(has(identities(there - 1)), "{there}");
+    assert!(!has(identities(there) + 1), "{there}");
+}
+
+/// After so many tenants comes an identity, a few times.
+const EACH: usize = 5;
+
+/// How many identities there are when so many tenants and what belongs to them were written.
+fn identities(tenants: usize) -> usize {
+    1 + (tenants / EACH).min(3)
 }
 
 #[tokio::test(flavor = "multi_thread")]

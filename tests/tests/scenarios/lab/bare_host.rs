@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -13,6 +12,8 @@ use email_engine_tests::mail::{
 use email_engine_tests::{Fleet, binary, wait_for, wait_until};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use super::agent;
 
 /// Of the guest: the admin address, the five identities, and one to come.
 const GUEST: [&str; 7] = [
@@ -33,19 +34,6 @@ const WORLD: [&str; 4] = [COORDINATOR, NAME_SERVER, READERS, APPLICATION];
 
 const CONFIGURATION: &str = "/etc/pmta/config";
 
-const UNIT: &str = "\
-[Unit]
-After=network.target
-[Service]
-ExecStart=/usr/bin/email-engine-agent run
-Environment=EMAIL_ENGINE_AGENT_JOIN_TOKEN_FILE=/etc/email-engine-join-token
-Environment=EMAIL_ENGINE_AGENT_AUDIT_INTERVAL_SECONDS=2
-Environment=EMAIL_ENGINE_AGENT_RECONNECT_MAX_SECONDS=1
-Restart=always
-[Install]
-WantedBy=multi-user.target
-";
-
 #[test]
 fn a_bare_host_enrols_sends_mends_itself_survives_a_reboot_and_grows() {
     let Some(base) = ground() else { return };
@@ -65,7 +53,7 @@ fn a_bare_host_enrols_sends_mends_itself_survives_a_reboot_and_grows() {
 
         let guest = Guest::boot("pmta1", &base, &GUEST, NAME_SERVER).await;
         install_powermta(&guest);
-        install_agent(&guest, &fleet.host_token("pmta1", "powermta").await);
+        agent::install(&guest, &fleet.host_token("pmta1", "powermta").await);
         certified(&guest).await;
         fleet.host_converged("pmta1", "its agent was let in").await;
 
@@ -137,35 +125,6 @@ fn install_powermta(guest: &Guest) {
         .unwrap();
     assert!(output.status.success(), "{output:?}");
     guest.run(&["dpkg", "--install", "/opt/packages/PowerMTA-5.0r1.deb"]);
-}
-
-/// The agent's program, a unit for it, and a token for one enrolment.
-fn install_agent(guest: &Guest, token: &str) {
-    let program = guest.file("/usr/bin/email-engine-agent");
-    let output = Command::new("strip")
-        .args(["--strip-debug", "-o"])
-        .arg(&program)
-        .arg(binary("email-engine-agent"))
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
-    put(
-        guest,
-        "/etc/email-engine-join-token",
-        token.as_bytes(),
-        0o600,
-    );
-    let unit = "/etc/systemd/system/email-engine-agent.service";
-    put(guest, unit, UNIT.as_bytes(), 0o644);
-    guest.run(&["systemctl", "daemon-reload"]);
-    guest.run(&["systemctl", "enable", "--now", "email-engine-agent.service"]);
-}
-
-fn put(guest: &Guest, path: &str, bytes: &[u8], mode: u32) {
-    let file = guest.file(path);
-    fs::create_dir_all(file.parent().unwrap()).unwrap();
-    fs::write(&file, bytes).unwrap();
-    fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
 }
 
 /// What the cluster gives the application's host, in a folder that stands for it.

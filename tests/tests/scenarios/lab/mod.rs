@@ -1,3 +1,5 @@
 //! Real hosts with systemd: what a sandbox can only simulate is done.
 
+mod agent;
+mod application;
 mod bare_host;

@@ -1,12 +1,15 @@
-//! A network half that lies: it holds a host's certificate, but not its executor's keys.
+//! Network halves that lie: [`Session`] holds a host's certificate, but not its executor's keys;
+//! [`FalseNode`] holds a node's certificate, but not the cluster's.
+
+mod node;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use email_engine_agent::identity::{Identity, IdentityStore};
 use email_engine_protocol::bytes::Nonce;
-use email_engine_protocol::crypto::SigningKey;
-use email_engine_protocol::desired::Disposition;
+use email_engine_protocol::crypto::{Signed, SigningKey};
+use email_engine_protocol::desired::{Disposition, Target};
 use email_engine_protocol::generation::Generation;
 use email_engine_protocol::id::{ClusterId, HostId};
 use email_engine_protocol::observed::{
@@ -14,14 +17,16 @@ use email_engine_protocol::observed::{
 };
 use email_engine_protocol::time::Timestamp;
 use email_engine_protocol::wire::v1::{AgentMessage, CoordinatorMessage};
-use email_engine_protocol::wire::{ALPN_AGENT, Hello, Refusal, SUPPORTED, frame};
+use email_engine_protocol::wire::{ALPN_AGENT, Hello, Refusal, SUPPORTED, Welcome, frame};
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, RecvStream, SendStream};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme};
+use serde::de::DeserializeOwned;
 
+pub use self::node::{FalseNode, FalseSession};
 use crate::DEADLINE;
 
 /// How a connection ended.
@@ -56,7 +61,7 @@ pub struct Session {
     send: SendStream,
     receive: RecvStream,
     identity: Identity,
-    nonce: Nonce,
+    welcome: Box<Welcome>,
 }
 
 impl Session {
@@ -77,7 +82,7 @@ impl Session {
                 send: streams.0,
                 receive: streams.1,
                 identity,
-                nonce: welcome.nonce,
+                welcome,
             }),
             Ok(CoordinatorMessage::Refused(refusal)) => {
                 let mut ending = closed(&connection).await;
@@ -92,10 +97,31 @@ impl Session {
     /// Reports a convergence that never was, under a key that is not the executor's.
     pub async fn report_what_never_was(&mut self) {
         let trust = &self.identity.trust;
-        let report = report(trust.cluster, trust.host.clone(), self.nonce);
+        let report = report(trust.cluster, trust.host.clone(), self.welcome.nonce);
         let forged = SigningKey::from_seed([66; 32]).sign(&report);
         let frame = frame::encode(&AgentMessage::Report(forged)).unwrap();
         self.send.write_all(&frame).await.unwrap();
+    }
+
+    /// How it was welcomed.
+    #[must_use]
+    pub fn welcome(&self) -> &Welcome {
+        &self.welcome
+    }
+
+    /// What the coordinator wants of the host.
+    pub async fn offer(&mut self) -> Signed<Target> {
+        let listen = async {
+            loop {
+                match next(&mut self.receive).await {
+                    Ok(CoordinatorMessage::Offer(offer)) => return offer,
+                    Ok(_) => {}
+                    Err(reason) => panic!("it offered nothing: {reason}"),
+                }
+            }
+        };
+        let offered = tokio::time::timeout(DEADLINE, listen).await;
+        offered.expect("the coordinator never offered anything")
     }
 
     /// Listens until the coordinator ends it.
@@ -218,7 +244,7 @@ fn report(cluster: ClusterId, host: HostId, nonce: Nonce) -> HostReport {
     }
 }
 
-async fn next(receive: &mut RecvStream) -> Result<CoordinatorMessage, String> {
+async fn next<T: DeserializeOwned>(receive: &mut RecvStream) -> Result<T, String> {
     let mut prefix = [0; 4];
     receive
         .read_exact(&mut prefix)
