@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use email_engine_protocol::join::JoinToken;
 use email_engine_tests::{Fleet, Haystack, every_file, samples, wait_until};
@@ -98,20 +99,30 @@ fn forms_of_other_secrets(fleet: &Fleet, token: &str) -> Vec<(&'static str, Vec<
 
 /// Lets every node make a snapshot of a state that has the keys.
 async fn fill_snapshots(fleet: &Fleet) {
+    let cluster = fleet.api().get("/cluster").await.ok();
+    let has_keys = cluster["applied_index"].as_u64().unwrap();
     let mut tenant = samples::tenant();
     for round in 0..=SNAPSHOT_AFTER_LOGS {
         tenant["name"] = json!(format!("round {round}"));
         fleet.api().put("/tenants/client-1", &tenant).await.ok();
     }
     for node in fleet.nodes.values() {
-        let folder = node.data_dir().join("snapshots");
+        let folder = node.data_dir().join("raft/snapshots");
         wait_until("a node has made a snapshot", async || {
-            every_file(&folder)
+            let files = every_file(&folder);
+            files
                 .iter()
-                .any(|file| Haystack::of(file).holds(PUBLIC))
+                .filter_map(|file| index_of(file))
+                .any(|index| index >= has_keys)
         })
         .await;
     }
+}
+
+/// The log entry up to which a snapshot goes, from its name; none of an unfinished one.
+fn index_of(snapshot: &Path) -> Option<u64> {
+    let name = snapshot.file_name()?.to_str()?.strip_suffix(".snapshot")?;
+    name.split_once('-')?.0.parse().ok()
 }
 
 fn decode_base64(line: &str) -> Vec<u8> {
