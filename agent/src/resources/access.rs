@@ -1,5 +1,7 @@
 //! Mode, owner and group: what files and folders have in common.
 
+use email_engine_protocol::observed::Mode;
+
 use crate::host::{AccountError, Entry, Machine};
 
 /// Wanted access.
@@ -11,8 +13,7 @@ pub(super) struct Access<'a> {
 }
 
 impl Access<'_> {
-    /// What differs, in words; nothing when all is right. A sandbox has no owners: files belong to
-    /// whoever runs the agent there, and its reports say that it is one.
+    /// What differs, in words; nothing when all is right.
     pub(super) fn diff(
         &self,
         machine: &Machine,
@@ -34,5 +35,15 @@ impl Access<'_> {
             diff.push(format!("group {}, not {name}", entry.gid));
         }
         Ok(diff)
+    }
+
+    /// What cannot be told about it here.
+    pub(super) fn unverified(&self, machine: &Machine) -> Option<String> {
+        let named = self.owner.is_some() || self.group.is_some();
+        (named && machine.mode() == Mode::Sandbox).then(|| {
+            let owner = self.owner.unwrap_or("-");
+            let group = self.group.unwrap_or("-");
+            format!("ownership {owner}:{group} cannot be had in a sandbox")
+        })
     }
 }

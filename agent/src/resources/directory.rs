@@ -24,7 +24,9 @@ pub(super) fn observe(machine: &Machine, spec: &DirectorySpec) -> Finding {
         return Finding::Differs(format!("{}, not a directory", entry.kind.as_str()));
     }
     match access(spec).diff(machine, &entry) {
-        Ok(diff) if diff.is_empty() => Finding::Right,
+        Ok(diff) if diff.is_empty() => access(spec)
+            .unverified(machine)
+            .map_or(Finding::Right, Finding::Unverified),
         Ok(diff) => Finding::Differs(diff.join("; ")),
         Err(error) => Finding::Differs(error.to_string()),
     }

@@ -49,7 +49,9 @@ pub(super) fn observe(machine: &Machine, contents: &dyn Contents, spec: &FileSpe
         Err(error) => diff.push(error.to_string()),
     }
     if diff.is_empty() {
-        Finding::Right
+        access(spec)
+            .unverified(machine)
+            .map_or(Finding::Right, Finding::Unverified)
     } else {
         Finding::Differs(diff.join("; "))
     }

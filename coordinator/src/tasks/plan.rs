@@ -20,6 +20,7 @@ use email_engine_protocol::limits;
 use super::leads;
 use super::refused::Refused;
 use crate::command::{Command, NewTarget, RejectionCode, SetTargets};
+use crate::fleet;
 use crate::push::{Fleet, Registry, metric_names, proposal};
 use crate::raft::ProposeError;
 use crate::state::{FleetState, Host, HostLifecycle};
@@ -165,6 +166,11 @@ async fn draft_all<F: Fleet>(planning: &Planning<F>) -> Option<(Vec<Draft>, Plan
         });
         let mut drafts = Vec::new();
         let mut errors = PlanErrors::new();
+        if let Err(violation) = fleet::check_before_planning(&state) {
+            tracing::error!(%violation, "nobody is planned");
+            errors.extend(hosts.map(|(id, _)| (id.clone(), violation.to_string())));
+            return (drafts, errors);
+        }
         for (id, host) in hosts {
             match draft(&state, id, host, epoch, &plan) {
                 Ok(draft) => drafts.extend(draft),

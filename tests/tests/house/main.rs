@@ -10,6 +10,7 @@
 )]
 
 mod budget;
+mod halves;
 mod machine;
 mod packages;
 mod purity;
@@ -71,6 +72,14 @@ fn every_pure_room_exists_once_its_crate_runs() {
         .map(|source| source.path)
         .collect();
     assert_none(rooms::missing(&paths));
+}
+
+#[test]
+fn the_agents_halves_know_each_other_by_messages_alone() {
+    let sources = Source::all();
+    let paths: Vec<_> = sources.iter().map(|source| source.path.clone()).collect();
+    assert_none(halves::missing(&paths));
+    assert_none(sources.iter().flat_map(halves::crossings));
 }
 
 #[test]

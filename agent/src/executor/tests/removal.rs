@@ -1,9 +1,10 @@
 //! What goes when it is no longer wanted, and what is refused to go.
 
-use email_engine_protocol::desired::{DirectorySpec, HostPath, OnRemove, Spec};
+use email_engine_protocol::desired::{DirectorySpec, HostPath, OnRemove, PackageSpec, Spec};
 use email_engine_protocol::id::ResourceId;
 use email_engine_protocol::observed::{Convergence, ResourceState, Stage};
 
+use super::life::service;
 use super::rig::{Rig, generation};
 
 #[test]
@@ -51,6 +52,64 @@ fn on_remove_decides_and_only_what_is_owned_goes() {
     assert!(!rig.at("/etc/deleted").exists());
     assert!(rig.at("/etc/left").exists());
     assert!(rig.at("/etc/foreign").exists());
+}
+
+#[test]
+fn a_service_and_a_package_stay_or_go_as_on_remove_says() {
+    let mut rig = Rig::new();
+    let stays: Vec<_> = (0..12)
+        .map(|at| rig.file(&format!("/etc/{at}"), "x"))
+        .collect();
+    let mut all = stays.clone();
+    for (name, on_remove) in [
+        ("deleted", OnRemove::Delete),
+        ("disabled", OnRemove::Disable),
+        ("left", OnRemove::Leave),
+    ] {
+        let mut made = service(&mut rig, name);
+        made.on_remove = on_remove;
+        all.push(made);
+    }
+    for (name, on_remove) in [("deleted", OnRemove::Delete), ("left", OnRemove::Leave)] {
+        let mut made = rig.file("/x", "x");
+        made.id = ResourceId::new(format!("package:{name}")).unwrap();
+        made.spec = Spec::Package(PackageSpec {
+            name: name.to_owned(),
+            version: None,
+            hold: false,
+        });
+        made.on_remove = on_remove;
+        all.push(made);
+    }
+    let config = rig.config(all);
+    rig.converge(&config, 1);
+    let machine = |rig: &Rig| {
+        let text = std::fs::read_to_string(rig.data().join("simulated.toml")).unwrap();
+        toml::from_str::<toml::Table>(&text).unwrap()
+    };
+    let is_on = |table: &toml::Table, name: &str| {
+        let service = &table["services"][&format!("{name}.service")];
+        let both = (&service["enabled"], &service["running"]);
+        assert_eq!(both.0, both.1, "{service}");
+        both.0.as_bool().unwrap()
+    };
+    let is_installed = |table: &toml::Table, name: &str| {
+        let packages = table["packages"].as_table().unwrap();
+        packages.contains_key(name)
+    };
+    let before = machine(&rig);
+    for name in ["deleted", "disabled", "left"] {
+        assert!(is_on(&before, name), "{name}");
+    }
+    assert!(is_installed(&before, "deleted") && is_installed(&before, "left"));
+
+    let mut config = rig.config(stays);
+    config.large_removal = true;
+    rig.converge(&config, 2);
+    let after = machine(&rig);
+    assert!(!is_on(&after, "deleted") && !is_on(&after, "disabled"));
+    assert!(is_on(&after, "left"));
+    assert!(!is_installed(&after, "deleted") && is_installed(&after, "left"));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use email_engine_protocol::desired::{CommandLine, HostPath, PackageSpec, Spec};
 use email_engine_protocol::id::ResourceId;
-use email_engine_protocol::observed::{Convergence, Mode};
+use email_engine_protocol::observed::{Convergence, Mode, ResourceState};
 
 use super::rig::Rig;
 
@@ -66,6 +66,10 @@ fn nothing_is_spawned_and_what_cannot_be_known_is_said() {
     let config = rig.config(vec![owned, package]);
     let report = rig.converge(&config, 1);
     assert!(!proof.exists());
-    assert_eq!((report.counts.simulated, report.counts.converged), (1, 1));
+    assert_eq!((report.counts.simulated, report.counts.unknown), (1, 1));
+    assert!(matches!(
+        &report.statuses[0].state,
+        ResourceState::Unknown(text) if text.contains("pmta")
+    ));
     assert_eq!(report.facts.known().unwrap().mode, Mode::Sandbox);
 }

@@ -84,6 +84,13 @@ fn transport() -> Arc<quinn::TransportConfig> {
 
 /// What this node accepts with.
 pub(super) fn server(identity: &NodeIdentity) -> Result<quinn::ServerConfig, TlsError> {
+    let tls = accepting(identity)?;
+    let mut config = quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
+    config.transport_config(transport());
+    Ok(config)
+}
+
+fn accepting(identity: &NodeIdentity) -> Result<ServerConfig, TlsError> {
     let provider = Arc::new(ring::default_provider());
     let verifier =
         WebPkiClientVerifier::builder_with_provider(roots(identity)?, Arc::clone(&provider))
@@ -96,9 +103,7 @@ pub(super) fn server(identity: &NodeIdentity) -> Result<quinn::ServerConfig, Tls
     // A resumed session would not show its certificate again.
     tls.session_storage = Arc::new(NoServerSessionStorage {});
     tls.send_tls13_tickets = 0;
-    let mut config = quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
-    config.transport_config(transport());
-    Ok(config)
+    Ok(tls)
 }
 
 /// What this node dials with.
@@ -153,4 +158,20 @@ fn serial_of(certificate: &X509Certificate<'_>) -> Option<CertificateSerial> {
     let start = serial.len().checked_sub(digits.len())?;
     serial[start..].copy_from_slice(&digits);
     Some(CertificateSerial(serial))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pki::testbed::TestPki;
+
+    #[test]
+    fn no_session_is_resumed_and_nothing_is_said_early() {
+        let node = TestPki::new().node(NodeId(1), &["192.0.2.1:7444"]);
+        let accepting = accepting(&node).unwrap();
+        assert_eq!(accepting.send_tls13_tickets, 0);
+        assert_eq!(accepting.max_early_data_size, 0);
+        assert!(!accepting.session_storage.can_cache());
+        assert!(!accepting.ticketer.enabled());
+    }
 }

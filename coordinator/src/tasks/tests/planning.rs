@@ -134,6 +134,35 @@ async fn a_host_that_cannot_be_planned_holds_up_nobody_and_is_named() {
 }
 
 #[tokio::test]
+async fn a_broken_invariant_plans_nobody_and_is_named() {
+    let mut plans = planning(&["a", "b"]);
+    let both = |state: &FleetState| number(state, "a") == 1 && number(state, "b") == 1;
+    plans.fleet.until(both, "both hosts have a target").await;
+    let role = |role: Role| {
+        let wish = Ok(Role::Api);
+        plans.wishes.lock().unwrap().insert(host_id("b"), wish);
+        plans.fleet.change(|state| {
+            let host = state.hosts.get_mut(&host_id("a")).unwrap();
+            host.spec.role = role;
+        });
+    };
+    // Two tenants could share it: no command lets that through.
+    role(Role::Mailwizz);
+    let named = plans.errors.wait_for(|errors| errors.len() == 2);
+    let errors = wait_for(named, "it is named for both")
+        .await
+        .unwrap()
+        .clone();
+    for error in errors.values() {
+        assert!(error.contains("MailWizz host a has no tenant"), "{error}");
+    }
+    assert_eq!(plans.fleet.log().len(), 1, "b has what it had");
+    role(Role::Powermta);
+    let newer = |state: &FleetState| number(state, "b") == 2;
+    plans.fleet.until(newer, "b has its next target").await;
+}
+
+#[tokio::test]
 async fn a_host_from_the_future_waits_for_a_new_epoch_and_then_gets_everything_anew() {
     let plans = planning(&["a", "b"]);
     let both = |state: &FleetState| number(state, "a") == 1 && number(state, "b") == 1;

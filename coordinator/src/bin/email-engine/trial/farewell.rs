@@ -10,6 +10,10 @@ use super::place::Place;
 use crate::commands::status;
 use crate::output::Output;
 
+const LEGEND: &str = "\
+simulated: packages, services and commands, of which a sandbox starts none
+unknown: files that are right as far as a sandbox can tell, which has no users to own them";
+
 /// Shows the table, and commands that work as they stand.
 pub(super) fn show(
     status: &StatusView,
@@ -19,7 +23,7 @@ pub(super) fn show(
 ) -> Result<(), TrialError> {
     output
         .show(status, |output| {
-            format!("\n{}\n", status::render(output, status))
+            format!("\n{}\n\n{LEGEND}\n", status::render(output, status))
         })
         .map_err(|error| TrialError::io("show the fleet")(std::io::Error::other(error)))?;
     if !ending {

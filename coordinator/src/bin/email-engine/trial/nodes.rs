@@ -42,7 +42,7 @@ pub(super) async fn bring_up(
         let wanted = wanted.unwrap_or_else(|| known.max(NODES));
         if wanted < known {
             return Err(TrialError::Nodes {
-                dir: place.root.clone(),
+                dir: place.root().to_owned(),
                 known,
                 wanted,
             });

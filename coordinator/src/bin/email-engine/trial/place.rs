@@ -15,7 +15,7 @@ const LOCK: &str = "trial.lock";
 /// A trial's folder. Held as long as this lives, also against a second trial.
 #[derive(Debug)]
 pub(super) struct Place {
-    pub(super) root: PathBuf,
+    root: PathBuf,
     _lock: File,
 }
 
