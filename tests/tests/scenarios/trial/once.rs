@@ -41,7 +41,7 @@ fn a_trial_converges_starts_again_from_its_folder_and_says_what_keeps_it() {
 
     // An agent that cannot start again.
     fs::write(dir.join("hosts/pmta1/agent/executor/keys"), "rotten").unwrap();
-    let ended = once(&dir, &["--timeout", "3"]);
+    let ended = once(&dir, &["--nodes", "1", "--timeout", "3"]);
     let noted = String::from_utf8_lossy(&ended.stderr);
     assert_eq!(ended.status.code(), Some(1), "{noted}");
     assert!(
