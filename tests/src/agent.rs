@@ -100,7 +100,9 @@ impl AgentProcess {
     /// knows of its host is an earlier process's word.
     #[must_use]
     pub fn has_reached_the_cluster(&self) -> bool {
-        let mut log = std::fs::File::open(self.log()).unwrap();
+        let Ok(mut log) = std::fs::File::open(self.log()) else {
+            return false; // it never was started
+        };
         log.seek(SeekFrom::Start(self.logged)).unwrap();
         let mut bytes = Vec::new();
         log.read_to_end(&mut bytes).unwrap();
