@@ -1,5 +1,6 @@
 //! One agent as a process, with a sandbox root.
 
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -12,6 +13,8 @@ pub struct AgentProcess {
     host: String,
     dir: PathBuf,
     daemon: Option<Daemon>,
+    /// Length of its log when it was started last.
+    logged: u64,
     extra: Vec<(String, String)>,
     umask: Option<&'static str>,
     machine: Option<fn(&Path) -> Command>,
@@ -25,6 +28,7 @@ impl AgentProcess {
             host: host.to_owned(),
             dir: dir.to_owned(),
             daemon: None,
+            logged: 0,
             extra: Vec::new(),
             umask: None,
             machine: None,
@@ -102,7 +106,21 @@ impl AgentProcess {
     /// Starts it.
     pub fn start(&mut self, token: Option<&str>) {
         let name = format!("agent {}", self.host);
+        self.logged = std::fs::metadata(self.log()).map_or(0, |log| log.len());
         self.daemon = Some(Daemon::start(&name, self.command(token), &self.log()));
+    }
+
+    /// Whether a session with the cluster began since its last start: until then, what the cluster
+    /// knows of its host is an earlier process's word.
+    #[must_use]
+    pub fn has_reached_the_cluster(&self) -> bool {
+        let Ok(mut log) = std::fs::File::open(self.log()) else {
+            return false; // it never was started
+        };
+        log.seek(SeekFrom::Start(self.logged)).unwrap();
+        let mut bytes = Vec::new();
+        log.read_to_end(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes).contains("session begins")
     }
 
     /// Ends it without a chance to tidy up.

@@ -351,11 +351,16 @@ impl Fleet {
         }
     }
 
-    /// Waits until one host runs its newest target, and gives what the cluster says of it.
+    /// Waits until one host runs its newest target, by the word of the agent that runs now, and gives
+    /// what the cluster says of it.
     pub async fn host_converged(&self, host: &str, why: &str) -> Value {
+        let agent = self.agents.get(host);
         wait_for(
             &format!("{host} has converged, because {why}"),
             async || {
+                if agent.is_some_and(|agent| !agent.has_reached_the_cluster()) {
+                    return Err("its agent has begun no session".to_owned());
+                }
                 let answer = self.api().try_get(&format!("/hosts/{host}")).await?;
                 let view = answer.body;
                 if has_converged(&view) {
@@ -391,9 +396,10 @@ fn has_certificate(agent: &AgentProcess) -> bool {
     configuration(agent).contains("tls-certificate ")
 }
 
-/// Whether a host, as the cluster sees it, runs its newest target.
+/// Whether a host, as the cluster sees it, runs its newest target. What the facts are is known only
+/// once the agent that is connected has reported.
 #[must_use]
 pub fn has_converged(view: &Value) -> bool {
     let at_target = !view["target"].is_null() && view["target"] == view["running"];
-    at_target && view["convergence"] == "converged"
+    at_target && view["convergence"] == "converged" && view["facts"].is_object()
 }

@@ -85,6 +85,12 @@ impl Daemon {
         self.wait_exit("it was asked to stop")
     }
 
+    /// Ends it as a Ctrl-C does (SIGINT) and waits for it.
+    pub fn interrupt(&mut self) -> ExitStatus {
+        self.signal(Signal::INT);
+        self.wait_exit("it was interrupted")
+    }
+
     /// Stops its clock, as a paused virtual machine (SIGSTOP).
     pub fn pause(&self) {
         self.signal(Signal::STOP);

@@ -217,6 +217,10 @@ mod tests {
         let many: Vec<_> = (0..20).map(|_| pace.pause()).collect();
         assert!(many.iter().all(|pause| *pause <= longest));
         assert!(many[19] >= longest / 2);
+        assert!(
+            many[10..].windows(2).any(|two| two[0] != two[1]),
+            "hosts that lost a coordinator together would all come back together: {many:?}"
+        );
         assert!(pace.pause_superseded() >= longest);
         for _ in 0..50 {
             let pause = pace.pause_superseded();

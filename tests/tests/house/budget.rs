@@ -10,6 +10,7 @@ pub(crate) const FILE_SOFT_LINES: usize = 300;
 const FILE_LINES: usize = 500;
 const FUNCTION_LINES: usize = 80;
 const FOLDER_FILES: usize = 12;
+const README_LINES: usize = 120;
 
 /// Lines of a file without its inline tests.
 pub(crate) fn lines(source: &Source) -> usize {
@@ -44,6 +45,16 @@ pub(crate) fn over_long_functions(source: &Source) -> Vec<String> {
     };
     functions.visit_file(&source.ast);
     functions.complaints
+}
+
+/// What a newcomer reads first has one length, whatever else there would be to say.
+pub(crate) fn over_long_readme(text: &str) -> Option<String> {
+    let lines = text.lines().count();
+    (lines > README_LINES).then(|| {
+        format!(
+            "README.md: {lines} lines, at most {README_LINES} are allowed; the rest goes to --help"
+        )
+    })
 }
 
 pub(crate) fn over_full_folders<'a>(paths: impl Iterator<Item = &'a str>) -> Vec<String> {
@@ -158,6 +169,12 @@ mod tests {
             over_long_functions(&Source::parse("a.rs", &text)),
             Vec::<String>::new()
         );
+    }
+
+    #[test]
+    fn the_121st_line_of_the_readme_is_refused() {
+        assert_eq!(over_long_readme(&"line\n".repeat(120)), None);
+        assert!(over_long_readme(&"line\n".repeat(121)).is_some());
     }
 
     #[test]

@@ -11,8 +11,10 @@
 
 mod budget;
 mod halves;
+mod machine;
 mod packages;
 mod purity;
+mod quickstart;
 mod rooms;
 mod source;
 mod words;
@@ -42,6 +44,11 @@ fn no_folder_is_over_budget() {
     assert_none(budget::over_full_folders(
         sources.iter().map(|source| source.path.as_str()),
     ));
+}
+
+#[test]
+fn the_readme_is_short_enough_to_be_read() {
+    assert_none(budget::over_long_readme(&source::read("README.md")));
 }
 
 #[test]

@@ -8,6 +8,7 @@
 //! - [`mail`]: mail flows, and only where it should.
 //! - [`operator`]: what those who run the fleet type and watch.
 //! - [`input`]: what is wrong is refused, clearly and wholly.
+//! - [`trial`]: all of it on one machine, by one command.
 
 #![allow(
     clippy::unwrap_used,
@@ -22,3 +23,4 @@ mod lab;
 mod loss;
 mod mail;
 mod operator;
+mod trial;

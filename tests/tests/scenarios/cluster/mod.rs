@@ -9,5 +9,4 @@ mod majority;
 mod members;
 mod partition;
 mod same_bytes;
-mod trial;
 mod wave;

@@ -33,11 +33,22 @@ async fn a_leader_change_in_the_middle_of_a_held_wave_pushes_nothing_early() {
     let leader = fleet.leader().await;
     fleet.nodes.get_mut(&leader).unwrap().kill();
     fleet.leader().await;
-    // Something that always flows shows that the new leader plans and pushes.
+    // Something that always flows shows that the new leader plans and pushes, to both hosts.
     fleet.api().post("/ips", &samples::identity(3)).await.ok();
+    let mut held = samples::identity(4);
+    held["host"] = json!("pmta2");
+    held["pool"] = json!("client-1-second");
+    fleet.api().post("/ips", &held).await.ok();
+    for (host, domain) in [
+        ("pmta1", "mail3.example.net"),
+        ("pmta2", "mail4.example.net"),
+    ] {
+        wait_until("a new leader went on", async || {
+            config(&fleet, host).contains(domain)
+        })
+        .await;
+    }
     fleet.converged("a new leader went on").await;
-    let config = std::fs::read_to_string(fleet.agents["pmta1"].file("/etc/pmta/config")).unwrap();
-    assert!(config.contains("mail3.example.net"));
     assert_eq!(
         (port(&fleet, "pmta1"), port(&fleet, "pmta2")),
         (1999, 1983),
@@ -52,9 +63,13 @@ async fn a_leader_change_in_the_middle_of_a_held_wave_pushes_nothing_early() {
     .await;
 }
 
+fn config(fleet: &Fleet, host: &str) -> String {
+    let file = fleet.agents[host].file("/etc/pmta/config");
+    std::fs::read_to_string(file).unwrap_or_default()
+}
+
 fn port(fleet: &Fleet, host: &str) -> u64 {
-    let config = std::fs::read_to_string(fleet.agents[host].file("/etc/pmta/config"));
-    let config = config.unwrap_or_default();
+    let config = config(fleet, host);
     let line = config
         .lines()
         .find_map(|line| line.trim().strip_prefix("http-mgmt-port "));

@@ -20,6 +20,9 @@ async fn the_state_is_converging_until_every_host_runs_its_target_and_then_conve
     let operator = Operator::of(&fleet);
     let shown = operator.prints(3, &["status"]);
     assert!(shown.starts_with("Fleet: converging\n"), "{shown}");
+    let answer = operator.prints(3, &["status", "--output", "json"]);
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!(answer["state"], "converging", "{answer}");
 
     fleet.start_agents(&samples::HOSTS).await;
     fleet.converged("all agents are there").await;
@@ -70,6 +73,9 @@ async fn without_a_leader_the_state_is_degraded_and_called_one_nodes_own() {
     let first = text.lines().next().unwrap();
     let says_so = format!("Fleet: degraded (as node {left} has it: no leader's word, may be old)");
     assert_eq!(first, says_so, "{text}");
+    let answer = operator.prints(4, &["status", "--output", "json"]);
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!(answer["state"], "degraded", "{answer}");
     // A change does not pretend to be one.
     let file = operator.file("fleet.toml", &samples::fleet(2));
     let refused = operator.notes(5, &["apply", "-f", file, "--request-timeout", "11"]);

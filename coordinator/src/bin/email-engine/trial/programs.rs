@@ -135,12 +135,12 @@ impl Programs {
         write_config(&place.node_config(n), &config)
     }
 
-    /// Runs a host's agent.
     /// How an agent is named in messages.
     pub(super) fn agent_name(host: &HostId) -> String {
         format!("agent {host}")
     }
 
+    /// Runs a host's agent.
     pub(super) fn agent(&self, place: &Place, host: &HostId) -> Result<Recipe, TrialError> {
         let file = place.host(host).join("agent.toml");
         let config = AgentConfig {
