@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub struct Haystack(String);
 
-const EMPTY: [u8; 64 * 1024] = [0; 64 * 1024];
+static EMPTY: [u8; 64 * 1024] = [0; 64 * 1024];
 
 /// A needle is shorter than this.
 const LONGEST: usize = 4096;
