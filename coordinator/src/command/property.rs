@@ -261,11 +261,7 @@ fn other_command(fleet: &Fleet, step: Step) -> Command {
             host: host_id(host),
             lines: ContentHash([step.how; 32]),
         }),
-        38 | 39 => end_drain(fleet, step),
-        40 => Command::GiveUpDrain(GiveUpDrain {
-            address: address(step.which.into()),
-            messages: None,
-        }),
+        38..=40 => end_drain(fleet, step),
         37 => Command::RetryChange(RetryChange {
             host: host_id(host),
         }),
@@ -279,8 +275,14 @@ fn other_command(fleet: &Fleet, step: Step) -> Command {
     }
 }
 
-/// What drains on a host is empty there, by the current target or by another.
+/// What drains on a host is empty there, by the current target or by another; or it is given up.
 fn end_drain(fleet: &Fleet, step: Step) -> Command {
+    if step.verb == 40 {
+        return Command::GiveUpDrain(GiveUpDrain {
+            address: address(step.which.into()),
+            messages: None,
+        });
+    }
     let host = host_id("pmta1");
     let target = fleet.state.targets.get(&host);
     let mut generation = target.map(|target| target.generation).unwrap_or_default();

@@ -1,10 +1,17 @@
-//! Sending identities and their pools.
+//! Sending identities and their pools, and those that are gone from the fleet and not yet from a host: a
+//! virtual MTA that goes while its queue holds mail takes that mail with it.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use email_engine_protocol::api::IpSpec;
-use email_engine_protocol::id::{HostId, PoolName, SecretId, TenantId};
+use email_engine_protocol::id::{HostId, PoolName, SecretId, TenantId, VmtaName};
 use email_engine_protocol::time::Timestamp;
+
+use super::FleetState;
 
 /// A sending identity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,4 +37,69 @@ pub struct Pool {
     pub tenant: TenantId,
     /// Where its identities are.
     pub host: HostId,
+}
+
+/// Where something drains: one virtual MTA of one host.
+pub type Place = (HostId, VmtaName);
+
+/// A virtual MTA that takes no new mail and stays until its queue is empty.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leaving {
+    /// The identity as it was there. Its names stay its own.
+    pub identity: Identity,
+    /// Since when.
+    pub since: Timestamp,
+    /// Fleet revision at which it left: a target that was set later knows of it.
+    pub revision: u64,
+}
+
+impl Leaving {
+    /// What the identity was declared to be.
+    #[must_use]
+    pub const fn spec(&self) -> &IpSpec {
+        &self.identity.spec
+    }
+
+    /// Where it drains.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        (
+            self.identity.spec.host.clone(),
+            self.identity.spec.vmta.clone(),
+        )
+    }
+}
+
+impl FleetState {
+    /// What drains on a host, in order of virtual MTA.
+    pub fn leaving_on<'a>(&'a self, host: &'a HostId) -> impl Iterator<Item = &'a Arc<Leaving>> {
+        let all = self.leaving.values();
+        all.filter(move |leaving| leaving.spec().host == *host)
+    }
+
+    /// Where an address drains.
+    pub fn leaving_from(&self, address: IpAddr) -> impl Iterator<Item = &Arc<Leaving>> {
+        let places = self
+            .lookup
+            .leaving
+            .get(&super::lookup::address_claim(address));
+        let places = places.into_iter().flatten();
+        places.filter_map(|place| self.leaving.get(place))
+    }
+
+    /// Virtual MTAs of a host that may go with what is in their queues.
+    #[must_use]
+    pub fn given_up_on(&self, host: &HostId) -> Option<&BTreeMap<VmtaName, u64>> {
+        self.given_up.get(host)
+    }
+
+    /// Whether nobody needs a key any more: no identity, and nothing that drains.
+    #[must_use]
+    pub(crate) fn is_needless(&self, key: &SecretId, address: IpAddr) -> bool {
+        let has_it = |identity: &Identity| identity.dkim_key == *key;
+        !self.identities.get(&address).is_some_and(|own| has_it(own))
+            && !self
+                .leaving_from(address)
+                .any(|leaving| has_it(&leaving.identity))
+    }
 }
