@@ -27,6 +27,10 @@ pub struct Resource {
 /// What a resource shall be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a host has one transaction or none, and few thousand resources"
+)]
 pub enum Spec {
     /// A regular file with content, mode and owner.
     File(FileSpec),

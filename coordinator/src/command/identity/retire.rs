@@ -81,7 +81,8 @@ mod tests {
             .collect();
         assert_eq!(left, [&identity(0)]);
         // Every name of it is its own still, and it is said why.
-        let changes: [(&str, fn(&mut IpSpec)); 4] = [
+        type Change = fn(&mut IpSpec);
+        let changes: [(&str, Change); 4] = [
             ("address", |ip| ip.address = address(0)),
             ("domain", |ip| ip.domain = identity(0).domain),
             ("hostname", |ip| ip.hostname = identity(0).hostname),
