@@ -210,7 +210,7 @@ mod tests {
     #[test]
     fn a_refused_content_is_held_until_it_changes() {
         let at = standing(Some(A), Some(B));
-        let none = RestartSpec::default();
+        let none = restart(&["old"], false);
         assert!(matches!(held(&at, &B, &none), Some(Held::Refused(_))));
         assert_eq!(held(&at, &A, &none), None, "the good one is not held");
         assert_eq!(held(&at, &ContentHash([0xc; 32]), &none), None);
