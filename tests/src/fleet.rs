@@ -351,6 +351,19 @@ impl Fleet {
         }
     }
 
+    /// Waits until those who submit are to trust the authority for submission: the last that the cluster
+    /// does by itself for a fleet without agents.
+    pub async fn vouched_for(&self, submitters: &[&str]) {
+        for host in submitters {
+            let path = format!("/hosts/{host}/config");
+            wait_until(&format!("{host} shall trust the authority"), async || {
+                let config = self.api().get(&path).await.body.to_string();
+                config.contains("ca-certificates/email-engine-submission.crt")
+            })
+            .await;
+        }
+    }
+
     /// Waits until one host runs its newest target, by the word of the agent that runs now, and gives
     /// what the cluster says of it.
     pub async fn host_converged(&self, host: &str, why: &str) -> Value {

@@ -16,7 +16,7 @@ use super::plan::{self, Contested, Decision, Plan};
 use super::removal;
 use super::under_way::UnderWay;
 use crate::host::{Cabinet, Machine, RecordError};
-use crate::inventory::{Inventory, Thing};
+use crate::inventory::Inventory;
 use crate::resources::{self, Contents, Finding};
 use crate::suspension::Suspensions;
 use crate::transaction::{Transactions, Turn};
@@ -207,7 +207,7 @@ impl Reconciler {
         let (config, order) = settled.as_deref().map_or((config, order), |(c, o)| (c, o));
         let scope = &self.widened(config, order, scope);
         if *scope == Scope::All {
-            self.sweep(config);
+            removal::sweep(self, config);
         }
         self.observe(config, contents, scope, under_way);
         let mut turns = self.turns(config, order);
@@ -260,20 +260,6 @@ impl Reconciler {
             "pass ended"
         );
         Ok(outcome)
-    }
-
-    /// A crash may have left a staged copy, with a secret in it, beside any file of ours.
-    fn sweep(&self, config: &HostConfig) {
-        let wanted = config.resources.iter().map(Thing::of);
-        let owned = self.inventory.iter().map(|(thing, _)| thing.clone());
-        let files: BTreeSet<Thing> = wanted.chain(owned).collect();
-        for thing in files {
-            if let Thing::File(path) = thing
-                && let Err(error) = self.machine.files.sweep(&path)
-            {
-                tracing::warn!(%path, %error, "a staged copy may be left");
-            }
-        }
     }
 
     fn observe(

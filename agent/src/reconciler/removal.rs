@@ -1,6 +1,8 @@
 //! Taking away what is owned and no longer wanted.
 
-use email_engine_protocol::desired::ResourceKind;
+use std::collections::BTreeSet;
+
+use email_engine_protocol::desired::{HostConfig, ResourceKind};
 use email_engine_protocol::observed::{ResourceState, ResourceStatus};
 
 use super::Reconciler;
@@ -8,6 +10,20 @@ use super::under_way::UnderWay;
 use crate::host::FileError;
 use crate::inventory::{Item, Thing};
 use crate::resources::{self, ApplyError};
+
+/// A crash may have left a staged copy, with a secret in it, beside any file of ours.
+pub(super) fn sweep(reconciler: &Reconciler, config: &HostConfig) {
+    let wanted = config.resources.iter().map(Thing::of);
+    let owned = reconciler.inventory.iter().map(|(thing, _)| thing.clone());
+    let files: BTreeSet<Thing> = wanted.chain(owned).collect();
+    for thing in files {
+        if let Thing::File(path) = thing
+            && let Err(error) = reconciler.machine.files.sweep(&path)
+        {
+            tracing::warn!(%path, %error, "a staged copy may be left");
+        }
+    }
+}
 
 /// Removes things and forgets them once they are gone; says which stayed.
 ///

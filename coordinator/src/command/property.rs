@@ -295,29 +295,6 @@ fn end_drain(fleet: &Fleet, step: Step) -> Command {
     })
 }
 
-/// An authority in place of the one in use, or of one that is not.
-fn authority(fleet: &Fleet, step: Step) -> SetSubmissionAuthority {
-    let current = fleet.state.submission_authority.as_ref();
-    let serial = current.map(|record| record.authority.serial);
-    submission::authority(step.which + 1, serial.filter(|_| step.how > 0))
-}
-
-/// A certificate under the authority in use, or another, in place of the one in use, or of none.
-fn certificate(fleet: &Fleet, step: Step) -> SetSubmissionCertificate {
-    let current = fleet.state.submission_certificates.get(&host_id("pmta1"));
-    let mut certificate = submission::certificate(step.which + 100);
-    certificate.replaces = current.map(|row| row.serial).filter(|_| step.how > 0);
-    if let Some(record) = fleet
-        .state
-        .submission_authority
-        .as_ref()
-        .filter(|_| step.how > 1)
-    {
-        certificate.authority = record.authority.serial;
-    }
-    certificate
-}
-
 fn domain_of(step: Step) -> String {
     format!("node{}.example.com:7443", step.how)
 }
@@ -371,8 +348,12 @@ fn command(fleet: &Fleet, step: Step) -> Command {
     let has_target_host = fleet.state.hosts.contains_key(&host_id("pmta1"));
     match step.verb {
         0..=13 => fleet_command(fleet, step),
-        41 => Command::SetSubmissionAuthority(Box::new(authority(fleet, step))),
-        42 => Command::SetSubmissionCertificate(Box::new(certificate(fleet, step))),
+        41 => Command::SetSubmissionAuthority(Box::new(submission::drawn_authority(
+            fleet, step.which, step.how,
+        ))),
+        42 => Command::SetSubmissionCertificate(Box::new(submission::drawn_certificate(
+            fleet, step.which, step.how,
+        ))),
         21 | 22 if !has_target_host => batch_of(step),
         _ => other_command(fleet, step),
     }
@@ -461,7 +442,7 @@ proptest! {
 fn every_command_is_drawn_and_both_taken_and_refused() {
     let mut runner = TestRunner::deterministic();
     let (mut taken, mut refused) = (BTreeSet::new(), BTreeSet::new());
-    for _ in 0..40 {
+    for _ in 0..60 {
         let steps = steps().new_tree(&mut runner).unwrap().current();
         let mut fleet = Fleet::with_identities(2);
         for step in steps {

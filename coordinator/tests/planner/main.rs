@@ -12,4 +12,5 @@ mod golden;
 mod import;
 mod laws;
 mod leaving;
+mod listing;
 mod release;

@@ -87,8 +87,7 @@ pub(super) async fn run<F: Fleet>(
             return part(&connection, &mut send, Some(refusal)).await;
         }
     };
-    let (cluster, nonce) = (greeted.cluster, greeted.welcome.nonce);
-    let grants = greeted.grants;
+    let (cluster, nonce, grants) = (greeted.cluster, greeted.welcome.nonce, greeted.grants);
     let message = CoordinatorMessage::Welcome(Box::new(greeted.welcome));
     if let Err(error) = frames::say(&mut send, &message).await {
         tracing::info!(%host, %remote, %error, "session lost");

@@ -1,0 +1,139 @@
+//! What a host is given, as lines that a reader compares.
+
+use email_engine_coordinator::planner::Planned;
+use email_engine_protocol::desired::{
+    CommandLine, FileContent, Probe, Question, Resource, Spec, SuspensionSpec, TransactionSpec,
+};
+
+/// What a suspension runs and asks, line by line.
+fn halted(spec: &SuspensionSpec) -> String {
+    let words = |command: &CommandLine| command.arguments.join(" ");
+    let asked = |question: &Question| {
+        format!(
+            "{} has at {} {:?}",
+            words(&question.command),
+            question.list,
+            question.sought
+        )
+    };
+    let mut lines = vec![String::new()];
+    for halt in &spec.halts {
+        lines.push(format!("set {}", words(&halt.set.command)));
+        lines.push(format!("unset {}", words(&halt.unset.command)));
+        lines.push(format!("is set: {}", asked(&halt.is_set)));
+        lines.push(format!(
+            "theirs: {}",
+            halt.theirs.as_ref().map_or_else(String::new, asked)
+        ));
+    }
+    lines.join("\n    ")
+}
+
+/// What a transaction does, line by line.
+fn told(spec: &TransactionSpec) -> String {
+    let words = |command: &CommandLine| format!("{} {:?}", command.program, command.arguments);
+    let probe = |probe: &Probe| match probe {
+        Probe::Answer {
+            command, expect, ..
+        } => {
+            let expected: Vec<String> = expect
+                .iter()
+                .map(|one| format!("{} {:?}", one.pointer, one.holds))
+                .collect();
+            format!("{} holds {}", words(command), expected.join(", "))
+        }
+        Probe::Greeting {
+            address, begins, ..
+        } => format!("{address} greets with {begins:?}"),
+        Probe::Running { unit, .. } => format!("{unit} runs"),
+        Probe::Quiet { log, errors } => format!("{log} stays without {errors:?}"),
+    };
+    let members: Vec<String> = spec.members.iter().map(ToString::to_string).collect();
+    let mut lines = vec![
+        String::new(),
+        format!("members {}", members.join(" ")),
+        format!(
+            "test {} refused by {:?}",
+            words(&spec.test.command),
+            spec.test.refused_by
+        ),
+        format!(
+            "activate {} refused by {:?}",
+            words(&spec.activate.command),
+            spec.activate.refused_by
+        ),
+        format!("unit {:?}", spec.unit),
+    ];
+    lines.extend(
+        spec.read_back
+            .iter()
+            .map(|one| format!("read back {}", probe(one))),
+    );
+    lines.extend(
+        spec.health
+            .iter()
+            .map(|one| format!("health {}", probe(one))),
+    );
+    lines.push(format!(
+        "restart {:?} allowed={}",
+        spec.restart.lines, spec.restart.allowed
+    ));
+    if let Some(drain) = &spec.drain {
+        let question = &drain.question;
+        lines.push(format!(
+            "drain {:?} of {:?} given up {:?}",
+            drain.leaving, drain.holds, drain.given_up
+        ));
+        lines.push(format!(
+            "    by {} at {} {} {} {}",
+            words(&question.command),
+            question.list,
+            question.name,
+            question.belongs,
+            question.count
+        ));
+    }
+    lines.join("\n    ")
+}
+
+/// What a host is given, resource by resource.
+pub(crate) fn listing(planned: &Planned) -> String {
+    let ids = |ids: &[email_engine_protocol::id::ResourceId]| {
+        ids.iter().map(|id| format!(" {id}")).collect::<String>()
+    };
+    let line = |resource: &Resource| {
+        let what = match &resource.spec {
+            Spec::File(file) => {
+                let content = match &file.content {
+                    FileContent::Body { .. } => "text".to_owned(),
+                    FileContent::Secret(secret) => format!("secret {}", secret.id),
+                };
+                let (owner, group) = (file.owner.as_deref(), file.group.as_deref());
+                format!(
+                    " {:04o} {}:{} {content}",
+                    file.mode,
+                    owner.unwrap(),
+                    group.unwrap()
+                )
+            }
+            Spec::Directory(dir) => {
+                let (owner, group) = (dir.owner.as_deref(), dir.group.as_deref());
+                format!(" {:04o} {}:{}", dir.mode, owner.unwrap(), group.unwrap())
+            }
+            Spec::Step(step) => format!(" {} {:?}", step.command.program, step.command.arguments),
+            Spec::Suspension(spec) => halted(spec),
+            Spec::Transaction(spec) => told(spec),
+            Spec::Package(_) | Spec::Service(_) => String::new(),
+        };
+        let removal = format!("{:?}", resource.on_remove).to_lowercase();
+        let mut lines = format!("{}{what} on_remove={removal}\n", resource.id);
+        if !resource.after.is_empty() {
+            lines.push_str(&format!("    after{}\n", ids(&resource.after)));
+        }
+        if !resource.notify.is_empty() {
+            lines.push_str(&format!("    notify{}\n", ids(&resource.notify)));
+        }
+        lines
+    };
+    planned.config.resources.iter().map(line).collect()
+}
