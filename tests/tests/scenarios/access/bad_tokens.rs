@@ -62,6 +62,7 @@ async fn a_wrong_ca_pin_is_told_at_once_by_agent_and_coordinator() {
     fleet.apply(&samples::fleet(0)).await;
     let for_host = fleet.token(&host(), false).await;
     let for_node = fleet.token(&json!("node"), false).await;
+    fleet.vouched_for(&["api1", "mailwizz1"]).await;
     let before = everything(&fleet).await;
 
     let (code, log) = enrol(&fleet, "lured", &samples::token_with_another_pin(&for_host));
@@ -131,6 +132,7 @@ async fn an_expired_token_is_refused_with_its_end() {
         }
     })
     .await;
+    fleet.vouched_for(&["api1", "mailwizz1"]).await;
     let before = everything(&fleet).await;
 
     let (code, log) = enrol(&fleet, "late", &for_host);

@@ -30,7 +30,7 @@ fn the_golden_configurations_of_the_planner_are_accepted() {
     );
 }
 
-/// With the files of `/etc/pmta` in a folder, and something that looks like a key in each.
+/// With the files of `/etc/pmta` in a folder: something that looks like a key in each, and a certificate.
 fn assert_accepted(path: &Path) {
     let root = TempDir::new().unwrap();
     let etc = root.path().display().to_string();
@@ -46,6 +46,15 @@ fn assert_accepted(path: &Path) {
             "-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n",
         )
         .unwrap();
+    }
+    for line in text.lines().map(str::trim) {
+        let Some(file) = line.strip_prefix("tls-certificate ") else {
+            continue;
+        };
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let pem = format!("{}{}", made.cert.pem(), made.signing_key.serialize_pem());
+        fs::create_dir_all(Path::new(file).parent().unwrap()).unwrap();
+        fs::write(file, pem).unwrap();
     }
     let live = root.path().join("config");
     fs::write(&live, text).unwrap();
