@@ -112,14 +112,12 @@ impl MailFleet {
         fleet.apply(document).await;
         let applications = applications(document);
         let mut hosts = vec![HOST];
-        for application in applications.keys() {
-            match machine {
-                Some(_) => put_records(&fleet, application).await,
-                None => hosts.push(application),
-            }
+        if machine.is_none() {
+            hosts.extend(applications.keys().map(String::as_str));
         }
         let root = fleet.host_dir(HOST).join("root");
         if machine.is_some() {
+            fs::create_dir_all(root.join("etc/pmta")).unwrap();
             fs::copy(LICENSE, root.join("etc/pmta/license")).unwrap();
         }
         let prepare = |host: &str, agent: &mut AgentProcess| {
@@ -129,6 +127,12 @@ impl MailFleet {
         };
         fleet.start_prepared_agents(&hosts, prepare).await;
         fleet.converged("the document was applied").await;
+        if machine.is_some() {
+            for application in applications.keys() {
+                fleet.vouched_for(&[application]).await;
+                put_records(&fleet, application).await;
+            }
+        }
         let mailwizz = applications
             .into_iter()
             .map(|(host, address)| {
