@@ -72,9 +72,14 @@ fn a_removed_identity_sends_its_queue_from_its_own_address_and_then_goes_by_itse
         let server = mail.mailwizz1().server(VMTA);
         send_while_nobody_reads(&mail).await;
 
-        let mut document = MailFleet::document();
-        document["ips"].as_array_mut().unwrap().remove(2);
-        mail.change(&document, true).await;
+        let path = format!("/ips/{ADDRESS}");
+        mail.fleet.api().delete(&path).await.ok();
+        wait_until("nothing more is taken for it", async || {
+            !mail.powermta.configuration().contains(r"/@mail3\.")
+        })
+        .await;
+        mail.fleet.converged("an identity was removed").await;
+        mail.powermta.take_over();
         let late = Letter {
             to: RECIPIENT,
             id: "late",

