@@ -3,7 +3,7 @@
 //! - `follow` finds the files of the desired state's accounting paths and reads on where the last step
 //!   ended, a bounded stretch at a time. A file is known by its name or inode *and* by its first
 //!   record, because names are used again.
-//! - [`line`] finds whole records in bytes and reads them by the names of the header.
+//! - [`mod@line`] finds whole records in bytes and reads them by the names of the header.
 //! - [`names`] says whose record it is, [`tally`] counts it, [`notices`] keeps what an operator should
 //!   know: unknown senders, records of nobody, lines that cannot be read.
 //! - [`Books`] is all of that, in one record of the agent's own: positions and counts change together,

@@ -215,12 +215,7 @@ fn other_command(fleet: &Fleet, step: Step) -> Command {
         22 if step.how == 3 => stale_target(fleet),
         21 | 22 => fleet.target(&[b"shared", &[step.how], &[step.which + 100]]),
         23 => bundle(&token),
-        24 => Command::SetRelease(SetRelease {
-            hosts: (step.which > 0).then(|| [host_id(host)].into()),
-            bundle: Some(bundle_hash(&token)),
-            planner_version: None,
-            settings: (step.how > 2).then_some(2),
-        }),
+        24 => set_release(fleet, step, host),
         25 => {
             let settings = email_engine_protocol::api::Settings {
                 management_port: step.which.into(),
@@ -292,6 +287,18 @@ fn end_drain(fleet: &Fleet, step: Step) -> Command {
         vmtas: vmtas.map(|leaving| leaving.spec().vmta.clone()).collect(),
         host,
         generation,
+    })
+}
+
+/// Of a bundle that is there, or of one that was put perhaps.
+fn set_release(fleet: &Fleet, step: Step, host: &str) -> Command {
+    let known = fleet.state.bundles.keys().next().filter(|_| step.how > 1);
+    let drawn = || bundle_hash(&format!("t{}", step.how));
+    Command::SetRelease(SetRelease {
+        hosts: (step.which > 0).then(|| [host_id(host)].into()),
+        bundle: Some(known.copied().unwrap_or_else(drawn)),
+        planner_version: None,
+        settings: (step.how > 2).then_some(2),
     })
 }
 

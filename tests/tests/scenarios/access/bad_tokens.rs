@@ -10,6 +10,22 @@ use serde_json::{Value, json};
 /// A token that is refused at once must not be retried until it ends.
 const AT_ONCE: Duration = Duration::from_secs(50);
 
+/// Waits for all that the cluster does by itself for a fleet without agents.
+async fn at_rest(fleet: &Fleet) {
+    fleet.vouched_for(&["api1", "mailwizz1"]).await;
+    wait_for("the host that sends shall have a certificate", async || {
+        let config = fleet
+            .api()
+            .get("/hosts/pmta1/config")
+            .await
+            .body
+            .to_string();
+        let has_one = config.contains("/etc/pmta/tls/submission-1.pem");
+        has_one.then_some(()).ok_or(config)
+    })
+    .await;
+}
+
 /// What an intruder could have changed.
 async fn everything(fleet: &Fleet) -> Vec<Value> {
     let mut all = vec![];
@@ -21,9 +37,9 @@ async fn everything(fleet: &Fleet) -> Vec<Value> {
     all.push(nodes.map(|node| node["id"].clone()).collect());
     let audit = fleet.api().get("/audit?limit=100").await.ok();
     let by_others = audit.as_array().unwrap().iter().filter(|entry| {
-        // The cluster stocks keys and plans by itself.
-        !["set-submission-authority", "set-targets", "stock-keys"]
-            .contains(&entry["command"].as_str().unwrap())
+        // The cluster stocks keys, vouches and plans by itself.
+        let command = entry["command"].as_str().unwrap();
+        !["set-targets", "stock-keys"].contains(&command) && !command.starts_with("set-submission-")
     });
     all.push(by_others.map(|entry| entry["object"].clone()).collect());
     all
@@ -62,7 +78,7 @@ async fn a_wrong_ca_pin_is_told_at_once_by_agent_and_coordinator() {
     fleet.apply(&samples::fleet(0)).await;
     let for_host = fleet.token(&host(), false).await;
     let for_node = fleet.token(&json!("node"), false).await;
-    fleet.vouched_for(&["api1", "mailwizz1"]).await;
+    at_rest(&fleet).await;
     let before = everything(&fleet).await;
 
     let (code, log) = enrol(&fleet, "lured", &samples::token_with_another_pin(&for_host));
@@ -88,9 +104,8 @@ async fn a_token_of_another_cluster_lets_nobody_in() {
     let node = ours.token(&json!("node"), false).await;
     let foreign = theirs.token(&json!("node"), false).await;
     let foreign_host = theirs.token(&host(), false).await;
-    for fleet in [&ours, &theirs] {
-        fleet.vouched_for(&["api1", "mailwizz1"]).await;
-    }
+    at_rest(&ours).await;
+    at_rest(&theirs).await;
     let before = (everything(&ours).await, everything(&theirs).await);
 
     let mixed = samples::token_with_endpoints_of(&foreign, &node);
@@ -132,7 +147,7 @@ async fn an_expired_token_is_refused_with_its_end() {
         }
     })
     .await;
-    fleet.vouched_for(&["api1", "mailwizz1"]).await;
+    at_rest(&fleet).await;
     let before = everything(&fleet).await;
 
     let (code, log) = enrol(&fleet, "late", &for_host);

@@ -3,6 +3,7 @@
 use std::fs;
 
 use email_engine_tests::{Fleet, Operator, wait_for};
+use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_noun_shows_what_is_there() {
@@ -217,6 +218,12 @@ fn answers_have_three_forms(operator: &Operator) {
 
 async fn a_rendered_state_has_its_secrets_masked(fleet: &Fleet, operator: &Operator) {
     let render = ["config", "render", "--host", "pmta1"];
+    wait_for("nothing drains any more", async || {
+        let left = fleet.api().get("/leaving").await.ok();
+        (left == json!([])).then_some(()).ok_or(left)
+    })
+    .await;
+    fleet.host_converged("pmta1", "what drained is gone").await;
     let whole = operator.prints(0, &render);
     let as_json = operator.answer(&render).to_string();
     let config = operator.prints(0, &[&render[..], &["--file", "/etc/pmta/config"]].concat());
