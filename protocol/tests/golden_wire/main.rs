@@ -12,6 +12,7 @@
     reason = "a test that cannot build its sample has failed"
 )]
 
+mod messages;
 mod samples;
 mod variants;
 
@@ -277,6 +278,7 @@ fn no_byte_of_wire_version_1_has_changed() {
     };
     golden.add("join-token", &token);
     variants::add(&mut golden);
+    messages::check(&golden);
 
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/v1.txt");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
