@@ -36,7 +36,8 @@ pub(super) fn texts(entries: &[SuspensionEntry]) -> impl Iterator<Item = &str> {
 pub(super) fn specs(build: &Build<'_>) -> Result<Vec<(String, SuspensionSpec)>, BundleFault> {
     let mut made = Vec::new();
     for entry in &build.role.suspensions {
-        for item in &build.values.identities {
+        // What drains in quarantine is not set free by its removal.
+        for item in build.values.identities.iter().chain(&build.values.leaving) {
             if item
                 .status
                 .is_some_and(|status| entry.status.contains(&status))

@@ -4,6 +4,7 @@
 //! until the host has converged. When it is given is decided by the leader's clock, which dates every
 //! proposal; the agent's has no say in it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
@@ -32,9 +33,15 @@ pub(super) async fn run<F: Fleet>(fleet: F, plan: PlanFn) {
     let mut leadership = fleet.leadership();
     while leads(&mut leadership).await {
         applied.mark_unchanged();
-        let due = fleet.view(|state| due(state, now(), &plan));
-        for (host, lines) in due {
-            give(&fleet, &host, lines).await;
+        // Planning takes its time: not while what is applied waits for the state.
+        let at = now();
+        let waits = |state: &FleetState| waiting(state, at).next().is_some();
+        if let Some(state) = fleet.view(|state| waits(state).then(|| state.clone())) {
+            let plan = Arc::clone(&plan);
+            let due = tokio::task::spawn_blocking(move || due(&state, at, &plan));
+            for (host, lines) in due.await.unwrap_or_default() {
+                give(&fleet, &host, lines).await;
+            }
         }
         sleep(AGAIN).await;
         if let Ok(Err(_)) = timeout(IDLE, applied.changed()).await {
@@ -43,18 +50,23 @@ pub(super) async fn run<F: Fleet>(fleet: F, plan: PlanFn) {
     }
 }
 
-/// Hosts whose window is open, that are not right, and whose state has lines that need a word which
-/// nobody gave: with the name of those lines.
-fn due(state: &FleetState, now: Timestamp, plan: &PlanFn) -> Vec<(HostId, ContentHash)> {
-    let is_open = |text: &String| text.parse::<Window>().is_ok_and(|one| one.is_open(now));
-    let hosts = state.live_hosts().filter(|(id, host)| {
+/// Hosts whose window is open and that are not right.
+fn waiting(state: &FleetState, now: Timestamp) -> impl Iterator<Item = &HostId> {
+    let is_open = move |text: &String| text.parse::<Window>().is_ok_and(|one| one.is_open(now));
+    let hosts = state.live_hosts().filter(move |(id, host)| {
         let waits = state.outcomes.get(*id);
         let waits = waits.is_some_and(|seen| seen.convergence == Convergence::Degraded);
         let label = host.spec.labels.get(window::LABEL);
         waits && host.takes_work() && label.is_some_and(is_open)
     });
-    hosts
-        .filter_map(|(id, _)| {
+    hosts.map(|(id, _)| id)
+}
+
+/// Those of them whose state has lines that need a word which nobody gave: with the name of those
+/// lines.
+fn due(state: &FleetState, now: Timestamp, plan: &PlanFn) -> Vec<(HostId, ContentHash)> {
+    waiting(state, now)
+        .filter_map(|id| {
             let planned = plan(state, id).ok()?;
             let lines = planner::restart_wanted(&planned.config);
             let digest = planner::restart_digest(&lines);
@@ -82,7 +94,6 @@ async fn give<F: Fleet>(fleet: &F, host: &HostId, lines: ContentHash) {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::sync::Arc;
 
     use email_engine_protocol::desired::{
         CommandCheck, CommandLine, Disposition, HostConfig, HostPath, OnRemove, Policy, Resource,

@@ -198,7 +198,8 @@ pub(in crate::api) async fn retire(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// Removes an identity with what is left in its queue.
+/// Removes an identity with what is left in its queue; one that drains, here or where it was before, is
+/// given up there alone, and lives on where it does.
 async fn give_up(api: &Api, write: &WriteRequest, address: IpAddr) -> Result<Response, ApiError> {
     let seen = hosts::seen(api).await;
     let given_up = |state: &FleetState| {
@@ -218,7 +219,7 @@ async fn give_up(api: &Api, write: &WriteRequest, address: IpAddr) -> Result<Res
             return Err(ApiError::not_found("ip", &address.to_string()));
         }
         let mut commands = Vec::new();
-        if living.is_some() {
+        if living.is_some() && own.is_empty() {
             commands.push(Command::RetireIdentity(RetireIdentity { address }));
         }
         if drains {

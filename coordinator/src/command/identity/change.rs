@@ -48,11 +48,13 @@ impl Verb for ChangeIdentity {
             has_room(state)?;
         }
         leave(state, spec.address);
+        let mut back = None;
         if goes_elsewhere {
             drain(state, &current, turn);
             // Where it was before and still drains it is as if it had never left.
-            let back = end_leaving(state, &place);
-            placed_at = back.map_or(state.revision + 1, |back| back.identity.placed_at);
+            back = end_leaving(state, &place);
+            let before = back.as_ref().map(|back| back.identity.placed_at);
+            placed_at = before.unwrap_or(state.revision + 1);
         }
         let identity = Identity {
             spec: spec.clone(),
@@ -63,6 +65,10 @@ impl Verb for ChangeIdentity {
         };
         enter(state, identity);
         drop_key(state, &current.dkim_key, spec.address);
+        if let Some(back) = back {
+            // It may have drained with a key that it does not have any more.
+            drop_key(state, &back.identity.dkim_key, spec.address);
+        }
         Ok(Change::DONE)
     }
 }
@@ -170,6 +176,27 @@ mod tests {
         fleet.accept(change(identity(0)));
         assert!(fleet.state.leaving.is_empty());
         assert_eq!(fleet.state.identities_on(&old).count(), 1);
+    }
+
+    #[test]
+    fn one_that_comes_back_with_another_key_leaves_none_that_is_nobodys() {
+        let mut fleet = with_second_host(1);
+        fleet.accept(fleet.target(&[b"it"]));
+        let mut spec = IpSpec {
+            host: host_id("pmta2"),
+            selector: "mail2".to_owned(),
+            ..identity(0)
+        };
+        fleet.accept(change(spec.clone()));
+        assert_eq!(
+            fleet.state.secrets.len(),
+            2,
+            "the old place signs as before"
+        );
+        spec.host = host_id("pmta1");
+        fleet.accept(change(spec));
+        assert!(fleet.state.leaving.is_empty());
+        assert_eq!(fleet.state.secrets.len(), 1);
     }
 
     #[test]

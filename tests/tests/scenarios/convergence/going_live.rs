@@ -236,9 +236,7 @@ async fn what_only_a_restart_brings_into_force_waits_for_an_operators_word() {
     };
     fleet.apply(&document(false)).await;
     fleet.start_agents(&[HOST]).await;
-    fleet
-        .host_converged(HOST, "it takes no mail from outside")
-        .await;
+    fleet.converged("it takes no mail from outside").await;
     let old = live(&fleet.agents[HOST]);
 
     let path = "/fleet?dry_run=true";

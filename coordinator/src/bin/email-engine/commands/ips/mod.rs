@@ -100,9 +100,12 @@ pub(crate) async fn run(desk: &Desk, arguments: Ips) -> Result<Exit, Failure> {
                 .show(&leaving, |output| drains(output, &leaving))?;
         }
         IpsCommand::Remove { address, now, yes } => {
-            let planned = desk.client.plan_removal(&address.to_string()).await?;
-            for warning in &planned.warnings {
-                desk.output.note(&format!("warning: {warning}"));
+            // What drains is no identity any more: there is nothing to be planned.
+            if !now {
+                let planned = desk.client.plan_removal(&address.to_string()).await?;
+                for warning in &planned.warnings {
+                    desk.output.note(&format!("warning: {warning}"));
+                }
             }
             let question = match now {
                 true => format!("Remove {address} at once, with what is left in its queue?"),
