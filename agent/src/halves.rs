@@ -53,6 +53,9 @@ pub enum ToExecutor {
     Secrets(Vec<SealedSecret>),
     /// The session ended: stop asking for bodies and secrets until the next one.
     Disconnected,
+    /// The cluster does not know this host any more. One that it had retired, and that is wiped,
+    /// forgets its keys: nobody will hear it confirm that.
+    CutOff,
     /// A batch of statistics was answered: the file is known up to there.
     StatisticsStored {
         /// Which file.
@@ -93,6 +96,8 @@ pub struct Standing {
     pub floor: Option<Floor>,
     /// The plan key that it trusts; 0 before enrolment.
     pub plan_key_version: u32,
+    /// Whether the host is being retired: what is enforced is a state without anything.
+    pub is_retiring: bool,
 }
 
 /// What the executor is told once, when the host is let in.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use email_engine_protocol::bytes::Nonce;
 use email_engine_protocol::crypto::Entropy;
-use email_engine_protocol::desired::{HostConfig, Target};
+use email_engine_protocol::desired::{Disposition, HostConfig, Target};
 use email_engine_protocol::generation::Generation;
 use email_engine_protocol::observed::{Attempt, Facts, GenerationStates, Observed, Stage};
 use email_engine_protocol::time::Timestamp;
@@ -310,7 +310,13 @@ impl Core {
             generations: self.generations(),
             floor: page.floor(),
             plan_key_version: self.plan_key().map_or(0, |grant| grant.version),
+            is_retiring: self.is_retiring(),
         }
+    }
+
+    pub(super) fn is_retiring(&self) -> bool {
+        let enforced = self.enforced.as_ref();
+        enforced.is_some_and(|one| one.config.disposition == Disposition::Retired)
     }
 
     pub(super) fn say_standing(&mut self) {

@@ -291,27 +291,39 @@ impl Core {
 
     /// A retired host says so once its secrets are gone, from the machine and from the ledger.
     pub(super) fn confirm_retirement(&mut self) {
-        let retired = self.enforced.as_ref().is_some_and(|enforced| {
-            enforced.config.disposition == Disposition::Retired
-                && self.ledger.page().last_good.as_ref() == Some(&enforced.target)
-        });
-        let holds_secrets = self
-            .reconciler
-            .inventory()
-            .iter()
-            .any(|(_, item)| item.secret);
-        if !retired || holds_secrets || self.session.is_none() {
-            return;
+        if self.session.is_some() && self.is_wiped() {
+            self.report();
+            self.end_retired();
         }
-        self.tidy();
-        if self.untidy {
-            // Sealed secrets are still in the ledger: the next audit tries again.
-            return;
+    }
+
+    /// The cluster cuts a retired host off as soon as it has heard that it is wiped, which may be
+    /// before we have written down that we said so, and after a power cut we would be let in no more.
+    pub(super) fn cut_off(&mut self) {
+        if self.is_wiped() {
+            self.end_retired();
         }
-        self.report();
+    }
+
+    fn end_retired(&mut self) {
         if self.turn(|page| page.retired = true).is_ok() {
             self.outbox.say(FromExecutor::Retired);
         }
+    }
+
+    /// Whether nothing is left of a host that is to be retired, neither on it nor in the ledger.
+    fn is_wiped(&mut self) -> bool {
+        let enforced = self.enforced.as_ref();
+        let is_done =
+            enforced.is_some_and(|one| self.ledger.page().last_good.as_ref() == Some(&one.target));
+        let inventory = self.reconciler.inventory();
+        let holds_secrets = inventory.iter().any(|(_, item)| item.secret);
+        if !is_done || !self.is_retiring() || holds_secrets {
+            return false;
+        }
+        self.tidy();
+        // Else sealed secrets are still in the ledger: the next audit tries again.
+        !self.untidy
     }
 
     fn arm(&self) {

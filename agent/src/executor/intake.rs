@@ -19,6 +19,7 @@ impl Core {
             ToExecutor::Admitted(trust) => self.admit(*trust),
             ToExecutor::Body { hash, bytes } => self.take_body(hash, &bytes),
             ToExecutor::BodyMissing { hash, reason } => self.miss_body(&hash, &reason),
+            ToExecutor::CutOff => self.cut_off(),
             ToExecutor::Disconnected => {
                 self.session = None;
                 self.wanted = Wanted::default();

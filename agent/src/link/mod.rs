@@ -80,6 +80,9 @@ pub struct Link {
     renewed_at: Option<Instant>,
 }
 
+/// For the executor to say that the host is wiped, or for the report of that to be handed over.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
 /// What to do after one end point was tried.
 enum Next {
     /// Try the next one at once.
@@ -250,7 +253,7 @@ impl Link {
                 if !self.relay.retired && self.store.has_staged_key() {
                     return self.renew_and_retry().await;
                 }
-                Err(self.revoked(&reason))
+                Err(self.revoked(&reason).await)
             }
             RefusalCode::Superseded => Ok(Next::Away(pace.pause_superseded().max(asked))),
             RefusalCode::NoLeader | RefusalCode::Busy => {
@@ -279,9 +282,11 @@ impl Link {
     }
 
     /// The cluster does not know us any more.
-    fn revoked(&self, reason: &str) -> LinkEnd {
-        if self.relay.retired {
-            return LinkEnd::Retired;
+    async fn revoked(&mut self, reason: &str) -> LinkEnd {
+        match self.relay.is_retired(LAST_WORDS).await {
+            Ok(true) => return LinkEnd::Retired,
+            Ok(false) => {}
+            Err(end) => return end,
         }
         tracing::error!(
             reason,

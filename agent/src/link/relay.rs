@@ -1,7 +1,10 @@
 //! The way to the executor, kept open while the link is busy with anything else: an executor that
 //! speaks must never wait for the network.
 
+use std::time::Duration;
+
 use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
 
 use super::LinkEnd;
 use crate::halves::{FromExecutor, Standing, ToExecutor};
@@ -61,6 +64,29 @@ impl ExecutorSide {
         self.during(async move { to.send(message).await })
             .await?
             .map_err(|_| LinkEnd::ExecutorGone)
+    }
+
+    /// Asks the executor whether it has wiped the host, when it was to, since the cluster has cut us
+    /// off: it may be about to say so. Waits no longer than `patience`.
+    ///
+    /// # Errors
+    /// When the process shall end or the executor has stopped first.
+    pub(super) async fn is_retired(&mut self, patience: Duration) -> Result<bool, LinkEnd> {
+        while let Ok(said) = self.from.try_recv() {
+            self.absorb(said);
+        }
+        if self.standing.is_retiring && !self.retired {
+            self.tell(ToExecutor::CutOff).await?;
+            let too_late = Instant::now() + patience;
+            while !self.retired {
+                tokio::select! {
+                    said = self.from.recv() => self.absorb(said.ok_or(LinkEnd::ExecutorGone)?),
+                    () = asked_to_stop(&mut self.shutdown) => return Err(LinkEnd::Shutdown),
+                    () = sleep_until(too_late) => break,
+                }
+            }
+        }
+        Ok(self.retired)
     }
 
     pub(super) fn absorb(&mut self, said: FromExecutor) {

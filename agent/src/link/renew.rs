@@ -135,7 +135,7 @@ impl Link {
                 Ok(EnrollReply::Refused {
                     code: EnrollRefusal::Revoked,
                     reason,
-                }) => return Err(self.revoked(&reason)),
+                }) => return Err(self.revoked(&reason).await),
                 Ok(EnrollReply::Refused { code, reason }) => {
                     tracing::warn!(%endpoint, ?code, reason, "renewal refused");
                 }

@@ -5,7 +5,6 @@
 //! side takes them. So neither a stalled coordinator nor a busy executor stalls the other.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use email_engine_protocol::bytes::{Nonce, VerifyingKey};
 use email_engine_protocol::crypto::Signed;
@@ -23,16 +22,13 @@ use super::dial::{Call, Opened, close};
 use super::frames::{FrameReadError, FrameReader, Outbox};
 use super::relay::asked_to_stop;
 use super::renew::Renewal;
-use super::{Link, LinkEnd};
+use super::{LAST_WORDS, Link, LinkEnd};
 use crate::halves::{FromExecutor, ToExecutor};
 
 /// Messages for the executor that may wait before the control stream is read no further.
 const INBOX: usize = 64;
 /// Messages for the executor that may wait before no further body is fetched.
 const BODIES_AHEAD: usize = 4;
-/// For handing over the confirming report of a retired host.
-const LAST_WORDS: Duration = Duration::from_secs(5);
-
 /// Why a session is over.
 #[derive(Debug)]
 pub(super) enum SessionEnd {

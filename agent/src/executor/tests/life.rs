@@ -11,7 +11,8 @@ use email_engine_protocol::observed::{Convergence, ResourceState, Stage};
 
 use super::rig::{CLUSTER, Rig, generation, host, wait_for};
 use super::secrets::files_with;
-use crate::halves::ToExecutor;
+use crate::executor::core::Core;
+use crate::halves::{FromExecutor, ToExecutor};
 
 pub(super) fn service(rig: &mut Rig, name: &str) -> Resource {
     let mut made = rig.file("/x", "x");
@@ -115,6 +116,38 @@ fn a_retired_host_wipes_its_secrets_confirms_and_forgets() {
     rig.start_alone();
     assert_ne!(rig.keys, before, "the keys of a retired host are gone");
     assert!(!rig.data().join("trust").exists());
+}
+
+#[test]
+fn a_retired_host_that_is_cut_off_forgets_although_nobody_heard_it_confirm() {
+    let mut rig = Rig::new();
+    let key = rig.secret_file("/etc/key", "dkim/a", 1, "hunter2");
+    let config = rig.config(vec![key]);
+    rig.converge(&config, 1);
+    let retired = HostConfig::retired(CLUSTER, host(), Role::Powermta);
+    let target = rig.target(&retired, generation(2));
+    rig.stop();
+    let (sender, mut events) = tokio::sync::mpsc::channel(64);
+    let mut core = rig.core(sender);
+    core.resume();
+    for (hash, bytes) in &rig.bodies {
+        core.ledger.store.keep_body(*hash, bytes).unwrap();
+    }
+    let mut retirements = |core: &mut Core| {
+        core.hear(ToExecutor::CutOff);
+        let said = std::iter::from_fn(|| events.try_recv().ok());
+        said.filter(|event| *event == FromExecutor::Retired).count()
+    };
+    assert_eq!(retirements(&mut core), 0, "revoked alone is not retired");
+    // Nobody hears what it reports of this, as after a power cut before it noted that it had.
+    core.hear(ToExecutor::Offer(rig.plan.sign(&target)));
+    core.proceed();
+    assert!(!rig.at("/etc/key").exists());
+    assert!(rig.data().join("keys").exists());
+    assert_eq!(retirements(&mut core), 1);
+    core.end();
+    assert!(!rig.data().join("keys").exists());
+    assert!(files_with(rig.dir.path(), b"hunter2").is_empty());
 }
 
 #[test]

@@ -172,6 +172,32 @@ async fn a_revoked_host_stops_for_good() {
 }
 
 #[tokio::test]
+async fn a_host_that_is_cut_off_before_it_could_say_that_it_is_wiped_has_been_retired() {
+    let mut stage = Stage::new();
+    let mut agent = Agent::start(stage.identity());
+    let mut session = stage.session(&[]).await;
+    agent.heard_session().await;
+    let standing = Standing {
+        is_retiring: true,
+        ..Standing::default()
+    };
+    agent.say(FromExecutor::Standing(standing)).await;
+    let report = stage.cluster.report();
+    agent.say(FromExecutor::Report(report.clone())).await;
+    assert_eq!(session.heard().await, AgentMessage::Report(report));
+    let refusal = Refusal {
+        code: RefusalCode::Revoked,
+        reason: "this host is retired and cut off".to_owned(),
+        retry_after_millis: None,
+    };
+    session.say(&CoordinatorMessage::Refused(refusal)).await;
+    assert_eq!(agent.heard().await, ToExecutor::Disconnected);
+    assert_eq!(agent.heard().await, ToExecutor::CutOff);
+    agent.say(FromExecutor::Retired).await;
+    assert_eq!(agent.end().await, LinkEnd::Retired);
+}
+
+#[tokio::test]
 async fn a_retired_host_hands_over_its_last_report_and_ends() {
     let mut stage = Stage::new();
     let mut agent = Agent::start(stage.identity());
