@@ -4,6 +4,8 @@
 use email_engine_protocol::desired::Sought;
 use serde_json::Value;
 
+use crate::transaction::shape::{mentions, parse};
+
 /// How deep a list is looked into.
 const DEPTH: usize = 16;
 /// Characters of an answer of an unknown form.
@@ -26,8 +28,7 @@ pub enum Found {
 /// When it is no JSON, or has no list at the place.
 pub fn read(answer: &str, list: &str, sought: &Sought) -> Result<Found, String> {
     let shown = || -> String { answer.chars().take(SHOWN).collect() };
-    let value: Value = serde_json::from_str(answer)
-        .map_err(|error| format!("its form is unknown: no JSON ({error}): {:?}", shown()))?;
+    let value = parse(answer)?;
     let found = value.pointer(list).and_then(Value::as_array);
     let found =
         found.ok_or_else(|| format!("its form is unknown: no list at {list}: {:?}", shown()))?;
@@ -38,16 +39,6 @@ pub fn read(answer: &str, list: &str, sought: &Sought) -> Result<Found, String> 
         Sought::Text(text) => found.iter().any(|one| mentions(one, text, DEPTH)),
     };
     Ok(if yes { Found::Yes } else { Found::No })
-}
-
-fn mentions(value: &Value, text: &str, depth: usize) -> bool {
-    match value {
-        _ if depth == 0 => false,
-        Value::String(found) => found.eq_ignore_ascii_case(text),
-        Value::Array(list) => list.iter().any(|one| mentions(one, text, depth - 1)),
-        Value::Object(map) => map.values().any(|one| mentions(one, text, depth - 1)),
-        Value::Bool(_) | Value::Null | Value::Number(_) => false,
-    }
 }
 
 #[cfg(test)]

@@ -6,27 +6,28 @@
 //! content of the state that names it no more is in force.
 //!
 //! - [`answer`] is pure: what an answer says.
+//! - `product` is whom it is told, and does not wait for one that is silent again and again.
 //! - [`record`] is what we set, on disk before it is set. Only that is ever unset, and nothing that
 //!   somebody else had set before.
 //! - [`Suspensions`] is all of it, as the reconciler uses it.
 
 pub mod answer;
+mod product;
 pub mod record;
 
 use std::collections::BTreeMap;
 
 use email_engine_protocol::desired::{
-    CommandLine, Disposition, HaltSpec, HostConfig, Question, ResourceKind, Sought, Spec,
-    SuspensionSpec,
+    CommandLine, Disposition, HaltSpec, HostConfig, ResourceKind, Sought, Spec, SuspensionSpec,
 };
 use email_engine_protocol::id::ResourceId;
 use email_engine_protocol::limits;
 use email_engine_protocol::observed::{ResourceState, ResourceStatus};
 
-use crate::host::{Cabinet, Machine, System};
+use crate::host::{Cabinet, Machine};
 use crate::reconciler::UnderWay;
-use crate::resources;
 use answer::Found;
+use product::{Product, id_of, words};
 use record::{Halted, Record};
 
 /// Every suspension of a host.
@@ -81,16 +82,17 @@ impl Suspensions {
         under_way: &UnderWay,
     ) -> usize {
         let mut changed = 0;
+        let mut product = Product::new(machine.system.as_mut());
         for (id, spec) in named(config) {
             if under_way.is_stopping() {
                 return changed;
             }
-            let done = under_way.run(id, || self.ensure(machine.system.as_mut(), id, spec));
+            let done = under_way.run(id, || self.ensure(&mut product, id, spec));
             changed += done.changed;
             let state = if let Some(reason) = done.failure {
                 tracing::error!(suspension = %id, reason, "does not surely stand still");
                 ResourceState::Failed(reason)
-            } else if machine.system.is_simulated() {
+            } else if product.is_simulated() {
                 ResourceState::Simulated
             } else {
                 ResourceState::Converged
@@ -101,10 +103,10 @@ impl Suspensions {
         changed
     }
 
-    fn ensure(&mut self, system: &mut dyn System, id: &ResourceId, spec: &SuspensionSpec) -> Done {
+    fn ensure(&mut self, product: &mut Product<'_>, id: &ResourceId, spec: &SuspensionSpec) -> Done {
         let mut done = Done::default();
         for halt in &spec.halts {
-            match self.halt(system, id, halt) {
+            match self.halt(product, id, halt) {
                 Ok(changed) => done.changed += usize::from(changed),
                 // The others are set all the same.
                 Err(reason) => {
@@ -121,36 +123,43 @@ impl Suspensions {
     /// Sets one halt if it is not set, and says whether it was not.
     fn halt(
         &mut self,
-        system: &mut dyn System,
+        product: &mut Product<'_>,
         id: &ResourceId,
         halt: &HaltSpec,
     ) -> Result<bool, String> {
-        let simulated = system.is_simulated();
+        let simulated = product.is_simulated();
         let mut kept = Ok(());
         if self.record.knows(&halt.unset.command) {
             self.record.renew(id, halt);
             // What cannot be told is set again: that does no harm.
-            let is_set = simulated && system.has_run(&id_of(id, "set"));
-            if is_set || ask(system, id, &halt.is_set) == Ok(Found::Yes) {
+            let is_set = simulated && product.system.has_run(&id_of(id, "set"));
+            if is_set || product.ask(id, &halt.is_set) == Ok(Found::Yes) {
                 return Ok(false);
             }
         } else {
-            let theirs = halt.theirs.as_ref();
-            let theirs = theirs.is_some_and(|asked| ask(system, id, asked) == Ok(Found::Yes));
+            // Somebody who had stopped a part of it only cannot be left to: all would stay with them.
+            let mut yes = |asked| product.ask(id, asked) == Ok(Found::Yes);
+            let theirs = halt.theirs.as_ref().is_some_and(&mut yes);
+            let whole = theirs && yes(&halt.is_set);
+            if theirs && !whole {
+                tracing::warn!(
+                    suspension = %id, command = %words(&halt.set.command),
+                    "somebody else had set it for a part: all of it is let go afterwards"
+                );
+            }
             // A disk that refuses to note it does not keep it from being set.
             kept = self.record.add(Halted {
                 id: id.clone(),
                 halt: halt.clone(),
-                theirs: theirs && !simulated,
+                theirs: whole && !simulated,
             });
         }
-        let ran = id_of(id, "set");
-        resources::check(system, &ran, &halt.set).map_err(|error| error.to_string())?;
+        product.tell(id, "set", &halt.set)?;
         kept.map_err(|error| format!("is set, and cannot be noted: {error}"))?;
         if simulated {
             return Ok(true);
         }
-        match ask(system, id, &halt.is_set)? {
+        match product.ask(id, &halt.is_set)? {
             Found::Yes => {
                 tracing::info!(suspension = %id, command = %words(&halt.set.command), "set");
                 Ok(true)
@@ -182,6 +191,7 @@ impl Suspensions {
         let over = |halted: &&Halted| !wanted.contains(&&halted.halt.unset.command);
         let over: Vec<Halted> = self.record.iter().filter(over).cloned().collect();
         let mut left: BTreeMap<ResourceId, ResourceState> = BTreeMap::new();
+        let mut product = Product::new(machine.system.as_mut());
         for halted in over {
             let Halted { id, halt, theirs } = &halted;
             let unset = words(&halt.unset.command);
@@ -196,8 +206,7 @@ impl Suspensions {
                     "somebody else had set it before: it is left to them"
                 );
             } else {
-                let ran = id_of(id, "unset");
-                if let Err(error) = resources::check(machine.system.as_mut(), &ran, &halt.unset) {
+                if let Err(error) = product.tell(id, "unset", &halt.unset) {
                     let reason = cut(format!("could not be unset: {error}"));
                     tracing::warn!(suspension = %id, reason, "still stands still");
                     left.insert(id.clone(), ResourceState::Failed(reason));
@@ -245,33 +254,6 @@ pub fn carried(mut config: HostConfig, newest: &HostConfig) -> HostConfig {
     config.resources.extend(carried.cloned());
     config.resources.sort_by(|one, two| one.id.cmp(&two.id));
     config
-}
-
-fn ask(system: &mut dyn System, id: &ResourceId, question: &Question) -> Result<Found, String> {
-    let seconds = match question.seconds {
-        0 => limits::PROBE_DEFAULT_SECONDS,
-        seconds => seconds.min(limits::PROBE_SECONDS),
-    };
-    let limit = std::time::Duration::from_secs(u64::from(seconds));
-    let answered = system.ask(&id_of(id, "ask"), &question.command, limit);
-    let answered = answered.map_err(|error| error.to_string())?;
-    if system.is_simulated() {
-        return Ok(Found::No);
-    }
-    let command = || words(&question.command);
-    answer::read(&answered, &question.list, &question.sought)
-        .map_err(|reason| format!("answer of {}: {reason}", command()))
-}
-
-/// Name of what is run, for simulations.
-fn id_of(id: &ResourceId, what: &str) -> ResourceId {
-    ResourceId::new(format!("{id}/{what}")).unwrap_or_else(|_| id.clone())
-}
-
-fn words(command: &CommandLine) -> String {
-    let mut words = vec![command.program.to_string()];
-    words.extend(command.arguments.iter().cloned());
-    words.join(" ")
 }
 
 fn cut(mut text: String) -> String {

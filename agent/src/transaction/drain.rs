@@ -28,8 +28,8 @@ const LOOK_TWICE_SIMULATED: Duration = Duration::from_millis(100);
 /// Empty looks in a row after which a name is taken for empty: what was on its way when the content
 /// came into force has arrived by the second.
 const EMPTY_LOOKS: u32 = 2;
-/// Names that are asked about at one look: each is a command.
-const AT_ONCE: usize = 64;
+/// Names that are asked about before whoever else waits has a turn: each is a command.
+const AT_ONCE: usize = 8;
 /// Names that a reason tells.
 const TOLD: usize = 5;
 
@@ -48,6 +48,8 @@ pub(super) struct Asked<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Drains {
     seen: BTreeMap<String, Seen>,
+    /// Until when a product that did not answer is left alone.
+    rests_until: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -83,7 +85,8 @@ impl Drains {
             .missing
             .iter()
             .filter_map(|name| self.next_missing(name, now));
-        leaving.chain(missing).min()
+        let due = leaving.chain(missing).min()?;
+        Some(self.rests_until.map_or(due, |rests| due.max(rests)))
     }
 
     fn next(&self, name: &str, now: Instant) -> Option<Instant> {
@@ -108,6 +111,9 @@ impl Drains {
     ) {
         let names: BTreeSet<&String> = asked.leaving.iter().chain(asked.missing).collect();
         self.seen.retain(|name, _| names.contains(name));
+        if self.rests_until.is_some_and(|rests| rests > now) {
+            return;
+        }
         let twice = if system.is_simulated() {
             LOOK_TWICE_SIMULATED
         } else {
@@ -123,17 +129,21 @@ impl Drains {
             };
             next.is_some_and(|next| next <= now)
         };
-        let due: Vec<&String> = names
-            .into_iter()
-            .filter(|name| is_due(self, name))
-            .collect();
+        let due = names.into_iter().filter(|name| is_due(self, name));
+        let mut due: Vec<&String> = due.collect();
+        // Who waits longest is asked first, so that no slow answer keeps anybody from a turn.
+        due.sort_by_key(|name| self.seen.get(*name).map(|seen| seen.next));
+        let begin = Instant::now();
         for name in due.into_iter().take(AT_ONCE) {
             let counted = count(system, id, asked.question, name);
+            // An answer may take its time: the pause until the next question begins after it.
+            let now = now + begin.elapsed();
             let silent = matches!(counted, Err(Unanswered::Silent(_)));
             let counted = counted.map_err(Unanswered::into_reason);
             self.note(name, counted, (now, at), twice);
             if silent {
                 // A product that does not answer one question answers no other.
+                self.rests_until = Some(now + LOOK_AGAIN);
                 return;
             }
         }

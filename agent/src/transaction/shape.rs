@@ -70,7 +70,11 @@ fn has_parent(value: &Value, place: &str) -> bool {
     parent.is_some_and(|parent| value.pointer(parent).is_some_and(|found| !found.is_null()))
 }
 
-fn parse(answer: &str) -> Result<Value, String> {
+/// An answer.
+///
+/// # Errors
+/// When it is no JSON.
+pub fn parse(answer: &str) -> Result<Value, String> {
     serde_json::from_str(answer).map_err(|error| {
         let shown: String = answer.chars().take(SHOWN).collect();
         format!("its form is unknown: no JSON ({error}): {shown:?}")
@@ -119,7 +123,8 @@ fn plain(value: &Value) -> Option<String> {
     }
 }
 
-fn mentions(value: &Value, text: &str, depth: usize) -> bool {
+/// Whether a text is a whole value somewhere in an answer, whatever its case.
+pub fn mentions(value: &Value, text: &str, depth: usize) -> bool {
     match value {
         _ if depth == 0 => false,
         Value::String(found) => found.eq_ignore_ascii_case(text),

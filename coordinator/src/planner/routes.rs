@@ -198,12 +198,13 @@ fn version(host: &Host) -> Result<Version, PlanError> {
 }
 
 /// The certificate that the cluster issued to this host, unless it is for an address that the host had
-/// before.
+/// before, or the host went back to a role bundle without a place for it.
 pub(super) fn issued<'a>(state: &'a FleetState, host: &Host) -> Option<&'a StoredSecret> {
     let names = host.submission_names()?;
     let row = state.submission_certificates.get(&host.spec.id)?;
     let secret = state.secrets.get(&row.secret)?;
-    (row.names.address == names.address).then_some(&**secret)
+    let fits = row.names.address == names.address && state.gives_certificate(host);
+    fits.then_some(&**secret)
 }
 
 /// Name of its file. Another one for each, so that the configuration names what is new: the product

@@ -1,6 +1,6 @@
 //! Content that rendering depends on, and content that was rendered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use email_engine_protocol::api::Settings;
 use email_engine_protocol::bytes::ContentHash;
+use email_engine_protocol::id::Role;
 use email_engine_protocol::time::Timestamp;
 
 use crate::powermta::providers::{Catalogue, CatalogueError};
@@ -41,6 +42,45 @@ pub struct RoleBundle {
     pub put_at: Timestamp,
     #[serde(skip)]
     catalogue: Derived<Result<Arc<Catalogue>, CatalogueError>>,
+    #[serde(skip)]
+    submission: Derived<SubmissionParts>,
+}
+
+/// What of a bundle serves submission under TLS.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SubmissionParts {
+    /// A PowerMTA host is given its certificate as a file.
+    pub certificate: bool,
+    /// Hosts of these roles are given the authority to trust.
+    pub authority: BTreeSet<Role>,
+}
+
+impl SubmissionParts {
+    /// A role file that cannot be read gives nobody anything; the planner says what is wrong with it.
+    fn of(files: &BTreeMap<String, String>) -> Self {
+        #[derive(Deserialize)]
+        struct Entries {
+            #[serde(default)]
+            file: Vec<Entry>,
+        }
+        #[derive(Deserialize)]
+        struct Entry {
+            each: Option<String>,
+        }
+        let has = |role: Role, each: &str| {
+            let text = files.get(&format!("{role}/role.toml"));
+            let entries = text.and_then(|text| toml::from_str::<Entries>(text).ok());
+            let each = Some(each.to_owned());
+            entries.is_some_and(|entries| entries.file.iter().any(|entry| entry.each == each))
+        };
+        Self {
+            certificate: has(Role::Powermta, "certificate"),
+            authority: [Role::Api, Role::Mailwizz]
+                .into_iter()
+                .filter(|role| has(*role, "authority"))
+                .collect(),
+        }
+    }
 }
 
 impl RoleBundle {
@@ -51,7 +91,15 @@ impl RoleBundle {
             files,
             put_at,
             catalogue: Derived::default(),
+            submission: Derived::default(),
         }
+    }
+
+    /// What of it serves submission under TLS.
+    #[must_use]
+    pub fn submission(&self) -> &SubmissionParts {
+        let read = || SubmissionParts::of(&self.files);
+        self.submission.0.get_or_init(read)
     }
 
     /// What it knows of receivers. Read when it is first asked for: every plan of every host asks.
@@ -101,4 +149,33 @@ pub struct SettingsRevision {
     pub settings: Settings,
     /// When they were put.
     pub put_at: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::planner::builtin_bundle;
+
+    #[test]
+    fn a_bundle_serves_submission_as_far_as_its_role_files_do() {
+        let files = builtin_bundle();
+        let parts = |files: &BTreeMap<String, String>| {
+            let bundle = RoleBundle::new(files.clone(), Timestamp(1));
+            bundle.submission().clone()
+        };
+        let all = SubmissionParts {
+            certificate: true,
+            authority: [Role::Api, Role::Mailwizz].into(),
+        };
+        assert_eq!(parts(&files), all);
+        let mut older = files.clone();
+        let text = older["powermta/role.toml"].replace("each = \"certificate\"", "");
+        older.insert("powermta/role.toml".to_owned(), text);
+        older.insert("api/role.toml".to_owned(), "[[file".to_owned());
+        let fewer = SubmissionParts {
+            certificate: false,
+            authority: [Role::Mailwizz].into(),
+        };
+        assert_eq!(parts(&older), fewer);
+    }
 }

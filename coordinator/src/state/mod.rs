@@ -35,7 +35,7 @@ pub use access::{ApiKey, CertificateRecord, CertificateSubject, Token, TokenStat
 pub use audit::{AuditEntry, Remembered};
 pub use cluster::{ClusterRecord, Issuer, Node, PlanKey};
 pub use codec::{DecodeError, TABLES_VERSION, decode, encode};
-pub use content::{BodyRecord, Release, RoleBundle, SettingsRevision};
+pub use content::{BodyRecord, Release, RoleBundle, SettingsRevision, SubmissionParts};
 pub use host::{Host, HostKeys, HostLifecycle, Outcome, RestartAllowed, TargetRecord};
 pub use identity::{Identity, Leaving, Place, Pool};
 pub use lookup::{Claim, ClaimKind, Lookup};
@@ -44,6 +44,7 @@ pub use restored::{Restored, Return, ShownCertificate};
 pub use secret::{PreparedKey, SealedAtRest, StoredSecret};
 pub use submission::{
     HOST_NAME_LABEL, OWN_CERTIFICATE_LABEL, SubmissionAuthority, SubmissionAuthorityRecord,
+    TRUSTS_LABEL,
     SubmissionCertificate, SubmissionNames, certificate_pem,
 };
 

@@ -3,8 +3,9 @@
 //!
 //! Who submits has to trust the authority before a server shows what it issued: a mailer that finds
 //! STARTTLS offered may use it unasked, and refuse a server that it cannot check. So a change of the
-//! authority goes to those hosts first, and servers follow when they have reported to have it, or when
-//! they have had their time.
+//! authority goes to those hosts first, and servers follow when every one of them has reported to have
+//! it, however long that takes: a machine whose agent is off may well send. `status` says who is waited
+//! for.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -33,10 +34,6 @@ use crate::state::{FleetState, SubmissionAuthority, SubmissionNames};
 const IDLE: Duration = Duration::from_secs(60);
 /// After a failure.
 const AGAIN: Duration = Duration::from_secs(5);
-/// How long hosts that submit may take until they trust the authority. One that is off trusts it when
-/// it comes back, before it submits.
-const PATIENCE_MILLIS: u64 = 600 * Timestamp::SECOND;
-
 /// Why no certificate is issued.
 #[derive(Debug, thiserror::Error)]
 enum CertifyError {
@@ -119,19 +116,17 @@ fn next(state: &FleetState, now: Timestamp) -> Next {
     if *covered != covers || soonest <= now {
         return Next::Vouch(covers);
     }
+    let may_begin = state.submission_distrusted_by().next().is_none();
     for (host, names) in wanted {
         let row = state.submission_certificates.get(host);
-        let due = row.filter(|row| row.names == names);
-        let due = due.map(|row| half_life(row.issued_at, row.not_after));
-        match due {
+        let same = row.filter(|row| row.names == names);
+        match same.map(|row| half_life(row.issued_at, row.not_after)) {
             Some(due) if due > now => soonest = soonest.min(due),
             // Beyond what one authority can vouch for: as every host was before there was one.
             _ if !covered.contains(&names) => {}
+            // The next certificate is trusted as the one before it is.
+            None if !may_begin => {}
             _ => {
-                let trusted_by = issued_at.plus(PATIENCE_MILLIS);
-                if now < trusted_by && state.submission_distrusted_by().next().is_some() {
-                    return Next::Nothing(Some(trusted_by));
-                }
                 return Next::Certify {
                     host: host.clone(),
                     names,

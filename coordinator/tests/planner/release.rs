@@ -59,6 +59,32 @@ fn a_host_keeps_what_its_release_pins() {
     );
 }
 
+#[test]
+fn nobody_is_told_of_a_certificate_that_the_pinned_bundle_has_no_place_for() {
+    let mut fleet = Fleet::sos_holidays();
+    let tls = |fleet: &mut Fleet| {
+        let configuration = texts(&fleet.plan("pmta1"))["/etc/pmta/config"].clone();
+        let records = texts(&fleet.plan("mailwizz1"));
+        let record = records.into_iter().find(|(path, _)| path.contains("vmta-"));
+        let record: serde_json::Value = serde_json::from_str(&record.unwrap().1).unwrap();
+        let offered = configuration.contains("tls-certificate /etc/pmta/tls/submission-1.pem");
+        (offered, record["protocol"].as_str() == Some("tls"))
+    };
+    assert_eq!(tls(&mut fleet), (true, true));
+    let mut files = builtin_bundle();
+    let role = files.get_mut("powermta/role.toml").unwrap();
+    let entry = role.find("[[file]]\npath = \"/etc/pmta/tls/").unwrap();
+    let end = entry + role[entry..].find("\n\n").unwrap();
+    role.replace_range(entry..end, "");
+    *role = role.replace("\"file:/etc/pmta/tls/*\", ", "");
+    let bundle = bundle_hash(&files);
+    let put = RoleBundle::new(files, Timestamp(1));
+    fleet.state.bundles.insert(bundle, put.into());
+    let host = HostId::new("pmta1").unwrap();
+    fleet.state.hosts.get_mut(&host).unwrap().release.bundle = bundle;
+    assert_eq!(tls(&mut fleet), (false, false));
+}
+
 fn with_file(path: &str, text: &str) -> Fleet {
     let mut fleet = Fleet::sos_holidays();
     let mut files = builtin_bundle();

@@ -279,12 +279,17 @@ fn check_spec(resource: &Resource) -> Result<(), ConfigError> {
     }
 }
 
-const fn bound(what: &'static str, got: u64, limit: u64) -> Result<(), ConfigError> {
+pub(super) const fn bound(what: &'static str, got: u64, limit: u64) -> Result<(), ConfigError> {
     if got > limit {
         Err(ConfigError::TooLarge { what, got, limit })
     } else {
         Ok(())
     }
+}
+
+/// The same of what is counted.
+pub(super) const fn count(what: &'static str, got: usize, limit: usize) -> Result<(), ConfigError> {
+    bound(what, got as u64, limit as u64)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::config::count;
 use super::{CommandCheck, CommandLine, ConfigError, Resource};
 use crate::limits;
 
@@ -76,7 +77,7 @@ pub(super) fn check(resource: &Resource, spec: &SuspensionSpec) -> Result<(), Co
     }
     for halt in &spec.halts {
         for check in [&halt.set, &halt.unset] {
-            bound(
+            count(
                 "number of refusing texts",
                 check.refused_by.len(),
                 limits::EXPECTATIONS,
@@ -92,25 +93,13 @@ pub(super) fn check(resource: &Resource, spec: &SuspensionSpec) -> Result<(), Co
             text.into_iter().chain([&question.list])
         });
         let longest = refusing.chain(sought).map(String::len).max().unwrap_or(0);
-        bound(
+        count(
             "length of a text of a suspension",
             longest,
             limits::EXPECTED_BYTES,
         )?;
     }
     Ok(())
-}
-
-const fn bound(what: &'static str, got: usize, limit: usize) -> Result<(), ConfigError> {
-    if got > limit {
-        Err(ConfigError::TooLarge {
-            what,
-            got: got as u64,
-            limit: limit as u64,
-        })
-    } else {
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::config::count;
 use super::names::{self, is_unit};
 use super::{CommandLine, ConfigError, DrainSpec, HostConfig, HostPath, Policy, Resource, Spec};
 use crate::id::ResourceId;
@@ -233,12 +234,12 @@ fn check_bounds(resource: &Resource, spec: &TransactionSpec) -> Result<(), Confi
         names::check(resource, "unit", unit, is_unit(unit), names::UNIT)?;
     }
     let probes = spec.read_back.len() + spec.health.len();
-    bound("number of probes", probes, limits::PROBES)?;
+    count("number of probes", probes, limits::PROBES)?;
     let lines = spec.restart.lines.len();
-    bound("number of restart lines", lines, limits::RESTART_LINES)?;
+    count("number of restart lines", lines, limits::RESTART_LINES)?;
     let mut texts: Vec<&String> = spec.restart.lines.iter().collect();
     for check in [&spec.test, &spec.activate] {
-        bound(
+        count(
             "number of refusing texts",
             check.refused_by.len(),
             limits::EXPECTATIONS,
@@ -248,13 +249,13 @@ fn check_bounds(resource: &Resource, spec: &TransactionSpec) -> Result<(), Confi
     for probe in spec.read_back.iter().chain(&spec.health) {
         match probe {
             Probe::Answer { expect, .. } => {
-                bound("number of expectations", expect.len(), limits::EXPECTATIONS)?;
+                count("number of expectations", expect.len(), limits::EXPECTATIONS)?;
                 texts.extend(expect.iter().map(|one| &one.pointer));
                 texts.extend(expect.iter().filter_map(|one| one.holds.text()));
             }
             Probe::Greeting { begins, .. } => texts.push(begins),
             Probe::Quiet { errors, .. } => {
-                bound("number of errors", errors.len(), limits::EXPECTATIONS)?;
+                count("number of errors", errors.len(), limits::EXPECTATIONS)?;
                 texts.extend(errors);
             }
             Probe::Running { .. } => {}
@@ -264,7 +265,7 @@ fn check_bounds(resource: &Resource, spec: &TransactionSpec) -> Result<(), Confi
         texts.extend(check_drain(drain)?);
     }
     let longest = texts.iter().map(|text| text.len()).max().unwrap_or(0);
-    bound(
+    count(
         "length of a text of a transaction",
         longest,
         limits::EXPECTED_BYTES,
@@ -275,7 +276,7 @@ fn check_bounds(resource: &Resource, spec: &TransactionSpec) -> Result<(), Confi
 fn check_drain(drain: &DrainSpec) -> Result<impl Iterator<Item = &String>, ConfigError> {
     let lists = [&drain.holds, &drain.leaving, &drain.given_up];
     for list in lists {
-        bound(
+        count(
             "number of names that hold something",
             list.len(),
             limits::RESOURCES_PER_HOST,
@@ -297,18 +298,6 @@ impl Holds {
             Self::Contains(text) | Self::Equals(text) | Self::Mentions(text) => Some(text),
             Self::Present => None,
         }
-    }
-}
-
-const fn bound(what: &'static str, got: usize, limit: usize) -> Result<(), ConfigError> {
-    if got > limit {
-        Err(ConfigError::TooLarge {
-            what,
-            got: got as u64,
-            limit: limit as u64,
-        })
-    } else {
-        Ok(())
     }
 }
 

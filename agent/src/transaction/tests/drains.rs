@@ -89,6 +89,22 @@ fn nobody_knows_is_not_nothing() {
 }
 
 #[test]
+fn a_product_that_does_not_answer_is_left_alone_for_a_while() {
+    let (mut bed, _) = bed(&[]);
+    let leaves = bed.state_with(&BEFORE, drain(&["a", "b"], &["a", "b"], &[]));
+    bed.fail("transaction:pair/drain\n");
+    let begin = Instant::now();
+    assert!(bed.accept(&leaves).is_good());
+    let drains = bed.reconciler.drains();
+    assert_eq!(drains.len(), 1, "it is asked once: {drains:?}");
+    assert!(drains[0].messages.known().is_none());
+    let next = bed.reconciler.next_question().unwrap();
+    assert!(next >= begin + Duration::from_secs(5));
+    bed.reconciler.ask();
+    assert_eq!(bed.reconciler.drains(), drains);
+}
+
+#[test]
 fn what_an_operator_gave_up_goes_whatever_it_holds() {
     let (mut bed, after) = bed(&["a"]);
     bed.answer(HOLDS);

@@ -24,6 +24,22 @@ fn command(word: &str) -> CommandCheck {
     }
 }
 
+fn shell(script: &str) -> CommandLine {
+    CommandLine {
+        program: HostPath::new("/bin/sh").unwrap(),
+        arguments: vec!["-c".to_owned(), script.to_owned()],
+    }
+}
+
+/// A script that is believed unless it says that something is an error.
+fn check(script: &str) -> CommandCheck {
+    CommandCheck {
+        command: shell(script),
+        seconds: 20,
+        refused_by: vec!["rror".to_owned()],
+    }
+}
+
 /// A transaction over files at these paths.
 pub(crate) fn pair(paths: &[&str]) -> Resource {
     let member = |path: &&str| ResourceId::new(format!("file:{path}")).unwrap();

@@ -9,24 +9,10 @@ use email_engine_protocol::desired::{
 };
 
 use super::bed::{Bed, failure, files};
+use super::{check, shell};
 
 const GOOD: [(&str, &str); 2] = [("key", "KEY-1"), ("config", "good")];
 const NEXT: [(&str, &str); 2] = [("key", "KEY-2"), ("config", "next")];
-
-fn shell(script: &str) -> CommandLine {
-    CommandLine {
-        program: HostPath::new("/bin/sh").unwrap(),
-        arguments: vec!["-c".to_owned(), script.to_owned()],
-    }
-}
-
-fn check(script: &str) -> CommandCheck {
-    CommandCheck {
-        command: shell(script),
-        seconds: 20,
-        refused_by: vec!["Parse error".to_owned()],
-    }
-}
 
 /// A product whose test refuses the word `bad`, and that remembers what it was told to read.
 fn product(bed: &Bed) -> impl Fn(&mut TransactionSpec) + use<> {

@@ -10,27 +10,13 @@ use email_engine_protocol::id::ResourceId;
 use email_engine_protocol::observed::ResourceState;
 
 use super::bed::{Bed, failure, files};
+use super::{check, shell};
 use crate::reconciler::Outcome;
 use crate::suspension;
 
 const GOOD: [(&str, &str); 1] = [("config", "good")];
 const NEXT: [(&str, &str); 1] = [("config", "next")];
 const BAD: [(&str, &str); 1] = [("config", "bad")];
-
-fn shell(script: &str) -> CommandLine {
-    CommandLine {
-        program: HostPath::new("/bin/sh").unwrap(),
-        arguments: vec!["-c".to_owned(), script.to_owned()],
-    }
-}
-
-fn check(script: &str) -> CommandCheck {
-    CommandCheck {
-        command: shell(script),
-        seconds: 20,
-        refused_by: vec!["rror".to_owned()],
-    }
-}
 
 /// A product with one queue: `running` is there while it is worked; `calls` is what was done, in order.
 struct Product {
@@ -225,15 +211,66 @@ fn what_somebody_else_had_set_before_is_never_unset() {
     assert!(!product.calls().contains("unset"), "{}", product.calls());
 }
 
+/// What a state suspends, changed.
+fn suspends(state: &mut HostConfig, mut change: impl FnMut(&mut HaltSpec)) {
+    for resource in &mut state.resources {
+        if let Spec::Suspension(spec) = &mut resource.spec {
+            change(&mut spec.halts[0]);
+        }
+    }
+}
+
+#[test]
+fn what_somebody_else_had_set_for_a_part_does_not_keep_the_rest_still() {
+    let (mut bed, product) = begin();
+    let mut held = product.state(&bed, &GOOD, true);
+    suspends(&mut held, |halt| {
+        let mut something = halt.is_set.clone();
+        something.sought = Sought::Something;
+        halt.theirs = Some(something);
+    });
+    assert!(bed.accept(&held).is_good());
+    assert!(product.stands_still());
+    let over = product.state(&bed, &GOOD, false);
+    assert!(bed.accept(&over).is_good());
+    assert!(!product.stands_still(), "{}", product.calls());
+}
+
+#[test]
+fn a_product_that_hangs_is_not_told_again_in_the_same_pass() {
+    let (mut bed, product) = begin();
+    let mut state = product.state(&bed, &GOOD, true);
+    for name in ["two", "three"] {
+        let mut other = product.suspension(false);
+        other.id = ResourceId::new(format!("suspension:{name}")).unwrap();
+        state.resources.push(other);
+    }
+    state.resources.sort_by(|one, two| one.id.cmp(&two.id));
+    let mut number = 0;
+    suspends(&mut state, |halt| {
+        halt.set = product.shell("echo set >> calls && exec sleep 60");
+        halt.set.seconds = 1;
+        // Halts with one reverse are one halt.
+        number += 1;
+        halt.unset = product.shell(&format!("echo unset {number} >> calls"));
+    });
+    let outcome = bed.accept(&state);
+    let sets = product.calls().matches("set").count();
+    assert_eq!(sets, 1, "{}", product.calls());
+    let untried = outcome.statuses.iter().filter(|status| match &status.state {
+        ResourceState::Failed(why) => why.starts_with("was not tried: "),
+        _ => false,
+    });
+    assert_eq!(untried.count(), 2, "{outcome:?}");
+}
+
 #[test]
 fn an_answer_of_an_unknown_form_is_an_alarm_and_it_is_set_all_the_same() {
     let (mut bed, product) = begin();
     let mut state = product.state(&bed, &GOOD, true);
-    for resource in &mut state.resources {
-        if let Spec::Suspension(spec) = &mut resource.spec {
-            spec.halts[0].is_set.command = shell("echo 0 of 0 matching queues.");
-        }
-    }
+    suspends(&mut state, |halt| {
+        halt.is_set.command = shell("echo 0 of 0 matching queues.");
+    });
     let outcome = bed.accept(&state);
     let Some(ResourceState::Failed(why)) = said(&outcome) else {
         panic!("{outcome:?}");
@@ -249,11 +286,9 @@ fn an_answer_of_an_unknown_form_is_an_alarm_and_it_is_set_all_the_same() {
 fn a_product_that_refuses_to_stand_still_is_told_by_its_words() {
     let (mut bed, product) = begin();
     let mut state = product.state(&bed, &GOOD, true);
-    for resource in &mut state.resources {
-        if let Spec::Suspension(spec) = &mut resource.spec {
-            spec.halts[0].set = product.shell("echo Error: no such queue");
-        }
-    }
+    suspends(&mut state, |halt| {
+        halt.set = product.shell("echo Error: no such queue");
+    });
     let outcome = bed.accept(&state);
     let Some(ResourceState::Failed(why)) = said(&outcome) else {
         panic!("{outcome:?}");

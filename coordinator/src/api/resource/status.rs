@@ -10,13 +10,13 @@ use futures::future::join;
 use serde_json::{Value, json};
 
 use email_engine_protocol::api::{
-    ClusterView, Contact, FleetState as Overall, HostView, LeavingView, MemberRole, StatusView,
-    TurnedAway,
+    ClusterView, Contact, FleetState as Overall, HostView, MemberRole, StatusView, TurnedAway,
 };
 use email_engine_protocol::observed::{Convergence, Observed, ResourceState};
 use email_engine_protocol::time::Timestamp;
 
 use super::cluster::{self, not_ready};
+use super::alarms::{alerts, overdue, untrusted};
 use super::hosts::{seen, views};
 use super::ips;
 use crate::api::Api;
@@ -33,22 +33,26 @@ pub(in crate::api) async fn show(
 ) -> Result<Json<StatusView>, ApiError> {
     let (seen, contacts) = join(seen(&api), api.fleet.contacts()).await;
     let raft = api.fleet.raft_status();
-    let (cluster, hosts, ips, leaving) = api.view(|state| {
+    let now = api.now();
+    let (cluster, hosts, ips, leaving, untrusted) = api.view(|state| {
         let ips = state.identities.values();
         (
-            cluster::view(state, &raft, &contacts, api.now()),
+            cluster::view(state, &raft, &contacts, now),
             views(state, &caller, &seen),
             ips.filter(|ip| caller.sees(Some(&ip.spec.tenant))).count() as u64,
             ips::leaving_views(state, &caller, &seen),
+            untrusted(state, now),
         )
     });
     let mut cluster = cluster.ok_or_else(not_ready)?;
+    let mut overdue = overdue(&leaving, now);
     if caller.tenant.is_some() {
         // Where the nodes are is the fleet's business, as in `/cluster`.
         cluster.nodes.clear();
+    } else {
+        overdue.extend(untrusted);
     }
-    let now = api.now();
-    let (state, reasons) = judge(&hosts, &cluster, overdue(&leaving, now), now);
+    let (state, reasons) = judge(&hosts, &cluster, overdue, now);
     Ok(Json(StatusView {
         state,
         stale: freshness == Freshness::Stale,
@@ -102,39 +106,6 @@ fn judge(
         reasons.push(format!("and {more} more"));
     }
     (overall, reasons)
-}
-
-/// A queue is empty when its mail is delivered, or bounced after a day by `bounce-after`. What has not
-/// drained two hours later does not drain by itself, or nobody can tell.
-const DRAINED_MILLIS: u64 = 26 * 3_600 * Timestamp::SECOND;
-
-fn overdue(leaving: &[LeavingView], now: Timestamp) -> Vec<String> {
-    let late = leaving
-        .iter()
-        .filter(|one| now.since(one.since) > DRAINED_MILLIS);
-    let reason = |one: &LeavingView| {
-        let left = match &one.messages {
-            None => "nothing is known of its queue".to_owned(),
-            Some(Observed::Known { value, .. }) => format!("{value} messages are left"),
-            Some(Observed::Unknown { reason, .. }) => {
-                format!("what is left is not known: {reason}")
-            }
-        };
-        let (address, host, since) = (one.ip.address, &one.ip.host, one.since);
-        format!(
-            "{host}: {address} drains since {since}, {left}; it stays until its queue is empty, or \
-             until `email-engine ips remove {address} --now` gives that up"
-        )
-    };
-    late.map(reason).collect()
-}
-
-/// What an operator should know of a host that may well be as desired: it stays converged, so that
-/// no change waits for it.
-fn alerts(host: &HostView, now: Timestamp) -> impl Iterator<Item = String> {
-    let words = host.mail.notices.clone().current(now).words();
-    let id = &host.spec.id;
-    words.into_iter().map(move |words| format!("{id}: {words}"))
 }
 
 /// Voters that the leader does not hear. The fleet runs on without them, but not without many more.

@@ -8,4 +8,4 @@ pub use row::{
     SubmissionAuthority, SubmissionAuthorityRecord, SubmissionCertificate, SubmissionNames,
     certificate_pem,
 };
-pub use wanted::{HOST_NAME_LABEL, OWN_CERTIFICATE_LABEL};
+pub use wanted::{HOST_NAME_LABEL, OWN_CERTIFICATE_LABEL, TRUSTS_LABEL};

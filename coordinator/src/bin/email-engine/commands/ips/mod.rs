@@ -162,32 +162,26 @@ fn table(output: &Output, ips: &[IpSpec], leaving: &[LeavingView]) -> String {
         "WEIGHT",
         "QUOTA/DAY",
     ]);
-    for ip in ips {
+    let mut add = |ip: &IpSpec, (status, mood): (String, Mood), weight: u8, quota: u32| {
         table.add_row(vec![
             output.mood(&ip.address, Mood::Plain),
             output.mood(&ip.domain, Mood::Plain),
             output.mood(&ip.tenant, Mood::Plain),
             output.mood(&ip.host, Mood::Plain),
             output.mood(&word(&ip.purpose), Mood::Plain),
-            output.mood(&word(&ip.status), mood(ip.status)),
+            output.mood(&status, mood),
             output.mood(&word(&ip.phase), Mood::Plain),
-            output.mood(&ip.weight(), Mood::Plain),
-            output.mood(&ip.daily_quota(), Mood::Plain),
+            output.mood(&weight, Mood::Plain),
+            output.mood(&quota, Mood::Plain),
         ]);
+    };
+    for ip in ips {
+        let status = (word(&ip.status), mood(ip.status));
+        add(ip, status, ip.weight(), ip.daily_quota());
     }
     for one in leaving {
-        let ip = &one.ip;
-        table.add_row(vec![
-            output.mood(&ip.address, Mood::Plain),
-            output.mood(&ip.domain, Mood::Plain),
-            output.mood(&ip.tenant, Mood::Plain),
-            output.mood(&ip.host, Mood::Plain),
-            output.mood(&word(&ip.purpose), Mood::Plain),
-            output.mood(&format!("leaving, {}", left(one)), Mood::Underway),
-            output.mood(&word(&ip.phase), Mood::Plain),
-            output.mood(&0, Mood::Plain),
-            output.mood(&0, Mood::Plain),
-        ]);
+        let status = (format!("leaving, {}", left(one)), Mood::Underway);
+        add(&one.ip, status, 0, 0);
     }
     text(&table)
 }
