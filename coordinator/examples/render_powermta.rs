@@ -138,8 +138,8 @@ fn configuration(count: u32) -> Outcome<Configuration> {
     }
     let route = TenantRoute {
         submitters: BTreeSet::from([IpAddr::V4(Ipv4Addr::new(198, 51, 100, 10))]),
-        inbound_mailbox: Some(MailAddress::new("inbox@example.org")?),
     };
+    let mailbox = MailAddress::new("inbox@example.org")?;
     Ok(Configuration {
         admin_address: Ipv4Addr::new(198, 51, 100, 20),
         host_name: Some(DomainName::new("pmta1.example.org".to_owned())?),
@@ -150,7 +150,8 @@ fn configuration(count: u32) -> Outcome<Configuration> {
         certificate: None,
         catalogue: Catalogue::load(&builtin_bundle())?.into(),
         extra: None,
-        tenants: BTreeMap::from([(tenant, route)]),
+        tenants: BTreeMap::from([(tenant.clone(), route)]),
+        mailboxes: BTreeMap::from([(tenant, mailbox)]),
         identities,
         leaving: BTreeMap::new(),
     })

@@ -37,7 +37,7 @@ impl fmt::Display for Timestamp {
             .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
         {
             Some(at) => write!(f, "{at:.3}"),
-            // Beyond the year 9999: still a number, never a lie.
+            // Beyond the year 9999: still a number, never a lie. A machine may claim it.
             None => write!(f, "@{}ms", self.0),
         }
     }
@@ -55,14 +55,22 @@ impl FromStr for Timestamp {
     type Err = TimestampError;
 
     fn from_str(text: &str) -> Result<Self, TimestampError> {
-        text.parse::<jiff::Timestamp>()
-            .ok()
+        let rfc_3339 = text.parse::<jiff::Timestamp>().ok();
+        rfc_3339
             .and_then(|at| u64::try_from(at.as_millisecond()).ok())
             .map(Self)
+            .or_else(|| beyond(text))
             .ok_or_else(|| TimestampError {
                 got: text.chars().take(80).collect(),
             })
     }
+}
+
+/// What no RFC 3339 time says, as it is written.
+fn beyond(text: &str) -> Option<Timestamp> {
+    let number = text.strip_prefix('@')?.strip_suffix("ms")?;
+    let at = Timestamp(number.parse().ok()?);
+    (at.to_string() == text).then_some(at)
 }
 
 impl Serialize for Timestamp {
@@ -101,6 +109,15 @@ mod tests {
             "\"2026-11-21T06:00:00.123Z\""
         );
         assert!("1969-12-31T23:59:59Z".parse::<Timestamp>().is_err());
+        // Whatever a machine claims is read again by whoever asks a coordinator.
+        for far in [
+            Timestamp(u64::MAX),
+            Timestamp(253_402_300_800_000 + Timestamp::DAY),
+        ] {
+            assert!(far.to_string().starts_with('@'), "{far}");
+            assert_eq!(far.to_string().parse::<Timestamp>(), Ok(far));
+        }
+        assert!("@5ms".parse::<Timestamp>().is_err());
         assert!("yesterday".parse::<Timestamp>().is_err());
     }
 }

@@ -103,7 +103,12 @@ impl Suspensions {
         changed
     }
 
-    fn ensure(&mut self, product: &mut Product<'_>, id: &ResourceId, spec: &SuspensionSpec) -> Done {
+    fn ensure(
+        &mut self,
+        product: &mut Product<'_>,
+        id: &ResourceId,
+        spec: &SuspensionSpec,
+    ) -> Done {
         let mut done = Done::default();
         for halt in &spec.halts {
             match self.halt(product, id, halt) {

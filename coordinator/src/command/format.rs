@@ -88,6 +88,7 @@ fn content_commands() -> Vec<Command> {
             planner_version: 1,
             settings: 2,
         },
+        planned_from: 7,
     };
     let bodies = [(ContentHash::of(b"b"), b"b".to_vec())].into();
     let release = SetRelease {

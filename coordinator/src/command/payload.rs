@@ -233,6 +233,8 @@ pub struct NewTarget {
     pub planner_version: u32,
     /// Release that it was planned at: must still be the host's.
     pub release: Release,
+    /// Fleet revision that it was planned from.
+    pub planned_from: u64,
 }
 
 /// See [`Command::PutBundle`]. Its hash is that of the postcard bytes of `files`.

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use email_engine_protocol::api::{IpSpec, IpStatus};
 use email_engine_protocol::id::Role;
+use email_engine_protocol::mail::DomainName;
 
 use super::Violation;
 use crate::state::{Claim, DecodeError, FleetState, TABLES_VERSION, claims, decode, encode};
@@ -115,24 +116,29 @@ pub fn tenants_share_nothing(state: &FleetState) -> Result<(), Violation> {
 /// # Errors
 /// Names the domain.
 pub fn no_brand_domain_sends(state: &FleetState) -> Result<(), Violation> {
-    let brands = || {
-        state
-            .tenants
-            .values()
-            .flat_map(|tenant| &tenant.brand_domains)
-    };
+    let tenants = state.tenants.values();
+    let brands = tenants.flat_map(|tenant| &tenant.brand_domains);
+    // Each with its ancestors: there may be very many of both sorts.
+    let kept: BTreeMap<&str, &DomainName> = brands
+        .flat_map(|brand| lineage(brand).map(move |name| (name, brand)))
+        .collect();
     let drained = state.leaving.values().map(|leaving| &leaving.spec().domain);
-    let sending = state
-        .identities
-        .values()
-        .map(|identity| &identity.spec.domain);
+    let identities = state.identities.values();
+    let sending = identities.map(|identity| &identity.spec.domain);
     for domain in sending.chain(drained) {
-        if let Some(brand) = brands().find(|brand| brand.is_within(domain)) {
+        if let Some(brand) = kept.get(domain.as_str()) {
             let what = format!("{domain} sends, brand domain {brand}");
             return Err(broken("no_brand_domain_sends", what));
         }
     }
     Ok(())
+}
+
+/// A domain and those above it.
+fn lineage(domain: &DomainName) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(domain.as_str()), |name| {
+        name.split_once('.').map(|(_, above)| above)
+    })
 }
 
 /// 4. A pool holds identities of one tenant and one PowerMTA host, and at least one of them.

@@ -1,7 +1,7 @@
 //! Who may submit where, and which identity lies on which host: the model of a PowerMTA host, taken
 //! from the state.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -100,6 +100,7 @@ pub(super) fn configuration(
         identities.insert(egress.address, egress);
     }
     let host_name = host_name(host)?;
+    let leaving = leaving(state, host)?;
     Ok(Configuration {
         admin_address,
         postmaster: postmaster(state, host, settings, host_name.as_ref()),
@@ -111,9 +112,26 @@ pub(super) fn configuration(
         catalogue: Arc::default(),
         extra: None,
         tenants: tenants(state, &identities)?,
-        leaving: leaving(state, host)?,
+        mailboxes: mailboxes(
+            state,
+            identities
+                .values()
+                .chain(leaving.values().map(|one| &one.egress)),
+        ),
+        leaving,
         identities,
     })
+}
+
+/// Where answers to these go. What drains is answered as well, and is its tenant's last one at times.
+fn mailboxes<'a>(
+    state: &FleetState,
+    all: impl Iterator<Item = &'a Egress>,
+) -> BTreeMap<TenantId, MailAddress> {
+    let tenants: BTreeSet<&TenantId> = all.map(|egress| &egress.tenant).collect();
+    let mailbox =
+        |id: &TenantId| Some((id.clone(), state.tenants.get(id)?.inbound_mailbox.clone()?));
+    tenants.into_iter().filter_map(mailbox).collect()
 }
 
 /// What drains here. New mail goes nowhere near it; what may leave leaves at the pace that it had, so
@@ -269,15 +287,10 @@ fn tenants(
     let mut tenants: BTreeMap<TenantId, TenantRoute> = BTreeMap::new();
     for egress in identities.values() {
         if !tenants.contains_key(&egress.tenant) {
-            let tenant = state
-                .tenants
-                .get(&egress.tenant)
-                .ok_or_else(|| PlanError::UnknownTenant(egress.tenant.clone()))?;
-            let route = TenantRoute {
-                inbound_mailbox: tenant.inbound_mailbox.clone(),
-                ..TenantRoute::default()
-            };
-            tenants.insert(egress.tenant.clone(), route);
+            if !state.tenants.contains_key(&egress.tenant) {
+                return Err(PlanError::UnknownTenant(egress.tenant.clone()));
+            }
+            tenants.insert(egress.tenant.clone(), TenantRoute::default());
         }
     }
     let only = match tenants.len() {

@@ -37,6 +37,9 @@ pub struct Configuration {
     pub extra: Option<Verbatim>,
     /// Tenants with identities here.
     pub tenants: BTreeMap<TenantId, TenantRoute>,
+    /// Where mail from outside goes that is addressed to a tenant's domains: of those with identities
+    /// here, and of those whose last one drains here.
+    pub mailboxes: BTreeMap<TenantId, MailAddress>,
     /// Sending identities placed here.
     pub identities: BTreeMap<IpAddr, Egress>,
     /// Those that are gone, whose queues here may hold mail.
@@ -57,8 +60,6 @@ pub struct Leaver {
 pub struct TenantRoute {
     /// Addresses of the hosts that may submit for it. No address belongs to two tenants.
     pub submitters: BTreeSet<IpAddr>,
-    /// Where mail from outside goes that is addressed to its identities.
-    pub inbound_mailbox: Option<MailAddress>,
 }
 
 /// One sending identity: one virtual MTA.

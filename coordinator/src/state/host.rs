@@ -78,8 +78,8 @@ pub struct TargetRecord {
     pub digest: ContentHash,
     /// Planner that made it.
     pub planner_version: u32,
-    /// Fleet revision at which it was set.
-    pub revision: u64,
+    /// Fleet revision that it was planned from: it knows nothing of what came after that.
+    pub planned_from: u64,
     /// When it was set.
     pub set_at: Timestamp,
     /// Number of resources in it.

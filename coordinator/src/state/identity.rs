@@ -49,7 +49,7 @@ pub struct Leaving {
     pub identity: Identity,
     /// Since when.
     pub since: Timestamp,
-    /// Fleet revision at which it left: a target that was set later knows of it.
+    /// Fleet revision at which it left: a target that was planned from it, or later, knows of it.
     pub revision: u64,
 }
 
@@ -68,6 +68,15 @@ impl Leaving {
             self.identity.spec.vmta.clone(),
         )
     }
+}
+
+/// An operator's word that a virtual MTA may go with what is in its queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GivenUp {
+    /// The identity that it was.
+    pub address: IpAddr,
+    /// Fleet revision of the word: a target that was planned from it, or later, knows of it.
+    pub revision: u64,
 }
 
 impl FleetState {
@@ -89,7 +98,7 @@ impl FleetState {
 
     /// Virtual MTAs of a host that may go with what is in their queues.
     #[must_use]
-    pub fn given_up_on(&self, host: &HostId) -> Option<&BTreeMap<VmtaName, u64>> {
+    pub fn given_up_on(&self, host: &HostId) -> Option<&BTreeMap<VmtaName, GivenUp>> {
         self.given_up.get(host)
     }
 

@@ -37,15 +37,14 @@ pub use cluster::{ClusterRecord, Issuer, Node, PlanKey};
 pub use codec::{DecodeError, TABLES_VERSION, decode, encode};
 pub use content::{BodyRecord, Release, RoleBundle, SettingsRevision, SubmissionParts};
 pub use host::{Host, HostKeys, HostLifecycle, Outcome, RestartAllowed, TargetRecord};
-pub use identity::{Identity, Leaving, Place, Pool};
+pub use identity::{GivenUp, Identity, Leaving, Place, Pool};
 pub use lookup::{Claim, ClaimKind, Lookup};
 pub(crate) use lookup::{claims, with_ancestors};
 pub use restored::{Restored, Return, ShownCertificate};
 pub use secret::{PreparedKey, SealedAtRest, StoredSecret};
 pub use submission::{
     HOST_NAME_LABEL, OWN_CERTIFICATE_LABEL, SubmissionAuthority, SubmissionAuthorityRecord,
-    TRUSTS_LABEL,
-    SubmissionCertificate, SubmissionNames, certificate_pem,
+    SubmissionCertificate, SubmissionNames, TRUSTS_LABEL, certificate_pem,
 };
 
 /// Everything the cluster knows about its fleet.
@@ -67,9 +66,8 @@ pub struct FleetState {
     pub pools: BTreeMap<PoolName, Pool>,
     /// What is gone from the fleet and drains on a host.
     pub leaving: BTreeMap<Place, Arc<Leaving>>,
-    /// Virtual MTAs that may go from a host with what is in their queues, and the revision at which an
-    /// operator said so.
-    pub given_up: BTreeMap<HostId, BTreeMap<VmtaName, u64>>,
+    /// Virtual MTAs that may go from a host with what is in their queues, until it has dropped them.
+    pub given_up: BTreeMap<HostId, BTreeMap<VmtaName, GivenUp>>,
     /// Secrets in use, sealed.
     pub secrets: BTreeMap<SecretId, Arc<StoredSecret>>,
     /// DKIM keys made ahead of need, in order of making.

@@ -241,6 +241,7 @@ fn draft(
         resources: u32::try_from(config.resources.len()).unwrap_or(u32::MAX),
         planner_version: host.release.planner_version,
         release: host.release.clone(),
+        planned_from: state.revision,
     };
     bodies.retain(|hash, _| {
         let needed = *hash == digest || target.bodies.contains(hash);

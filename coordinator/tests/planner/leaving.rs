@@ -1,6 +1,7 @@
 //! Identities that are gone from the fleet and drain on their host.
 
 use email_engine_coordinator::planner::Planned;
+use email_engine_coordinator::state::GivenUp;
 use email_engine_protocol::desired::{DrainSpec, Spec};
 use email_engine_protocol::id::{HostId, VmtaName};
 
@@ -67,6 +68,34 @@ fn what_drains_keeps_section_key_and_pace_and_takes_nothing_new() {
 }
 
 #[test]
+fn what_is_answered_to_the_last_one_of_a_tenant_is_forwarded_and_counted_while_it_drains() {
+    let mut fleet = Fleet::sos_holidays();
+    let aliases = |text: &str| -> Vec<String> {
+        let of_domain = |line: &&str| line.starts_with("    alias ") && line.contains("@mail3.");
+        text.lines().filter(of_domain).map(str::to_owned).collect()
+    };
+    let before = aliases(&texts(&fleet.plan("pmta1"))[CONFIG]);
+    assert!(
+        before.len() > 2,
+        "the visible sender is among them: {before:?}"
+    );
+    let others: Vec<String> = fleet
+        .state
+        .identities
+        .keys()
+        .map(ToString::to_string)
+        .collect();
+    for address in &others {
+        fleet.leave(address, false);
+    }
+    let planned = fleet.plan("pmta1");
+    assert_eq!(aliases(&texts(&planned)[CONFIG]), before);
+    let accounting = planned.config.accounting.unwrap();
+    assert_eq!(accounting.identities.len(), others.len());
+    assert!(accounting.rejecting.is_empty(), "nobody submits any more");
+}
+
+#[test]
 fn when_it_is_empty_or_given_up_section_and_key_go() {
     let mut fleet = Fleet::sos_holidays();
     fleet.leave(ADDRESS, false);
@@ -75,7 +104,11 @@ fn when_it_is_empty_or_given_up_section_and_key_go() {
     let host = HostId::new("pmta1").unwrap();
     let vmta = VmtaName::new("vmta-mail3").unwrap();
     let names = fleet.state.given_up.entry(host).or_default();
-    names.insert(vmta, 7);
+    let given_up = GivenUp {
+        address: ADDRESS.parse().unwrap(),
+        revision: 7,
+    };
+    names.insert(vmta, given_up);
     let planned = fleet.plan("pmta1");
     assert!(!texts(&planned)[CONFIG].contains("mail3"));
     assert!(!has_key(&planned));

@@ -288,7 +288,11 @@ pub(super) const fn bound(what: &'static str, got: u64, limit: u64) -> Result<()
 }
 
 /// The same of what is counted.
-pub(super) const fn count(what: &'static str, got: usize, limit: usize) -> Result<(), ConfigError> {
+pub(super) const fn at_most(
+    what: &'static str,
+    got: usize,
+    limit: usize,
+) -> Result<(), ConfigError> {
     bound(what, got as u64, limit as u64)
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::config::count;
+use super::config::at_most;
 use super::{CommandCheck, CommandLine, ConfigError, Resource};
 use crate::limits;
 
@@ -77,7 +77,7 @@ pub(super) fn check(resource: &Resource, spec: &SuspensionSpec) -> Result<(), Co
     }
     for halt in &spec.halts {
         for check in [&halt.set, &halt.unset] {
-            count(
+            at_most(
                 "number of refusing texts",
                 check.refused_by.len(),
                 limits::EXPECTATIONS,
@@ -93,7 +93,7 @@ pub(super) fn check(resource: &Resource, spec: &SuspensionSpec) -> Result<(), Co
             text.into_iter().chain([&question.list])
         });
         let longest = refusing.chain(sought).map(String::len).max().unwrap_or(0);
-        count(
+        at_most(
             "length of a text of a suspension",
             longest,
             limits::EXPECTED_BYTES,

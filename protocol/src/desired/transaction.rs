@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::config::count;
+use super::config::at_most;
 use super::names::{self, is_unit};
 use super::{CommandLine, ConfigError, DrainSpec, HostConfig, HostPath, Policy, Resource, Spec};
 use crate::id::ResourceId;
@@ -234,12 +234,12 @@ fn check_bounds(resource: &Resource, spec: &TransactionSpec) -> Result<(), Confi
         names::check(resource, "unit", unit, is_unit(unit), names::UNIT)?;
     }
     let probes = spec.read_back.len() + spec.health.len();
-    count("number of probes", probes, limits::PROBES)?;
+    at_most("number of probes", probes, limits::PROBES)?;
     let lines = spec.restart.lines.len();
-    count("number of restart lines", lines, limits::RESTART_LINES)?;
+    at_most("number of restart lines", lines, limits::RESTART_LINES)?;
     let mut texts: Vec<&String> = spec.restart.lines.iter().collect();
     for check in [&spec.test, &spec.activate] {
-        count(
+        at_most(
             "number of refusing texts",
             check.refused_by.len(),
             limits::EXPECTATIONS,
@@ -249,13 +249,13 @@ fn check_bounds(resource: &Resource, spec: &TransactionSpec) -> Result<(), Confi
     for probe in spec.read_back.iter().chain(&spec.health) {
         match probe {
             Probe::Answer { expect, .. } => {
-                count("number of expectations", expect.len(), limits::EXPECTATIONS)?;
+                at_most("number of expectations", expect.len(), limits::EXPECTATIONS)?;
                 texts.extend(expect.iter().map(|one| &one.pointer));
                 texts.extend(expect.iter().filter_map(|one| one.holds.text()));
             }
             Probe::Greeting { begins, .. } => texts.push(begins),
             Probe::Quiet { errors, .. } => {
-                count("number of errors", errors.len(), limits::EXPECTATIONS)?;
+                at_most("number of errors", errors.len(), limits::EXPECTATIONS)?;
                 texts.extend(errors);
             }
             Probe::Running { .. } => {}
@@ -265,7 +265,7 @@ fn check_bounds(resource: &Resource, spec: &TransactionSpec) -> Result<(), Confi
         texts.extend(check_drain(drain)?);
     }
     let longest = texts.iter().map(|text| text.len()).max().unwrap_or(0);
-    count(
+    at_most(
         "length of a text of a transaction",
         longest,
         limits::EXPECTED_BYTES,
@@ -276,7 +276,7 @@ fn check_bounds(resource: &Resource, spec: &TransactionSpec) -> Result<(), Confi
 fn check_drain(drain: &DrainSpec) -> Result<impl Iterator<Item = &String>, ConfigError> {
     let lists = [&drain.holds, &drain.leaving, &drain.given_up];
     for list in lists {
-        count(
+        at_most(
             "number of names that hold something",
             list.len(),
             limits::RESOURCES_PER_HOST,

@@ -4,9 +4,7 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 
-use email_engine_protocol::desired::{
-    CommandCheck, CommandLine, Expectation, Holds, HostPath, Probe, TransactionSpec,
-};
+use email_engine_protocol::desired::{Expectation, Holds, HostPath, Probe, TransactionSpec};
 
 use super::bed::{Bed, failure, files};
 use super::{check, shell};

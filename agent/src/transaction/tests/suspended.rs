@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use email_engine_protocol::desired::{
-    CommandCheck, CommandLine, HaltSpec, HostConfig, HostPath, OnRemove, Policy, Question,
-    Resource, Sought, Spec, SuspensionSpec, TransactionSpec,
+    CommandCheck, HaltSpec, HostConfig, OnRemove, Policy, Question, Resource, Sought, Spec,
+    SuspensionSpec, TransactionSpec,
 };
 use email_engine_protocol::id::ResourceId;
 use email_engine_protocol::observed::ResourceState;
@@ -257,10 +257,13 @@ fn a_product_that_hangs_is_not_told_again_in_the_same_pass() {
     let outcome = bed.accept(&state);
     let sets = product.calls().matches("set").count();
     assert_eq!(sets, 1, "{}", product.calls());
-    let untried = outcome.statuses.iter().filter(|status| match &status.state {
-        ResourceState::Failed(why) => why.starts_with("was not tried: "),
-        _ => false,
-    });
+    let untried = outcome
+        .statuses
+        .iter()
+        .filter(|status| match &status.state {
+            ResourceState::Failed(why) => why.starts_with("was not tried: "),
+            _ => false,
+        });
     assert_eq!(untried.count(), 2, "{outcome:?}");
 }
 

@@ -78,8 +78,8 @@ mod tests {
     use email_engine_protocol::id::Role;
 
     use super::*;
-    use crate::command::fixture::{BEGIN, Fleet, host_id, identity, submission};
     use crate::command::Command;
+    use crate::command::fixture::{BEGIN, Fleet, host_id, identity, submission};
     use crate::planner::builtin_bundle;
     use crate::state::{HostLifecycle, RoleBundle};
 
@@ -99,8 +99,14 @@ mod tests {
         let late = BEGIN.plus(26 * 3_600 * Timestamp::SECOND);
         assert!(overdue(&leaving, late).is_empty());
         let told = overdue(&leaving, late.plus(1));
-        assert!(told[0].contains("7 messages are left; it stays until"), "{told:?}");
-        assert!(told[1].contains("nothing is known of its queue"), "{told:?}");
+        assert!(
+            told[0].contains("7 messages are left; it stays until"),
+            "{told:?}"
+        );
+        assert!(
+            told[1].contains("nothing is known of its queue"),
+            "{told:?}"
+        );
     }
 
     /// `pmta1` has no certificate under its authority, and these submit and have not reported.
@@ -134,7 +140,11 @@ mod tests {
             let label = (TRUSTS_LABEL.to_owned(), "by hand".to_owned());
             host.spec.labels.extend([label]);
         }
-        assert_eq!(untrusted(&fleet.state, late), None, "an operator vouches for them");
+        assert_eq!(
+            untrusted(&fleet.state, late),
+            None,
+            "an operator vouches for them"
+        );
         let mut fleet = waiting(&["api1"]);
         submission::certify(&mut fleet.state, "pmta1");
         assert_eq!(untrusted(&fleet.state, late), None, "it has one");

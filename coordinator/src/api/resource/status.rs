@@ -15,8 +15,8 @@ use email_engine_protocol::api::{
 use email_engine_protocol::observed::{Convergence, Observed, ResourceState};
 use email_engine_protocol::time::Timestamp;
 
-use super::cluster::{self, not_ready};
 use super::alarms::{alerts, overdue, untrusted};
+use super::cluster::{self, not_ready};
 use super::hosts::{seen, views};
 use super::ips;
 use crate::api::Api;

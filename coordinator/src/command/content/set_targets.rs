@@ -123,6 +123,10 @@ impl SetTargets {
         if target.parent != parent {
             return late("parent", show(target.parent), show(parent));
         }
+        if target.planned_from > state.revision {
+            let accepted = format!("a revision up to {}", state.revision);
+            return late("planned_from", target.planned_from.to_string(), accepted);
+        }
         let pinned = &host.release;
         if target.release != *pinned || target.planner_version != pinned.planner_version {
             let accepted = format!("the release that is pinned for host {}", target.host);
@@ -169,7 +173,7 @@ impl SetTargets {
             generation,
             digest: target.digest,
             planner_version: target.planner_version,
-            revision: state.revision + 1,
+            planned_from: target.planned_from,
             set_at: turn.now(),
             resources: target.resources,
         };

@@ -66,6 +66,23 @@ mod tests {
         fleet.accept(fleet.target(&[b"two"]));
         report(&mut fleet, 2);
         assert!(!allowed(&fleet));
+        // Planned before and set after: it knows nothing of the word.
+        let early = fleet.target(&[b"three"]);
+        fleet.accept(allow("pmta1"));
+        fleet.accept(early);
+        report(&mut fleet, 3);
+        assert!(allowed(&fleet));
+    }
+
+    #[test]
+    fn a_target_is_never_planned_from_what_is_yet_to_come() {
+        let mut fleet = Fleet::with_identities(0);
+        let Command::SetTargets(mut set) = fleet.target(&[b"one"]) else {
+            unreachable!("it is one")
+        };
+        set.targets[0].planned_from += 1;
+        let refused = fleet.refuse(Command::SetTargets(set));
+        assert_eq!(refused.field, "planned_from");
     }
 
     #[test]

@@ -60,11 +60,11 @@ impl Verb for RecordOutcome {
 }
 
 /// What an operator allowed, a removal or a restart, is done once the host has converged on a target
-/// that was set after that; the next one needs a word of its own.
+/// that was planned after that; the next one needs a word of its own.
 fn end_allowance(state: &mut FleetState, host: &HostId, outcome: &Outcome) {
     let is_done = |allowed: u64| {
         state.targets.get(host).is_some_and(|target| {
-            target.revision > allowed
+            target.planned_from >= allowed
                 && outcome.running == Some(target.generation)
                 && outcome.convergence == Convergence::Converged
         })
@@ -73,7 +73,7 @@ fn end_allowance(state: &mut FleetState, host: &HostId, outcome: &Outcome) {
     let restarted = restarted.is_some_and(|allowed| is_done(allowed.revision));
     if let Some(names) = state.given_up.get(host) {
         let mut names = names.clone();
-        names.retain(|_, given_up| !is_done(*given_up));
+        names.retain(|_, given_up| !is_done(given_up.revision));
         if names.is_empty() {
             state.given_up.remove(host);
         } else {

@@ -28,6 +28,7 @@ pub(super) fn check(
     brand(state, spec)?;
     unique(state, spec)?;
     drained(state, spec, current)?;
+    given_up(state, spec)?;
     pool(state, spec, current)
 }
 
@@ -147,6 +148,23 @@ fn drained(state: &FleetState, spec: &IpSpec, current: Option<&IpSpec>) -> Resul
         }
     }
     Ok(())
+}
+
+/// A host that was told to drop a virtual MTA with its queue, and has not yet, would go on with that
+/// queue under whoever had the name meanwhile.
+fn given_up(state: &FleetState, spec: &IpSpec) -> Result<(), Rejection> {
+    let names = state.given_up_on(&spec.host);
+    match names.and_then(|names| names.get(&spec.vmta)) {
+        Some(given_up) if given_up.address != spec.address => {
+            let accepted = format!(
+                "a vmta that is free; host {} has not yet dropped the one of this name that was given \
+                 up: it is free once that host has converged",
+                spec.host
+            );
+            Err(refuse(Duplicate, "vmta", &spec.vmta, accepted))
+        }
+        _ => Ok(()),
+    }
 }
 
 const fn article(field: &str) -> &'static str {

@@ -30,12 +30,12 @@ impl Verb for EndDrain {
             let accepted = format!("the host's target, {}", target.generation);
             return Err(refuse(WrongState, "generation", &self.generation, accepted));
         }
-        let known = target.revision;
+        let known = target.planned_from;
         let mut change = Change::NONE;
         for vmta in &self.vmtas {
             let place = (self.host.clone(), vmta.clone());
             let leaving = state.leaving.get(&place);
-            if leaving.is_none_or(|leaving| leaving.revision >= known) {
+            if leaving.is_none_or(|leaving| leaving.revision > known) {
                 continue;
             }
             if let Some(gone) = end_leaving(state, &place) {

@@ -4,7 +4,7 @@ use super::roster::{defer_allowance, drop_key, end_leaving};
 use crate::command::refuse::not_found;
 use crate::command::verb::{Change, Turn, Verb};
 use crate::command::{GiveUpDrain, Rejection};
-use crate::state::{FleetState, Leaving};
+use crate::state::{FleetState, GivenUp, Leaving};
 
 impl Verb for GiveUpDrain {
     fn name(&self) -> &'static str {
@@ -31,13 +31,13 @@ impl Verb for GiveUpDrain {
             if let Some(gone) = end_leaving(state, &place) {
                 drop_key(state, &gone.identity.dkim_key, self.address);
                 let (host, vmta) = place;
-                let revision = state.revision + 1;
+                let given_up = GivenUp {
+                    address: self.address,
+                    revision: state.revision + 1,
+                };
                 defer_allowance(state, &host);
-                state
-                    .given_up
-                    .entry(host)
-                    .or_default()
-                    .insert(vmta, revision);
+                let names = state.given_up.entry(host).or_default();
+                names.insert(vmta, given_up);
             }
         }
         Ok(Change::DONE)
@@ -96,6 +96,27 @@ mod tests {
             outcome: seen,
         }));
         assert_eq!(fleet.state.given_up_on(&host), None);
+    }
+
+    #[test]
+    fn its_name_is_nobody_elses_before_the_host_has_dropped_it() {
+        let mut fleet = given_up();
+        let mut other = identity(5);
+        other.vmta = identity(0).vmta;
+        let add = || Command::AddIdentity(AddIdentity { ip: other.clone() });
+        let refused = fleet.refuse(add());
+        assert_eq!(
+            (refused.code, &*refused.field),
+            (RejectionCode::Duplicate, "vmta")
+        );
+        fleet.accept(fleet.target(&[b"without it"]));
+        let mut seen = outcome(2);
+        seen.convergence = Convergence::Converged;
+        fleet.accept(Command::RecordOutcome(RecordOutcome {
+            host: host_id("pmta1"),
+            outcome: seen,
+        }));
+        fleet.accept(add());
     }
 
     #[test]

@@ -85,14 +85,14 @@ pub(super) fn drain(state: &mut FleetState, identity: &Identity, turn: &Turn<'_>
 }
 
 /// Whether an identity would drain if it left its host now: an agent may have been given a target
-/// that was set with it. A target that was planned before and set after it counts, to be safe.
+/// that was planned with it.
 pub(crate) fn is_on_its_host(state: &FleetState, identity: &Identity) -> bool {
     let host = &identity.spec.host;
     let has_agent = state
         .live_host(host)
         .is_some_and(|host| host.keys.is_some());
     let target = state.targets.get(host);
-    has_agent && target.is_some_and(|target| target.revision > identity.placed_at)
+    has_agent && target.is_some_and(|target| target.planned_from >= identity.placed_at)
 }
 
 /// The identity is on this host again, or the queue that drained there is empty or given up.

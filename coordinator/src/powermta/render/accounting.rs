@@ -47,7 +47,10 @@ pub fn accounting(configuration: &Configuration) -> AccountingSpec {
         address: egress.address,
         domain: egress.domain.clone(),
     };
-    let mut identities: Vec<_> = configuration.identities.values().map(identity).collect();
+    // What drains is sent in its own name still.
+    let leaving = configuration.leaving.values().map(|leaver| &leaver.egress);
+    let all = configuration.identities.values().chain(leaving);
+    let mut identities: Vec<_> = all.map(identity).collect();
     identities.sort_by(|one, other| one.vmta.cmp(&other.vmta));
     AccountingSpec {
         files: vec![

@@ -158,14 +158,10 @@ impl<'a> Targets<'a> {
     /// None where no mail is taken from outside.
     pub(super) fn of(configuration: &'a Configuration) -> Option<Self> {
         let host_name = configuration.host_name.as_ref()?;
-        let mailboxes = configuration.tenants.iter().filter_map(|(tenant, route)| {
-            let mailbox = route.inbound_mailbox.as_ref()?;
-            Some((tenant, mailbox))
-        });
-        let mailboxes: BTreeMap<_, _> = mailboxes.collect();
+        let mailboxes = &configuration.mailboxes;
         let operator = configuration.postmaster.as_ref();
         // There are few of them and many domains: one walk over the domains, and no set of them.
-        let known = mailboxes.values().copied().chain(operator);
+        let known = mailboxes.values().chain(operator);
         let wanted: BTreeSet<&DomainName> = known.map(|target| &target.domain).collect();
         let own: BTreeSet<&DomainName> = identities::receiving(configuration)
             .map(|egress| &egress.domain)
@@ -173,7 +169,7 @@ impl<'a> Targets<'a> {
             .filter(|domain| wanted.contains(domain))
             .collect();
         let leaves = |target: &&MailAddress| !own.contains(&target.domain);
-        let tenants = mailboxes.into_iter().filter(|(_, target)| leaves(target));
+        let tenants = mailboxes.iter().filter(|(_, target)| leaves(target));
         Some(Self {
             host_name,
             operator: operator.filter(leaves).map(ToString::to_string),

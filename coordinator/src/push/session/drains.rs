@@ -39,7 +39,7 @@ impl Emptied {
         };
         let waits = |vmta: &&VmtaName| {
             let leaving = state.leaving.get(&(host.clone(), (*vmta).clone()));
-            leaving.is_some_and(|leaving| leaving.revision < target.revision)
+            leaving.is_some_and(|leaving| leaving.revision <= target.planned_from)
         };
         self.vmtas.iter().filter(waits).cloned().collect()
     }

@@ -325,7 +325,7 @@ fn set_targets(
             generation,
             digest: new.digest,
             planner_version: new.planner_version,
-            revision: state.revision,
+            planned_from: new.planned_from,
             set_at: now(),
             resources: new.resources,
         };

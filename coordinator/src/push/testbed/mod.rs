@@ -200,7 +200,7 @@ impl TestNode {
                 generation,
                 digest,
                 planner_version: 1,
-                revision: state.revision,
+                planned_from: state.revision,
                 set_at: now(),
                 resources: 1,
             };

@@ -105,8 +105,9 @@ impl FleetState {
                 return true;
             }
             let good = self.outcomes.get(*id).and_then(|outcome| outcome.last_good);
-            let at_newest =
-                |target: &TargetRecord| target.revision > since && good == Some(target.generation);
+            let at_newest = |target: &TargetRecord| {
+                target.planned_from >= since && good == Some(target.generation)
+            };
             !self.targets.get(*id).is_some_and(at_newest)
         };
         hosts.filter(distrusts).map(|(id, _)| id)

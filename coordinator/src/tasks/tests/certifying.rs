@@ -52,7 +52,7 @@ fn at_target(state: &mut FleetState, host: &str, number: u64) {
         generation: Generation { epoch: 1, number },
         digest: ContentHash([0; 32]),
         planner_version: 1,
-        revision: state.revision + 1,
+        planned_from: state.revision + 1,
         set_at: now(),
         resources: 1,
     };

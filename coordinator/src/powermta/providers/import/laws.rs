@@ -115,6 +115,7 @@ fn rendered(catalogue: Catalogue) -> String {
         catalogue: catalogue.into(),
         extra: None,
         tenants: BTreeMap::new(),
+        mailboxes: BTreeMap::new(),
         identities: BTreeMap::new(),
         leaving: BTreeMap::new(),
     })
