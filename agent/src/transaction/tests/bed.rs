@@ -175,7 +175,7 @@ impl Bed {
 
     /// One pass over a state that is enforced from now on.
     pub(super) fn accept(&mut self, state: &HostConfig) -> Outcome {
-        self.reconciler.change_state();
+        self.reconciler.change_state(false);
         self.look(state)
     }
 

@@ -51,7 +51,7 @@ fn die_after(steps: u32, failures: &str) -> bool {
     let activated = bed.runs("activate");
     let cabinet = bed.reconciler_cabinet();
     cabinet.die_after(steps);
-    bed.reconciler.change_state();
+    bed.reconciler.change_state(false);
     let passed = bed.try_pass(&new);
     let died = cabinet.is_dead();
     let told = bed.runs("activate") > activated;
@@ -210,7 +210,7 @@ proptest! {
         let (mut bed, new) = begin();
         bed.fail(failures);
         bed.reconciler_cabinet().die_after(first);
-        bed.reconciler.change_state();
+        bed.reconciler.change_state(false);
         bed.try_pass(&new);
         for steps in &later {
             bed.restart();
