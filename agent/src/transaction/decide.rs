@@ -5,7 +5,7 @@ use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::desired::RestartSpec;
 
 use super::content::short;
-use super::standing::{Failure, Journal, Refusal, Stage, Standing};
+use super::standing::{Blame, Failure, Journal, Refusal, Stage, Standing};
 
 /// Why the wanted content is not brought into force; the good one is kept instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,11 +121,24 @@ pub fn revival(journal: &Journal, by: UndoneBy) -> Revival {
     }
 }
 
-/// What is remembered of an undone change: nothing of one that was cut off.
+/// Whether files that were put back, and could not be revived like this, are to be brought into force:
+/// not those that were there before there was a content, of a product that did not run.
 #[must_use]
-pub fn refusal(journal: &Journal, before: Option<Refusal>) -> Option<Refusal> {
+pub fn owes(standing: &Standing, how: Revival) -> bool {
+    standing.good.is_some() || how == Revival::Activate
+}
+
+/// What is remembered of an undone change: nothing of one that was cut off. `revived` says that the
+/// files before it are in force again, as far as they were.
+#[must_use]
+pub fn refusal(journal: &Journal, revived: bool, before: Option<Refusal>) -> Option<Refusal> {
+    let is_of_content = |blame: Blame| match blame {
+        Blame::Content => true,
+        Blame::Machine => false,
+        Blame::Start => revived,
+    };
     match &journal.failure {
-        Some(failure) if failure.of_content => Some(Refusal {
+        Some(failure) if is_of_content(failure.blame) => Some(Refusal {
             digest: journal.wanted,
             stage: failure.stage,
             reason: failure.reason.clone(),
@@ -288,7 +301,11 @@ mod tests {
             failure: failure.map(|stage| Failure {
                 stage,
                 reason: "why".to_owned(),
-                of_content: stage > Stage::Swap,
+                blame: match stage {
+                    Stage::Swap => Blame::Machine,
+                    Stage::Activate => Blame::Start,
+                    _ => Blame::Content,
+                },
             }),
         }
     }
@@ -320,11 +337,21 @@ mod tests {
 
     #[test]
     fn what_was_cut_off_or_failed_by_the_machine_is_not_refused() {
-        assert_eq!(refusal(&journal(Stage::Health, None, true), None), None);
+        let cut_off = journal(Stage::Health, None, true);
         let by_disk = journal(Stage::Swap, Some(Stage::Swap), true);
-        assert_eq!(refusal(&by_disk, None), None);
         let refused = journal(Stage::Test, Some(Stage::Test), true);
-        assert_eq!(refusal(&refused, None).unwrap().digest, B);
+        for revived in [true, false] {
+            assert_eq!(refusal(&cut_off, revived, None), None);
+            assert_eq!(refusal(&by_disk, revived, None), None);
+            assert_eq!(refusal(&refused, revived, None).unwrap().digest, B);
+        }
+    }
+
+    #[test]
+    fn a_service_that_does_not_start_refuses_what_it_does_start_without() {
+        let unstarted = journal(Stage::Activate, Some(Stage::Activate), true);
+        assert_eq!(refusal(&unstarted, true, None).unwrap().digest, B);
+        assert_eq!(refusal(&unstarted, false, None), None);
     }
 
     fn any_digest() -> impl Strategy<Value = ContentHash> {

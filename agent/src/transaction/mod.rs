@@ -131,7 +131,7 @@ impl Transactions {
             };
             self.stale = true;
             match run.undo(UndoneBy::Finder) {
-                Ok(()) => {
+                Ok(_) => {
                     self.stuck.remove(id);
                 }
                 Err(error) => {

@@ -19,7 +19,8 @@ pub struct Standing {
     pub refused: Option<Refusal>,
     /// A change that was begun and has not ended.
     pub journal: Option<Journal>,
-    /// Whether the good content was put back and is not yet known to be in force again.
+    /// Whether the good content, or what was there before there was one, was put back and is not yet
+    /// known to be in force again.
     pub owed: bool,
 }
 
@@ -98,8 +99,20 @@ pub struct Failure {
     pub stage: Stage,
     /// What was said.
     pub reason: String,
-    /// Whether the content is to blame, and not the machine: then it is not tried again.
-    pub of_content: bool,
+    /// Who is to blame.
+    pub blame: Blame,
+}
+
+/// Who is to blame for a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Blame {
+    /// The content: it is not tried again.
+    Content,
+    /// The machine: it is tried again.
+    Machine,
+    /// The content, because the service did not start with it; but the machine when the service does
+    /// not start with the files before it either.
+    Start,
 }
 
 /// The stages of a change, in their order.
