@@ -2,7 +2,7 @@
 //! no machine, no clock.
 
 use email_engine_protocol::bytes::ContentHash;
-use email_engine_protocol::desired::RestartSpec;
+use email_engine_protocol::desired::{RestartSpec, TransactionSpec};
 
 use super::content::short;
 use super::standing::{Blame, Failure, Journal, Refusal, Stage, Standing};
@@ -16,6 +16,19 @@ pub enum Held {
     Refused(Refusal),
     /// These lines of it need a restart that nobody allowed.
     Restart(Vec<String>),
+    /// Nobody knows which names are in force, so it may lack any.
+    Unknown,
+}
+
+/// What is said of a transaction beside whether its files are right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Its content was refused: what, where and why.
+    Refused(String),
+    /// A change could not be undone.
+    Stuck(String),
+    /// Its content waits: for an operator's word, or until nothing is lost with it.
+    Waits(String),
 }
 
 /// What is to be done.
@@ -31,7 +44,7 @@ pub enum Next {
 
 /// Whether the wanted content is held back.
 #[must_use]
-pub fn held(standing: &Standing, wanted: &ContentHash, restart: &RestartSpec) -> Option<Held> {
+pub fn held(standing: &Standing, wanted: &ContentHash, spec: &TransactionSpec) -> Option<Held> {
     let good = standing.good.as_ref();
     if good.is_some_and(|good| good.digest == *wanted) {
         return None;
@@ -43,8 +56,18 @@ pub fn held(standing: &Standing, wanted: &ContentHash, restart: &RestartSpec) ->
     {
         return Some(Held::Refused(refused.clone()));
     }
-    let lines = needs_restart(standing, restart);
-    (!lines.is_empty() && !restart.allowed).then_some(Held::Restart(lines))
+    if is_unknown(standing, spec) {
+        return Some(Held::Unknown);
+    }
+    let lines = needs_restart(standing, &spec.restart);
+    (!lines.is_empty() && !spec.restart.allowed).then_some(Held::Restart(lines))
+}
+
+/// Whether nobody knows what may be lost with a content, and no operator has said since that it may.
+fn is_unknown(standing: &Standing, spec: &TransactionSpec) -> bool {
+    let lost = standing.lost.as_ref();
+    let lost = lost.filter(|lost| spec.drain.is_some() && lost.holds.is_none());
+    lost.is_some_and(|lost| spec.attempt <= lost.attempt)
 }
 
 /// Lines that are not in force, or shall be no more, and wait for an operator to allow a restart. Of
@@ -147,6 +170,16 @@ pub fn refusal(journal: &Journal, revived: bool, before: Option<Refusal>) -> Opt
     }
 }
 
+/// What is said of a transaction whose content is held back.
+#[must_use]
+pub fn verdict(standing: &Standing, held: &Held) -> Verdict {
+    let text = told(standing, held);
+    match held {
+        Held::Refused(_) => Verdict::Refused(text),
+        Held::Drains(_) | Held::Restart(_) | Held::Unknown => Verdict::Waits(text),
+    }
+}
+
 /// What an operator is told of a content that is held back.
 #[must_use]
 pub fn told(standing: &Standing, held: &Held) -> String {
@@ -171,6 +204,11 @@ pub fn told(standing: &Standing, held: &Held) -> String {
             "waits for an operator to allow a restart, {live}: only a restart brings into force: {}",
             lines.join("; ")
         ),
+        Held::Unknown => format!(
+            "waits for an operator, {live}: what was known of the content in force is damaged on disk, \
+             so nobody knows what would be lost with this one; see on the host what still waits there, \
+             and let this one go live with `email-engine hosts retry HOST`"
+        ),
     }
 }
 
@@ -188,11 +226,14 @@ pub fn told_failure(wanted: &ContentHash, failure: &Failure) -> String {
 
 #[cfg(test)]
 mod tests {
-    use email_engine_protocol::desired::{CommandCheck, CommandLine, HostPath};
+    use email_engine_protocol::desired::{
+        CommandCheck, CommandLine, CountSpec, DrainSpec, HostPath, Spec,
+    };
     use email_engine_protocol::id::ResourceId;
     use proptest::prelude::*;
 
-    use super::super::standing::Good;
+    use super::super::standing::{Good, Lost};
+    use super::super::tests::pair;
     use super::*;
 
     const A: ContentHash = ContentHash([0xa; 32]);
@@ -203,6 +244,7 @@ mod tests {
             good: good.map(|digest| Good {
                 digest,
                 restart: vec!["old".to_owned()],
+                holds: Vec::new(),
             }),
             refused: refused.map(|digest| Refusal {
                 digest,
@@ -211,6 +253,18 @@ mod tests {
             }),
             ..Standing::new(ResourceId::new("transaction:pmta").unwrap())
         }
+    }
+
+    fn spec() -> TransactionSpec {
+        match pair(&[]).spec {
+            Spec::Transaction(spec) => spec,
+            other => unreachable!("{other:?}"),
+        }
+    }
+
+    fn held(standing: &Standing, wanted: &ContentHash, restart: &RestartSpec) -> Option<Held> {
+        let restart = restart.clone();
+        super::held(standing, wanted, &TransactionSpec { restart, ..spec() })
     }
 
     fn restart(lines: &[&str], allowed: bool) -> RestartSpec {
@@ -256,6 +310,44 @@ mod tests {
         assert_eq!(held(&at, &B, &restart(&["old"], false)), None);
         let first = standing(None, None);
         assert_eq!(held(&first, &B, &restart(&["new"], false)), None);
+    }
+
+    #[test]
+    fn names_that_nobody_knows_wait_for_a_word_from_after_they_were_lost() {
+        let mut asks = spec();
+        let command = asks.test.command.clone();
+        asks.drain = Some(DrainSpec {
+            holds: Vec::new(),
+            leaving: Vec::new(),
+            given_up: Vec::new(),
+            question: CountSpec {
+                command,
+                seconds: 1,
+                list: String::new(),
+                name: String::new(),
+                belongs: String::new(),
+                count: String::new(),
+                absent_is_none: false,
+            },
+        });
+        let mut at = standing(None, None);
+        for (known, word, is_asked, expected) in [
+            (false, 1, true, Some(Held::Unknown)),
+            (false, 2, true, Some(Held::Unknown)),
+            (false, 3, true, None),
+            (false, 2, false, None),
+            (true, 2, true, None),
+        ] {
+            at.lost = Some(Lost {
+                holds: known.then(Vec::new),
+                attempt: 2,
+            });
+            let mut wants = asks.clone();
+            wants.attempt = word;
+            wants.drain = wants.drain.filter(|_| is_asked);
+            let got = super::held(&at, &B, &wants);
+            assert_eq!(got, expected, "{known} {word} {is_asked}");
+        }
     }
 
     #[test]

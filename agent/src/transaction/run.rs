@@ -155,12 +155,14 @@ impl Run<'_> {
         let good = Good {
             digest: wanted.digest,
             restart: wanted.restart.clone(),
+            holds: wanted.holds.clone(),
         };
         let committed = self.turn(|standing| {
             standing.good = Some(good);
             standing.refused = None;
             standing.journal = None;
             standing.owed = false;
+            standing.lost = None;
         });
         if let Err(error) = committed {
             let failure = Failure {
@@ -208,7 +210,7 @@ impl Run<'_> {
         let Some(journal) = self.standing.journal.clone() else {
             return Ok(None);
         };
-        let good = self.good_content();
+        let good = self.shelf.good(self.standing);
         swap::put_back(
             self.machine,
             self.contents,
@@ -276,15 +278,6 @@ impl Run<'_> {
             .map_err(RunError::NotRepaired)?;
         self.turn(|standing| standing.owed = false)?;
         Ok(changed)
-    }
-
-    fn good_content(&self) -> Option<Content> {
-        let good = self.standing.good.as_ref()?;
-        let content = self.shelf.content(&self.standing.id, &good.digest);
-        content.unwrap_or_else(|error| {
-            tracing::error!(%error, "the good content is lost");
-            None
-        })
     }
 
     fn tidy(&self) {

@@ -22,6 +22,8 @@ pub struct Standing {
     /// Whether the good content, or what was there before there was one, was put back and is not yet
     /// known to be in force again.
     pub owed: bool,
+    /// What is left of a record before this one that was damaged, until another content is in force.
+    pub lost: Option<Lost>,
 }
 
 /// A content that is in force.
@@ -31,6 +33,19 @@ pub struct Good {
     pub digest: ContentHash,
     /// Its lines that took a restart to come into force.
     pub restart: Vec<String>,
+    /// Its names that hold something, in order. Here as well as in its own record: whatever becomes of
+    /// that, nothing goes live that loses them.
+    pub holds: Vec<String>,
+}
+
+/// A content that is in force as far as its names are known, and nothing else of it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lost {
+    /// Names that may hold something, in order, when at least they are known.
+    pub holds: Option<Vec<String>>,
+    /// How often an operator had asked for one more try when that was found. Where no names are known,
+    /// only a word after that lets a content go live.
+    pub attempt: u32,
 }
 
 /// A content that is not tried again.
@@ -152,6 +167,15 @@ impl Standing {
             refused: None,
             journal: None,
             owed: false,
+            lost: None,
         }
+    }
+
+    /// Names of what is in force that may hold something, in order, as far as they are known.
+    #[must_use]
+    pub fn holds(&self) -> Option<&[String]> {
+        let good = self.good.as_ref().map(|good| &good.holds);
+        let lost = self.lost.as_ref().and_then(|lost| lost.holds.as_ref());
+        good.or(lost).map(Vec::as_slice)
     }
 }
