@@ -87,6 +87,8 @@ pub(super) struct Core {
     pub(super) under_way: Arc<UnderWay>,
     /// Failed passes in a row.
     pub(super) failures: u32,
+    /// Passes in a row after which all was right but what shall stand still.
+    pub(super) unhalted: u32,
     pub(super) next_audit: Instant,
     pub(super) accounting: Accounting,
 }
@@ -157,6 +159,7 @@ impl Core {
             outbox: Outbox::new(events),
             under_way,
             failures: 0,
+            unhalted: 0,
             next_audit: Instant::now() + audit_interval,
         })
     }

@@ -53,11 +53,12 @@ impl Core {
     }
 
     pub(super) fn enforce(&mut self, enforced: Enforced) {
-        self.reconciler.change_state();
         self.outcome = None;
         self.failures = 0;
+        self.unhalted = 0;
         self.untidy = true;
         self.enforced = Some(enforced);
+        self.reconciler.change_state(self.is_fallen_back());
         self.arm();
     }
 
@@ -69,7 +70,7 @@ impl Core {
         }
     }
 
-    /// With nobody there, a state that never was wholly right gives way to the last that was.
+    /// With nobody there, a state that never was right gives way to the last that was.
     pub(super) fn fall_back_if_alone(&mut self) {
         let alone = self.session.is_none() && self.alone_since.elapsed() >= self.audit_interval;
         let failing = self.failures > 0;
@@ -178,7 +179,7 @@ impl Core {
     fn conclude(&mut self, scope: &Scope, outcome: Outcome) {
         let changed = outcome.changed > 0;
         let whole = *scope == Scope::All && !outcome.interrupted;
-        let good = outcome.is_good();
+        let (good, good_beside) = (outcome.is_good(), outcome.is_good_beside_halts());
         let waits = outcome.waits;
         let first_failure = outcome
             .statuses
@@ -194,21 +195,29 @@ impl Core {
         if let Some(due) = self.reconciler.due() {
             self.next_audit = self.next_audit.min(due);
         }
+        if good_beside && whole {
+            self.failures = 0;
+            // What waits was never in force: nobody may fall back on it.
+            if !waits {
+                self.remember_good(good);
+            }
+        }
         if !good {
+            let failed = if good_beside {
+                &mut self.unhalted
+            } else {
+                &mut self.failures
+            };
             // A touched neighbour of something that fails does not make its retry rarer.
-            if whole || self.failures == 0 {
-                self.failures += 1;
+            if whole || *failed == 0 {
+                *failed += 1;
             }
             self.schedule_retry();
             if let (Some(reason), Some(enforced)) = (first_failure, &self.enforced) {
                 self.attempted(enforced.target.generation, Stage::Apply, reason);
             }
         } else if whole {
-            self.failures = 0;
-            // What waits was never in force: nobody may fall back on it.
-            if !waits {
-                self.remember_good();
-            }
+            self.unhalted = 0;
         }
     }
 
@@ -219,14 +228,15 @@ impl Core {
             .with_max_delay(self.audit_interval)
             .without_max_times()
             .build();
-        let nth = usize::try_from(self.failures.clamp(1, 64)).unwrap_or(1) - 1;
+        let failed = self.failures.max(self.unhalted);
+        let nth = usize::try_from(failed.clamp(1, 64)).unwrap_or(1) - 1;
         let delay = delays.nth(nth).unwrap_or(self.audit_interval);
         self.next_audit = self.next_audit.min(Instant::now() + delay);
     }
 
-    /// The enforced state was wholly right: it is the one to fall back on, and what only older ones
-    /// needed is removed.
-    fn remember_good(&mut self) {
+    /// The enforced state was right, wholly or but for what shall stand still: it is the one to fall back
+    /// on, and what only older ones needed is removed.
+    fn remember_good(&mut self, wholly: bool) {
         let Some(enforced) = &self.enforced else {
             return;
         };
@@ -242,9 +252,11 @@ impl Core {
         // An interruption is mended by the first pass, before anybody could hear of it.
         let untold = self.untold_interruption;
         if page.last_good.as_ref() == Some(&target) && was_hurt && !untold {
-            // What failed since it was wholly right has been mended.
-            let _ = self.turn(|page| page.attempted = None);
-            self.say_standing();
+            // What failed since it was right has been mended.
+            if wholly {
+                let _ = self.turn(|page| page.attempted = None);
+                self.say_standing();
+            }
         } else if is_accepted && page.last_good.as_ref() != Some(&target) {
             let millis = accepted.map(|accepted| now().since(accepted.at));
             self.doubted = None;
@@ -258,7 +270,7 @@ impl Core {
                 }
             });
             if kept.is_ok() {
-                tracing::info!(generation = %done, millis, "wholly right");
+                tracing::info!(generation = %done, millis, wholly, "right");
             }
             self.say_standing();
         }

@@ -6,8 +6,9 @@
 //! A generation's way: `offered` (signature and floor judged by [`accept`], contents gathered), then
 //! accepted (written to the ledger, which is the floor), then enforced by passes of the reconciler at
 //! once, on drift, and at every audit. While passes fail they are repeated with back-off. Which state
-//! is enforced: the accepted one; only when it was never wholly right, the last pass over it failed,
-//! and nobody was there for a whole audit interval, the last good one, until somebody is there again.
+//! is enforced: the accepted one; only when it was never right, the last pass over it failed, and nobody
+//! was there for a whole audit interval, the last good one, until somebody is there again. What shall
+//! stand still and does not makes no state wrong: an older one would set it free.
 
 pub mod accept;
 mod accounting;

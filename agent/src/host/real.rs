@@ -59,7 +59,8 @@ fn parse_service(text: &str) -> Result<ServiceSeen, String> {
     };
     let activity = match value("ActiveState=")? {
         "active" | "refreshing" | "reloading" => Activity::Running,
-        "failed" | "inactive" => Activity::Stopped,
+        "failed" => Activity::Failed,
+        "inactive" => Activity::Stopped,
         word @ ("activating" | "deactivating" | "maintenance") => {
             Activity::Between(word.to_owned())
         }
@@ -234,6 +235,8 @@ mod tests {
             assert_eq!(seen.at_boot, at_boot, "{word}");
             assert_eq!(seen.activity, Activity::Running);
         }
+        let failed = "LoadState=loaded\nActiveState=failed\nUnitFileState=enabled\n";
+        assert_eq!(parse_service(failed).unwrap().activity, Activity::Failed);
         let gone = "LoadState=not-found\nActiveState=inactive\nUnitFileState=\n";
         assert_eq!(parse_service(gone), Ok(ServiceSeen::default()));
         for odd in [

@@ -5,8 +5,9 @@
 //!
 //! `simulated.toml` in the agent's data folder shows it. Whoever wants to see a failure writes the
 //! resource's id on a line of `simulated-failures` beside it, for a command also `ID: WORDS`, which it
-//! says before it fails. What a transaction runs is `ID/test`, `ID/activate`, `ID/read-back`,
-//! `ID/health` and, when it puts back what was there, `ID/activate-previous`.
+//! says before it fails; a service that is restarted by it does not run then. What a transaction runs
+//! is `ID/test`, `ID/activate`, `ID/read-back`, `ID/health` and, when it puts back what was there,
+//! `ID/activate-previous`.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -47,6 +48,8 @@ struct Package {
 struct Service {
     enabled: bool,
     running: bool,
+    #[serde(default)]
+    failed: bool,
     reloads: u64,
     restarts: u64,
 }
@@ -165,10 +168,10 @@ impl System for Simulated {
                 } else {
                     AtBoot::Disabled
                 },
-                activity: if service.running {
-                    Activity::Running
-                } else {
-                    Activity::Stopped
+                activity: match (service.running, service.failed) {
+                    (true, _) => Activity::Running,
+                    (false, true) => Activity::Failed,
+                    (false, false) => Activity::Stopped,
                 },
             }),
         )
@@ -178,6 +181,8 @@ impl System for Simulated {
         self.check(id)?;
         let service = self.state.services.entry(spec.unit.clone()).or_default();
         service.enabled = spec.enabled;
+        // What has failed is not stopped once more.
+        service.failed &= !spec.running;
         service.running = spec.running;
         self.keep()
     }
@@ -189,15 +194,25 @@ impl System for Simulated {
         how: OnNotify,
     ) -> Result<(), SystemError> {
         self.check(id)?;
+        let words = self.words(id);
         let service = self.state.services.entry(unit.to_owned()).or_default();
         match how {
             OnNotify::Reload => service.reloads += 1,
             OnNotify::Restart => {
                 service.restarts += 1;
-                service.running = true;
+                service.running = words.is_none();
+                service.failed = words.is_some();
             }
         }
-        self.keep()
+        self.keep()?;
+        match words.filter(|_| how == OnNotify::Restart) {
+            None => Ok(()),
+            Some(output) => Err(SystemError::Failed {
+                program: format!("restart of {unit}"),
+                code: "1".to_owned(),
+                output,
+            }),
+        }
     }
 
     fn run(

@@ -95,9 +95,11 @@ pub struct ServiceSeen {
 /// What a unit does now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Activity {
-    /// Nothing: it was stopped, has failed, or was never started.
+    /// Nothing: it was stopped, or was never started.
     #[default]
     Stopped,
+    /// Nothing: it was started, and failed.
+    Failed,
     /// It runs.
     Running,
     /// Neither, in the service manager's word: it starts, waits to be started again, or stops.
@@ -110,7 +112,7 @@ impl Activity {
     #[must_use]
     pub const fn differs(&self, running: bool) -> bool {
         match self {
-            Self::Stopped => running,
+            Self::Failed | Self::Stopped => running,
             Self::Running => !running,
             Self::Between(_) => true,
         }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub struct Page {
     /// The accepted target: its generation and digest are the floor.
     pub accepted: Option<Accepted>,
-    /// The newest that was wholly right once.
+    /// The newest that was right once, wholly or but for what shall stand still.
     pub last_good: Option<Target>,
     /// The last that did not get through.
     pub attempted: Option<Attempt>,

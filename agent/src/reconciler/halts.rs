@@ -2,16 +2,26 @@
 
 use std::time::Duration;
 
-use email_engine_protocol::desired::HostConfig;
+use email_engine_protocol::desired::{HostConfig, ResourceKind};
 use email_engine_protocol::observed::{ResourceState, ResourceStatus};
 
-use super::Reconciler;
 use super::bind::Turns;
 use super::under_way::UnderWay;
+use super::{Outcome, Reconciler};
 use crate::resources::Finding;
 
 /// From one look to the next at what stands still while the content that says so is not in force.
 const HALT_AGAIN: Duration = Duration::from_secs(5);
+
+impl Outcome {
+    /// Whether nothing is bad but, perhaps, what shall stand still and does not surely. An older state
+    /// would be worse for that: the same is halted beside it, but its content may let it send.
+    #[must_use]
+    pub fn is_good_beside_halts(&self) -> bool {
+        let is_halt = |status: &ResourceStatus| status.kind == ResourceKind::Suspension;
+        !self.interrupted && self.bad().all(is_halt)
+    }
+}
 
 impl Reconciler {
     /// Sets what shall stand still, where that is due.
@@ -34,9 +44,12 @@ impl Reconciler {
     }
 
     /// Lets go what stands still and shall no more, and looks again soon as long as the product goes
-    /// on with a content that knows nothing of that: what it begins anew is not halted by itself.
+    /// on with a content that knows nothing of that: what it begins anew is not halted by itself. The
+    /// content of a state that is fallen back on is such a one, though it is all that that state wants.
     pub(super) fn let_go(&mut self, config: &HostConfig, turns: &Turns) -> Vec<ResourceStatus> {
-        let through = turns.keys().all(|id| self.transactions.is_through(id));
+        let mut ids = turns.keys();
+        let through =
+            !self.suspensions.is_fallen_back() && ids.all(|id| self.transactions.is_through(id));
         let left = self.suspensions.release(&mut self.machine, config, through);
         if !through && self.suspensions.is_any() {
             let soon = self.begin.elapsed() + HALT_AGAIN;

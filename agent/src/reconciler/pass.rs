@@ -56,13 +56,13 @@ impl Outcome {
     /// Whether nothing failed and nothing is blocked.
     #[must_use]
     pub fn is_good(&self) -> bool {
-        !self.interrupted
-            && !self.statuses.iter().any(|status| {
-                matches!(
-                    status.state,
-                    ResourceState::Failed(_) | ResourceState::Blocked(_)
-                )
-            })
+        !self.interrupted && self.bad().next().is_none()
+    }
+
+    pub(super) fn bad(&self) -> impl Iterator<Item = &ResourceStatus> {
+        use ResourceState::{Blocked, Failed};
+        let is_bad = |one: &&ResourceStatus| matches!(one.state, Blocked(_) | Failed(_));
+        self.statuses.iter().filter(is_bad)
     }
 }
 
@@ -145,14 +145,15 @@ impl Reconciler {
         self.due.map(|due| self.begin + due)
     }
 
-    /// Another state is enforced from now on: nothing is known about it yet.
-    pub fn change_state(&mut self) {
+    /// Another state is enforced from now on, perhaps an older one than the accepted: nothing is known
+    /// about it yet.
+    pub fn change_state(&mut self, fallen_back: bool) {
         self.contest.clear();
         self.due = None;
         self.findings.clear();
         self.states.clear();
         self.transactions.change_state();
-        self.suspensions.change_state();
+        self.suspensions.change_state(fallen_back);
     }
 
     /// When the product is to be asked what is left under names that go.
@@ -693,7 +694,7 @@ mod tests {
                 let state = state_of_digits(digits);
                 let order = order::order(&state.resources).unwrap();
                 let contents = contents(&state);
-                reconciler.change_state();
+                reconciler.change_state(false);
                 if restart {
                     reconciler = reconciler_at(dir.path());
                 }

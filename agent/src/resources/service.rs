@@ -22,7 +22,7 @@ pub(super) fn observe(machine: &mut Machine, id: &ResourceId, spec: &ServiceSpec
     if seen.activity.differs(spec.running) {
         diff.push(match &seen.activity {
             Activity::Running => "running",
-            Activity::Stopped => "not running",
+            Activity::Failed | Activity::Stopped => "not running",
             Activity::Between(word) => word,
         });
     }

@@ -37,6 +37,8 @@ pub struct Suspensions {
     states: BTreeMap<ResourceId, ResourceState>,
     /// Whether another state came since they were set.
     news: bool,
+    /// Whether an older state than the accepted one is enforced.
+    fallen_back: bool,
 }
 
 impl Suspensions {
@@ -47,13 +49,21 @@ impl Suspensions {
             record: Record::open(cabinet),
             states: BTreeMap::new(),
             news: true,
+            fallen_back: false,
         }
     }
 
-    /// Another state is enforced from now on.
-    pub fn change_state(&mut self) {
+    /// Another state is enforced from now on: the accepted one, or an older one.
+    pub fn change_state(&mut self, fallen_back: bool) {
         self.states.clear();
         self.news = true;
+        self.fallen_back = fallen_back;
+    }
+
+    /// Whether an older state than the accepted one is enforced.
+    #[must_use]
+    pub const fn is_fallen_back(&self) -> bool {
+        self.fallen_back
     }
 
     /// Whether the enforced state was not yet looked at.

@@ -2,10 +2,10 @@
 //! no machine, no clock.
 
 use email_engine_protocol::bytes::ContentHash;
-use email_engine_protocol::desired::RestartSpec;
+use email_engine_protocol::desired::{RestartSpec, TransactionSpec};
 
 use super::content::short;
-use super::standing::{Failure, Journal, Refusal, Stage, Standing};
+use super::standing::{Blame, Failure, Journal, Refusal, Stage, Standing};
 
 /// Why the wanted content is not brought into force; the good one is kept instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +16,19 @@ pub enum Held {
     Refused(Refusal),
     /// These lines of it need a restart that nobody allowed.
     Restart(Vec<String>),
+    /// Nobody knows which names are in force, so it may lack any.
+    Unknown,
+}
+
+/// What is said of a transaction beside whether its files are right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Its content was refused: what, where and why.
+    Refused(String),
+    /// A change could not be undone.
+    Stuck(String),
+    /// Its content waits: for an operator's word, or until nothing is lost with it.
+    Waits(String),
 }
 
 /// What is to be done.
@@ -31,7 +44,7 @@ pub enum Next {
 
 /// Whether the wanted content is held back.
 #[must_use]
-pub fn held(standing: &Standing, wanted: &ContentHash, restart: &RestartSpec) -> Option<Held> {
+pub fn held(standing: &Standing, wanted: &ContentHash, spec: &TransactionSpec) -> Option<Held> {
     let good = standing.good.as_ref();
     if good.is_some_and(|good| good.digest == *wanted) {
         return None;
@@ -43,8 +56,18 @@ pub fn held(standing: &Standing, wanted: &ContentHash, restart: &RestartSpec) ->
     {
         return Some(Held::Refused(refused.clone()));
     }
-    let lines = needs_restart(standing, restart);
-    (!lines.is_empty() && !restart.allowed).then_some(Held::Restart(lines))
+    if is_unknown(standing, spec) {
+        return Some(Held::Unknown);
+    }
+    let lines = needs_restart(standing, &spec.restart);
+    (!lines.is_empty() && !spec.restart.allowed).then_some(Held::Restart(lines))
+}
+
+/// Whether nobody knows what may be lost with a content, and no operator has said since that it may.
+fn is_unknown(standing: &Standing, spec: &TransactionSpec) -> bool {
+    let lost = standing.lost.as_ref();
+    let lost = lost.filter(|lost| spec.drain.is_some() && lost.holds.is_none());
+    lost.is_some_and(|lost| spec.attempt <= lost.attempt)
 }
 
 /// Lines that are not in force, or shall be no more, and wait for an operator to allow a restart. Of
@@ -121,16 +144,39 @@ pub fn revival(journal: &Journal, by: UndoneBy) -> Revival {
     }
 }
 
-/// What is remembered of an undone change: nothing of one that was cut off.
+/// Whether files that were put back, and could not be revived like this, are to be brought into force:
+/// not those that were there before there was a content, of a product that did not run.
 #[must_use]
-pub fn refusal(journal: &Journal, before: Option<Refusal>) -> Option<Refusal> {
+pub fn owes(standing: &Standing, how: Revival) -> bool {
+    standing.good.is_some() || how == Revival::Activate
+}
+
+/// What is remembered of an undone change: nothing of one that was cut off. `revived` says that the
+/// files before it are in force again, as far as they were.
+#[must_use]
+pub fn refusal(journal: &Journal, revived: bool, before: Option<Refusal>) -> Option<Refusal> {
+    let is_of_content = |blame: Blame| match blame {
+        Blame::Content => true,
+        Blame::Machine => false,
+        Blame::Start => revived,
+    };
     match &journal.failure {
-        Some(failure) if failure.of_content => Some(Refusal {
+        Some(failure) if is_of_content(failure.blame) => Some(Refusal {
             digest: journal.wanted,
             stage: failure.stage,
             reason: failure.reason.clone(),
         }),
         _ => before,
+    }
+}
+
+/// What is said of a transaction whose content is held back.
+#[must_use]
+pub fn verdict(standing: &Standing, held: &Held) -> Verdict {
+    let text = told(standing, held);
+    match held {
+        Held::Refused(_) => Verdict::Refused(text),
+        Held::Drains(_) | Held::Restart(_) | Held::Unknown => Verdict::Waits(text),
     }
 }
 
@@ -158,6 +204,11 @@ pub fn told(standing: &Standing, held: &Held) -> String {
             "waits for an operator to allow a restart, {live}: only a restart brings into force: {}",
             lines.join("; ")
         ),
+        Held::Unknown => format!(
+            "waits for an operator, {live}: what was known of the content in force is damaged on disk, \
+             so nobody knows what would be lost with this one; see on the host what still waits there, \
+             and let this one go live with `email-engine hosts retry HOST`"
+        ),
     }
 }
 
@@ -175,11 +226,14 @@ pub fn told_failure(wanted: &ContentHash, failure: &Failure) -> String {
 
 #[cfg(test)]
 mod tests {
-    use email_engine_protocol::desired::{CommandCheck, CommandLine, HostPath};
+    use email_engine_protocol::desired::{
+        CommandCheck, CommandLine, CountSpec, DrainSpec, HostPath, Spec,
+    };
     use email_engine_protocol::id::ResourceId;
     use proptest::prelude::*;
 
-    use super::super::standing::Good;
+    use super::super::standing::{Good, Lost};
+    use super::super::tests::pair;
     use super::*;
 
     const A: ContentHash = ContentHash([0xa; 32]);
@@ -190,6 +244,7 @@ mod tests {
             good: good.map(|digest| Good {
                 digest,
                 restart: vec!["old".to_owned()],
+                holds: Vec::new(),
             }),
             refused: refused.map(|digest| Refusal {
                 digest,
@@ -198,6 +253,18 @@ mod tests {
             }),
             ..Standing::new(ResourceId::new("transaction:pmta").unwrap())
         }
+    }
+
+    fn spec() -> TransactionSpec {
+        match pair(&[]).spec {
+            Spec::Transaction(spec) => spec,
+            other => unreachable!("{other:?}"),
+        }
+    }
+
+    fn held(standing: &Standing, wanted: &ContentHash, restart: &RestartSpec) -> Option<Held> {
+        let restart = restart.clone();
+        super::held(standing, wanted, &TransactionSpec { restart, ..spec() })
     }
 
     fn restart(lines: &[&str], allowed: bool) -> RestartSpec {
@@ -246,6 +313,44 @@ mod tests {
     }
 
     #[test]
+    fn names_that_nobody_knows_wait_for_a_word_from_after_they_were_lost() {
+        let mut asks = spec();
+        let command = asks.test.command.clone();
+        asks.drain = Some(DrainSpec {
+            holds: Vec::new(),
+            leaving: Vec::new(),
+            given_up: Vec::new(),
+            question: CountSpec {
+                command,
+                seconds: 1,
+                list: String::new(),
+                name: String::new(),
+                belongs: String::new(),
+                count: String::new(),
+                absent_is_none: false,
+            },
+        });
+        let mut at = standing(None, None);
+        for (known, word, is_asked, expected) in [
+            (false, 1, true, Some(Held::Unknown)),
+            (false, 2, true, Some(Held::Unknown)),
+            (false, 3, true, None),
+            (false, 2, false, None),
+            (true, 2, true, None),
+        ] {
+            at.lost = Some(Lost {
+                holds: known.then(Vec::new),
+                attempt: 2,
+            });
+            let mut wants = asks.clone();
+            wants.attempt = word;
+            wants.drain = wants.drain.filter(|_| is_asked);
+            let got = super::held(&at, &B, &wants);
+            assert_eq!(got, expected, "{known} {word} {is_asked}");
+        }
+    }
+
+    #[test]
     fn the_next_thing_follows_from_the_table() {
         for (good, wanted, is_held, differs, owed, expected) in [
             (None, A, false, true, false, Next::Change),
@@ -288,7 +393,11 @@ mod tests {
             failure: failure.map(|stage| Failure {
                 stage,
                 reason: "why".to_owned(),
-                of_content: stage > Stage::Swap,
+                blame: match stage {
+                    Stage::Swap => Blame::Machine,
+                    Stage::Activate => Blame::Start,
+                    _ => Blame::Content,
+                },
             }),
         }
     }
@@ -320,11 +429,21 @@ mod tests {
 
     #[test]
     fn what_was_cut_off_or_failed_by_the_machine_is_not_refused() {
-        assert_eq!(refusal(&journal(Stage::Health, None, true), None), None);
+        let cut_off = journal(Stage::Health, None, true);
         let by_disk = journal(Stage::Swap, Some(Stage::Swap), true);
-        assert_eq!(refusal(&by_disk, None), None);
         let refused = journal(Stage::Test, Some(Stage::Test), true);
-        assert_eq!(refusal(&refused, None).unwrap().digest, B);
+        for revived in [true, false] {
+            assert_eq!(refusal(&cut_off, revived, None), None);
+            assert_eq!(refusal(&by_disk, revived, None), None);
+            assert_eq!(refusal(&refused, revived, None).unwrap().digest, B);
+        }
+    }
+
+    #[test]
+    fn a_service_that_does_not_start_refuses_what_it_does_start_without() {
+        let unstarted = journal(Stage::Activate, Some(Stage::Activate), true);
+        assert_eq!(refusal(&unstarted, true, None).unwrap().digest, B);
+        assert_eq!(refusal(&unstarted, false, None), None);
     }
 
     fn any_digest() -> impl Strategy<Value = ContentHash> {

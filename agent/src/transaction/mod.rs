@@ -42,6 +42,7 @@ use crate::reconciler::UnderWay;
 use crate::reconciler::order::{self, Order};
 use crate::resources::Contents;
 use content::Content;
+pub use decide::Verdict;
 use decide::{Held, Next, UndoneBy};
 use drain::{Asked, Drains};
 use run::{Run, RunError};
@@ -131,7 +132,7 @@ impl Transactions {
             };
             self.stale = true;
             match run.undo(UndoneBy::Finder) {
-                Ok(()) => {
+                Ok(_) => {
                     self.stuck.remove(id);
                 }
                 Err(error) => {
@@ -185,36 +186,29 @@ impl Transactions {
         self.settled.clone()
     }
 
+    /// What stands in for contents that are held back; without any, the files are left alone.
     fn keeps(&self) -> Keeps {
         let held = self.wanted.keys().filter(|id| self.held(id).is_some());
-        let kept =
-            |id: &ResourceId| {
-                let good = self.standings.get(id)?.good.as_ref()?;
-                self.shelf.content(id, &good.digest).unwrap_or_else(|error| {
-                tracing::error!(%error, "the good content is lost: the files are left alone");
-                None
-            })
-            };
+        let kept = |id: &ResourceId| self.shelf.good(self.standings.get(id)?);
         held.map(|id| (id.clone(), kept(id))).collect()
     }
 
-    /// Finds the names of the good content that the wanted one lacks.
+    /// Finds the names of what is in force that the wanted content lacks.
     fn compare(&mut self, id: &ResourceId) {
         let Some((_, spec)) = self.wanted.get(id) else {
             return;
         };
-        let good = self.standings.get(id).and_then(|one| one.good.as_ref());
-        let (Some(wanted), Some(good)) = (&spec.drain, good) else {
-            return;
-        };
-        if self.is_through(id) {
-            return;
+        let Some(wanted) = &spec.drain else { return };
+        if !self.standings.contains_key(id)
+            && let Some(salvaged) = self.shelf.salvage(id, spec.attempt)
+        {
+            self.standings.insert(id.clone(), salvaged);
         }
-        // What cannot be read is told where it is put in the place of what is held back.
-        let Ok(Some(good)) = self.shelf.content(id, &good.digest) else {
+        let holds = self.standings.get(id).and_then(Standing::holds);
+        let Some(holds) = holds.filter(|_| !self.is_through(id)) else {
             return;
         };
-        let missing = drain::missing(&good.holds, wanted);
+        let missing = drain::missing(holds, wanted);
         if let Some(drains) = self.drains.get_mut(id) {
             drains.doubt(&missing, Instant::now());
         }
@@ -282,7 +276,8 @@ impl Transactions {
     fn held(&self, id: &ResourceId) -> Option<Held> {
         let (content, spec) = self.wanted.get(id)?;
         let standing = self.standings.get(id)?;
-        decide::held(standing, &content.digest, &spec.restart).or_else(|| {
+        let held = decide::held(standing, &content.digest, spec);
+        held.or_else(|| {
             let missing = self.missing.get(id).filter(|_| !self.is_through(id))?;
             let holding = match self.drains.get(id) {
                 Some(drains) => drains.holding(missing),
@@ -324,12 +319,7 @@ impl Transactions {
             return Some(Verdict::Stuck(reason.clone()));
         }
         let standing = self.standings.get(id)?;
-        let held = self.held(id)?;
-        let text = decide::told(standing, &held);
-        Some(match held {
-            Held::Refused(_) => Verdict::Refused(text),
-            Held::Drains(_) | Held::Restart(_) => Verdict::Waits(text),
-        })
+        Some(decide::verdict(standing, &self.held(id)?))
     }
 
     /// Whether a wanted content is held back without having been refused.
@@ -433,17 +423,6 @@ pub struct Untaken {
     pub reason: String,
     /// The member that somebody changed again as soon as it was put back.
     pub undone: Option<ResourceId>,
-}
-
-/// What is said of a transaction beside whether its files are right.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Its content was refused: what, where and why.
-    Refused(String),
-    /// A change could not be undone.
-    Stuck(String),
-    /// Its content waits for an operator's word.
-    Waits(String),
 }
 
 /// A reason, cut to what a report may carry.

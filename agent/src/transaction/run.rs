@@ -12,7 +12,7 @@ use super::content::Content;
 use super::decide::{self, UndoneBy};
 use super::quiet::{self, Marks};
 use super::shelf::Shelf;
-use super::standing::{Failure, Good, Journal, Refusal, Stage, Standing};
+use super::standing::{Blame, Failure, Good, Journal, Refusal, Stage, Standing};
 use super::swap::{self, SwapError};
 use super::{cut, stages};
 use crate::host::{Machine, RecordError};
@@ -85,7 +85,7 @@ impl Run<'_> {
         .map_err(|error| Failure {
             stage,
             reason: cut(error.to_string()),
-            of_content: false,
+            blame: Blame::Machine,
         })
     }
 
@@ -103,8 +103,9 @@ impl Run<'_> {
         let restarts = decide::restarts(self.standing, &spec.restart);
         let system = self.machine.system.as_mut();
         let was_running = stages::is_running(system, &id, spec.unit.as_deref());
-        // What cannot be asked would not start either: then nothing is stopped.
-        let was_running = was_running.unwrap_or(true);
+        // What cannot be asked would not start either: then nothing is stopped. And what is down because
+        // the files before did not come into force again was not stopped by anybody.
+        let was_running = was_running.unwrap_or(true) || self.standing.owed;
         let kept = swap::keep(self.machine, self.contents, self.shelf, &id, &members);
         let previous = kept.map_err(RunError::NotBegun)?;
         self.shelf.keep_content(&id, wanted)?;
@@ -137,7 +138,7 @@ impl Run<'_> {
         swap::swap(self.machine, self.contents, members).map_err(|error| Failure {
             stage: Stage::Swap,
             reason: cut(error.to_string()),
-            of_content: false,
+            blame: Blame::Machine,
         })?;
         self.reach(Stage::Test)?;
         stages::test(self.machine.system.as_mut(), &id, &spec.test)?;
@@ -154,18 +155,20 @@ impl Run<'_> {
         let good = Good {
             digest: wanted.digest,
             restart: wanted.restart.clone(),
+            holds: wanted.holds.clone(),
         };
         let committed = self.turn(|standing| {
             standing.good = Some(good);
             standing.refused = None;
             standing.journal = None;
             standing.owed = false;
+            standing.lost = None;
         });
         if let Err(error) = committed {
             let failure = Failure {
                 stage: Stage::Health,
                 reason: cut(error.to_string()),
-                of_content: false,
+                blame: Blame::Machine,
             };
             return self.fail(wanted, failure);
         }
@@ -176,7 +179,9 @@ impl Run<'_> {
     /// Says why, durably if that is possible, and undoes the change.
     fn fail(&mut self, wanted: &Content, mut failure: Failure) -> Result<(), RunError> {
         // What fails while everything is being ended may fail for that alone.
-        failure.of_content &= !self.under_way.is_stopping();
+        if self.under_way.is_stopping() {
+            failure.blame = Blame::Machine;
+        }
         let noted = self.turn(|standing| {
             if let Some(journal) = &mut standing.journal {
                 journal.failure = Some(failure.clone());
@@ -185,22 +190,27 @@ impl Run<'_> {
         if let Err(error) = noted {
             tracing::error!(%error, "why a change did not get through is not noted");
         }
-        self.undo(UndoneBy::ItsMaker)?;
+        let unrevived = self.undo(UndoneBy::ItsMaker)?;
         let refused = self.standing.refused.clone();
         match refused.filter(|refused| refused.digest == wanted.digest) {
             Some(refusal) => Err(RunError::Refused(Box::new(self.standing.clone()), refusal)),
-            None => Err(RunError::Failed(wanted.digest, failure)),
+            None => {
+                if let Some(reason) = unrevived {
+                    failure.reason = cut(format!("{}; after that: {reason}", failure.reason));
+                }
+                Err(RunError::Failed(wanted.digest, failure))
+            }
         }
     }
 
     /// Undoes what a journal says was begun. Every step may be repeated, so a crash on the way
-    /// begins it again.
-    pub(super) fn undo(&mut self, by: UndoneBy) -> Result<(), RunError> {
+    /// begins it again. Says why the files that are back are not in force, if they are not.
+    pub(super) fn undo(&mut self, by: UndoneBy) -> Result<Option<String>, RunError> {
         let id = self.id();
         let Some(journal) = self.standing.journal.clone() else {
-            return Ok(());
+            return Ok(None);
         };
-        let good = self.good_content();
+        let good = self.shelf.good(self.standing);
         swap::put_back(
             self.machine,
             self.contents,
@@ -212,16 +222,18 @@ impl Run<'_> {
         .map_err(RunError::NotUndone)?;
         let how = decide::revival(&journal, by);
         let system = self.machine.system.as_mut();
-        let revived = stages::activate_previous(system, &id, &journal, how);
-        let mut refused = decide::refusal(&journal, self.standing.refused.clone());
-        if let Err(reason) = &revived {
+        let unrevived = stages::activate_previous(system, &id, &journal, how).err();
+        let before = self.standing.refused.clone();
+        let mut refused = decide::refusal(&journal, unrevived.is_none(), before);
+        if let Some(reason) = &unrevived {
             tracing::error!(transaction = %id, reason, "the files before a change are not in force");
             if let Some(refused) = refused.as_mut().filter(|one| one.digest == journal.wanted) {
                 let reason = format!("{}; after that: {reason}", refused.reason);
                 refused.reason = cut(reason);
             }
         }
-        let owed = self.standing.owed || revived.is_err();
+        let owes = unrevived.is_some() && decide::owes(self.standing, how);
+        let owed = self.standing.owed || owes;
         self.turn(|standing| {
             standing.journal = None;
             standing.refused = refused;
@@ -233,7 +245,7 @@ impl Run<'_> {
             "the files before a change are back"
         );
         self.tidy();
-        Ok(())
+        Ok(unrevived)
     }
 
     /// Puts members back that somebody touched, and brings them into force again.
@@ -255,7 +267,7 @@ impl Run<'_> {
                 error => RunError::NotRepaired(Failure {
                     stage: Stage::Swap,
                     reason: cut(format!("{}: {error}", member.id)),
-                    of_content: false,
+                    blame: Blame::Machine,
                 }),
             })?;
             if ensured.changed {
@@ -266,15 +278,6 @@ impl Run<'_> {
             .map_err(RunError::NotRepaired)?;
         self.turn(|standing| standing.owed = false)?;
         Ok(changed)
-    }
-
-    fn good_content(&self) -> Option<Content> {
-        let good = self.standing.good.as_ref()?;
-        let content = self.shelf.content(&self.standing.id, &good.digest);
-        content.unwrap_or_else(|error| {
-            tracing::error!(%error, "the good content is lost");
-            None
-        })
     }
 
     fn tidy(&self) {

@@ -3,14 +3,14 @@
 //! One small record per transaction says where it stands and names the rest: members of contents by
 //! their digest, and sealed copies of what a change replaces. What no record names is wiped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::desired::Resource;
 use email_engine_protocol::id::ResourceId;
 
 use super::content::Content;
-use super::standing::Standing;
+use super::standing::{Lost, Standing};
 use crate::host::{Cabinet, RecordError};
 
 /// The folder of it all.
@@ -63,11 +63,47 @@ impl Shelf {
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    tracing::error!(%error, "a transaction is lost: its content is judged anew");
+                    tracing::error!(%error, "a record is lost: the content is judged anew");
                 }
             }
         }
         found
+    }
+
+    /// Where a transaction stands whose record is damaged: nowhere, but with the names that its contents
+    /// hold. Nothing when it has no record, or a whole one. From now on that is its record.
+    pub fn salvage(&self, id: &ResourceId, attempt: u32) -> Option<Standing> {
+        let name = standing_name(id);
+        let error = self.cabinet.read::<Standing>(&name).err()?;
+        let holds = self.holds(id).unwrap_or_else(|error| {
+            tracing::error!(transaction = %id, %error, "nobody knows what is in force");
+            None
+        });
+        let standing = Standing {
+            lost: Some(Lost { holds, attempt }),
+            ..Standing::new(id.clone())
+        };
+        // What could not be read this time may be whole.
+        if matches!(error, RecordError::Damaged { .. })
+            && let Err(error) = self.write(&standing)
+        {
+            tracing::error!(transaction = %id, %error, "what is left of it is not noted");
+        }
+        Some(standing)
+    }
+
+    /// The names of every content that is kept, whichever is in force; nothing when none is kept.
+    fn holds(&self, id: &ResourceId) -> Result<Option<Vec<String>>, RecordError> {
+        let contents = format!("{}.content-", key(id));
+        let mut known: Option<BTreeSet<String>> = None;
+        for name in self.cabinet.list(FOLDER)? {
+            if name.starts_with(&contents)
+                && let Some(stored) = self.cabinet.read::<Stored>(&format!("{FOLDER}/{name}"))?
+            {
+                known.get_or_insert_default().extend(stored.3);
+            }
+        }
+        Ok(known.map(|names| names.into_iter().collect()))
     }
 
     /// Makes a standing durable.
@@ -95,22 +131,21 @@ impl Shelf {
         )
     }
 
-    /// A content that was kept.
-    ///
-    /// # Errors
-    /// When it is damaged or unreadable.
-    pub fn content(
-        &self,
-        id: &ResourceId,
-        digest: &ContentHash,
-    ) -> Result<Option<Content>, RecordError> {
-        let stored: Option<Stored> = self.cabinet.read(&content_name(id, digest))?;
-        Ok(stored.map(|(digest, members, restart, holds)| Content {
+    /// The content that is good, if there is one. One that is damaged is said and counts as lost.
+    #[must_use]
+    pub fn good(&self, standing: &Standing) -> Option<Content> {
+        let good = standing.good.as_ref()?;
+        let stored = self.cabinet.read(&content_name(&standing.id, &good.digest));
+        let stored: Option<Stored> = stored.unwrap_or_else(|error| {
+            tracing::error!(transaction = %standing.id, %error, "the good content is lost");
+            None
+        });
+        stored.map(|(digest, members, restart, holds)| Content {
             digest,
             members,
             restart,
             holds,
-        }))
+        })
     }
 
     /// Makes a sealed copy durable.

@@ -9,7 +9,7 @@ use email_engine_protocol::limits;
 use super::decide::Revival;
 use super::quiet::{self, Marks};
 use super::shape;
-use super::standing::{Failure, Journal, Stage};
+use super::standing::{Blame, Failure, Journal, Stage};
 use crate::host::{Activity, AtBoot, Machine, System, SystemError};
 use crate::resources::{self, CheckError};
 
@@ -31,7 +31,10 @@ pub(super) fn is_running(
         return Ok(true);
     };
     let seen = system.service(&id_of(id, "unit"), unit)?;
-    Ok(seen.activity != Activity::Stopped)
+    Ok(matches!(
+        seen.activity,
+        Activity::Running | Activity::Between(_)
+    ))
 }
 
 pub(super) fn test(
@@ -90,11 +93,39 @@ fn revive(
     if let Some(unit) = unit {
         let seen = system.service(id, unit).map_err(Said::of_machine)?;
         if restarts || seen.activity != Activity::Running {
-            let restarted = system.notify_service(id, unit, OnNotify::Restart);
-            return restarted.map_err(Said::of_machine);
+            return restart(system, id, unit, &seen.activity);
         }
     }
     run(system, id, check)
+}
+
+/// A service that was told to start and does not run speaks against its files. `before` says how it
+/// was found: one that was down and was not even tried, because it is not there, is masked or lacks
+/// what it depends on, says nothing of them.
+fn restart(
+    system: &mut dyn System,
+    id: &ResourceId,
+    unit: &str,
+    before: &Activity,
+) -> Result<(), Said> {
+    let Err(error) = system.notify_service(id, unit, OnNotify::Restart) else {
+        return Ok(());
+    };
+    let has_answered = matches!(&error, SystemError::Failed { code, .. } if !is_from_outside(code));
+    let mut said = Said::of_machine(error);
+    if has_answered && let Ok(seen) = system.service(id, unit) {
+        let is_of_files = match seen.activity {
+            Activity::Failed => true,
+            // It failed, and the service manager is about to try again.
+            Activity::Between(word) => word == "activating",
+            Activity::Stopped => *before == Activity::Running,
+            Activity::Running => false,
+        };
+        if is_of_files {
+            said.blame = Blame::Start;
+        }
+    }
+    Err(said)
 }
 
 fn stop(system: &mut dyn System, id: &ResourceId, unit: &str) -> Result<(), Said> {
@@ -139,22 +170,25 @@ pub(super) fn probe(
 /// What the product or the machine said against a content.
 struct Said {
     reason: String,
-    of_content: bool,
+    blame: Blame,
 }
 
 impl Said {
     const fn of_content(reason: String) -> Self {
         Self {
             reason,
-            of_content: true,
+            blame: Blame::Content,
         }
     }
 
     /// Of what the service manager does and does not do: whatever ails it is found by the next try.
     fn of_machine(error: SystemError) -> Self {
-        let of_content = matches!(error, SystemError::Simulated(_));
+        let blame = match error {
+            SystemError::Simulated(_) => Blame::Content,
+            _ => Blame::Machine,
+        };
         Self {
-            of_content,
+            blame,
             ..error.into()
         }
     }
@@ -163,7 +197,7 @@ impl Said {
         Failure {
             stage,
             reason: super::cut(self.reason),
-            of_content: self.of_content,
+            blame: self.blame,
         }
     }
 }
@@ -171,21 +205,25 @@ impl Said {
 /// SIGHUP, SIGINT, SIGKILL and SIGTERM: the machine goes down, the agent is stopped, or memory is short.
 const ENDED_FROM_OUTSIDE: [&str; 4] = ["signal 1", "signal 2", "signal 9", "signal 15"];
 
+fn is_from_outside(code: &str) -> bool {
+    ENDED_FROM_OUTSIDE.contains(&code)
+}
+
 impl From<SystemError> for Said {
     /// A program that is not there says nothing of a content, nor does one that was told to end or
     /// did not come to its end, or an address that the machine does not have.
     fn from(error: SystemError) -> Self {
-        let of_machine = match &error {
+        let blame = match &error {
             SystemError::Start { .. }
             | SystemError::State(_)
             | SystemError::Stranger { .. }
-            | SystemError::Timeout { .. } => true,
-            SystemError::Failed { code, .. } => ENDED_FROM_OUTSIDE.contains(&code.as_str()),
-            _ => false,
+            | SystemError::Timeout { .. } => Blame::Machine,
+            SystemError::Failed { code, .. } if is_from_outside(code) => Blame::Machine,
+            _ => Blame::Content,
         };
         Self {
             reason: error.to_string(),
-            of_content: !of_machine,
+            blame,
         }
     }
 }
@@ -250,7 +288,9 @@ fn once(
         Probe::Running { unit, .. } => {
             match system.service(id, unit).map_err(Said::of_machine)?.activity {
                 Activity::Running => Ok(()),
-                Activity::Stopped => Err(Said::of_content(format!("{unit} does not run"))),
+                Activity::Failed | Activity::Stopped => {
+                    Err(Said::of_content(format!("{unit} does not run")))
+                }
                 Activity::Between(word) => Err(Said::of_content(format!("{unit} is {word}"))),
             }
         }

@@ -19,8 +19,11 @@ pub struct Standing {
     pub refused: Option<Refusal>,
     /// A change that was begun and has not ended.
     pub journal: Option<Journal>,
-    /// Whether the good content was put back and is not yet known to be in force again.
+    /// Whether the good content, or what was there before there was one, was put back and is not yet
+    /// known to be in force again.
     pub owed: bool,
+    /// What is left of a record before this one that was damaged, until another content is in force.
+    pub lost: Option<Lost>,
 }
 
 /// A content that is in force.
@@ -30,6 +33,19 @@ pub struct Good {
     pub digest: ContentHash,
     /// Its lines that took a restart to come into force.
     pub restart: Vec<String>,
+    /// Its names that hold something, in order. Here as well as in its own record: whatever becomes of
+    /// that, nothing goes live that loses them.
+    pub holds: Vec<String>,
+}
+
+/// A content that is in force as far as its names are known, and nothing else of it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lost {
+    /// Names that may hold something, in order, when at least they are known.
+    pub holds: Option<Vec<String>>,
+    /// How often an operator had asked for one more try when that was found. Where no names are known,
+    /// only a word after that lets a content go live.
+    pub attempt: u32,
 }
 
 /// A content that is not tried again.
@@ -98,8 +114,20 @@ pub struct Failure {
     pub stage: Stage,
     /// What was said.
     pub reason: String,
-    /// Whether the content is to blame, and not the machine: then it is not tried again.
-    pub of_content: bool,
+    /// Who is to blame.
+    pub blame: Blame,
+}
+
+/// Who is to blame for a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Blame {
+    /// The content: it is not tried again.
+    Content,
+    /// The machine: it is tried again.
+    Machine,
+    /// The content, because the service did not start with it; but the machine when the service does
+    /// not start with the files before it either.
+    Start,
 }
 
 /// The stages of a change, in their order.
@@ -139,6 +167,15 @@ impl Standing {
             refused: None,
             journal: None,
             owed: false,
+            lost: None,
         }
+    }
+
+    /// Names of what is in force that may hold something, in order, as far as they are known.
+    #[must_use]
+    pub fn holds(&self) -> Option<&[String]> {
+        let good = self.good.as_ref().map(|good| &good.holds);
+        let lost = self.lost.as_ref().and_then(|lost| lost.holds.as_ref());
+        good.or(lost).map(Vec::as_slice)
     }
 }

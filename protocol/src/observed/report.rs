@@ -60,7 +60,8 @@ pub struct GenerationStates {
     pub accepted: Option<Generation>,
     /// The one that is being enforced.
     pub running: Option<Generation>,
-    /// The newest that was wholly converged once; enforced when nothing newer works.
+    /// The newest that was right once, wholly or but for what shall stand still; enforced when nothing
+    /// newer works.
     pub last_good: Option<Generation>,
     /// The last that did not get through.
     pub attempted: Option<Attempt>,

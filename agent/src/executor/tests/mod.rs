@@ -5,6 +5,7 @@ mod accounting;
 mod allowed;
 mod drift;
 mod floor;
+mod halts;
 mod life;
 mod removal;
 mod rig;

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use email_engine_protocol::bytes::ContentHash;
@@ -19,6 +20,9 @@ use crate::reconciler::{Outcome, Reconciler, Scope, UnderWay};
 use crate::resources::{ContentError, Contents};
 use crate::transaction::shelf::Shelf;
 use crate::transaction::standing::Standing;
+
+/// The service manager of a bed that has one.
+const SYSTEMCTL: &str = "systemctl";
 
 /// Bodies and secrets.
 #[derive(Debug, Default)]
@@ -79,9 +83,58 @@ impl Bed {
         Self::with(true)
     }
 
+    /// Real programs, and a service manager whose unit starts when `starts`, a script, says so. It is
+    /// asked in the folder of the product's files; what it was told is in [`told`](Self::told).
+    pub(super) fn with_service_manager(starts: &str) -> Self {
+        let dir = quick_folder();
+        std::fs::create_dir_all(dir.path().join("root/etc/p")).unwrap();
+        let script = format!(
+            r#"#!/bin/sh
+here={}
+cd "$here/root/etc/p" || exit 3
+told() {{ echo "$1" >> "$here/told"; }}
+is() {{ echo "$1" > "$here/is"; }}
+case $1 in
+show)
+    [ -e "$here/silent" ] && exit 1
+    printf 'LoadState=loaded\nActiveState=%s\nUnitFileState=enabled\n' \
+        "$(cat "$here/is" 2> /dev/null || echo inactive)" ;;
+restart)
+    told restart
+    if {starts}; then is active; exit 0; fi
+    is failed
+    echo 'Job for product.service failed.' >&2
+    exit 1 ;;
+stop) told stop; is inactive ;;
+esac
+"#,
+            dir.path().display()
+        );
+        let place = dir.path().join(SYSTEMCTL);
+        std::fs::write(&place, script).unwrap();
+        std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o755)).unwrap();
+        Self::at(dir, true)
+    }
+
+    /// What the service manager was told, in order.
+    pub(super) fn told(&self) -> Vec<String> {
+        let told = std::fs::read_to_string(self.dir.path().join("told")).unwrap_or_default();
+        told.lines().map(str::to_owned).collect()
+    }
+
+    /// How the service manager finds the unit.
+    pub(super) fn unit_is(&self) -> String {
+        let word = std::fs::read_to_string(self.dir.path().join("is")).unwrap_or_default();
+        word.trim().to_owned()
+    }
+
     fn with(real: bool) -> Self {
         let dir = quick_folder();
         std::fs::create_dir_all(dir.path().join("root/etc/p")).unwrap();
+        Self::at(dir, real)
+    }
+
+    fn at(dir: tempfile::TempDir, real: bool) -> Self {
         let reconciler = open(dir.path(), real);
         Self {
             dir,
@@ -175,7 +228,7 @@ impl Bed {
 
     /// One pass over a state that is enforced from now on.
     pub(super) fn accept(&mut self, state: &HostConfig) -> Outcome {
-        self.reconciler.change_state();
+        self.reconciler.change_state(false);
         self.look(state)
     }
 
@@ -280,7 +333,10 @@ fn quick_folder() -> tempfile::TempDir {
 
 fn open(dir: &std::path::Path, real: bool) -> Reconciler {
     let cabinet = Cabinet::open(&dir.join("data")).unwrap();
-    let machine = if real {
+    let systemctl = dir.join(SYSTEMCTL);
+    let machine = if systemctl.exists() {
+        Machine::with_systemctl(&dir.join("root"), &systemctl)
+    } else if real {
         Machine::with_programs(&dir.join("root"))
     } else {
         Machine::open(&Root::Sandbox(dir.join("root")), cabinet.clone()).unwrap()

@@ -10,8 +10,15 @@ use super::bed::{Bed, Files, files};
 const OLD: [(&str, &str); 3] = [("key", "KEY-1"), ("gone", "g"), ("config", "c1: KEY-1 g")];
 const NEW: [(&str, &str); 3] = [("key", "KEY-2"), ("extra", "e"), ("config", "c2: KEY-2 e")];
 
-fn with_probes(bed: &Bed, members: &[(&str, &str)]) -> HostConfig {
+/// A restart of the product that fails: what shall fail then takes one to come into force.
+const NO_START: &str = "transaction:pair/activate: Job for product.service failed\n";
+
+fn with_probes(bed: &Bed, members: &[(&str, &str)], failures: &str) -> HostConfig {
     bed.state_with(members, |spec| {
+        if failures == NO_START {
+            spec.restart.lines = vec![members[0].1.to_owned()];
+            spec.restart.allowed = true;
+        }
         let unit = "product.service".to_owned();
         spec.read_back.push(Probe::Answer {
             command: spec.test.command.clone(),
@@ -28,12 +35,12 @@ fn with_probes(bed: &Bed, members: &[(&str, &str)]) -> HostConfig {
 }
 
 /// A bed with the old content in force.
-fn begin() -> (Bed, HostConfig) {
+fn begin(failures: &str) -> (Bed, HostConfig) {
     let mut bed = Bed::new();
-    let old = with_probes(&bed, &OLD);
+    let old = with_probes(&bed, &OLD, failures);
     assert!(bed.accept(&old).is_good());
     assert_eq!(bed.files(), files(&OLD));
-    let new = with_probes(&bed, &NEW);
+    let new = with_probes(&bed, &NEW, failures);
     (bed, new)
 }
 
@@ -46,12 +53,12 @@ fn is_new(found: &Files) -> bool {
 
 /// Dies after so many steps of taking the new content; gives whether it came to that.
 fn die_after(steps: u32, failures: &str) -> bool {
-    let (mut bed, new) = begin();
+    let (mut bed, new) = begin(failures);
     bed.fail(failures);
     let activated = bed.runs("activate");
     let cabinet = bed.reconciler_cabinet();
     cabinet.die_after(steps);
-    bed.reconciler.change_state();
+    bed.reconciler.change_state(false);
     let passed = bed.try_pass(&new);
     let died = cabinet.is_dead();
     let told = bed.runs("activate") > activated;
@@ -128,6 +135,11 @@ fn a_death_at_any_step_of_a_change_that_cannot_be_activated_leaves_the_old() {
 }
 
 #[test]
+fn a_death_at_any_step_of_a_change_that_the_product_does_not_start_with_leaves_the_old() {
+    die_everywhere(NO_START, 80);
+}
+
+#[test]
 fn a_death_at_any_step_of_a_change_that_reads_back_wrong_leaves_the_old() {
     die_everywhere("transaction:pair/read-back\n", 80);
 }
@@ -150,7 +162,7 @@ fn die_at_first(steps: u32, failures: &str, ran: bool) -> bool {
     for (name, text) in vendors {
         std::fs::write(bed.place(name), text).unwrap();
     }
-    let new = with_probes(&bed, &NEW);
+    let new = with_probes(&bed, &NEW, failures);
     bed.fail(failures);
     let cabinet = bed.reconciler_cabinet();
     cabinet.die_after(steps);
@@ -189,8 +201,9 @@ fn a_death_at_any_step_of_a_first_content_leaves_what_was_there_or_the_new() {
     }
 }
 
-const FAILURES: [&str; 5] = [
+const FAILURES: [&str; 6] = [
     "",
+    NO_START,
     "transaction:pair/test\n",
     "transaction:pair/activate\n",
     "transaction:pair/health\n",
@@ -207,10 +220,10 @@ proptest! {
         first in 0_u32..150,
         later in proptest::collection::vec(0_u32..60, 0..4),
     ) {
-        let (mut bed, new) = begin();
+        let (mut bed, new) = begin(failures);
         bed.fail(failures);
         bed.reconciler_cabinet().die_after(first);
-        bed.reconciler.change_state();
+        bed.reconciler.change_state(false);
         bed.try_pass(&new);
         for steps in &later {
             bed.restart();

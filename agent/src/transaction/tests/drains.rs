@@ -71,6 +71,107 @@ fn a_content_without_a_name_that_holds_something_waits_until_it_holds_nothing() 
     assert_eq!(bed.files(), files(&AFTER));
 }
 
+/// Spoils what is known of a transaction: its standing, or its contents.
+fn spoil(bed: &mut Bed, part: &str, spoiled: impl Fn(&std::path::Path)) {
+    let folder = bed.dir.path().join("data/transactions");
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut found = 0;
+    for path in entries.map(|entry| entry.unwrap().path()) {
+        if path.display().to_string().contains(part) {
+            spoiled(&path);
+            found += 1;
+        }
+    }
+    assert!(found > 0, "nothing is called {part}");
+    bed.restart();
+}
+
+fn rots(path: &std::path::Path) {
+    let mut bytes = std::fs::read(path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(path, bytes).unwrap();
+}
+
+/// A whole record of something else.
+fn has_another_shape(path: &std::path::Path) {
+    let cabinet = crate::host::Cabinet::open(path.parent().unwrap()).unwrap();
+    let name = path.file_name().unwrap().to_str().unwrap();
+    cabinet.write(name, &7_u8).unwrap();
+}
+
+fn is_gone(path: &std::path::Path) {
+    std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn names_outlive_the_record_of_their_content() {
+    for spoiled in [rots, has_another_shape, is_gone] {
+        let (mut bed, after) = bed(&[]);
+        bed.answer(HOLDS);
+        spoil(&mut bed, ".content-", spoiled);
+        let (reason, live) = waits(&mut bed, &after);
+        assert!(reason.ends_with("is kept: a holds 3 messages"), "{reason}");
+        assert_eq!(live, files(&BEFORE));
+        bed.answer("");
+        assert!(bed.accept(&after).is_good());
+        assert_eq!(bed.files(), files(&AFTER));
+    }
+}
+
+#[test]
+fn names_outlive_the_record_of_where_their_transaction_stands() {
+    for spoiled in [rots, has_another_shape] {
+        let (mut bed, after) = bed(&[]);
+        bed.answer(HOLDS);
+        spoil(&mut bed, ".standing", spoiled);
+        let (reason, _) = waits(&mut bed, &after);
+        assert!(reason.ends_with("a holds 3 messages"), "{reason}");
+        // Also a change that is undone, which leaves no content at all.
+        bed.answer("");
+        bed.fail("transaction:pair/test\n");
+        assert!(!bed.accept(&after).is_good());
+        bed.fail("");
+        bed.answer(HOLDS);
+        bed.restart();
+        let members = [("key", "KEY-2"), ("config", "b")];
+        let other = bed.state_with(&members, drain(&["b"], &[], &[]));
+        let (reason, live) = waits(&mut bed, &other);
+        assert!(reason.ends_with("a holds 3 messages"), "{reason}");
+        assert_eq!(live, files(&BEFORE));
+        bed.answer("");
+        assert!(bed.accept(&other).is_good());
+        assert_eq!(bed.standing().good.unwrap().holds, ["b"]);
+    }
+}
+
+#[test]
+fn where_no_name_is_known_any_more_nothing_goes_live_until_an_operator_says_so() {
+    for spoiled in [rots, has_another_shape, is_gone] {
+        let (mut bed, after) = bed(&[]);
+        bed.answer(HOLDS);
+        spoil(&mut bed, ".content-", spoiled);
+        spoil(&mut bed, ".standing", rots);
+        for _ in 0..2 {
+            let (reason, live) = waits(&mut bed, &after);
+            let word = "`email-engine hosts retry HOST`";
+            assert!(reason.contains(word), "{reason}");
+            assert_eq!(live, files(&BEFORE));
+            bed.restart();
+        }
+        // The operator's word is for this once: what goes live with it has names again.
+        let again = bed.state_with(&AFTER, |spec| {
+            drain(&["b"], &[], &[])(spec);
+            spec.attempt = 1;
+        });
+        assert!(bed.accept(&again).is_good());
+        assert_eq!(bed.files(), files(&AFTER));
+        let before = bed.state_with(&BEFORE, drain(&["a"], &[], &[]));
+        bed.answer("transaction:pair/drain */b: no queues\n");
+        let (reason, _) = waits(&mut bed, &before);
+        assert!(reason.contains("what b holds is not known"), "{reason}");
+    }
+}
+
 #[test]
 fn nobody_knows_is_not_nothing() {
     let (mut bed, after) = bed(&[]);

@@ -5,6 +5,7 @@ mod crashes;
 mod drains;
 mod held;
 mod product;
+mod starts;
 mod suspended;
 
 use email_engine_protocol::desired::{
