@@ -93,7 +93,7 @@ pub struct Outcome {
     pub accepted: Option<Generation>,
     /// Generation that it enforces.
     pub running: Option<Generation>,
-    /// Newest that was wholly converged once.
+    /// Newest that was converged once, whatever stands still beside it.
     pub last_good: Option<Generation>,
     /// The last that did not get through.
     pub attempted: Option<Attempt>,
