@@ -63,7 +63,7 @@ impl Start {
 /// The line that names the log is looked for by itself, since the rest may be what is at fault.
 fn note_fault(config: &Path, fault: &Ended) {
     let text = fs::read_to_string(config).unwrap_or_default();
-    let named = text.lines().filter_map(|line| {
+    let mut named = text.lines().filter_map(|line| {
         let mut words = line.split_whitespace();
         let is_log = words.next()?.eq_ignore_ascii_case("log-file");
         words
@@ -71,7 +71,7 @@ fn note_fault(config: &Path, fault: &Ended) {
             .map(|path| path.trim_matches('"'))
             .filter(|path| is_log && path.starts_with('/'))
     });
-    let log = Path::new(named.last().unwrap_or(LOG)).with_file_name("pmta-startuperr.log");
+    let log = Path::new(named.next_back().unwrap_or(LOG)).with_file_name("pmta-startuperr.log");
     let line = format!("{} Startup error: {fault}\n", clock::plain(clock::now()));
     let opened = OpenOptions::new().create(true).append(true).open(log);
     // Where it cannot be written, standard error has it still.

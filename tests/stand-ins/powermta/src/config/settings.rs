@@ -36,9 +36,7 @@ impl Settings {
     }
 
     pub(super) fn lines(&self, name: &str) -> &[(Vec<Value>, String)] {
-        self.entries
-            .get(canonical(name))
-            .map_or(&[], Vec::as_slice)
+        self.entries.get(canonical(name)).map_or(&[], Vec::as_slice)
     }
 
     fn last(&self, name: &str) -> Option<&Value> {

@@ -60,7 +60,11 @@ pub(super) fn most_of_source(settings: &Layered<'_>, source: IpAddr) -> usize {
 
 /// Recipients of one transaction.
 pub(super) fn most_recipients(settings: &Layered<'_>) -> usize {
-    whole(settings.count("max-rcpt-per-message").filter(|&count| count > 0))
+    whole(
+        settings
+            .count("max-rcpt-per-message")
+            .filter(|&count| count > 0),
+    )
 }
 
 fn whole(limit: Option<u64>) -> usize {

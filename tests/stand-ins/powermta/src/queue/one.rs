@@ -122,7 +122,11 @@ impl Queue {
 
     /// Takes the next message with all its recipients that are due, up to a number.
     pub(crate) fn take(&mut self, now: i64, most: usize) -> Option<Batch> {
-        let due = self.items.iter().enumerate().filter(|(_, item)| item.due <= now);
+        let due = self
+            .items
+            .iter()
+            .enumerate()
+            .filter(|(_, item)| item.due <= now);
         // Of equal ones the first is kept, which is the oldest.
         let (first, _) = due.min_by_key(|(_, item)| Reverse(item.priority))?;
         let id = self.items[first].envelope.id;

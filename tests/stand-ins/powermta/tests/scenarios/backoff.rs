@@ -189,7 +189,10 @@ fn a_pattern_bounces_a_recipient_and_no_transaction() {
     let to = ["RCPT TO:<full@rcpt.example>", "RCPT TO:<fine@rcpt.example>"];
     bed.say(&[envelope[0], envelope[1], to[0], to[1], "DATA", text]);
     let bounced = bed.rows_when("b", 1).remove(0);
-    assert_eq!((bounced["rcpt"].as_str(), bounced["bounceCat"].as_str()), ("full@rcpt.example", "quota-issues"));
+    assert_eq!(
+        (bounced["rcpt"].as_str(), bounced["bounceCat"].as_str()),
+        ("full@rcpt.example", "quota-issues")
+    );
     assert_eq!(bed.rows_when("d", 1)[0]["rcpt"], "fine@rcpt.example");
     refuse(&bed.sink, "MAIL", "452 4.3.1 over quota");
     bed.submit("a@x.example", "later@rcpt.example", &[]);
@@ -235,8 +238,10 @@ fn of_conflicting_patterns_the_first_holds_and_the_rest_of_the_other() {
 /// A second exchanger, which is worse.
 fn second(bed: &Bed) -> Sink {
     let second = bed.second_sink();
-    bed.zone.host("second.rcpt.example", &second.address.ip().to_string());
-    bed.zone.exchanger("rcpt.example", 20, "second.rcpt.example");
+    bed.zone
+        .host("second.rcpt.example", &second.address.ip().to_string());
+    bed.zone
+        .exchanger("rcpt.example", 20, "second.rcpt.example");
     second
 }
 
@@ -249,7 +254,10 @@ fn a_pattern_passes_a_host_over_and_the_mail_stays() {
     bed.submit("a@x.example", "to@rcpt.example", &[]);
     let row = bed.rows_when("tq", 1).remove(0);
     let last = format!("second.rcpt.example ({})", second.address.ip());
-    assert_eq!(row["dsnMta"], last, "the queue waits once every host was tried");
+    assert_eq!(
+        row["dsnMta"], last,
+        "the queue waits once every host was tried"
+    );
     second.consent();
     assert_eq!(bed.rows_when("d", 1)[0]["dsnMta"], last);
     assert_eq!(bed.rows("b").len(), 0, "even with a 5xx answer");
@@ -260,7 +268,8 @@ fn a_pattern_passes_a_host_over_and_the_mail_stays() {
 fn a_421_means_the_next_host_only_when_said() {
     for (line, next) in [("", false), ("smtp-421-means-mx-unavailable yes\n", true)] {
         let rules = RULES.replace("DSN", "true");
-        let bed = Bed::started(&rules.replace("retry-after 1s\nb", &format!("{line}retry-after 1s\nb")));
+        let bed =
+            Bed::started(&rules.replace("retry-after 1s\nb", &format!("{line}retry-after 1s\nb")));
         let second = second(&bed);
         refuse(&bed.sink, "MAIL", "421 4.3.2 not now");
         bed.submit("a@x.example", "to@rcpt.example", &[]);
@@ -270,14 +279,19 @@ fn a_421_means_the_next_host_only_when_said() {
             continue;
         }
         bed.rows_when("t", 1);
-        assert_eq!((bed.rows("tq").len(), second.connections()), (0, 0), "the recipient waits");
+        assert_eq!(
+            (bed.rows("tq").len(), second.connections()),
+            (0, 0),
+            "the recipient waits"
+        );
     }
 }
 
 #[test]
 fn mail_that_has_grown_too_old_bounces_with_its_last_error() {
     let rules = RULES.replace("DSN", "true");
-    let bed = Bed::started(&rules.replace("retry-after 1s\nb", "bounce-after 1s\nretry-after 1s\nb"));
+    let bed =
+        Bed::started(&rules.replace("retry-after 1s\nb", "bounce-after 1s\nretry-after 1s\nb"));
     refuse(&bed.sink, "RCPT", "451 4.2.0 later");
     bed.submit("a@x.example", "to@rcpt.example", &[]);
     let row = bed.rows_when("b", 1).remove(0);
@@ -292,14 +306,18 @@ fn mail_that_has_grown_too_old_bounces_with_its_last_error() {
 fn back_off_sends_the_queue_to_another_virtual_mta() {
     let bed = Bed::started(&format!(
         "{}<virtual-mta b>\nsmtp-source-host 127.0.2.2 b.example\n</virtual-mta>\n",
-        RULES
-            .replace("DSN", "true")
-            .replace("retry-after 1s\nb", "retry-after 1s\nbackoff-reroute-to-virtual-mta b\nb")
+        RULES.replace("DSN", "true").replace(
+            "retry-after 1s\nb",
+            "retry-after 1s\nbackoff-reroute-to-virtual-mta b\nb"
+        )
     ));
     refuse(&bed.sink, "MAIL", "451 4.7.0 [TSS04] deferred");
     bed.submit("a@x.example", "to@rcpt.example", &[]);
     bed.rows_when("t", 1);
     bed.sink.consent();
     let row = bed.rows_when("d", 1).remove(0);
-    assert_eq!((row["vmta"].as_str(), row["dlvSourceIp"].as_str()), ("b", "127.0.2.2"));
+    assert_eq!(
+        (row["vmta"].as_str(), row["dlvSourceIp"].as_str()),
+        ("b", "127.0.2.2")
+    );
 }

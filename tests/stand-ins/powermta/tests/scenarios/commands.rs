@@ -159,11 +159,7 @@ fn a_rate_of_the_virtual_mta_holds_back_the_rest() {
 }
 
 /// A command, what it says, and what is so afterwards.
-type Case = (
-    &'static [&'static str],
-    &'static str,
-    fn(&Bed) -> bool,
-);
+type Case = (&'static [&'static str], &'static str, fn(&Bed) -> bool);
 
 /// One after the other, on a queue whose recipient waits and one whose host is dead.
 const CASES: &[Case] = &[
@@ -249,7 +245,10 @@ fn each_command_says_and_does_what_the_guide_has() {
             effect(&bed).then_some(())
         });
     }
-    for console in [&["register", "console.example"][..], &["deregister", "--local-only"]] {
+    for console in [
+        &["register", "console.example"][..],
+        &["deregister", "--local-only"],
+    ] {
         let said = bed.pmta(console);
         assert!(!said.succeeded && said.error.contains("has no"), "{said:?}");
     }
@@ -263,10 +262,19 @@ fn mail_of_a_paused_job_waits_and_other_mail_does_not() {
     bed.submit("a@x.example", "to2@rcpt.example", &[]);
     assert_eq!(bed.rows_when("d", 1)[0]["rcpt"], "to2@rcpt.example");
     let job = &bed.json(&["show", "jobs"])["job"][0];
-    assert_eq!((&job["id"], &job["paused"]), (&"campaign".into(), &true.into()));
-    assert_eq!(bed.pmta(&["resume", "job", "campaign"]).out, "resumed job.\n");
+    assert_eq!(
+        (&job["id"], &job["paused"]),
+        (&"campaign".into(), &true.into())
+    );
+    assert_eq!(
+        bed.pmta(&["resume", "job", "campaign"]).out,
+        "resumed job.\n"
+    );
     let rows = bed.rows_when("d", 2);
-    assert!(rows.iter().any(|row| row["jobId"] == "campaign"), "{rows:?}");
+    assert!(
+        rows.iter().any(|row| row["jobId"] == "campaign"),
+        "{rows:?}"
+    );
 }
 
 #[test]
@@ -281,6 +289,14 @@ fn who_was_given_priority_goes_first() {
     assert!(!bed.pmta(&["set", "priority", "101"]).succeeded);
     bed.pmta(&["resume", "queue", "rcpt.example/a"]);
     bed.rows_when("d", 3);
-    let order: Vec<_> = bed.sink.mails().into_iter().flat_map(|mail| mail.to).collect();
-    assert_eq!(order, ["to2@rcpt.example", "to0@rcpt.example", "to1@rcpt.example"]);
+    let order: Vec<_> = bed
+        .sink
+        .mails()
+        .into_iter()
+        .flat_map(|mail| mail.to)
+        .collect();
+    assert_eq!(
+        order,
+        ["to2@rcpt.example", "to0@rcpt.example", "to1@rcpt.example"]
+    );
 }

@@ -40,8 +40,10 @@ fn a_connection_carries_so_many_messages() {
 #[test]
 fn a_connection_that_saw_too_many_recipients_refused_is_broken() {
     let bed = bed("", "max-errors-per-connection 2");
-    bed.sink
-        .answer(|line| line.contains("<bad").then(|| "550 5.1.1 unknown".to_owned()));
+    bed.sink.answer(|line| {
+        line.contains("<bad")
+            .then(|| "550 5.1.1 unknown".to_owned())
+    });
     let text = "From: <a@x.example>\r\n\r\nhi\r\n.";
     let answers = bed.say(&[
         "EHLO f.example",
@@ -54,7 +56,11 @@ fn a_connection_that_saw_too_many_recipients_refused_is_broken() {
         text,
     ]);
     assert!(answers[8].starts_with("250 "), "{answers:?}");
-    assert_eq!(bed.rows_when("d", 2).len(), 2, "those who are left go later");
+    assert_eq!(
+        bed.rows_when("d", 2).len(),
+        2,
+        "those who are left go later"
+    );
     assert_eq!(bed.rows("b").len(), 2);
     assert_eq!(bed.rows("t").len(), 0, "nothing is wrong with them");
     assert_eq!(bed.sink.connections(), 2);
@@ -68,7 +74,11 @@ struct Gate(Arc<(Mutex<bool>, Condvar)>);
 impl Gate {
     fn pass(&self) {
         let (open, changed) = &*self.0;
-        drop(changed.wait_while(open.lock().unwrap(), |open| !*open).unwrap());
+        drop(
+            changed
+                .wait_while(open.lock().unwrap(), |open| !*open)
+                .unwrap(),
+        );
     }
 
     fn open(&self) {
@@ -114,7 +124,8 @@ fn one_host_has_so_many_connections_whatever_the_domain() {
 fn another_host_takes_what_the_best_one_has_no_room_for() {
     let bed = bed("mx-connection-limit mx.rcpt.example 0", "");
     let second = bed.second_sink();
-    bed.zone.host("second.far.example", &second.address.ip().to_string());
+    bed.zone
+        .host("second.far.example", &second.address.ip().to_string());
     bed.zone.exchanger("rcpt.example", 20, "second.far.example");
     bed.submit("a@x.example", "to@rcpt.example", &[]);
     bed.rows_when("d", 1);

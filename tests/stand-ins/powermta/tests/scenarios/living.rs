@@ -91,7 +91,10 @@ fn a_listener_that_cannot_be_had_is_a_fault_at_start_too() {
         .unwrap();
     assert!(!second.status.success());
     let noted = fs::read_to_string(bed.path("log/pmta-startuperr.log")).unwrap();
-    assert!(noted.contains("Startup error: listeners: smtp-listener"), "{noted}");
+    assert!(
+        noted.contains("Startup error: listeners: smtp-listener"),
+        "{noted}"
+    );
 }
 
 /// A port on 127.0.0.1 below those that the system hands out, so that no other test gets it.
@@ -137,9 +140,18 @@ fn what_is_not_carried_out_is_said_at_start_and_at_a_reload() {
         "{PLAIN}<domain slow.example>\nqueue-priority 90\nuse-dane no\n</domain>"
     ));
     let log = bed.logged("does not carry out use-dane");
-    let line = log.lines().find(|line| line.contains("queue-priority")).unwrap();
-    assert!(line.contains("notice: ") && line.contains("(line "), "{line}");
-    assert!(!log.contains("carry out max-smtp-out") && !log.contains("rror"), "{log}");
+    let line = log
+        .lines()
+        .find(|line| line.contains("queue-priority"))
+        .unwrap();
+    assert!(
+        line.contains("notice: ") && line.contains("(line "),
+        "{line}"
+    );
+    assert!(
+        !log.contains("carry out max-smtp-out") && !log.contains("rror"),
+        "{log}"
+    );
     bed.configure(&format!("{PLAIN}run-as-root no\n"));
     assert!(bed.pmta(&["reload"]).succeeded);
     bed.logged("notice: the stand-in does not carry out run-as-root");

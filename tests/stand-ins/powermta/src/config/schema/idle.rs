@@ -116,7 +116,10 @@ mod tests {
     #[test]
     fn what_no_code_names_is_known_to_do_nothing() {
         let mut words = BTreeSet::new();
-        said_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut words);
+        said_in(
+            &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
+            &mut words,
+        );
         for scope in ALL {
             for known in of(scope).iter().flat_map(|table| table.iter()) {
                 let read = words.contains(known.name) || BY_PLACE.contains(&known.name);

@@ -43,7 +43,10 @@ fn source() -> Option<IpAddr> {
 fn a_queue_has_so_many_connections_at_once() {
     let config = limited("max-smtp-out 3");
     let mut queues = with_mail(&config, 9);
-    assert_eq!(opened(&mut queues, &config, 0), (vec![source().unwrap(); 3], None));
+    assert_eq!(
+        opened(&mut queues, &config, 0),
+        (vec![source().unwrap(); 3], None)
+    );
     queues.closed(&key(), source());
     assert_eq!(opened(&mut queues, &config, 0).0.len(), 1);
 }
@@ -95,13 +98,20 @@ fn connections_have_a_rate() {
 
 #[test]
 fn bytes_have_a_rate_that_holds_on_an_open_connection_too() {
-    for line in ["max-data-volume-rate 1k/m", "source-ip-max-data-volume-rate 127.0.0.2 1k/m"] {
+    for line in [
+        "max-data-volume-rate 1k/m",
+        "source-ip-max-data-volume-rate 127.0.0.2 1k/m",
+    ] {
         let config = limited(line);
         let mut queues = with_mail(&config, 3);
         assert_eq!(take(&mut queues, &config, 0), Some(1));
         queues.transferred(&key(), source(), 1_024, 0);
         assert_eq!(take(&mut queues, &config, 0), None, "{line}");
-        assert_eq!(opened(&mut queues, &config, 0), (vec![], Some(60_001)), "{line}");
+        assert_eq!(
+            opened(&mut queues, &config, 0),
+            (vec![], Some(60_001)),
+            "{line}"
+        );
         assert_eq!(take(&mut queues, &config, 60_001), Some(1), "{line}");
     }
     let text = format!("{VMTA}max-smtp-data-volume-rate 1k/m\n</virtual-mta>");
@@ -123,7 +133,10 @@ fn one_address_has_a_rate_of_messages_and_the_other_goes_on() {
     assert_eq!(take(&mut queues, &config, 0), None, "its minute is used up");
     let (open, _) = opened(&mut queues, &config, 0);
     let other: IpAddr = "127.0.0.3".parse().unwrap();
-    assert!(!open.is_empty() && open.iter().all(|one| *one == other), "{open:?}");
+    assert!(
+        !open.is_empty() && open.iter().all(|one| *one == other),
+        "{open:?}"
+    );
     queues.closed(&key(), Some(other));
     let later = opened(&mut queues, &config, 60_001).0;
     assert_eq!(later, [source().unwrap()], "its minute is over");
@@ -143,7 +156,10 @@ fn one_address_has_a_rate_of_connections() {
 fn one_address_has_so_many_connections_to_a_domain_whichever_virtual_mta_has_them() {
     let two = "<virtual-mta v>\nsmtp-source-host 127.0.0.2 v.example\n</virtual-mta>\n\
                <virtual-mta w>\nsmtp-source-host 127.0.0.2 v.example\n</virtual-mta>\n";
-    for line in ["source-ip-max-smtp-out 127.0.0.2 2", "max-smtp-out-per-source-ip 2"] {
+    for line in [
+        "source-ip-max-smtp-out 127.0.0.2 2",
+        "max-smtp-out-per-source-ip 2",
+    ] {
         let config = config(&format!("{two}<domain *>\n{line}\n</domain>"));
         let mut queues = with_mail(&config, 3);
         for id in 11..=13 {
@@ -192,7 +208,10 @@ fn a_queue_that_is_held_waits_for_its_time_or_for_a_release() {
 
 #[test]
 fn new_mail_wakes_a_deferred_queue_only_when_said() {
-    for (line, wakes) in [("retry-upon-new-mail no", false), ("retry-upon-new-mail yes", true)] {
+    for (line, wakes) in [
+        ("retry-upon-new-mail no", false),
+        ("retry-upon-new-mail yes", true),
+    ] {
         let config = limited(line);
         let mut queues = with_mail(&config, 1);
         queues.defer(&config, &key(), "no answer", 0);
