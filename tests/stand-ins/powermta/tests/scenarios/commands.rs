@@ -85,10 +85,16 @@ fn a_paused_queue_holds_its_mail_until_it_is_resumed() {
 
 #[test]
 fn settings_and_virtual_mtas_are_shown_as_they_are_in_force() {
-    let bed = Bed::started(PLAIN);
+    let bed = Bed::started(&PLAIN.replace(
+        "bounce-after 2d",
+        "bounce-after 2d\nmax-rcpt-per-transaction 7",
+    ));
     let settings = bed.json(&["show", "settings", "rcpt.example/a"]);
     assert_eq!(settings["queueSettings"]["bounce-after"], "2d");
     assert_eq!(settings["queueSettings"]["max-smtp-out"], "20");
+    // One is an alias of the other.
+    assert_eq!(settings["queueSettings"]["max-rcpt-per-transaction"], "7");
+    assert_eq!(settings["queueSettings"]["max-rcpt-per-message"], "7");
     assert_eq!(
         settings["queueSettings"]["backoff-to-normal-after"],
         "never"
