@@ -84,9 +84,14 @@ fn the_agents_halves_know_each_other_by_messages_alone() {
 
 #[test]
 fn protocol_depends_on_none_of_our_crates() {
-    assert_none(rooms::own_dependencies(&source::read(
-        "protocol/Cargo.toml",
-    )));
+    let manifest = source::read("protocol/Cargo.toml");
+    assert_none(rooms::own_dependencies("protocol", &manifest));
+}
+
+#[test]
+fn the_stand_in_depends_on_none_of_our_crates() {
+    let manifest = source::read("tests/stand-ins/powermta/Cargo.toml");
+    assert_none(rooms::own_dependencies("the stand-in", &manifest));
 }
 
 #[test]

@@ -43,16 +43,33 @@ pub(crate) fn missing(paths: &[String]) -> Vec<String> {
         .collect()
 }
 
-/// Dependencies of a manifest that are crates of this workspace.
-pub(crate) fn own_dependencies(manifest: &str) -> Vec<String> {
+/// Dependencies of a crate that are crates of this workspace, under whatever name.
+///
+/// Said of `protocol`, which imports none, and of the stand-in, which would otherwise share the errors
+/// that it is there to show.
+pub(crate) fn own_dependencies(crate_name: &str, manifest: &str) -> Vec<String> {
     let manifest: toml::Table = toml::from_str(manifest).unwrap();
-    ["dependencies", "dev-dependencies", "build-dependencies"]
-        .iter()
-        .filter_map(|section| manifest.get(*section)?.as_table())
-        .flat_map(toml::Table::keys)
-        .filter(|name| name.starts_with("email-engine-"))
-        .map(|name| format!("protocol must not depend on {name}"))
+    let targets = manifest.get("target").and_then(toml::Value::as_table);
+    let of_targets = targets
+        .into_iter()
+        .flat_map(toml::Table::values)
+        .filter_map(toml::Value::as_table);
+    std::iter::once(&manifest)
+        .chain(of_targets)
+        .flat_map(|table| {
+            ["dependencies", "dev-dependencies", "build-dependencies"]
+                .into_iter()
+                .filter_map(|section| table.get(section)?.as_table())
+        })
+        .flatten()
+        .filter(|(name, what)| is_own(name, what))
+        .map(|(name, _)| format!("{crate_name} must not depend on {name}"))
         .collect()
+}
+
+fn is_own(name: &str, what: &toml::Value) -> bool {
+    let renamed = what.get("package").and_then(toml::Value::as_str);
+    what.get("path").is_some() || renamed.unwrap_or(name).starts_with("email-engine")
 }
 
 #[cfg(test)]
@@ -87,10 +104,16 @@ mod tests {
 
     #[test]
     fn a_dependency_on_our_own_crate_is_found() {
-        let manifest = "[dev-dependencies]\nserde = \"1\"\nemail-engine-agent = { path = \"x\" }\n";
+        let manifest = "[dependencies]\nserde = \"1\"\n[dev-dependencies]\n\
+                        email-engine-agent.workspace = true\n\
+                        [build-dependencies]\nnear = { path = \"../near\" }\n\
+                        [target.'cfg(unix)'.dependencies]\n\
+                        other = { package = \"email-engine-coordinator\", version = \"1\" }\n";
+        let found = own_dependencies("it", manifest);
+        let wanted = ["email-engine-agent", "near", "other"];
         assert_eq!(
-            own_dependencies(manifest),
-            ["protocol must not depend on email-engine-agent"]
+            found,
+            wanted.map(|name| format!("it must not depend on {name}"))
         );
     }
 }

@@ -1,6 +1,7 @@
 //! The daemon: everything that `pmtad` starts, until a signal.
 
-use std::io;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,7 +9,10 @@ use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::engine::{Engine, Overrides, StartError};
-use crate::{deliver, manage, receive};
+use crate::{clock, deliver, manage, receive};
+
+/// Where the product has its log, when no line says so.
+const LOG: &str = "/var/log/pmta/log";
 
 /// What `pmtad` was started with.
 #[derive(Debug)]
@@ -44,11 +48,34 @@ impl Start {
     ///
     /// When the configuration is refused, or a socket cannot be had.
     pub async fn run(self) -> Result<(), DaemonError> {
-        let engine = Engine::start(&self.config, self.overrides).map_err(Ended::from)?;
-        let ended = serve(&engine, &self.control).await;
+        let fault = |ended: &Ended| note_fault(&self.config, ended);
+        let engine = Engine::start(&self.config, self.overrides)
+            .map_err(Ended::from)
+            .inspect_err(fault)?;
+        let ended = serve(&engine, &self.control).await.inspect_err(fault);
         engine.log("stopped");
         ended.map_err(DaemonError::from)
     }
+}
+
+/// Says in `pmta-startuperr.log`, beside the log, why there is no daemon.
+///
+/// The line that names the log is looked for by itself, since the rest may be what is at fault.
+fn note_fault(config: &Path, fault: &Ended) {
+    let text = fs::read_to_string(config).unwrap_or_default();
+    let mut named = text.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        let is_log = words.next()?.eq_ignore_ascii_case("log-file");
+        words
+            .next()
+            .map(|path| path.trim_matches('"'))
+            .filter(|path| is_log && path.starts_with('/'))
+    });
+    let log = Path::new(named.next_back().unwrap_or(LOG)).with_file_name("pmta-startuperr.log");
+    let line = format!("{} Startup error: {fault}\n", clock::plain(clock::now()));
+    let opened = OpenOptions::new().create(true).append(true).open(log);
+    // Where it cannot be written, standard error has it still.
+    drop(opened.and_then(|mut file| file.write_all(line.as_bytes())));
 }
 
 async fn serve(engine: &Arc<Engine>, control: &Path) -> Result<(), Ended> {

@@ -7,6 +7,9 @@ mod pipe;
 mod record;
 mod writer;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use category::category;
 pub(crate) use record::{Record, status_text};
 pub(crate) use writer::Accounting;

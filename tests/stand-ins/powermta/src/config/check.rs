@@ -1,11 +1,11 @@
 //! What one line says about another: names that must exist, and in time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::error::ConfigError;
+use super::error::{At, ConfigError};
 use super::model::{Config, PatternList, PatternResult, SourceMatch};
 use super::parse::{Entry, Node, Section};
-use super::schema::Scope;
+use super::schema::{self, Scope};
 use super::value::Value;
 
 /// Checks in the order of the file, so that the first fault is the first one reported.
@@ -69,7 +69,8 @@ fn entry_references(entry: &Entry, config: &Config) -> Result<(), ConfigError> {
     let known = match entry.name {
         "default-virtual-mta" => is_either || name == "by-smtp-source-ip",
         "virtual-mta" | "cold-virtual-mta" | "invalid-virtual-mta-fallback" => is_vmta,
-        "reroute-to-virtual-mta" | "backoff-reroute-to-virtual-mta" => name.is_empty() || is_either,
+        // The guide supports no reroute to a pool.
+        "reroute-to-virtual-mta" | "backoff-reroute-to-virtual-mta" => name.is_empty() || is_vmta,
         "smtp-pattern-list" => name.is_empty() || config.reply_lists.contains_key(&name),
         "suppression-lists" => {
             let Some(Value::List(lists)) = entry.values.first() else {
@@ -181,6 +182,30 @@ fn pools_with_domains(tree: &Section, config: &Config) -> Result<(), ConfigError
         }
     }
     Ok(())
+}
+
+/// Each directive that is taken and not carried out, with its first place.
+pub(super) fn idle(tree: &Section) -> Vec<String> {
+    let mut first = BTreeMap::new();
+    note_idle(tree, &mut first);
+    let line = |(name, at): (&str, At)| {
+        let file = at.file.display();
+        format!("{name} (line {} of {file})", at.line)
+    };
+    first.into_iter().map(line).collect()
+}
+
+fn note_idle(section: &Section, first: &mut BTreeMap<&'static str, At>) {
+    for node in &section.nodes {
+        match node {
+            Node::Entry(entry) if schema::is_idle(section.scope, entry.name) => {
+                let place = first.entry(entry.name);
+                place.or_insert_with(|| entry.at.clone());
+            }
+            Node::Section(inner) => note_idle(inner, first),
+            Node::Entry(_) | Node::Rule(_) => {}
+        }
+    }
 }
 
 fn mandatory(config: &Config) -> Result<(), ConfigError> {

@@ -67,6 +67,8 @@ pub struct Config {
     pub domain_keys: Vec<DomainKey>,
     /// `<domain>` of the top of the file.
     pub domains: Vec<(DomainMatch, Settings)>,
+    /// Directives that are taken and not carried out, with the place of the first.
+    pub idle: Vec<String>,
     /// Web monitor: first match decides.
     pub http_access: Vec<(IpNet, String)>,
 }

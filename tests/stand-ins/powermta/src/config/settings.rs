@@ -9,6 +9,7 @@ use ipnet::IpNet;
 
 use super::model::{Config, DomainMatch, SourceMatch};
 use super::parse::Entry;
+use super::pattern::DomainPattern;
 use super::quantity::{Rate, rate, time};
 use super::schema::{self, Scope};
 use super::value::Value;
@@ -19,14 +20,23 @@ pub struct Settings {
     entries: BTreeMap<&'static str, Vec<(Vec<Value>, String)>>,
 }
 
+/// The guide calls one an alias of the other.
+fn canonical(name: &str) -> &str {
+    match name {
+        "max-rcpt-per-transaction" => "max-rcpt-per-message",
+        own => own,
+    }
+}
+
 impl Settings {
     pub(super) fn add(&mut self, entry: &Entry) {
         let line = (entry.values.clone(), entry.text.clone());
-        self.entries.entry(entry.name).or_default().push(line);
+        let name: &'static str = canonical(entry.name);
+        self.entries.entry(name).or_default().push(line);
     }
 
     pub(super) fn lines(&self, name: &str) -> &[(Vec<Value>, String)] {
-        self.entries.get(name).map_or(&[], Vec::as_slice)
+        self.entries.get(canonical(name)).map_or(&[], Vec::as_slice)
     }
 
     fn last(&self, name: &str) -> Option<&Value> {
@@ -37,7 +47,7 @@ impl Settings {
 
     /// Whether the directive is present.
     pub fn has(&self, name: &str) -> bool {
-        self.entries.contains_key(name)
+        self.entries.contains_key(canonical(name))
     }
 
     /// As written, the last line.
@@ -136,6 +146,28 @@ impl Config {
             scope: Scope::Domain,
             levels,
         }
+    }
+
+    /// Connections that one source address may have to an exchanger: the first line that fits.
+    pub fn most_to_exchanger(&self, host: &str) -> Option<u64> {
+        let mut lines = self.settings.lines("mx-connection-limit").iter();
+        lines.find_map(|(values, _)| match values.as_slice() {
+            [Value::Text(name), Value::Count(most)] => DomainPattern::read(name)
+                .is_some_and(|pattern| pattern.matches(host))
+                .then_some(*most)?,
+            _ => None,
+        })
+    }
+
+    /// Connections that one source address may have to an address: the first line that fits.
+    pub fn most_to_address(&self, address: IpAddr) -> Option<u64> {
+        let mut lines = self.settings.lines("ip-connection-limit").iter();
+        lines.find_map(|(values, _)| match values.as_slice() {
+            [Value::Cidr(network), Value::Count(most)] => {
+                network.contains(&address).then_some(*most)?
+            }
+            _ => None,
+        })
     }
 
     /// Settings for a client: the named source of its user or listener wins over networks, and a

@@ -244,6 +244,15 @@ fn names_have_to_exist_and_in_time() {
         5,
         "is not defined",
     );
+    // A pool is defined, and no queue can be sent on to it.
+    for line in [
+        "reroute-to-virtual-mta p",
+        "backoff-reroute-to-virtual-mta p",
+    ] {
+        let pool = "<virtual-mta-pool p>\n</virtual-mta-pool>";
+        let text = format!("{pool}\n<domain *>\n{line}\n</domain>");
+        refused(&text, 7, "is not defined");
+    }
     refused("smtp-listener 0/0:25 source=nobody", 4, "is not defined");
     refused(
         "<virtual-mta a>\n</virtual-mta>\n<virtual-mta A>\n</virtual-mta>",

@@ -22,7 +22,7 @@ pub(crate) struct Via {
 }
 
 /// `smtp;550 5.1.1 text` and the status that goes with it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Verdict {
     pub(crate) status: String,
     pub(crate) diagnostic: String,
@@ -262,19 +262,26 @@ pub(crate) fn actions(engine: &Engine, key: &QueueKey, reply: &str) -> Vec<Reply
         return Vec::new();
     };
     let mut all: Vec<ReplyAction> = Vec::new();
-    let is_mode =
-        |action: &ReplyAction| matches!(action, ReplyAction::Backoff | ReplyAction::Normal);
     for action in rules
         .iter()
         .filter(|rule| rule.reply.matches(reply))
         .flat_map(|r| &r.actions)
     {
-        let conflicts = is_mode(action) && all.iter().any(is_mode);
-        if !conflicts && !all.contains(action) {
+        if !all.iter().any(|earlier| conflict(earlier, action)) {
             all.push(action.clone());
         }
     }
     all
+}
+
+/// Whether two lines ask for what cannot both be done, or for the same.
+fn conflict(one: &ReplyAction, other: &ReplyAction) -> bool {
+    use ReplyAction::{Backoff, BounceQueue, DisableSource, Normal, SkipMx};
+    let any = |these: [&ReplyAction; 2]| these.contains(&one) && these.contains(&other);
+    one == other
+        || any([&Backoff, &Normal])
+        || any([&SkipMx, &BounceQueue])
+        || matches!((one, other), (DisableSource(_), DisableSource(_)))
 }
 
 /// Carries out those actions that are about the queue and its sources.

@@ -7,10 +7,12 @@ mod dkim;
 mod local;
 mod resolver;
 mod route;
+mod seat;
 mod tls;
 mod transfer;
 mod worker;
 
 pub(crate) use decide::{Verdict, Via, bounce};
 pub(crate) use resolver::{Resolver, ResolverError};
+pub(crate) use seat::Seats;
 pub(crate) use worker::run;

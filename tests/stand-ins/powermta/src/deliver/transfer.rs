@@ -3,6 +3,7 @@
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use smtp_proto::Response;
 
@@ -19,6 +20,8 @@ use crate::{clock, headers};
 pub(super) enum Next {
     /// With another message.
     GoOn,
+    /// Elsewhere: this host is passed over, and the mail is still in the queue.
+    OtherHost(Verdict),
     /// Not: the receiver, or the wire, has had enough.
     Stop,
 }
@@ -34,6 +37,8 @@ pub(super) struct Transfer<'a> {
     pub(super) source: Option<IpAddr>,
     pub(super) helo: &'a str,
     pub(super) patience: Patience,
+    /// Recipients that this connection saw refused.
+    pub(super) errors: AtomicU64,
 }
 
 impl Transfer<'_> {
@@ -115,6 +120,7 @@ impl Transfer<'_> {
             return self.refused(client, &reply, std::mem::take(left)).await;
         }
         let mut taken = Vec::new();
+        let most = self.settings.count("max-errors-per-connection");
         while !left.is_empty() {
             let reply = client
                 .say(&format!("RCPT TO:<{}>", left[0].address()))
@@ -122,12 +128,20 @@ impl Transfer<'_> {
             let item = left.remove(0);
             match reply.code {
                 250 | 251 => taken.push(item),
-                421 => {
+                code if code == 421 || self.actions(&reply).contains(&ReplyAction::SkipMx) => {
                     left.push(item);
                     left.append(&mut taken);
                     return self.refused(client, &reply, std::mem::take(left)).await;
                 }
-                _ => self.recipient_refused(item, &reply),
+                _ => {
+                    self.recipient_refused(item, &reply);
+                    let errors = 1 + self.errors.fetch_add(1, Ordering::Relaxed);
+                    if most.is_some_and(|most| errors >= most) {
+                        left.append(&mut taken);
+                        self.keep_all(std::mem::take(left), false, &Verdict::of_reply(&reply));
+                        return Ok(Next::Stop);
+                    }
+                }
             }
         }
         *left = taken;
@@ -153,13 +167,13 @@ impl Transfer<'_> {
         let bytes = message.len() as u64;
         self.engine
             .queues()
-            .transferred(self.config, self.key, bytes, clock::now());
+            .transferred(self.key, self.source, bytes, clock::now());
         Ok(Next::GoOn)
     }
 
     /// One recipient is refused; the others may go on.
     fn recipient_refused(&self, item: Item, reply: &Response<String>) {
-        let actions = decide::actions(self.engine, self.key, &line(reply));
+        let actions = self.actions(reply);
         decide::act(self.engine, self.key, self.source, &actions);
         let verdict = Verdict::of_reply(reply);
         let mailbox = reply.code == 553 && !self.settings.flag("smtp-553-means-invalid-mailbox");
@@ -186,9 +200,14 @@ impl Transfer<'_> {
         reply: &Response<String>,
         items: Vec<Item>,
     ) -> io::Result<Next> {
-        let actions = decide::actions(self.engine, self.key, &line(reply));
+        let actions = self.actions(reply);
         decide::act(self.engine, self.key, self.source, &actions);
         let verdict = Verdict::of_reply(reply);
+        let unavailable = reply.code == 421 && self.settings.flag("smtp-421-means-mx-unavailable");
+        if unavailable || actions.contains(&ReplyAction::SkipMx) {
+            self.keep_all(items, true, &verdict);
+            return Ok(Next::OtherHost(verdict));
+        }
         let bounces = reply.code / 100 == 5 || actions.contains(&ReplyAction::BounceQueue);
         if bounces {
             for item in &items {
@@ -200,7 +219,7 @@ impl Transfer<'_> {
         if actions.contains(&ReplyAction::BounceQueue) {
             self.bounce_waiting(&verdict);
         }
-        if reply.code == 421 || actions.contains(&ReplyAction::DeferQueue) {
+        if actions.contains(&ReplyAction::DeferQueue) {
             decide::defer_queue(self.engine, self.key, &verdict, self.via);
             return Ok(Next::Stop);
         }
@@ -212,6 +231,18 @@ impl Transfer<'_> {
         }
         client.say("RSET").await?;
         Ok(Next::GoOn)
+    }
+
+    fn actions(&self, reply: &Response<String>) -> Vec<ReplyAction> {
+        decide::actions(self.engine, self.key, &line(reply))
+    }
+
+    /// Puts recipients back as they were, for another host or another connection.
+    fn keep_all(&self, items: Vec<Item>, attempted: bool, why: &Verdict) {
+        for item in items {
+            let due = item.due;
+            decide::keep(self.engine, self.key, item, due, attempted, why, self.via);
+        }
     }
 
     fn all_transient(&self, items: Vec<Item>, verdict: &Verdict) {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -10,6 +11,7 @@ use super::client::{Client, Patience, connect, extensions, line};
 use super::decide::{self, Verdict, Via};
 use super::local;
 use super::route::{self, Hop, NoRoute};
+use super::seat;
 use super::transfer::{Next, Transfer};
 use crate::clock;
 use crate::config::{Config, Layered, ReplyAction};
@@ -25,7 +27,12 @@ pub(crate) async fn run(engine: Arc<Engine>) {
         let config = engine.config();
         let now = clock::now();
         bounce_orphans(&engine, &config);
-        let (assigned, wake) = engine.queues().assign(&config, now);
+        let (assigned, wake, faults) = {
+            let mut queues = engine.queues();
+            let (assigned, wake) = queues.assign(&config, now);
+            (assigned, wake, std::mem::take(&mut queues.faults))
+        };
+        faults.iter().for_each(|fault| engine.log(fault));
         let more = !assigned.is_empty();
         for assignment in assigned {
             let engine = Arc::clone(&engine);
@@ -62,7 +69,7 @@ fn bounce_orphans(engine: &Arc<Engine>, config: &Config) {
             let mut queues = engine.queues();
             queues.done(&key);
             let vmta = fallback.clone();
-            queues.push(QueueKey { vmta, ..key }, item);
+            queues.push(config, QueueKey { vmta, ..key }, item);
             continue;
         }
         let verdict = Verdict::own("5.3.5", "smtp;specified VirtualMTA does not exist");
@@ -97,7 +104,7 @@ async fn work(engine: &Arc<Engine>, assignment: Assignment) {
             }
         }
     }
-    engine.queues().closed(key);
+    engine.queues().closed(key, assignment.source);
     engine.work.notify_one();
 }
 
@@ -147,7 +154,15 @@ async fn deliver(engine: &Arc<Engine>, config: &Config, assignment: &Assignment)
     };
     let patience = patience(&settings);
     let mut last = Verdict::own("4.4.1", "smtp;no answer from host");
+    let mut full = None;
     for hop in &hops {
+        let _seat = match seat::take(engine, config, assignment.source, hop) {
+            Ok(seat) => seat,
+            Err(why) => {
+                full = Some(why);
+                continue;
+            }
+        };
         via.mta = format!("{} ({})", hop.host, hop.address.ip());
         via.destination = hop.address.ip().to_string();
         match greet(engine, &settings, assignment, hop, patience).await {
@@ -163,8 +178,12 @@ async fn deliver(engine: &Arc<Engine>, config: &Config, assignment: &Assignment)
                     source: assignment.source,
                     helo: &assignment.helo,
                     patience,
+                    errors: AtomicU64::new(0),
                 };
-                return converse(&transfer, client, assignment).await;
+                match converse(&transfer, client, assignment).await {
+                    Some(verdict) => last = verdict,
+                    None => return,
+                }
             }
             Err(Refusal::Next(verdict)) => last = verdict,
             Err(Refusal::Bounce(verdict)) => {
@@ -176,7 +195,11 @@ async fn deliver(engine: &Arc<Engine>, config: &Config, assignment: &Assignment)
             }
         }
     }
-    queue_failed(engine, key, &last, &via);
+    match full {
+        // Another host may take it yet: the queue is not at fault.
+        Some(full) => seat::wait(engine, key, full, clock::now() + LONGEST_SLEEP),
+        None => queue_failed(engine, key, &last, &via),
+    }
 }
 
 /// Nothing could be delivered at all: the queue waits, and what is too old goes back.
@@ -256,7 +279,9 @@ async fn greet(
         decide::act(engine, &assignment.key, assignment.source, &actions);
         let verdict = Verdict::of_reply(reply);
         let bounces = actions.contains(&ReplyAction::BounceQueue)
-            || reply.code / 100 == 5 && settings.flag("bounce-upon-5xx-greeting");
+            || reply.code / 100 == 5
+                && settings.flag("bounce-upon-5xx-greeting")
+                && !actions.contains(&ReplyAction::SkipMx);
         if bounces {
             Refusal::Bounce(verdict)
         } else {
@@ -292,7 +317,12 @@ async fn greet(
     Ok(client)
 }
 
-async fn converse(transfer: &Transfer<'_>, mut client: Client, assignment: &Assignment) {
+/// What a host says that sends us on to the next one; otherwise the queue is served.
+async fn converse(
+    transfer: &Transfer<'_>,
+    mut client: Client,
+    assignment: &Assignment,
+) -> Option<Verdict> {
     let most = transfer
         .settings
         .count("max-msg-per-connection")
@@ -302,10 +332,15 @@ async fn converse(transfer: &Transfer<'_>, mut client: Client, assignment: &Assi
         let Taken::Batch(batch) = take(transfer.engine, transfer.config, assignment) else {
             break;
         };
-        if transfer.run(&mut client, batch).await == Next::Stop {
-            return;
+        match transfer.run(&mut client, batch).await {
+            Next::GoOn => sent += 1,
+            Next::OtherHost(verdict) => {
+                client.quit().await;
+                return Some(verdict);
+            }
+            Next::Stop => return None,
         }
-        sent += 1;
     }
     client.quit().await;
+    None
 }

@@ -12,7 +12,7 @@ use super::state::{Engine, Overrides, Stats, locked};
 use crate::accounting::Accounting;
 use crate::clock;
 use crate::config::{Config, ConfigError};
-use crate::deliver::{Resolver, ResolverError};
+use crate::deliver::{Resolver, ResolverError, Seats};
 use crate::queue::Queues;
 use crate::spool::{SpoolError, Store};
 
@@ -25,6 +25,17 @@ pub(crate) enum StartError {
     Resolver(#[from] ResolverError),
     #[error(transparent)]
     Spool(#[from] SpoolError),
+}
+
+/// What the guide has a restart for, as it is written.
+fn until_restart(config: &Config) -> BTreeMap<&'static str, String> {
+    [("http-mgmt-port", "8080"), ("run-as-root", "yes")]
+        .into_iter()
+        .map(|(name, otherwise)| {
+            let written = config.settings.written(name).unwrap_or(otherwise);
+            (name, written.to_owned())
+        })
+        .collect()
 }
 
 impl Engine {
@@ -48,10 +59,12 @@ impl Engine {
             queues: Mutex::new(Queues::default()),
             accounting: Mutex::new(accounting),
             store,
+            seats: Seats::default(),
             work: Notify::new(),
             reloaded: Notify::new(),
             stats: Mutex::new(Stats::default()),
             started: now,
+            until_restart: until_restart(&config),
             paused_jobs: Mutex::new(BTreeSet::new()),
             open: Mutex::new(BTreeMap::new()),
             pool_cursors: Mutex::new(BTreeMap::new()),
@@ -60,6 +73,7 @@ impl Engine {
         for fault in faults {
             engine.log(&fault);
         }
+        engine.log_idle();
         let found = engine.store.load()?;
         engine.log(&format!(
             "starting; {} message(s) in the spool",
@@ -93,6 +107,12 @@ impl Engine {
             self.log(&fault);
         }
         self.log("configuration reloaded");
+        self.log_idle();
+        for (name, value) in until_restart(&config) {
+            if self.until_restart.get(name) != Some(&value) {
+                self.log(&format!("{name} {value} waits for a restart"));
+            }
+        }
         self.reloaded.notify_waiters();
         self.work.notify_one();
         Ok(())

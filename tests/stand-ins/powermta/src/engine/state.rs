@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use crate::accounting::{Accounting, Record};
 use crate::clock;
 use crate::config::Config;
-use crate::deliver::Resolver;
+use crate::deliver::{Resolver, Seats};
 use crate::queue::{Item, Queues};
 use crate::spool::{Recipient, Store};
 
@@ -33,11 +33,15 @@ pub(crate) struct Engine {
     pub(crate) queues: Mutex<Queues>,
     pub(crate) accounting: Mutex<Accounting>,
     pub(crate) store: Store,
+    /// Connections to each host, where they are limited.
+    pub(crate) seats: Seats,
     pub(crate) work: Notify,
     /// Listeners look at the configuration again.
     pub(crate) reloaded: Notify,
     pub(crate) stats: Mutex<Stats>,
     pub(crate) started: i64,
+    /// Values that a reload does not change.
+    pub(super) until_restart: BTreeMap<&'static str, String>,
     /// The first bounce or feedback processor needs a restart.
     pub(crate) processors: (bool, bool),
     pub(crate) paused_jobs: Mutex<BTreeSet<String>>,
@@ -149,6 +153,13 @@ impl Engine {
         drop(open);
         if let Err(error) = noted {
             self.log(&error.to_string());
+        }
+    }
+
+    /// What a test may wrongly rely on is said aloud.
+    pub(super) fn log_idle(&self) {
+        for what in &self.config().idle {
+            self.log(&format!("notice: the stand-in does not carry out {what}"));
         }
     }
 

@@ -177,7 +177,8 @@ pub(super) fn rotate_accounting(engine: &Arc<Engine>, arguments: &Arguments) -> 
     }
 }
 
-/// `pmta.log` becomes `pmta.log.1`, that `pmta.log.2`, as many as `log-rotate` keeps.
+/// `pmta.log` becomes `pmta.log.1`, that `pmta.log.2`, as many as `log-rotate` keeps, the present one
+/// among them; 0 keeps it as it is.
 pub(super) fn rotate_log(engine: &Arc<Engine>, _: &Arguments) -> Answer {
     let config = engine.config();
     let keep = config.settings.count("log-rotate").flatten().unwrap_or(8);
@@ -188,9 +189,12 @@ pub(super) fn rotate_log(engine: &Arc<Engine>, _: &Arguments) -> Answer {
         }
         name
     };
-    for number in (0..keep).rev() {
-        // A gap in the numbers is no fault.
-        drop(fs::rename(numbered(number), numbered(number + 1)));
+    // A gap in the numbers is no fault.
+    if keep > 0 {
+        drop(fs::remove_file(numbered(keep - 1)));
+    }
+    for number in (1..keep).rev() {
+        drop(fs::rename(numbered(number - 1), numbered(number)));
     }
     engine.log("log rotated");
     Answer::said("Logging file rotated.")

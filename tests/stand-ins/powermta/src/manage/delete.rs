@@ -1,4 +1,4 @@
-//! `list` and `delete`: recipients by queue, sender, recipient, job or age.
+//! `list`, `delete` and `set priority`: recipients by queue, sender, recipient, job or age.
 
 use std::sync::Arc;
 
@@ -95,6 +95,27 @@ pub(super) fn delete(engine: &Arc<Engine>, arguments: &Arguments) -> Answer {
     }
     Answer::with(
         format!("{count} recipient(s) deleted."),
+        json!({ "count": count }),
+    )
+}
+
+/// Who has more goes first among what is due in a queue; a restart forgets it.
+pub(super) fn set_priority(engine: &Arc<Engine>, arguments: &Arguments) -> Answer {
+    let text = arguments.first().unwrap_or_default();
+    let Some(priority) = text.parse().ok().filter(|number| *number <= 100) else {
+        return Answer::fault(format!("number from 0 to 100 expected instead of '{text}'"));
+    };
+    let now = clock::now();
+    let mut count = 0;
+    for (key, queue) in &mut engine.queues().all {
+        let mut items = queue.items.iter_mut();
+        while let Some(item) = items.find(|item| means(arguments, key, item, now)) {
+            item.priority = priority;
+            count += 1;
+        }
+    }
+    Answer::with(
+        format!("Priority of {count} recipient(s) set."),
         json!({ "count": count }),
     )
 }

@@ -44,6 +44,23 @@ pub(super) fn license(engine: &Arc<Engine>, _: &Arguments) -> Answer {
     Answer::with(text, json!({ "license": fields }))
 }
 
+/// Names are looked up when they are needed, and never before.
+pub(super) fn precache(_: &Arc<Engine>, _: &Arguments) -> Answer {
+    Answer::with("0 domains precached.", json!({ "domain": [] }))
+}
+
+pub(super) fn registration(_: &Arc<Engine>, _: &Arguments) -> Answer {
+    Answer::with(
+        "Not registered with PowerMTA Management Console.",
+        json!({ "registered": false }),
+    )
+}
+
+/// The console is a product of its own.
+pub(super) fn no_console(_: &Arc<Engine>, _: &Arguments) -> Answer {
+    Answer::fault("the stand-in has no PowerMTA Management Console")
+}
+
 fn kilobytes(bytes: u64) -> f64 {
     // Counters of tests are far below what a double holds exactly.
     let tenths = u32::try_from(bytes * 10 / 1_024).unwrap_or(u32::MAX);

@@ -7,6 +7,7 @@ mod key;
 pub(crate) mod limits;
 mod one;
 mod queues;
+mod reroute;
 mod window;
 
 pub(crate) use item::{Batch, Item};

@@ -1,10 +1,11 @@
 //! One queue: its items, mode, pauses and sources that are off.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 use super::item::{Batch, Item};
-use super::window::Window;
+use super::window::Flow;
 use crate::config::Layered;
 
 /// Events that `show queues` lists.
@@ -36,11 +37,14 @@ pub(crate) struct Queue {
     /// Off until a time, or until enabled by hand.
     pub(crate) disabled: BTreeMap<IpAddr, Option<i64>>,
     pub(crate) events: VecDeque<String>,
-    pub(crate) messages: Window,
-    pub(crate) volume: Window,
-    pub(crate) connects: Window,
-    pub(crate) by_source: BTreeMap<IpAddr, Window>,
-    pub(crate) cursor: usize,
+    pub(super) flow: Flow,
+    pub(super) by_source: BTreeMap<IpAddr, Flow>,
+    /// Open connections of each address.
+    pub(super) open: BTreeMap<IpAddr, usize>,
+    pub(super) last_connect: Option<i64>,
+    /// No connection before this time, or before somebody else's ends.
+    pub(super) hold: Option<i64>,
+    pub(super) cursor: usize,
 }
 
 impl Queue {
@@ -72,6 +76,26 @@ impl Queue {
             .retain(|_, until| until.is_none_or(|until| until > now));
     }
 
+    /// A connection begins.
+    pub(super) fn opened(&mut self, source: Option<IpAddr>, now: i64) {
+        self.connections += 1;
+        self.last_connect = Some(now);
+        self.flow.connects.note(now, 1);
+        if let Some(source) = source {
+            *self.open.entry(source).or_default() += 1;
+            let own = self.by_source.entry(source).or_default();
+            own.connects.note(now, 1);
+        }
+    }
+
+    /// A connection is over.
+    pub(super) fn closed(&mut self, source: Option<IpAddr>) {
+        self.connections = self.connections.saturating_sub(1);
+        if let Some(open) = source.and_then(|source| self.open.get_mut(&source)) {
+            *open = open.saturating_sub(1);
+        }
+    }
+
     pub(crate) fn set_mode(&mut self, mode: Mode, now: i64) {
         if self.mode != mode {
             self.mode = mode;
@@ -85,7 +109,8 @@ impl Queue {
             return None;
         }
         let first = self.items.iter().map(|item| item.due).min()?;
-        Some(self.retry_at.map_or(first, |retry| retry.max(first)))
+        // An absent time is before every other.
+        self.retry_at.max(self.hold).max(Some(first))
     }
 
     /// A connection that finds no message of its own would be opened for nothing.
@@ -97,10 +122,16 @@ impl Queue {
 
     /// Takes the next message with all its recipients that are due, up to a number.
     pub(crate) fn take(&mut self, now: i64, most: usize) -> Option<Batch> {
-        let first = self.items.iter().position(|item| item.due <= now)?;
+        let due = self
+            .items
+            .iter()
+            .enumerate()
+            .filter(|(_, item)| item.due <= now);
+        // Of equal ones the first is kept, which is the oldest.
+        let (first, _) = due.min_by_key(|(_, item)| Reverse(item.priority))?;
         let id = self.items[first].envelope.id;
         let mut items = Vec::new();
-        let mut at = first;
+        let mut at = 0;
         while at < self.items.len() && items.len() < most.max(1) {
             let wanted = self.items[at].envelope.id == id && self.items[at].due <= now;
             if wanted {

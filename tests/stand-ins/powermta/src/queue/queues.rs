@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::item::{Batch, Item};
+use super::item::{Batch, Item, ORDINARY};
 use super::key::QueueKey;
 use super::limits;
 use super::one::{Mode, Queue, millis};
-use super::window::Window;
-use crate::config::{Config, Layered, Rate};
+use super::window::Flow;
+use crate::config::{Config, Layered};
 use crate::spool::Envelope;
 
 /// A connection to be opened for a queue.
@@ -34,8 +34,9 @@ pub(crate) enum Taken {
 #[derive(Debug, Default)]
 pub(crate) struct Queues {
     pub(crate) all: BTreeMap<QueueKey, Queue>,
-    vmta_messages: BTreeMap<String, Window>,
-    vmta_volume: BTreeMap<String, Window>,
+    /// What goes wrong without anybody to tell it to; the log's.
+    pub(crate) faults: Vec<String>,
+    vmtas: BTreeMap<String, Flow>,
 }
 
 impl Queues {
@@ -49,22 +50,37 @@ impl Queues {
                 domain: recipient.queue.clone(),
                 vmta: envelope.vmta.clone(),
             };
-            let kind = config.domain_settings(&key.domain, &key.vmta).text("type");
-            let queue = self.all.entry(key).or_default();
-            if queue.recipients() == 0 {
-                queue.kind = kind;
-            }
-            queue.items.push_back(Item {
+            let settings = config.domain_settings(&key.domain, &key.vmta);
+            let at_once = settings.flag("retry-upon-new-mail");
+            let item = Item {
                 envelope: Arc::clone(envelope),
                 index,
                 due: now,
                 attempts: recipient.attempts,
-            });
+                priority: ORDINARY,
+                looped: false,
+            };
+            let queue = self.push(config, key, item);
+            if at_once {
+                queue.retry_at = None;
+            }
         }
+    }
+
+    /// Puts one recipient into a queue, which gets its type with its first mail.
+    pub(crate) fn push(&mut self, config: &Config, key: QueueKey, item: Item) -> &mut Queue {
+        let kind = config.domain_settings(&key.domain, &key.vmta).text("type");
+        let queue = self.all.entry(key).or_default();
+        if queue.recipients() == 0 {
+            queue.kind = kind;
+        }
+        queue.items.push_back(item);
+        queue
     }
 
     /// Connections to open now, and when to look again.
     pub(crate) fn assign(&mut self, config: &Config, now: i64) -> (Vec<Assignment>, Option<i64>) {
+        self.reroute(config);
         let mut assigned = Vec::new();
         let mut wake: Option<i64> = None;
         let mut later = |at: i64| wake = Some(wake.map_or(at, |earlier| earlier.min(at)));
@@ -85,6 +101,7 @@ impl Queues {
                 || vmta_limit.is_some_and(|limit| per_vmta as u64 >= limit);
             let settings = config.domain_settings(&key.domain, &key.vmta);
             let free = self.vmta_free_at(config, &key.vmta, now);
+            let busy = self.open_to(&key.domain);
             let Some(queue) = self.all.get_mut(&key) else {
                 continue;
             };
@@ -98,10 +115,9 @@ impl Queues {
             if full || queue.connections >= most_here {
                 continue;
             }
-            match next_source(queue, &settings, config, &key, now) {
+            match next_source(queue, &settings, config, &key, &busy, now) {
                 Ok((source, helo)) => {
-                    queue.connections += 1;
-                    queue.connects.note(now, 1);
+                    queue.opened(source, now);
                     total += 1;
                     assigned.push(Assignment { key, source, helo });
                 }
@@ -117,29 +133,23 @@ impl Queues {
         counted.map(|(_, queue)| queue.connections).sum()
     }
 
+    /// Connections of each address to a domain, whichever virtual MTA has them.
+    fn open_to(&self, domain: &str) -> BTreeMap<IpAddr, usize> {
+        let mut open = BTreeMap::new();
+        let queues = self.all.iter().filter(|(key, _)| key.domain == domain);
+        for (source, count) in queues.flat_map(|(_, queue)| &queue.open) {
+            *open.entry(*source).or_default() += count;
+        }
+        open
+    }
+
     fn vmta_free_at(&mut self, config: &Config, vmta: &str, now: i64) -> i64 {
-        let Some(own) = config.virtual_mtas.get(&vmta.to_lowercase()) else {
-            return now;
-        };
-        let messages = own
-            .settings
-            .rate("max-smtp-msg-rate")
-            .unwrap_or(Rate::UNLIMITED);
-        let volume = own
-            .settings
-            .rate("max-smtp-data-volume-rate")
-            .unwrap_or(Rate::UNLIMITED);
-        let first = self
-            .vmta_messages
-            .entry(own.name.clone())
-            .or_default()
-            .free_at(messages, now);
-        let second = self
-            .vmta_volume
-            .entry(own.name.clone())
-            .or_default()
-            .free_at(volume, now);
-        first.max(second)
+        let rates = limits::rates_of_vmta(config, vmta);
+        self.vmta(vmta).message_at(rates, now)
+    }
+
+    fn vmta(&mut self, vmta: &str) -> &mut Flow {
+        self.vmtas.entry(vmta.to_lowercase()).or_default()
     }
 
     /// The next message for a connection of this queue.
@@ -151,7 +161,9 @@ impl Queues {
         now: i64,
     ) -> Taken {
         let settings = config.domain_settings(&key.domain, &key.vmta);
-        let vmta_free = self.vmta_free_at(config, &key.vmta, now);
+        let of_vmta = limits::rates_of_vmta(config, &key.vmta);
+        let mut free = self.vmta(&key.vmta).message_at(of_vmta, now);
+        let left = self.vmta(&key.vmta).messages.left(of_vmta.messages);
         let Some(queue) = self.all.get_mut(key) else {
             return Taken::Nothing;
         };
@@ -159,42 +171,49 @@ impl Queues {
         let off = queue.paused
             || queue.retry_at.is_some_and(|at| at > now)
             || source.is_some_and(|source| queue.disabled.contains_key(&source));
-        let rate = limits::rate(queue, &settings, "max-msg-rate");
-        if off || vmta_free > now || queue.messages.free_at(rate, now) > now {
+        let rates = limits::rates(queue, &settings);
+        free = free.max(queue.flow.message_at(rates, now));
+        // Attempts count: a batch never takes more than a rate leaves.
+        let mut most = limits::most_recipients(&settings)
+            .min(left)
+            .min(queue.flow.messages.left(rates.messages));
+        if let Some(source) = source {
+            let rates = limits::rates_of_source(&settings, source);
+            let flow = queue.by_source.entry(source).or_default();
+            free = free.max(flow.message_at(rates, now));
+            most = most.min(flow.messages.left(rates.messages));
+        }
+        if off || free > now {
             return Taken::Nothing;
         }
-        let most = settings
-            .count("max-rcpt-per-message")
-            .filter(|&count| count > 0)
-            .map_or(usize::MAX, |count| {
-                usize::try_from(count).unwrap_or(usize::MAX)
-            })
-            // Attempts count: a batch never takes more than the rate leaves.
-            .min(if rate.limit.is_some() { 1 } else { usize::MAX });
         let Some(batch) = queue.take(now, most) else {
             return Taken::Nothing;
         };
         let count = batch.items.len() as u64;
-        queue.messages.note(now, count);
-        if let Some(source) = source {
-            queue.by_source.entry(source).or_default().note(now, count);
-        }
-        self.vmta_messages
-            .entry(vmta_name(config, key))
-            .or_default()
-            .note(now, count);
+        self.each_flow(key, source, |flow| flow.messages.note(now, count));
         Taken::Batch(batch)
     }
 
     /// Counts what was transferred.
-    pub(crate) fn transferred(&mut self, config: &Config, key: &QueueKey, bytes: u64, now: i64) {
+    pub(crate) fn transferred(
+        &mut self,
+        key: &QueueKey,
+        source: Option<IpAddr>,
+        bytes: u64,
+        now: i64,
+    ) {
+        self.each_flow(key, source, |flow| flow.volume.note(now, bytes));
+    }
+
+    /// What goes out counts for the queue, for its address and for its virtual MTA.
+    fn each_flow(&mut self, key: &QueueKey, source: Option<IpAddr>, count: impl Fn(&mut Flow)) {
         if let Some(queue) = self.all.get_mut(key) {
-            queue.volume.note(now, bytes);
+            count(&mut queue.flow);
+            if let Some(source) = source {
+                count(queue.by_source.entry(source).or_default());
+            }
         }
-        self.vmta_volume
-            .entry(vmta_name(config, key))
-            .or_default()
-            .note(now, bytes);
+        count(self.vmta(&key.vmta));
     }
 
     /// Puts an undecided recipient back.
@@ -214,10 +233,23 @@ impl Queues {
     }
 
     /// A connection is over.
-    pub(crate) fn closed(&mut self, key: &QueueKey) {
+    pub(crate) fn closed(&mut self, key: &QueueKey, source: Option<IpAddr>) {
         if let Some(queue) = self.all.get_mut(key) {
-            queue.connections = queue.connections.saturating_sub(1);
+            queue.closed(source);
         }
+    }
+
+    /// Every host has as many connections as it may: none is tried before a time or a [`Self::release`].
+    pub(crate) fn hold(&mut self, key: &QueueKey, why: &str, until: i64) {
+        if let Some(queue) = self.all.get_mut(key) {
+            queue.hold = Some(until);
+            why.clone_into(&mut queue.last_error);
+        }
+    }
+
+    /// A host has a connection less.
+    pub(crate) fn release(&mut self) {
+        self.all.values_mut().for_each(|queue| queue.hold = None);
     }
 
     /// The whole queue waits: no connection could be had, or the receiver said so.
@@ -254,11 +286,6 @@ impl Queues {
         }
     }
 
-    /// Puts one recipient into a queue.
-    pub(crate) fn push(&mut self, key: QueueKey, item: Item) {
-        self.all.entry(key).or_default().items.push_back(item);
-    }
-
     /// Takes everything that waits out of the queues that are meant; each is then as if a
     /// connection had taken it, to be decided or put back.
     pub(crate) fn drain(
@@ -277,19 +304,13 @@ impl Queues {
     }
 }
 
-fn vmta_name(config: &Config, key: &QueueKey) -> String {
-    config
-        .virtual_mtas
-        .get(&key.vmta.to_lowercase())
-        .map_or_else(|| key.vmta.clone(), |vmta| vmta.name.clone())
-}
-
 /// Round robin over the addresses that are on and within their own limits; else when to look again.
 fn next_source(
     queue: &mut Queue,
     settings: &Layered<'_>,
     config: &Config,
     key: &QueueKey,
+    busy: &BTreeMap<IpAddr, usize>,
     now: i64,
 ) -> Result<(Option<IpAddr>, String), Option<i64>> {
     let own_name = || {
@@ -299,14 +320,10 @@ fn next_source(
             .cloned()
             .unwrap_or_else(|| "localhost".to_owned())
     };
-    let connect_rate = limits::rate(queue, settings, "max-connect-rate");
-    let message_rate = limits::rate(queue, settings, "max-msg-rate");
-    let volume_rate = limits::rate(queue, settings, "max-data-volume-rate");
-    let free = queue
-        .connects
-        .free_at(connect_rate, now)
-        .max(queue.messages.free_at(message_rate, now))
-        .max(queue.volume.free_at(volume_rate, now));
+    let pause = settings.time("smtp-out-rampup-interval").map_or(0, millis);
+    let next = queue.last_connect.map_or(now, |last| last + pause);
+    let rates = limits::rates(queue, settings);
+    let free = queue.flow.connection_at(rates, now).max(next);
     if free > now {
         return Err(Some(free));
     }
@@ -317,17 +334,16 @@ fn next_source(
     let mut earliest: Option<i64> = queue.disabled.values().flatten().min().copied();
     for step in 0..addresses.len() {
         let (address, host) = addresses[(queue.cursor + step) % addresses.len()];
-        if queue.disabled.contains_key(&address) {
+        let open = busy.get(&address).copied().unwrap_or_default();
+        // Who has too many is looked at again when one of them is closed.
+        if queue.disabled.contains_key(&address)
+            || open >= limits::most_of_source(settings, address)
+        {
             continue;
         }
-        let rate = settings
-            .rate_of_source("source-ip-max-msg-rate", address)
-            .unwrap_or(Rate::UNLIMITED);
-        let at = queue
-            .by_source
-            .entry(address)
-            .or_default()
-            .free_at(rate, now);
+        let rates = limits::rates_of_source(settings, address);
+        let flow = queue.by_source.entry(address).or_default();
+        let at = flow.connection_at(rates, now);
         if at > now {
             earliest = Some(earliest.map_or(at, |known| known.min(at)));
             continue;

@@ -11,7 +11,44 @@ pub(crate) struct Window {
     sum: u64,
 }
 
+/// Attempts, bytes and connections of one queue, of one address in it, or of one virtual MTA.
+#[derive(Debug, Default)]
+pub(crate) struct Flow {
+    pub(super) messages: Window,
+    pub(super) volume: Window,
+    pub(super) connects: Window,
+}
+
+/// The rates under which a flow is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rates {
+    pub(super) messages: Rate,
+    pub(super) volume: Rate,
+    pub(super) connects: Rate,
+}
+
+impl Flow {
+    /// When the next message may go on an open connection.
+    pub(super) fn message_at(&mut self, rates: Rates, now: i64) -> i64 {
+        let messages = self.messages.free_at(rates.messages, now);
+        messages.max(self.volume.free_at(rates.volume, now))
+    }
+
+    /// When the next connection may be opened: not before there is a message for it.
+    pub(super) fn connection_at(&mut self, rates: Rates, now: i64) -> i64 {
+        let connects = self.connects.free_at(rates.connects, now);
+        connects.max(self.message_at(rates, now))
+    }
+}
+
 impl Window {
+    /// How much is left of the present interval, once [`Window::free_at`] has looked.
+    pub(super) fn left(&self, rate: Rate) -> usize {
+        rate.limit.map_or(usize::MAX, |limit| {
+            usize::try_from(limit.saturating_sub(self.sum)).unwrap_or(usize::MAX)
+        })
+    }
+
     /// When one more is allowed: now, or later.
     pub(crate) fn free_at(&mut self, rate: Rate, now: i64) -> i64 {
         let Some(limit) = rate.limit else { return now };

@@ -85,10 +85,16 @@ fn a_paused_queue_holds_its_mail_until_it_is_resumed() {
 
 #[test]
 fn settings_and_virtual_mtas_are_shown_as_they_are_in_force() {
-    let bed = Bed::started(PLAIN);
+    let bed = Bed::started(&PLAIN.replace(
+        "bounce-after 2d",
+        "bounce-after 2d\nmax-rcpt-per-transaction 7",
+    ));
     let settings = bed.json(&["show", "settings", "rcpt.example/a"]);
     assert_eq!(settings["queueSettings"]["bounce-after"], "2d");
     assert_eq!(settings["queueSettings"]["max-smtp-out"], "20");
+    // One is an alias of the other.
+    assert_eq!(settings["queueSettings"]["max-rcpt-per-transaction"], "7");
+    assert_eq!(settings["queueSettings"]["max-rcpt-per-message"], "7");
     assert_eq!(
         settings["queueSettings"]["backoff-to-normal-after"],
         "never"
@@ -156,4 +162,147 @@ fn a_rate_of_the_virtual_mta_holds_back_the_rest() {
         idle.then_some(())
     });
     assert_eq!(bed.sink.mails().len(), 1);
+}
+
+/// A command, what it says, and what is so afterwards.
+type Case = (&'static [&'static str], &'static str, fn(&Bed) -> bool);
+
+/// One after the other, on a queue whose recipient waits and one whose host is dead.
+const CASES: &[Case] = &[
+    (&["show", "domains"], "2 of 2 domains shown.", |bed| {
+        let shown = bed.json(&["show", "domains"]);
+        shown["domain"][1]["name"] == "rcpt.example" && shown["domain"][1]["rcp"] == 1
+    }),
+    (&["show", "topdomains"], "2 of 2 domains shown.", |bed| {
+        bed.json(&["show", "topdomains", "rcpt.*"])["domain"][0]["name"] == "rcpt.example"
+    }),
+    (&["show", "topqueues"], "2 of 2 matching queues.", |bed| {
+        bed.json(&["show", "topqueues", "--maxitems=1"])["queue"][0]["name"] == "dead.example/a"
+    }),
+    (&["show", "precache"], "0 domains precached.", |_| true),
+    (
+        &["show", "registration"],
+        "Not registered with PowerMTA Management Console.",
+        |bed| bed.json(&["show", "registration"])["registered"] == false,
+    ),
+    (
+        &["set", "queue", "--mode=backoff", "rcpt.example/a"],
+        "Queue mode set.",
+        |bed| mode(bed) == "backoff",
+    ),
+    (
+        &["set", "queue", "--mode=normal", "rcpt.example/a"],
+        "Queue mode set.",
+        |bed| mode(bed) == "normal",
+    ),
+    (
+        &["schedule", "dead.example/a"],
+        "1 of 2 matching queues scheduled.",
+        |bed| bed.rows("tq").len() == 2,
+    ),
+    (
+        &["schedule", "--retry-recipients", "rcpt.example/a"],
+        "1 of 2 matching queues scheduled.",
+        |bed| bed.rows("t").len() == 2,
+    ),
+    (
+        &["clear", "dnscache", "rcpt.example"],
+        "Cleared rcpt.example from DNS cache.",
+        |_| true,
+    ),
+    (&["reset", "counters"], "Traffic counters reset.", |bed| {
+        bed.json(&["show", "status"])["status"]["traffic"]["total"]["in"]["rcp"] == 0
+    }),
+    (&["rotate", "log"], "Logging file rotated.", |bed| {
+        let present = fs::read_to_string(bed.path("log/pmta.log")).unwrap();
+        let before = fs::read_to_string(bed.path("log/pmta.log.1")).unwrap();
+        before.contains("starting") && !present.contains("starting")
+    }),
+    (&["rotate", "log"], "Logging file rotated.", |bed| {
+        // `log-rotate 2` counts the present one.
+        let before = fs::read_to_string(bed.path("log/pmta.log.1")).unwrap();
+        !before.contains("starting") && !bed.path("log/pmta.log.2").exists()
+    }),
+];
+
+fn mode(bed: &Bed) -> serde_json::Value {
+    bed.json(&["show", "queues", "rcpt.example/a"])["queue"][0]["mode"].clone()
+}
+
+#[test]
+fn each_command_says_and_does_what_the_guide_has() {
+    let bed = Bed::started(&format!("{PLAIN}log-rotate 2\n"));
+    bed.zone.exchanger("dead.example", 10, "dead.rcpt.example");
+    bed.zone.host("dead.rcpt.example", "127.0.1.9");
+    bed.sink.answer(|line| {
+        line.starts_with("RCPT")
+            .then(|| "451 4.2.0 later".to_owned())
+    });
+    bed.submit("a@x.example", "to@rcpt.example", &[]);
+    bed.submit("a@x.example", "to@dead.example", &[]);
+    bed.rows_when("t", 1);
+    bed.rows_when("tq", 1);
+    for (words, says, effect) in CASES {
+        let said = bed.pmta(words);
+        assert!(said.succeeded, "{words:?}: {said:?}");
+        let last = said.out.lines().last().unwrap();
+        assert_eq!(last, *says, "{words:?}");
+        wait_for(&format!("{words:?} has its effect"), || {
+            effect(&bed).then_some(())
+        });
+    }
+    for console in [
+        &["register", "console.example"][..],
+        &["deregister", "--local-only"],
+    ] {
+        let said = bed.pmta(console);
+        assert!(!said.succeeded && said.error.contains("has no"), "{said:?}");
+    }
+}
+
+#[test]
+fn mail_of_a_paused_job_waits_and_other_mail_does_not() {
+    let bed = Bed::started(PLAIN);
+    assert_eq!(bed.pmta(&["pause", "job", "campaign"]).out, "paused job.\n");
+    bed.submit("a@x.example", "to@rcpt.example", &["X-Job: campaign"]);
+    bed.submit("a@x.example", "to2@rcpt.example", &[]);
+    assert_eq!(bed.rows_when("d", 1)[0]["rcpt"], "to2@rcpt.example");
+    let job = &bed.json(&["show", "jobs"])["job"][0];
+    assert_eq!(
+        (&job["id"], &job["paused"]),
+        (&"campaign".into(), &true.into())
+    );
+    assert_eq!(
+        bed.pmta(&["resume", "job", "campaign"]).out,
+        "resumed job.\n"
+    );
+    let rows = bed.rows_when("d", 2);
+    assert!(
+        rows.iter().any(|row| row["jobId"] == "campaign"),
+        "{rows:?}"
+    );
+}
+
+#[test]
+fn who_was_given_priority_goes_first() {
+    let bed = Bed::started(&PLAIN.replace("bounce-after 2d", "max-smtp-out 1"));
+    bed.pmta(&["pause", "queue", "rcpt.example/a"]);
+    for n in 0..3 {
+        bed.submit("a@x.example", &format!("to{n}@rcpt.example"), &[]);
+    }
+    let set = bed.pmta(&["set", "priority", "--rcpt=to2@rcpt.example", "100"]);
+    assert_eq!(set.out, "Priority of 1 recipient(s) set.\n");
+    assert!(!bed.pmta(&["set", "priority", "101"]).succeeded);
+    bed.pmta(&["resume", "queue", "rcpt.example/a"]);
+    bed.rows_when("d", 3);
+    let order: Vec<_> = bed
+        .sink
+        .mails()
+        .into_iter()
+        .flat_map(|mail| mail.to)
+        .collect();
+    assert_eq!(
+        order,
+        ["to2@rcpt.example", "to0@rcpt.example", "to1@rcpt.example"]
+    );
 }

@@ -84,6 +84,23 @@ fn an_asynchronous_bounce_becomes_a_record_and_is_not_delivered() {
 }
 
 #[test]
+fn a_report_of_a_delay_is_a_status_and_no_bounce() {
+    let bed = Bed::started(PROCESSORS);
+    let delayed = DSN
+        .replace("Action: failed", "Action: delayed")
+        .replace("5.1.1", "4.4.1")
+        .replace("550", "450");
+    send(&bed, "bounce-17@own.example", &delayed);
+    let row = bed.rows_when("rs", 1).remove(0);
+    assert_eq!(row["orig"], "bounce-17@own.example");
+    assert_eq!(row["rcpt"], "gone@far.example");
+    assert_eq!(row["dsnAction"], "delayed");
+    assert_eq!(row["dsnStatus"], "4.4.1 (no answer from host)");
+    assert_eq!(row["bounceCat"], "", "it has not bounced");
+    assert_eq!(bed.rows("rb").len(), 0);
+}
+
+#[test]
 fn a_complaint_becomes_a_record() {
     let bed = Bed::started(PROCESSORS);
     send(&bed, "fbl@own.example", ARF);

@@ -1,5 +1,10 @@
 //! Reloads and kills: a broken configuration never lives, and accepted mail does.
 
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::Command;
+
 use crate::bed::{Bed, wait_for};
 
 const PLAIN: &str = "\
@@ -55,7 +60,7 @@ fn a_broken_reload_keeps_the_old_configuration() {
 fn a_broken_configuration_does_not_start() {
     let bed = Bed::new();
     bed.configure("no-such-directive yes");
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_pmtad"))
+    let output = Command::new(env!("CARGO_BIN_EXE_pmtad"))
         .arg("--config")
         .arg(bed.path("config"))
         .arg("--control")
@@ -69,6 +74,88 @@ fn a_broken_configuration_does_not_start() {
         said.contains("unknown directive no-such-directive"),
         "{said}"
     );
+    let noted = fs::read_to_string(bed.path("log/pmta-startuperr.log")).unwrap();
+    let (_, fault) = noted.split_once("Startup error: ").unwrap();
+    assert_eq!(fault, said, "who reads the product's files sees it too");
+}
+
+#[test]
+fn a_listener_that_cannot_be_had_is_a_fault_at_start_too() {
+    let bed = Bed::started(PLAIN);
+    let second = Command::new(env!("CARGO_BIN_EXE_pmtad"))
+        .arg("--config")
+        .arg(bed.path("config"))
+        .arg("--control")
+        .arg(bed.path("control-2"))
+        .output()
+        .unwrap();
+    assert!(!second.status.success());
+    let noted = fs::read_to_string(bed.path("log/pmta-startuperr.log")).unwrap();
+    assert!(
+        noted.contains("Startup error: listeners: smtp-listener"),
+        "{noted}"
+    );
+}
+
+/// A port on 127.0.0.1 below those that the system hands out, so that no other test gets it.
+fn port(from: u16) -> u16 {
+    let start = from + u16::try_from(std::process::id() % 5_000).unwrap();
+    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    (start..start + 1_000).find(free).unwrap()
+}
+
+fn monitor(port: u16) -> Option<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    let request = "GET /status HTTP/1.0\r\nHost: localhost\r\n\r\n";
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
+}
+
+#[test]
+fn the_monitor_stays_at_its_port_until_a_restart() {
+    let (first, second) = (port(11_000), port(21_000));
+    let text = |port: u16| format!("{PLAIN}http-access 127.0.0.1 monitor\nhttp-mgmt-port {port}\n");
+    let mut bed = Bed::started(&text(first));
+    let up = |port: u16| {
+        let answer = wait_for("the monitor answers", || monitor(port));
+        assert!(answer.contains("Status running"), "{answer}");
+    };
+    up(first);
+    bed.configure(&text(second));
+    assert!(bed.pmta(&["reload"]).succeeded);
+    bed.logged(&format!("http-mgmt-port {second} waits for a restart"));
+    up(first);
+    assert_eq!(monitor(second), None);
+    bed.kill();
+    bed.start();
+    up(second);
+    assert_eq!(monitor(first), None);
+}
+
+#[test]
+fn what_is_not_carried_out_is_said_at_start_and_at_a_reload() {
+    let bed = Bed::started(&format!(
+        "{PLAIN}<domain slow.example>\nqueue-priority 90\nuse-dane no\n</domain>"
+    ));
+    let log = bed.logged("does not carry out use-dane");
+    let line = log
+        .lines()
+        .find(|line| line.contains("queue-priority"))
+        .unwrap();
+    assert!(
+        line.contains("notice: ") && line.contains("(line "),
+        "{line}"
+    );
+    assert!(
+        !log.contains("carry out max-smtp-out") && !log.contains("rror"),
+        "{log}"
+    );
+    bed.configure(&format!("{PLAIN}run-as-root no\n"));
+    assert!(bed.pmta(&["reload"]).succeeded);
+    bed.logged("notice: the stand-in does not carry out run-as-root");
+    bed.logged("run-as-root no waits for a restart");
 }
 
 #[test]

@@ -146,3 +146,32 @@ fn a_queue_with_mail_keeps_its_type_until_it_is_empty() {
         "{rows:?}"
     );
 }
+
+#[test]
+fn the_best_host_that_answers_gets_the_mail() {
+    let bed = Bed::started(&format!(
+        "{OPEN}<domain *>\ndefault-smtp-port SINK\n</domain>"
+    ));
+    let worse = bed.second_sink();
+    bed.zone
+        .host("worse.rcpt.example", &worse.address.ip().to_string());
+    bed.zone.exchanger("rcpt.example", 20, "worse.rcpt.example");
+    bed.submit("a@x.example", "to@rcpt.example", &[]);
+    let row = bed.rows_when("d", 1).remove(0);
+    assert_eq!(row["dsnMta"], "mx.rcpt.example (127.0.1.1)");
+    assert_eq!(worse.connections(), 0, "the order is that of preference");
+
+    // Nobody listens there, so connections are refused.
+    bed.zone.host("dead.rcpt.example", "127.0.1.9");
+    bed.zone.exchanger("half.example", 10, "dead.rcpt.example");
+    bed.zone.exchanger("half.example", 20, "worse.rcpt.example");
+    bed.submit("a@x.example", "to@half.example", &[]);
+    let rows = bed.rows_when("d", 2);
+    let next = format!("worse.rcpt.example ({})", worse.address.ip());
+    assert!(rows.iter().any(|row| row["dsnMta"] == next), "{rows:?}");
+    assert_eq!(
+        bed.rows("t").len() + bed.rows("tq").len(),
+        0,
+        "the dead one is no fault"
+    );
+}

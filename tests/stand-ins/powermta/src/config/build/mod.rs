@@ -49,6 +49,7 @@ impl Config {
         }
         config.finish();
         check::references(&tree, &config)?;
+        config.idle = check::idle(&tree);
         Ok(config)
     }
 
@@ -81,6 +82,7 @@ impl Config {
             domain_keys: Vec::new(),
             domains: Vec::new(),
             http_access: Vec::new(),
+            idle: Vec::new(),
         }
     }
 

@@ -29,7 +29,11 @@ pub(super) const CORE: &[Directive] = &[
     directive("relay-address", &[AddressOrExpression], ""),
     directive("relay-debug", &[Flag], "no"),
     directive("always-allow-relaying", &[Flag], "no"),
-    directive("mx-connection-limit", &[AnyText, Count(0, 1_000_000)], ""),
+    directive(
+        "mx-connection-limit",
+        &[DomainOrPattern, Count(0, 1_000_000)],
+        "",
+    ),
     directive("ip-connection-limit", &[Cidr, Count(0, 1_000_000)], ""),
     directive("include-headers-from", &[Path], ""),
     directive("invalid-virtual-mta-fallback", &[Name], ""),

@@ -2,8 +2,11 @@
 
 mod delivery;
 mod global;
+mod idle;
 mod intake;
 mod lists;
+
+pub(super) use idle::is_idle;
 
 use super::value::Kind;
 

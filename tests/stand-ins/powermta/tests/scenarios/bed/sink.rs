@@ -15,7 +15,7 @@ pub(crate) struct Mail {
     pub(crate) text: String,
 }
 
-type Rule = Box<dyn Fn(&str) -> Option<String> + Send>;
+type Rule = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 #[derive(Default)]
 struct Shared {
@@ -23,6 +23,22 @@ struct Shared {
     /// What to answer to a command instead of consent.
     rule: Mutex<Option<Rule>>,
     greetings: Mutex<usize>,
+    open: Mutex<Open>,
+}
+
+/// Conversations now, and the most at once.
+#[derive(Default)]
+struct Open {
+    now: usize,
+    most: usize,
+}
+
+impl Shared {
+    fn enters(&self) {
+        let mut open = self.open.lock().unwrap();
+        open.now += 1;
+        open.most = open.most.max(open.now);
+    }
 }
 
 /// The receiver.
@@ -34,7 +50,11 @@ pub(crate) struct Sink {
 
 impl Sink {
     pub(crate) fn new(address: &str) -> Self {
-        let listener = TcpListener::bind((address, 0)).unwrap();
+        Self::at(SocketAddr::new(address.parse().unwrap(), 0))
+    }
+
+    pub(crate) fn at(address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         let sink = Self {
             shared: Arc::default(),
             address: listener.local_addr().unwrap(),
@@ -44,7 +64,11 @@ impl Sink {
             for stream in listener.incoming().flatten() {
                 let shared = Arc::clone(&shared);
                 // A client that goes away in the middle is part of some tests.
-                thread::spawn(move || drop(converse(&shared, &stream)));
+                thread::spawn(move || {
+                    shared.enters();
+                    drop(converse(&shared, &stream));
+                    shared.open.lock().unwrap().now -= 1;
+                });
             }
         });
         sink
@@ -58,9 +82,14 @@ impl Sink {
         *self.shared.greetings.lock().unwrap()
     }
 
+    /// The most conversations at once.
+    pub(crate) fn most_at_once(&self) -> usize {
+        self.shared.open.lock().unwrap().most
+    }
+
     /// From now on commands are answered by this rule, where it has an answer.
-    pub(crate) fn answer(&self, rule: impl Fn(&str) -> Option<String> + Send + 'static) {
-        *self.shared.rule.lock().unwrap() = Some(Box::new(rule));
+    pub(crate) fn answer(&self, rule: impl Fn(&str) -> Option<String> + Send + Sync + 'static) {
+        *self.shared.rule.lock().unwrap() = Some(Arc::new(rule));
     }
 
     pub(crate) fn consent(&self) {
@@ -86,12 +115,9 @@ fn converse(shared: &Shared, stream: &TcpStream) -> std::io::Result<()> {
             return Ok(());
         }
         let line = line.trim_end();
-        let ruled = shared
-            .rule
-            .lock()
-            .unwrap()
-            .as_ref()
-            .and_then(|rule| rule(line));
+        // Asked outside of the lock: a rule may take its time.
+        let rule = shared.rule.lock().unwrap().clone();
+        let ruled = rule.and_then(|rule| rule(line));
         if let Some(answer) = ruled {
             writer.write_all(format!("{answer}\r\n").as_bytes())?;
             continue;

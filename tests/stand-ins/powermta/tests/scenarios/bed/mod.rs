@@ -11,8 +11,11 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::sink::Sink;
-use crate::zone::Zone;
+use sink::Sink;
+use zone::Zone;
+
+pub(crate) mod sink;
+mod zone;
 
 /// How long a condition may take on a busy machine; passing never waits this long.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -98,6 +101,13 @@ impl Bed {
             port,
             daemon: None,
         }
+    }
+
+    /// Another receiver at the port of the first, on an address of this process alone.
+    pub(crate) fn second_sink(&self) -> Sink {
+        let [_, high, middle, low] = std::process::id().to_be_bytes();
+        let host = Ipv4Addr::new(127, 32 | (high & 31), middle, low);
+        Sink::at((host, self.sink.address.port()).into())
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -242,6 +252,15 @@ impl Bed {
         wait_for(&format!("there are {count} rows of type {kind}"), || {
             let rows = self.rows(kind);
             (rows.len() >= count).then_some(rows)
+        })
+    }
+
+    /// The log, once a text is in it.
+    #[track_caller]
+    pub(crate) fn logged(&self, text: &str) -> String {
+        wait_for(&format!("the log says {text}"), || {
+            let log = fs::read_to_string(self.path("log/pmta.log")).ok()?;
+            log.contains(text).then_some(log)
         })
     }
 

@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 
+mod rates;
+mod reroute;
+
 use super::{Assignment, Mode, QueueKey, Queues, Taken};
 use crate::config::Config;
 use crate::spool::{Envelope, Recipient};
@@ -19,6 +22,8 @@ fn config(text: &str) -> Config {
     .unwrap();
     Config::read(&file).unwrap()
 }
+
+const SOURCE: &str = "127.0.0.2";
 
 const VMTA: &str = "<virtual-mta v>\nsmtp-source-host 127.0.0.2 v.example\n";
 
@@ -53,7 +58,7 @@ fn key() -> QueueKey {
 }
 
 fn take(queues: &mut Queues, config: &Config, now: i64) -> Option<usize> {
-    match queues.take(config, &key(), "127.0.0.2".parse().ok(), now) {
+    match queues.take(config, &key(), SOURCE.parse().ok(), now) {
         Taken::Batch(batch) => Some(batch.items.len()),
         Taken::Nothing => None,
     }
@@ -87,10 +92,13 @@ fn rates_count_attempts_and_say_when_to_look_again() {
     let mut queues = Queues::default();
     queues.enqueue(&config, &mail(1, 3), 0);
     assert_eq!(queues.assign(&config, 0).0.len(), 1);
-    assert_eq!(take(&mut queues, &config, 0), Some(1));
-    assert_eq!(take(&mut queues, &config, 0), Some(1));
+    assert_eq!(
+        take(&mut queues, &config, 0),
+        Some(2),
+        "no more recipients than the rate leaves"
+    );
     assert_eq!(take(&mut queues, &config, 0), None);
-    queues.closed(&key());
+    queues.closed(&key(), SOURCE.parse().ok());
     assert_eq!(queues.assign(&config, 1_000), (vec![], Some(60_001)));
     assert_eq!(queues.assign(&config, 60_001).0.len(), 1);
 }
