@@ -137,9 +137,10 @@ fn make(state: &FleetState, host: &Host) -> Result<Made, PlanError> {
             let mut configuration = routes::configuration(state, host, settings)?;
             configuration.catalogue = role::catalogue(bundle)?;
             configuration.extra = role::extra(&bundle.files)?;
+            let text = powermta::render(&configuration);
             flags = configuration.flags();
             accounting = Some(powermta::accounting(&configuration));
-            values::of_powermta(state, host, &powermta::render(&configuration))?
+            values::of_powermta(state, host, &configuration, text)?
         }
     };
     Ok(Made {

@@ -8,6 +8,7 @@
 mod dns;
 mod document;
 mod fixture;
+mod going_live;
 mod golden;
 mod import;
 mod laws;
