@@ -14,4 +14,5 @@ mod import;
 mod laws;
 mod leaving;
 mod listing;
+mod own_lines;
 mod release;
