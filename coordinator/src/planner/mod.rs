@@ -38,6 +38,7 @@ use crate::state::{FleetState, Host, HostLifecycle};
 
 pub use bundle::{builtin_bundle, bundle_hash};
 pub use cautions::cautions;
+pub(crate) use cautions::word;
 pub use error::{BundleFault, PlanError};
 pub use transaction::{restart_digest, restart_wanted};
 
