@@ -58,6 +58,16 @@ pub(crate) enum CheckError {
         /// The end of its output.
         output: String,
     },
+    /// It did not say what it says when it did its work.
+    #[error("{command} did not say {text:?}: {output}")]
+    Silent {
+        /// The command.
+        command: String,
+        /// What it should have said.
+        text: String,
+        /// The end of its output.
+        output: String,
+    },
     /// It could not be run.
     #[error(transparent)]
     System(#[from] SystemError),
@@ -70,14 +80,24 @@ pub(crate) fn check(
     check: &CommandCheck,
 ) -> Result<(), CheckError> {
     let ended = system.run(id, &check.command, time_limit(check.seconds))?;
-    let refuses = |text: &&String| ended.output.contains(text.as_str());
-    if ended.code == 0 && !check.refused_by.iter().any(|text| refuses(&text)) {
-        return Ok(());
-    }
+    let says = |text: &String| ended.output.contains(text.as_str());
     let mut words = vec![check.command.program.to_string()];
     words.extend(check.command.arguments.iter().cloned());
+    let command = words.join(" ");
+    if ended.code == 0 && !check.refused_by.iter().any(says) {
+        // A simulated command says nothing.
+        let silent = check.must_say.iter().find(|text| !says(text));
+        let Some(text) = silent.filter(|_| !system.is_simulated()) else {
+            return Ok(());
+        };
+        return Err(CheckError::Silent {
+            command,
+            text: text.clone(),
+            output: ended.output,
+        });
+    }
     Err(CheckError::Refused {
-        command: words.join(" "),
+        command,
         code: ended.code,
         output: ended.output,
     })

@@ -388,6 +388,7 @@ mod tests {
                 },
                 seconds: 1,
                 refused_by: Vec::new(),
+                must_say: Vec::new(),
             },
             unit: Some("pmta.service".to_owned()),
             failure: failure.map(|stage| Failure {

@@ -231,7 +231,9 @@ impl From<SystemError> for Said {
 fn run(system: &mut dyn System, id: &ResourceId, check: &CommandCheck) -> Result<(), Said> {
     resources::check(system, id, check).map_err(|error| match error {
         CheckError::System(error) => error.into(),
-        refused @ CheckError::Refused { .. } => Said::of_content(refused.to_string()),
+        said @ (CheckError::Refused { .. } | CheckError::Silent { .. }) => {
+            Said::of_content(said.to_string())
+        }
     })
 }
 

@@ -97,6 +97,10 @@ pub trait Planning: Send + Sync + 'static {
             .map(|after| planner::cautions(state, &after, may_see))
             .unwrap_or_default()
     }
+    /// What every plan says of the hosts that may be seen, also of those that nothing changes on.
+    fn flags(&self, state: &FleetState, may_see: &dyn Fn(&Host) -> bool) -> Vec<String> {
+        preview::flags(state, may_see)
+    }
     /// What a host would be given now, with the bodies that its files need.
     ///
     /// # Errors
@@ -117,8 +121,9 @@ pub trait Planning: Send + Sync + 'static {
     /// DNS records that an identity needs.
     fn records(&self, state: &FleetState, identity: &Identity) -> Vec<DomainRecord> {
         let tenant = state.tenants.get(&identity.spec.tenant);
+        let host = state.hosts.get(&identity.spec.host);
         tenant
-            .map(|tenant| dns::wanted_records(identity, tenant))
+            .map(|tenant| dns::wanted_records(identity, tenant, host))
             .unwrap_or_default()
     }
     /// Makes sure that so many prepared DKIM keys are there.

@@ -108,7 +108,7 @@ pub(super) fn table() -> Vec<(Rule, Handler)> {
         (rule(GET, "/api/v1/ips", Viewer, Tenant, &[]), get(ips::list)),
         (rule(POST, "/api/v1/ips", Operator, Tenant, &[]), post(ips::add)),
         (rule(GET, "/api/v1/ips/{address}", Viewer, Tenant, &[]), get(ips::show)),
-        (rule(DELETE, "/api/v1/ips/{address}", Operator, Tenant, &["dry_run", "now"]), delete(ips::retire)),
+        (rule(DELETE, "/api/v1/ips/{address}", Operator, Tenant, &["dry_run", "last", "now"]), delete(ips::retire)),
         (rule(GET, "/api/v1/leaving", Viewer, Tenant, &[]), get(ips::leaving)),
         (rule(GET, "/api/v1/domains", Viewer, Tenant, &[]), get(ips::domains)),
         (rule(GET, "/api/v1/domains/{domain}", Viewer, Tenant, &[]), get(ips::domain)),

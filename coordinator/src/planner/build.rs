@@ -12,10 +12,11 @@ use minijinja::value::Serde;
 use minijinja::{Value, context};
 
 use super::error::{BundleFault, PlanError};
-use super::role::{Each, FileEntry, Generated, RoleFile, Secret, StepEntry};
+use super::role::{EXTRA, Each, FileEntry, Generated, RoleFile, Secret, StepEntry};
 use super::template::Templates;
 use super::values::{Item, Values};
 use super::{suspension, transaction};
+use crate::powermta::CONFIG_PATH;
 
 /// Resources in order of id, and the bodies of their files.
 pub(super) type Built = (Vec<Resource>, BTreeMap<ContentHash, Vec<u8>>);
@@ -157,6 +158,14 @@ impl<'a> Build<'a> {
         let path = self
             .templates
             .text(&entry.path, &self.role.path, &context)?;
+        if path == CONFIG_PATH && entry.generated.is_none() {
+            // What is written there decides who may send from where, and only what the planner makes
+            // of it is known to.
+            return Err(self.fault(&format!(
+                "{CONFIG_PATH} is made by the planner: generated = \"powermta-config\" is accepted, \
+                 and lines of your own stand in {EXTRA}"
+            )));
+        }
         let content = self.content(entry, item, &context)?;
         let spec = FileSpec {
             path: self.path(&path)?,

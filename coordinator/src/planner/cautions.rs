@@ -130,7 +130,7 @@ fn named(moved: &[&IpSpec], one: &str, several: &str) -> String {
 }
 
 /// The word that people know a value by.
-pub(super) fn word<T: serde::Serialize>(value: &T) -> String {
+pub(crate) fn word<T: serde::Serialize>(value: &T) -> String {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(word)) => word,
         other => format!("{other:?}"),

@@ -2,17 +2,21 @@
 
 use std::net::IpAddr;
 
-use email_engine_protocol::api::{DomainRecord, TenantSpec};
+use email_engine_protocol::api::{DomainRecord, IpSpec, TenantSpec};
 use email_engine_protocol::mail::DomainName;
 
-use crate::state::Identity;
+use crate::state::{HOST_NAME_LABEL, Host, INBOUND_MX_LABEL, Identity};
 
 /// Longest character string of a TXT record (RFC 1035 section 3.3).
 const STRING_BYTES: usize = 255;
 
-/// The records of one identity, each in presentation form.
+/// The records of one identity on its host, each in presentation form.
 #[must_use]
-pub fn wanted_records(identity: &Identity, tenant: &TenantSpec) -> Vec<DomainRecord> {
+pub fn wanted_records(
+    identity: &Identity,
+    tenant: &TenantSpec,
+    host: Option<&Host>,
+) -> Vec<DomainRecord> {
     let spec = &identity.spec;
     let (domain, hostname) = (spec.domain.as_str(), spec.hostname.as_str());
     let (kind, mechanism) = match spec.address {
@@ -26,7 +30,8 @@ pub fn wanted_records(identity: &Identity, tenant: &TenantSpec) -> Vec<DomainRec
     if hostname != domain {
         records.push(record(domain, kind, address));
     }
-    records.push(record(domain, "MX", format!("10 {hostname}.")));
+    let exchanger = host.and_then(|host| exchanger(spec, host));
+    records.extend(exchanger.map(|name| record(domain, "MX", format!("10 {name}."))));
     records.push(record(domain, "TXT", quoted(&policy)));
     if hostname != domain {
         // The name in EHLO is what a bounce's empty envelope sender is checked by.
@@ -41,6 +46,18 @@ pub fn wanted_records(identity: &Identity, tenant: &TenantSpec) -> Vec<DomainRec
         format!("{hostname}."),
     ));
     records
+}
+
+/// Who takes mail to an identity's domain: an operator's own server, or the identity itself, where its
+/// host takes mail from outside on its address. None else: an MX where nobody listens makes who answers
+/// or bounces try for days.
+fn exchanger<'a>(spec: &'a IpSpec, host: &'a Host) -> Option<&'a str> {
+    let labels = &host.spec.labels;
+    if let Some(name) = labels.get(INBOUND_MX_LABEL) {
+        return Some(name);
+    }
+    let listens = labels.contains_key(HOST_NAME_LABEL) && spec.address.is_ipv4();
+    listens.then(|| spec.hostname.as_str())
 }
 
 /// While an identity warms up nothing is asked of receivers but reports.

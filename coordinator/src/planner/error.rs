@@ -6,6 +6,9 @@ use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::desired::ConfigError;
 use email_engine_protocol::id::{HostId, SecretId, TenantId, VmtaName};
 
+use crate::powermta::lint::Code;
+use crate::powermta::schema::Version;
+
 /// Why a host cannot be planned. Its running state stays as it is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
@@ -93,6 +96,26 @@ pub enum PlanError {
         first: IpAddr,
         /// Another.
         second: IpAddr,
+    },
+    /// A line is not for the version of PowerMTA that the host has.
+    #[error(
+        "host {host} has PowerMTA {version}, which does not know {line:?}{}: {reason} ({code}); write it \
+         as that version knows it, or correct the host's label powermta-version",
+        file.as_ref().map(|file| format!(" of {file}")).unwrap_or_default()
+    )]
+    OtherVersion {
+        /// The host.
+        host: HostId,
+        /// What it has.
+        version: Version,
+        /// The line as it would stand in the configuration.
+        line: String,
+        /// The file of the bundle that it comes from, if that is known.
+        file: Option<String>,
+        /// What is wrong with it.
+        reason: String,
+        /// Code of the linter.
+        code: Code,
     },
     /// The DKIM key of an identity is not in the table of secrets.
     #[error("identity {address} has no DKIM key {secret}")]

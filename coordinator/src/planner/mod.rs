@@ -6,7 +6,8 @@
 //! - A role is data: `bundle` holds `ROLE/role.toml` and templates, `role` says what may stand in
 //!   them, `template` fills them in within limits, `build` makes resources of them.
 //! - `values` is what templates may know; the configuration of PowerMTA is made of `routes` by
-//!   [`crate::powermta`] and not by a template, because its rules are rules.
+//!   [`crate::powermta`] and not by a template, because its rules are rules. `verdict` judges what of
+//!   it comes from an operator.
 //! - [`document`] compares a fleet file with the state, [`preview`] says what that does to the
 //!   hosts, [`cautions()`] what its author may not have in mind; [`dns`] says which records identities
 //!   want.
@@ -24,6 +25,7 @@ mod suspension;
 mod template;
 mod transaction;
 mod values;
+mod verdict;
 
 use std::collections::BTreeMap;
 
@@ -36,6 +38,7 @@ use crate::state::{FleetState, Host, HostLifecycle};
 
 pub use bundle::{builtin_bundle, bundle_hash};
 pub use cautions::cautions;
+pub(crate) use cautions::word;
 pub use error::{BundleFault, PlanError};
 pub use transaction::{restart_digest, restart_wanted};
 
@@ -137,9 +140,10 @@ fn make(state: &FleetState, host: &Host) -> Result<Made, PlanError> {
             let mut configuration = routes::configuration(state, host, settings)?;
             configuration.catalogue = role::catalogue(bundle)?;
             configuration.extra = role::extra(&bundle.files)?;
-            flags = configuration.flags();
+            let text = powermta::render(&configuration);
+            flags = verdict::judge(&host.spec.id, &configuration, &text)?;
             accounting = Some(powermta::accounting(&configuration));
-            values::of_powermta(state, host, &powermta::render(&configuration))?
+            values::of_powermta(state, host, &configuration, text)?
         }
     };
     Ok(Made {

@@ -150,6 +150,9 @@ pub(super) struct CheckEntry {
     /// Texts in its output that mean failure, whatever the code.
     #[serde(default)]
     pub(super) refused_by: Vec<String>,
+    /// Texts without which it failed, whatever the code.
+    #[serde(default)]
+    pub(super) must_say: Vec<String>,
 }
 
 /// How much is left in the queues of a virtual MTA. `{name}` stands for it.
@@ -177,7 +180,7 @@ pub(super) struct DrainEntry {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ProbeEntry {
-    /// Repeats it for the first few items.
+    /// Repeats it for a few items, those that were placed last.
     pub(super) each: Option<Each>,
     /// A command that answers in JSON.
     pub(super) program: Option<String>,
@@ -192,7 +195,7 @@ pub(super) struct ProbeEntry {
     pub(super) begins: Option<String>,
     /// A unit.
     pub(super) running: Option<String>,
-    /// A log that stays without lines that have one of `errors`.
+    /// A log that stays without lines that have one of `errors`. A template.
     pub(super) quiet: Option<String>,
     #[serde(default)]
     pub(super) errors: Vec<String>,
@@ -200,7 +203,7 @@ pub(super) struct ProbeEntry {
     pub(super) timeout_seconds: u32,
 }
 
-/// What an answer holds at a JSON pointer: anything, unless one of the others says what.
+/// What an answer holds at a JSON pointer: anything, unless one of the others says what, as a template.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ExpectEntry {

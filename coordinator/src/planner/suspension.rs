@@ -82,6 +82,7 @@ impl Making<'_> {
             command: self.command(&entry.program, &entry.arguments)?,
             seconds: entry.timeout_seconds,
             refused_by: entry.refused_by.clone(),
+            must_say: entry.must_say.clone(),
         })
     }
 

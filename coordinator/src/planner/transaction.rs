@@ -1,6 +1,8 @@
 //! Makes transactions of a role file: which files change together, and how they are brought into
 //! force.
 
+use std::cmp::Reverse;
+
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::desired::{
     CommandCheck, CommandLine, CountSpec, DrainSpec, Expectation, Holds, HostConfig, NAME, Probe,
@@ -16,7 +18,9 @@ use super::values::Item;
 use crate::powermta::syntax::Sources;
 use crate::powermta::{self, CONFIG_PATH};
 
-/// Items that a probe with `each` is repeated for: each costs a command at every change.
+/// Items that a probe with `each` is repeated for, because each costs a command at every change: those
+/// that were placed last. Asked about the same old ones each time, a product that took nothing new
+/// would answer as one that did.
 const PROBED_ITEMS: usize = 8;
 
 /// Templates among the texts of these entries, each once.
@@ -24,12 +28,17 @@ pub(super) fn texts(entries: &[TransactionEntry]) -> impl Iterator<Item = &str> 
     let probes = entries
         .iter()
         .flat_map(|entry| entry.read_back.iter().chain(&entry.health));
-    let mut texts: Vec<&str> = probes
-        .flat_map(|probe| probe.arguments.iter().map(String::as_str))
-        .collect();
+    let mut texts: Vec<&str> = probes.flat_map(texts_of).map(String::as_str).collect();
     texts.sort_unstable();
     texts.dedup();
     texts.into_iter()
+}
+
+fn texts_of(probe: &ProbeEntry) -> impl Iterator<Item = &String> {
+    let expected = probe.expect.iter();
+    let expected = expected.flat_map(|one| [&one.equals, &one.contains, &one.mentions]);
+    let arguments = probe.arguments.iter().chain(&probe.quiet);
+    arguments.chain(expected.flatten())
 }
 
 /// The transaction of an entry; its members are known already.
@@ -103,6 +112,7 @@ fn check(build: &Build<'_>, entry: &CheckEntry) -> Result<CommandCheck, BundleFa
         },
         seconds: entry.timeout_seconds,
         refused_by: entry.refused_by.clone(),
+        must_say: entry.must_say.clone(),
     })
 }
 
@@ -110,25 +120,37 @@ fn probes(build: &Build<'_>, entry: &ProbeEntry) -> Result<Vec<Probe>, BundleFau
     let Some(each) = entry.each else {
         return Ok(vec![probe(build, entry, None)?]);
     };
-    let items = build.values.items(each).iter().take(PROBED_ITEMS);
-    items.map(|item| probe(build, entry, Some(item))).collect()
+    let items = newest(build.values.items(each));
+    items
+        .into_iter()
+        .map(|item| probe(build, entry, Some(item)))
+        .collect()
+}
+
+/// The items that were placed last, in their order.
+fn newest(items: &[Item]) -> Vec<&Item> {
+    let mut chosen: Vec<(usize, &Item)> = items.iter().enumerate().collect();
+    chosen.sort_by_key(|(at, item)| (Reverse(item.placed_at), *at));
+    chosen.truncate(PROBED_ITEMS);
+    chosen.sort_by_key(|(at, _)| *at);
+    chosen.into_iter().map(|(_, item)| item).collect()
 }
 
 fn probe(build: &Build<'_>, entry: &ProbeEntry, item: Option<&Item>) -> Result<Probe, BundleFault> {
     let seconds = entry.timeout_seconds;
+    let context = build.context(item);
+    let filled = |text: &String| build.templates.text(text, &build.role.path, &context);
     match (&entry.program, entry.greeting, &entry.running, &entry.quiet) {
         (Some(program), None, None, None) => {
-            let context = build.context(item);
-            let role = &build.role.path;
-            let arguments = entry.arguments.iter();
-            let arguments = arguments.map(|text| build.templates.text(text, role, &context));
+            let arguments = entry.arguments.iter().map(filled);
+            let expected = entry.expect.iter().map(|one| expectation(one, &filled));
             Ok(Probe::Answer {
                 command: CommandLine {
                     program: build.path(program)?,
                     arguments: arguments.collect::<Result<_, _>>()?,
                 },
                 seconds,
-                expect: entry.expect.iter().map(expectation).collect(),
+                expect: expected.collect::<Result<_, _>>()?,
             })
         }
         (None, Some(Greeting::Submission), None, None) => Ok(Probe::Greeting {
@@ -140,7 +162,7 @@ fn probe(build: &Build<'_>, entry: &ProbeEntry, item: Option<&Item>) -> Result<P
             seconds,
         }),
         (None, None, None, Some(log)) => Ok(Probe::Quiet {
-            log: build.path(log)?,
+            log: build.path(&filled(log)?)?,
             errors: entry.errors.clone(),
         }),
         (None, None, Some(unit), None) => Ok(Probe::Running {
@@ -151,17 +173,20 @@ fn probe(build: &Build<'_>, entry: &ProbeEntry, item: Option<&Item>) -> Result<P
     }
 }
 
-fn expectation(entry: &ExpectEntry) -> Expectation {
+fn expectation(
+    entry: &ExpectEntry,
+    filled: &impl Fn(&String) -> Result<String, BundleFault>,
+) -> Result<Expectation, BundleFault> {
     let holds = match (&entry.equals, &entry.contains, &entry.mentions) {
-        (Some(text), _, _) => Holds::Equals(text.clone()),
-        (_, Some(text), _) => Holds::Contains(text.clone()),
-        (_, _, Some(text)) => Holds::Mentions(text.clone()),
+        (Some(text), _, _) => Holds::Equals(filled(text)?),
+        (_, Some(text), _) => Holds::Contains(filled(text)?),
+        (_, _, Some(text)) => Holds::Mentions(filled(text)?),
         _ => Holds::Present,
     };
-    Expectation {
+    Ok(Expectation {
         pointer: entry.pointer.clone(),
         holds,
-    }
+    })
 }
 
 /// Names restart lines: what an operator allows is a restart for these, and for no others.

@@ -15,7 +15,7 @@ use super::error::PlanError;
 use super::role::Each;
 use super::routes;
 use crate::fleet::{Share, takes_mail};
-use crate::powermta;
+use crate::powermta::{self, Configuration};
 use crate::state::{FleetState, Host, Identity};
 
 /// Values of one host.
@@ -59,6 +59,8 @@ pub(super) struct Item {
     pub(super) secret: Option<SecretRef>,
     /// Of an identity.
     pub(super) status: Option<IpStatus>,
+    /// Fleet revision since which an identity is where it is; 0 of others.
+    pub(super) placed_at: u64,
 }
 
 /// A certificate for submission as templates see it.
@@ -79,6 +81,17 @@ struct AuthorityValues {
 pub(super) struct Shared {
     host: HostId,
     warm_up: WarmUp,
+    /// On a PowerMTA host.
+    powermta: Option<PowermtaValues>,
+}
+
+/// What a PowerMTA host's own programs and files are called.
+#[derive(Debug, Serialize)]
+struct PowermtaValues {
+    /// As the product says it of itself, such as `5.0`, before the number of its release.
+    version: String,
+    /// Where it writes what goes wrong.
+    log_file: String,
 }
 
 /// The schedule as the API bundle's environment names it.
@@ -161,15 +174,18 @@ impl Shared {
                 weeks: 6,
                 daily_increase_percent: 20,
             },
+            powermta: None,
         }
     }
 }
 
-/// Values of a PowerMTA host: the identities that are placed on it, with their keys.
+/// Values of a PowerMTA host: the identities that are placed on it, with their keys. `text` is what was
+/// rendered of `configuration`.
 pub(super) fn of_powermta(
     state: &FleetState,
     host: &Host,
-    configuration: &str,
+    configuration: &Configuration,
+    text: String,
 ) -> Result<Values, PlanError> {
     let mut identities = Vec::new();
     for identity in routes::placed_on(state, &host.spec.id) {
@@ -183,13 +199,20 @@ pub(super) fn of_powermta(
         })),
         secret: Some(secret.reference()),
         status: None,
+        placed_at: 0,
+    });
+    let mut shared = Shared::of(host);
+    shared.powermta = Some(PowermtaValues {
+        version: configuration.version.to_string(),
+        log_file: configuration.log_file(),
     });
     Ok(Values {
+        shared,
         identities,
         leaving: leaving.collect::<Result<_, _>>()?,
         drain: drain(state, &host.spec.id),
         certificates: certificate.into_iter().collect(),
-        powermta: Some(configuration.to_owned()),
+        powermta: Some(text),
         submission: Some(SocketAddr::new(
             routes::admin_address(host)?.into(),
             powermta::SUBMISSION_PORT,
@@ -270,6 +293,7 @@ pub(super) fn of_api(state: &FleetState, host: &Host) -> Result<Values, PlanErro
             })),
             secret: None,
             status: None,
+            placed_at: 0,
         });
     }
     Ok(Values {
@@ -288,6 +312,7 @@ fn authorities(state: &FleetState) -> Vec<Item> {
         })),
         secret: None,
         status: None,
+        placed_at: 0,
     });
     item.into_iter().collect()
 }
@@ -330,5 +355,6 @@ fn item(state: &FleetState, identity: &Identity) -> Result<Item, PlanError> {
         value,
         secret: None,
         status: Some(spec.status),
+        placed_at: identity.placed_at,
     })
 }

@@ -9,6 +9,7 @@ use email_engine_protocol::id::{TenantId, VmtaName};
 use email_engine_protocol::mail::{DomainName, LocalPart, MailAddress};
 
 use super::providers::Catalogue;
+use super::render::LOG_FILE;
 use super::schema::Version;
 use super::verbatim::Verbatim;
 
@@ -92,6 +93,14 @@ pub struct Egress {
 }
 
 impl Configuration {
+    /// Where the product writes what goes wrong: as the operator's own lines say, else as the base does.
+    #[must_use]
+    pub fn log_file(&self) -> String {
+        let own = self.extra.as_ref().and_then(|own| own.global("log-file"));
+        let based = || self.catalogue.global.get("log-file").cloned();
+        own.or_else(based).unwrap_or_else(|| LOG_FILE.to_owned())
+    }
+
     /// What a plan must say of this configuration, because nobody checked it.
     #[must_use]
     pub fn flags(&self) -> Vec<String> {

@@ -3,8 +3,8 @@
 //! Directives outside of the schema are never written, except here: an operator's own lines, between
 //! marks that the linter knows, at the end of the configuration. A plan that has some must say so.
 
-use super::lint::{VERBATIM_BEGIN, VERBATIM_END};
-use super::syntax::{Limits, SyntaxError, parse};
+use super::lint::{Outline, VERBATIM_BEGIN, VERBATIM_END};
+use super::syntax::{Limits, Sources, SyntaxError, parse};
 
 /// Most bytes.
 const MOST: usize = 64 * 1024;
@@ -79,6 +79,15 @@ impl Verbatim {
             .count()
     }
 
+    /// What a directive outside of sections is set to; the last is the one that counts.
+    pub(super) fn global(&self, keyword: &str) -> Option<String> {
+        let sources = Sources::single("extra", &self.text);
+        let parsed = sources.parse(Limits::default());
+        let outline = Outline::of(&sources, &parsed);
+        let entry = outline.global().last(keyword);
+        entry.map(|entry| entry.text().to_owned())
+    }
+
     /// The lines with the marks around them.
     pub(super) fn marked(&self) -> String {
         format!("{VERBATIM_BEGIN}\n{}{VERBATIM_END}\n", self.text)
@@ -100,6 +109,8 @@ mod tests {
              # email-engine: verbatim end\n"
         );
         assert_eq!(extra.count(), 4);
+        assert_eq!(extra.global("NEW-directive").as_deref(), Some("yes"));
+        assert_eq!(extra.global("x"), None);
         assert_eq!(Verbatim::new(" \n\n"), Ok(None));
     }
 

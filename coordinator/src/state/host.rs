@@ -12,6 +12,10 @@ use email_engine_protocol::time::Timestamp;
 
 use super::Release;
 
+/// Label of a PowerMTA host whose identities get their mail elsewhere: the name of an operator's own
+/// server, which their MX then is.
+pub const INBOUND_MX_LABEL: &str = "inbound-mx";
+
 /// A managed machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Host {

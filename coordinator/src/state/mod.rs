@@ -36,7 +36,9 @@ pub use audit::{AuditEntry, Remembered};
 pub use cluster::{ClusterRecord, Issuer, Node, PlanKey};
 pub use codec::{DecodeError, TABLES_VERSION, decode, encode};
 pub use content::{BodyRecord, Release, RoleBundle, SettingsRevision, SubmissionParts};
-pub use host::{Host, HostKeys, HostLifecycle, Outcome, RestartAllowed, TargetRecord};
+pub use host::{
+    Host, HostKeys, HostLifecycle, INBOUND_MX_LABEL, Outcome, RestartAllowed, TargetRecord,
+};
 pub use identity::{GivenUp, Identity, Leaving, Place, Pool};
 pub use lookup::{Claim, ClaimKind, Lookup};
 pub(crate) use lookup::{claims, with_ancestors};

@@ -125,6 +125,7 @@ mod tests {
                 },
                 seconds: 1,
                 refused_by: Vec::new(),
+                must_say: Vec::new(),
             };
             let transaction = Resource {
                 id: ResourceId::new("transaction:pmta").unwrap(),

@@ -17,7 +17,8 @@ fn an_identity_wants_its_six_records() {
     let fleet = Fleet::sos_holidays();
     let identity = fleet.state.identities.values().next().unwrap();
     let tenant = &fleet.state.tenants[&identity.spec.tenant];
-    let got = lines(&wanted_records(identity, tenant));
+    let host = fleet.state.hosts.get(&identity.spec.host);
+    let got = lines(&wanted_records(identity, tenant, host));
     let wanted = [
         "mail1.sos-holidays.com A 192.0.2.1",
         "mail1.sos-holidays.com MX 10 mail1.sos-holidays.com.",
@@ -39,7 +40,8 @@ fn an_ipv6_identity_has_its_own_forms() {
     identity.spec.address = "2001:db8::1".parse().unwrap();
     let mut tenant = fleet.state.tenants[&identity.spec.tenant].clone();
     tenant.dmarc_rua = Some(MailAddress::new("dmarc@reports.example.net").unwrap());
-    let got = lines(&wanted_records(&identity, &tenant)).join("\n");
+    let host = fleet.state.hosts.get(&identity.spec.host);
+    let got = lines(&wanted_records(&identity, &tenant, host)).join("\n");
     for wanted in [
         "mail1.sos-holidays.com AAAA 2001:db8::1",
         "\"v=spf1 ip6:2001:db8::1 -all\"",
@@ -48,4 +50,44 @@ fn an_ipv6_identity_has_its_own_forms() {
     ] {
         assert!(got.contains(wanted), "{wanted} not in\n{got}");
     }
+}
+
+/// Values of the MX records of the first identity.
+fn exchangers(fleet: &Fleet, address: &str) -> Vec<String> {
+    let mut identity = (**fleet.state.identities.values().next().unwrap()).clone();
+    let tenant = &fleet.state.tenants[&identity.spec.tenant];
+    let host = fleet.state.hosts.get(&identity.spec.host);
+    identity.spec.address = address.parse().unwrap();
+    let records = wanted_records(&identity, tenant, host).into_iter();
+    let records = records.filter(|record| record.kind == "MX");
+    records.map(|record| record.value).collect()
+}
+
+#[test]
+fn a_domain_has_an_mx_only_where_somebody_takes_its_mail() {
+    let own = "10 mail1.sos-holidays.com.";
+    let (v4, v6) = ("192.0.2.1", "2001:db8::1");
+    let mut fleet = Fleet::sos_holidays();
+    assert_eq!(exchangers(&fleet, v4), [own]);
+    assert_eq!(exchangers(&fleet, v6), [""; 0], "nothing listens there");
+    let elsewhere = fleet.clone().labelled("inbound-mx", "mx.example.net");
+    for address in [v4, v6] {
+        assert_eq!(exchangers(&elsewhere, address), ["10 mx.example.net."]);
+    }
+    let host = "pmta1".parse().unwrap();
+    fleet
+        .state
+        .hosts
+        .get_mut(&host)
+        .unwrap()
+        .spec
+        .labels
+        .clear();
+    assert_eq!(
+        exchangers(&fleet, v4),
+        [""; 0],
+        "its host takes no mail from outside"
+    );
+    let elsewhere = fleet.labelled("inbound-mx", "mx.example.net");
+    assert_eq!(exchangers(&elsewhere, v4), ["10 mx.example.net."]);
 }

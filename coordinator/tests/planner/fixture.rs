@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use email_engine_protocol::api::{FleetDocument, IpSpec};
 use email_engine_protocol::bytes::{
-    CaPin, CertificateSerial, Commitment, SealingPublicKey, VerifyingKey,
+    CaPin, CertificateSerial, Commitment, ContentHash, SealingPublicKey, VerifyingKey,
 };
 use email_engine_protocol::crypto::{RecoveryPublic, Sealed};
 use email_engine_protocol::id::{ClusterId, HostId, SecretId, TenantId};
@@ -14,7 +14,7 @@ use email_engine_protocol::time::Timestamp;
 
 use email_engine_coordinator::command::Command;
 use email_engine_coordinator::planner::{
-    PLANNER_VERSION, Planned, builtin_bundle, bundle_hash, document, plan,
+    PLANNER_VERSION, PlanError, Planned, builtin_bundle, bundle_hash, document, plan,
 };
 use email_engine_coordinator::powermta::lint::Options;
 use email_engine_coordinator::powermta::syntax::Sources;
@@ -202,11 +202,11 @@ impl Fleet {
     /// Puts an identity with a key.
     pub(crate) fn put(&mut self, spec: IpSpec) {
         let id = SecretId::new(format!("dkim/{}/{}", spec.domain, spec.selector)).unwrap();
-        let byte = spec.domain.as_str().bytes().fold(7u8, u8::wrapping_add);
+        let own = ContentHash::of(id.as_str().as_bytes());
         let secret = StoredSecret {
             id: id.clone(),
             version: 1,
-            commitment: Commitment([byte; 32]),
+            commitment: Commitment(own.0),
             sealed: sealed_at_rest(),
         };
         let pool = Pool {
@@ -218,7 +218,7 @@ impl Fleet {
         self.state.secrets.insert(id.clone(), Arc::new(secret));
         let identity = Identity {
             dkim_key: id,
-            dkim_public: "TUlJQklqQU5CZ2txaGtpRzl3MEJBUUVG".repeat(12),
+            dkim_public: format!("{}{own}", "TUlJQklqQU5CZ2txaGtpRzl3MEJBUUVG".repeat(12)),
             added_at: Timestamp(0),
             placed_at: 0,
             spec,
@@ -231,6 +231,32 @@ impl Fleet {
     pub(crate) fn edit(&mut self, address: &str, change: impl FnOnce(&mut IpSpec)) {
         let address = address.parse().unwrap();
         change(&mut Arc::make_mut(self.state.identities.get_mut(&address).unwrap()).spec);
+    }
+
+    /// With a file of the operator's own in the bundle of every host.
+    pub(crate) fn with_file(mut self, path: &str, text: &str) -> Self {
+        for host in self.state.hosts.values_mut() {
+            let mut files = self.state.bundles[&host.release.bundle].files.clone();
+            files.insert(path.to_owned(), text.to_owned());
+            let hash = bundle_hash(&files);
+            let bundle = RoleBundle::new(files, Timestamp(0));
+            self.state.bundles.insert(hash, bundle.into());
+            host.release.bundle = hash;
+        }
+        self
+    }
+
+    /// With a label on the PowerMTA host of the examples.
+    pub(crate) fn labelled(mut self, name: &str, value: &str) -> Self {
+        let host = HostId::new("pmta1").unwrap();
+        let host = self.state.hosts.get_mut(&host).unwrap();
+        host.spec.labels.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Why the PowerMTA host of the examples cannot be planned.
+    pub(crate) fn refusal(&self) -> PlanError {
+        plan(&self.state, &HostId::new("pmta1").unwrap()).unwrap_err()
     }
 
     /// An identity that was retired, or moved, and drains on its host.

@@ -1,12 +1,16 @@
 //! Golden texts of the shipped examples, and what single texts hold.
 
-use email_engine_coordinator::planner::{Planned, bundle_hash, plan};
+use email_engine_coordinator::planner::{Planned, plan};
 use email_engine_coordinator::powermta;
 use email_engine_coordinator::powermta::lint::Options;
 use email_engine_coordinator::powermta::schema::Version;
 use email_engine_coordinator::powermta::syntax::Sources;
+use email_engine_coordinator::state::TargetRecord;
 use email_engine_protocol::api::IpStatus;
+use email_engine_protocol::bytes::ContentHash;
+use email_engine_protocol::generation::Generation;
 use email_engine_protocol::id::HostId;
+use email_engine_protocol::time::Timestamp;
 
 use crate::fixture::{Fleet, argument, lint, parse, sections, texts};
 use crate::listing::listing;
@@ -128,8 +132,26 @@ fn the_head_names_the_hash_of_what_is_below_it() {
         let text = texts(&fleet.plan(host))[path].clone();
         let mut parts = text.splitn(3, '\n');
         let head = parts.nth(1).unwrap();
-        let hash = email_engine_protocol::bytes::ContentHash::of(parts.next().unwrap().as_bytes());
+        let hash = ContentHash::of(parts.next().unwrap().as_bytes());
         assert!(head.ends_with(&hash.to_string()), "{head}");
+        // Nothing that only counts is in it: else every change of the fleet would be one of every file.
+        let mut later = fleet.clone();
+        later.state.revision += 1_000;
+        let host = HostId::new(host).unwrap();
+        let target = TargetRecord {
+            generation: Generation {
+                epoch: 3,
+                number: 77,
+            },
+            digest: ContentHash([7; 32]),
+            planner_version: 1,
+            planned_from: 900,
+            set_at: Timestamp(9),
+            resources: 12,
+        };
+        later.state.targets.insert(host.clone(), target);
+        assert_eq!(later.plan(host.as_str()), fleet.plan(host.as_str()));
+        assert_eq!(texts(&later.plan(host.as_str()))[path], text);
     }
 }
 
@@ -338,19 +360,7 @@ fn rules_of_4_5_render_only_what_4_5_knows() {
 
 #[test]
 fn an_operators_own_lines_come_last_between_marks_and_are_flagged() {
-    let fleet = |extra: &str| {
-        let mut fleet = Fleet::sos_holidays();
-        for host in fleet.state.hosts.values_mut() {
-            let mut bundle = (*fleet.state.bundles[&host.release.bundle]).clone();
-            bundle
-                .files
-                .insert("powermta/extra.conf".to_owned(), extra.to_owned());
-            let hash = bundle_hash(&bundle.files);
-            fleet.state.bundles.insert(hash, bundle.into());
-            host.release.bundle = hash;
-        }
-        fleet
-    };
+    let fleet = |extra: &str| Fleet::sos_holidays().with_file("powermta/extra.conf", extra);
     let planned = fleet("new-directive yes\n").plan("pmta1");
     let text = texts(&planned)["/etc/pmta/config"].clone();
     let marked =
@@ -362,8 +372,7 @@ fn an_operators_own_lines_come_last_between_marks_and_are_flagged() {
         ["1 lines of /etc/pmta/config are verbatim: neither known nor checked"]
     );
     assert_eq!(Fleet::sos_holidays().plan("pmta1").flags, [""; 0]);
-    let open = fleet("log-rotate 9\n<domain *>\n");
-    let error = plan(&open.state, &HostId::new("pmta1").unwrap()).unwrap_err();
+    let error = fleet("log-rotate 9\n<domain *>\n").refusal();
     assert!(
         error
             .to_string()

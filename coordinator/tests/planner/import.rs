@@ -13,6 +13,8 @@ use email_engine_coordinator::powermta::syntax::Sources;
 use email_engine_coordinator::powermta::{Configuration, render};
 use email_engine_protocol::mail::MailAddress;
 
+use crate::fixture::{Fleet, texts};
+use crate::going_live::transaction;
 use crate::golden::golden;
 
 const EARLIER: &str = include_str!("golden/import.conf");
@@ -76,6 +78,40 @@ fn a_long_configuration_is_taken_over_as_it_was_read_and_found_good() {
     golden("import.base", &imported.base.to_toml().unwrap());
     let merged = rendered(catalogue(&imported.base, builtin_bundle()));
     golden("imported.config", &merged);
+}
+
+#[test]
+fn the_log_that_must_stay_quiet_is_where_the_configuration_says() {
+    let base = taken_over("config", EARLIER).base.to_toml().unwrap();
+    let elsewhere = "log-file /var/log/pmta/own.log\n";
+    for (files, log) in [
+        (vec![], "/var/log/pmta/log"),
+        (vec![(BASE_PATH, base.as_str())], "/var/log/pmta/pmta.log"),
+        (
+            vec![
+                (BASE_PATH, base.as_str()),
+                ("powermta/extra.conf", elsewhere),
+            ],
+            "/var/log/pmta/own.log",
+        ),
+    ] {
+        let mut fleet = Fleet::sos_holidays();
+        for (path, text) in files {
+            fleet = fleet.with_file(path, text);
+        }
+        let planned = fleet.plan("pmta1");
+        let text = &texts(&planned)["/etc/pmta/config"];
+        let last = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("log-file "))
+            .next_back();
+        assert_eq!(last, Some(log));
+        let quiet: Vec<_> = transaction(&planned)
+            .logs()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(quiet, [log, "/var/log/pmta/pmta-startuperr.log"]);
+    }
 }
 
 #[test]

@@ -58,9 +58,10 @@ fn told(spec: &TransactionSpec) -> String {
             spec.test.refused_by
         ),
         format!(
-            "activate {} refused by {:?}",
+            "activate {} refused by {:?} must say {:?}",
             words(&spec.activate.command),
-            spec.activate.refused_by
+            spec.activate.refused_by,
+            spec.activate.must_say
         ),
         format!("unit {:?}", spec.unit),
     ];

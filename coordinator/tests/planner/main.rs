@@ -8,9 +8,11 @@
 mod dns;
 mod document;
 mod fixture;
+mod going_live;
 mod golden;
 mod import;
 mod laws;
 mod leaving;
 mod listing;
+mod own_lines;
 mod release;

@@ -26,4 +26,7 @@ pub struct LeavingView {
 pub struct GivenUpView {
     /// Messages that were left in it, as far as that was known.
     pub messages: Option<u64>,
+    /// What that does which nobody may have in mind.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }

@@ -76,14 +76,7 @@ pub(super) fn check(resource: &Resource, spec: &SuspensionSpec) -> Result<(), Co
         });
     }
     for halt in &spec.halts {
-        for check in [&halt.set, &halt.unset] {
-            at_most(
-                "number of refusing texts",
-                check.refused_by.len(),
-                limits::EXPECTATIONS,
-            )?;
-        }
-        let refusing = halt.set.refused_by.iter().chain(&halt.unset.refused_by);
+        let judged = halt.set.texts()?.chain(halt.unset.texts()?);
         let questions = halt.theirs.iter().chain([&halt.is_set]);
         let sought = questions.flat_map(|question| {
             let text = match &question.sought {
@@ -92,7 +85,7 @@ pub(super) fn check(resource: &Resource, spec: &SuspensionSpec) -> Result<(), Co
             };
             text.into_iter().chain([&question.list])
         });
-        let longest = refusing.chain(sought).map(String::len).max().unwrap_or(0);
+        let longest = judged.chain(sought).map(String::len).max().unwrap_or(0);
         at_most(
             "length of a text of a suspension",
             longest,
@@ -120,6 +113,7 @@ mod tests {
             command: command(&[word, "queue", "*/vmta-mail1"]),
             seconds: 5,
             refused_by: Vec::new(),
+            must_say: Vec::new(),
         };
         HaltSpec {
             set: check("pause"),

@@ -48,6 +48,25 @@ pub struct CommandCheck {
     pub seconds: u32,
     /// Texts that mean failure, whatever the code.
     pub refused_by: Vec<String>,
+    /// Texts of which silence means failure, whatever the code: all of them are said where it was
+    /// done.
+    pub must_say: Vec<String>,
+}
+
+impl CommandCheck {
+    /// The texts that it is judged by.
+    ///
+    /// # Errors
+    /// When they are too many.
+    pub(super) fn texts(&self) -> Result<impl Iterator<Item = &String>, ConfigError> {
+        for (what, texts) in [
+            ("number of refusing texts", &self.refused_by),
+            ("number of texts that must be said", &self.must_say),
+        ] {
+            at_most(what, texts.len(), limits::EXPECTATIONS)?;
+        }
+        Ok(self.refused_by.iter().chain(&self.must_say))
+    }
 }
 
 /// A question with the shape of its right answer. What is not of the expected form is a failure of
@@ -239,12 +258,7 @@ fn check_bounds(resource: &Resource, spec: &TransactionSpec) -> Result<(), Confi
     at_most("number of restart lines", lines, limits::RESTART_LINES)?;
     let mut texts: Vec<&String> = spec.restart.lines.iter().collect();
     for check in [&spec.test, &spec.activate] {
-        at_most(
-            "number of refusing texts",
-            check.refused_by.len(),
-            limits::EXPECTATIONS,
-        )?;
-        texts.extend(&check.refused_by);
+        texts.extend(check.texts()?);
     }
     for probe in spec.read_back.iter().chain(&spec.health) {
         match probe {
@@ -343,6 +357,7 @@ mod tests {
             },
             seconds: 60,
             refused_by: Vec::new(),
+            must_say: Vec::new(),
         }
     }
 

@@ -177,6 +177,7 @@ pub(crate) fn transaction() -> Resource {
         command: command(),
         seconds: 60,
         refused_by: refused_by.iter().map(|text| (*text).to_owned()).collect(),
+        must_say: Vec::new(),
     };
     let expect = |pointer: &str, holds| Expectation {
         pointer: pointer.to_owned(),
@@ -188,7 +189,10 @@ pub(crate) fn transaction() -> Resource {
             ResourceId::new("file:/etc/pmta/config").unwrap(),
         ],
         test: check(&["Error in line"]),
-        activate: check(&[]),
+        activate: CommandCheck {
+            must_say: vec!["Configuration reloaded.".to_owned()],
+            ..check(&[])
+        },
         unit: Some("pmta.service".to_owned()),
         read_back: vec![Probe::Answer {
             command: command(),
@@ -230,6 +234,7 @@ pub(crate) fn suspension() -> Resource {
         command: command(),
         seconds: 10,
         refused_by: vec!["rror".to_owned()],
+        must_say: Vec::new(),
     };
     let question = |sought| Question {
         command: command(),

@@ -22,6 +22,7 @@ fn command(word: &str) -> CommandCheck {
         },
         seconds: 20,
         refused_by: Vec::new(),
+        must_say: Vec::new(),
     }
 }
 
@@ -38,6 +39,7 @@ fn check(script: &str) -> CommandCheck {
         command: shell(script),
         seconds: 20,
         refused_by: vec!["rror".to_owned()],
+        must_say: Vec::new(),
     }
 }
 

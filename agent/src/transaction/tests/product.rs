@@ -71,6 +71,25 @@ fn words_refuse_a_content_although_the_code_does_not() {
 }
 
 #[test]
+fn an_activation_that_does_not_say_that_it_was_done_is_none() {
+    let silent = refusal(|spec| spec.activate.must_say.push("reloaded.".to_owned()));
+    assert!(
+        silent.contains("stage activate") && silent.contains("did not say \"reloaded.\""),
+        "{silent}"
+    );
+    let mut bed = Bed::with_programs();
+    let product = product(&bed);
+    let state = bed.state_with(&GOOD, |spec| {
+        product(spec);
+        let script = spec.activate.command.arguments.pop().unwrap();
+        let said = format!("{script}; echo Configuration reloaded.");
+        spec.activate.command.arguments.push(said);
+        spec.activate.must_say.push("reloaded.".to_owned());
+    });
+    assert!(bed.accept(&state).is_good());
+}
+
+#[test]
 fn an_answer_of_an_unknown_form_is_no_answer() {
     let answer = |words: &str| Probe::Answer {
         command: shell(&format!("echo '{words}'")),

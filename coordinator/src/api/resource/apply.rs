@@ -70,7 +70,16 @@ async fn dry_run(
     let draft = draft(api, &state, write, document, prune)?;
     let revision = state.revision;
     if draft.commands.is_empty() {
-        return Ok(answer(draft, false, revision));
+        let (planning, caller) = (Arc::clone(&api.planning), write.caller.clone());
+        let flags = threaded(move || {
+            let _place = place;
+            planning.flags(&state, &|host: &Host| {
+                caller.sees(host.spec.tenant.as_ref())
+            })
+        });
+        let mut answer = answer(draft, false, revision);
+        answer.warnings.extend(flags.await?);
+        return Ok(answer);
     }
     let (draft, previewed) = think_through(api, write, state, draft, place).await?;
     let preview = previewed.map_err(|error| placed(error.into(), document, &draft.commands))?;
@@ -127,7 +136,11 @@ async fn think_through(
 
 /// What a draft does that its author may not have in mind, for whoever makes the change without having
 /// looked at it. What only adds does nothing of the kind.
-async fn cautions(api: &Api, write: &WriteRequest, draft: &Draft) -> Result<Vec<String>, ApiError> {
+pub(super) async fn cautions(
+    api: &Api,
+    write: &WriteRequest,
+    draft: &Draft,
+) -> Result<Vec<String>, ApiError> {
     if only_adds(&draft.commands) {
         return Ok(Vec::new());
     }

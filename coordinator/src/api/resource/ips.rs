@@ -11,18 +11,23 @@ use axum::{Extension, Json};
 use serde::Deserialize;
 
 use email_engine_protocol::api::{
-    Change, ChangeAction, DomainView, FleetDocument, GivenUpView, IpDocument, IpSpec, LeavingView,
+    ApplyAnswer, Change, ChangeAction, DomainView, FleetDocument, GivenUpView, IpDocument, IpSpec,
+    LeavingView,
 };
 use email_engine_protocol::mail::DomainName;
 
-use super::apply::{carry_out, dry_run_of};
+use super::apply::{carry_out, cautions, dry_run_of};
 use super::hosts;
-use crate::api::Api;
+use crate::api::app::Committed;
 use crate::api::auth::Caller;
 use crate::api::problem::ApiError;
-use crate::api::request::{JsonBytes, Named, WriteRequest, parse_json};
+use crate::api::request::{ATTEMPTS, JsonBytes, Named, WriteRequest, is_passing, parse_json};
 use crate::api::routes::Asker;
+use crate::api::{Api, Draft};
 use crate::command::{Batch, Command, GiveUpDrain, RetireIdentity, is_on_its_host};
+use crate::fleet::takes_mail;
+use crate::planner::document::is_last_of_purpose;
+use crate::planner::word;
 use crate::state::{FleetState, Identity, Leaving, Place};
 
 /// Most identities of one request.
@@ -164,6 +169,9 @@ pub(in crate::api) struct Removal {
     /// Only says what would change.
     #[serde(default)]
     dry_run: bool,
+    /// Although nobody else serves its tenant for its purpose.
+    #[serde(default)]
+    last: bool,
     /// Its queue is not waited for: what is left in it may be lost.
     #[serde(default)]
     now: bool,
@@ -177,63 +185,186 @@ pub(in crate::api) async fn retire(
     Named(address): Named<IpAddr>,
     Query(removal): Query<Removal>,
 ) -> Result<Response, ApiError> {
-    if removal.now && !removal.dry_run {
-        return give_up(&api, &write, address).await;
-    }
-    if write.replayed.is_none() {
-        api.view(|state| found(state, &write.caller, address).map(|_| ()))?;
-    }
-    let command = Command::RetireIdentity(RetireIdentity { address });
     if removal.dry_run {
-        let change = Change {
-            action: ChangeAction::Remove,
-            kind: "ip".to_owned(),
-            name: address.to_string(),
-            details: Vec::new(),
-        };
-        let answer = dry_run_of(&api, &write, command, vec![change]).await?;
+        if write.replayed.is_none() {
+            api.view(|state| found(state, &write.caller, address).map(|_| ()))?;
+        }
+        let command = Command::RetireIdentity(RetireIdentity { address });
+        let answer = dry_run_of(&api, &write, command, vec![going(address)]).await?;
         return Ok(Json(answer).into_response());
     }
-    api.commit(&write, command).await?;
-    Ok(StatusCode::NO_CONTENT.into_response())
+    let (leave, warnings, revision) = remove(&api, &write, address, removal).await?;
+    if removal.now {
+        let messages = leave.messages;
+        return Ok(Json(GivenUpView { messages, warnings }).into_response());
+    }
+    if !removal.last {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let answer = ApplyAnswer {
+        applied: true,
+        revision,
+        changes: vec![going(address)],
+        warnings,
+        ..ApplyAnswer::default()
+    };
+    Ok(Json(answer).into_response())
 }
 
-/// Removes an identity with what is left in its queue; one that drains, here or where it was before, is
+fn going(address: IpAddr) -> Change {
+    Change {
+        action: ChangeAction::Remove,
+        kind: "ip".to_owned(),
+        name: address.to_string(),
+        details: Vec::new(),
+    }
+}
+
+/// What the removal of an identity takes.
+#[derive(Debug, Default)]
+struct Leave {
+    commands: Vec<Command>,
+    /// What is left in its queues, as far as that is known.
+    messages: Option<u64>,
+    /// What it is, when its purpose has nobody after it.
+    last: Option<IpSpec>,
+}
+
+/// Removes an identity. Whether somebody else serves its purpose is judged by the state that the removal
+/// is made on: of the last two, one stays.
+async fn remove(
+    api: &Api,
+    write: &WriteRequest,
+    address: IpAddr,
+    removal: Removal,
+) -> Result<(Leave, Vec<String>, u64), ApiError> {
+    let seen = match removal.now {
+        true => Some(hosts::seen(api).await),
+        false => None,
+    };
+    let mut attempt = 0;
+    loop {
+        let looked = |state: &FleetState| {
+            let leave = match &seen {
+                Some(seen) => given_up(state, write, address, seen)?,
+                None => retired(state, write, address)?,
+            };
+            Ok::<_, ApiError>((leave, state.revision))
+        };
+        let (leave, revision) = api.view(looked)?;
+        let mut warnings = Vec::new();
+        if let Some(ip) = leave.last.as_ref().filter(|_| write.replayed.is_none()) {
+            if !removal.last {
+                return Err(last_of_purpose(ip));
+            }
+            let draft = Draft {
+                commands: leave.commands.clone(),
+                ..Draft::default()
+            };
+            warnings = cautions(api, write, &draft).await?;
+            if !takes_mail(ip) {
+                // Nobody served it before either, which is no news to whoever compares two fleets.
+                warnings.push(format!(
+                    "tenant {}: purpose {} has nobody left that could be taken up again",
+                    ip.tenant,
+                    word(&ip.purpose)
+                ));
+            }
+        }
+        let command = Command::Batch(Batch {
+            base_revision: (!removal.last).then_some(revision),
+            commands: leave.commands.clone(),
+        });
+        let committed = match &write.replayed {
+            Some(first) => Ok(first.clone()?),
+            None => api
+                .commit_attempt(write, attempt, command)
+                .await
+                .map(Committed::outcome),
+        };
+        match committed {
+            Ok(outcome) => return Ok((leave, warnings, outcome.revision)),
+            Err(error) if attempt + 1 < ATTEMPTS && error.rejection().is_some_and(is_passing) => {
+                attempt += 1;
+            }
+            Err(error) => {
+                let last = |field: &str| field.rsplit('.').next().unwrap_or(field).to_owned();
+                return Err(error.with_field(last));
+            }
+        }
+    }
+}
+
+fn last_of_purpose(ip: &IpSpec) -> ApiError {
+    let (address, tenant, purpose) = (ip.address, &ip.tenant, word(&ip.purpose));
+    let detail = format!(
+        "address {address}: nobody else serves tenant {tenant} for purpose {purpose}, and its key and what \
+         it reached in the warm-up go with it. Add another identity first, or keep this one paused \
+         (status = \"resting\"); last=true removes it all the same (`email-engine ips remove {address} \
+         --last`)"
+    );
+    let accepted = "an identity whose purpose somebody else serves, or last=true";
+    ApiError::new(StatusCode::CONFLICT, "last-of-purpose", detail).about(
+        "address",
+        &address.to_string(),
+        accepted,
+    )
+}
+
+/// An identity that drains before it goes.
+fn retired(state: &FleetState, write: &WriteRequest, address: IpAddr) -> Result<Leave, ApiError> {
+    let living = match found(state, &write.caller, address) {
+        Err(error) if write.replayed.is_none() => return Err(error),
+        found => found.ok(),
+    };
+    Ok(Leave {
+        commands: vec![Command::RetireIdentity(RetireIdentity { address })],
+        messages: None,
+        last: living.and_then(|living| last(state, living)),
+    })
+}
+
+fn last(state: &FleetState, living: &Identity) -> Option<IpSpec> {
+    is_last_of_purpose(state, &living.spec).then(|| living.spec.clone())
+}
+
+/// An identity that goes with what is left in its queue; one that drains, here or where it was before, is
 /// given up there alone, and lives on where it does.
-async fn give_up(api: &Api, write: &WriteRequest, address: IpAddr) -> Result<Response, ApiError> {
-    let seen = hosts::seen(api).await;
-    let given_up = |state: &FleetState| {
-        let own = leaving_views(state, &write.caller, &seen);
-        let own: Vec<_> = own
-            .into_iter()
-            .filter(|one| one.ip.address == address)
-            .collect();
-        let counts = own
-            .iter()
-            .map(|one| one.messages.as_ref()?.known().copied());
+fn given_up(
+    state: &FleetState,
+    write: &WriteRequest,
+    address: IpAddr,
+    seen: &hosts::Seen,
+) -> Result<Leave, ApiError> {
+    let own = leaving_views(state, &write.caller, seen);
+    let own: Vec<_> = own
+        .into_iter()
+        .filter(|one| one.ip.address == address)
+        .collect();
+    let counts = own
+        .iter()
+        .map(|one| one.messages.as_ref()?.known().copied());
+    let mut leave = Leave {
         // With one that is not known the sum is not known either.
-        let messages = counts.sum::<Option<u64>>().filter(|_| !own.is_empty());
-        let living = found(state, &write.caller, address).ok();
-        let drains = !own.is_empty() || living.is_some_and(|own| is_on_its_host(state, own));
-        if living.is_none() && own.is_empty() && write.replayed.is_none() {
-            return Err(ApiError::not_found("ip", &address.to_string()));
-        }
-        let mut commands = Vec::new();
-        if living.is_some() && own.is_empty() {
-            commands.push(Command::RetireIdentity(RetireIdentity { address }));
-        }
-        if drains {
-            commands.push(Command::GiveUpDrain(GiveUpDrain { address, messages }));
-        }
-        Ok((messages, commands))
+        messages: counts.sum::<Option<u64>>().filter(|_| !own.is_empty()),
+        ..Leave::default()
     };
-    let (messages, commands) = api.view(given_up)?;
-    let batch = Batch {
-        base_revision: None,
-        commands,
-    };
-    api.commit(write, Command::Batch(batch)).await?;
-    Ok(Json(GivenUpView { messages }).into_response())
+    let living = found(state, &write.caller, address).ok();
+    let drains = !own.is_empty() || living.is_some_and(|own| is_on_its_host(state, own));
+    if living.is_none() && own.is_empty() && write.replayed.is_none() {
+        return Err(ApiError::not_found("ip", &address.to_string()));
+    }
+    if let Some(living) = living.filter(|_| own.is_empty()) {
+        let retire = Command::RetireIdentity(RetireIdentity { address });
+        leave.commands.push(retire);
+        leave.last = last(state, living);
+    }
+    if drains {
+        let messages = leave.messages;
+        let give_up = Command::GiveUpDrain(GiveUpDrain { address, messages });
+        leave.commands.push(give_up);
+    }
+    Ok(leave)
 }
 
 /// Identities that are gone and drain on some host, as far as the caller sees them.

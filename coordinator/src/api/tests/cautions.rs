@@ -87,11 +87,83 @@ async fn the_removal_of_an_identity_can_be_looked_at() {
         "/api/v1/ips/198.51.100.9?dry_run=true",
     );
     foreign.send().await.refuses(404, "not-found");
-    testbed
-        .ask("red-operator", "DELETE", path)
-        .send()
-        .await
-        .gives(204);
+}
+
+/// What is said of the last identity of a purpose whose removal was not meant so.
+fn refused_as_last(answered: &Value) {
+    assert_eq!(
+        answered["accepted"],
+        "an identity whose purpose somebody else serves, or last=true"
+    );
+    let detail = answered["detail"].as_str().unwrap();
+    for part in [
+        "198.51.100.1",
+        "tenant red",
+        "purpose newsletter",
+        "resting",
+        "--last",
+    ] {
+        assert!(detail.contains(part), "{part}: {detail}");
+    }
+}
+
+#[tokio::test]
+async fn the_last_of_a_purpose_is_removed_only_by_that_word_and_with_a_warning() {
+    let testbed = applied().await;
+    let path = "/api/v1/ips/198.51.100.1";
+    let delete = async |query: &str| {
+        let path = format!("{path}{query}");
+        testbed.ask("red-operator", "DELETE", &path).send().await
+    };
+    let log = testbed.fleet.log_length();
+    for query in ["", "?now=true", "?last=false"] {
+        let refused = delete(query).await.refuses(409, "last-of-purpose");
+        refused_as_last(&refused.body);
+    }
+    assert_eq!(testbed.fleet.log_length(), log);
+    // Paused it is the last that could be taken up again.
+    let mut paused = document();
+    paused["ips"][0]["status"] = json!("resting");
+    said(&testbed, &paused).await;
+    delete("").await.refuses(409, "last-of-purpose");
+    said(&testbed, &document()).await;
+
+    let removed = delete("?last=true").await.gives(200);
+    assert_eq!(removed.body["applied"], true);
+    let warnings = removed.body["warnings"].to_string();
+    assert!(
+        warnings.contains("purpose newsletter has no usable identity any more; none is left"),
+        "{warnings}"
+    );
+    delete("?last=true").await.refuses(404, "not-found");
+}
+
+#[tokio::test]
+async fn at_once_the_last_of_a_purpose_goes_by_the_same_word() {
+    let testbed = applied().await;
+    let path = "/api/v1/ips/198.51.100.1?now=true&last=true";
+    let ask = testbed.ask("red-operator", "DELETE", path);
+    let removed = ask.send().await.gives(200);
+    let warnings = removed.body["warnings"].to_string();
+    assert!(
+        warnings.contains("purpose newsletter has no usable identity any more"),
+        "{warnings}"
+    );
+}
+
+#[tokio::test]
+async fn of_two_that_serve_a_purpose_one_goes_without_a_word_and_one_stays() {
+    let testbed = applied().await;
+    let mut two = document();
+    two["ips"][0]["purpose"] = json!("marketing");
+    two["ips"][1]["purpose"] = json!("marketing");
+    said(&testbed, &two).await;
+    let delete = |address: &str| {
+        let path = format!("/api/v1/ips/{address}");
+        testbed.ask("operator", "DELETE", &path).send()
+    };
+    delete("198.51.100.2").await.gives(204);
+    delete("198.51.100.1").await.refuses(409, "last-of-purpose");
 }
 
 #[tokio::test]
@@ -133,4 +205,23 @@ async fn a_restart_is_allowed_for_the_lines_that_were_looked_at_and_no_others() 
     assert_eq!(look().await["allowed"], json!(true));
     let unknown = testbed.ask("viewer", "GET", "/api/v1/hosts/nobody/allow-restart");
     unknown.send().await.refuses(404, "not-found");
+}
+
+#[tokio::test]
+async fn one_that_is_paused_is_the_last_where_nobody_else_could_be_taken_up_again() {
+    let testbed = applied().await;
+    let mut paused = document();
+    paused["ips"][0]["status"] = json!("resting");
+    said(&testbed, &paused).await;
+    let path = "/api/v1/ips/198.51.100.1?last=true";
+    let removed = testbed
+        .ask("operator", "DELETE", path)
+        .send()
+        .await
+        .gives(200);
+    let warnings = removed.body["warnings"].to_string();
+    assert!(
+        warnings.contains("tenant red: purpose newsletter has nobody left"),
+        "{warnings}"
+    );
 }

@@ -143,4 +143,24 @@ mod tests {
         spec.addresses.clear();
         assert_eq!(fleet.refuse(add(spec)).code, RejectionCode::Invalid);
     }
+
+    #[test]
+    fn mail_is_led_elsewhere_by_a_name_alone() {
+        let mut fleet = Fleet::with_content();
+        let elsewhere = |name: &str| {
+            let mut spec = host("pmta1", Role::Powermta, 1);
+            spec.labels.insert("inbound-mx".to_owned(), name.to_owned());
+            add(spec)
+        };
+        for bad in ["", "mx", "192.0.2.1", "mx.example.com. 300 IN A 192.0.2.1"] {
+            let rejection = fleet.refuse(elsewhere(bad));
+            let found = (rejection.code, &*rejection.field);
+            assert_eq!(
+                found,
+                (RejectionCode::Invalid, "labels.inbound-mx"),
+                "{bad}"
+            );
+        }
+        fleet.accept(elsewhere("mx.example.com"));
+    }
 }

@@ -5,13 +5,15 @@ use std::net::IpAddr;
 
 use email_engine_protocol::api::HostSpec;
 use email_engine_protocol::id::{HostId, Role};
+use email_engine_protocol::mail::DomainName;
 
 use crate::command::Rejection;
 use crate::command::RejectionCode::{Duplicate, Invalid, WrongState};
+use crate::command::identity::has_mailbox;
 use crate::command::refuse::{at_most, not_found, refuse};
 use crate::command::verb::Turn;
 use crate::fleet::window::{self, Window};
-use crate::state::FleetState;
+use crate::state::{FleetState, HOST_NAME_LABEL, INBOUND_MX_LABEL};
 
 /// Most addresses of one host.
 const ADDRESSES: usize = 1_024;
@@ -19,6 +21,9 @@ const ADDRESSES: usize = 1_024;
 const LABELS: usize = 64;
 /// Longest key or value of a label, in characters.
 const LABEL_CHARS: usize = 200;
+
+/// What an operator's own mail server is written as.
+const MX_ACCEPTED: &str = "the name of a mail server, two or more labels, such as mx.example.com";
 
 /// An operator's word is for a host that is there and stays.
 pub(super) fn at_work(state: &FleetState, field: &str, host: &HostId) -> Result<(), Rejection> {
@@ -38,7 +43,21 @@ pub(super) fn check(state: &FleetState, spec: &HostSpec, turn: &Turn<'_>) -> Res
     if !turn.in_batch {
         AddressOwners::of(state).check(spec)?;
     }
-    labels(spec)
+    labels(spec)?;
+    name(state, spec)
+}
+
+/// As of a sending domain: mail to a host's own name comes to the fleet.
+fn name(state: &FleetState, spec: &HostSpec) -> Result<(), Rejection> {
+    match spec.labels.get(HOST_NAME_LABEL) {
+        Some(name) if has_mailbox(state, name) => {
+            let field = format!("labels.{HOST_NAME_LABEL}");
+            let accepted = "a name in which no tenant has its inbound_mailbox: what is forwarded there \
+                            would come back to this fleet's hosts";
+            Err(refuse(Invalid, field, &name.escape_debug(), accepted))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn tenant(state: &FleetState, spec: &HostSpec) -> Result<(), Rejection> {
@@ -122,6 +141,12 @@ fn labels(spec: &HostSpec) -> Result<(), Rejection> {
                 format!("key and value of at most {LABEL_CHARS} characters, no control characters");
             return Err(refuse(Invalid, "labels", &key.escape_debug(), accepted));
         }
+    }
+    if let Some(name) = spec.labels.get(INBOUND_MX_LABEL)
+        && DomainName::new(name.clone()).is_err()
+    {
+        let field = format!("labels.{INBOUND_MX_LABEL}");
+        return Err(refuse(Invalid, field, &name.escape_debug(), MX_ACCEPTED));
     }
     match spec.labels.get(window::LABEL) {
         Some(text) if text.parse::<Window>().is_err() => {

@@ -26,6 +26,7 @@ pub(super) fn check(
     values(spec)?;
     place(state, spec)?;
     brand(state, spec)?;
+    nobodys_mailbox(state, spec)?;
     unique(state, spec)?;
     drained(state, spec, current)?;
     given_up(state, spec)?;
@@ -88,6 +89,26 @@ fn brand(state: &FleetState, spec: &IpSpec) -> Result<(), Rejection> {
         return Err(refuse(BrandDomain, "domain", &spec.domain, accepted));
     }
     Ok(())
+}
+
+/// Mail to a sending domain comes to the fleet's own hosts, so what is forwarded to a mailbox of that
+/// domain would come back to them. Whose mailbox it is is not told.
+fn nobodys_mailbox(state: &FleetState, spec: &IpSpec) -> Result<(), Rejection> {
+    if has_mailbox(state, spec.domain.as_str()) {
+        let accepted = "a domain in which no tenant has its inbound_mailbox: what is forwarded there \
+                        would come back to this fleet's hosts";
+        return Err(refuse(Invalid, "domain", &spec.domain, accepted));
+    }
+    Ok(())
+}
+
+/// Whether what answers the fleet's senders is forwarded to this domain.
+pub(in crate::command) fn has_mailbox(state: &FleetState, domain: &str) -> bool {
+    let mut mailboxes = state
+        .tenants
+        .values()
+        .filter_map(|tenant| tenant.inbound_mailbox.as_ref());
+    mailboxes.any(|mailbox| mailbox.domain.as_str().eq_ignore_ascii_case(domain))
 }
 
 /// Invariant 1. A sender is unique because it lies in the identity's own domain. Names are folded to

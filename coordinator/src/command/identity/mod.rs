@@ -9,4 +9,5 @@ mod retire;
 mod roster;
 mod stock_keys;
 
+pub(in crate::command) use check::has_mailbox;
 pub(crate) use roster::{forget_leaving, is_on_its_host};

@@ -1,12 +1,12 @@
 //! What a tenant's declaration must be, whether it is new or changed.
 
 use email_engine_protocol::api::TenantSpec;
-use email_engine_protocol::mail::DomainName;
+use email_engine_protocol::mail::{DomainName, MailAddress};
 
 use crate::command::Rejection;
-use crate::command::RejectionCode::{BrandDomain, Duplicate};
+use crate::command::RejectionCode::{BrandDomain, Duplicate, Invalid};
 use crate::command::refuse::{at_most, refuse, text};
-use crate::state::{ClaimKind, FleetState, with_ancestors};
+use crate::state::{ClaimKind, FleetState, HOST_NAME_LABEL, Host, with_ancestors};
 
 /// Most brand or link domains of one tenant.
 const DOMAINS: usize = 1_000;
@@ -17,6 +17,9 @@ pub(super) fn check(state: &FleetState, spec: &TenantSpec) -> Result<(), Rejecti
     at_most("link_domains", spec.link_domains.len(), DOMAINS)?;
     for brand in &spec.brand_domains {
         brand_does_not_send(state, brand)?;
+    }
+    if let Some(mailbox) = &spec.inbound_mailbox {
+        mailbox_is_elsewhere(state, mailbox)?;
     }
     for other in state.tenants.values().filter(|other| other.id != spec.id) {
         shares_nothing(
@@ -31,15 +34,37 @@ pub(super) fn check(state: &FleetState, spec: &TenantSpec) -> Result<(), Rejecti
     Ok(())
 }
 
+/// Whether a domain is an identity's, also of one that drains.
+fn sends(state: &FleetState, name: &DomainName) -> bool {
+    let claim = (ClaimKind::Domain, name.to_string());
+    state.lookup.domains.contains_key(name) || state.lookup.leaving.contains_key(&claim)
+}
+
+/// Mail to a sending domain, or to a host's own name, comes to the fleet's hosts: what they forward to
+/// such a mailbox comes back to them. It would be dropped, and with it what others are written.
+fn mailbox_is_elsewhere(state: &FleetState, mailbox: &MailAddress) -> Result<(), Rejection> {
+    let is_name = |host: &Host| {
+        let name = host.spec.labels.get(HOST_NAME_LABEL);
+        name.is_some_and(|name| name.eq_ignore_ascii_case(mailbox.domain.as_str()))
+    };
+    let what = if sends(state, &mailbox.domain) {
+        "sending domain"
+    } else if state.live_hosts().any(|(_, host)| is_name(host)) {
+        "host's name"
+    } else {
+        return Ok(());
+    };
+    let accepted = format!(
+        "a mailbox elsewhere: {} is a {what} of this fleet, and what is forwarded there would come back",
+        mailbox.domain
+    );
+    Err(refuse(Invalid, "inbound_mailbox", mailbox, accepted))
+}
+
 /// Invariant 3 from the tenant's side: what sends already cannot become a brand domain, nor can what
 /// lies below it.
 fn brand_does_not_send(state: &FleetState, brand: &DomainName) -> Result<(), Rejection> {
-    let drains = |name: &DomainName| {
-        let claim = (ClaimKind::Domain, name.to_string());
-        state.lookup.leaving.contains_key(&claim)
-    };
-    let sends = |name: &DomainName| state.lookup.domains.contains_key(name) || drains(name);
-    match with_ancestors(brand).find(sends) {
+    match with_ancestors(brand).find(|name| sends(state, name)) {
         None => Ok(()),
         Some(sending) => {
             let accepted = format!(

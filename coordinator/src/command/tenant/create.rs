@@ -39,10 +39,17 @@ impl Verb for CreateTenant {
 
 #[cfg(test)]
 mod tests {
-    use crate::command::fixture::{Fleet, domain, tenant};
-    use crate::command::{Command, CreateTenant, RejectionCode};
+    use email_engine_protocol::api::TenantSpec;
+    use email_engine_protocol::id::Role;
+    use email_engine_protocol::mail::MailAddress;
 
-    fn create(spec: email_engine_protocol::api::TenantSpec) -> Command {
+    use crate::command::fixture::{Fleet, domain, host, identity, tenant};
+    use crate::command::{
+        AddHost, AddIdentity, ChangeTenant, Command, CreateTenant, RejectionCode,
+    };
+    use crate::state::HOST_NAME_LABEL;
+
+    fn create(spec: TenantSpec) -> Command {
         Command::CreateTenant(CreateTenant { tenant: spec })
     }
 
@@ -71,6 +78,54 @@ mod tests {
         let mut spec = tenant("client-9");
         spec.brand_domains.insert(domain("example.com"));
         fleet.accept(create(spec));
+    }
+
+    #[test]
+    fn a_mailbox_whose_mail_would_come_to_the_fleet_is_refused_from_every_side() {
+        let mut fleet = Fleet::with_identities(1);
+        let with = |name: &str, mailbox: &str| TenantSpec {
+            inbound_mailbox: Some(MailAddress::new(mailbox).unwrap()),
+            ..tenant(name)
+        };
+        let named = |host_name: &str| {
+            let mut host = host("pmta2", Role::Powermta, 2);
+            let name = (HOST_NAME_LABEL.to_owned(), host_name.to_owned());
+            host.labels.extend([name]);
+            Command::AddHost(AddHost { host })
+        };
+        fleet.accept(create(with("client-2", "in@mail1.example.com")));
+        let refusals = [
+            (
+                create(with("client-9", "in@mail0.example.com")),
+                "inbound_mailbox",
+            ),
+            (
+                Command::AddIdentity(AddIdentity { ip: identity(1) }),
+                "domain",
+            ),
+            (named("Mail1.example.com"), "labels.host-name"),
+        ];
+        for (command, field) in refusals {
+            let rejection = fleet.refuse(command);
+            let found = (rejection.code, rejection.field.as_str());
+            assert_eq!(found, (RejectionCode::Invalid, field), "{rejection}");
+            assert!(
+                rejection.accepted.contains("would come back"),
+                "{rejection}"
+            );
+            assert!(!rejection.to_string().contains("client-2"), "{rejection}");
+        }
+        fleet.accept(named("pmta2.example.org"));
+        let rejection = fleet.refuse(create(with("client-9", "in@pmta2.example.org")));
+        assert!(
+            rejection.accepted.contains("is a host's name"),
+            "{rejection}"
+        );
+        // What has it no more stands in nobody's way.
+        let tenant = tenant("client-2");
+        fleet.accept(Command::ChangeTenant(ChangeTenant { tenant }));
+        fleet.accept(fleet.stock(1));
+        fleet.accept(Command::AddIdentity(AddIdentity { ip: identity(1) }));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use email_engine_protocol::mail::DomainName;
 use super::{DocumentPlan, Wanted, reject};
 use crate::command::{Rejection, RejectionCode};
 use crate::powermta;
-use crate::state::HOST_NAME_LABEL;
+use crate::state::{HOST_NAME_LABEL, INBOUND_MX_LABEL};
 
 pub(super) fn unique<'a>(list: &str, ids: impl Iterator<Item = &'a str>) -> Result<(), Rejection> {
     let mut seen = BTreeMap::new();
@@ -93,15 +93,17 @@ pub(super) fn hosts(wanted: &Wanted<'_>, document: &FleetDocument) -> Result<(),
                 "at least one IPv4 address, the admin address first",
             ));
         }
-        if let Some(name) = host.labels.get(HOST_NAME_LABEL)
-            && DomainName::new(name.clone()).is_err()
-        {
-            return Err(reject(
-                RejectionCode::Invalid,
-                place("labels.host-name"),
-                name,
-                "a domain of two or more labels, such as pmta1.example.com",
-            ));
+        for label in [HOST_NAME_LABEL, INBOUND_MX_LABEL] {
+            if let Some(name) = host.labels.get(label)
+                && DomainName::new(name.clone()).is_err()
+            {
+                return Err(reject(
+                    RejectionCode::Invalid,
+                    place(&format!("labels.{label}")),
+                    name,
+                    "a domain of two or more labels, such as pmta1.example.com",
+                ));
+            }
         }
         for address in &host.addresses {
             let taken = wanted.hosts.values().any(|other| {

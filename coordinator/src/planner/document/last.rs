@@ -12,6 +12,7 @@ use email_engine_protocol::api::{FleetDocument, IpSpec, IpStatus, Purpose};
 use email_engine_protocol::id::{HostId, TenantId};
 
 use crate::fleet::takes_mail;
+use crate::state::FleetState;
 
 /// Of the identities that a file omits, those that are the last of their purpose.
 pub(super) fn of_purpose(
@@ -36,6 +37,21 @@ pub(super) fn of_purpose(
         }
     }
     last.into_values().map(|ip| ip.address).collect()
+}
+
+/// Whether a tenant's purpose has nobody that sends once this identity is gone, or, where nobody sends
+/// already, nobody that could be taken up again.
+#[must_use]
+pub fn is_last_of_purpose(state: &FleetState, ip: &IpSpec) -> bool {
+    let others = state.identities.values().map(|identity| &identity.spec);
+    let mut others = others.filter(|other| {
+        other.address != ip.address && (&other.tenant, other.purpose) == (&ip.tenant, ip.purpose)
+    });
+    let stands_in = |other: &IpSpec| match takes_mail(ip) {
+        true => takes_mail(other),
+        false => rank(other).is_some(),
+    };
+    rank(ip).is_some() && !others.any(stands_in)
 }
 
 /// How soon it could serve its purpose again; what never has, or is on its way out, is not kept.

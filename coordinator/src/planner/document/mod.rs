@@ -30,6 +30,8 @@ use crate::command::{
 };
 use crate::state::{FleetState, HostLifecycle};
 
+pub use last::is_last_of_purpose;
+
 /// What applying a fleet file would do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DocumentPlan {

@@ -63,7 +63,7 @@ fn rest(plan: &mut DocumentPlan, old: &IpSpec) -> IpSpec {
     }
     plan.warnings.push(format!(
         "ip {} is kept although the file omits it, and takes no mail: it is the last of tenant {} for \
-         purpose {}; `email-engine ips remove {}` removes it",
+         purpose {}; `email-engine ips remove {} --last` removes it",
         ip.address,
         ip.tenant,
         word(&ip.purpose),

@@ -8,6 +8,7 @@ mod notes;
 mod resources;
 mod text;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use email_engine_protocol::api::HostChange;
@@ -15,6 +16,7 @@ use email_engine_protocol::bytes::Commitment;
 use email_engine_protocol::desired::Disposition;
 use email_engine_protocol::id::{HostId, RequestId};
 
+use super::role::EXTRA;
 use super::{cautions, plan};
 use crate::command::{Batch, Command, Proposal, Rejection};
 use crate::state::{FleetState, Host, PreparedKey, SealedAtRest};
@@ -25,6 +27,8 @@ use text::Paper;
 const HOSTS_COMPARED: usize = 2_000;
 /// Hosts that are shown at most.
 const HOSTS_SHOWN: usize = 100;
+/// Hosts that one flag names.
+const HOSTS_NAMED: usize = 3;
 
 /// What would change on the hosts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -109,7 +113,36 @@ pub fn preview(
             .hosts
             .extend(compare(before, after, id, host, &mut paper));
     }
+    preview.cautions.extend(flags(after, may_see));
     preview
+}
+
+/// What every plan says of the hosts that may be seen, whether they would change or not: what they are
+/// given that nobody checked. Only hosts with lines of an operator's own are planned for it.
+#[must_use]
+pub fn flags(state: &FleetState, may_see: &dyn Fn(&Host) -> bool) -> Vec<String> {
+    let with_own = |host: &Host| {
+        let bundle = state.bundles.get(&host.release.bundle);
+        bundle.is_some_and(|bundle| bundle.files.contains_key(EXTRA))
+    };
+    let hosts = state.hosts.iter();
+    let seen = hosts.filter(|(_, host)| !host.is_retired() && may_see(host) && with_own(host));
+    let mut flagged: BTreeMap<String, Vec<&HostId>> = BTreeMap::new();
+    for (id, _) in seen.take(HOSTS_COMPARED) {
+        let flags = plan(state, id).map(|planned| planned.flags);
+        for flag in flags.unwrap_or_default() {
+            flagged.entry(flag).or_default().push(id);
+        }
+    }
+    let told = |(flag, hosts): (&String, &Vec<&HostId>)| {
+        let named = hosts.iter().take(HOSTS_NAMED).map(ToString::to_string);
+        let mut names: Vec<String> = named.collect();
+        if hosts.len() > HOSTS_NAMED {
+            names.push(format!("{} more", hosts.len() - HOSTS_NAMED));
+        }
+        format!("{}: {flag}", names.join(", "))
+    };
+    flagged.iter().map(told).collect()
 }
 
 /// What of a host's new state waits there for an operator's word.

@@ -12,6 +12,7 @@ mod check;
 mod codes;
 mod finding;
 mod outline;
+mod reach;
 mod restart;
 mod rules;
 #[cfg(test)]
@@ -24,6 +25,7 @@ use super::syntax::{Limits, Sources};
 pub use codes::Code;
 pub use finding::{Finding, Location, Report, Severity};
 pub use outline::{VERBATIM_BEGIN, VERBATIM_END};
+pub use reach::{Reach, reach};
 pub use restart::restart_lines;
 pub use table::{Rule, Sample, rules};
 

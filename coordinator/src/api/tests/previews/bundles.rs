@@ -145,3 +145,56 @@ async fn a_bound_key_neither_stores_bundles_nor_asks_what_one_would_do() {
         ask.send().await.refuses(404, "not-found");
     }
 }
+
+const EXTRA: &str = "powermta/extra.conf";
+
+/// Every host moved to the bundle that is there with lines of the operator's own.
+async fn with_own_lines(testbed: &Testbed, lines: &str) {
+    let from = pinned(testbed).await;
+    let ask = testbed.ask("operator", "POST", "/api/v1/bundles");
+    let changed = json!({ "from": from, "files": { EXTRA: lines } });
+    let bundle = ask.json(changed).send().await.gives(201).body["bundle"].clone();
+    let dry = testbed.ask("operator", "POST", "/api/v1/releases?dry_run=true");
+    let shown = dry
+        .json(json!({ "bundle": bundle }))
+        .send()
+        .await
+        .gives(200);
+    let warnings = shown.body["warnings"].to_string();
+    assert!(warnings.contains(FLAG), "{warnings}");
+    let set = testbed.ask("operator", "POST", "/api/v1/releases");
+    set.json(json!({ "bundle": bundle }))
+        .send()
+        .await
+        .gives(200);
+}
+
+const FLAG: &str = "pmta1: 1 lines of /etc/pmta/config are verbatim: neither known nor checked";
+
+#[tokio::test]
+async fn verbatim_lines_are_flagged_in_every_plan_also_where_nothing_changes() {
+    let testbed = with_a_host().await;
+    let plan = async |key: &str, document: Value| {
+        let ask = testbed.ask(key, "POST", "/api/v1/fleet?dry_run=true");
+        ask.json(document).send().await.gives(200).body
+    };
+    let elsewhere = json!({ "tenants": [
+        {"id": "red", "name": "Red, by another name", "inbound_mailbox": "in@example.org"}
+    ] });
+    for document in [json!({}), elsewhere.clone()] {
+        assert_eq!(plan("operator", document).await["warnings"], json!([]));
+    }
+    with_own_lines(&testbed, "new-directive yes\n").await;
+    for document in [json!({}), elsewhere] {
+        let answered = plan("operator", document.clone()).await;
+        assert_eq!(answered["warnings"], json!([FLAG]), "{document}");
+        assert_eq!(
+            answered["hosts"].as_array().map_or(0, Vec::len),
+            0,
+            "{document}"
+        );
+    }
+    // A bound key is told nothing of hosts that it may not see.
+    let answered = plan("red-operator", json!({})).await;
+    assert_eq!(answered["warnings"], json!([]));
+}

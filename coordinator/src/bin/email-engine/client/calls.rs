@@ -135,14 +135,18 @@ impl Client {
         self.ask(Call::get(&["leaving"])).await
     }
 
-    pub(crate) async fn remove_ip(&self, address: &str) -> Result<Value, ClientError> {
-        self.ask(Call::write(Method::DELETE, &["ips", address]))
-            .await
+    /// `last` says that nobody else needs to serve its purpose.
+    pub(crate) async fn remove_ip(&self, address: &str, last: bool) -> Result<Value, ClientError> {
+        self.ask(removal(address, last)).await
     }
 
-    pub(crate) async fn give_up_ip(&self, address: &str) -> Result<GivenUpView, ClientError> {
-        let call = Call::write(Method::DELETE, &["ips", address]).query("now", &true);
-        self.ask(call).await
+    /// As [`Self::remove_ip`], with what is left in its queue.
+    pub(crate) async fn give_up_ip(
+        &self,
+        address: &str,
+        last: bool,
+    ) -> Result<GivenUpView, ClientError> {
+        self.ask(removal(address, last).query("now", &true)).await
     }
 
     pub(crate) async fn tenants(&self) -> Result<Vec<TenantSpec>, ClientError> {
@@ -289,6 +293,15 @@ impl Client {
 
     pub(crate) async fn audit(&self, limit: u32) -> Result<Vec<AuditLine>, ClientError> {
         self.ask(Call::get(&["audit"]).query("limit", &limit)).await
+    }
+}
+
+fn removal(address: &str, last: bool) -> Call {
+    let call = Call::write(Method::DELETE, &["ips", address]);
+    if last {
+        call.query("last", &true)
+    } else {
+        call
     }
 }
 

@@ -125,7 +125,7 @@ async fn names_in_paths_lead_nowhere_else_and_odd_answers_are_told() {
     let host = HostId::new("pmta1").unwrap();
     let error = client.config(&host, true).await.unwrap_err();
     assert!(matches!(error, ClientError::Answer { .. }), "{error}");
-    client.remove_ip("../keys/admin").await.unwrap_err();
+    client.remove_ip("../keys/admin", false).await.unwrap_err();
     let targets: Vec<_> = node.asked().into_iter().map(|asked| asked.target).collect();
     assert_eq!(
         targets,

@@ -170,7 +170,8 @@ fn removals(answer: &ApplyAnswer) -> impl Iterator<Item = &Change> {
         .filter(|change| change.action == ChangeAction::Remove)
 }
 
-fn warn(output: &Output, answer: &ApplyAnswer) {
+/// Says what a change does that whoever asks may not have in mind, and what of it nobody checked.
+pub(crate) fn warn(output: &Output, answer: &ApplyAnswer) {
     for warning in &answer.warnings {
         output.note(&format!("warning: {warning}"));
     }

@@ -121,6 +121,7 @@ mod tests {
         let key = ["content: secret dkim/a version 1 -> secret dkim/b version 7"];
         let mut broken = host("pmta2", Vec::new());
         broken.error = Some("its release is gone".to_owned());
+        broken.notes = vec!["3 lines of /etc/pmta/config are verbatim".to_owned()];
         let mut gone = host("pmta3", Vec::new());
         gone.retired = true;
         ApplyAnswer {
@@ -155,7 +156,8 @@ mod tests {
                ~ file:/etc/pmta/dkim/a.pem\n      \
                    content: secret dkim/a version 1 -> secret dkim/b version 7\n  \
                - file:/etc/pmta/dkim/c.pem\n\n\
-             Host pmta2: cannot be planned and would keep what it has: its release is gone\n\n\
+             Host pmta2: cannot be planned and would keep what it has: its release is gone\n  \
+               ! 3 lines of /etc/pmta/config are verbatim\n\n\
              Host pmta3: wiped of its secrets and cut off\n\n\
              3 hosts more not compared.\n\n"
         );

@@ -26,6 +26,7 @@ Examples:
   email-engine ips show 192.0.2.7
   email-engine ips add 192.0.2.7 --domain mail7.example.com --tenant client-1
   email-engine ips remove 192.0.2.7
+  email-engine ips remove 192.0.2.7 --last          although nobody else serves its purpose
   email-engine ips leaving                          what is left in queues of those removed")]
 pub(crate) struct Ips {
     #[command(subcommand)]
@@ -48,6 +49,9 @@ enum IpsCommand {
     Remove {
         /// Its address
         address: IpAddr,
+        /// Although nobody else serves its tenant for its purpose; refused otherwise
+        #[arg(long)]
+        last: bool,
         /// Do not wait for its queue: what is left in it may bounce
         #[arg(long)]
         now: bool,
@@ -99,7 +103,12 @@ pub(crate) async fn run(desk: &Desk, arguments: Ips) -> Result<Exit, Failure> {
             desk.output
                 .show(&leaving, |output| drains(output, &leaving))?;
         }
-        IpsCommand::Remove { address, now, yes } => {
+        IpsCommand::Remove {
+            address,
+            last,
+            now,
+            yes,
+        } => {
             // What drains is no identity any more: there is nothing to be planned.
             if !now {
                 let planned = desk.client.plan_removal(&address.to_string()).await?;
@@ -120,15 +129,18 @@ pub(crate) async fn run(desk: &Desk, arguments: Ips) -> Result<Exit, Failure> {
                     ));
                 }
             }
-            remove(desk, address, now).await?;
+            remove(desk, address, last, now).await?;
         }
     }
     Ok(Exit::Success)
 }
 
-async fn remove(desk: &Desk, address: IpAddr, now: bool) -> Result<(), Failure> {
+async fn remove(desk: &Desk, address: IpAddr, last: bool, now: bool) -> Result<(), Failure> {
     if now {
-        let given_up = desk.client.give_up_ip(&address.to_string()).await?;
+        let given_up = desk.client.give_up_ip(&address.to_string(), last).await?;
+        for warning in &given_up.warnings {
+            desk.output.note(&format!("warning: {warning}"));
+        }
         let left = given_up.messages.map_or_else(
             || "how many messages were left in its queue is not known".to_owned(),
             |messages| format!("{messages} messages were left in its queue"),
@@ -136,7 +148,7 @@ async fn remove(desk: &Desk, address: IpAddr, now: bool) -> Result<(), Failure> 
         let said = |_: &Output| format!("Identity {address} removed at once; {left}.");
         return Ok(desk.output.show(&given_up, said)?);
     }
-    let answer = desk.client.remove_ip(&address.to_string()).await?;
+    let answer = desk.client.remove_ip(&address.to_string(), last).await?;
     let said = |_: &Output| {
         format!(
             "Identity {address} removed. Its virtual MTA takes nothing new and goes when its queue is \

@@ -10,6 +10,7 @@ use email_engine_protocol::api::{BundleRequest, ReleaseRequest};
 
 use crate::commands::Desk;
 use crate::commands::fleet::preview::preview;
+use crate::commands::fleet::warn;
 use crate::exit::{Exit, Failure};
 
 /// Largest base, in bytes.
@@ -61,6 +62,7 @@ pub(super) async fn run(
         return Ok(Exit::Success);
     }
     let answer = desk.client.plan_release(&request).await?;
+    warn(&desk.output, &answer);
     let changes = !answer.hosts.is_empty() || answer.more_hosts > 0;
     desk.output.show(&answer, |output| match changes {
         true => preview(output, &answer).trim_end().to_owned(),
