@@ -96,7 +96,7 @@ fn submitters(fleet: &Fleet) -> BTreeMap<IpAddr, String> {
             Role::Mailwizz => host.spec.tenant.as_ref(),
             Role::Powermta => None,
         };
-        for tenant in owner.filter(|tenant| here.contains(tenant)) {
+        if let Some(tenant) = owner.filter(|tenant| here.contains(tenant)) {
             let list = format!("senders-{tenant}");
             submitters.extend(host.spec.addresses.iter().map(|it| (*it, list.clone())));
         }

@@ -26,6 +26,7 @@ fn suspension(rig: &mut Rig) -> Resource {
         command: command(word),
         seconds: 1,
         refused_by: Vec::new(),
+        must_say: Vec::new(),
     };
     let halt = HaltSpec {
         set: told("pause"),
