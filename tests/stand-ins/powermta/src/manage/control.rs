@@ -24,12 +24,15 @@ pub(crate) async fn serve(engine: Arc<Engine>, path: &Path) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
-    match fs::remove_file(path) {
+    // Under its name only once somebody listens: who sees the socket may connect to it.
+    let draft = path.with_extension("new");
+    match fs::remove_file(&draft) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let listener = UnixListener::bind(path)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o660))?;
+    let listener = UnixListener::bind(&draft)?;
+    fs::set_permissions(&draft, fs::Permissions::from_mode(0o660))?;
+    fs::rename(&draft, path)?;
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             continue;
