@@ -1,4 +1,7 @@
-//! `/status`, `/health` and `/metrics`: how it stands, for people, load balancers and Prometheus.
+//! `/status`, `/health` and `/metrics`: how it stands, for people, load balancers and Prometheus. What
+//! goes on for too long while every host is as desired is in `alarms`.
+
+mod alarms;
 
 use std::sync::Arc;
 
@@ -15,7 +18,7 @@ use email_engine_protocol::api::{
 use email_engine_protocol::observed::{Convergence, Observed, ResourceState};
 use email_engine_protocol::time::Timestamp;
 
-use super::alarms::{alerts, overdue, untrusted};
+use self::alarms::{alerts, overdue, untrusted};
 use super::cluster::{self, not_ready};
 use super::hosts::{seen, views};
 use super::ips;
