@@ -27,6 +27,7 @@ pub use outline::{VERBATIM_BEGIN, VERBATIM_END};
 pub use restart::restart_lines;
 pub use table::{Rule, Sample, rules};
 
+pub(super) use codes::REPLY_SHADOWED;
 pub(super) use outline::{Block, Entry, Outline};
 pub(super) use rules::is_broad;
 
