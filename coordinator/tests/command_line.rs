@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "everything here is a test")]
 
 use std::fs::{self, Permissions};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -204,6 +204,30 @@ fn a_configuration_is_checked_without_a_cluster() {
     assert!(code == Some(2) && text.contains("PM110"), "{text}");
     assert!(run(&["explain", "pm201"]).1.contains("comes first"));
     assert_eq!(run(&["explain", "PM999"]).0, Some(1));
+}
+
+#[test]
+fn a_configuration_from_another_program_is_checked_by_its_own_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = Command::new(PROGRAM)
+        .args(["pmta", "lint", "-", "--part"])
+        .env_remove("EMAIL_ENGINE_CONTEXT")
+        .env("HOME", folder.path())
+        .current_dir(folder.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let text = "<virtual-mta a>\n  smtp-source-host a.example.com 192.0.2.1\n</virtual-mta>\n";
+    // Closed when it is dropped, which is the end of what is read.
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(text.as_bytes()).unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(shown.contains("stdin:2:3"), "{shown}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::super::schema::Scope;
 use super::super::syntax::{Include, Parsed, Sources};
 use super::codes::{self, Code};
 use super::finding::{Finding, Location, Report};
-use super::outline::{At, Entry, Outline};
+use super::outline::{At, Block, Outline};
 use super::{Extent, Options};
 
 /// A configuration under examination, and what was found so far.
@@ -35,19 +35,12 @@ impl<'a, 'c> Check<'a, 'c> {
                     .or_insert(index);
             }
         }
-        let unread = |entry: &Entry<'_>| {
-            entry.is("include")
-                && !matches!(
-                    sources.include(entry.at.file, entry.at.line),
-                    Some(Include::Files(_) | Include::Nothing)
-                )
-        };
         let is_complete = options.extent == Extent::Whole
             && outline.verbatim.is_empty()
             && !outline
                 .blocks
                 .iter()
-                .any(|block| block.entries.iter().any(unread));
+                .any(|block| is_partly_read(sources, block));
         Self {
             sources,
             outline,
@@ -111,6 +104,11 @@ impl<'a, 'c> Check<'a, 'c> {
         self.is_complete
     }
 
+    /// Whether something of a section stands in a file that was not read.
+    pub(super) fn is_partly_read(&self, block: &Block<'_>) -> bool {
+        is_partly_read(self.sources, block)
+    }
+
     pub(super) const fn sources(&self) -> &'c Sources {
         self.sources
     }
@@ -127,6 +125,14 @@ impl<'a, 'c> Check<'a, 'c> {
             findings: self.findings,
         }
     }
+}
+
+fn is_partly_read(sources: &Sources, block: &Block<'_>) -> bool {
+    let mut includes = block.all("include");
+    includes.any(|entry| {
+        let include = sources.include(entry.at.file, entry.at.line);
+        !matches!(include, Some(Include::Files(_) | Include::Nothing))
+    })
 }
 
 /// A value as it may be shown: short, and nothing of a secret.

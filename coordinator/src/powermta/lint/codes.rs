@@ -35,7 +35,7 @@ impl fmt::Display for Code {
 
 macro_rules! codes {
     ($($name:ident = $number:literal)*) => {
-        $(pub(super) const $name: Code = Code($number);)*
+        $(pub(in crate::powermta) const $name: Code = Code($number);)*
         #[cfg(test)]
         pub(super) const ALL: &[Code] = &[$($name),*];
     };
@@ -95,6 +95,7 @@ codes! {
     HEADERS_UNSIGNED = 214
     PROXY_UNKNOWN = 215
     POOL_ROUTED = 216
+    PARENT_KEY_FIRST = 217
 
     LIST_AFTER_SOURCE = 301
     LIST_UNKNOWN = 302
@@ -125,6 +126,8 @@ codes! {
     TOO_MANY_STEPS = 411
     NO_FUSE = 412
     TOO_MANY_CONNECTIONS = 413
+    SOURCE_STAYS_DISABLED = 414
+    ROLLUP_WITHOUT_SECTION = 415
 
     NO_POSTMASTER = 501
     NO_LOG_FILE = 502

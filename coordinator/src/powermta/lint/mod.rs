@@ -29,6 +29,7 @@ pub use reach::{Reach, reach};
 pub use restart::restart_lines;
 pub use table::{Rule, Sample, rules};
 
+pub(super) use codes::REPLY_SHADOWED;
 pub(super) use outline::{Block, Entry, Outline};
 pub(super) use rules::is_broad;
 

@@ -64,6 +64,7 @@ impl Catalogue {
     /// rules go first.
     pub(super) fn put_before(&mut self, mut base: Base) {
         self.join_everyone(&mut base);
+        self.keep_queues(&mut base);
         let names: BTreeSet<&str> = base.providers.iter().map(|p| p.name.as_str()).collect();
         let taken: BTreeSet<&str> = base
             .providers
@@ -87,6 +88,10 @@ impl Catalogue {
             provider
                 .rollups
                 .retain(|rollup| !rollups.iter().any(|own| own.meets(rollup)));
+            let special = !provider.is_everyone();
+            if special && provider.rollups.is_empty() && provider.no_rollup.is_none() {
+                provider.no_rollup = Some("an operator's base has its domains or hosts".to_owned());
+            }
         }
         self.providers
             .retain(|p| !(p.domains.is_empty() && p.rollups.is_empty()));
@@ -95,6 +100,30 @@ impl Catalogue {
         self.categories_before(base.categories);
         self.global = base.global;
         self.spools = base.spools;
+    }
+
+    /// A shared queue that says nothing, as imports make of bare lines of MX hosts, would only take
+    /// limits away. It gives way to ours of the same hosts, and is ours where its hosts lie below one
+    /// of our domains.
+    fn keep_queues(&mut self, base: &mut Base) {
+        let silent = |p: &&mut Provider| p.settings.is_empty() && p.replies.is_empty();
+        for provider in base.providers.iter_mut().filter(silent) {
+            for own in std::mem::take(&mut provider.rollups) {
+                let mut ours = self.providers.iter().flat_map(|p| &p.rollups);
+                if ours.any(|our| own.meets(our)) {
+                    continue;
+                }
+                match self.providers.iter_mut().find(|p| p.receives_at(&own)) {
+                    Some(receiver) => {
+                        receiver.no_rollup = None;
+                        receiver.rollups.push(own);
+                    }
+                    None => provider.rollups.push(own),
+                }
+            }
+        }
+        base.providers
+            .retain(|p| !(p.domains.is_empty() && p.rollups.is_empty()));
     }
 
     fn join_everyone(&self, base: &mut Base) {

@@ -11,7 +11,7 @@ const LONGEST: usize = 2_000;
 ///
 /// # Errors
 /// Why it is none.
-pub(super) fn compile(pattern: &str) -> Result<Regex, String> {
+pub(in crate::powermta) fn compile(pattern: &str) -> Result<Regex, String> {
     RegexBuilder::new(&format!("(?i){}", pattern.replace("\\/", "/")))
         .backtrack_limit(BACKTRACKS)
         .build()
@@ -19,7 +19,7 @@ pub(super) fn compile(pattern: &str) -> Result<Regex, String> {
 }
 
 /// Whether an expression takes a text.
-pub(super) fn takes(expression: &Regex, text: &str) -> bool {
+pub(in crate::powermta) fn takes(expression: &Regex, text: &str) -> bool {
     expression.is_match(text).unwrap_or(false)
 }
 

@@ -23,11 +23,14 @@ mod expression;
 mod import;
 mod load;
 mod model;
+mod ordinary;
 
 pub use base::Base;
 pub use error::{CatalogueError, Fault};
+pub(in crate::powermta) use expression::{compile, takes};
 pub use import::{Imported, Note, Verdict, import};
 pub use load::{BASE_PATH, FOLDER};
 pub use model::{
     Action, CATEGORIES, Catalogue, Category, Confidence, EVERYONE, Provider, Reply, Rollup, Spool,
 };
+pub(in crate::powermta) use ordinary::ordinary_taken;

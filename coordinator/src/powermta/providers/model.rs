@@ -69,6 +69,9 @@ pub struct Provider {
     /// Directives of its `<domain>`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<String, String>,
+    /// Why its MX hosts share no queue, where they do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_rollup: Option<String>,
     /// Queues that its MX hosts share.
     #[serde(default, rename = "rollup", skip_serializing_if = "Vec::is_empty")]
     pub rollups: Vec<Rollup>,
@@ -177,6 +180,16 @@ impl Provider {
     #[must_use]
     pub fn is_everyone(&self) -> bool {
         self.name == EVERYONE
+    }
+
+    /// Whether all hosts of a queue lie below one of its domains.
+    pub(super) fn receives_at(&self, rollup: &Rollup) -> bool {
+        let below = |mx: &String, domain: &String| {
+            let rest = mx.strip_suffix(domain.trim_start_matches("[*.]").trim_start_matches("*."));
+            rest.is_some_and(|rest| rest.ends_with('.'))
+        };
+        let own = |mx| self.domains.iter().any(|domain| below(mx, domain));
+        rollup.mx.iter().all(own) && !self.is_everyone()
     }
 
     /// Says of it and of its rules where they come from.

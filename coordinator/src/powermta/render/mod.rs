@@ -7,6 +7,8 @@ mod accounting;
 mod identities;
 mod inbound;
 mod providers;
+#[cfg(test)]
+mod random;
 mod rate;
 mod routing;
 mod text;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::version::Since;
+
 /// Where a directive stands: its innermost section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(missing_docs, reason = "each is named as its section")]
@@ -59,6 +61,8 @@ pub struct SectionRule {
     pub argument: Argument,
     /// Section of the guide.
     pub guide: &'static str,
+    /// Since when it is known.
+    pub since: Since,
 }
 
 const fn rule(
@@ -73,12 +77,17 @@ const fn rule(
         parents: &[Scope::Global],
         argument,
         guide,
+        since: Since::V4_5,
     }
 }
 
 impl SectionRule {
     const fn within(self, parents: &'static [Scope]) -> Self {
         Self { parents, ..self }
+    }
+
+    const fn new_in(self, since: Since) -> Self {
+        Self { since, ..self }
     }
 }
 
@@ -117,7 +126,7 @@ pub const SECTIONS: &[SectionRule] = {
         ),
         rule(Scope::MxRollupList, "mx-rollup-list", None, "10.17"),
         rule(Scope::PatternList, "pattern-list", Required, "3.3.14").within(PATTERNS),
-        rule(Scope::Proxy, "proxy", Required, "10.2.1.1"),
+        rule(Scope::Proxy, "proxy", Required, "10.2.1.1").new_in(Since::V5_0),
         rule(Scope::RewriteList, "rewrite-list", Required, "3.3.18"),
         rule(Scope::Signals, "signals", None, "10.1.4.2"),
         rule(Scope::SignalsFilter, "signals-filter", Required, "10.1.4.3"),
@@ -132,13 +141,14 @@ pub const SECTIONS: &[SectionRule] = {
         rule(Scope::Source, "source", Required, "3.3.7"),
         rule(Scope::SourceGroup, "source-group", Required, "3.3.9"),
         rule(Scope::Spool, "spool", Required, "3.3.2"),
-        rule(Scope::TransmissionsApi, "transmissions-api", None, "3.3.20"),
+        rule(Scope::TransmissionsApi, "transmissions-api", None, "3.3.20").new_in(Since::V5_0),
         rule(
             Scope::TransmissionsApiListener,
             "transmissions-api-listener",
             Required,
             "3.3.21",
-        ),
+        )
+        .new_in(Since::V5_0),
         rule(Scope::VirtualMta, "virtual-mta", Required, "3.3.12"),
         rule(
             Scope::VirtualMtaPool,

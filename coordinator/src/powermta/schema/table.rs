@@ -72,12 +72,7 @@ fn row(scope: Scope, line: &'static str) -> Option<Directive> {
         required,
         default: None,
         default_4_5: None,
-        since: match since {
-            "4.5" => Since::V4_5,
-            "5.0" => Since::V5_0,
-            "later" => Since::Later,
-            _ => return None,
-        },
+        since: Since::named(since)?,
         effect: match effect {
             "reload" => Effect::Reload,
             "restart" => Effect::Restart,
@@ -154,6 +149,44 @@ mod tests {
                 "{}",
                 rule.name
             );
+        }
+    }
+
+    #[test]
+    fn no_line_of_the_table_is_lost() {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for directive in &*DIRECTIVES {
+            *counts.entry(directive.scope.name()).or_default() += 1;
+        }
+        let counts: Vec<_> = counts.into_iter().collect();
+        assert_eq!(counts, COUNTS);
+    }
+
+    /// Each section of the guide about a directive is one line here at least.
+    #[test]
+    fn the_numbers_of_the_guide_have_no_holes() {
+        let numbers: BTreeSet<&str> = DIRECTIVES.iter().filter_map(|d| d.guide).collect();
+        let mut holes = Vec::new();
+        for chapter in SECTIONS.iter().map(|rule| rule.guide).chain(["3.3.1"]) {
+            let inner = |number: &&str| {
+                let rest = number.strip_prefix(chapter)?.strip_prefix('.')?;
+                rest.split('.').next()?.parse::<u32>().ok()
+            };
+            let told: BTreeSet<u32> = numbers.iter().filter_map(inner).collect();
+            let most = told.last().copied().unwrap_or(0);
+            let lost = (1..most).filter(|number| !told.contains(number));
+            holes.extend(lost.map(|number| format!("{chapter}.{number}")));
+        }
+        // The first two repeat other sections; the third is about `<domain>` in a pool.
+        assert_eq!(holes, ["3.3.10.6", "3.3.10.82", "3.3.13.2"]);
+    }
+
+    #[test]
+    fn a_section_is_as_old_as_the_oldest_of_its_directives() {
+        for rule in SECTIONS {
+            let mut own = DIRECTIVES.iter().filter(|d| d.scope == rule.scope);
+            let oldest = own.by_ref().map(|d| d.since).min();
+            assert_eq!(oldest.unwrap_or(Since::V4_5), rule.since, "{}", rule.name);
         }
     }
 
@@ -286,6 +319,35 @@ mod tests {
         assert!(!find(Scope::Source, "pattern-list").repeats);
         assert!(!find(Scope::AcctFile, "records").repeats);
     }
+
+    const COUNTS: [(&str, usize); 26] = [
+        ("acct-file", 16),
+        ("address-list", 3),
+        ("aliases", 1),
+        ("bounce-processor", 5),
+        ("dns", 3),
+        ("domain", 137),
+        ("domain-key-list", 1),
+        ("email-patterns", 2),
+        ("feedback-loop-processor", 5),
+        ("global", 81),
+        ("mx-rollup-list", 1),
+        ("pattern-list", 3),
+        ("proxy", 2),
+        ("rewrite-list", 2),
+        ("signals", 9),
+        ("signals-filter", 1),
+        ("smtp-listener", 10),
+        ("smtp-pattern-list", 2),
+        ("smtp-user", 4),
+        ("source", 74),
+        ("source-group", 2),
+        ("spool", 4),
+        ("transmissions-api", 4),
+        ("transmissions-api-listener", 7),
+        ("virtual-mta", 13),
+        ("virtual-mta-pool", 9),
+    ];
 
     const LISTED: &[(Scope, &str)] = &[
         (

@@ -23,6 +23,18 @@ pub enum Since {
     Later,
 }
 
+impl Since {
+    /// As tables write it.
+    pub(super) fn named(text: &str) -> Option<Self> {
+        match text {
+            "4.5" => Some(Self::V4_5),
+            "5.0" => Some(Self::V5_0),
+            "later" => Some(Self::Later),
+            _ => None,
+        }
+    }
+}
+
 impl Version {
     /// Whether it knows what is there since `since`.
     #[must_use]

@@ -26,3 +26,5 @@ pub use words::{Word, WordFault, Words};
 
 #[cfg(test)]
 mod laws;
+#[cfg(test)]
+mod random;

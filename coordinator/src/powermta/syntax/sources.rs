@@ -345,6 +345,44 @@ mod tests {
     }
 
     #[test]
+    fn files_in_a_row_are_followed_eight_deep() {
+        let names: Vec<String> = (0..=10).map(|n| format!("/{n}")).collect();
+        let names: Vec<&'static str> = names.into_iter().map(|n| &*n.leak()).collect();
+        let row = |count: usize| {
+            let line = |at: usize| match names[..count].get(at + 1) {
+                Some(next) => format!("include {next}\n"),
+                None => String::new(),
+            };
+            let files = (0..count).map(|at| (names[at], line(at)));
+            gather("include /0\n", &Folder(files.collect()))
+        };
+        assert_eq!(row(8).unwrap().files().len(), 9);
+        let error = row(10).unwrap_err();
+        assert!(
+            matches!(&error, SourceError::Depth { path, .. } if path == "/8"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_bytes_of_all_files_are_counted_together() {
+        let files = folder([("/x", "12345"), ("/y", "12345")]);
+        let within = |bytes| {
+            let limits = SourceLimits {
+                bytes,
+                ..SourceLimits::default()
+            };
+            // 22 bytes, and 10 of what they name.
+            Sources::gather("config", "include /x\ninclude /y\n", &files, limits)
+        };
+        assert_eq!(within(32).unwrap().files().len(), 3);
+        for bytes in [10, 27, 31] {
+            let error = within(bytes).unwrap_err();
+            assert!(matches!(error, SourceError::Size { .. }), "{error}");
+        }
+    }
+
+    #[test]
     fn without_a_resolver_nothing_is_followed() {
         let sources = gather("include /a\n", &()).unwrap();
         assert_eq!(sources.files().len(), 1);

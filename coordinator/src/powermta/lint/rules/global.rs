@@ -81,6 +81,13 @@ fn management(check: &mut Check<'_, '_>) {
             check.report(MANAGEMENT_OPEN, entry.at, what);
         }
     }
+    // The older form names no level: who is let in may do everything.
+    for entry in global.all("http-mgmt-source") {
+        if Cidr::parse(entry.text()).is_some_and(|range| range.is_wide()) {
+            let what = format!("{} gets all of it", shown(entry.text()));
+            check.report(MANAGEMENT_OPEN, entry.at, what);
+        }
+    }
 }
 
 fn listeners(check: &mut Check<'_, '_>) {

@@ -53,16 +53,12 @@ pub(super) fn discards(check: &Check<'_, '_>, vmta: usize) -> bool {
 
 fn source_hosts(check: &mut Check<'_, '_>) {
     for (index, block) in check.outline.sections(Scope::VirtualMta) {
-        if block.last("smtp-source-host").is_none() && !includes(block) && !discards(check, index) {
+        let named = block.last("smtp-source-host").is_some();
+        if !named && !check.is_partly_read(block) && !discards(check, index) {
             let what = format!("{} has no address of its own", shown(block.name));
             check.report(NO_SOURCE_HOST, block.at, what);
         }
     }
-}
-
-/// Whether something of a section stands in a file that was not read.
-pub(super) fn includes(block: &Block<'_>) -> bool {
-    block.last("include").is_some()
 }
 
 fn pools(check: &mut Check<'_, '_>) {

@@ -9,7 +9,8 @@ use super::super::check::{Check, shown};
 use super::super::codes::{
     BRACES, CLOSING_ARGUMENT, COMMENT_IN_EXPRESSION, CONTINUATION, CUT_VALUE, DOMAIN_TWICE,
     INCLUDE_NOTHING, INCLUDE_UNREAD, KEYWORD_CASE, MACRO_LOOP, RELATIVE_INCLUDE, RESERVED_NAME,
-    SECTION_ARGUMENT, SEVERAL_PATTERNS, UNKNOWN_MACRO, UNKNOWN_SECTION, VERBATIM, VERBATIM_MARK,
+    SECTION_ARGUMENT, SEVERAL_PATTERNS, TOO_NEW, UNKNOWN_MACRO, UNKNOWN_SECTION, VERBATIM,
+    VERBATIM_MARK,
 };
 use super::super::outline::{Block, Entry};
 
@@ -171,6 +172,12 @@ fn section(check: &mut Check<'_, '_>, block: &Block<'_>) {
         let what = format!("there is no section `<{}>`", block.tag);
         return check.report(UNKNOWN_SECTION, block.at, what);
     };
+    let version = check.options.version;
+    if !version.knows(rule.since) {
+        let (name, since) = (rule.name, rule.since);
+        let what = format!("`<{name}>` is there since {since}, and not in {version}");
+        check.report(TOO_NEW, block.at, what);
+    }
     let parent = check.outline.blocks[block.parent].scope;
     if parent.is_some_and(|parent| !rule.parents.contains(&parent)) {
         let places: Vec<_> = rule.parents.iter().map(ToString::to_string).collect();

@@ -3,16 +3,18 @@
 mod accounting;
 mod backoff;
 mod change;
+mod forms;
 mod global;
 mod identity;
 mod language;
 mod lists;
 mod queue;
+mod replies;
 mod schema;
 mod signing;
 mod source;
 
-pub(in crate::powermta) use backoff::is_broad;
+pub(in crate::powermta) use replies::is_broad;
 
 use super::check::Check;
 use super::outline::Outline;
@@ -27,6 +29,7 @@ pub(super) fn run(check: &mut Check<'_, '_>, before: Option<&Outline<'_>>) {
     lists::run(check);
     source::run(check);
     backoff::run(check);
+    replies::run(check);
     queue::run(check);
     global::run(check);
     accounting::run(check);

@@ -6,8 +6,8 @@ use super::super::super::schema::Scope;
 use super::super::super::schema::value::parse_time;
 use super::super::check::{Check, shown};
 use super::super::codes::{
-    IDLE_TOO_LONG, QUEUE_WITHOUT_HOSTS, ROLLUP_NAME, ROLLUP_WITHOUT_HOSTS, TLS_REQUIRED_AND_OFF,
-    TOO_MANY_STEPS,
+    IDLE_TOO_LONG, QUEUE_WITHOUT_HOSTS, ROLLUP_NAME, ROLLUP_WITHOUT_HOSTS, ROLLUP_WITHOUT_SECTION,
+    TLS_REQUIRED_AND_OFF, TOO_MANY_STEPS,
 };
 use super::super::outline::{Block, Entry};
 
@@ -32,6 +32,7 @@ pub(super) fn run(check: &mut Check<'_, '_>) {
             rollup(check, entry, &routed);
         }
     }
+    unlimited(check);
     for (_, domain) in outline.sections(Scope::Domain) {
         queue(check, domain, &routed);
         times(check, domain);
@@ -61,6 +62,34 @@ fn rollup(check: &mut Check<'_, '_>, entry: &Entry<'_>, routed: &BTreeSet<String
     if pattern.contains('*') && !by_ip && !routed.contains(&name.to_ascii_lowercase()) {
         let what = format!("`<domain {name}>` has no `smtp-hosts`");
         check.report(ROLLUP_WITHOUT_HOSTS, entry.at, what);
+    }
+}
+
+/// Settings of the domains in a shared queue do not reach it: it has its own section, or everyone's.
+fn unlimited(check: &mut Check<'_, '_>) {
+    let outline = check.outline;
+    if !check.is_complete() {
+        return;
+    }
+    let mut known: BTreeSet<String> = outline
+        .sections(Scope::Domain)
+        .map(|(_, domain)| domain.name.to_ascii_lowercase())
+        .collect();
+    for entry in outline.global().all("domain-macro") {
+        let words = entry.value.split([',', ' ', '\t']);
+        known.extend(words.map(str::to_ascii_lowercase));
+    }
+    let everyone = ["*.rollup", "[*.]rollup"]
+        .iter()
+        .any(|p| known.contains(*p));
+    for (_, list) in outline.sections(Scope::MxRollupList) {
+        for entry in list.all("mx") {
+            let name = entry.pair().1;
+            if !everyone && known.insert(name.to_ascii_lowercase()) {
+                let what = format!("there is no `<domain {name}>`, so everyone's limits hold");
+                check.report(ROLLUP_WITHOUT_SECTION, entry.at, what);
+            }
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use super::super::super::schema::value::{Cidr, Kind, Rate, RateUnit, Taken, parse_rate, take};
+use super::super::super::schema::value::{Cidr, Kind, Rate, RateUnit, Taken, take};
 use super::super::super::schema::{
     Directive, Scope, Standing, Version, directive, invention, scopes_of,
 };
@@ -225,9 +225,16 @@ fn judge(
         let what = format!("{}: {given} is not {accepted}", shown(found.keyword));
         return check.report(WRONG_VALUE, entry.at, what);
     }
-    if kind == Kind::Rate
-        && check.options.version == Version::V4_5
-        && let Some(Rate::Per { multiple, unit, .. }) = parse_rate(word.text)
+    let (version, since) = (check.options.version, kind.since(word.text));
+    if !version.knows(since) {
+        let what = format!(
+            "{} is there since {since}, and not in {version}",
+            shown(word.text)
+        );
+        check.report(TOO_NEW, entry.at, what);
+    }
+    if version == Version::V4_5
+        && let Some(Rate::Per { multiple, unit, .. }) = kind.rate(word.text)
     {
         if multiple.is_some() {
             let what = format!("{} has a multiple of its unit", shown(word.text));

@@ -1,9 +1,13 @@
 //! DKIM and SPF: what makes mail somebody's own.
 
+use std::collections::BTreeSet;
+
 use super::super::super::schema::Scope;
 use super::super::super::schema::value::parse_dkim_key;
-use super::super::check::Check;
-use super::super::codes::{CATCH_ALL_KEY_FIRST, HEADERS_UNSIGNED, NO_FUSE, NO_KEY, NOT_SIGNED};
+use super::super::check::{Check, shown};
+use super::super::codes::{
+    CATCH_ALL_KEY_FIRST, HEADERS_UNSIGNED, NO_FUSE, NO_KEY, NOT_SIGNED, PARENT_KEY_FIRST,
+};
 use super::super::outline::{Block, Entry};
 
 /// Headers that one-click unsubscription and complaint reports rest on, and that 5.0 does not sign
@@ -19,6 +23,7 @@ pub(super) fn run(check: &mut Check<'_, '_>) {
 fn key_order(check: &mut Check<'_, '_>) {
     for block in &check.outline.blocks {
         let mut catch_all = None;
+        let mut seen = BTreeSet::new();
         for entry in block.all("domain-key").filter(|entry| !entry.verbatim) {
             let Some((_, domain, _)) = parse_dkim_key(entry.text()) else {
                 continue;
@@ -33,6 +38,14 @@ fn key_order(check: &mut Check<'_, '_>) {
             if domain == "*" {
                 catch_all = Some(entry.at);
             }
+            // The first key is picked whose domain is the signing one or a parent of it.
+            let domain = domain.to_ascii_lowercase();
+            let mut parents = domain.match_indices('.').map(|(at, _)| &domain[at + 1..]);
+            if let Some(parent) = parents.find(|parent| seen.contains(*parent)) {
+                let what = format!("the key for {} is picked before it", shown(parent));
+                check.report(PARENT_KEY_FIRST, entry.at, what);
+            }
+            seen.insert(domain);
         }
     }
 }
@@ -102,7 +115,10 @@ fn signed(check: &mut Check<'_, '_>) {
     let mut vmtas = outline.sections(Scope::VirtualMta);
     let sends =
         vmtas.any(|(index, block)| block.last("smtp-source-host").is_some() && !unsigned(index));
-    let included = outline.blocks.iter().any(super::identity::includes);
+    let included = outline
+        .blocks
+        .iter()
+        .any(|block| check.is_partly_read(block));
     for (_, domain) in outline
         .sections(Scope::Domain)
         .filter(|(_, domain)| signs(domain))

@@ -8,8 +8,9 @@ use super::super::error::CatalogueError;
 use super::super::model::Spool;
 use super::refuse;
 
-/// Directives of a `<domain>` that a provider may set: how fast, how often, how it slows down.
-pub(in super::super) const SETTINGS: [&str; 29] = [
+/// Directives of a `<domain>` that a provider may set: how fast, how often, how it slows down,
+/// what of it the log holds.
+pub(in super::super) const SETTINGS: [&str; 35] = [
     "backoff-max-connect-rate",
     "backoff-max-data-volume-rate",
     "backoff-max-msg-rate",
@@ -24,6 +25,12 @@ pub(in super::super) const SETTINGS: [&str; 29] = [
     "connect-timeout",
     "connection-idle-timeout",
     "data-send-timeout",
+    "log-commands",
+    "log-connections",
+    "log-disabled-ips",
+    "log-resolution",
+    "log-tls",
+    "log-transfer-failures",
     "max-connect-rate",
     "max-data-volume-rate",
     "max-errors-per-connection",

@@ -15,6 +15,8 @@ const TWO_HOURS: &str = "2h";
 pub(super) struct Found {
     pub(super) at: (usize, u32),
     pub(super) provider: Provider,
+    /// Whether it has a section.
+    pub(super) tagged: bool,
 }
 
 impl Take<'_, '_> {
@@ -25,12 +27,18 @@ impl Take<'_, '_> {
             name: EVERYONE.to_owned(),
             ..Provider::default()
         };
-        for Found { at, provider } in &mut found {
+        for Found {
+            at,
+            provider,
+            tagged,
+        } in &mut found
+        {
             let shared = everyone.replies.clone();
             if !provider.is_everyone() {
                 provider.replies = without_shared(std::mem::take(&mut provider.replies), &shared);
             }
             self.way_back(*at, provider, &everyone);
+            self.named(*at, provider, *tagged);
             if provider.is_everyone() {
                 everyone = provider.clone();
             }
@@ -52,6 +60,20 @@ impl Take<'_, '_> {
         providers.retain(|p| !(p.is_everyone() && p.settings.is_empty() && p.replies.is_empty()));
         providers.sort_by(|a, b| a.name.cmp(&b.name));
         self.base.providers = providers;
+    }
+
+    /// A provider that says nothing would take its domains out of the catalogue, and with them what is
+    /// known of their receiver: such domains are not taken.
+    fn named(&mut self, at: (usize, u32), provider: &mut Provider, tagged: bool) {
+        let silent = provider.settings.is_empty() && provider.replies.is_empty();
+        if silent && !provider.is_everyone() && !provider.domains.is_empty() {
+            let why = "nothing of it is left that everyone's rules do not say; what the catalogue \
+                       knows of its domains holds";
+            self.dropped(at, "<domain>", why);
+            provider.domains.clear();
+        } else if tagged {
+            self.taken(at, &format!("<domain> as provider {}", provider.name));
+        }
     }
 
     /// What goes into back-off comes out again.

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use email_engine_protocol::mail::MailAddress;
 use proptest::prelude::*;
 
-use super::super::model::Catalogue;
+use super::super::model::{Catalogue, Provider};
 use super::super::{BASE_PATH, Base};
 use super::*;
 use crate::planner::builtin_bundle;
@@ -70,6 +70,17 @@ fn piece() -> impl Strategy<Value = &'static str> {
          mx ADDRESS r.rollup\nmx mx.s.example.com s.rollup\n</mx-rollup-list>",
         "<bounce-category-patterns>\n/ADDRESS/ spam-related\n/ESCAPED/ other\n/PASSWORD/ bad-mailbox\n\
          /fine/ bad-mailbox # KEY\n/user unknown/ PASSWORD\n// other\n</bounce-category-patterns>",
+        "<domain gmail.com>\nuse-starttls yes\n</domain>",
+        "<domain yahoo.com>\nqueue-to fast.queue\nmax-smtp-out 1 # KEY\n</domain>",
+        "<domain fast.queue>\nsmtp-hosts lookup-mx:yahoo.com\nmax-smtp-out 9\nlog-commands yes\n\
+         include /etc/PASSWORD\n</domain>",
+        "<domain orange.fr>\nqueue-to Q.rollup\n</domain>",
+        "<domain web.de gmx.net>\nqueue-to \"PASSWORD.queue\"\n</domain>",
+        "<mx-rollup-list>\nmx mta5.am0.yahoodns.net yahoo.rollup\nmx smtp-in.sfr.fr sfr.rollup\n\
+         mx mx1.comcast.net comcast.rollup\n\
+         </mx-rollup-list>",
+        "<smtp-pattern-list l>\nreply /blocked ADDRESS/ mode=backoff\nreply /too man./ mode=backoff\n\
+         reply /quota/ bounce-rcpt\ninclude /etc/ADDRESS\n</smtp-pattern-list>",
         "<source ADDRESS>\nalways-allow-relaying yes\n</source>",
         "<PASSWORD ADDRESS>\nKEY\n</PASSWORD>",
         "# ADDRESS PASSWORD KEY",
@@ -143,6 +154,27 @@ proptest! {
         let text = rendered(loaded(&base, builtin_bundle()));
         let found = lint(&Sources::single("config", &text), &Options::default()).findings;
         prop_assert!(found.is_empty(), "{found:#?} of\n{text}");
+    }
+
+    #[test]
+    fn no_receiver_of_ours_loses_its_limits_to_nothing((_, text) in configurations()) {
+        let ours = Catalogue::load(&builtin_bundle()).unwrap();
+        let merged = loaded(&taken(&text).base, builtin_bundle());
+        let (silent, limited): (Vec<&Provider>, Vec<&Provider>) = merged
+            .special()
+            .partition(|provider| provider.settings.is_empty() && provider.replies.is_empty());
+        for provider in ours.special() {
+            for domain in &provider.domains {
+                let has = |limited: &&Provider| limited.domains.contains(domain);
+                prop_assert!(limited.iter().any(has), "{domain} of\n{text}");
+            }
+            for rollup in &provider.rollups {
+                let mut others = silent.iter().flat_map(|silent| &silent.rollups);
+                prop_assert!(!others.any(|other| other.meets(rollup)), "{rollup:?} of\n{text}");
+            }
+            let mut queues = silent.iter().flat_map(|silent| &silent.rollups);
+            prop_assert!(!queues.any(|queue| provider.receives_at(queue)), "of\n{text}");
+        }
     }
 
     #[test]

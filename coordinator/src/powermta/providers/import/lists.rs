@@ -8,6 +8,7 @@ use super::super::super::syntax::Words;
 use super::super::check::action as check_action;
 use super::super::expression::{compile, unwritable};
 use super::super::model::{Action, Reply};
+use super::super::ordinary::ordinary_taken;
 use super::Take;
 
 /// Replies by the name of their list, without case. Their ids are those of a provider later.
@@ -24,8 +25,12 @@ impl Take<'_, '_> {
         for (_, block) in outline.sections(Scope::SmtpPatternList) {
             let mut seen = BTreeSet::new();
             let mut replies = Vec::new();
-            for entry in block.entries.iter().filter(|entry| !entry.is("include")) {
+            for entry in &block.entries {
                 let at = (entry.at.file, entry.at.line);
+                if entry.is("include") {
+                    self.include(at);
+                    continue;
+                }
                 if left == 0 {
                     self.dropped(at, "a reply", "so many replies are more than are taken");
                     continue;
@@ -65,10 +70,10 @@ impl Take<'_, '_> {
         let refusal = refusal(pattern.text, &action);
         let earlier = || seen.contains(pattern.text);
         let refusal = refusal.or_else(|| {
-            earlier().then_some("an earlier line of the list has the expression already")
+            earlier().then(|| "an earlier line of the list has the expression already".to_owned())
         });
         if let Some(why) = refusal {
-            self.dropped(at, &format!("reply /{}/", pattern.text), why);
+            self.dropped(at, &format!("reply /{}/", pattern.text), &why);
             return None;
         }
         seen.insert(pattern.text.to_owned());
@@ -99,13 +104,19 @@ fn glued(trail: &str) -> bool {
     rest.next().is_some_and(|c| !c.is_whitespace())
 }
 
-fn refusal(pattern: &str, action: &Action) -> Option<&'static str> {
-    if is_broad(pattern) {
-        return Some("it also takes greylisting, one full mailbox or one refused text");
-    }
-    if unwritable(pattern).is_some() || compile(pattern).is_err() {
-        return Some("the expression is none");
-    }
-    let bad = check_action(action).is_err() || *action == Action::Leave;
-    bad.then_some("the actions are none, or cannot stand together")
+fn refusal(pattern: &str, action: &Action) -> Option<String> {
+    let why = if is_broad(pattern) {
+        "it also takes greylisting, one full mailbox or one refused text"
+    } else if unwritable(pattern).is_some() || compile(pattern).is_err() {
+        "the expression is none"
+    } else if check_action(action).is_err() || *action == Action::Leave {
+        "the actions are none, or cannot stand together"
+    } else {
+        let strikes = action.parsed().is_some_and(|actions| actions.strikes());
+        let taken = ordinary_taken(pattern).filter(|_| strikes)?;
+        return Some(format!(
+            "it also takes {taken:?}, which says nothing of the sender"
+        ));
+    };
+    Some(why.to_owned())
 }

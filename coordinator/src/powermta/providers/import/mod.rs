@@ -9,6 +9,7 @@
 mod finish;
 mod lists;
 mod names;
+mod queues;
 mod receivers;
 mod rest;
 mod scrub;
@@ -16,9 +17,9 @@ mod sections;
 
 use std::collections::BTreeMap;
 
-use super::super::lint::{Code, Extent, Options, Outline, lint};
+use super::super::lint::{Code, Extent, Options, Outline, REPLY_SHADOWED, lint};
 use super::super::schema::Version;
-use super::super::syntax::{Limits, Sources};
+use super::super::syntax::{Include, Limits, Sources};
 use super::base::Base;
 use scrub::Scrub;
 
@@ -141,10 +142,13 @@ impl Take<'_, '_> {
     }
 
     fn note(&mut self, verdict: Verdict, at: (usize, u32), what: &str, why: &str) {
+        let codes = self.codes_at(at);
         let code = match verdict {
-            Verdict::Taken => None,
-            _ => self.codes_at(at).first().copied(),
+            // It is taken as it is, and never acts.
+            Verdict::Taken => codes.iter().find(|code| **code == REPLY_SHADOWED),
+            _ => codes.first(),
         };
+        let code = code.copied();
         self.notes.push(Note {
             verdict,
             file: self.file(at.0),
@@ -153,6 +157,20 @@ impl Take<'_, '_> {
             why: why.to_owned(),
             code,
         });
+    }
+
+    /// An `include`: what it names was read in its place, or is missing here.
+    fn include(&mut self, at: (usize, u32)) {
+        let why = match self.sources.include(at.0, at.1) {
+            Some(Include::Files(_)) => return,
+            Some(Include::Nothing) => "its wildcards match no file",
+            Some(Include::Unread(reason)) => match self.scrub.refusal(reason) {
+                None => reason,
+                Some(_) => "it was not read",
+            },
+            None => "it was not read: includes are followed below --root only",
+        };
+        self.dropped(at, "include", why);
     }
 
     fn taken(&mut self, at: (usize, u32), what: &str) {
@@ -170,6 +188,8 @@ impl Take<'_, '_> {
 
 #[cfg(test)]
 mod laws;
+#[cfg(test)]
+mod shapes;
 
 #[cfg(test)]
 mod tests {

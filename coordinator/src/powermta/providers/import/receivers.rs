@@ -5,52 +5,28 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::super::lint::Block;
 use super::super::super::schema::Scope;
 use super::super::check::{SETTINGS, is_domain, setting};
-use super::super::model::{EVERYONE, Provider, Rollup};
+use super::super::model::{EVERYONE, Provider};
 use super::Take;
 use super::finish::Found;
 use super::lists::Lists;
 use super::names::{expand, macros, named_after, unique};
+use super::queues::{Queues, Tag};
 use super::rest::shown_keyword;
 
-/// Shared queues by name, with the places of their lines.
-type Queues = BTreeMap<String, (Rollup, Vec<(usize, u32)>)>;
-
-impl Take<'_, '_> {
+impl<'a, 'o> Take<'a, 'o> {
     pub(super) fn receivers(&mut self, lists: &Lists) {
-        let outline = self.outline;
-        let macros = macros(outline.global());
         let mut queues = self.queues();
-        let mut blocks: Vec<&Block<'_>> = outline.sections(Scope::Domain).map(|(_, b)| b).collect();
-        // A domain that is named wins over one that a macro holds.
-        blocks.sort_by_key(|block| block.name.contains('$'));
-        let mut seen = BTreeSet::new();
+        let tags = self.tags();
         let mut names = BTreeMap::new();
         let mut found = Vec::new();
-        let mut expanded = 0;
-        for block in blocks {
-            let at = (block.at.file, block.at.line);
-            if block.parent != 0 || block.verbatim {
-                self.dropped(at, "<domain>", "limits of an identity come from its quota");
-                continue;
-            }
-            let mut domains = Vec::new();
-            for word in block.argument.split_whitespace() {
-                expand(
-                    word.trim_matches('"'),
-                    &macros,
-                    0,
-                    &mut domains,
-                    &mut expanded,
-                );
-            }
-            let domains = self.domains(block, domains, &mut seen);
-            if domains.is_empty() {
-                let why = "no domain of it is left: it names none, or twice, or too many";
-                self.dropped(at, "<domain>", why);
-                continue;
-            }
-            let provider = self.provider(block, domains, &mut queues, &mut names, lists);
-            found.extend(provider.map(|provider| Found { at, provider }));
+        for tag in self.led(tags) {
+            let at = (tag.block.at.file, tag.block.at.line);
+            let provider = self.provider(tag.block, tag.domains, &mut queues, &mut names, lists);
+            found.extend(provider.map(|provider| Found {
+                at,
+                provider,
+                tagged: true,
+            }));
         }
         // Queues that no section is about are treated as everyone is.
         for (queue, (rollup, at)) in queues {
@@ -61,10 +37,44 @@ impl Take<'_, '_> {
                 found.push(Found {
                     at: place,
                     provider,
+                    tagged: false,
                 });
             }
         }
         self.finish(found);
+    }
+
+    /// The sections with the domains that each is about.
+    fn tags(&mut self) -> Vec<Tag<'a, 'o>> {
+        let outline = self.outline;
+        let macros = macros(outline.global());
+        let mut blocks: Vec<&'o Block<'a>> =
+            outline.sections(Scope::Domain).map(|(_, b)| b).collect();
+        // A domain that is named wins over one that a macro holds.
+        blocks.sort_by_key(|block| block.name.contains('$'));
+        let mut seen = BTreeSet::new();
+        let mut expanded = 0;
+        let mut tags = Vec::new();
+        for block in blocks {
+            let at = (block.at.file, block.at.line);
+            if block.parent != 0 || block.verbatim {
+                self.dropped(at, "<domain>", "limits of an identity come from its quota");
+                continue;
+            }
+            let mut domains = Vec::new();
+            for word in block.argument.split_whitespace() {
+                let word = word.trim_matches('"');
+                expand(word, &macros, 0, &mut domains, &mut expanded);
+            }
+            let domains = self.domains(block, domains, &mut seen);
+            if domains.is_empty() {
+                let why = "no domain of it is left: it names none, or twice, or too many";
+                self.dropped(at, "<domain>", why);
+                continue;
+            }
+            tags.push(Tag { block, domains });
+        }
+        tags
     }
 
     /// The domains of a tag that can be written and that no earlier tag has.
@@ -90,7 +100,7 @@ impl Take<'_, '_> {
         fresh.collect()
     }
 
-    fn may_name(&self, domain: &str) -> bool {
+    pub(super) fn may_name(&self, domain: &str) -> bool {
         is_domain(domain) && self.scrub.refusal(domain).is_none()
     }
 
@@ -148,7 +158,6 @@ impl Take<'_, '_> {
             }
             provider.replies = list.cloned().unwrap_or_default();
         }
-        self.taken(at, &format!("<domain> as provider {}", provider.name));
         Some(provider)
     }
 
@@ -157,12 +166,21 @@ impl Take<'_, '_> {
             let at = (entry.at.file, entry.at.line);
             let older = entry.keyword.to_ascii_lowercase();
             let routed = older == "smtp-hosts" && !provider.rollups.is_empty();
-            if routed || matches!(older.as_str(), "smtp-pattern-list" | "include") {
+            if older == "include" {
+                self.include(at);
+                continue;
+            }
+            if routed || older == "smtp-pattern-list" {
                 continue;
             }
             let (keyword, value) = newer(&older, entry.text());
             if !SETTINGS.contains(&keyword.as_str()) {
-                self.dropped(at, &shown_keyword(&older), "no limit of a receiver");
+                let why = if older == "queue-to" {
+                    "no section says how fast that queue goes, so the domain's own limits hold"
+                } else {
+                    "no limit of a receiver"
+                };
+                self.dropped(at, &shown_keyword(&older), why);
             } else if let Err(accepted) = setting(Scope::Domain, &keyword, &value) {
                 self.dropped(at, &older, &format!("the value is not {accepted}"));
             } else {
@@ -175,50 +193,6 @@ impl Take<'_, '_> {
                 provider.settings.insert(keyword, value);
             }
         }
-    }
-
-    fn queues(&mut self) -> Queues {
-        let outline = self.outline;
-        let mut queues = Queues::new();
-        let mut hosts = BTreeSet::new();
-        for (_, block) in outline.sections(Scope::MxRollupList) {
-            for entry in &block.entries {
-                let at = (entry.at.file, entry.at.line);
-                let (mx, queue) = entry.pair();
-                let (mx, queue) = (mx.to_ascii_lowercase(), queue.to_ascii_lowercase());
-                if !self.may_name(&mx) || !queue.ends_with(".rollup") || !self.may_name(&queue) {
-                    self.dropped(at, "mx", "no host, or a queue that does not end in .rollup");
-                } else if !hosts.insert(mx.clone()) {
-                    self.dropped(at, "mx", "an earlier line has the host already");
-                } else {
-                    let empty = Rollup {
-                        queue: queue.clone(),
-                        mx: Vec::new(),
-                        hosts: None,
-                        by_ip: false,
-                    };
-                    let (rollup, places) = queues.entry(queue).or_insert((empty, Vec::new()));
-                    rollup.by_ip |= entry.value.ends_with("rollup-by-ip");
-                    rollup.mx.push(mx);
-                    places.push(at);
-                }
-            }
-        }
-        queues
-    }
-
-    fn queue_is_taken(&mut self, rollup: &Rollup, at: &[(usize, u32)]) -> bool {
-        let dangling = rollup.dangling().is_some();
-        for (at, mx) in at.iter().zip(&rollup.mx) {
-            if dangling {
-                let why =
-                    "a pattern needs smtp-hosts that name no address, in the queue's <domain>";
-                self.dropped(*at, "mx", why);
-            } else {
-                self.taken(*at, &format!("mx {mx} {}", rollup.queue));
-            }
-        }
-        !dangling
     }
 }
 

@@ -32,8 +32,10 @@ impl Take<'_, '_> {
             let at = (entry.at.file, entry.at.line);
             if entry.verbatim {
                 self.dropped(at, "a verbatim line", "neither known nor checked");
-            } else if matches!(keyword.as_str(), "domain-macro" | "include") {
-                // Macros are taken where they are used; included files are read in their place.
+            } else if keyword == "include" {
+                self.include(at);
+            } else if keyword == "domain-macro" {
+                // Macros are taken where they are used.
             } else if GLOBAL.contains(&keyword.as_str()) {
                 self.global(at, &keyword, entry.text());
             } else if keyword == "spool" && self.is_path(entry.text()) {
@@ -195,6 +197,8 @@ fn reason(keyword: &str) -> &'static str {
     let holds = |parts: &[&str]| parts.iter().any(|part| keyword.contains(part));
     if holds(&["key", "password", "certificate", "auth"]) {
         "keys and passwords are not taken over"
+    } else if keyword.ends_with("-connection-limit") {
+        "a base limits receivers and the queues that MX hosts share, not single hosts"
     } else if holds(&[
         "host",
         "listener",

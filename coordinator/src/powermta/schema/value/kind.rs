@@ -1,6 +1,7 @@
 //! Kinds of words by the names that the table gives them.
 
 use super::super::super::syntax::{Word, WordFault, Words};
+use super::age::choices;
 use super::{names, net, quantity, routing};
 
 /// What one argument is.
@@ -18,7 +19,7 @@ pub enum Kind {
     Addresses,
     ApiKey,
     Boolean,
-    /// One of these words, which `|` separates.
+    /// One of these words, which `|` separates; `@5.0` behind one says since when it is known.
     Choice(&'static str),
     Cidr,
     Count,
@@ -29,6 +30,7 @@ pub enum Kind {
     HeaderField,
     Host,
     Identity,
+    IncludePath,
     Integer,
     Ip,
     List,
@@ -79,6 +81,7 @@ const NAMES: &[(&str, Kind)] = &[
     ("header-field", Kind::HeaderField),
     ("host", Kind::Host),
     ("identity", Kind::Identity),
+    ("include-path", Kind::IncludePath),
     ("integer", Kind::Integer),
     ("ip", Kind::Ip),
     ("list", Kind::List),
@@ -208,7 +211,7 @@ impl Kind {
             Self::Addresses => names::list(text).all(names::is_address),
             Self::ApiKey => names::is_api_key(text),
             Self::Boolean => is_boolean(text),
-            Self::Choice(words) => words.split('|').any(|word| match word {
+            Self::Choice(words) => choices(words).any(|(word, _)| match word {
                 "boolean" => is_boolean(text),
                 "integer" => Self::Integer.accepts(text),
                 "time-or-never" => Self::TimeOrNever.accepts(text),
@@ -231,7 +234,7 @@ impl Kind {
             Self::Macro => names::is_macro(text),
             Self::Name | Self::VirtualMta => names::is_name(text),
             Self::Names => names::list(text).all(names::is_name),
-            Self::Path => !text.is_empty(),
+            Self::IncludePath | Self::Path => !text.is_empty(),
             Self::Port => text.parse::<u16>().is_ok(),
             Self::Priority => text.parse::<u8>().is_ok_and(|n| n <= 100),
             Self::Privacy => names::is_privacy(text),
@@ -250,7 +253,7 @@ impl Kind {
             Self::Times => text
                 .split(',')
                 .all(|time| quantity::parse_time(time).is_some()),
-            Self::VolumeRate => quantity::is_volume_rate(text),
+            Self::VolumeRate => quantity::parse_volume_rate(text).is_some(),
         }
     }
 
@@ -267,8 +270,12 @@ impl Kind {
             Self::ApiKey => "32 to 128 letters, digits or _",
             Self::Boolean => "yes, no, true or false",
             Self::Choice(words) => {
-                let words = words.replace("boolean", "yes|no|true|false");
-                return format!("one of {}", words.replace('|', ", "));
+                let words: Vec<_> = choices(words).map(|(word, _)| word).collect();
+                let words = words.join(", ");
+                return format!(
+                    "one of {}",
+                    words.replace("boolean", "yes, no, true, false")
+                );
             }
             Self::Cidr => "an address or a range such as 192.0.2.0/24",
             Self::Count => "a number or unlimited",
@@ -286,7 +293,7 @@ impl Kind {
             Self::ListenerSource => "source=NAME",
             Self::Macro => "a name of letters, digits and _",
             Self::Name | Self::Rollup | Self::Word => "a name",
-            Self::Path => "a path",
+            Self::IncludePath | Self::Path => "a path",
             Self::Port => "a port from 0 to 65535",
             Self::Priority => "a number from 0 to 100",
             Self::Privacy => "retain, redact, siphash or hmac-sha256 with its secret",

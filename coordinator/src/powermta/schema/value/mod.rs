@@ -2,6 +2,7 @@
 //!
 //! A fault says what would be accepted. Kinds that are secrets never show what was given.
 
+mod age;
 mod kind;
 mod names;
 mod net;

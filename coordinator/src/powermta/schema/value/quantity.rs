@@ -99,15 +99,22 @@ pub(super) fn is_days(text: &str) -> bool {
     text.strip_suffix(['d', 'D']).and_then(number).is_some()
 }
 
-/// `10G/2h`; the guide prints it with and without blanks.
-pub(super) fn is_volume_rate(text: &str) -> bool {
+/// Reads `10G/2h`, which the guide prints with and without blanks; `count` is bytes.
+pub(super) fn parse_volume_rate(text: &str) -> Option<Rate> {
     let text: String = text.split_ascii_whitespace().collect();
-    if matches!(&*text, "unlimited" | "0") {
-        return true;
+    match &*text {
+        "unlimited" => return Some(Rate::Unlimited),
+        "0" => return Some(Rate::Zero),
+        _ => {}
     }
-    text.split_once('/').is_some_and(|(volume, per)| {
-        let bytes = parse_size(volume).or_else(|| number(volume));
-        bytes.is_some_and(|bytes| bytes > 0) && period(per).is_some()
+    let (volume, per) = text.split_once('/')?;
+    let (multiple, unit) = period(per)?;
+    let bytes = parse_size(volume).or_else(|| number(volume));
+    let count = bytes.filter(|bytes| *bytes > 0)?;
+    Some(Rate::Per {
+        count,
+        multiple,
+        unit,
     })
 }
 

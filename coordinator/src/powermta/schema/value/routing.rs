@@ -43,12 +43,22 @@ pub struct Actions {
     pub skip_mx: bool,
     /// `bounce-queue`.
     pub bounce_queue: bool,
+    /// `defer-queue`.
+    pub defer_queue: bool,
     /// `disable-source-ip`.
     pub disable_source: bool,
     /// How often `reenable-after` is there.
     pub reenable: u8,
     /// `reenable-after` before any `disable-source-ip`.
     pub reenable_alone: bool,
+}
+
+impl Actions {
+    /// Whether they slow down, hold or empty a whole queue, or take its address away.
+    #[must_use]
+    pub const fn strikes(&self) -> bool {
+        self.backoff || self.bounce_queue || self.defer_queue || self.disable_source
+    }
 }
 
 /// Reads a list of actions, whether or not they may stand together.
@@ -62,7 +72,8 @@ pub fn parse_actions(text: &str) -> Option<Actions> {
             "skip-mx" => actions.skip_mx = true,
             "bounce-queue" => actions.bounce_queue = true,
             "disable-source-ip" => actions.disable_source = true,
-            "bounce-rcpt" | "defer-queue" => {}
+            "defer-queue" => actions.defer_queue = true,
+            "bounce-rcpt" => {}
             action => {
                 parse_time(action.strip_prefix("reenable-after=")?)?;
                 actions.reenable = actions.reenable.saturating_add(1);

@@ -167,6 +167,20 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_too_large_is_not_read() {
+        let place = tempfile::tempdir().unwrap();
+        fs::write(place.path().join("config"), "12345").unwrap();
+        let read = |bytes| {
+            let mut limits = SourceLimits::default();
+            limits.file.bytes = bytes;
+            let root = fs::canonicalize(place.path()).unwrap();
+            Folder { root, limits }.resolve("/config")
+        };
+        assert_eq!(read(5).unwrap()[0].1, "12345");
+        assert_eq!(read(4).unwrap_err(), "/config is larger than 4 bytes");
+    }
+
+    #[test]
     fn includes_are_read_below_the_root_and_never_beside_it() {
         let place = tempfile::tempdir().unwrap();
         let root = place.path().join("host");
