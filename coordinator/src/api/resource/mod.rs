@@ -1,6 +1,5 @@
 //! One file per resource: what its requests mean, in terms of state and commands.
 
-mod alarms;
 pub(super) mod apply;
 pub(super) mod audit;
 pub(super) mod cluster;

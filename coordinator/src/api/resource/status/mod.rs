@@ -1,5 +1,7 @@
 //! `/status`, `/health` and `/metrics`: how it stands, for people, load balancers and Prometheus.
 
+mod alarms;
+
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -15,7 +17,6 @@ use email_engine_protocol::api::{
 use email_engine_protocol::observed::{Convergence, Observed, ResourceState};
 use email_engine_protocol::time::Timestamp;
 
-use super::alarms::{alerts, overdue, untrusted};
 use super::cluster::{self, not_ready};
 use super::hosts::{seen, views};
 use super::ips;
@@ -24,6 +25,8 @@ use crate::api::problem::ApiError;
 use crate::api::request::Freshness;
 use crate::api::routes::Asker;
 use crate::metrics;
+
+use alarms::{alerts, overdue, untrusted};
 
 /// The fleet at a glance. Works without a leader when asked for `consistency=stale`, and says so.
 pub(in crate::api) async fn show(
