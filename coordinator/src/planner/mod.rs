@@ -6,8 +6,8 @@
 //! - A role is data: `bundle` holds `ROLE/role.toml` and templates, `role` says what may stand in
 //!   them, `template` fills them in within limits, `build` makes resources of them.
 //! - `values` is what templates may know; the configuration of PowerMTA is made of `routes` by
-//!   [`crate::powermta`] and not by a template, because its rules are rules. `verdict` judges what of
-//!   it comes from an operator.
+//!   [`crate::powermta`] and not by a template, because its rules are rules. `routes` also judges
+//!   what of it comes from an operator.
 //! - [`document`] compares a fleet file with the state, [`preview`] says what that does to the
 //!   hosts, [`cautions()`] what its author may not have in mind; [`dns`] says which records identities
 //!   want.
@@ -25,7 +25,6 @@ mod suspension;
 mod template;
 mod transaction;
 mod values;
-mod verdict;
 
 use std::collections::BTreeMap;
 
@@ -141,7 +140,7 @@ fn make(state: &FleetState, host: &Host) -> Result<Made, PlanError> {
             configuration.catalogue = role::catalogue(bundle)?;
             configuration.extra = role::extra(&bundle.files)?;
             let text = powermta::render(&configuration);
-            flags = verdict::judge(&host.spec.id, &configuration, &text)?;
+            flags = routes::judge(&host.spec.id, &configuration, &text)?;
             accounting = Some(powermta::accounting(&configuration));
             values::of_powermta(state, host, &configuration, text)?
         }

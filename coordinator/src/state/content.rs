@@ -168,7 +168,7 @@ mod tests {
             authority: [Role::Api, Role::Mailwizz].into(),
         };
         assert_eq!(parts(&files), all);
-        let mut older = files.clone();
+        let mut older = files;
         let text = older["powermta/role.toml"].replace("each = \"certificate\"", "");
         older.insert("powermta/role.toml".to_owned(), text);
         older.insert("api/role.toml".to_owned(), "[[file".to_owned());

@@ -307,7 +307,7 @@ proptest! {
         let mut tenant = state.tenants[&format!("t{of}").parse().unwrap()].clone();
         tenant.inbound_mailbox = Some(MailAddress::new(&format!("in@{}", ip.domain)).unwrap());
         let change = Command::ChangeTenant(ChangeTenant { tenant });
-        let refused = carried_out(&state, &[change.clone()], 0).unwrap_err();
+        let refused = carried_out(&state, std::slice::from_ref(&change), 0).unwrap_err();
         prop_assert_eq!(refused.field, "commands[0].inbound_mailbox");
 
         let retire = Command::RetireIdentity(RetireIdentity { address });

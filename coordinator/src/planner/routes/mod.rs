@@ -1,6 +1,8 @@
 //! Who may submit where, and which identity lies on which host: the model of a PowerMTA host, taken
 //! from the state.
 
+mod verdict;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -15,6 +17,8 @@ use crate::powermta::{self, Configuration, Egress, Leaver, TenantRoute};
 use crate::state::{
     FleetState, HOST_NAME_LABEL, Host, HostLifecycle, Identity, OWN_CERTIFICATE_LABEL, StoredSecret,
 };
+
+pub(super) use verdict::judge;
 
 /// Label of a PowerMTA host whose product has other rules than 5.0.
 const VERSION_LABEL: &str = "powermta-version";

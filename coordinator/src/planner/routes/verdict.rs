@@ -4,8 +4,8 @@
 
 use email_engine_protocol::id::HostId;
 
-use super::error::{BundleFault, PlanError};
-use super::role::EXTRA;
+use super::super::error::{BundleFault, PlanError};
+use super::super::role::EXTRA;
 use crate::powermta::lint::{Code, Finding, Options, Severity, VERBATIM_BEGIN, lint, reach};
 use crate::powermta::providers::BASE_PATH;
 use crate::powermta::schema::Version;
@@ -24,7 +24,7 @@ const TOLD: usize = 20;
 ///
 /// # Errors
 /// When it must not go to the host.
-pub(super) fn judge(
+pub(in super::super) fn judge(
     host: &HostId,
     configuration: &Configuration,
     text: &str,
