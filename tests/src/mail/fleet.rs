@@ -170,6 +170,11 @@ impl MailFleet {
         SocketAddr::new(ADMIN_ADDRESS.parse().unwrap(), SUBMISSION_PORT)
     }
 
+    /// From now on mail for a domain goes to the readers.
+    pub async fn read_for(&self, domain: &str) {
+        self.names.exchanger(domain, READERS.1).await;
+    }
+
     /// The root of the host that sends.
     #[must_use]
     pub fn root(&self) -> &Path {

@@ -1,6 +1,7 @@
 //! What an agent does with the product itself: a real agent on a machine of its own, with the programs of
 //! the product, files that are real and commands that run.
 
+mod meanwhile;
 mod power_cut;
 mod quarantine;
 mod refused;
