@@ -87,6 +87,13 @@ impl System for Real {
         false
     }
 
+    fn twin(&self) -> Option<Box<dyn System>> {
+        Some(Box::new(Self {
+            packages: Packages::default(),
+            systemctl: self.systemctl.clone(),
+        }))
+    }
+
     fn package(&mut self, _id: &ResourceId, name: &str) -> Result<PackageSeen, SystemError> {
         self.packages.look(name)
     }

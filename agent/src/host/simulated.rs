@@ -133,6 +133,10 @@ impl System for Simulated {
         true
     }
 
+    fn twin(&self) -> Option<Box<dyn System>> {
+        None
+    }
+
     fn package(&mut self, _id: &ResourceId, name: &str) -> Result<PackageSeen, SystemError> {
         let seen = self.state.packages.get(name);
         Ok(

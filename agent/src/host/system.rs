@@ -231,6 +231,9 @@ pub trait System: Send + fmt::Debug {
         timeout: Duration,
     ) -> Result<String, SystemError>;
 
+    /// Another door to the same machine, for another thread; none where nothing is real.
+    fn twin(&self) -> Option<Box<dyn System>>;
+
     /// Whether a simulated command ran before; false where commands are real.
     fn has_run(&self, id: &ResourceId) -> bool;
 }

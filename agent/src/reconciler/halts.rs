@@ -10,7 +10,8 @@ use super::under_way::UnderWay;
 use super::{Outcome, Reconciler};
 use crate::resources::Finding;
 
-/// From one look to the next at what stands still while the content that says so is not in force.
+/// From one pass to the next over what stands still while the content that says so is not in force; what
+/// the product begins anew is halted sooner.
 const HALT_AGAIN: Duration = Duration::from_secs(5);
 
 impl Outcome {
@@ -43,13 +44,24 @@ impl Reconciler {
         halted
     }
 
+    /// Before whatever takes its time: what stands still is looked at meanwhile, and from then on until
+    /// its content is in force.
+    pub(super) fn keep_halted(&mut self, config: &HostConfig, turns: &Turns) {
+        let through = self.are_through(turns);
+        self.suspensions.keep(&self.machine, config, through);
+    }
+
+    fn are_through(&self, turns: &Turns) -> bool {
+        let mut ids = turns.keys();
+        !self.suspensions.is_fallen_back() && ids.all(|id| self.transactions.is_through(id))
+    }
+
     /// Lets go what stands still and shall no more, and looks again soon as long as the product goes
     /// on with a content that knows nothing of that: what it begins anew is not halted by itself. The
     /// content of a state that is fallen back on is such a one, though it is all that that state wants.
     pub(super) fn let_go(&mut self, config: &HostConfig, turns: &Turns) -> Vec<ResourceStatus> {
-        let mut ids = turns.keys();
-        let through =
-            !self.suspensions.is_fallen_back() && ids.all(|id| self.transactions.is_through(id));
+        let through = self.are_through(turns);
+        self.suspensions.keep(&self.machine, config, through);
         let left = self.suspensions.release(&mut self.machine, config, through);
         if !through && self.suspensions.is_any() {
             let soon = self.begin.elapsed() + HALT_AGAIN;

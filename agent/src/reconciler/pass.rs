@@ -228,6 +228,7 @@ impl Reconciler {
         let mut left = removal::run(self, &plan.early, retiring, true, under_way);
         let mut walk = Walk::new(config, order, owed, under_way);
         let now = self.begin.elapsed();
+        self.keep_halted(config, &turns);
         walk.run(
             &mut self.machine,
             &mut self.transactions,

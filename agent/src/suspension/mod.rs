@@ -7,11 +7,13 @@
 //!
 //! - [`answer`] is pure: what an answer says.
 //! - `product` is whom it is told, and does not wait for one that is silent again and again.
+//! - `keeper` looks at it between passes and while one waits, until the new content is in force.
 //! - [`record`] is what we set, on disk before it is set. Only that is ever unset, and nothing that
 //!   somebody else had set before.
 //! - [`Suspensions`] is all of it, as the reconciler uses it.
 
 pub mod answer;
+mod keeper;
 mod product;
 pub mod record;
 
@@ -27,6 +29,7 @@ use email_engine_protocol::observed::{ResourceState, ResourceStatus};
 use crate::host::{Cabinet, Machine};
 use crate::reconciler::UnderWay;
 use answer::Found;
+use keeper::Keeper;
 use product::{Product, id_of, words};
 use record::{Halted, Record};
 
@@ -39,6 +42,7 @@ pub struct Suspensions {
     news: bool,
     /// Whether an older state than the accepted one is enforced.
     fallen_back: bool,
+    keeper: Keeper,
 }
 
 impl Suspensions {
@@ -50,6 +54,7 @@ impl Suspensions {
             states: BTreeMap::new(),
             news: true,
             fallen_back: false,
+            keeper: Keeper::default(),
         }
     }
 
@@ -184,6 +189,20 @@ impl Suspensions {
             Found::Nowhere | Found::No => {
                 Err(format!("{} did not set it", words(&halt.set.command)))
             }
+        }
+    }
+
+    /// Has what a state names looked at all the time, because the content that is in force is not that
+    /// state's; or no more.
+    pub fn keep(&mut self, machine: &Machine, config: &HostConfig, through: bool) {
+        match machine.system.twin() {
+            Some(twin) if !through && config.disposition != Disposition::Retired => {
+                let kept = named(config).flat_map(|(id, spec)| {
+                    spec.halts.iter().map(|halt| (id.clone(), halt.clone()))
+                });
+                self.keeper.keep(twin, kept.collect());
+            }
+            _ => self.keeper.rest(),
         }
     }
 

@@ -69,6 +69,17 @@ impl Client {
 
     /// One message; the last answer, which is a refusal when it came earlier.
     pub async fn transfer(&mut self, from: &str, to: &str, text: &str) -> String {
+        match self.begin(from, to).await {
+            Ok(()) => self.finish(text).await,
+            Err(refusal) => refusal,
+        }
+    }
+
+    /// The envelope of a message, up to where its text is waited for.
+    ///
+    /// # Errors
+    /// A refusal; the server has forgotten the message then.
+    pub async fn begin(&mut self, from: &str, to: &str) -> Result<(), String> {
         for command in [
             format!("MAIL FROM:<{from}>"),
             format!("RCPT TO:<{to}>"),
@@ -77,9 +88,14 @@ impl Client {
             let answer = self.say(&command).await;
             if !answer.starts_with(['2', '3']) {
                 self.say("RSET").await;
-                return answer;
+                return Err(answer);
             }
         }
+        Ok(())
+    }
+
+    /// The text of a message that was begun; the answer to it.
+    pub async fn finish(&mut self, text: &str) -> String {
         self.lines().say_message(text).await.unwrap();
         self.answer().await
     }

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::host;
+use super::host::{self, Machine};
 use super::mailwizz::MailWizz;
 use super::names::Names;
 use super::powermta::PowerMta;
@@ -170,6 +170,11 @@ impl MailFleet {
         SocketAddr::new(ADMIN_ADDRESS.parse().unwrap(), SUBMISSION_PORT)
     }
 
+    /// From now on mail for a domain goes to the readers.
+    pub async fn read_for(&self, domain: &str) {
+        self.names.exchanger(domain, READERS.1).await;
+    }
+
     /// The root of the host that sends.
     #[must_use]
     pub fn root(&self) -> &Path {
@@ -180,8 +185,27 @@ impl MailFleet {
     pub async fn change_by_agent(&self, document: &Value) {
         self.fleet.apply_for(HOST, document, false).await;
         self.fleet.converged("a changed document was applied").await;
+        self.catch_up().await;
+    }
+
+    /// Where only the host that sends has an agent: everybody else has what the cluster plans now.
+    pub async fn catch_up(&self) {
         let domains = self.fleet.api().get("/domains").await.ok();
         self.names.publish(&domains).await;
+        for application in self.mailwizz.keys() {
+            put_records(&self.fleet, application).await;
+        }
+    }
+
+    /// The programs of the machine that the host's own agent runs on.
+    #[must_use]
+    pub fn machine(&self) -> Machine {
+        Machine::at(&self.root)
+    }
+
+    /// The agent of the host that sends.
+    pub fn agent(&mut self) -> &mut AgentProcess {
+        self.fleet.agents.get_mut(HOST).unwrap()
     }
 
     /// The log of the agent of the host that sends.

@@ -20,7 +20,7 @@ const TRUSTED: &str = "usr/local/share/ca-certificates/email-engine-submission.c
 const RETURN_PATH: &str = "X-Force-Return-Path";
 
 /// One record, as far as sending needs it.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 pub struct DeliveryServer {
     hostname: IpAddr,
     port: u16,
@@ -34,7 +34,7 @@ pub struct DeliveryServer {
     pub status: String,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 struct Header {
     name: String,
     value: String,
@@ -78,7 +78,8 @@ impl DeliveryServer {
     }
 
     /// A message of a campaign, with the headers that bulk mail has.
-    fn message(&self, letter: &Letter<'_>) -> String {
+    #[must_use]
+    pub fn message(&self, letter: &Letter<'_>) -> String {
         let Self {
             from_email,
             from_name,
@@ -128,6 +129,12 @@ impl MailWizz {
     #[must_use]
     pub const fn new(address: String, root: PathBuf) -> Self {
         Self { address, root }
+    }
+
+    /// What submits in the same way from another address.
+    #[must_use]
+    pub fn at(&self, address: &str) -> Self {
+        Self::new(address.to_owned(), self.root.clone())
     }
 
     /// Its records by virtual MTA.

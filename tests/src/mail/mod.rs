@@ -4,7 +4,8 @@
 //! - [`alone()`] runs a scenario in a network of its own, where the documentation addresses are on the
 //!   loopback and ports 25 and 53 are free.
 //! - [`MailFleet`] is the fleet with everything around it: [`Names`] (DNS), [`PowerMta`], [`MailWizz`]
-//!   and [`Receiver`]s.
+//!   and [`Receiver`]s. [`MailFleet::on_a_machine`] has the host's own agent run the product, at the
+//!   programs of a [`Machine`].
 //! - [`Verdict`] is what a strict receiver finds out about a message.
 
 mod alone;
@@ -22,6 +23,7 @@ mod verdict;
 pub use alone::alone;
 pub use client::Client;
 pub use fleet::{MailFleet, RECIPIENT, addresses, identities};
+pub use host::{Machine, Waiting};
 pub use mailwizz::{DeliveryServer, Letter, MailWizz};
 pub use names::Names;
 pub use powermta::{PowerMta, Row};

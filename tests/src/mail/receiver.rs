@@ -3,6 +3,7 @@
 use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -28,6 +29,8 @@ pub struct Mail {
     pub text: String,
     /// Whether it came under TLS.
     pub secured: bool,
+    /// When its text had come.
+    pub at: Option<Instant>,
 }
 
 impl Mail {
@@ -180,6 +183,7 @@ async fn converse(shared: &Shared, stream: TcpStream) -> io::Result<()> {
             "DATA" => {
                 lines.say("354 go on").await?;
                 mail.text = lines.message().await?;
+                mail.at = Some(Instant::now());
                 pass(shared).await;
                 locked(&shared.mails).push(mail.clone());
                 "250 2.6.0 stored"

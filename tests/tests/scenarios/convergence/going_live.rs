@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use email_engine_agent::host::Cabinet;
 use email_engine_agent::transaction::shelf::Shelf;
@@ -295,6 +296,57 @@ async fn what_only_a_restart_brings_into_force_waits_for_an_operators_word() {
         .host_converged(HOST, "the second restart is allowed")
         .await;
     assert_eq!(restarts(&fleet), Some(3));
+}
+
+/// From now plus so many hours, for two hours: times of the day, UTC.
+fn window(hours: u64) -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let minute = since.as_secs() / 60 + hours * 60;
+    let time = |minute: u64| format!("{:02}:{:02}", minute / 60 % 24, minute % 60);
+    format!("{}-{}", time(minute), time(minute + 120))
+}
+
+/// Who gave a word for a restart so far, and why.
+async fn words_given(fleet: &Fleet) -> Vec<(String, String)> {
+    let audit = fleet.api().get("/audit?limit=1000").await.ok();
+    let entries = audit.as_array().unwrap().iter();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    entries
+        .filter(|entry| entry["command"] == "allow-restart")
+        .map(|entry| (text(&entry["actor"]), text(&entry["reason"])))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_needs_a_restart_goes_live_by_itself_in_the_hosts_window_and_not_outside_of_it() {
+    let mut fleet = Fleet::single().await;
+    let document = |name: Option<&str>, window: &str| {
+        let mut document = samples::fleet(1);
+        document["hosts"][1]["labels"] = json!({ "restart-window": window });
+        if let Some(name) = name {
+            document["hosts"][1]["labels"]["host-name"] = json!(name);
+        }
+        document
+    };
+    // An hour ago it opened: it does not close while this runs.
+    let (closed, open) = (window(12), window(23));
+    fleet.apply(&document(None, &closed)).await;
+    fleet.start_agents(&[HOST]).await;
+    fleet.converged("it takes no mail from outside").await;
+    let old = live(&fleet.agents[HOST]);
+    let name = Some("host.example.net");
+    fleet.apply(&document(name, &closed)).await;
+    said(&fleet, "waits for an operator to allow a restart").await;
+    assert_eq!(words_given(&fleet).await, []);
+    assert_eq!(live(&fleet.agents[HOST]), old, "something was swapped");
+    assert_eq!(restarts(&fleet), Some(1));
+
+    fleet.apply(&document(name, &open)).await;
+    fleet.host_converged(HOST, "its window is open").await;
+    let word = ("node 1".to_owned(), "its restart window is open".to_owned());
+    assert_eq!(words_given(&fleet).await, [word]);
+    assert_ne!(live(&fleet.agents[HOST]), old);
+    assert_eq!(restarts(&fleet), Some(2), "a start and a restart");
 }
 
 /// The digest of the lines that `hosts allow-restart` shows.

@@ -5,13 +5,18 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use email_engine_tests::DEADLINE;
 use email_engine_tests::mail::{
-    Letter, MailFleet, MailWizz, RECIPIENT, Verdict, addresses, alone, identities,
+    Client, DeliveryServer, Letter, MailFleet, MailWizz, RECIPIENT, Verdict, addresses, alone,
+    identities,
 };
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
-/// Messages of each identity.
-const EACH: usize = 60;
+/// Messages of each identity before the change and after it.
+const EACH: usize = 30;
+/// The most that each sends while the change goes on: within its hourly rate.
+const MEANWHILE: usize = 200;
 
 /// The example with everybody past the warm-up, so that no rate holds mail back.
 fn five() -> Value {
@@ -39,22 +44,35 @@ fn a_sixth_identity_touches_nothing_of_the_five_and_loses_no_message_in_flight()
         let mail = MailFleet::of(&five()).await;
         let before = mail.powermta.configuration();
         let keys = keys(mail.root());
-        assert_eq!(keys.len(), 5);
+        let records = mail.mailwizz1().servers();
+        assert_eq!((keys.len(), records.len()), (5, 5));
 
-        // Some messages wait for their answer, others in queues, others still come in.
+        // Some messages wait for their answer, others in queues, others still come in: of each identity
+        // one whose envelope is named before the change and its text after it.
         mail.readers.close();
-        let senders = mail.mailwizz1().servers().into_values();
-        let feeds: Vec<_> = senders
-            .map(|server| tokio::spawn(feed(mail.mailwizz1().clone(), server)))
+        let (moment, _) = watch::channel(Moment::Before);
+        let feeds: Vec<_> = records
+            .values()
+            .map(|server| Feed {
+                application: mail.mailwizz1().clone(),
+                server: server.clone(),
+                moment: moment.subscribe(),
+            })
+            .map(|feed| tokio::spawn(feed.run(moment.clone())))
             .collect();
         mail.readers.somebody_waits().await;
+        let mut now = moment.subscribe();
+        let all_begun = now.wait_for(|now| matches!(now, Moment::Begun(5)));
+        let all_begun = tokio::time::timeout(DEADLINE, all_begun).await;
+        drop(all_begun.expect("a message of each is begun").unwrap());
         mail.change(&six(), false).await;
+        moment.send_replace(Moment::After);
         mail.readers.open();
         let mut accepted = BTreeSet::new();
         for feed in feeds {
             accepted.extend(feed.await.unwrap());
         }
-        assert_eq!(accepted.len(), 5 * EACH);
+        assert!(accepted.len() > 5 * 2 * EACH, "{}", accepted.len());
 
         let own = identities(&six());
         let arrived = mail.readers.mails_when(accepted.len()).await;
@@ -75,29 +93,77 @@ fn a_sixth_identity_touches_nothing_of_the_five_and_loses_no_message_in_flight()
         let after = self::keys(mail.root());
         assert!(keys.iter().all(|(key, stamp)| after[key] == *stamp));
         assert_eq!(after.len(), 6);
+        let mut servers = mail.mailwizz1().servers();
+        servers.remove("vmta-mail6").unwrap();
+        assert_eq!(servers, records);
         sixth_sends(&mail).await;
     });
 }
 
-/// Submits one identity's messages over one connection; the ids of those that were accepted.
-async fn feed(
+/// Where the change is.
+#[derive(Clone, Copy)]
+enum Moment {
+    Before,
+    /// It may come: so many have a message under way.
+    Begun(usize),
+    After,
+}
+
+/// One identity's messages over two connections: one that hands in a single message during the whole
+/// change, and one that goes on all the time.
+struct Feed {
     application: MailWizz,
-    server: email_engine_tests::mail::DeliveryServer,
-) -> Vec<String> {
-    let mut accepted = Vec::new();
-    let mut client = application.connect(&server).await;
-    let domain = server.from_email.rsplit('@').next().unwrap();
-    for n in 0..EACH {
-        let id = format!("load-{n}");
-        let letter = Letter {
-            to: RECIPIENT,
-            id: &id,
-        };
-        let answer = MailWizz::submit(&mut client, &server, &letter).await;
+    server: DeliveryServer,
+    moment: watch::Receiver<Moment>,
+}
+
+impl Feed {
+    /// The ids of those that were accepted.
+    async fn run(mut self, moment: watch::Sender<Moment>) -> Vec<String> {
+        let mut accepted = Vec::new();
+        let mut client = self.application.connect(&self.server).await;
+        for n in 0..EACH {
+            accepted.push(self.submit(&mut client, &format!("before-{n}")).await);
+        }
+        let mut slow = self.application.connect(&self.server).await;
+        let path = self.server.return_path();
+        slow.begin(path, RECIPIENT).await.unwrap();
+        moment.send_modify(|now| {
+            *now = match now {
+                Moment::Begun(count) => Moment::Begun(*count + 1),
+                _ => Moment::Begun(1),
+            }
+        });
+        for n in 0..MEANWHILE {
+            if matches!(*self.moment.borrow(), Moment::After) {
+                break;
+            }
+            accepted.push(self.submit(&mut client, &format!("meanwhile-{n}")).await);
+        }
+        let after = self.moment.wait_for(|now| matches!(now, Moment::After));
+        drop(after.await.unwrap());
+        let id = "across";
+        let letter = Letter { to: RECIPIENT, id };
+        let answer = slow.finish(&self.server.message(&letter)).await;
         assert!(answer.starts_with("250 "), "{answer}");
-        accepted.push(format!("<{id}@{domain}>"));
+        accepted.push(self.id(id));
+        for n in 0..EACH {
+            accepted.push(self.submit(&mut client, &format!("after-{n}")).await);
+        }
+        accepted
     }
-    accepted
+
+    fn id(&self, id: &str) -> String {
+        let domain = self.server.from_email.rsplit('@').next().unwrap();
+        format!("<{id}@{domain}>")
+    }
+
+    async fn submit(&self, client: &mut Client, id: &str) -> String {
+        let letter = Letter { to: RECIPIENT, id };
+        let answer = MailWizz::submit(client, &self.server, &letter).await;
+        assert!(answer.starts_with("250 "), "{answer}");
+        self.id(id)
+    }
 }
 
 async fn sixth_sends(mail: &MailFleet) {

@@ -32,14 +32,26 @@ fn report(kind: &str, part: &str, fields: &str, about: &Mail) -> String {
     )
 }
 
-async fn one_mail(mail: &MailFleet, vmta: &str) -> Mail {
+/// One message of an identity, as it arrived.
+pub(super) async fn one_mail(mail: &MailFleet, vmta: &str) -> Mail {
+    let before = mail.readers.mails().len();
     let server = mail.mailwizz1().server(vmta);
     let letter = Letter {
         to: RECIPIENT,
         id: "news-17",
     };
     mail.mailwizz1().send(&server, &letter).await;
-    mail.readers.mails_when(1).await.remove(0)
+    mail.readers.mails_when(before + 1).await.remove(before)
+}
+
+/// The receiver says afterwards that it could not deliver a message: as receivers do, from nobody, to
+/// the envelope sender.
+pub(super) async fn reports_a_bounce(sent: &Mail) {
+    let fields = "Reporting-MTA: dns; mx.rcpt.example\r\n\r\n\
+        Final-Recipient: rfc822; reader@rcpt.example\r\nAction: failed\r\nStatus: 5.1.1\r\n\
+        Diagnostic-Code: smtp; 550 5.1.1 no such user\r\n";
+    let text = report("delivery-status", "delivery-status", fields, sent);
+    write_back("", &sent.from, &text).await;
 }
 
 #[test]
@@ -47,12 +59,7 @@ fn an_asynchronous_bounce_becomes_a_record_that_names_the_message() {
     alone(addresses(), async {
         let mail = MailFleet::sending().await;
         let sent = one_mail(&mail, "vmta-mail2").await;
-        let fields = "Reporting-MTA: dns; mx.rcpt.example\r\n\r\n\
-            Final-Recipient: rfc822; reader@rcpt.example\r\nAction: failed\r\nStatus: 5.1.1\r\n\
-            Diagnostic-Code: smtp; 550 5.1.1 no such user\r\n";
-        let text = report("delivery-status", "delivery-status", fields, &sent);
-        // As receivers do: from nobody, to the envelope sender.
-        write_back("", &sent.from, &text).await;
+        reports_a_bounce(&sent).await;
         let row = mail.powermta.rows_when("feedback", "rb", 1).await.remove(0);
         assert_eq!(row["orig"], "bounce@mail2.sos-holidays.com");
         assert_eq!(row["rcpt"], RECIPIENT);

@@ -1,11 +1,57 @@
 //! A sender that is none of the tenant's identities is recorded as bounced, never sent, and told to the
 //! operator.
 
-use email_engine_tests::mail::{Letter, MailFleet, RECIPIENT, addresses, alone};
+use email_engine_tests::mail::{
+    DeliveryServer, Letter, MailFleet, MailWizz, RECIPIENT, addresses, alone,
+};
 use email_engine_tests::{Operator, has_converged, wait_for};
 use serde_json::Value;
 
 const HOST: &str = "pmta1";
+/// Of the tenant's host for messages of its own.
+const API_HOST: &str = "198.51.100.30";
+const FROM_API: &str = "api@stranger.example";
+
+/// None of them is an identity of the tenant.
+const SENDERS: [&str; 6] = [
+    "a@stranger.example",
+    // Names that look like an identity's.
+    "a@mail1.sos-holidays.com.stranger.example",
+    "a@xmail1.sos-holidays.com",
+    "a@mail1-sos-holidays.com",
+    // Nobody, as a bounce has it.
+    "",
+    // From the tenant's other host.
+    FROM_API,
+];
+
+/// What the operator is told of them.
+const COUNTED: [(&str, u64); 5] = [
+    ("stranger.example", 2),
+    ("mail1.sos-holidays.com.stranger.example", 1),
+    ("xmail1.sos-holidays.com", 1),
+    ("mail1-sos-holidays.com", 1),
+    ("the empty sender", 1),
+];
+
+/// One message under each of them; they are taken.
+async fn submit_all(application: &MailWizz, server: &DeliveryServer) {
+    for (n, sender) in SENDERS.iter().enumerate() {
+        let server = server.clone().with_return_path(sender);
+        let id = n.to_string();
+        let letter = Letter {
+            to: RECIPIENT,
+            id: &id,
+        };
+        let host = if *sender == FROM_API {
+            application.at(API_HOST)
+        } else {
+            application.clone()
+        };
+        let answer = host.send(&server, &letter).await;
+        assert!(answer.starts_with("250 "), "{sender}: {answer}");
+    }
+}
 
 /// Waits until the host's accounting says so many unknown senders, and gives what is said of it.
 async fn noticed(mail: &MailFleet, count: usize) -> Value {
@@ -62,23 +108,8 @@ fn an_unknown_sender_is_discarded_as_a_bounce_and_never_sent_from_a_default() {
         let server = application
             .server("vmta-mail1")
             .without_header("X-Virtual-MTA");
-        let senders = [
-            "a@stranger.example",
-            // Names that look like an identity's.
-            "a@mail1.sos-holidays.com.stranger.example",
-            "a@xmail1.sos-holidays.com",
-            "a@mail1-sos-holidays.com",
-        ];
-        for (n, sender) in senders.iter().enumerate() {
-            let server = server.clone().with_return_path(sender);
-            let id = n.to_string();
-            let letter = Letter {
-                to: RECIPIENT,
-                id: &id,
-            };
-            let answer = application.send(&server, &letter).await;
-            assert!(answer.starts_with("250 "), "{answer}");
-        }
+        let senders = SENDERS;
+        submit_all(application, &server).await;
         // What may be sent comes after it and is the only mail that arrives.
         let letter = Letter {
             to: RECIPIENT,
@@ -103,13 +134,14 @@ fn an_unknown_sender_is_discarded_as_a_bounce_and_never_sent_from_a_default() {
             .await;
         let first = told.iter().find(|row| row["orig"] == senders[0]).unwrap();
         assert!(first["header_Message-Id"].starts_with("<0@"), "{told:?}");
+        let job = "campaign-mail1.sos-holidays.com";
+        assert!(told.iter().all(|row| row["jobId"] == job), "{told:?}");
         assert_eq!(mail.powermta.rows("acct", "d").len(), 1);
 
         let notice = noticed(&mail, senders.len()).await;
         let most = notice["most"].as_array().unwrap();
-        for sender in senders {
-            let domain = sender.trim_start_matches("a@");
-            let counted = most.iter().any(|one| one[0] == domain && one[1] == 1);
+        for (domain, count) in COUNTED {
+            let counted = most.iter().any(|one| one[0] == domain && one[1] == count);
             assert!(counted, "{domain}: {most:?}");
         }
         alert_is_seen(&mail, senders.len()).await;

@@ -37,16 +37,18 @@ fn time_of(line: &str) -> Duration {
     Duration::from_secs_f64(next() * 3600.0 + next() * 60.0 + next())
 }
 
-/// From each acceptance of a state that the queue was paused for to the pause.
+/// From each acceptance of a state that its queues were paused and its address disabled for, to the last
+/// of the two.
 fn pauses(log: &str) -> Vec<Duration> {
-    let mut accepted = Duration::ZERO;
+    let (mut accepted, mut is_paused) = (Duration::ZERO, false);
     let mut found = Vec::new();
     for line in log.lines() {
+        let is_set = line.contains(&format!(" set suspension=suspension:{VMTA} "));
         if line.contains(": accepted generation=") {
-            accepted = time_of(line);
-        } else if line.contains(&format!("set suspension=suspension:{VMTA} "))
-            && line.contains(" pause queue ")
-        {
+            (accepted, is_paused) = (time_of(line), false);
+        } else if is_set && line.contains("=/usr/sbin/pmta pause queue ") {
+            is_paused = true;
+        } else if is_paused && is_set && line.contains("=/usr/sbin/pmta disable source ") {
             let day = Duration::from_secs(24 * 3600);
             found.push((time_of(line) + day - accepted).min(time_of(line).abs_diff(accepted)));
         }
