@@ -2,7 +2,7 @@
 
 use email_engine_coordinator::planner::{Planned, plan};
 use email_engine_coordinator::powermta;
-use email_engine_coordinator::powermta::lint::Options;
+use email_engine_coordinator::powermta::lint::{Options, Rule, rules};
 use email_engine_coordinator::powermta::schema::Version;
 use email_engine_coordinator::powermta::syntax::Sources;
 use email_engine_coordinator::state::TargetRecord;
@@ -379,4 +379,12 @@ fn an_operators_own_lines_come_last_between_marks_and_are_flagged() {
             .starts_with("role bundle: powermta/extra.conf line 2: "),
         "{error}"
     );
+}
+
+/// They are written down in tickets and in scripts.
+#[test]
+fn every_code_of_the_linter_means_what_it_meant() {
+    let line = |rule: &Rule| format!("{} {}\n", rule.code, rule.title);
+    let codes: String = rules().values().map(line).collect();
+    golden("lint.codes", &codes);
 }

@@ -5,7 +5,6 @@
     reason = "everything in this crate is a test, its functions too"
 )]
 
-mod codes;
 mod dns;
 mod document;
 mod fixture;

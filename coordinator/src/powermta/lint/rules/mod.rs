@@ -1,9 +1,7 @@
 //! The rules, each a function over the outline, by what they are about.
 
 mod accounting;
-mod backoff;
 mod change;
-mod forms;
 mod global;
 mod identity;
 mod language;
@@ -28,7 +26,7 @@ pub(super) fn run(check: &mut Check<'_, '_>, before: Option<&Outline<'_>>) {
     signing::run(check);
     lists::run(check);
     source::run(check);
-    backoff::run(check);
+    replies::backoff::run(check);
     replies::run(check);
     queue::run(check);
     global::run(check);

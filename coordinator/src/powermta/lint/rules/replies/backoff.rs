@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::super::super::schema::Scope;
-use super::super::super::schema::value::{Actions, parse_actions, parse_time};
-use super::super::check::{Check, shown};
-use super::super::codes::{NO_WAY_BACK, REPLY_LIST_UNKNOWN, SOURCE_STAYS_DISABLED};
-use super::super::outline::{Block, Entry};
-use super::replies::reply;
+use super::super::super::super::schema::Scope;
+use super::super::super::super::schema::value::{Actions, parse_actions, parse_time};
+use super::super::super::check::{Check, shown};
+use super::super::super::codes::{NO_WAY_BACK, REPLY_LIST_UNKNOWN, SOURCE_STAYS_DISABLED};
+use super::super::super::outline::{Block, Entry};
+use super::reply;
 
-pub(super) fn run(check: &mut Check<'_, '_>) {
+pub(in super::super) fn run(check: &mut Check<'_, '_>) {
     let mut general = BTreeMap::new();
     for (index, domain) in check.outline.sections(Scope::Domain) {
         if domain.name == "*" {

@@ -1,6 +1,9 @@
 //! Lines of lists of replies: actions that exclude each other, lines that never act, lines that act
 //! on far more than is meant.
 
+pub(super) mod backoff;
+mod forms;
+
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
@@ -13,8 +16,8 @@ use super::super::super::syntax::Words;
 use super::super::check::{Check, shown};
 use super::super::codes::{ACTIONS_CONFLICT, REPLY_SHADOWED, REPLY_TOO_BROAD};
 use super::super::outline::{Block, Entry};
-use super::forms::{Form, forms};
 use super::lists::is_catch_all;
+use forms::{Form, forms};
 
 /// Expressions of copied lists that also match greylisting, one full mailbox, or a refused text,
 /// whatever is done then.
