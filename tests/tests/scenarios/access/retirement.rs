@@ -26,7 +26,7 @@ async fn a_retired_host_is_wiped_of_secrets_and_cut_off() {
     let session = Session::open(&stolen, &endpoint).await;
     drop(session.expect("a copy is as good as the original, until then"));
     // Asleep, it cannot say that nothing is left in the queue: the operator gives that up.
-    let path = "/ips/198.51.100.1?now=true";
+    let path = "/ips/198.51.100.1?now=true&last=true";
     fleet.api().delete(path).await.ok();
     fleet.api().delete("/hosts/pmta1").await.ok();
     assert_eq!(fleet.host("pmta1").await["lifecycle"], "retiring");

@@ -78,7 +78,8 @@ fn a_removed_identity_sends_its_queue_from_its_own_address_and_then_goes_by_itse
         send_while_nobody_reads(&mail, VMTA).await;
 
         let path = format!("/ips/{ADDRESS}");
-        mail.fleet.api().delete(&path).await.ok();
+        let last = format!("{path}?last=true");
+        mail.fleet.api().delete(&last).await.ok();
         wait_until("nothing more is taken for it", async || {
             !mail.powermta.configuration().contains(r"/@mail3\.")
         })
@@ -136,7 +137,8 @@ fn a_queue_that_is_given_up_goes_at_once_and_the_audit_says_what_was_left() {
         let mail = MailFleet::on_a_machine(&MailFleet::document()).await;
         send_while_nobody_reads(&mail, VMTA).await;
         let path = format!("/ips/{ADDRESS}");
-        mail.fleet.api().delete(&path).await.ok();
+        let last = format!("{path}?last=true");
+        mail.fleet.api().delete(&last).await.ok();
         told(&mail).await;
         let now = format!("{path}?now=true");
         let given_up = mail.fleet.api().delete(&now).await.ok();
