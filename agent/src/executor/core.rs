@@ -200,8 +200,10 @@ impl Core {
         self.report_changes();
     }
 
-    /// A retired host leaves no key behind: nobody starts its agent again.
-    pub(super) fn end(&self) {
+    /// Nothing is told to the product any more. A retired host leaves no key behind: nobody starts its
+    /// agent again.
+    pub(super) fn end(&mut self) {
+        self.reconciler.rest();
         if self.ledger.page().retired
             && let Err(error) = ledger::forget_all(&self.cabinet)
         {

@@ -228,7 +228,10 @@ impl Core {
             .with_max_delay(self.audit_interval)
             .without_max_times()
             .build();
-        let failed = self.failures.max(self.unhalted);
+        let failed = match self.failures {
+            0 => self.unhalted,
+            failures => failures,
+        };
         let nth = usize::try_from(failed.clamp(1, 64)).unwrap_or(1) - 1;
         let delay = delays.nth(nth).unwrap_or(self.audit_interval);
         self.next_audit = self.next_audit.min(Instant::now() + delay);

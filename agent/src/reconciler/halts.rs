@@ -51,6 +51,11 @@ impl Reconciler {
         self.suspensions.keep(&self.machine, config, through);
     }
 
+    /// Nothing is looked at between passes any more.
+    pub(crate) fn rest(&mut self) {
+        self.suspensions.rest();
+    }
+
     fn are_through(&self, turns: &Turns) -> bool {
         let mut ids = turns.keys();
         !self.suspensions.is_fallen_back() && ids.all(|id| self.transactions.is_through(id))

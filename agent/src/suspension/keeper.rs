@@ -17,6 +17,10 @@ use crate::host::System;
 
 /// From the end of one look to the next.
 const AGAIN: Duration = Duration::from_millis(500);
+/// The same where what is set does not hold: that is told by passes, and tried ever more rarely here.
+const LONGEST: Duration = Duration::from_secs(60);
+/// Looks in a row that may be in vain: the next queue can begin while one is halted.
+const PATIENCE: u32 = 5;
 /// A look that takes long, of a product with many to halt, is paid for with so many times its length.
 const REST: u32 = 4;
 
@@ -78,29 +82,41 @@ impl Drop for Keeper {
 
 fn run(mut system: Box<dyn System>, kept: &[Kept], stopped: &Receiver<()>) {
     let mut pause = AGAIN;
+    let mut futile = 0_u32;
     while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
         let begin = Instant::now();
         let mut product = Product::new(system.as_mut());
+        let mut in_vain = false;
         for (id, halt) in kept {
             if stopped.try_recv() == Err(mpsc::TryRecvError::Disconnected) {
                 return;
             }
-            look(&mut product, id, halt);
+            in_vain |= !look(&mut product, id, halt, futile == 0);
         }
-        pause = AGAIN.max(begin.elapsed() * REST);
+        futile = if in_vain { futile.saturating_add(1) } else { 0 };
+        let again = (AGAIN * 2_u32.pow(futile.saturating_sub(PATIENCE).min(8))).min(LONGEST);
+        pause = again.max(begin.elapsed() * REST);
     }
 }
 
-/// What cannot be told is for the next pass to report, and to set all the same.
-fn look(product: &mut Product<'_>, id: &ResourceId, halt: &HaltSpec) {
+/// Sets what was begun anew, and says whether nothing was tried in vain. What cannot be told is for the
+/// next pass to report, and to set all the same.
+fn look(product: &mut Product<'_>, id: &ResourceId, halt: &HaltSpec, is_news: bool) -> bool {
     if product.ask(id, &halt.is_set) != Ok(Found::No) {
-        return;
+        return true;
     }
     let command = words(&halt.set.command);
-    match product.tell(id, "set", &halt.set) {
-        Ok(()) => tracing::info!(suspension = %id, command, "set for what was begun anew"),
-        Err(reason) => tracing::warn!(suspension = %id, command, reason, "is not set again"),
+    let done = product.tell(id, "set", &halt.set);
+    match &done {
+        Ok(()) if is_news => {
+            tracing::info!(suspension = %id, command, "set for what was begun anew")
+        }
+        Err(reason) if is_news => {
+            tracing::warn!(suspension = %id, command, reason, "is not set again");
+        }
+        _ => {}
     }
+    done.is_ok() && product.ask(id, &halt.is_set) != Ok(Found::No)
 }
 
 #[cfg(test)]

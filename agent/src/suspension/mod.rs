@@ -206,6 +206,11 @@ impl Suspensions {
         }
     }
 
+    /// Nothing is looked at all the time any more.
+    pub fn rest(&mut self) {
+        self.keeper.rest();
+    }
+
     /// Lets go what we set and a state names no more; says what is still set. `through` says that the
     /// content of that state is in force.
     pub fn release(

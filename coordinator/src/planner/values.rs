@@ -203,7 +203,7 @@ pub(super) fn of_powermta(
     });
     let mut shared = Shared::of(host);
     shared.powermta = Some(PowermtaValues {
-        version: configuration.version.to_string(),
+        version: routes::version_said(host).to_owned(),
         log_file: configuration.log_file(),
     });
     Ok(Values {

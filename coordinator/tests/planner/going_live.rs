@@ -54,7 +54,12 @@ fn a_reload_must_say_that_it_was_done_and_every_answer_that_it_is_one() {
 
 #[test]
 fn the_product_must_say_that_it_is_of_the_version_that_its_rules_are_for() {
-    for (label, version) in [(None, "5.0"), (Some("5.0"), "5.0"), (Some("4.5"), "4.5")] {
+    for (label, version) in [
+        (None, "5.0"),
+        (Some("5.0"), "5.0"),
+        (Some("4.5"), "4.5"),
+        (Some("6.0"), "6.0"),
+    ] {
         let mut fleet = Fleet::sos_holidays();
         if let Some(label) = label {
             fleet = fleet.labelled("powermta-version", label);

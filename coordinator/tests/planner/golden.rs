@@ -10,6 +10,7 @@ use email_engine_protocol::api::IpStatus;
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::generation::Generation;
 use email_engine_protocol::id::HostId;
+use email_engine_protocol::mail::DomainName;
 use email_engine_protocol::time::Timestamp;
 
 use crate::fixture::{Fleet, argument, lint, parse, sections, texts};
@@ -338,6 +339,11 @@ fn a_certificate_for_an_address_of_before_is_not_shown() {
     row.names.host_name = None;
     let text = texts(&fleet.plan("pmta1"))["/etc/pmta/config"].clone();
     assert!(certificate_of(&text).is_some());
+    // One that it has and should not have any more is not vouched for: the whole is refused then.
+    let row = fleet.state.submission_certificates.get_mut(&host).unwrap();
+    row.names.host_name = Some(DomainName::new("old.example.com").unwrap());
+    let text = texts(&fleet.plan("pmta1"))["/etc/pmta/config"].clone();
+    assert_eq!(certificate_of(&text), None);
 }
 
 #[test]
@@ -355,7 +361,10 @@ fn rules_of_4_5_render_only_what_4_5_knows() {
     assert!(text.contains("max-smtp-msg-rate 1/h\n"));
     label(&mut fleet, "powermta-version", "3.5");
     let error = plan(&fleet.state, &HostId::new("pmta1").unwrap()).unwrap_err();
-    assert!(error.to_string().contains("4.5 or 5.0"), "{error}");
+    assert!(
+        error.to_string().contains("4.5, or 5.0 or a later one"),
+        "{error}"
+    );
 }
 
 #[test]

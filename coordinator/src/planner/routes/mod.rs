@@ -207,26 +207,41 @@ fn host_name(host: &Host) -> Result<Option<DomainName>, PlanError> {
         .transpose()
 }
 
+/// What the product on a host says that it is.
+pub(super) fn version_said(host: &Host) -> &str {
+    let label = host.spec.labels.get(VERSION_LABEL);
+    label.map_or("5.0", String::as_str)
+}
+
+/// The rules for it. A later one is told what 5.0 knows: it refuses what it does not take.
 fn version(host: &Host) -> Result<Version, PlanError> {
-    match host.spec.labels.get(VERSION_LABEL).map(String::as_str) {
-        None | Some("5.0") => Ok(Version::V5_0),
-        Some("4.5") => Ok(Version::V4_5),
-        Some(other) => Err(PlanError::Value {
+    let said = version_said(host);
+    let number = |text: &str| text.parse::<u8>().ok();
+    let parts = said
+        .split_once('.')
+        .map(|(major, minor)| (number(major), number(minor)));
+    match parts {
+        Some((Some(4), Some(5))) => Ok(Version::V4_5),
+        Some((Some(5..), Some(_))) => Ok(Version::V5_0),
+        _ => Err(PlanError::Value {
             field: "label powermta-version",
-            value: other.to_owned(),
-            accepted: "4.5 or 5.0",
+            value: said.to_owned(),
+            accepted: "4.5, or 5.0 or a later one, such as 6.0",
         }),
     }
 }
 
-/// The certificate that the cluster issued to this host, unless it is for an address that the host had
-/// before, or the host went back to a role bundle without a place for it.
+/// The certificate that the cluster issued to this host, unless it is for an address or a name that the host
+/// had before, which the authority may not vouch for any more, or the host went back to a role bundle without a place for it.
 pub(super) fn issued<'a>(state: &'a FleetState, host: &Host) -> Option<&'a StoredSecret> {
     let names = host.submission_names()?;
     let row = state.submission_certificates.get(&host.spec.id)?;
     let secret = state.secrets.get(&row.secret)?;
-    let fits = row.names.address == names.address && state.gives_certificate(host);
-    fits.then_some(&**secret)
+    // A name that came since is missing in it and does no harm.
+    let older = row.names.host_name.is_none();
+    let is_vouched_for =
+        row.names.address == names.address && (older || row.names.host_name == names.host_name);
+    (is_vouched_for && state.gives_certificate(host)).then_some(&**secret)
 }
 
 /// Name of its file. Another one for each, so that the configuration names what is new: the product
