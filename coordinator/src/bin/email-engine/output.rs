@@ -86,12 +86,10 @@ impl Output {
                     reason: error.to_string(),
                 })
             }
-            Format::Yaml => serde_norway::to_string(value)
-                .map(|text| text.trim_end().to_owned())
-                .map_err(|error| OutputError::Form {
-                    format: "YAML",
-                    reason: error.to_string(),
-                }),
+            Format::Yaml => yaml(value).map_err(|reason| OutputError::Form {
+                format: "YAML",
+                reason,
+            }),
         }
     }
 
@@ -242,6 +240,16 @@ pub(crate) const PLAIN: Output = Output {
     colour: false,
 };
 
+/// The same as the JSON, in its order. Made of the value itself, variants would be tags of our own, which
+/// readers of YAML elsewhere refuse.
+fn yaml<T: Serialize>(value: &T) -> Result<String, String> {
+    let json = serde_json::to_string(value).map_err(|error| error.to_string())?;
+    let same: serde_norway::Value =
+        serde_json::from_str(&json).map_err(|error| error.to_string())?;
+    let text = serde_norway::to_string(&same).map_err(|error| error.to_string())?;
+    Ok(text.trim_end().to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -280,6 +288,18 @@ mod tests {
             "{\n  \"name\": \"short\",\n  \"count\": 2\n}"
         );
         assert_eq!(rendered(Format::Yaml), "name: short\ncount: 2");
+    }
+
+    #[test]
+    fn yaml_has_no_tags_of_our_own() {
+        #[derive(Serialize)]
+        #[serde(rename_all = "lowercase")]
+        enum Seen {
+            Known { value: u64 },
+            Unknown,
+        }
+        let shown = yaml(&[Seen::Known { value: 3 }, Seen::Unknown]).unwrap();
+        assert_eq!(shown, "- known:\n    value: 3\n- unknown");
     }
 
     #[test]

@@ -64,8 +64,11 @@ fn check(settings: &Settings) -> Result<(), Rejection> {
         let value = size.escape_debug();
         return Err(refuse(Invalid, "accounting_max_size", &value, accepted));
     }
-    if settings.management_port == 0 {
-        return Err(refuse(Invalid, "management_port", &0, "1 to 65535"));
+    // The product takes mail on these.
+    let port = settings.management_port;
+    if [0, 25, powermta::SUBMISSION_PORT].contains(&port) {
+        let accepted = "1 to 65535, but for 25 and 2525";
+        return Err(refuse(Invalid, "management_port", &port, accepted));
     }
     Ok(())
 }
@@ -101,7 +104,9 @@ mod tests {
     #[test]
     fn settings_that_would_break_a_file_are_refused() {
         let mut fleet = Fleet::with_content();
-        assert_eq!(fleet.refuse(put(0, false)).field, "management_port");
+        for port in [0, 25, 2525] {
+            assert_eq!(fleet.refuse(put(port, false)).field, "management_port");
+        }
         for bad in [
             "",
             "M",

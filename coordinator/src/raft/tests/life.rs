@@ -138,7 +138,10 @@ async fn a_node_that_lags_catches_up_by_snapshot() {
         let body = node.body(&ContentHash::of(b"body 59")).unwrap();
         assert_eq!(body.unwrap(), &b"body 59"[..]);
     }
-    assert!(nodes[1].core().metrics().snapshot.is_some());
+    wait_for("it says that it was by a snapshot", || {
+        nodes[1].core().metrics().snapshot.is_some()
+    })
+    .await;
     let old = nodes[0].body(&ContentHash::of(b"body 3")).unwrap();
     assert_eq!(old, None, "what no target needs is swept");
     nodes.remove(1).shutdown().await;

@@ -219,7 +219,10 @@ async fn a_snapshot_that_rotted_on_the_leader_ends_no_follower_and_is_built_anew
     assert_eq!(*leader.failed().borrow(), None);
     let body = follower.body(&ContentHash::of(&[9; 5_000])).unwrap();
     assert_eq!(body.unwrap().len(), 5_000);
-    assert!(follower.core().metrics().snapshot.is_some(), "by snapshot");
+    wait_for("it says that it was by a snapshot", || {
+        follower.core().metrics().snapshot.is_some()
+    })
+    .await;
     let [aside] = &files(&fixture, 1, "rotten")[..] else {
         panic!("the rotten one is not put aside")
     };

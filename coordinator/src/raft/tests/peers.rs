@@ -155,7 +155,10 @@ async fn a_damaged_snapshot_is_refused_and_the_follower_catches_up_with_a_good_o
     assert!(knows(&follower, "r0"));
     let body = follower.body(&ContentHash::of(&[29; 20_000])).unwrap();
     assert_eq!(body.unwrap().len(), 20_000);
-    assert!(follower.core().metrics().snapshot.is_some(), "by snapshot");
+    wait_for("it says that it was by a snapshot", || {
+        follower.core().metrics().snapshot.is_some()
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -193,7 +196,10 @@ async fn a_snapshot_of_several_chunks_comes_whole_and_in_order_or_not_at_all() {
     let endpoint = fixture.endpoint(2);
     leader.add_learner(NodeId(2), endpoint).await.unwrap();
     wait_for("it has caught up", || knows(&follower, "r29")).await;
-    assert!(follower.core().metrics().snapshot.is_some(), "by snapshot");
+    wait_for("it says that it was by a snapshot", || {
+        follower.core().metrics().snapshot.is_some()
+    })
+    .await;
     let stored = follower.body(&ContentHash::of(&body)).unwrap();
     assert!(stored.unwrap() == body, "byte for byte");
 }

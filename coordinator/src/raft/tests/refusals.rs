@@ -206,7 +206,9 @@ async fn a_follower_whose_disk_fails_stops_taking_part_and_still_reads() {
     assert_eq!(write(&nodes[0], "r2").await.unwrap(), 2, "two are enough");
     wait_for("the failure is known", || failed.borrow().is_some()).await;
     assert_eq!(failed.borrow().as_deref(), Some("no space left"));
-    assert_eq!(nodes[2].view(|state| state.revision), 1);
+    // The others have committed the second: it may have heard so before its own copy failed.
+    let revision = nodes[2].view(|state| state.revision);
+    assert!((1..=2).contains(&revision), "{revision}");
     let refused = write(&nodes[2], "r3").await.unwrap_err();
     assert!(refused.to_string().contains("no space left"), "{refused}");
     wait_for("it names no leader", || {
