@@ -315,20 +315,11 @@ mod tests {
     #[test]
     fn names_that_nobody_knows_wait_for_a_word_from_after_they_were_lost() {
         let mut asks = spec();
-        let command = asks.test.command.clone();
         asks.drain = Some(DrainSpec {
             holds: Vec::new(),
             leaving: Vec::new(),
             given_up: Vec::new(),
-            question: CountSpec {
-                command,
-                seconds: 1,
-                list: String::new(),
-                name: String::new(),
-                belongs: String::new(),
-                count: String::new(),
-                absent_is_none: false,
-            },
+            question: question(),
         });
         let mut at = standing(None, None);
         for (known, word, is_asked, expected) in [

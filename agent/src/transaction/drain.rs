@@ -262,19 +262,6 @@ mod tests {
 
     use super::*;
 
-    const QUESTION: fn() -> CountSpec = || CountSpec {
-        command: CommandLine {
-            program: HostPath::new("/usr/sbin/pmta").unwrap(),
-            arguments: Vec::new(),
-        },
-        seconds: 1,
-        list: String::new(),
-        name: String::new(),
-        belongs: String::new(),
-        count: String::new(),
-        absent_is_none: false,
-    };
-
     fn names(list: &[&str]) -> Vec<String> {
         list.iter().map(|name| (*name).to_owned()).collect()
     }
@@ -285,14 +272,14 @@ mod tests {
             holds: names(&["a", "c"]),
             leaving: Vec::new(),
             given_up: names(&["d"]),
-            question: QUESTION(),
+            question: question(),
         };
         assert_eq!(missing(&names(&["a", "b", "d", "e"]), &wanted), ["b", "e"]);
     }
 
     #[test]
     fn a_name_is_empty_after_two_looks_in_a_row_and_not_asked_about_again() {
-        let (begin, question, leaving) = (Instant::now(), QUESTION(), names(&["a"]));
+        let (begin, question, leaving) = (Instant::now(), question(), names(&["a"]));
         let asked = Asked {
             leaving: &leaving,
             missing: &[],

@@ -254,6 +254,14 @@ impl Fleet {
         self
     }
 
+    /// The PowerMTA host of the examples without any label.
+    pub(crate) fn unlabelled(mut self) -> Self {
+        let host = HostId::new("pmta1").unwrap();
+        let host = self.state.hosts.get_mut(&host).unwrap();
+        host.spec.labels.clear();
+        self
+    }
+
     /// Why the PowerMTA host of the examples cannot be planned.
     pub(crate) fn refusal(&self) -> PlanError {
         plan(&self.state, &HostId::new("pmta1").unwrap()).unwrap_err()

@@ -185,16 +185,7 @@ fn an_identity_that_shall_not_send_has_the_least_rate_and_no_way_in() {
 
 #[test]
 fn a_host_without_a_name_takes_no_mail_from_outside() {
-    let mut fleet = Fleet::sos_holidays();
-    let host = HostId::new("pmta1").unwrap();
-    fleet
-        .state
-        .hosts
-        .get_mut(&host)
-        .unwrap()
-        .spec
-        .labels
-        .clear();
+    let fleet = Fleet::sos_holidays().unlabelled();
     let text = texts(&fleet.plan("pmta1"))["/etc/pmta/config"].clone();
     assert_eq!(lint(&text), "");
     for absent in [":25\n", "relay-domain", "fleet-inbound", "bounce-processor"] {

@@ -78,6 +78,28 @@ impl MailFleet {
         toml::from_str(&fs::read_to_string(path).unwrap()).unwrap()
     }
 
+    /// A document with everybody past the warm-up: no rate changes with the day, or holds mail back.
+    #[must_use]
+    pub fn past_warm_up(mut document: Value) -> Value {
+        for ip in document["ips"].as_array_mut().unwrap() {
+            ip["status"] = json!("active");
+            ip["phase"] = json!("active");
+        }
+        document
+    }
+
+    /// The example past the warm-up, with one identity more: `vmta-mail6` at 192.0.2.6.
+    #[must_use]
+    pub fn with_a_sixth() -> Value {
+        let mut document = Self::past_warm_up(Self::document());
+        let mut sixth = document["ips"][4].clone();
+        sixth["address"] = json!("192.0.2.6");
+        sixth["domain"] = json!("mail6.sos-holidays.com");
+        sixth["vmta"] = json!("vmta-mail6");
+        document["ips"].as_array_mut().unwrap().push(sixth);
+        document
+    }
+
     /// That document with another label of the host that sends.
     #[must_use]
     pub fn labelled(label: &str, value: &str) -> Value {

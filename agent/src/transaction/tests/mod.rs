@@ -9,8 +9,8 @@ mod starts;
 mod suspended;
 
 use email_engine_protocol::desired::{
-    CommandCheck, CommandLine, HostConfig, HostPath, OnRemove, Policy, Resource, RestartSpec, Spec,
-    TransactionSpec,
+    CommandCheck, CommandLine, CountSpec, HostConfig, HostPath, OnRemove, Policy, Resource,
+    RestartSpec, Spec, TransactionSpec,
 };
 use email_engine_protocol::id::ResourceId;
 
@@ -40,6 +40,22 @@ fn check(script: &str) -> CommandCheck {
         seconds: 20,
         refused_by: vec!["rror".to_owned()],
         must_say: Vec::new(),
+    }
+}
+
+/// How much is left under a name, without anything that would tell.
+pub(super) fn question() -> CountSpec {
+    CountSpec {
+        command: CommandLine {
+            program: HostPath::new("/usr/sbin/product").unwrap(),
+            arguments: Vec::new(),
+        },
+        seconds: 1,
+        list: String::new(),
+        name: String::new(),
+        belongs: String::new(),
+        count: String::new(),
+        absent_is_none: false,
     }
 }
 

@@ -10,7 +10,6 @@ use email_engine_tests::mail::{
     Client, DeliveryServer, Letter, MailFleet, MailWizz, RECIPIENT, Verdict, addresses, alone,
     identities,
 };
-use serde_json::{Value, json};
 use tokio::sync::watch;
 
 /// Messages of each identity before the change and after it.
@@ -18,30 +17,10 @@ const EACH: usize = 30;
 /// The most that each sends while the change goes on: within its hourly rate.
 const MEANWHILE: usize = 200;
 
-/// The example with everybody past the warm-up, so that no rate holds mail back.
-fn five() -> Value {
-    let mut document = MailFleet::document();
-    for ip in document["ips"].as_array_mut().unwrap() {
-        ip["status"] = json!("active");
-        ip["phase"] = json!("active");
-    }
-    document
-}
-
-fn six() -> Value {
-    let mut document = five();
-    let mut sixth = document["ips"][4].clone();
-    sixth["address"] = json!("192.0.2.6");
-    sixth["domain"] = json!("mail6.sos-holidays.com");
-    sixth["vmta"] = json!("vmta-mail6");
-    document["ips"].as_array_mut().unwrap().push(sixth);
-    document
-}
-
 #[test]
 fn a_sixth_identity_touches_nothing_of_the_five_and_loses_no_message_in_flight() {
     alone(addresses(), async {
-        let mail = MailFleet::of(&five()).await;
+        let mail = MailFleet::of(&MailFleet::past_warm_up(MailFleet::document())).await;
         let before = mail.powermta.configuration();
         let keys = keys(mail.root());
         let records = mail.mailwizz1().servers();
@@ -65,7 +44,7 @@ fn a_sixth_identity_touches_nothing_of_the_five_and_loses_no_message_in_flight()
         let all_begun = now.wait_for(|now| matches!(now, Moment::Begun(5)));
         let all_begun = tokio::time::timeout(DEADLINE, all_begun).await;
         drop(all_begun.expect("a message of each is begun").unwrap());
-        mail.change(&six(), false).await;
+        mail.change(&MailFleet::with_a_sixth(), false).await;
         moment.send_replace(Moment::After);
         mail.readers.open();
         let mut accepted = BTreeSet::new();
@@ -74,7 +53,7 @@ fn a_sixth_identity_touches_nothing_of_the_five_and_loses_no_message_in_flight()
         }
         assert!(accepted.len() > 5 * 2 * EACH, "{}", accepted.len());
 
-        let own = identities(&six());
+        let own = identities(&MailFleet::with_a_sixth());
         let arrived = mail.readers.mails_when(accepted.len()).await;
         let mut seen = BTreeSet::new();
         for one in &arrived {

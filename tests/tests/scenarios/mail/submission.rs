@@ -7,7 +7,6 @@ use email_engine_tests::mail::{
     Client, DeliveryServer, Identity, Letter, MailFleet, MailWizz, RECIPIENT, addresses, alone,
 };
 use email_engine_tests::wait_until;
-use serde_json::json;
 
 /// Of the host that sends.
 const OWN: &str = "/etc/pmta/tls/own.pem";
@@ -15,7 +14,7 @@ const OWN: &str = "/etc/pmta/tls/own.pem";
 #[test]
 fn a_renewed_certificate_reaches_the_listener_without_losing_a_message() {
     alone(addresses(), async {
-        let mail = MailFleet::of(&fast(MailFleet::document())).await;
+        let mail = MailFleet::of(&MailFleet::past_warm_up(MailFleet::document())).await;
         let application = mail.mailwizz1().clone();
         let server = application.server("vmta-mail1");
         let mut before = application.connect(&server).await;
@@ -37,7 +36,9 @@ fn a_renewed_certificate_reaches_the_listener_without_losing_a_message() {
                 (before, accepted)
             }
         });
-        mail.fleet.apply_for("pmta1", &fast(renamed), false).await;
+        mail.fleet
+            .apply_for("pmta1", &MailFleet::past_warm_up(renamed), false)
+            .await;
         wait_until("the configuration names another certificate", async || {
             mail.powermta.configuration().contains("/submission-2.pem")
         })
@@ -94,15 +95,6 @@ fn who_does_not_show_a_certificate_of_the_cluster_is_sent_nothing() {
             "an operator's own takes the place of the cluster's"
         );
     });
-}
-
-/// With everybody past the warm-up, so that no rate holds mail back.
-fn fast(mut document: serde_json::Value) -> serde_json::Value {
-    for ip in document["ips"].as_array_mut().unwrap() {
-        ip["status"] = json!("active");
-        ip["phase"] = json!("active");
-    }
-    document
 }
 
 /// Submits a message that is accepted; its id.

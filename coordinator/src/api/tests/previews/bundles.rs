@@ -69,25 +69,31 @@ async fn a_catalogue_that_does_not_do_what_it_says_is_refused_with_file_line_and
     assert_eq!(testbed.fleet.log_length(), log);
 }
 
+/// The bundle that is another one with these files.
+async fn changed(testbed: &Testbed, from: &Value, files: Value) -> Value {
+    let ask = testbed.ask("operator", "POST", "/api/v1/bundles");
+    let changed = json!({ "from": from, "files": files });
+    ask.json(changed).send().await.gives(201).body["bundle"].clone()
+}
+
+/// Moves every host to a bundle, or shows what that would do.
+async fn released(testbed: &Testbed, bundle: &Value, how: &str) -> Value {
+    let ask = testbed.ask("operator", "POST", &format!("/api/v1/releases{how}"));
+    let ask = ask.json(json!({ "bundle": bundle }));
+    ask.send().await.gives(200).body
+}
+
 #[tokio::test]
 async fn a_base_is_put_into_the_bundle_that_is_there_and_its_effect_is_shown_as_a_diff() {
     let testbed = with_a_host().await;
     let from = pinned(&testbed).await;
-    let ask = testbed.ask("operator", "POST", "/api/v1/bundles");
-    let changed = json!({ "from": from, "files": { BASE: OWN } });
-    let created = ask.json(changed).send().await.gives(201);
-    let bundle = &created.body["bundle"];
+    let bundle = &changed(&testbed, &from, json!({ BASE: OWN })).await;
     assert_ne!(*bundle, from);
 
     let (before, log) = (testbed.fleet.state(), testbed.fleet.log_length());
-    let dry = testbed.ask("operator", "POST", "/api/v1/releases?dry_run=true");
-    let shown = dry
-        .json(json!({ "bundle": bundle }))
-        .send()
-        .await
-        .gives(200);
-    assert_eq!(shown.body["applied"], false);
-    let resources = shown.body["hosts"][0]["resources"].as_array().unwrap();
+    let shown = released(&testbed, bundle, "?dry_run=true").await;
+    assert_eq!(shown["applied"], false);
+    let resources = shown["hosts"][0]["resources"].as_array().unwrap();
     let config = resources
         .iter()
         .find(|it| it["id"] == "file:/etc/pmta/config");
@@ -107,18 +113,11 @@ async fn a_base_is_put_into_the_bundle_that_is_there_and_its_effect_is_shown_as_
     assert!(testbed.fleet.state() == before, "nothing moves");
     assert_eq!(testbed.fleet.log_length(), log);
 
-    let set = testbed.ask("operator", "POST", "/api/v1/releases");
-    let set = set
-        .json(json!({ "bundle": bundle }))
-        .send()
-        .await
-        .gives(200);
-    assert_eq!(set.body["hosts"]["pmta1"]["bundle"], *bundle);
+    let set = released(&testbed, bundle, "").await;
+    assert_eq!(set["hosts"]["pmta1"]["bundle"], *bundle);
     // An empty file takes the base away again, and the bundle is the first one.
-    let ask = testbed.ask("operator", "POST", "/api/v1/bundles");
-    let without = json!({ "from": bundle, "files": { BASE: "" } });
-    let created = ask.json(without).send().await.gives(201);
-    assert_eq!(created.body["bundle"], from);
+    let without = changed(&testbed, bundle, json!({ BASE: "" })).await;
+    assert_eq!(without, from);
 }
 
 #[tokio::test]
@@ -151,22 +150,11 @@ const EXTRA: &str = "powermta/extra.conf";
 /// Every host moved to the bundle that is there with lines of the operator's own.
 async fn with_own_lines(testbed: &Testbed, lines: &str) {
     let from = pinned(testbed).await;
-    let ask = testbed.ask("operator", "POST", "/api/v1/bundles");
-    let changed = json!({ "from": from, "files": { EXTRA: lines } });
-    let bundle = ask.json(changed).send().await.gives(201).body["bundle"].clone();
-    let dry = testbed.ask("operator", "POST", "/api/v1/releases?dry_run=true");
-    let shown = dry
-        .json(json!({ "bundle": bundle }))
-        .send()
-        .await
-        .gives(200);
-    let warnings = shown.body["warnings"].to_string();
+    let bundle = changed(testbed, &from, json!({ EXTRA: lines })).await;
+    let shown = released(testbed, &bundle, "?dry_run=true").await;
+    let warnings = shown["warnings"].to_string();
     assert!(warnings.contains(FLAG), "{warnings}");
-    let set = testbed.ask("operator", "POST", "/api/v1/releases");
-    set.json(json!({ "bundle": bundle }))
-        .send()
-        .await
-        .gives(200);
+    released(testbed, &bundle, "").await;
 }
 
 const FLAG: &str = "pmta1: 1 lines of /etc/pmta/config are verbatim: neither known nor checked";

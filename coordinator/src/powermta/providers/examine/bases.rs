@@ -4,6 +4,7 @@ use super::tests::{base, with};
 use super::*;
 use crate::planner::builtin_bundle;
 use crate::powermta::providers::BASE_PATH;
+use crate::powermta::providers::ordinary::BROAD;
 
 #[test]
 fn a_rule_of_a_base_for_what_says_nothing_of_the_sender_is_refused_with_its_place() {
@@ -20,18 +21,7 @@ fn a_rule_of_a_base_for_what_says_nothing_of_the_sender_is_refused_with_its_plac
 /// However it is written.
 #[test]
 fn a_base_with_a_rule_for_what_says_nothing_of_the_sender_is_refused() {
-    for broad in [
-        "too many .*",
-        r"\btoo many\b",
-        ".*try again.*",
-        "rejected",
-        "(?:too) many",
-        r"^4\d\d ",
-        "mailbox (is )?full|over quota",
-        "gr[ae]ylist",
-        "t.o man.",
-        r"421.{0,40}closing\s+connection",
-    ] {
+    for broad in BROAD {
         let mut rule = Reply {
             file: BASE_PATH.to_owned(),
             id: "broad".to_owned(),

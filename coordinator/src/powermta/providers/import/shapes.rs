@@ -2,6 +2,7 @@
 
 use super::super::model::Provider;
 use super::*;
+use crate::powermta::providers::ordinary::BROAD;
 use crate::powermta::syntax::{Resolve, SourceLimits};
 
 /// Has one file; another cannot be read.
@@ -131,18 +132,7 @@ fn a_reply_that_never_acts_is_told_though_it_is_taken() {
 
 #[test]
 fn a_reply_that_would_take_what_says_nothing_of_the_sender_is_dropped() {
-    for broad in [
-        "too many .*",
-        r"\btoo many\b",
-        ".*try again.*",
-        "rejected",
-        "(?:too) many",
-        r"^4\d\d ",
-        "mailbox (is )?full|over quota",
-        "gr[ae]ylist",
-        "t.o man.",
-        r"421.{0,40}closing\s+connection",
-    ] {
+    for broad in BROAD {
         for action in ["mode=backoff", "defer-queue", "bounce-queue"] {
             let line = format!("reply /{broad}/ {action}");
             let text = format!("<smtp-pattern-list l>\n{line}\n</smtp-pattern-list>\n");

@@ -25,11 +25,7 @@ const BURST: usize = 60;
 
 /// No rate holds back what is sent here.
 fn document(status: &str) -> Value {
-    let mut document = MailFleet::document();
-    for ip in document["ips"].as_array_mut().unwrap() {
-        ip["status"] = json!("active");
-        ip["phase"] = json!("active");
-    }
+    let mut document = MailFleet::past_warm_up(MailFleet::document());
     document["ips"][2]["planned_daily"] = json!(1_000_000);
     document["ips"][2]["status"] = json!(status);
     document

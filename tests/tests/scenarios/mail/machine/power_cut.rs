@@ -8,7 +8,6 @@ use email_engine_agent::transaction::shelf::Shelf;
 use email_engine_agent::transaction::standing::Stage;
 use email_engine_tests::mail::{MailFleet, addresses, alone};
 use email_engine_tests::wait_until;
-use serde_json::{Value, json};
 
 use super::{Files, HOST, live, planned, sends, vmtas};
 
@@ -81,26 +80,6 @@ const CUTS: [Cut; 4] = [
 /// Files, and the virtual MTAs that the product runs with.
 type Seen = (Files, BTreeSet<String>);
 
-/// Everybody past the warm-up: no rate changes with the day.
-fn five() -> Value {
-    let mut document = MailFleet::document();
-    for ip in document["ips"].as_array_mut().unwrap() {
-        ip["status"] = json!("active");
-        ip["phase"] = json!("active");
-    }
-    document
-}
-
-fn six() -> Value {
-    let mut document = five();
-    let mut sixth = document["ips"][4].clone();
-    sixth["address"] = json!(SIXTH);
-    sixth["domain"] = json!("mail6.sos-holidays.com");
-    sixth["vmta"] = json!(VMTA);
-    document["ips"].as_array_mut().unwrap().push(sixth);
-    document
-}
-
 /// At which stages changes are on their way.
 fn stages(mail: &MailFleet) -> Vec<Stage> {
     let folder = mail.fleet.agents[HOST].data_dir().join("executor");
@@ -117,7 +96,11 @@ async fn cut_off(mail: &mut MailFleet, cut: &Cut) {
     let (first, further) = cut.at.split_first().unwrap();
     machine.hold(first);
     match cut.change {
-        Change::Comes => mail.fleet.apply_for(HOST, &six(), false).await,
+        Change::Comes => {
+            mail.fleet
+                .apply_for(HOST, &MailFleet::with_a_sixth(), false)
+                .await
+        }
         Change::Goes => give_up_the_sixth(mail).await,
     }
     let mut waiting = machine.waiting(first).await;
@@ -172,7 +155,8 @@ async fn give_up_the_sixth(mail: &MailFleet) {
 #[test]
 fn a_kill_at_any_step_of_a_real_change_ends_in_old_or_new_and_never_in_neither() {
     alone(addresses(), async {
-        let mut mail = MailFleet::on_a_machine(&five()).await;
+        let mut mail =
+            MailFleet::on_a_machine(&MailFleet::past_warm_up(MailFleet::document())).await;
         for cut in &CUTS {
             let old: Seen = (live(&mail), vmtas(&mail));
             cut_off(&mut mail, cut).await;

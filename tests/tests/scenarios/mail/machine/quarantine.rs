@@ -19,11 +19,7 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 const TRIES: usize = 5;
 
 fn document(status: &str) -> Value {
-    let mut document = MailFleet::document();
-    for ip in document["ips"].as_array_mut().unwrap() {
-        ip["status"] = json!("active");
-        ip["phase"] = json!("active");
-    }
+    let mut document = MailFleet::past_warm_up(MailFleet::document());
     document["ips"][2]["status"] = json!(status);
     document
 }
