@@ -226,14 +226,12 @@ pub fn told_failure(wanted: &ContentHash, failure: &Failure) -> String {
 
 #[cfg(test)]
 mod tests {
-    use email_engine_protocol::desired::{
-        CommandCheck, CommandLine, CountSpec, DrainSpec, HostPath, Spec,
-    };
+    use email_engine_protocol::desired::{CommandCheck, CommandLine, DrainSpec, HostPath, Spec};
     use email_engine_protocol::id::ResourceId;
     use proptest::prelude::*;
 
     use super::super::standing::{Good, Lost};
-    use super::super::tests::pair;
+    use super::super::tests::{pair, question};
     use super::*;
 
     const A: ContentHash = ContentHash([0xa; 32]);

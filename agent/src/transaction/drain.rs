@@ -258,8 +258,7 @@ fn count(
 
 #[cfg(test)]
 mod tests {
-    use email_engine_protocol::desired::{CommandLine, HostPath};
-
+    use super::super::tests::question;
     use super::*;
 
     fn names(list: &[&str]) -> Vec<String> {

@@ -67,18 +67,19 @@ fn exchangers(fleet: &Fleet, address: &str) -> Vec<String> {
 fn a_domain_has_an_mx_only_where_somebody_takes_its_mail() {
     let own = "10 mail1.sos-holidays.com.";
     let (v4, v6) = ("192.0.2.1", "2001:db8::1");
-    let mut fleet = Fleet::sos_holidays();
+    let fleet = Fleet::sos_holidays();
     assert_eq!(exchangers(&fleet, v4), [own]);
     assert_eq!(exchangers(&fleet, v6), [""; 0], "nothing listens there");
     let elsewhere = fleet.clone().labelled("inbound-mx", "mx.example.net");
     for address in [v4, v6] {
         assert_eq!(exchangers(&elsewhere, address), ["10 mx.example.net."]);
     }
+    let unlabelled = fleet.unlabelled();
     assert_eq!(
-        exchangers(&fleet.unlabelled(), v4),
+        exchangers(&unlabelled, v4),
         [""; 0],
         "its host takes no mail from outside"
     );
-    let elsewhere = fleet.labelled("inbound-mx", "mx.example.net");
+    let elsewhere = unlabelled.labelled("inbound-mx", "mx.example.net");
     assert_eq!(exchangers(&elsewhere, v4), ["10 mx.example.net."]);
 }
