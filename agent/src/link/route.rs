@@ -37,7 +37,8 @@ impl Candidates {
     }
 
     /// All that may be called now: the one that worked last, the other learnt ones in random order,
-    /// then those of the admission.
+    /// then those of the admission, in random order too: a fleet whose hosts were all admitted by one
+    /// node spreads over all.
     pub(super) fn order(&mut self) -> Vec<Endpoint> {
         let now = Instant::now();
         self.resting.retain(|_, until| *until > now);
@@ -45,11 +46,13 @@ impl Candidates {
         if let Some(others) = order.get_mut(1..) {
             shuffle(others);
         }
-        for endpoint in &self.original {
-            if !order.contains(endpoint) {
-                order.push(endpoint.clone());
-            }
-        }
+        let original = self.original.iter();
+        let mut rest: Vec<Endpoint> = original
+            .filter(|endpoint| !order.contains(endpoint))
+            .cloned()
+            .collect();
+        shuffle(&mut rest);
+        order.append(&mut rest);
         order.retain(|endpoint| !self.resting.contains_key(endpoint));
         order
     }

@@ -11,14 +11,17 @@ pub const REMOVAL_PERCENT: usize = 30;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RemovalRefused {
     /// It removes something that bears data.
-    #[error("removes {what}, which bears data, without large_removal")]
+    #[error(
+        "removes {what}, which bears data, and nobody allowed it (email-engine hosts allow-removal)"
+    )]
     Data {
         /// What it is.
         what: String,
     },
     /// It removes too many.
     #[error(
-        "removes {removed} of {owned} owned resources, over {REMOVAL_PERCENT} %, without large_removal"
+        "removes {removed} of {owned} owned resources, over {REMOVAL_PERCENT} %, and nobody allowed \
+         it (email-engine hosts allow-removal)"
     )]
     Share {
         /// How many would go.
@@ -83,7 +86,8 @@ mod tests {
         let refused = check_removal(&inventory, &few).unwrap_err();
         assert_eq!(
             refused.to_string(),
-            "removes 4 of 10 owned resources, over 30 %, without large_removal"
+            "removes 4 of 10 owned resources, over 30 %, and nobody allowed it \
+             (email-engine hosts allow-removal)"
         );
         few.large_removal = true;
         assert_eq!(check_removal(&inventory, &few), Ok(()));

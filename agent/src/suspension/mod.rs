@@ -33,6 +33,9 @@ use keeper::Keeper;
 use product::{Product, id_of, words};
 use record::{Halted, Record};
 
+/// How often the product is told before what does not show is a failure.
+const TELLINGS: u32 = 3;
+
 /// Every suspension of a host.
 #[derive(Debug)]
 pub struct Suspensions {
@@ -179,17 +182,26 @@ impl Suspensions {
         if simulated {
             return Ok(true);
         }
-        match product.ask(id, &halt.is_set)? {
-            Found::Yes => {
-                tracing::info!(suspension = %id, command = %words(&halt.set.command), "set");
-                Ok(true)
-            }
-            // Nothing is there that it could be seen at.
-            Found::Nowhere if matches!(halt.is_set.sought, Sought::Text(_)) => Ok(false),
-            Found::Nowhere | Found::No => {
-                Err(format!("{} did not set it", words(&halt.set.command)))
+        let mut told = 1;
+        loop {
+            match product.ask(id, &halt.is_set)? {
+                Found::Yes => break,
+                // Nothing is there that it could be seen at.
+                Found::Nowhere if matches!(halt.is_set.sought, Sought::Text(_)) => {
+                    return Ok(false);
+                }
+                // It may act on what is there when it is told, and more has come since.
+                Found::Nowhere | Found::No if told < TELLINGS => {
+                    product.tell(id, "set", &halt.set)?;
+                    told += 1;
+                }
+                Found::Nowhere | Found::No => {
+                    return Err(format!("{} did not set it", words(&halt.set.command)));
+                }
             }
         }
+        tracing::info!(suspension = %id, command = %words(&halt.set.command), "set");
+        Ok(true)
     }
 
     /// Has what a state names looked at all the time, because the content that is in force is not that

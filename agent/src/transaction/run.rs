@@ -103,6 +103,9 @@ impl Run<'_> {
         let restarts = decide::restarts(self.standing, &spec.restart);
         let system = self.machine.system.as_mut();
         let was_running = stages::is_running(system, &id, spec.unit.as_deref());
+        if matches!(was_running, Ok(true)) && spec.unit.is_some() {
+            stages::await_answer(system, &id, &spec.read_back);
+        }
         // What cannot be asked would not start either: then nothing is stopped. And what is down because
         // the files before did not come into force again was not stopped by anybody.
         let was_running = was_running.unwrap_or(true) || self.standing.owed;

@@ -37,6 +37,29 @@ pub(super) fn is_running(
     ))
 }
 
+/// Gives a product that runs the time until it answers: one that has just been started, with the
+/// machine perhaps, does not hear yet what it is told, and would seem to refuse it. One that never
+/// answers is told all the same.
+pub(super) fn await_answer(system: &mut dyn System, id: &ResourceId, probes: &[Probe]) {
+    let mut answers = probes.iter().filter_map(|probe| match probe {
+        Probe::Answer {
+            command, seconds, ..
+        } => Some((command, *seconds)),
+        Probe::Greeting { .. } | Probe::Quiet { .. } | Probe::Running { .. } => None,
+    });
+    let Some((command, seconds)) = answers.next() else {
+        return;
+    };
+    let id = id_of(id, "answers");
+    // What it answers is not looked at: that is of the files before.
+    let asked = until(system, seconds, |system, left| {
+        system.ask(&id, command, left).map(drop).map_err(Said::from)
+    });
+    if let Err(said) = asked {
+        tracing::warn!(transaction = %id, reason = said.reason, "the product does not answer");
+    }
+}
+
 pub(super) fn test(
     system: &mut dyn System,
     id: &ResourceId,
@@ -239,6 +262,16 @@ fn run(system: &mut dyn System, id: &ResourceId, check: &CommandCheck) -> Result
 
 /// Asks until the answer is right or the time is over.
 fn ask(system: &mut dyn System, id: &ResourceId, probe: &Probe, seconds: u32) -> Result<(), Said> {
+    until(system, seconds, |system, left| {
+        once(system, id, probe, left)
+    })
+}
+
+fn until(
+    system: &mut dyn System,
+    seconds: u32,
+    mut once: impl FnMut(&mut dyn System, Duration) -> Result<(), Said>,
+) -> Result<(), Said> {
     let seconds = match seconds {
         0 => limits::PROBE_DEFAULT_SECONDS,
         seconds => seconds.min(limits::PROBE_SECONDS),
@@ -246,7 +279,7 @@ fn ask(system: &mut dyn System, id: &ResourceId, probe: &Probe, seconds: u32) ->
     let deadline = Instant::now() + Duration::from_secs(u64::from(seconds));
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        match once(system, id, probe, left.max(ASK_AGAIN)) {
+        match once(system, left.max(ASK_AGAIN)) {
             Ok(()) => return Ok(()),
             Err(said) if system.is_simulated() || left <= ASK_AGAIN => return Err(said),
             Err(_) => std::thread::sleep(ASK_AGAIN),

@@ -16,7 +16,7 @@ use crate::planner::document::{self, DocumentPlan};
 use crate::planner::preview::{self, Preview};
 use crate::planner::{self, dns};
 use crate::raft::{
-    Contacts, Leadership, PlanErrors, ProposeError, RaftStatus, ReadError, Sessions, StoreError,
+    Contacts, Leadership, Planned, ProposeError, RaftStatus, ReadError, Sessions, StoreError,
 };
 use crate::state::{FleetState, Host, Identity};
 
@@ -43,8 +43,8 @@ pub trait Fleet: Send + Sync + 'static {
     fn body(&self, hash: &ContentHash) -> Result<Option<Bytes>, StoreError>;
     /// Live agent sessions of all nodes that answer in time, and which do not.
     fn sessions(&self) -> BoxFuture<'_, Sessions>;
-    /// Hosts that the leader cannot plan, and why. Empty when no leader answers.
-    fn plan_errors(&self) -> BoxFuture<'_, PlanErrors>;
+    /// How far the leader has planned, which waits a little for a revision; none when no leader answers.
+    fn planned(&self, revision: u64) -> BoxFuture<'_, Option<Planned>>;
     /// What the leader hears of every member, or why there is no leader's word.
     fn contacts(&self) -> BoxFuture<'_, Contacts>;
     /// Gives a learner a vote. The record of it is in the name of whoever wants it.

@@ -21,7 +21,7 @@ use super::machine::Replica;
 use super::net::{ChangeRefusal, Door, MemberChange, Peers, ProposeAnswer, Server};
 use super::propose::Dated;
 use super::store::Store;
-use super::told::{PlanErrors, SessionHearing, SessionNotice, SessionRow};
+use super::told::{Planned, PlannedSource, SessionHearing, SessionNotice, SessionRow};
 use super::types::{Raft, Types};
 use crate::command::Proposal;
 
@@ -49,8 +49,8 @@ pub(super) struct Core {
     pub(super) hearing: RwLock<Option<SessionHearing>>,
     /// This node's live sessions.
     pub(super) sessions: RwLock<Option<Source<Vec<SessionRow>>>>,
-    /// Hosts that this node could not plan as the leader.
-    pub(super) plan_errors: RwLock<Option<Source<PlanErrors>>>,
+    /// How far this node has planned as the leader.
+    pub(super) planned: RwLock<Option<PlannedSource>>,
     /// Since when somebody leads.
     pub(super) lead: Lead,
     /// When a leader was heard last.
@@ -110,8 +110,12 @@ impl Core {
         read(&self.sessions)
     }
 
-    pub(super) fn own_plan_errors(&self) -> PlanErrors {
-        read(&self.plan_errors)
+    pub(super) async fn own_planned(&self, revision: u64) -> Option<Planned> {
+        let source = {
+            let source = self.planned.read();
+            source.unwrap_or_else(PoisonError::into_inner).clone()
+        };
+        Some(source?(revision).await)
     }
 }
 
@@ -177,8 +181,8 @@ impl Door for Core {
         hearing.map(|hear| hear(notices)).unwrap_or_default()
     }
 
-    fn plan_errors(&self) -> PlanErrors {
-        self.own_plan_errors()
+    fn planned(&self, revision: u64) -> BoxFuture<'_, Option<Planned>> {
+        self.own_planned(revision).boxed()
     }
 
     fn contacts(&self) -> Option<Vec<PeerContact>> {

@@ -37,5 +37,6 @@ pub use handle::{
 pub use leadership::{Contacts, Hearing, NoWord, PeerContact, UNREACHABLE_AFTER};
 pub use start::{StartError, start};
 pub use told::{
-    Announced, PlanErrors, SessionHearing, SessionNotice, SessionRow, Sessions, TELL_WITHIN,
+    Announced, PlanErrors, Planned, PlannedSource, SessionHearing, SessionNotice, SessionRow,
+    Sessions, TELL_WITHIN,
 };

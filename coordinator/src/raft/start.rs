@@ -330,7 +330,7 @@ async fn assemble(config: RaftConfig, data: Data, apply: Apply) -> Result<Arc<Co
         stopping: watch::Sender::new(false),
         sessions: RwLock::new(None),
         hearing: RwLock::new(None),
-        plan_errors: RwLock::new(None),
+        planned: RwLock::new(None),
         lead: Lead::default(),
         heard: Mutex::new(None),
         dated: tokio::sync::Mutex::default(),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use email_engine_protocol::api::MailView;
@@ -75,6 +76,19 @@ pub struct Announced {
 
 /// Hosts that cannot be planned, and why.
 pub type PlanErrors = BTreeMap<HostId, String>;
+
+/// How far the leader has planned.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Planned {
+    /// A revision of the fleet in which every host that can be planned has the target that it shall
+    /// have; 0 when there is none yet.
+    pub revision: u64,
+    /// Hosts that cannot be planned or whose target was refused, and why.
+    pub errors: PlanErrors,
+}
+
+/// Answers how far this node has planned as the leader; may wait a little for a revision.
+pub type PlannedSource = Arc<dyn Fn(u64) -> BoxFuture<'static, Planned> + Send + Sync>;
 
 /// Live agent sessions, as far as nodes told of theirs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -156,31 +170,27 @@ impl Cluster {
         announced
     }
 
-    /// Registers where it is read which hosts this node, as the leader, could not plan.
-    pub fn serve_plan_errors(&self, source: Arc<dyn Fn() -> PlanErrors + Send + Sync>) {
+    /// Registers where it is read how far this node, as the leader, has planned.
+    pub fn serve_planned(&self, source: PlannedSource) {
         *self
             .core()
-            .plan_errors
+            .planned
             .write()
             .unwrap_or_else(PoisonError::into_inner) = Some(source);
     }
 
-    /// Hosts that the leader cannot plan, and why; none when no leader answers within a second.
-    pub async fn plan_errors(&self) -> PlanErrors {
-        let Some(leader) = self.core().leader() else {
-            return PlanErrors::new();
-        };
+    /// How far the leader has planned, which waits a little for a revision that was asked for; none
+    /// when no leader answers within a second.
+    pub async fn planned(&self, revision: u64) -> Option<Planned> {
+        let leader = self.core().leader()?;
         if leader == self.core().node {
-            return self.core().own_plan_errors();
+            return self.core().own_planned(revision).await;
         }
         let deadline = tokio::time::Instant::now() + TELL_WITHIN;
-        match self
-            .core()
-            .ask(leader, &Request::PlanErrors, deadline)
-            .await
-        {
-            Ok(Response::PlanErrors(errors)) => errors,
-            _ => PlanErrors::new(),
+        let request = Request::Planned(revision);
+        match self.core().ask(leader, &request, deadline).await {
+            Ok(Response::Planned(planned)) => planned,
+            _ => None,
         }
     }
 }

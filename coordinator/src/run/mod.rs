@@ -17,6 +17,7 @@ mod rooms;
 
 use std::sync::Arc;
 
+use futures::FutureExt as _;
 use tokio::sync::watch;
 
 use crate::api::{self, Api, ServeError};
@@ -124,8 +125,10 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
         certificate_life: config.certificate_life(),
         submission_life: config.submission_certificate_life(),
     });
-    let unplanned = tasks.plan_errors();
-    cluster.serve_plan_errors(Arc::new(move || rooms::bounded(&unplanned.borrow())));
+    let planned = tasks.planned();
+    cluster.serve_planned(Arc::new(move |revision| {
+        rooms::planned(planned.clone(), revision).boxed()
+    }));
     tracing::info!("the tasks run");
 
     let (stop, stopping) = watch::channel(false);

@@ -2,10 +2,13 @@
 //! [`Planning`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, TryFutureExt as _};
+use tokio::sync::watch;
+use tokio::time::timeout;
 
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::id::NodeId;
@@ -16,8 +19,8 @@ use crate::api::{Backup, BackupError, Fleet, MembershipError, Planning, StockErr
 use crate::command::{Answer, Proposal};
 use crate::planner;
 use crate::raft::{
-    Cluster, Contacts, Leadership, PlanErrors, ProposeError, RaftStatus, ReadError, Sessions,
-    StoreError,
+    Cluster, Contacts, Leadership, PlanErrors, Planned, ProposeError, RaftStatus, ReadError,
+    Sessions, StoreError,
 };
 use crate::seal::Vault;
 use crate::state::FleetState;
@@ -72,8 +75,23 @@ pub(super) fn plan() -> PlanFn {
 const UNPLANNED_HOSTS: usize = 1_000;
 const UNPLANNED_CHARS: usize = 500;
 
+/// How long an answer waits for the planner. Less than whoever asks over the network waits
+/// ([`crate::raft::TELL_WITHIN`]).
+const PLANNED_WITHIN: Duration = Duration::from_millis(700);
+
+/// How far this node has planned, once that is as far as was asked, or as it is.
+pub(super) async fn planned(mut seen: watch::Receiver<Planned>, revision: u64) -> Planned {
+    // Late, or the planner ended: what is known is said, and the revision says how far it goes.
+    drop(timeout(PLANNED_WITHIN, seen.wait_for(|at| at.revision >= revision)).await);
+    let planned = seen.borrow();
+    Planned {
+        revision: planned.revision,
+        errors: bounded(&planned.errors),
+    }
+}
+
 /// Errors of planning, few and short enough for one answer.
-pub(super) fn bounded(errors: &PlanErrors) -> PlanErrors {
+fn bounded(errors: &PlanErrors) -> PlanErrors {
     let short = |error: &String| error.chars().take(UNPLANNED_CHARS).collect();
     let hosts = errors.iter().take(UNPLANNED_HOSTS);
     hosts
@@ -114,8 +132,8 @@ impl Fleet for Rooms {
         self.cluster.sessions().boxed()
     }
 
-    fn plan_errors(&self) -> BoxFuture<'_, PlanErrors> {
-        self.cluster.plan_errors().boxed()
+    fn planned(&self, revision: u64) -> BoxFuture<'_, Option<Planned>> {
+        self.cluster.planned(revision).boxed()
     }
 
     fn contacts(&self) -> BoxFuture<'_, Contacts> {

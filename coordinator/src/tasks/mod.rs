@@ -24,13 +24,14 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-pub use plan::{Plan, PlanErrors, PlanFn};
+pub use plan::{Plan, PlanFn};
 pub use stock::{Stock, StockError};
 
 use crate::pki::store::IdentityStore;
 use crate::pki::{Life, NodeIdentity};
 use crate::push::{Fleet, Registry};
 use crate::raft::Leadership;
+use crate::raft::Planned;
 use crate::seal::Vault;
 
 /// What the tasks need.
@@ -67,7 +68,7 @@ impl<F> std::fmt::Debug for TasksConfig<F> {
 #[derive(Debug)]
 pub struct TasksHandle<F> {
     stock: Stock<F>,
-    errors: watch::Receiver<PlanErrors>,
+    planned: watch::Receiver<Planned>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -85,13 +86,13 @@ pub fn start<F: Fleet>(config: TasksConfig<F>) -> TasksHandle<F> {
         submission_life,
     } = config;
     let stock = Stock::new(fleet.clone(), vault.clone());
-    let (errors, errors_seen) = watch::channel(PlanErrors::new());
+    let (planned, planned_seen) = watch::channel(Planned::default());
     let words = Arc::clone(&plan);
     let planning = plan::Planning {
         fleet: fleet.clone(),
         registry,
         plan,
-        errors,
+        planned,
     };
     let tasks = vec![
         tokio::spawn(plan::run(planning)),
@@ -108,7 +109,7 @@ pub fn start<F: Fleet>(config: TasksConfig<F>) -> TasksHandle<F> {
     ];
     TasksHandle {
         stock,
-        errors: errors_seen,
+        planned: planned_seen,
         tasks,
     }
 }
@@ -120,10 +121,10 @@ impl<F: Fleet> TasksHandle<F> {
         self.stock.clone()
     }
 
-    /// Hosts that cannot be planned or whose target was refused, and why. Empty on a node that does not lead.
+    /// How far this node has planned, and what it cannot plan. Nothing on a node that does not lead.
     #[must_use]
-    pub fn plan_errors(&self) -> watch::Receiver<PlanErrors> {
-        self.errors.clone()
+    pub fn planned(&self) -> watch::Receiver<Planned> {
+        self.planned.clone()
     }
 
     /// Stops all tasks. Each may be stopped at any moment.

@@ -22,7 +22,7 @@ use super::refused::Refused;
 use crate::command::{Command, NewTarget, RejectionCode, SetTargets};
 use crate::fleet;
 use crate::push::{Fleet, Registry, metric_names, proposal};
-use crate::raft::ProposeError;
+use crate::raft::{PlanErrors, Planned, ProposeError};
 use crate::state::{FleetState, Host, HostLifecycle};
 
 /// A burst of commands is planned once.
@@ -50,15 +50,12 @@ pub struct Plan {
 /// The planner: pure, and told why when it cannot.
 pub type PlanFn = Arc<dyn Fn(&FleetState, &HostId) -> Result<Plan, String> + Send + Sync>;
 
-/// Hosts that cannot be planned, and why.
-pub type PlanErrors = BTreeMap<HostId, String>;
-
 /// What planning needs.
 pub(super) struct Planning<F> {
     pub(super) fleet: F,
     pub(super) registry: Registry,
     pub(super) plan: PlanFn,
-    pub(super) errors: watch::Sender<PlanErrors>,
+    pub(super) planned: watch::Sender<Planned>,
 }
 
 /// A target to propose, with all that it needs.
@@ -105,20 +102,25 @@ pub(super) async fn run<F: Fleet>(planning: Planning<F>) {
         sleep(SETTLE).await;
         if !leadership.borrow().is_leader {
             refused = Refused::default();
-            planning.errors.send_replace(PlanErrors::new());
+            planning.planned.send_replace(Planned::default());
         }
     }
 }
 
 async fn pass<F: Fleet>(planning: &Planning<F>, refused: &mut Refused) -> Pass {
-    let Some(planned) = draft_all(planning).await else {
+    let Some(drafted) = draft_all(planning).await else {
         return Pass::Failed;
     };
-    let (mut drafts, errors) = planned;
+    let Drafted {
+        revision,
+        mut drafts,
+        errors,
+    } = drafted;
     refused.retain(|host| drafts.iter().any(|draft| draft.target.host == *host));
-    note(planning, &errors, refused);
     let now = Instant::now();
     drafts.retain(|draft| !refused.holds(&draft.target.host, &draft.target.digest, now));
+    let settled = drafts.is_empty().then_some(revision);
+    note(planning, settled, &errors, refused);
     let mut whole = Pass::Settled;
     let mut waiting: VecDeque<Vec<Draft>> = commands(drafts).into();
     while let Some(mut drafts) = waiting.pop_front() {
@@ -141,15 +143,26 @@ async fn pass<F: Fleet>(planning: &Planning<F>, refused: &mut Refused) -> Pass {
             }
         }
     }
-    note(planning, &errors, refused);
+    note(planning, settled, &errors, refused);
     whole
 }
 
-/// Targets that are not current, and hosts that cannot be planned; none when the planner panicked.
-async fn draft_all<F: Fleet>(planning: &Planning<F>) -> Option<(Vec<Draft>, PlanErrors)> {
+/// What a look at the whole fleet gave.
+#[derive(Default)]
+struct Drafted {
+    /// Of the fleet that was looked at.
+    revision: u64,
+    /// Targets that are not current.
+    drafts: Vec<Draft>,
+    /// Hosts that cannot be planned.
+    errors: PlanErrors,
+}
+
+/// Plans every host; none when the planner panicked.
+async fn draft_all<F: Fleet>(planning: &Planning<F>) -> Option<Drafted> {
     let state = planning.fleet.view(FleetState::clone);
     let Some(epoch) = state.cluster.as_ref().map(|cluster| cluster.epoch) else {
-        return Some((Vec::new(), PlanErrors::new()));
+        return Some(Drafted::default());
     };
     let mut frozen = planning.registry.frozen();
     // A node that lagged when a host reported to it took its own past for the host's future.
@@ -164,22 +177,25 @@ async fn draft_all<F: Fleet>(planning: &Planning<F>) -> Option<(Vec<Draft>, Plan
                 && !frozen.contains_key(id)
                 && !ahead(&state, id, epoch)
         });
-        let mut drafts = Vec::new();
-        let mut errors = PlanErrors::new();
+        let mut drafted = Drafted {
+            revision: state.revision,
+            ..Drafted::default()
+        };
         if let Err(violation) = fleet::check_before_planning(&state) {
             tracing::error!(%violation, "nobody is planned");
-            errors.extend(hosts.map(|(id, _)| (id.clone(), violation.to_string())));
-            return (drafts, errors);
+            let every = hosts.map(|(id, _)| (id.clone(), violation.to_string()));
+            drafted.errors.extend(every);
+            return drafted;
         }
         for (id, host) in hosts {
             match draft(&state, id, host, epoch, &plan) {
-                Ok(draft) => drafts.extend(draft),
+                Ok(draft) => drafted.drafts.extend(draft),
                 Err(error) => {
-                    errors.insert(id.clone(), error);
+                    drafted.errors.insert(id.clone(), error);
                 }
             }
         }
-        (drafts, errors)
+        drafted
     });
     match planned.await {
         Ok(planned) => Some(planned),
@@ -322,28 +338,36 @@ async fn propose<F: Fleet>(planning: &Planning<F>, drafts: &[Draft]) -> Proposed
     }
 }
 
-/// Keeps the errors for whoever asks; each is logged once.
-fn note<F>(planning: &Planning<F>, errors: &PlanErrors, refused: &Refused) {
+/// Keeps the errors, and how far is planned, for whoever asks; each error is logged once.
+fn note<F>(planning: &Planning<F>, settled: Option<u64>, errors: &PlanErrors, refused: &Refused) {
     let mut errors = errors.clone();
     for (host, reason) in refused.reasons() {
         errors
             .entry(host.clone())
             .or_insert_with(|| reason.to_owned());
     }
-    planning.errors.send_if_modified(|held| {
+    planning.planned.send_if_modified(|held| {
         for (host, error) in &errors {
-            if held.get(host) != Some(error) {
+            if held.errors.get(host) != Some(error) {
                 tracing::error!(%host, error, "host cannot be planned");
             }
         }
-        for host in held.keys().filter(|host| !errors.contains_key(*host)) {
+        let mended = held
+            .errors
+            .keys()
+            .filter(|host| !errors.contains_key(*host));
+        for host in mended {
             tracing::info!(%host, "host can be planned again");
         }
         // Counts of hosts are far below 2^52.
         #[expect(clippy::cast_precision_loss)]
         metrics::gauge!(metric_names::PLAN_ERRORS).set(errors.len() as f64);
-        let changes = *held != errors;
-        *held = errors;
+        let planned = Planned {
+            revision: settled.unwrap_or(held.revision),
+            errors,
+        };
+        let changes = *held != planned;
+        *held = planned;
         changes
     });
 }

@@ -1,9 +1,9 @@
 //! A product that is started with new files, and does not run with them.
 
-use email_engine_protocol::desired::{HostConfig, RestartSpec};
+use email_engine_protocol::desired::{HostConfig, Probe, RestartSpec};
 
 use super::bed::{Bed, failure, files};
-use super::check;
+use super::{check, shell};
 
 const GOOD: [(&str, &str); 1] = [("config", "good")];
 const BAD: [(&str, &str); 1] = [("config", "bad")];
@@ -152,4 +152,33 @@ fn a_unit_that_was_stopped_before_and_may_not_be_started_refuses_nothing() {
         assert!(reason.contains("is tried again"), "{reason}");
     }
     assert_eq!(bed.standing().refused, None);
+}
+
+/// A product that runs, and hears nothing before it was asked three times.
+#[test]
+fn a_product_that_has_just_been_started_is_told_once_it_answers() {
+    let mut bed = Bed::with_service_manager("true");
+    let here = bed.dir.path().to_owned();
+    let state = |bed: &Bed, members: &[(&str, &str)]| {
+        let hears = format!("[ $(wc -l < {}/asked) -ge 3 ]", here.display());
+        bed.state_with(members, |spec| {
+            spec.test = check("exit 0");
+            spec.activate = check(&format!("{hears} || {{ echo cannot connect; exit 1; }}"));
+            spec.read_back = vec![Probe::Answer {
+                command: shell(&format!(
+                    "echo >> {}/asked; {hears} && echo '{{}}'",
+                    here.display()
+                )),
+                seconds: 20,
+                expect: Vec::new(),
+            }];
+        })
+    };
+    let first = state(&bed, &GOOD);
+    assert!(bed.accept(&first).is_good());
+    // The machine was started again, and the product with it.
+    std::fs::write(here.join("asked"), "").unwrap();
+    let other = state(&bed, &[("config", "other")]);
+    let outcome = bed.accept(&other);
+    assert!(outcome.is_good(), "{:?}", outcome.statuses);
 }

@@ -333,3 +333,27 @@ fn in_a_sandbox_it_is_simulated_and_fails_on_demand() {
     bed.fail("");
     assert_eq!(said(&bed.look(&twice)), None);
 }
+
+#[test]
+fn what_came_while_it_was_set_is_set_too_and_what_goes_on_all_the_same_is_told() {
+    for (still_after, is_told) in [(3, false), (100, true)] {
+        let (mut bed, product) = begin();
+        let mut next = product.state(&bed, &NEXT, true);
+        for resource in &mut next.resources {
+            if let Spec::Suspension(spec) = &mut resource.spec {
+                spec.halts[0].set = product.shell(&format!(
+                    "echo set >> calls; [ $(grep -c set calls) -lt {still_after} ] || rm -f running"
+                ));
+            }
+        }
+        let outcome = bed.accept(&next);
+        let calls = product.calls();
+        let first = calls.split("test").next().unwrap();
+        assert_eq!(first, "set\n".repeat(3), "{calls}");
+        let failed = matches!(
+            said(&outcome),
+            Some(ResourceState::Failed(why)) if why.contains("did not set it")
+        );
+        assert_eq!((product.stands_still(), failed), (!is_told, is_told));
+    }
+}

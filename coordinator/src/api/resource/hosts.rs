@@ -21,7 +21,7 @@ use crate::api::request::{JsonBody, Named, WriteRequest};
 use crate::api::routes::Asker;
 use crate::command::{AddHost, AllowRemoval, Command, RetireHost, RetryChange, RevokeCertificate};
 use crate::metrics::lifecycle;
-use crate::raft::{PlanErrors, SessionRow, Sessions};
+use crate::raft::{Planned, SessionRow, Sessions};
 use crate::state::{FleetState, Host, HostLifecycle};
 
 /// What the nodes know of hosts and the state does not hold.
@@ -33,8 +33,8 @@ pub(super) struct Seen {
     turned_away: BTreeMap<HostId, TurnedAway>,
     /// Nodes that did not say whose agents they have.
     unheard: Vec<NodeId>,
-    /// Which hosts the leader cannot plan.
-    unplanned: PlanErrors,
+    /// How far the leader has planned, when it answers.
+    pub(super) planned: Option<Planned>,
 }
 
 impl Seen {
@@ -47,10 +47,16 @@ impl Seen {
     }
 }
 
-/// Asks all nodes for their sessions, and the leader for what it cannot plan. The newest session wins
-/// where two nodes still claim one.
+/// Asks all nodes for their sessions, and the leader for what it has planned and cannot plan. The
+/// newest session wins where two nodes still claim one.
 pub(super) async fn seen(api: &Api) -> Seen {
-    let (sessions, unplanned) = join(api.fleet.sessions(), api.fleet.plan_errors()).await;
+    seen_from(api, 0).await
+}
+
+/// Likewise, and the leader has planned a revision of the fleet by then, if that takes it no longer
+/// than an answer may.
+pub(super) async fn seen_from(api: &Api, revision: u64) -> Seen {
+    let (sessions, planned) = join(api.fleet.sessions(), api.fleet.planned(revision)).await;
     let Sessions { mut rows, unheard } = sessions;
     rows.sort_by_key(|(_, row)| row.since);
     let (live, others): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(_, row)| row.is_live());
@@ -65,7 +71,7 @@ pub(super) async fn seen(api: &Api) -> Seen {
             .map(|(node, row)| (row.host.clone(), (node, row)))
             .collect(),
         turned_away: others.into_iter().filter_map(away).collect(),
-        unplanned,
+        planned,
     }
 }
 
@@ -89,7 +95,7 @@ pub(super) fn view(state: &FleetState, id: &HostId, host: &Host, seen: &Seen) ->
         facts: None,
         attempted: outcome.and_then(|outcome| outcome.attempted.clone()),
         plan_error: (!retired)
-            .then(|| seen.unplanned.get(id).cloned())
+            .then(|| seen.planned.as_ref()?.errors.get(id).cloned())
             .flatten(),
         connected: session.map(|(node, _)| *node),
         turned_away: match session {
@@ -268,7 +274,7 @@ mod tests {
             sessions: BTreeMap::new(),
             turned_away: BTreeMap::new(),
             unheard: Vec::new(),
-            unplanned: PlanErrors::new(),
+            planned: None,
         };
         let told = |seen: &Seen| trouble(&view(&state, &id, host, seen)).unwrap().1;
         assert_eq!(told(&seen), "its agent is not connected");

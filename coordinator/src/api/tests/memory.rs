@@ -23,8 +23,8 @@ use crate::planner::{
     preview::{self, Preview},
 };
 use crate::raft::{
-    Contacts, Hearing, Leadership, PeerContact, PlanErrors, ProposeError, RaftStatus, ReadError,
-    Sessions, StoreError,
+    Contacts, Hearing, Leadership, PeerContact, PlanErrors, Planned, ProposeError, RaftStatus,
+    ReadError, Sessions, StoreError,
 };
 use crate::state::{FleetState, Host, Node, PreparedKey};
 
@@ -51,6 +51,8 @@ pub(super) struct MemoryFleet {
     pub(super) unheard: Mutex<Vec<NodeId>>,
     /// Hosts that the leader cannot plan.
     pub(super) unplanned: Mutex<PlanErrors>,
+    /// How far the leader says that it has planned.
+    pub(super) planned: Mutex<u64>,
     /// What the leader hears.
     pub(super) contacts: Mutex<Contacts>,
     /// This node has not applied what it proposes, when that is answered, and what it knows.
@@ -77,6 +79,7 @@ impl MemoryFleet {
             backs_up: AtomicBool::new(false),
             unheard: Mutex::default(),
             unplanned: Mutex::new(PlanErrors::new()),
+            planned: Mutex::new(u64::MAX),
             contacts: Mutex::new(Ok(vec![heard(1)])),
             lags: AtomicBool::new(false),
             behind: Mutex::new(None),
@@ -223,9 +226,10 @@ impl Fleet for MemoryFleet {
         async { Sessions { rows, unheard } }.boxed()
     }
 
-    fn plan_errors(&self) -> BoxFuture<'_, PlanErrors> {
+    fn planned(&self, _revision: u64) -> BoxFuture<'_, Option<Planned>> {
         let errors = self.unplanned.lock().unwrap().clone();
-        async { errors }.boxed()
+        let revision = *self.planned.lock().unwrap();
+        async move { Some(Planned { revision, errors }) }.boxed()
     }
 
     fn contacts(&self) -> BoxFuture<'_, Contacts> {

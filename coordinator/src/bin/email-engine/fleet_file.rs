@@ -5,6 +5,7 @@ use std::path::Path;
 
 use email_engine_protocol::api::FleetDocument;
 use email_engine_protocol::limits;
+use toml::de::{DeTable, DeValue};
 
 /// Why a fleet file could not be taken.
 #[derive(Debug, thiserror::Error)]
@@ -50,8 +51,28 @@ pub(crate) enum FleetFileError {
     },
 }
 
+/// A fleet file that is a fleet document; what the cluster says of that is found in its lines.
+#[derive(Debug)]
+pub(crate) struct FleetFile {
+    pub(crate) document: FleetDocument,
+    name: String,
+    text: String,
+}
+
+#[cfg(test)]
+impl From<FleetDocument> for FleetFile {
+    fn from(document: FleetDocument) -> Self {
+        let (name, text) = (String::new(), String::new());
+        Self {
+            document,
+            name,
+            text,
+        }
+    }
+}
+
 /// Reads a file, or stdin for `-`.
-pub(crate) fn read(path: &Path) -> Result<FleetDocument, FleetFileError> {
+pub(crate) fn read(path: &Path) -> Result<FleetFile, FleetFileError> {
     let (name, input): (String, Box<dyn Read>) = if path == Path::new("-") {
         ("stdin".to_owned(), Box::new(io::stdin().lock()))
     } else {
@@ -74,7 +95,11 @@ pub(crate) fn read(path: &Path) -> Result<FleetDocument, FleetFileError> {
         return Err(FleetFileError::TooLarge { name });
     }
     match text(&bytes) {
-        Ok(text) => parse(&name, text),
+        Ok(text) => Ok(FleetFile {
+            document: parse(&name, text)?,
+            text: text.to_owned(),
+            name,
+        }),
         Err(what) => Err(FleetFileError::NotText { name, what }),
     }
 }
@@ -111,6 +136,39 @@ pub(crate) fn parse(name: &str, text: &str) -> Result<FleetDocument, FleetFileEr
             excerpt: place.excerpt,
         }
     })
+}
+
+impl FleetFile {
+    /// Sets what was said of a field (`ips[3].domain`) beside the line where it stands: its own, or
+    /// that of the nearest around it when it is not in the file.
+    pub(crate) fn point_at(&self, field: &str, said: &str) -> String {
+        let Some(span) = find(&self.text, field) else {
+            return said.to_owned();
+        };
+        let Place {
+            line,
+            column,
+            excerpt,
+        } = Place::of(&self.text, span);
+        format!("{}:{line}:{column}: {said}\n{excerpt}", self.name)
+    }
+}
+
+/// Where a field stands in a document; nowhere when not even its table is there.
+fn find(text: &str, field: &str) -> Option<std::ops::Range<usize>> {
+    let table = DeTable::parse(text).ok()?;
+    let mut found = None;
+    let mut steps = field.split(['.', '[', ']']).filter(|step| !step.is_empty());
+    let mut value = table.get_ref().get(steps.next()?);
+    while let Some(here) = value {
+        found = Some(here.span());
+        value = steps.next().and_then(|step| match here.get_ref() {
+            DeValue::Table(table) => table.get(step),
+            DeValue::Array(items) => items.get(step.parse::<usize>().ok()?),
+            _ => None,
+        });
+    }
+    found
 }
 
 struct Place {
@@ -198,6 +256,27 @@ mod tests {
     fn broken_toml_and_wide_characters_are_counted_in_characters() {
         let shown = fault("[[tenants]]\nname = \"é\" x\n");
         assert!(shown.starts_with("fleet.toml:2:12: "), "{shown}");
+    }
+
+    #[test]
+    fn what_the_cluster_says_of_a_field_is_shown_in_its_line() {
+        let text = "[[ips]]\naddress = \"192.0.2.1\"\ndomain = \"a.example\"\n\n[[ips]]\naddress = \
+                    \"192.0.2.2\"\ndomain = \"b.example\"\n";
+        let file = FleetFile {
+            document: parse("fleet.toml", text).unwrap(),
+            name: "fleet.toml".to_owned(),
+            text: text.to_owned(),
+        };
+        let shown = file.point_at("ips[1].domain", "taken\n  code  x");
+        assert_eq!(
+            shown,
+            "fleet.toml:7:10: taken\n  code  x\n  |\n7 | domain = \"b.example\"\n  |          \
+             ^^^^^^^^^^^"
+        );
+        let nearest = file.point_at("ips[1].sender", "missing");
+        assert!(nearest.starts_with("fleet.toml:5:1: missing"), "{nearest}");
+        assert_eq!(file.point_at("hosts[0].id", "unknown"), "unknown");
+        assert_eq!(file.point_at("ips[x]..[[", "odd").lines().count(), 4);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use email_engine_protocol::join::Endpoint;
 
 use crate::command::{Answer, Proposal};
 use crate::raft::leadership::PeerContact;
-use crate::raft::told::{PlanErrors, SessionNotice, SessionRow};
+use crate::raft::told::{Planned, SessionNotice, SessionRow};
 use crate::raft::types::{SnapshotMeta, Types, Vote};
 
 /// A question; each on a stream of its own.
@@ -49,8 +49,8 @@ pub(crate) enum Request {
     Change(MemberChange),
     /// Tells of agent sessions that began on the asking node.
     SessionsBegan(Vec<SessionNotice>),
-    /// Asks which hosts cannot be planned.
-    PlanErrors,
+    /// Asks how far the leader has planned, best as far as a revision.
+    Planned(u64),
     /// Asks for a content body.
     Body(ContentHash),
     /// Asks which members answer.
@@ -84,8 +84,8 @@ pub(crate) enum Response {
     Failed(String),
     /// To `SessionsBegan`: the hosts whose older session ended here.
     SessionsEnded(Vec<HostId>),
-    /// To `PlanErrors`.
-    PlanErrors(PlanErrors),
+    /// To `Planned`: none before this node plans.
+    Planned(Option<Planned>),
     /// To `Body`: none when the asked node does not have it whole.
     Body(Option<Vec<u8>>),
     /// To `Contacts`: none when the asked node does not lead.

@@ -18,7 +18,7 @@ use crate::command::Proposal;
 use crate::raft::handle::Applied;
 use crate::raft::leadership::PeerContact;
 use crate::raft::machine::SnapshotFiles;
-use crate::raft::told::{PlanErrors, SessionNotice, SessionRow};
+use crate::raft::told::{Planned, SessionNotice, SessionRow};
 use crate::raft::types::{Raft, Snapshot, SnapshotMeta, Types, Vote};
 
 /// What the node answers apart from Raft's own questions.
@@ -39,8 +39,8 @@ pub(crate) trait Door: Send + Sync {
     fn sessions(&self) -> Vec<SessionRow>;
     /// Sessions began on another node: older ones of the same hosts end here.
     fn sessions_began(&self, notices: &[SessionNotice]) -> Vec<HostId>;
-    /// Hosts that this node could not plan as the leader.
-    fn plan_errors(&self) -> PlanErrors;
+    /// How far this node has planned as the leader, which may wait a little for a revision.
+    fn planned(&self, revision: u64) -> BoxFuture<'_, Option<Planned>>;
     /// What this node hears of the members, when it leads.
     fn contacts(&self) -> Option<Vec<PeerContact>>;
     /// A content body, when it is whole here.
@@ -114,7 +114,7 @@ async fn answer(serving: &Serving, request: Request) -> Response {
         Request::ReadIndex => Response::ReadIndex(door.read_index().await),
         Request::Change(change) => Response::Change(door.change(change).await),
         Request::Sessions => Response::Sessions(door.sessions()),
-        Request::PlanErrors => Response::PlanErrors(door.plan_errors()),
+        Request::Planned(revision) => Response::Planned(door.planned(revision).await),
         Request::Contacts => Response::Contacts(door.contacts()),
         Request::Clock => Response::Clock(door.clock()),
         Request::SessionsBegan(notices) => Response::SessionsEnded(door.sessions_began(&notices)),

@@ -16,9 +16,10 @@ use crate::command::Command;
 use crate::pki::testbed::{TestPki, now};
 use crate::push::testbed::{FakeFleet, file, founded, host_id, wait_for};
 use crate::push::{Fleet, Registry};
+use crate::raft::Planned;
 use crate::state::{FleetState, Outcome};
 use crate::tasks::plan::Planning;
-use crate::tasks::{Plan, PlanErrors, PlanFn, plan};
+use crate::tasks::{Plan, PlanFn, plan};
 
 /// A body that all hosts have.
 const SHARED: &[u8] = b"the same everywhere";
@@ -29,7 +30,7 @@ pub(super) type Wishes = Arc<Mutex<BTreeMap<HostId, Result<Role, String>>>>;
 struct Plans {
     fleet: FakeFleet,
     wishes: Wishes,
-    errors: watch::Receiver<PlanErrors>,
+    planned: watch::Receiver<Planned>,
 }
 
 /// Starts planning for hosts whose plan differs by nothing but a role.
@@ -43,15 +44,15 @@ fn planning(hosts: &[&str]) -> Plans {
         wishes.lock().unwrap().insert(host_id(host), wish);
     }
     let fleet = FakeFleet::new(state);
-    let errors = start_planning(fleet.clone(), wishes.clone());
+    let planned = start_planning(fleet.clone(), wishes.clone());
     Plans {
         fleet,
         wishes,
-        errors,
+        planned,
     }
 }
 
-pub(super) fn start_planning<F: Fleet>(fleet: F, wishes: Wishes) -> watch::Receiver<PlanErrors> {
+pub(super) fn start_planning<F: Fleet>(fleet: F, wishes: Wishes) -> watch::Receiver<Planned> {
     let asked = wishes;
     let plan: PlanFn = Arc::new(move |state, host| {
         let role = asked.lock().unwrap()[host].clone()?;
@@ -73,14 +74,14 @@ pub(super) fn start_planning<F: Fleet>(fleet: F, wishes: Wishes) -> watch::Recei
             bodies: BTreeMap::from([(ContentHash::of(SHARED), SHARED.to_vec())]),
         })
     });
-    let (errors, errors_seen) = watch::channel(PlanErrors::new());
+    let (planned, seen) = watch::channel(Planned::default());
     tokio::spawn(plan::run(Planning {
         fleet,
         registry: Registry::default(),
         plan,
-        errors,
+        planned,
     }));
-    errors_seen
+    seen
 }
 
 pub(super) fn number(state: &FleetState, host: &str) -> u64 {
@@ -115,6 +116,23 @@ async fn what_is_planned_becomes_the_target_once() {
 }
 
 #[tokio::test]
+async fn what_is_said_to_be_planned_has_its_targets() {
+    let mut plans = planning(&["a", "b"]);
+    for round in 1..=20 {
+        let role = [Role::Powermta, Role::Api][round % 2];
+        plans.wishes.lock().unwrap().insert(host_id("b"), Ok(role));
+        let mut changed = 0;
+        plans.fleet.change(|state| {
+            state.revision += 1;
+            changed = state.revision;
+        });
+        let settled = plans.planned.wait_for(|at| at.revision >= changed);
+        drop(wait_for(settled, "the change is planned").await.unwrap());
+        assert_eq!(plans.fleet.view(|state| number(state, "b")), round as u64);
+    }
+}
+
+#[tokio::test]
 async fn a_host_that_cannot_be_planned_holds_up_nobody_and_is_named() {
     let mut plans = planning(&["a", "b"]);
     let wish = Err("no such template".to_owned());
@@ -123,14 +141,16 @@ async fn a_host_that_cannot_be_planned_holds_up_nobody_and_is_named() {
     let b = |state: &FleetState| number(state, "b") == 1;
     plans.fleet.until(b, "b has a target").await;
     let named = plans
-        .errors
-        .wait_for(|errors| errors.contains_key(&host_id("a")));
-    let errors = wait_for(named, "the error is kept").await.unwrap().clone();
+        .planned
+        .wait_for(|planned| planned.errors.contains_key(&host_id("a")));
+    let named = wait_for(named, "the error is kept").await.unwrap();
+    let errors = named.errors.clone();
+    drop(named);
     assert_eq!(errors[&host_id("a")], "no such template");
     let wish = Ok(Role::Api);
     plans.wishes.lock().unwrap().insert(host_id("a"), wish);
     plans.fleet.change(|_| ());
-    let mended = plans.errors.wait_for(PlanErrors::is_empty);
+    let mended = plans.planned.wait_for(|at| at.errors.is_empty());
     wait_for(mended, "the error is gone").await.unwrap();
 }
 
@@ -149,14 +169,12 @@ async fn a_broken_invariant_plans_nobody_and_is_named() {
     };
     // Two tenants could share it: no command lets that through.
     role(Role::Mailwizz);
-    let named = plans.errors.wait_for(|errors| errors.len() == 2);
-    let errors = wait_for(named, "it is named for both")
-        .await
-        .unwrap()
-        .clone();
-    for error in errors.values() {
+    let named = plans.planned.wait_for(|at| at.errors.len() == 2);
+    let named = wait_for(named, "it is named for both").await.unwrap();
+    for error in named.errors.values() {
         assert!(error.contains("MailWizz host a has no tenant"), "{error}");
     }
+    drop(named);
     assert_eq!(plans.fleet.log().len(), 1, "b has what it had");
     role(Role::Powermta);
     let newer = |state: &FleetState| number(state, "b") == 2;

@@ -105,18 +105,17 @@ async fn a_refused_host_holds_up_nobody_is_named_and_does_not_fill_the_log() {
         refusals: Arc::default(),
     };
     let began = Instant::now();
-    let mut errors = start_planning(fleet.clone(), wishes.clone());
+    let mut planned = start_planning(fleet.clone(), wishes.clone());
     let others = |state: &FleetState| {
         hosts
             .iter()
             .all(|host| *host == "c" || number(state, host) == 1)
     };
     fleet.inner.until(others, "all but one have a target").await;
-    let named = errors.wait_for(|errors| errors.contains_key(&host_id("c")));
-    let errors = wait_for(named, "the refusal is told")
-        .await
-        .unwrap()
-        .clone();
+    let named = planned.wait_for(|planned| planned.errors.contains_key(&host_id("c")));
+    let named = wait_for(named, "the refusal is told").await.unwrap();
+    let errors = named.errors.clone();
+    drop(named);
     let reason = &errors[&host_id("c")];
     assert!(
         reason.contains("targets[0].bodies") && reason.contains("at most 8"),

@@ -1,6 +1,6 @@
 //! A fleet document reaches every host, and the same document again is no work at all.
 
-use email_engine_tests::{Fleet, samples, wait_until};
+use email_engine_tests::{Fleet, samples, wait_for, wait_until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fleet_file_reaches_every_host() {
@@ -19,6 +19,27 @@ async fn a_fleet_file_reaches_every_host() {
     for host in ["mailwizz1", "api1"] {
         let files = walk(&fleet.agents[host].root());
         assert!(!files.is_empty(), "{host} got no files");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_node_calls_the_fleet_converged_before_a_change_is_on_its_host() {
+    let fleet = Fleet::converged_with(3, 1).await;
+    for count in 2..=7 {
+        fleet.apply(&samples::fleet(count)).await;
+        let node = u64::try_from(count).unwrap() % 3 + 1;
+        wait_for("a node says that the fleet has converged", async || {
+            let answer = fleet.api_of(node).try_get("/status").await?;
+            let status = answer.body;
+            (status["state"] == "converged")
+                .then_some(())
+                .ok_or_else(|| status["reasons"].to_string())
+        })
+        .await;
+        let config = fleet.agents["pmta1"].file("/etc/pmta/config");
+        let config = std::fs::read_to_string(config).unwrap();
+        let name = format!("mail{count}.example.net");
+        assert!(config.contains(&name), "{name} is missing in:\n{config}");
     }
 }
 

@@ -20,7 +20,7 @@ use email_engine_protocol::time::Timestamp;
 
 use self::alarms::{alerts, overdue, untrusted};
 use super::cluster::{self, not_ready};
-use super::hosts::{seen, views};
+use super::hosts::{seen_from, views};
 use super::ips;
 use crate::api::Api;
 use crate::api::problem::ApiError;
@@ -34,7 +34,17 @@ pub(in crate::api) async fn show(
     Extension(caller): Asker,
     Extension(freshness): Extension<Freshness>,
 ) -> Result<Json<StatusView>, ApiError> {
-    let (seen, contacts) = join(seen(&api), api.fleet.contacts()).await;
+    // Once the leader has planned what was committed before this was asked, no host looks right only
+    // because nobody has thought about it yet.
+    let asked = api.view(|state| state.revision);
+    let (seen, contacts) = join(seen_from(&api, asked), api.fleet.contacts()).await;
+    let planned = seen.planned.as_ref().map(|planned| planned.revision);
+    if freshness == Freshness::Linearizable
+        && planned.is_some_and(|at| at > api.view(|state| state.revision))
+    {
+        // The leader has set targets that this node has not seen yet.
+        api.freshen(freshness).await?;
+    }
     let raft = api.fleet.raft_status();
     let now = api.now();
     let (cluster, hosts, ips, leaving, untrusted) = api.view(|state| {
@@ -55,7 +65,8 @@ pub(in crate::api) async fn show(
     } else {
         overdue.extend(untrusted);
     }
-    let (state, reasons) = judge(&hosts, &cluster, overdue, now);
+    let unplanned = unplanned(asked, planned);
+    let (state, reasons) = judge(&hosts, &cluster, unplanned, overdue, now);
     Ok(Json(StatusView {
         state,
         stale: freshness == Freshness::Stale,
@@ -74,6 +85,7 @@ const REASONS: usize = 50;
 fn judge(
     hosts: &[HostView],
     cluster: &ClusterView,
+    unplanned: Option<String>,
     overdue: Vec<String>,
     now: Timestamp,
 ) -> (Overall, Vec<String>) {
@@ -86,6 +98,12 @@ fn judge(
         reasons.extend(silent_voters(cluster));
         if !reasons.is_empty() {
             overall = Overall::Degraded;
+        }
+        if let Some(unplanned) = unplanned {
+            if overall == Overall::Converged {
+                overall = Overall::Converging;
+            }
+            reasons.push(unplanned);
         }
     }
     for host in hosts {
@@ -109,6 +127,15 @@ fn judge(
         reasons.push(format!("and {more} more"));
     }
     (overall, reasons)
+}
+
+/// What the leader has not thought about yet: hosts may look right that are to change.
+fn unplanned(asked: u64, planned: Option<u64>) -> Option<String> {
+    match planned {
+        Some(planned) if planned >= asked => None,
+        Some(_) => Some(format!("changes up to revision {asked} are being planned")),
+        None => Some("the leader does not say what it has planned".to_owned()),
+    }
 }
 
 /// Voters that the leader does not hear. The fleet runs on without them, but not without many more.

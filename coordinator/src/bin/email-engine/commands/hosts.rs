@@ -22,6 +22,7 @@ use crate::prompt::{self, Reply};
 Examples:
   email-engine hosts
   email-engine hosts show pmta1
+  email-engine hosts allow-restart pmta1   shows the lines that need one, then asks
   email-engine hosts retire pmta1       wipes its secrets, waits for the proof, cuts it off")]
 pub(crate) struct Hosts {
     #[command(subcommand)]
@@ -115,15 +116,21 @@ pub(crate) async fn run(desk: &Desk, arguments: Hosts) -> Result<Exit, Failure> 
             let digest = lines.unwrap_or(looked_at.digest);
             let answer = desk.client.allow_restart(&host, digest).await?;
             desk.output.show(&answer, |_| {
-                format!("{host} may restart its product for the change that waits for it.")
+                format!(
+                    "{host} may restart its product, if a change of these lines waits for that: the \
+                     word ends when the host has converged on what is planned from now on."
+                )
             })?;
         }
         HostsCommand::Retry { host } => {
+            let view = desk.client.host(&host).await?;
             let answer = desk.client.retry(&host).await?;
             desk.output.show(&answer, |_| {
-                format!(
-                    "{host} tries once more what it refused: see `email-engine hosts show {host}`."
-                )
+                let again = match refuses(&view) {
+                    true => "tries once more what it refused",
+                    false => "is known to refuse nothing; if it does, it tries that once more",
+                };
+                format!("{host} {again}: see `email-engine hosts show {host}`.")
             })?;
         }
         HostsCommand::Revoke { host, yes } => {
@@ -138,6 +145,11 @@ pub(crate) async fn run(desk: &Desk, arguments: Hosts) -> Result<Exit, Failure> 
         }
     }
     Ok(Exit::Success)
+}
+
+/// Whether a host says of anything that it is not as it shall be.
+fn refuses(host: &HostView) -> bool {
+    host.convergence != Convergence::Converged || host.running != host.target
 }
 
 /// What an operator is asked to allow a restart for.

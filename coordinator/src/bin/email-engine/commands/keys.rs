@@ -93,7 +93,14 @@ pub(crate) async fn run(desk: &Desk, arguments: Keys) -> Result<Exit, Failure> {
                         .note(&format!("key {} written to {path}", created.id));
                 }
                 // The key alone, so that it can be piped.
-                None => desk.output.show(&created, |_| created.key.clone())?,
+                None => {
+                    desk.output.show(&created, |_| created.key.clone())?;
+                    desk.output.note(&format!(
+                        "key {} is shown this once; a context file takes it as `api_key` \
+                         (email-engine --help), or --out writes it to a private file",
+                        created.id
+                    ));
+                }
             }
         }
         KeysCommand::List => {
@@ -106,7 +113,11 @@ pub(crate) async fn run(desk: &Desk, arguments: Keys) -> Result<Exit, Failure> {
             } else {
                 ""
             };
-            permitted(&format!("Revoke key {id}?{own}"), yes)?;
+            let known = desk.client.keys().await?;
+            // Nobody is asked about what is not there: the cluster says so.
+            if known.iter().any(|key| key.id == id) {
+                permitted(&format!("Revoke key {id}?{own}"), yes)?;
+            }
             let answer = desk.client.revoke_key(&id).await?;
             desk.output
                 .show(&answer, |_| format!("Key {id} revoked."))?;

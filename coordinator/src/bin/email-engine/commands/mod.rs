@@ -52,12 +52,12 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
     match command {
         Command::Apply(apply) => {
             // A fault in the file is told before anything is asked of the cluster.
-            let document = crate::fleet_file::read(&apply.file)?;
-            fleet::apply(&desk()?, &apply, &document).await
+            let file = crate::fleet_file::read(&apply.file)?;
+            fleet::apply(&desk()?, &apply, &file).await
         }
         Command::Plan(plan) => {
-            let document = crate::fleet_file::read(&plan.file)?;
-            fleet::plan(&desk()?, &plan, &document).await
+            let file = crate::fleet_file::read(&plan.file)?;
+            fleet::plan(&desk()?, &plan, &file).await
         }
         Command::Status(status) => status::run(&desk()?, &status).await,
         Command::Hosts(hosts) => hosts::run(&desk()?, hosts).await,

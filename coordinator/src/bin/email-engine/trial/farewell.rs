@@ -65,7 +65,8 @@ fn suggestions(status: &StatusView, place: &Place) -> String {
         && let Some(config) = place.config_of(leader)
     {
         lines.push(format!(
-            "The loss of the leader (node {leader}) is not noticed by the hosts:"
+            "Without the leader (node {leader}) hosts keep what they have; an agent that was connected \
+             to it finds another node within 15 s:"
         ));
         lines.push(format!("  pkill -KILL -f {}", quoted(&config)));
         lines.push(format!("  {program} cluster status"));

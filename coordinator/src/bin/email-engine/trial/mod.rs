@@ -254,7 +254,7 @@ pub(crate) async fn run(arguments: Trial, output: Output) -> Result<Exit, Failur
 /// The fleet file, read before anything is started: a fault in it is told at once.
 fn document(arguments: &Trial) -> Result<FleetDocument, TrialError> {
     Ok(match &arguments.fleet {
-        Some(path) => fleet_file::read(path)?,
+        Some(path) => fleet_file::read(path)?.document,
         None => fleet_file::parse("the shipped example", EXAMPLE)?,
     })
 }

@@ -63,7 +63,14 @@ fn missing(status: &StatusView, ids: &[HostId]) -> Vec<String> {
                 None => "is not listed".to_owned(),
                 Some(host) => stuck(host)?,
             };
-            Some(format!("{id} {reason}"))
+            // What the cluster says of it besides: a refusal, a line that failed.
+            let told = format!("{id}: ");
+            let why = status
+                .reasons
+                .iter()
+                .find_map(|line| line.strip_prefix(&told));
+            let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+            Some(format!("{id} {reason}{why}"))
         })
         .collect()
 }

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 
 use super::super::lint::{Code, Extent, Options, Outline, REPLY_SHADOWED, lint};
 use super::super::schema::Version;
-use super::super::syntax::{Include, Limits, Sources};
+use super::super::syntax::{Include, Limits, Parsed, Sources};
 use super::base::Base;
 use scrub::Scrub;
 
@@ -58,6 +58,8 @@ pub struct Imported {
     pub base: Base,
     /// What became of every line, in order of place.
     pub notes: Vec<Note>,
+    /// Places that are not well formed: what was meant there is not known, and not taken.
+    pub malformed: usize,
 }
 
 /// Takes a configuration over. `today` is a day as `YYYY-MM-DD`, `origin` a name for what it was.
@@ -101,11 +103,16 @@ pub fn import(sources: &Sources, version: Version, origin: &str, today: &str) ->
     take.receivers(&lists);
     take.categories();
     take.dropped_sections();
+    let malformed = take.malformed(&parsed);
     let Take {
         base, mut notes, ..
     } = take;
     notes.sort_by(|a, b| (&a.file, a.line, &a.what).cmp(&(&b.file, b.line, &b.what)));
-    Imported { base, notes }
+    Imported {
+        base,
+        notes,
+        malformed,
+    }
 }
 
 /// An import under way.
@@ -157,6 +164,21 @@ impl Take<'_, '_> {
             why: why.to_owned(),
             code,
         });
+    }
+
+    /// Places that are not well formed, each noted without its text.
+    fn malformed(&mut self, parsed: &[Parsed<'_>]) -> usize {
+        let errors = parsed.iter().enumerate();
+        let places: Vec<(usize, u32)> = errors
+            .flat_map(|(file, parsed)| {
+                let errors = parsed.errors.iter();
+                errors.map(move |error| (file, error.at.line))
+            })
+            .collect();
+        for at in &places {
+            self.dropped(*at, "line", "it is not well formed: `pmta lint` says how");
+        }
+        places.len()
     }
 
     /// An `include`: what it names was read in its place, or is missing here.

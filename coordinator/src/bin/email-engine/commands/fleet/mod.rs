@@ -11,7 +11,9 @@ use email_engine_protocol::api::{ApplyAnswer, Change, ChangeAction, FleetDocumen
 
 use self::preview::preview;
 use super::Desk;
+use crate::client::ClientError;
 use crate::exit::{Exit, Failure};
+use crate::fleet_file::FleetFile;
 use crate::output::{Mood, Output, text};
 use crate::prompt::{self, Reply};
 
@@ -70,18 +72,15 @@ pub(crate) struct Plan {
 pub(crate) async fn apply(
     desk: &Desk,
     arguments: &Apply,
-    document: &FleetDocument,
+    file: &FleetFile,
 ) -> Result<Exit, Failure> {
     if arguments.prune {
-        refuse_nothing(document)?;
+        refuse_nothing(&file.document)?;
     }
     if arguments.prune && !arguments.dry_run {
-        permit_removals(desk, arguments, document).await?;
+        permit_removals(desk, arguments, file).await?;
     }
-    let mut answer = desk
-        .client
-        .apply(document, arguments.dry_run, arguments.prune)
-        .await?;
+    let mut answer = send(desk, file, arguments.dry_run, arguments.prune).await?;
     leave_out(&mut answer, arguments.no_diff);
     warn(&desk.output, &answer);
     desk.output
@@ -89,17 +88,36 @@ pub(crate) async fn apply(
     Ok(Exit::Success)
 }
 
-pub(crate) async fn plan(
-    desk: &Desk,
-    arguments: &Plan,
-    document: &FleetDocument,
-) -> Result<Exit, Failure> {
-    let mut answer = desk.client.apply(document, true, arguments.prune).await?;
+pub(crate) async fn plan(desk: &Desk, arguments: &Plan, file: &FleetFile) -> Result<Exit, Failure> {
+    if arguments.prune {
+        refuse_nothing(&file.document)?;
+    }
+    let mut answer = send(desk, file, true, arguments.prune).await?;
     leave_out(&mut answer, arguments.no_diff);
     warn(&desk.output, &answer);
     desk.output
         .show(&answer, |output| render(output, &answer, true))?;
     Ok(verdict(&answer))
+}
+
+/// Sends the file; a refusal of one of its fields is shown where that stands.
+async fn send(
+    desk: &Desk,
+    file: &FleetFile,
+    dry_run: bool,
+    prune: bool,
+) -> Result<ApplyAnswer, Failure> {
+    let sent = desk.client.apply(&file.document, dry_run, prune).await;
+    sent.map_err(|error| match &error {
+        ClientError::Refused { problem } => match &problem.field {
+            Some(field) => {
+                let said = file.point_at(field, &error.to_string());
+                Failure::new(Exit::Failure, said)
+            }
+            None => error.into(),
+        },
+        _ => error.into(),
+    })
 }
 
 /// A generator that failed writes nothing, and pruning to nothing would end a fleet.
@@ -130,12 +148,8 @@ fn verdict(answer: &ApplyAnswer) -> Exit {
 }
 
 /// Lists what would go and asks; refuses where nobody can be asked.
-async fn permit_removals(
-    desk: &Desk,
-    arguments: &Apply,
-    document: &FleetDocument,
-) -> Result<(), Failure> {
-    let answer = desk.client.apply(document, true, true).await?;
+async fn permit_removals(desk: &Desk, arguments: &Apply, file: &FleetFile) -> Result<(), Failure> {
+    let answer = send(desk, file, true, true).await?;
     let removals: Vec<&Change> = removals(&answer).collect();
     if removals.is_empty() {
         return Ok(());
@@ -334,7 +348,7 @@ mod tests {
         let exit = plan(
             &authority.desk(&node),
             &arguments,
-            &FleetDocument::default(),
+            &FleetDocument::default().into(),
         )
         .await
         .unwrap();
@@ -361,19 +375,25 @@ mod tests {
         let document = crate::fleet_file::parse("fleet.toml", text).unwrap();
         // Tests have no terminal on both ends, so nobody is there to ask.
         if !std::io::IsTerminal::is_terminal(&std::io::stdin()) {
-            let failure = apply(&desk, &arguments, &document).await.unwrap_err();
+            let failure = apply(&desk, &arguments, &document.clone().into())
+                .await
+                .unwrap_err();
             assert!(failure.to_string().contains("say --yes"), "{failure}");
             let targets: Vec<_> = node.asked().into_iter().map(|a| a.target).collect();
             assert_eq!(targets, ["/api/v1/fleet?dry_run=true&prune=true"]);
         }
         arguments.yes = true;
-        apply(&desk, &arguments, &document).await.unwrap();
+        apply(&desk, &arguments, &document.clone().into())
+            .await
+            .unwrap();
         let last = node.asked().pop().unwrap();
         assert_eq!(last.target, "/api/v1/fleet?dry_run=false&prune=true");
         // Nothing at all is not what anybody wants to prune to, whatever is said.
         let asked = node.asked().len();
         let nothing = FleetDocument::default();
-        let refused = apply(&desk, &arguments, &nothing).await.unwrap_err();
+        let refused = apply(&desk, &arguments, &nothing.clone().into())
+            .await
+            .unwrap_err();
         assert!(refused.to_string().contains("the whole fleet"), "{refused}");
         assert_eq!(node.asked().len(), asked);
     }

@@ -11,6 +11,7 @@ use email_engine_protocol::api::{BundleRequest, ReleaseRequest};
 use crate::commands::Desk;
 use crate::commands::fleet::preview::preview;
 use crate::commands::fleet::warn;
+use crate::commands::hosts::permitted;
 use crate::exit::{Exit, Failure};
 
 /// Largest base, in bytes.
@@ -36,6 +37,9 @@ enum Verb {
         /// The base, as `pmta import` writes it
         #[arg(value_name = "FILE")]
         file: PathBuf,
+        /// Do not ask before a base without rules replaces what was taken over earlier
+        #[arg(long, short)]
+        yes: bool,
     },
     /// Show what the base would change on each host, line by line
     Plan {
@@ -49,8 +53,15 @@ pub(super) async fn run(
     desk: impl FnOnce() -> Result<Desk, Failure>,
     arguments: &BaseCommand,
 ) -> Result<Exit, Failure> {
-    let (Verb::Apply { file } | Verb::Plan { file }) = &arguments.command;
+    let (Verb::Apply { file, .. } | Verb::Plan { file }) = &arguments.command;
     let text = read(file)?;
+    if let Verb::Apply { yes, .. } = &arguments.command
+        && has_no_rules(&text)
+    {
+        let question =
+            "This base has no rules: those taken over earlier go from every host. Go on?";
+        permitted(question, *yes)?;
+    }
     let desk = desk()?;
     let request = with_base(&desk, text).await?;
     if matches!(arguments.command, Verb::Apply { .. }) {
@@ -87,6 +98,14 @@ async fn with_base(desk: &Desk, text: String) -> Result<ReleaseRequest, Failure>
         bundle: Some(created.bundle),
         ..ReleaseRequest::default()
     })
+}
+
+/// Whether a base names no receiver and no category of bounces. What is no base at all is refused by
+/// the cluster, which says why.
+fn has_no_rules(text: &str) -> bool {
+    let rules = ["provider", "category"];
+    toml::from_str::<toml::Table>(text)
+        .is_ok_and(|base| !rules.iter().any(|key| base.contains_key(*key)))
 }
 
 fn read(file: &Path) -> Result<String, Failure> {
@@ -134,7 +153,7 @@ mod tests {
         std::fs::write(&file, "checked = \"2026-11-21\"\n").unwrap();
         let authority = Authority::new(1);
         let plan = Verb::Plan { file: file.clone() };
-        let apply = Verb::Apply { file };
+        let apply = Verb::Apply { file, yes: true };
         for (command, exit, last) in [
             (plan, Exit::Found, "/api/v1/releases?dry_run=true"),
             (apply, Exit::Success, "/api/v1/releases"),

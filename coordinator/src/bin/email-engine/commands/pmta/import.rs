@@ -18,7 +18,8 @@ use crate::output::{Mood, Output, text};
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Rules of receivers, lists of replies, categories of bounces, spool and log are taken. Addresses, keys,
-users and passwords are dropped and never shown. What the base says of a receiver goes before what the
+users and passwords are dropped and never shown. Exit code 2 when a place is not well formed and
+was left out. What the base says of a receiver goes before what the
 catalogue says; the catalogue's rules for all receivers stand behind. `pmta base plan` shows what the
 result changes on each host, `pmta base apply` puts it in place.")]
 pub(super) struct Import {
@@ -84,7 +85,15 @@ pub(super) fn run(output: &Output, arguments: &Import) -> Result<Exit, Failure> 
     output.show(&answer, |output| {
         table(output, &imported.notes, arguments.out.as_deref())
     })?;
-    Ok(Exit::Success)
+    Ok(match imported.malformed {
+        0 => Exit::Success,
+        places => {
+            output.note(&format!(
+                "warning: {places} places are not well formed, and nothing was taken of them"
+            ));
+            Exit::Found
+        }
+    })
 }
 
 /// Never over a file that is there.
