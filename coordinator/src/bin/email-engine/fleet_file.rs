@@ -263,7 +263,7 @@ mod tests {
         let text = "[[ips]]\naddress = \"192.0.2.1\"\ndomain = \"a.example\"\n\n[[ips]]\naddress = \
                     \"192.0.2.2\"\ndomain = \"b.example\"\n";
         let file = FleetFile {
-            document: parse("fleet.toml", text).unwrap(),
+            document: FleetDocument::default(),
             name: "fleet.toml".to_owned(),
             text: text.to_owned(),
         };

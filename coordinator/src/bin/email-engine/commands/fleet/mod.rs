@@ -345,13 +345,13 @@ mod tests {
             prune: true,
             no_diff: false,
         };
-        let exit = plan(
-            &authority.desk(&node),
-            &arguments,
-            &FleetDocument::default().into(),
-        )
-        .await
-        .unwrap();
+        let desk = authority.desk(&node);
+        let nothing = FleetDocument::default().into();
+        let refused = plan(&desk, &arguments, &nothing).await.unwrap_err();
+        assert!(refused.to_string().contains("the whole fleet"), "{refused}");
+        let document =
+            toml::from_str::<FleetDocument>("[[tenants]]\nid = \"red\"\nname = \"Red\"\n").unwrap();
+        let exit = plan(&desk, &arguments, &document.into()).await.unwrap();
         assert_eq!(exit as u8, 2);
         assert_eq!(
             node.asked()[0].target,
