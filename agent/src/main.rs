@@ -44,7 +44,14 @@ struct Cli {
 enum Command {
     /// Redeem the join token and stop; a host that is enrolled is left as it is
     Enroll,
-    /// Enrol if need be, then keep the host at its desired state
+    /// The executor half alone, as root: keeps the host at its desired state and speaks to the network
+    /// half, through a socket, and to nobody else
+    Executor,
+    /// The network half alone, as its own user: enrols if need be, and carries messages between the
+    /// coordinators and the executor
+    Network,
+    /// Both halves in one process: enrol if need be, then keep the host at its desired state. For
+    /// sandboxes, and where there is no service manager that keeps two processes
     Run,
     /// Print which paths and commands a state may name on this host
     ShowAllowList,
@@ -63,6 +70,8 @@ fn main() -> ExitCode {
     };
     let task = match cli.command {
         Command::Enroll => Task::Enroll,
+        Command::Executor => Task::Executor,
+        Command::Network => Task::Network,
         Command::Run => Task::Run,
         Command::ShowAllowList => return show_allow_list(&config),
         Command::ShowConfig => {
@@ -91,6 +100,7 @@ fn show_allow_list(config: &Config) -> ExitCode {
 const fn code(error: &RunError) -> u8 {
     match error {
         RunError::AllowList(_) | RunError::Token(_) | RunError::OtherHost { .. } => 2,
+        RunError::NetworkUser { .. } => 2,
         RunError::Enroll(EnrollError::NotForHosts) | RunError::KeysLost { .. } => 2,
         RunError::Enroll(EnrollError::Refused { .. }) => 3,
         RunError::Enroll(EnrollError::Server { .. } | EnrollError::Mismatch { .. }) => 4,
