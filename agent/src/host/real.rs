@@ -215,7 +215,10 @@ impl System for Real {
         address: SocketAddr,
         timeout: Duration,
     ) -> Result<String, SystemError> {
-        greeting::first_line(address, timeout)
+        match self.reach {
+            Reach::Own => greeting::first_line(address, timeout),
+            Reach::Outside => greeting::asked_outside(address, timeout),
+        }
     }
 
     fn has_run(&self, _id: &ResourceId) -> bool {

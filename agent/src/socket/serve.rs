@@ -1,4 +1,4 @@
-//! The executor's side: lets the network half in, one at a time, and carries messages both ways.
+//! The executor's side: lets the network half in, the newest one, and carries messages both ways.
 //!
 //! The executor never waits for it: what it says while nobody listens is where it stands, which is kept
 //! for the next [`Begin`], or is said again in the next session.
@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::frames::{self, SocketError};
 use super::place::{NetworkUser, is_network_half};
@@ -18,6 +18,9 @@ use crate::halves::{ExecutorKeys, FromExecutor, Standing, ToExecutor};
 
 /// A network half that reads nothing for so long is let go, to be started anew.
 const STALLED: Duration = Duration::from_secs(30);
+
+/// After a connection that could not be taken.
+const REFUSED_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why serving ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +47,8 @@ struct Side {
 enum Closed {
     ByPeer,
     Failed(SocketError),
+    /// Another one came: the newest wins, as between hosts.
+    Newer(UnixStream),
     Serve(ServeEnd),
 }
 
@@ -61,37 +66,52 @@ pub async fn serve(
         standing: started.standing,
         retired: started.retired,
     };
+    let mut newer = None;
     loop {
-        let stream = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    tracing::warn!(%error, "a connection could not be taken");
-                    continue;
-                }
+        let stream = match newer.take() {
+            Some(stream) => stream,
+            None => tokio::select! {
+                stream = enter(&listener, user) => stream,
+                said = side.events.recv() => match said {
+                    Some(said) => {
+                        side.note(&said);
+                        continue;
+                    }
+                    None => return ServeEnd::ExecutorGone,
+                },
+                () = asked_to_stop(&mut shutdown) => return ServeEnd::Shutdown,
             },
-            said = side.events.recv() => match said {
-                Some(said) => {
-                    side.note(&said);
-                    continue;
-                }
-                None => return ServeEnd::ExecutorGone,
-            },
-            () = asked_to_stop(&mut shutdown) => return ServeEnd::Shutdown,
         };
-        if !may_enter(&stream, user) {
-            continue;
-        }
-        match side.connection(stream, &mut shutdown).await {
+        let next = enter(&listener, user);
+        match side.connection(stream, next, &mut shutdown).await {
             Closed::Serve(end) => return end,
             Closed::ByPeer => tracing::info!("the network half is gone"),
             Closed::Failed(error) => tracing::warn!(%error, "the network half is let go"),
+            Closed::Newer(stream) => {
+                tracing::info!("a newer network half takes over");
+                newer = Some(stream);
+            }
         }
         if side.handle.send(ToExecutor::Disconnected).await.is_err() {
             return ServeEnd::ExecutorGone;
         }
         if side.retired {
             return ServeEnd::Retired;
+        }
+    }
+}
+
+/// The next one that may enter; whoever may not is turned away at once, also while another is here.
+async fn enter(listener: &UnixListener, user: NetworkUser) -> UnixStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) if may_enter(&stream, user) => return stream,
+            Ok(_) => {}
+            Err(error) => {
+                // Too many open files, perhaps: it passes.
+                tracing::warn!(%error, "a connection could not be taken");
+                sleep(REFUSED_PAUSE).await;
+            }
         }
     }
 }
@@ -145,8 +165,10 @@ impl Side {
     async fn connection(
         &mut self,
         stream: UnixStream,
+        next: impl Future<Output = UnixStream>,
         shutdown: &mut watch::Receiver<bool>,
     ) -> Closed {
+        let mut next = std::pin::pin!(next);
         let (from, mut to) = stream.into_split();
         if let Err(error) = say(&mut to, &self.begin()).await {
             return Closed::Failed(error);
@@ -165,6 +187,7 @@ impl Side {
                     }
                 }
                 heard = &mut hearing => break heard.unwrap_or(Closed::ByPeer),
+                newer = &mut next => break Closed::Newer(newer),
                 () = asked_to_stop(shutdown) => break Closed::Serve(ServeEnd::Shutdown),
             }
         };

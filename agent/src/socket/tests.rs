@@ -17,7 +17,7 @@ use super::serve::{ServeEnd, serve};
 use super::{Begin, VERSION};
 use crate::allow::{AllowList, Names};
 use crate::executor::{self, ExecutorConfig, Root};
-use crate::halves::{FromExecutor, ToExecutor};
+use crate::halves::ToExecutor;
 use crate::host::OwnPlaces;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -85,21 +85,22 @@ async fn hangs_up(stream: &mut UnixStream) {
 #[tokio::test]
 async fn the_executor_says_who_it_is_first_and_then_both_speak() {
     let rig = Rig::new();
-    let mut called = soon(call(&rig.path())).await.unwrap();
+    let called = soon(call(&rig.path())).await.unwrap();
     assert_eq!(called.begin.version, VERSION);
     assert_eq!(called.begin.trust, None);
-    let begun = ToExecutor::Session {
-        nonce: Nonce([7; 16]),
-    };
-    called.to.send(begun).await.unwrap();
     // The largest message there is passes, whatever the executor thinks of it.
     let body = ToExecutor::Body {
         hash: ContentHash([1; 32]),
         bytes: vec![0; usize::try_from(limits::BODY_BYTES).unwrap()],
     };
     called.to.send(body).await.unwrap();
-    let said = soon(called.from.recv()).await;
-    assert!(matches!(said, Some(FromExecutor::Standing(_))), "{said:?}");
+    // More than may wait on the way: these are read behind it.
+    for _ in 0..64 {
+        let begun = ToExecutor::Session {
+            nonce: Nonce([7; 16]),
+        };
+        soon(called.to.send(begun)).await.unwrap();
+    }
     assert_eq!(rig.end().await, ServeEnd::Shutdown);
 }
 
@@ -139,17 +140,16 @@ async fn a_body_that_nobody_may_send_is_refused_before_it_comes() {
 }
 
 #[tokio::test]
-async fn one_network_half_at_a_time_is_heard() {
+async fn the_newest_network_half_is_heard_and_the_older_one_let_go() {
     let rig = Rig::new();
-    let first = soon(call(&rig.path())).await.unwrap();
-    let path = rig.path();
-    let second = tokio::spawn(async move { call(&path).await });
-    // It waits in line, unheard, until the first one is gone.
-    tokio::task::yield_now().await;
-    assert!(!second.is_finished());
-    drop(first);
-    assert!(soon(second).await.unwrap().is_ok());
-    rig.end().await;
+    let mut first = soon(call(&rig.path())).await.unwrap();
+    let second = soon(call(&rig.path())).await.unwrap();
+    while soon(first.from.recv()).await.is_some() {}
+    let begun = ToExecutor::Session {
+        nonce: Nonce([7; 16]),
+    };
+    second.to.send(begun).await.unwrap();
+    assert_eq!(rig.end().await, ServeEnd::Shutdown);
 }
 
 #[tokio::test]
