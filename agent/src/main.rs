@@ -1,10 +1,8 @@
 //! `email-engine-agent`: the command line.
 
 use std::error::Error;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use email_engine_agent::allow;
@@ -43,7 +41,7 @@ struct Cli {
     command: Command,
 }
 
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 enum Command {
     /// Redeem the join token and stop; a host that is enrolled is left as it is
     Enroll,
@@ -56,14 +54,11 @@ enum Command {
     /// Both halves in one process: enrol if need be, then keep the host at its desired state. For
     /// sandboxes, and where there is no service manager that keeps two processes
     Run,
-    /// Print the first line that a server of this machine sends: asked by the executor, which may not
-    /// reach it
+    /// Do what the executor may not do itself, and say what came of it
     #[command(hide = true)]
-    Greeting {
-        /// Where it listens
-        address: SocketAddr,
-        /// How long it may take
-        millis: u64,
+    Errand {
+        /// What it is
+        request: String,
     },
     /// Print which paths and commands a state may name on this host
     ShowAllowList,
@@ -76,17 +71,18 @@ fn main() -> ExitCode {
     // for everybody, and programs that are run expect the usual one.
     rustix::process::umask(rustix::fs::Mode::WGRP | rustix::fs::Mode::WOTH);
     let cli = Cli::parse();
+    if let Command::Errand { request } = &cli.command {
+        // It needs no settings, and must not fail for theirs.
+        return ExitCode::from(host::run_errand(request));
+    }
     let config = match Config::load(cli.config.as_deref(), cli.overrides) {
         Ok(config) => config,
         Err(error) => return complain(&error, 2),
     };
     let task = match cli.command {
         Command::Enroll => Task::Enroll,
+        Command::Errand { .. } => unreachable!("it was done above"),
         Command::Executor => Task::Executor,
-        Command::Greeting { address, millis } => {
-            let timeout = Duration::from_millis(millis);
-            return ExitCode::from(host::answer_greeting(address, timeout));
-        }
         Command::Network => Task::Network,
         Command::Run => Task::Run,
         Command::ShowAllowList => return show_allow_list(&config),

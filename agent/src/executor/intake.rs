@@ -21,9 +21,11 @@ impl Core {
             ToExecutor::BodyMissing { hash, reason } => self.miss_body(&hash, &reason),
             ToExecutor::CutOff => self.cut_off(),
             ToExecutor::Disconnected => {
-                self.session = None;
                 self.wanted = Wanted::default();
-                self.alone_since = Instant::now();
+                // Whoever came and went without a session was no company.
+                if self.session.take().is_some() {
+                    self.alone_since = Instant::now();
+                }
             }
             ToExecutor::Grants { plan_key, epoch } => self.take_grants(&plan_key, epoch.as_ref()),
             ToExecutor::Offer(signed) => self.weigh(signed),

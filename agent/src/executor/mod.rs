@@ -97,8 +97,10 @@ pub enum ExecutorError {
 #[error("executor has stopped")]
 pub struct Stopped;
 
-/// Messages that may wait for the executor: each may hold a whole body.
+/// Messages that may wait for the executor; a body counts for one more with each of these many bytes, so
+/// that all that wait hold no more than two of the largest.
 const WAITING: usize = 16;
+const BODY_BYTES_EACH: usize = 8 * 1024 * 1024;
 /// Events that may wait for the network half; what is too much is said later.
 const EVENTS: usize = 64;
 
@@ -172,6 +174,15 @@ fn launch(
     })
 }
 
+/// How much of the room for waiting messages one takes.
+fn room_for(message: &ToExecutor) -> u32 {
+    let more = match message {
+        ToExecutor::Body { bytes, .. } => bytes.len() / BODY_BYTES_EACH,
+        _ => 0,
+    };
+    u32::try_from(1 + more.min(WAITING - 1)).unwrap_or(1)
+}
+
 impl ExecutorHandle {
     /// The trust that is pinned now.
     #[must_use]
@@ -196,10 +207,21 @@ impl ExecutorHandle {
     /// When the executor's thread is gone.
     pub async fn send(&self, message: ToExecutor) -> Result<(), Stopped> {
         let room = Arc::clone(&self.room);
-        let permit = room.acquire_owned().await.map_err(|_| Stopped)?;
+        let wanted = room_for(&message);
+        let permit = room.acquire_many_owned(wanted).await.map_err(|_| Stopped)?;
         self.wake
-            .send(Wake::Message(Box::new(message), permit))
+            .send(Wake::Message(Box::new(message), Some(permit)))
             .map_err(|_| Stopped)
+    }
+
+    /// Tells that the network half is gone; waits for nothing.
+    ///
+    /// # Errors
+    /// When the executor's thread is gone.
+    pub fn disconnected(&self) -> Result<(), Stopped> {
+        let message = Box::new(ToExecutor::Disconnected);
+        let sent = self.wake.send(Wake::Message(message, None));
+        sent.map_err(|_| Stopped)
     }
 
     /// Ends the executor after the action in progress, and waits for it no longer than `grace`.

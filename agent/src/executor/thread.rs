@@ -25,7 +25,8 @@ const SAY_AGAIN: Duration = Duration::from_millis(50);
 /// Why the thread wakes.
 #[derive(Debug)]
 pub(super) enum Wake {
-    Message(Box<ToExecutor>, OwnedSemaphorePermit),
+    /// With the room that it takes up among those that wait, if it takes any.
+    Message(Box<ToExecutor>, Option<OwnedSemaphorePermit>),
     Stop,
     Touched,
 }

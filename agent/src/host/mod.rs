@@ -25,7 +25,7 @@ use email_engine_protocol::time::Timestamp;
 
 pub use accounts::AccountError;
 use accounts::Accounts;
-pub use greeting::answer as answer_greeting;
+pub use reach::run_errand;
 pub use record::{Cabinet, RecordError};
 pub use system::{
     Activity, AtBoot, Ended, PackageSeen, Presence, ServiceSeen, System, SystemError,

@@ -1,26 +1,60 @@
-//! Whether a program runs as this process may, or in a unit of its own.
+//! Whether something is done by this process, or in a unit of its own.
 //!
-//! The service manager keeps the executor from the network and from much else. What installs packages
-//! and what roles run as steps needs more than that: it becomes a transient unit, which has the rights
-//! of the machine and not those of the executor. Questions are asked by the executor itself.
+//! The service manager keeps the executor from the network and from much else. What installs packages,
+//! what roles run as steps, and a server's greeting at another address than the loopback need more: they
+//! are errands. An errand is this very program once more, started by the service manager with the rights
+//! of the machine; it does the one thing and says what came of it in one line. So the codes, signals and
+//! time limits of what it ran are known exactly, and whatever the service manager says of its unit is
+//! only why there is no such line. There is one errand at a time: a former life's may still be at it, and
+//! nothing is begun beside that.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::spawn::{self, PATH};
+use data_encoding::BASE64URL_NOPAD;
+use serde::{Deserialize, Serialize};
+
+use super::greeting;
+use super::spawn;
 use super::system::{Ended, SystemError};
 
 const SYSTEMD_RUN: &str = "/usr/bin/systemd-run";
-/// From the end of a unit's time to the end of whoever waits for it.
-const LATER: Duration = Duration::from_secs(10);
+const UNIT: &str = "--unit=email-engine-errand";
+/// From the end of an errand's time to the end of its unit, and of whoever waits for that.
+const LATER: Duration = Duration::from_secs(20);
+/// Begins the line that says what came of it.
+const MARK: &str = "email-engine-errand: ";
+/// Longest such line: the kept end of an output, escaped.
+const LINE_BYTES: usize = 64 * 1024;
 
-/// How programs are run that may need more than this process has.
+/// Something that this process may not do itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Errand {
+    /// Run a program.
+    Run {
+        program: String,
+        arguments: Vec<String>,
+        millis: u64,
+    },
+    /// Ask a server of this machine for its first line.
+    Greet { address: SocketAddr, millis: u64 },
+}
+
+/// What came of an errand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Done {
+    Ended { code: u8, output: String },
+    Line(String),
+}
+
+/// How things are done that may need more than this process has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Reach {
     /// By this process.
     #[default]
     Own,
-    /// As a transient unit (systemd-run(1)).
-    Outside,
+    /// As errands.
+    Errands,
 }
 
 impl Reach {
@@ -34,39 +68,124 @@ impl Reach {
         arguments: &[&str],
         timeout: Duration,
     ) -> Result<Ended, SystemError> {
-        match self {
-            Self::Own => spawn::run(program, arguments, timeout),
-            Self::Outside => {
-                let all = transient(program, arguments, timeout);
-                let all: Vec<&str> = all.iter().map(String::as_str).collect();
-                spawn::run(SYSTEMD_RUN, &all, timeout + LATER)
-            }
+        if self == Self::Own {
+            return spawn::run(program, arguments, timeout);
+        }
+        let errand = Errand::Run {
+            program: program.to_owned(),
+            arguments: arguments.iter().map(|one| (*one).to_owned()).collect(),
+            millis: millis(timeout),
+        };
+        match send(&errand, timeout)? {
+            Done::Ended { code, output } => Ok(Ended { code, output }),
+            Done::Line(_) => Err(lost("it answered something else".to_owned())),
+        }
+    }
+
+    /// The first line of a server at an address of this machine.
+    ///
+    /// # Errors
+    /// As [`greeting::first_line`], and when the errand cannot be run.
+    pub(super) fn greeting(
+        self,
+        address: SocketAddr,
+        timeout: Duration,
+    ) -> Result<String, SystemError> {
+        if self == Self::Own || address.ip().is_loopback() {
+            return greeting::first_line(address, timeout);
+        }
+        let millis = millis(timeout);
+        match send(&Errand::Greet { address, millis }, timeout)? {
+            Done::Line(line) => Ok(line),
+            Done::Ended { .. } => Err(lost("it answered something else".to_owned())),
         }
     }
 }
 
-/// Arguments of systemd-run for a program: its exit code and output become those of systemd-run.
-fn transient(program: &str, arguments: &[&str], timeout: Duration) -> Vec<String> {
-    let seconds = timeout.as_secs().max(1);
-    let mut all: Vec<String> = [
+fn millis(timeout: Duration) -> u64 {
+    u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn lost(reason: String) -> SystemError {
+    SystemError::Start {
+        program: format!("{SYSTEMD_RUN} {UNIT}"),
+        reason,
+    }
+}
+
+fn send(errand: &Errand, timeout: Duration) -> Result<Done, SystemError> {
+    let program = std::env::current_exe().map_err(|error| lost(error.to_string()))?;
+    // A program that was replaced while it runs has this behind its name; the new one stands there.
+    let program = program.display().to_string();
+    let program = program.strip_suffix(" (deleted)").unwrap_or(&program);
+    let seconds = (timeout + LATER).as_secs();
+    let limit = format!("--property=TimeoutStartSec={seconds}");
+    let request = encode(errand);
+    let arguments = [
         "--quiet",
         "--collect",
         "--wait",
         "--pipe",
-        "--service-type=exec",
+        UNIT,
+        // Unlike other services, one that is ended by a signal has failed.
+        "--service-type=oneshot",
+        limit.as_str(),
+        "--property=TimeoutStopSec=10",
         "--working-directory=/",
-        "--setenv=LC_ALL=C.UTF-8",
-        "--setenv=DEBIAN_FRONTEND=noninteractive",
-    ]
-    .map(str::to_owned)
-    .into();
-    all.push(format!("--setenv=PATH={PATH}"));
-    // The unit goes on when whoever waits for it is killed; it ends by itself.
-    all.push(format!("--property=RuntimeMaxSec={seconds}"));
-    all.push("--".to_owned());
-    all.push(program.to_owned());
-    all.extend(arguments.iter().map(|argument| (*argument).to_owned()));
-    all
+        "--",
+        program,
+        "errand",
+        request.as_str(),
+    ];
+    let waits = timeout + LATER + LATER;
+    let answer = spawn::query_up_to(SYSTEMD_RUN, &arguments, waits, LINE_BYTES)?;
+    let line = answer
+        .output
+        .lines()
+        .rev()
+        .find_map(|line| line.strip_prefix(MARK));
+    let said = line.and_then(|line| serde_json::from_str::<Result<Done, SystemError>>(line).ok());
+    said.unwrap_or_else(|| {
+        let code = answer.code;
+        Err(lost(format!("it ended with {code}: {}", answer.errors)))
+    })
+}
+
+/// One word without any sign that the service manager would expand.
+fn encode(errand: &Errand) -> String {
+    let bytes = serde_json::to_vec(errand).expect("an errand is JSON");
+    BASE64URL_NOPAD.encode(&bytes)
+}
+
+/// Does an errand, as the program that was sent on it, and says what came of it. Gives the exit code.
+#[must_use]
+pub fn run_errand(request: &str) -> u8 {
+    let errand = BASE64URL_NOPAD.decode(request.as_bytes()).ok();
+    let errand = errand.and_then(|bytes| serde_json::from_slice::<Errand>(&bytes).ok());
+    let Some(errand) = errand else {
+        eprintln!("not an errand: this command is for the agent itself");
+        return 2;
+    };
+    let done = match errand {
+        Errand::Run {
+            program,
+            arguments,
+            millis,
+        } => {
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            spawn::run(&program, &arguments, Duration::from_millis(millis)).map(|ended| {
+                Done::Ended {
+                    code: ended.code,
+                    output: ended.output,
+                }
+            })
+        }
+        Errand::Greet { address, millis } => {
+            greeting::first_line(address, Duration::from_millis(millis)).map(Done::Line)
+        }
+    };
+    println!("{MARK}{}", serde_json::to_string(&done).unwrap_or_default());
+    0
 }
 
 #[cfg(test)]
@@ -74,10 +193,45 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_program_and_its_arguments_are_no_options_of_systemd_run() {
-        let all = transient("/bin/true", &["--wait", "a b"], Duration::from_millis(1));
-        let end = all.iter().position(|one| one == "--").unwrap();
-        assert_eq!(all[end + 1..], ["/bin/true", "--wait", "a b"]);
-        assert!(all.contains(&"--property=RuntimeMaxSec=1".to_owned()));
+    fn an_errand_is_one_word_that_nobody_expands_and_comes_back_whole() {
+        let errand = Errand::Run {
+            program: "/bin/sh".to_owned(),
+            arguments: vec!["-c".to_owned(), "echo ${A} $$ %n \"a b\"".to_owned()],
+            millis: 7,
+        };
+        let word = encode(&errand);
+        assert!(
+            word.chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
+        );
+        let bytes = BASE64URL_NOPAD.decode(word.as_bytes()).unwrap();
+        assert_eq!(serde_json::from_slice::<Errand>(&bytes).unwrap(), errand);
+        assert_eq!(run_errand("nonsense"), 2);
+    }
+
+    #[test]
+    fn what_came_of_it_is_told_exactly() {
+        let outcomes: [Result<Done, SystemError>; 3] = [
+            Ok(Done::Ended {
+                code: 3,
+                output: "its \"words\"\nand more".to_owned(),
+            }),
+            Err(SystemError::Timeout {
+                program: "/bin/sleep".to_owned(),
+                seconds: 1,
+                output: String::new(),
+            }),
+            Err(SystemError::Failed {
+                program: "/bin/sh".to_owned(),
+                code: "signal 15".to_owned(),
+                output: String::new(),
+            }),
+        ];
+        for outcome in outcomes {
+            let line = serde_json::to_string(&outcome).unwrap();
+            assert_eq!(line.lines().count(), 1);
+            let back: Result<Done, SystemError> = serde_json::from_str(&line).unwrap();
+            assert_eq!(back, outcome);
+        }
     }
 }

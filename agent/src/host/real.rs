@@ -7,7 +7,6 @@ use email_engine_protocol::desired::{CommandLine, OnNotify, PackageSpec, Service
 use email_engine_protocol::id::ResourceId;
 use email_engine_protocol::limits;
 
-use super::greeting;
 use super::packages::Packages;
 use super::reach::Reach;
 use super::spawn;
@@ -40,8 +39,8 @@ impl Real {
     /// For a process that may do little more than change files and ask the service manager.
     pub(super) fn confined() -> Self {
         Self {
-            packages: Packages::of_machine(Reach::Outside),
-            reach: Reach::Outside,
+            packages: Packages::of_machine(Reach::Errands),
+            reach: Reach::Errands,
             ..Self::default()
         }
     }
@@ -215,10 +214,7 @@ impl System for Real {
         address: SocketAddr,
         timeout: Duration,
     ) -> Result<String, SystemError> {
-        match self.reach {
-            Reach::Own => greeting::first_line(address, timeout),
-            Reach::Outside => greeting::asked_outside(address, timeout),
-        }
+        self.reach.greeting(address, timeout)
     }
 
     fn has_run(&self, _id: &ResourceId) -> bool {

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use email_engine_protocol::desired::{CommandLine, OnNotify, PackageSpec, ServiceSpec};
 use email_engine_protocol::id::ResourceId;
+use serde::{Deserialize, Serialize};
 
 /// Why the system did not do what was asked.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum SystemError {
     /// A server of this machine did not greet.
     #[error("{address} does not greet: {reason}")]
@@ -208,6 +209,19 @@ pub trait System: Send + fmt::Debug {
         command: &CommandLine,
         timeout: Duration,
     ) -> Result<Ended, SystemError>;
+
+    /// Runs the command of a step: with the rights of the machine, where this process has fewer.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    fn run_step(
+        &mut self,
+        id: &ResourceId,
+        command: &CommandLine,
+        timeout: Duration,
+    ) -> Result<Ended, SystemError> {
+        self.run(id, command, timeout)
+    }
 
     /// Asks a command and gives its whole answer, without what it says beside that.
     ///

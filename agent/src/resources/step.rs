@@ -31,7 +31,7 @@ pub(super) fn run(
     spec: &StepSpec,
 ) -> Result<(), ApplyError> {
     let timeout = time_limit(spec.timeout_seconds);
-    let ended = machine.system.run(id, &spec.command, timeout)?;
+    let ended = machine.system.run_step(id, &spec.command, timeout)?;
     let fine = spec.success_codes.contains(&ended.code)
         || (spec.success_codes.is_empty() && ended.code == 0);
     if fine {

@@ -15,7 +15,7 @@ pub(super) fn stopping() {
     tell(&[NotifyState::Stopping]);
 }
 
-/// Shows the service manager's watchdog twice in each of its periods that this process lives, for as
+/// Shows the service manager's watchdog four times in each of its periods that this process lives, for as
 /// long as that is so. Ends at once where there is no watchdog.
 pub(super) async fn watchdog(lives: impl Fn() -> bool) {
     let Some(period) = sd_notify::watchdog_enabled() else {
@@ -33,7 +33,7 @@ pub(super) async fn watchdog(lives: impl Fn() -> bool) {
 }
 
 fn pause(period: Duration) -> Duration {
-    (period / 2).max(Duration::from_millis(100))
+    (period / 4).max(Duration::from_millis(100))
 }
 
 fn tell(states: &[NotifyState<'_>]) {

@@ -19,8 +19,8 @@ use crate::socket::call::{CallError, Called, call};
 use crate::socket::place::{self, NetworkUser};
 use crate::socket::serve::{ServeEnd, serve};
 
-/// A thread that did not come by for so long is stuck.
-const STUCK: Duration = Duration::from_secs(300);
+/// A thread that did not come by for so long is stuck: a pass looks at everything before it does.
+const STUCK: Duration = Duration::from_secs(900);
 /// Between two calls of an executor that does not answer.
 const CALL_AGAIN: Duration = Duration::from_millis(500);
 /// An executor that does not answer for so long is told of: to the log and to the cluster.
@@ -35,26 +35,27 @@ pub(super) fn executor(config: &Config) -> Result<End, RunError> {
     let _lock = folders::lock(&config.data_dir)?;
     let user = network_user(config)?;
     folders::part(config, user)?;
-    let root = config.sandbox_root.clone();
-    let started = start(config, root.map_or(Root::Confined, Root::Sandbox))?;
-    let executor = started.handle.clone();
     let runtime = runtime()?;
-    let end = runtime.block_on(async {
+    let (end, executor) = runtime.block_on(async {
         let shutdown = stop_signals().map_err(RunError::Runtime)?;
+        // Before the executor's thread runs: how files are made is the whole process's.
         let listener = place::listen(&config.socket, user)?;
+        let root = config.sandbox_root.clone();
+        let started = start(config, root.map_or(Root::Confined, Root::Sandbox))?;
         let _ = fs::remove_file(words_of(&config.socket));
+        let executor = started.handle.clone();
         let lives = executor.clone();
         tokio::spawn(alive::watchdog(move || lives.is_alive(STUCK)));
         alive::ready();
-        Ok::<_, RunError>(serve(listener, user, started, shutdown).await)
-    });
+        let end = serve(listener, user, started, shutdown).await;
+        Ok::<_, RunError>((end, executor))
+    })?;
     alive::stopping();
     runtime.shutdown_background();
     executor.stop(config.shutdown_grace());
-    // Whoever calls now shall not wait for an answer.
-    let _ = fs::remove_file(&config.socket);
+    place::close(&config.socket);
     tracing::info!("stopped");
-    match end? {
+    match end {
         ServeEnd::Shutdown => Ok(End::Done),
         ServeEnd::Retired => Ok(End::Retired),
         ServeEnd::ExecutorGone => Err(RunError::ExecutorGone),
@@ -63,6 +64,10 @@ pub(super) fn executor(config: &Config) -> Result<End, RunError> {
 
 /// Leaves word for the network half, which alone can tell the cluster, why the executor cannot run.
 pub(super) fn leave_word(config: &Config, error: &RunError) {
+    if matches!(error, RunError::AlreadyRunning(_)) {
+        // The one that runs is well.
+        return;
+    }
     let path = words_of(&config.socket);
     let left = network_user(config).map_err(io::Error::other);
     let left = left.and_then(|user| place::leave(&path, &with_causes(error), user));
@@ -125,16 +130,22 @@ async fn reach(
 ) -> Option<Called> {
     let mut due = Instant::now() + PATIENCE;
     loop {
-        let error = match call(&config.socket).await {
-            Ok(called) => return Some(called),
-            Err(error) => error,
+        let tried = async {
+            let error = match call(&config.socket).await {
+                Ok(called) => return Some(called),
+                Err(error) => error,
+            };
+            if Instant::now() >= due {
+                due = Instant::now() + SAY_AGAIN;
+                say(config, store, &error).await;
+            }
+            tokio::time::sleep(CALL_AGAIN).await;
+            None
         };
-        if Instant::now() >= due {
-            due = Instant::now() + SAY_AGAIN;
-            say(config, store, &error).await;
-        }
         tokio::select! {
-            () = tokio::time::sleep(CALL_AGAIN) => {}
+            called = tried => if called.is_some() {
+                return called;
+            },
             _ = shutdown.wait_for(|stop| *stop) => return None,
         }
     }
@@ -153,8 +164,8 @@ async fn say(config: &Config, store: &IdentityStore, error: &CallError) {
 
 /// What an executor that could not run has left.
 fn words(path: &Path) -> Option<String> {
-    let mut words = String::new();
+    let mut words = Vec::new();
     let file = fs::File::open(path).ok()?;
-    file.take(WORDS).read_to_string(&mut words).ok()?;
-    Some(words)
+    file.take(WORDS).read_to_end(&mut words).ok()?;
+    Some(String::from_utf8_lossy(&words).into_owned())
 }

@@ -9,7 +9,9 @@
 
 use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, lchown};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, lchown,
+};
 use std::path::Path;
 
 use super::RunError;
@@ -56,16 +58,46 @@ pub(super) fn part(config: &Config, user: NetworkUser) -> Result<(), RunError> {
     give(&identity, user).map_err(failed(&identity))
 }
 
-/// A folder of files, and what it holds, becomes the network half's.
+/// The network half's folder, as it was made by root: it and the files in it are given away once. What
+/// is the network half's already is not looked into: links there would be followed as root.
 fn give(folder: &Path, user: NetworkUser) -> io::Result<()> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)?;
+    if fs::symlink_metadata(folder).is_err() {
+        DirBuilder::new().mode(0o700).create(folder)?;
+    }
+    let seen = fs::symlink_metadata(folder)?;
+    if !seen.is_dir() {
+        return Err(io::Error::other("it is no folder"));
+    }
+    if seen.uid() == user.uid {
+        return Ok(());
+    }
+    if seen.uid() != 0 {
+        let reason = format!(
+            "it is user {}'s, and neither root's nor {}'s",
+            seen.uid(),
+            user.uid
+        );
+        return Err(io::Error::other(reason));
+    }
     for entry in fs::read_dir(folder)? {
-        lchown(entry?.path(), Some(user.uid), Some(user.gid))?;
+        let entry = entry?;
+        let seen = entry.metadata()?;
+        if seen.is_file() && seen.nlink() == 1 {
+            lchown(entry.path(), Some(user.uid), Some(user.gid))?;
+        }
     }
     lchown(folder, Some(user.uid), Some(user.gid))
+}
+
+/// Whether both halves may be one process here: not as root where the network half is another user's,
+/// whose links root would follow.
+pub(super) fn together(config: &Config) -> Result<(), RunError> {
+    let identity = config.identity_dir();
+    let own = rustix::process::geteuid().as_raw();
+    match fs::symlink_metadata(&identity) {
+        Ok(seen) if seen.uid() != own => Err(RunError::Apart(identity)),
+        _ => Ok(()),
+    }
 }
 
 fn failed(path: &Path) -> impl Fn(io::Error) -> RunError + '_ {

@@ -69,6 +69,12 @@ pub enum RunError {
     /// Another agent runs on the same folder.
     #[error("another agent is running on {}", .0.display())]
     AlreadyRunning(PathBuf),
+    /// The halves are two users' here.
+    #[error(
+        "{} is the network half's own: this agent's halves are two processes, run \
+         `email-engine-agent executor` and `email-engine-agent network`, or their units", .0.display()
+    )]
+    Apart(PathBuf),
     /// The data folder cannot be used.
     #[error("data folder {} cannot be used", path.display())]
     DataDir {
@@ -158,6 +164,8 @@ pub fn run(config: &Config, task: Task) -> Result<End, RunError> {
         Task::Enroll | Task::Run => {
             // Before anything else: whoever is the second one here has nothing to say.
             let _lock = folders::lock(&config.data_dir)?;
+            folders::together(config)?;
+            let _network = folders::lock(&config.identity_dir())?;
             let ended = together(config, task);
             if let (Err(error), Task::Run) = (&ended, task) {
                 last_words::say(config, error);

@@ -2,16 +2,21 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::frames::{self, SocketError};
 use super::place::is_executor;
 use super::{Begin, VERSION};
 use crate::halves::{FromExecutor, ToExecutor};
 
+/// For the executor to say who it is.
+const BEGIN: Duration = Duration::from_secs(10);
 /// Messages that may wait for the socket, each way.
 const QUEUE: usize = 16;
 
@@ -69,25 +74,37 @@ pub async fn call(path: &Path) -> Result<Called, CallError> {
         path: path.to_owned(),
         source,
     })?;
-    if !is_executor(&stream) {
+    let own = rustix::process::geteuid().as_raw();
+    let peer = stream.peer_cred();
+    if !peer.is_ok_and(|peer| is_executor(peer.uid(), own)) {
         return Err(CallError::Stranger(path.to_owned()));
     }
     let (mut reader, writer) = stream.into_split();
-    let begin: Option<Begin> = frames::read(&mut reader, frames::FROM_EXECUTOR)
-        .await
-        .map_err(|source| {
-            let path = path.to_owned();
-            CallError::Form { path, source }
-        })?;
-    let begin = begin.ok_or_else(|| CallError::HungUp(path.to_owned()))?;
-    if begin.version != VERSION {
-        return Err(CallError::Version { got: begin.version });
+    let got: u32 = first(&mut reader, path).await?;
+    if got != VERSION {
+        return Err(CallError::Version { got });
     }
+    let begin: Begin = first(&mut reader, path).await?;
     let (to, outgoing) = mpsc::channel(QUEUE);
     let (incoming, from) = mpsc::channel(QUEUE);
     tokio::spawn(send_all(writer, outgoing));
     tokio::spawn(receive_all(reader, incoming));
     Ok(Called { begin, to, from })
+}
+
+/// One of the executor's first words, which come at once or not at all.
+async fn first<T: DeserializeOwned>(
+    reader: &mut OwnedReadHalf,
+    path: &Path,
+) -> Result<T, CallError> {
+    let said = timeout(BEGIN, frames::read(reader, frames::FROM_EXECUTOR)).await;
+    let late = |_| io::Error::from(io::ErrorKind::TimedOut).into();
+    let said = said.map_err(late).and_then(|said| said);
+    let said = said.map_err(|source| CallError::Form {
+        path: path.to_owned(),
+        source,
+    })?;
+    said.ok_or_else(|| CallError::HungUp(path.to_owned()))
 }
 
 async fn send_all(mut writer: OwnedWriteHalf, mut outgoing: mpsc::Receiver<ToExecutor>) {

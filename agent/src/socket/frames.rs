@@ -18,6 +18,9 @@ pub enum SocketError {
     /// More than a body may have.
     #[error("a body of {0} bytes is announced, at most {max} are accepted", max = limits::BODY_BYTES)]
     Body(u64),
+    /// One that nobody asked for.
+    #[error("body {0} is announced, and the executor did not ask for it")]
+    Unasked(ContentHash),
     /// What came is no message.
     #[error(transparent)]
     Form(#[from] FrameError),
@@ -100,9 +103,10 @@ pub(super) async fn write_to_executor(
     }
 }
 
-/// Reads what is said to the executor.
+/// Reads what is said to the executor. Of bodies only those are read that `take` says are wanted.
 pub(super) async fn read_to_executor(
     from: &mut (impl AsyncRead + Unpin),
+    take: impl Fn(&ContentHash) -> bool,
 ) -> Result<Option<ToExecutor>, SocketError> {
     match read(from, TO_EXECUTOR).await? {
         None => Ok(None),
@@ -110,6 +114,7 @@ pub(super) async fn read_to_executor(
         Some(Sent::Body { length, .. }) if length > limits::BODY_BYTES => {
             Err(SocketError::Body(length))
         }
+        Some(Sent::Body { hash, .. }) if !take(&hash) => Err(SocketError::Unasked(hash)),
         Some(Sent::Body { hash, length }) => {
             let length = usize::try_from(length).map_err(|_| SocketError::Body(length))?;
             let bytes = exactly(from, length).await?;

@@ -28,11 +28,9 @@ use crate::halves::{ExecutorKeys, Standing, Trust};
 /// restart of both they may differ, and say so instead of misunderstanding each other.
 pub const VERSION: u32 = 1;
 
-/// The executor's first word on a connection.
+/// The executor's first word on a connection, after its [`VERSION`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Begin {
-    /// [`VERSION`] of the executor.
-    pub version: u32,
     /// Its public keys, for enrolment.
     pub keys: ExecutorKeys,
     /// Where it stands.

@@ -3,14 +3,13 @@
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{
-    DirBuilderExt as _, FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _, chown,
+    FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown,
 };
 use std::path::{Path, PathBuf};
 
 use rustix::fs::Mode;
 use rustix::process::{geteuid, umask};
-use tokio::net::unix::UCred;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixListener;
 
 /// The user of the network half.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,14 +49,7 @@ pub fn listen(path: &Path, user: NetworkUser) -> Result<UnixListener, PlaceError
     if fs::symlink_metadata(path).is_ok_and(|seen| !seen.file_type().is_socket()) {
         return Err(PlaceError::InTheWay(path.to_owned()));
     }
-    if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o750)
-            .create(folder)
-            .and_then(|()| give(folder, user))
-            .map_err(failed)?;
-    }
+    folder_of(path, user).map_err(failed)?;
     // Nobody opens it before it is whose it shall be: it is made beside its place, for nobody else.
     let beside = path.with_extension("new");
     let _ = fs::remove_file(&beside);
@@ -72,11 +64,36 @@ pub fn listen(path: &Path, user: NetworkUser) -> Result<UnixListener, PlaceError
     Ok(listener)
 }
 
+/// The socket's folder: made when it is not there, and each time what it shall be.
+fn folder_of(path: &Path, user: NetworkUser) -> io::Result<()> {
+    let Some(folder) = path.parent() else {
+        return Ok(());
+    };
+    if !folder.exists() {
+        DirBuilder::new().recursive(true).create(folder)?;
+    }
+    let seen = fs::symlink_metadata(folder)?;
+    if !seen.is_dir() || seen.uid() != geteuid().as_raw() {
+        let reason = "its folder is another user's, or a link: name another by `socket`";
+        return Err(io::Error::other(reason));
+    }
+    give(folder, user)?;
+    fs::set_permissions(folder, Permissions::from_mode(0o750))
+}
+
+/// Takes the socket away: whoever calls now shall not wait for an answer. What is no socket stays.
+pub fn close(path: &Path) {
+    if fs::symlink_metadata(path).is_ok_and(|seen| seen.file_type().is_socket()) {
+        let _ = fs::remove_file(path);
+    }
+}
+
 /// Leaves a text beside the socket for the network half.
 ///
 /// # Errors
 /// When it cannot be written.
 pub fn leave(path: &Path, text: &str, user: NetworkUser) -> io::Result<()> {
+    folder_of(path, user)?;
     let mut options = fs::OpenOptions::new();
     let options = options.write(true).create(true).truncate(true).mode(0o640);
     options.open(path)?.write_all(text.as_bytes())?;
@@ -93,15 +110,14 @@ fn give(path: &Path, user: NetworkUser) -> io::Result<()> {
 }
 
 /// Whether a process may be the network half: its user's, or one of whoever runs the executor, which
-/// could do anything to it anyway.
+/// could do anything to it anyway. All are numbers of users.
 #[must_use]
-pub fn is_network_half(peer: &UCred, user: NetworkUser) -> bool {
-    peer.uid() == user.uid || peer.uid() == geteuid().as_raw()
+pub fn is_network_half(peer: u32, user: NetworkUser, own: u32) -> bool {
+    peer == user.uid || peer == own
 }
 
 /// Whether a process may be the executor: root's, or one of our own user, where nothing is root's.
 #[must_use]
-pub fn is_executor(stream: &UnixStream) -> bool {
-    let allowed = |peer: UCred| peer.uid() == 0 || peer.uid() == geteuid().as_raw();
-    stream.peer_cred().is_ok_and(allowed)
+pub const fn is_executor(peer: u32, own: u32) -> bool {
+    peer == 0 || peer == own
 }

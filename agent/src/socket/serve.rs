@@ -3,7 +3,11 @@
 //! The executor never waits for it: what it says while nobody listens is where it stands, which is kept
 //! for the next [`Begin`], or is said again in the next session.
 
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use email_engine_protocol::bytes::ContentHash;
 
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
@@ -14,10 +18,10 @@ use super::frames::{self, SocketError};
 use super::place::{NetworkUser, is_network_half};
 use super::{Begin, VERSION};
 use crate::executor::{ExecutorHandle, Started};
-use crate::halves::{ExecutorKeys, FromExecutor, Standing, ToExecutor};
+use crate::halves::{ExecutorKeys, FromExecutor, Standing};
 
 /// A network half that reads nothing for so long is let go, to be started anew.
-const STALLED: Duration = Duration::from_secs(30);
+const STALLED: Duration = Duration::from_secs(10);
 
 /// After a connection that could not be taken.
 const REFUSED_PAUSE: Duration = Duration::from_millis(100);
@@ -40,8 +44,16 @@ struct Side {
     events: mpsc::Receiver<FromExecutor>,
     keys: ExecutorKeys,
     standing: Standing,
+    /// An earlier life retired the host.
+    was_retired: bool,
+    /// This life did.
     retired: bool,
+    /// Bodies that the executor asked for and has not had.
+    wanted: Wanted,
 }
+
+/// Shared with whoever reads: no other body is taken.
+type Wanted = Arc<Mutex<BTreeSet<ContentHash>>>;
 
 /// Why one connection ended.
 enum Closed {
@@ -64,7 +76,9 @@ pub async fn serve(
         events: started.events,
         keys: started.keys,
         standing: started.standing,
-        retired: started.retired,
+        was_retired: started.retired,
+        retired: false,
+        wanted: Wanted::default(),
     };
     let mut newer = None;
     loop {
@@ -92,10 +106,10 @@ pub async fn serve(
                 newer = Some(stream);
             }
         }
-        if side.handle.send(ToExecutor::Disconnected).await.is_err() {
+        if side.handle.disconnected().is_err() {
             return ServeEnd::ExecutorGone;
         }
-        if side.retired {
+        if side.is_retired() {
             return ServeEnd::Retired;
         }
     }
@@ -118,8 +132,9 @@ async fn enter(listener: &UnixListener, user: NetworkUser) -> UnixStream {
 
 /// Who is not the network half hears nothing, not even that.
 fn may_enter(stream: &UnixStream, user: NetworkUser) -> bool {
+    let own = rustix::process::geteuid().as_raw();
     match stream.peer_cred() {
-        Ok(peer) if is_network_half(&peer, user) => {
+        Ok(peer) if is_network_half(peer.uid(), user, own) => {
             tracing::info!(
                 pid = peer.pid(),
                 uid = peer.uid(),
@@ -148,17 +163,26 @@ impl Side {
         match said {
             FromExecutor::Standing(standing) => self.standing.clone_from(standing),
             FromExecutor::Retired => self.retired = true,
+            FromExecutor::BodiesWanted(hashes) => {
+                let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+                wanted.extend(hashes);
+            }
             _ => {}
         }
     }
 
+    /// Whether nothing is left to be done here. A host that was let in again since it was retired has
+    /// a trust.
+    fn is_retired(&self) -> bool {
+        self.retired || (self.was_retired && self.handle.trust().is_none())
+    }
+
     fn begin(&self) -> Begin {
         Begin {
-            version: VERSION,
             keys: self.keys,
             standing: self.standing.clone(),
             trust: self.handle.trust(),
-            retired: self.retired,
+            retired: self.is_retired(),
         }
     }
 
@@ -170,11 +194,13 @@ impl Side {
     ) -> Closed {
         let mut next = std::pin::pin!(next);
         let (from, mut to) = stream.into_split();
-        if let Err(error) = say(&mut to, &self.begin()).await {
+        self.wanted = Wanted::default();
+        if let Err(error) = begin(&mut to, &self.begin()).await {
             return Closed::Failed(error);
         }
         // A task of its own: a message that is read half is lost with whoever reads it.
-        let mut hearing = tokio::spawn(hear(from, self.handle.clone()));
+        let heard = hear(from, self.handle.clone(), Arc::clone(&self.wanted));
+        let mut hearing = tokio::spawn(heard);
         let closed = loop {
             tokio::select! {
                 said = self.events.recv() => {
@@ -203,9 +229,19 @@ async fn say<T: serde::Serialize>(to: &mut OwnedWriteHalf, message: &T) -> Resul
     }
 }
 
-async fn hear(mut from: OwnedReadHalf, handle: ExecutorHandle) -> Closed {
+/// The version first, by itself: it is understood when nothing else is.
+async fn begin(to: &mut OwnedWriteHalf, begin: &Begin) -> Result<(), SocketError> {
+    say(to, &VERSION).await?;
+    say(to, begin).await
+}
+
+async fn hear(mut from: OwnedReadHalf, handle: ExecutorHandle, wanted: Wanted) -> Closed {
+    let take = |hash: &ContentHash| {
+        let mut wanted = wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        wanted.remove(hash)
+    };
     loop {
-        match frames::read_to_executor(&mut from).await {
+        match frames::read_to_executor(&mut from, take).await {
             Ok(Some(message)) => {
                 if handle.send(message).await.is_err() {
                     return Closed::Serve(ServeEnd::ExecutorGone);

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::call::{CallError, call};
 use super::frames::{self, FROM_EXECUTOR};
-use super::place::{self, NetworkUser, PlaceError, is_network_half};
+use super::place::{self, NetworkUser, PlaceError, is_executor, is_network_half};
 use super::serve::{ServeEnd, serve};
 use super::{Begin, VERSION};
 use crate::allow::{AllowList, Names};
@@ -86,15 +86,9 @@ async fn hangs_up(stream: &mut UnixStream) {
 async fn the_executor_says_who_it_is_first_and_then_both_speak() {
     let rig = Rig::new();
     let called = soon(call(&rig.path())).await.unwrap();
-    assert_eq!(called.begin.version, VERSION);
+    assert!(!called.begin.retired);
     assert_eq!(called.begin.trust, None);
-    // The largest message there is passes, whatever the executor thinks of it.
-    let body = ToExecutor::Body {
-        hash: ContentHash([1; 32]),
-        bytes: vec![0; usize::try_from(limits::BODY_BYTES).unwrap()],
-    };
-    called.to.send(body).await.unwrap();
-    // More than may wait on the way: these are read behind it.
+    // More than may wait on the way: they are read.
     for _ in 0..64 {
         let begun = ToExecutor::Session {
             nonce: Nonce([7; 16]),
@@ -116,14 +110,15 @@ async fn whoever_talks_nonsense_is_let_go_and_the_next_one_is_let_in() {
     ];
     for bytes in garbage {
         let mut stream = UnixStream::connect(rig.path()).await.unwrap();
+        let version: Option<u32> = frames::read(&mut stream, FROM_EXECUTOR).await.unwrap();
         let begin: Option<Begin> = frames::read(&mut stream, FROM_EXECUTOR).await.unwrap();
-        assert!(begin.is_some());
+        assert!(version == Some(VERSION) && begin.is_some());
         stream.write_all(bytes).await.unwrap();
         stream.shutdown().await.unwrap();
         hangs_up(&mut stream).await;
     }
     let called = soon(call(&rig.path())).await.unwrap();
-    assert_eq!(called.begin.version, VERSION);
+    assert!(!called.begin.retired);
     drop(called);
     assert_eq!(rig.end().await, ServeEnd::Shutdown);
 }
@@ -135,8 +130,9 @@ async fn a_body_that_nobody_may_send_is_refused_before_it_comes() {
     frames::write(&mut here, &announced, frames::TO_EXECUTOR)
         .await
         .unwrap();
-    let refused = frames::read_to_executor(&mut there).await.unwrap_err();
-    assert!(refused.to_string().contains("at most"), "{refused}");
+    let refused = frames::read_to_executor(&mut there, |_| true).await;
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.contains("at most"), "{refused}");
 }
 
 #[tokio::test]
@@ -173,14 +169,59 @@ async fn the_socket_is_for_its_owner_and_one_group_and_takes_the_place_of_an_old
 }
 
 #[tokio::test]
-async fn whose_process_is_at_the_other_end_is_looked_at() {
-    let (here, _there) = UnixStream::pair().unwrap();
-    let peer = here.peer_cred().unwrap();
-    assert!(is_network_half(&peer, ourselves()));
-    // Whoever runs the executor can do anything to it anyway; nobody else's word counts.
-    let other = NetworkUser {
-        uid: ourselves().uid + 1,
-        gid: ourselves().gid,
+async fn the_largest_body_passes_when_it_is_wanted_and_not_a_byte_of_another() {
+    let bytes = vec![7; usize::try_from(limits::BODY_BYTES).unwrap()];
+    let hash = ContentHash::of(&bytes);
+    for is_wanted in [true, false] {
+        let (mut here, mut there) = tokio::io::duplex(64 * 1024);
+        let body = ToExecutor::Body {
+            hash,
+            bytes: bytes.clone(),
+        };
+        let sending = tokio::spawn(async move {
+            let _ = frames::write_to_executor(&mut here, body).await;
+        });
+        let read = soon(frames::read_to_executor(&mut there, |_| is_wanted)).await;
+        match read {
+            Ok(Some(ToExecutor::Body { bytes: came, .. })) => assert!(is_wanted && came == bytes),
+            Err(error) => assert!(!is_wanted && error.to_string().contains("did not ask")),
+            other => panic!("{other:?}"),
+        }
+        drop(there);
+        soon(sending).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_nobody_asked_for_ends_the_connection() {
+    let rig = Rig::new();
+    let mut called = soon(call(&rig.path())).await.unwrap();
+    let body = ToExecutor::Body {
+        hash: ContentHash([1; 32]),
+        bytes: vec![0; 1024],
     };
-    assert!(is_network_half(&peer, other));
+    called.to.send(body).await.unwrap();
+    while soon(called.from.recv()).await.is_some() {}
+    assert!(
+        soon(call(&rig.path())).await.is_ok(),
+        "the next one is let in"
+    );
+    rig.end().await;
+}
+
+#[test]
+fn whose_process_is_at_the_other_end_counts() {
+    let user = NetworkUser { uid: 990, gid: 990 };
+    let (root, other) = (0, 1000);
+    for (peer, own, allowed) in [
+        (990, root, true),
+        (root, root, true),
+        (other, root, false),
+        (other, other, true),
+        (root, other, false),
+    ] {
+        assert_eq!(is_network_half(peer, user, own), allowed, "{peer} of {own}");
+    }
+    assert!(is_executor(root, other) && is_executor(other, other));
+    assert!(!is_executor(990, other) && !is_executor(other, root));
 }

@@ -85,6 +85,8 @@ pub struct Planned {
     pub revision: u64,
     /// Hosts that cannot be planned or whose target was refused, and why.
     pub errors: PlanErrors,
+    /// How many passes in a row came to nothing, for no fault of a host.
+    pub failed: u32,
 }
 
 /// Answers how far this node has planned as the leader; may wait a little for a revision.

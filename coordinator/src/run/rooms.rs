@@ -87,6 +87,7 @@ pub(super) async fn planned(mut seen: watch::Receiver<Planned>, revision: u64) -
     Planned {
         revision: planned.revision,
         errors: bounded(&planned.errors),
+        failed: planned.failed,
     }
 }
 

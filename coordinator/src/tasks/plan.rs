@@ -85,6 +85,14 @@ pub(super) async fn run<F: Fleet>(planning: Planning<F>) {
         applied.mark_unchanged();
         let pass = pass(&planning, &mut refused).await;
         stale = if pass == Pass::Stale { stale + 1 } else { 0 };
+        planning.planned.send_if_modified(|held| {
+            let before = held.failed;
+            held.failed = match pass {
+                Pass::Failed => before.saturating_add(1),
+                Pass::Settled | Pass::Stale => 0,
+            };
+            held.failed != before
+        });
         // A change wakes it at once; after a failure it would only fail again.
         if pass == Pass::Failed || stale > STALE_PASSES {
             sleep(AGAIN).await;
@@ -365,6 +373,7 @@ fn note<F>(planning: &Planning<F>, settled: Option<u64>, errors: &PlanErrors, re
         let planned = Planned {
             revision: settled.unwrap_or(held.revision),
             errors,
+            failed: held.failed,
         };
         let changes = *held != planned;
         *held = planned;

@@ -229,7 +229,13 @@ impl Fleet for MemoryFleet {
     fn planned(&self, _revision: u64) -> BoxFuture<'_, Option<Planned>> {
         let errors = self.unplanned.lock().unwrap().clone();
         let revision = *self.planned.lock().unwrap();
-        async move { Some(Planned { revision, errors }) }.boxed()
+        let failed = 0;
+        let planned = Planned {
+            revision,
+            errors,
+            failed,
+        };
+        async { Some(planned) }.boxed()
     }
 
     fn contacts(&self) -> BoxFuture<'_, Contacts> {

@@ -38,6 +38,7 @@ pub(in crate::api) async fn show(
     // because nobody has thought about it yet.
     let asked = api.view(|state| state.revision);
     let (seen, contacts) = join(seen_from(&api, asked), api.fleet.contacts()).await;
+    let failed = seen.planned.as_ref().map_or(0, |planned| planned.failed);
     let planned = seen.planned.as_ref().map(|planned| planned.revision);
     if freshness == Freshness::Linearizable
         && planned.is_some_and(|at| at > api.view(|state| state.revision))
@@ -65,6 +66,10 @@ pub(in crate::api) async fn show(
     } else {
         overdue.extend(untrusted);
     }
+    if failed >= FAILED_PASSES {
+        let text = "the leader's planning came to nothing";
+        overdue.push(format!("{text} {failed} times in a row: its log says why"));
+    }
     let unplanned = unplanned(asked, planned);
     let (state, reasons) = judge(&hosts, &cluster, unplanned, overdue, now);
     Ok(Json(StatusView {
@@ -78,6 +83,9 @@ pub(in crate::api) async fn show(
     }))
 }
 
+/// Passes of the planner in a row that came to nothing before that is an alarm: one, a second later,
+/// may be an election.
+const FAILED_PASSES: u32 = 5;
 /// Most reasons that are told; the hosts themselves say the rest.
 const REASONS: usize = 50;
 
