@@ -34,6 +34,16 @@ pub enum Thing {
     Transaction(ResourceId),
     /// What was set of a suspension is listed apart, with what unsets it.
     Suspension(ResourceId),
+    /// A symbolic link.
+    Symlink(HostPath),
+    /// A group by name.
+    Group(String),
+    /// A user by name.
+    User(String),
+    /// A kernel setting by name.
+    Sysctl(String),
+    /// The addresses that are put on an interface; on that of the default route without a name.
+    IpAddress(Option<String>),
 }
 
 impl Thing {
@@ -48,16 +58,25 @@ impl Thing {
             Spec::Step(_) => Self::Step(resource.id.clone()),
             Spec::Transaction(_) => Self::Transaction(resource.id.clone()),
             Spec::Suspension(_) => Self::Suspension(resource.id.clone()),
+            Spec::Symlink(spec) => Self::Symlink(spec.path.clone()),
+            Spec::Group(spec) => Self::Group(spec.name.clone()),
+            Spec::User(spec) => Self::User(spec.name.clone()),
+            Spec::Sysctl(spec) => Self::Sysctl(spec.key.clone()),
+            Spec::IpAddress(spec) => Self::IpAddress(spec.interface.clone()),
         }
     }
 
-    /// Its path, for files and folders.
+    /// Its path, for files, folders and links.
     #[must_use]
     pub const fn path(&self) -> Option<&HostPath> {
         match self {
-            Self::Directory(path) | Self::File(path) => Some(path),
-            Self::Package(_)
+            Self::Directory(path) | Self::File(path) | Self::Symlink(path) => Some(path),
+            Self::Group(_)
+            | Self::IpAddress(_)
+            | Self::Package(_)
             | Self::Service(_)
+            | Self::Sysctl(_)
+            | Self::User(_)
             | Self::Step(_)
             | Self::Suspension(_)
             | Self::Transaction(_) => None,

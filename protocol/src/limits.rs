@@ -40,6 +40,8 @@ pub const RESTART_LINES: usize = 64;
 pub const HALTS: usize = 16;
 /// Largest answer of a command that a probe understands, in bytes.
 pub const ANSWER_BYTES: usize = 4 * 1024 * 1024;
+/// Addresses that one resource puts on an interface.
+pub const ADDRESSES_PER_INTERFACE: usize = 4096;
 /// File systems that the facts of a report list, the largest ones.
 pub const DISKS_PER_REPORT: usize = 64;
 /// Addresses that the facts of a report list, the lowest ones.

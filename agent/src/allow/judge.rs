@@ -1,9 +1,11 @@
 //! Whether a state stays inside the list. Pure: the answer follows from the arguments.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use email_engine_protocol::desired::{CommandLine, HostConfig, HostPath, Resource, Spec};
 use email_engine_protocol::id::ResourceId;
+use ipnet::IpNet;
 
 /// What is allowed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,6 +20,16 @@ pub struct AllowList {
     pub packages: Names,
     /// Names of units.
     pub services: Names,
+    /// Names of users that services run as.
+    pub users: Names,
+    /// Names of groups, also of those that a user is put into.
+    pub groups: Names,
+    /// Names of kernel settings.
+    pub sysctls: Names,
+    /// Names of interfaces that get addresses.
+    pub interfaces: Names,
+    /// Networks whose addresses they may get.
+    pub addresses: Vec<IpNet>,
     /// Where files and folders may have set-user-id and set-group-id bits.
     pub set_id: Vec<PathRule>,
     /// The agent's own files and folders: refused whatever is listed.
@@ -45,6 +57,16 @@ pub struct Names {
 /// What a state wants and may not have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Disallowed {
+    /// An address that is in no listed network.
+    #[error("{resource}: no entry of `addresses` in {origin} allows {address}")]
+    Address {
+        /// Who wants it.
+        resource: ResourceId,
+        /// Which one.
+        address: IpAddr,
+        /// The list.
+        origin: String,
+    },
     /// A command that is not listed.
     #[error("{resource}: no entry of `commands` in {origin} allows `{command}`")]
     Command {
@@ -169,6 +191,31 @@ impl AllowList {
                         self.judge_name(resource, "services", &self.services, unit)
                     })
                 }
+                Spec::Symlink(link) => {
+                    // What is written through it later would be written there.
+                    self.judge_own(resource, &link.target)?;
+                    self.judge_path(resource, &link.target)
+                }
+                Spec::Group(group) => {
+                    self.judge_name(resource, "groups", &self.groups, &group.name)
+                }
+                Spec::User(user) => {
+                    self.judge_name(resource, "users", &self.users, &user.name)?;
+                    // One of its own name comes with it.
+                    let mut groups = user.all_groups().filter(|group| *group != user.name);
+                    groups.try_for_each(|group| {
+                        self.judge_name(resource, "groups", &self.groups, group)
+                    })
+                }
+                Spec::Sysctl(setting) => {
+                    self.judge_name(resource, "sysctls", &self.sysctls, &setting.key)
+                }
+                Spec::IpAddress(spec) => {
+                    let name = spec.interface.as_deref().unwrap_or("default");
+                    self.judge_name(resource, "interfaces", &self.interfaces, name)?;
+                    let mut addresses = spec.addresses.iter();
+                    addresses.try_for_each(|address| self.judge_address(resource, *address))
+                }
             }
         })?;
         self.judge_accounting(config)
@@ -266,6 +313,17 @@ impl AllowList {
         })
     }
 
+    fn judge_address(&self, resource: &Resource, address: IpAddr) -> Result<(), Disallowed> {
+        if self.addresses.iter().any(|net| net.contains(&address)) {
+            return Ok(());
+        }
+        Err(Disallowed::Address {
+            resource: resource.id.clone(),
+            address,
+            origin: self.origin.clone(),
+        })
+    }
+
     fn judge_command(&self, resource: &Resource, command: &CommandLine) -> Result<(), Disallowed> {
         let mut words = vec![command.program.as_str()];
         words.extend(command.arguments.iter().map(String::as_str));
@@ -315,6 +373,7 @@ mod tests {
             services: names(&["pmta.service"]),
             set_id: vec![PathRule::Exactly(path("/etc/pmta/shared"))],
             own: BTreeSet::from([path("/lib/agent/data"), path("/etc/engine/agent.toml")]),
+            ..AllowList::default()
         }
     }
 
@@ -523,10 +582,8 @@ mod tests {
                 origin: String::new(),
                 paths: rules.iter().map(|rule| PathRule::Below(Some(path(rule)))).collect(),
                 commands: vec![Vec::new()],
-                packages: Names::default(),
-                services: Names::default(),
-                set_id: Vec::new(),
                 own: BTreeSet::from([own.clone()]),
+                ..AllowList::default()
             };
             let wanted_path = path(&wanted);
             if open.judge(&config(vec![file(&wanted)])).is_ok() {

@@ -1,4 +1,5 @@
-//! The allow-list: which paths, commands, packages and services a state may name on this host, whoever signed it.
+//! The allow-list: which paths, commands, packages, services, accounts, kernel settings and addresses
+//! a state may name on this host, whoever signed it.
 //!
 //! It is the host's own word, shipped by the package or whoever set the host up, and guards against
 //! mistakes of the planner. `default.toml`, built in, documents every key and fits the roles that
@@ -16,6 +17,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use email_engine_protocol::desired::HostPath;
+use ipnet::IpNet;
 use serde::Deserialize;
 
 use crate::config::Config;
@@ -67,6 +69,11 @@ struct Written {
     commands: Option<Vec<Vec<String>>>,
     packages: Option<BTreeSet<String>>,
     services: Option<BTreeSet<String>>,
+    users: Option<BTreeSet<String>>,
+    groups: Option<BTreeSet<String>>,
+    sysctls: Option<BTreeSet<String>>,
+    interfaces: Option<BTreeSet<String>>,
+    addresses: Option<Vec<String>>,
     set_id: Option<Vec<String>>,
 }
 
@@ -141,11 +148,21 @@ fn parse(path: &Path, text: &str, over: Option<AllowList>) -> Result<AllowList, 
         let rules = rules.into_iter().map(command_rule);
         list.commands = rules.collect::<Result<_, _>>().map_err(refuse)?;
     }
-    if let Some(texts) = written.packages {
-        list.packages = names(texts);
+    for (texts, known) in [
+        (written.packages, &mut list.packages),
+        (written.services, &mut list.services),
+        (written.users, &mut list.users),
+        (written.groups, &mut list.groups),
+        (written.sysctls, &mut list.sysctls),
+        (written.interfaces, &mut list.interfaces),
+    ] {
+        if let Some(texts) = texts {
+            *known = names(texts);
+        }
     }
-    if let Some(texts) = written.services {
-        list.services = names(texts);
+    if let Some(texts) = written.addresses {
+        let networks = texts.iter().map(|text| network(text));
+        list.addresses = networks.collect::<Result<_, _>>().map_err(refuse)?;
     }
     Ok(list)
 }
@@ -153,6 +170,11 @@ fn parse(path: &Path, text: &str, over: Option<AllowList>) -> Result<AllowList, 
 fn names(mut listed: BTreeSet<String>) -> Names {
     let all = listed.remove("*");
     Names { all, listed }
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    text.parse()
+        .map_err(|_| format!("addresses: {text:?} is no network such as \"192.0.2.0/24\""))
 }
 
 fn path_rules(key: &str, texts: &[String]) -> Result<Vec<PathRule>, String> {

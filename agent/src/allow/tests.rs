@@ -4,7 +4,8 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 
 use email_engine_protocol::desired::{
-    CommandLine, Guard, OnNotify, PackageSpec, Resource, ServiceSpec, Spec, StepSpec,
+    CommandLine, GroupSpec, Guard, IpAddressSpec, OnNotify, PackageSpec, Resource, ServiceSpec,
+    Spec, StepSpec, SymlinkSpec, SysctlSpec, UserSpec,
 };
 use email_engine_protocol::id::ResourceId;
 
@@ -54,6 +55,11 @@ fn a_file_that_cannot_be_used_stops_the_agent_and_is_never_the_built_in_list() {
         ("commands = [\"/usr/sbin/pmta\"]", "line 1"),
         ("packages = \"cron\"", "line 1"),
         ("set_id = [\"srv\"]", "set_id: path"),
+        (
+            "addresses = [\"192.0.2.1\"]",
+            "addresses: \"192.0.2.1\" is no network",
+        ),
+        ("sysctls = \"*\"", "line 1"),
     ] {
         let error = with_file(text, 0o600).unwrap_err().to_string();
         assert!(error.contains(expected), "{text}: {error}");
@@ -70,6 +76,91 @@ fn a_file_that_cannot_be_used_stops_the_agent_and_is_never_the_built_in_list() {
         ..Config::default()
     };
     assert!(matches!(load(&config), Err(AllowListError::Read { .. })));
+}
+
+fn basic(spec: Spec) -> Resource {
+    let mut made = file("/x");
+    made.id = ResourceId::new("one").unwrap();
+    made.spec = spec;
+    made
+}
+
+fn link(target: &str) -> Resource {
+    basic(Spec::Symlink(SymlinkSpec {
+        path: HostPath::new("/srv/app/link").unwrap(),
+        target: HostPath::new(target).unwrap(),
+    }))
+}
+
+fn user(groups: &[&str]) -> Resource {
+    basic(Spec::User(UserSpec {
+        name: "app".to_owned(),
+        group: None,
+        groups: groups.iter().map(|group| (*group).to_owned()).collect(),
+        home: None,
+    }))
+}
+
+fn group(name: &str) -> Resource {
+    basic(Spec::Group(GroupSpec {
+        name: name.to_owned(),
+    }))
+}
+
+fn sysctl(key: &str) -> Resource {
+    basic(Spec::Sysctl(SysctlSpec {
+        key: key.to_owned(),
+        value: "1".to_owned(),
+    }))
+}
+
+fn addresses(interface: Option<&str>, address: &str) -> Resource {
+    basic(Spec::IpAddress(IpAddressSpec {
+        interface: interface.map(str::to_owned),
+        addresses: vec![address.parse().unwrap()],
+    }))
+}
+
+#[test]
+fn what_services_stand_on_is_listed_by_name_network_and_where_a_link_leads() {
+    let list = with_file(
+        "paths = [\"/srv/app/\"]\nusers = [\"app\"]\ngroups = [\"tls\"]\n\
+         sysctls = [\"net.core.somaxconn\"]\ninterfaces = [\"eth0\"]\n\
+         addresses = [\"192.0.2.0/25\", \"2001:db8::/32\"]\n",
+        0o644,
+    )
+    .unwrap();
+    let judge = |resource: Resource| {
+        let judged = list.judge(&state(vec![resource]));
+        judged.map_err(|error| error.to_string())
+    };
+    for allowed in [
+        link("/srv/app/target"),
+        user(&["tls"]),
+        group("tls"),
+        sysctl("net.core.somaxconn"),
+        addresses(Some("eth0"), "192.0.2.1"),
+        addresses(Some("eth0"), "2001:db8::1"),
+    ] {
+        assert_eq!(judge(allowed), Ok(()));
+    }
+    for (refused, reason) in [
+        (link("/etc/shadow"), "`paths`"),
+        (link("/var/lib/email-engine-agent/x"), "the agent's own"),
+        (user(&["sudo"]), "`groups`"),
+        (group("app"), "`groups`"),
+        (sysctl("kernel.core_pattern"), "`sysctls`"),
+        (addresses(None, "192.0.2.1"), "allows default"),
+        (addresses(Some("eth1"), "192.0.2.1"), "`interfaces`"),
+        (addresses(Some("eth0"), "192.0.2.200"), "allows 192.0.2.200"),
+    ] {
+        let error = judge(refused).unwrap_err();
+        assert!(error.contains(reason), "{reason}: {error}");
+    }
+    let built_in = load(&Config::default()).unwrap();
+    for resource in [user(&[]), group("app"), sysctl("net.core.somaxconn")] {
+        assert!(built_in.judge(&state(vec![resource])).is_err());
+    }
 }
 
 fn text<'a>(entry: &'a toml::Table, key: &str) -> &'a str {

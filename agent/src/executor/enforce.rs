@@ -11,6 +11,7 @@ use super::core::{Core, Enforced, now};
 use crate::halves::FromExecutor;
 use crate::ledger::store::Opened;
 use crate::reconciler::{Outcome, Scope, order};
+use crate::resources;
 use crate::suspension;
 
 const FIRST_RETRY: Duration = Duration::from_secs(1);
@@ -345,11 +346,17 @@ impl Core {
         let (Some(watcher), Some(enforced)) = (&self.watcher, &self.enforced) else {
             return;
         };
-        let managed = enforced
-            .config
-            .resources
-            .iter()
-            .filter_map(|resource| Some((resource.spec.path()?, &resource.id)));
+        let resources = || enforced.config.resources.iter();
+        let elsewhere: Vec<_> = resources()
+            .flat_map(|one| {
+                resources::watched(&one.spec)
+                    .into_iter()
+                    .map(|path| (path, &one.id))
+            })
+            .collect();
+        let managed = resources()
+            .filter_map(|resource| Some((resource.spec.path()?, &resource.id)))
+            .chain(elsewhere.iter().map(|(path, id)| (path, *id)));
         let missing = watcher.arm(&self.reconciler.machine.files, managed);
         if missing > 0 {
             tracing::debug!(missing, "folders that are not there cannot be watched");

@@ -2,12 +2,14 @@
 //!
 //! [`Machine`] is what resources work on. Its files are a [`Rooted`] tree: the machine's own or a
 //! sandbox folder, by the same code. Its packages, services and commands are a [`System`]: the real
-//! ones, or a simulation that spawns nothing and writes down what it would have done. The agent's own
+//! ones, or a simulation that spawns nothing and writes down what it would have done. Addresses of
+//! interfaces are the [`Network`]'s. The agent's own
 //! files, the [`Cabinet`], are a tree of the same kind.
 
 mod accounts;
 mod facts;
 mod greeting;
+mod network;
 mod packages;
 mod reach;
 mod real;
@@ -25,10 +27,13 @@ use email_engine_protocol::time::Timestamp;
 
 pub use accounts::AccountError;
 use accounts::Accounts;
+#[cfg(test)]
+pub(crate) use network::tests::Remembered;
+pub use network::{Held, Network, NetworkError};
 pub use reach::run_errand;
 pub use record::{Cabinet, RecordError};
 pub use system::{
-    Activity, AtBoot, Ended, PackageSeen, Presence, ServiceSeen, System, SystemError,
+    Activity, AtBoot, Ended, PackageSeen, Presence, ServiceSeen, StandIn, System, SystemError,
 };
 pub use tree::own::OwnPlaces;
 pub use tree::replace::{NewFile, Validator};
@@ -71,6 +76,8 @@ pub struct Machine {
     pub files: Rooted,
     /// Its packages, services and commands.
     pub system: Box<dyn System>,
+    /// Addresses of its interfaces; not asked in a sandbox.
+    pub network: Box<dyn Network>,
     mode: Mode,
     accounts: Accounts,
 }
@@ -101,6 +108,7 @@ impl Machine {
         Ok(Self {
             files: files.map_err(std::io::Error::other)?,
             system,
+            network: Box::new(network::Kernel),
             mode,
             accounts: Accounts::default(),
         })
@@ -151,6 +159,7 @@ impl Machine {
         Self {
             files: Rooted::open(folder).unwrap(),
             system: Box::new(real::Real::default()),
+            network: Box::new(Remembered::default()),
             mode: Mode::Real,
             accounts: Accounts::default(),
         }

@@ -10,7 +10,9 @@ use email_engine_protocol::limits;
 use super::packages::Packages;
 use super::reach::Reach;
 use super::spawn;
-use super::system::{Activity, AtBoot, Ended, PackageSeen, ServiceSeen, System, SystemError};
+use super::system::{
+    Activity, AtBoot, Ended, PackageSeen, ServiceSeen, StandIn, System, SystemError,
+};
 
 const QUICK: Duration = Duration::from_secs(30);
 const SERVICE: Duration = Duration::from_secs(120);
@@ -219,6 +221,10 @@ impl System for Real {
 
     fn has_run(&self, _id: &ResourceId) -> bool {
         false
+    }
+
+    fn stand_in(&mut self) -> Option<&mut dyn StandIn> {
+        None
     }
 }
 

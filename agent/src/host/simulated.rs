@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::record::Cabinet;
 use super::system::{
-    Activity, AtBoot, Ended, PackageSeen, Presence, ServiceSeen, System, SystemError,
+    Activity, AtBoot, Ended, PackageSeen, Presence, ServiceSeen, StandIn, System, SystemError,
 };
 
 const STATE: &str = "simulated.toml";
@@ -36,6 +36,9 @@ struct State {
     /// How often each command would have run.
     #[serde(default)]
     commands: BTreeMap<String, u64>,
+    /// Accounts, kernel settings and addresses.
+    #[serde(default)]
+    basics: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -259,6 +262,30 @@ impl System for Simulated {
 
     fn has_run(&self, id: &ResourceId) -> bool {
         self.state.commands.contains_key(id.as_str())
+    }
+
+    fn stand_in(&mut self) -> Option<&mut dyn StandIn> {
+        Some(self)
+    }
+}
+
+impl StandIn for Simulated {
+    fn recorded(&self, key: &str) -> Option<&str> {
+        self.state.basics.get(key).map(String::as_str)
+    }
+
+    fn record(
+        &mut self,
+        id: &ResourceId,
+        key: &str,
+        value: Option<String>,
+    ) -> Result<(), SystemError> {
+        self.check(id)?;
+        match value {
+            Some(value) => self.state.basics.insert(key.to_owned(), value),
+            None => self.state.basics.remove(key),
+        };
+        self.keep()
     }
 }
 

@@ -250,4 +250,24 @@ pub trait System: Send + fmt::Debug {
 
     /// Whether a simulated command ran before; false where commands are real.
     fn has_run(&self, id: &ResourceId) -> bool;
+
+    /// What stands for accounts, kernel settings and addresses; none where they are real.
+    fn stand_in(&mut self) -> Option<&mut dyn StandIn>;
+}
+
+/// Stands for accounts, kernel settings and addresses where nothing is real.
+pub trait StandIn {
+    /// What was set under a name.
+    fn recorded(&self, key: &str) -> Option<&str>;
+
+    /// Writes down what would be set under a name, or strikes it out.
+    ///
+    /// # Errors
+    /// When a test wants it to fail, or the simulation cannot be kept.
+    fn record(
+        &mut self,
+        id: &ResourceId,
+        key: &str,
+        value: Option<String>,
+    ) -> Result<(), SystemError>;
 }

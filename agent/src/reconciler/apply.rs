@@ -32,7 +32,7 @@ pub(super) struct Walk<'a> {
     pub(super) findings: BTreeMap<ResourceId, Finding>,
     /// Drifts that were undone.
     pub(super) repaired: Vec<ResourceId>,
-    /// Files and folders whose repair was undone by somebody before it was looked at.
+    /// Files, folders and links whose repair was undone by somebody before it was looked at.
     pub(super) undone: Vec<ResourceId>,
     /// Resources that were changed.
     pub(super) changed: usize,
@@ -129,7 +129,7 @@ impl<'a> Walk<'a> {
             Err(error) => {
                 // It may have been changed before it failed: better told once too often.
                 self.told.extend(resource.notify.iter().cloned());
-                let is_entry = matches!(resource.spec, Spec::File(_) | Spec::Directory(_));
+                let is_entry = resource.spec.path().is_some();
                 if repair && is_entry && matches!(error, ApplyError::Still(_)) {
                     self.undone.push(resource.id.clone());
                 }

@@ -1,7 +1,8 @@
 //! In which order resources are applied.
 //!
 //! Edges that *block* come from `after` and from the tree of folders: what is in a folder comes after
-//! the folder, and not at all when the folder failed; a transaction comes after its members, and
+//! the folder, and not at all when the folder failed; a file and a folder come after the user and the
+//! group that they belong to, and a user after its groups; a transaction comes after its members, and
 //! what waits for a member waits for the transaction. Edges of `notify` only order. Among those that
 //! may come next, kind and id decide, so that every run takes the same way.
 
@@ -55,6 +56,7 @@ pub fn order(resources: &[Resource]) -> Result<Order, Cycle> {
             _ => None,
         })
         .collect();
+    let accounts = Accounts::of(resources);
     let (members, member_of) = members(resources, &by_id);
     let mut needs = vec![Vec::new(); resources.len()];
     let mut notifiers = vec![Vec::new(); resources.len()];
@@ -67,6 +69,7 @@ pub fn order(resources: &[Resource]) -> Result<Order, Cycle> {
         needs[at].extend(waited);
         needs[at].extend(members.get(&at).into_iter().flatten());
         needs[at].extend(resource.spec.path().and_then(|path| above(path, &folders)));
+        needs[at].extend(accounts.of_spec(&resource.spec));
         for told in resource.notify.iter().filter_map(|id| by_id.get(id)) {
             notifiers[*told].push(at);
         }
@@ -98,6 +101,50 @@ fn members(resources: &[Resource], by_id: &BTreeMap<&ResourceId, usize>) -> Memb
         }
     }
     (members, member_of)
+}
+
+/// Users and groups of a state, by name.
+struct Accounts<'a> {
+    users: BTreeMap<&'a str, usize>,
+    groups: BTreeMap<&'a str, usize>,
+}
+
+impl<'a> Accounts<'a> {
+    fn of(resources: &'a [Resource]) -> Self {
+        let (mut users, mut groups) = (BTreeMap::new(), BTreeMap::new());
+        for (at, resource) in resources.iter().enumerate() {
+            match &resource.spec {
+                Spec::Group(spec) => groups.insert(spec.name.as_str(), at),
+                Spec::User(spec) => users.insert(spec.name.as_str(), at),
+                _ => None,
+            };
+        }
+        Self { users, groups }
+    }
+
+    /// Those that a resource belongs to.
+    fn of_spec(&self, spec: &Spec) -> Vec<usize> {
+        let owned = |owner: &Option<String>, group: &Option<String>| {
+            let user = owner
+                .as_ref()
+                .and_then(|name| self.users.get(name.as_str()));
+            let group = group
+                .as_ref()
+                .and_then(|name| self.groups.get(name.as_str()));
+            user.into_iter().chain(group).copied().collect()
+        };
+        match spec {
+            Spec::Directory(spec) => owned(&spec.owner, &spec.group),
+            Spec::File(spec) => owned(&spec.owner, &spec.group),
+            Spec::User(spec) => {
+                let groups = spec.all_groups();
+                groups
+                    .filter_map(|name| self.groups.get(name).copied())
+                    .collect()
+            }
+            _ => Vec::new(),
+        }
+    }
 }
 
 /// The nearest managed folder above a path.
@@ -183,19 +230,25 @@ impl KindRank for Spec {
     fn kind_rank(&self) -> u8 {
         match self {
             Self::Package(_) => 0,
-            Self::Directory(_) => 1,
-            Self::File(_) => 2,
-            Self::Transaction(_) => 3,
-            Self::Step(_) => 4,
-            Self::Service(_) => 5,
+            Self::Group(_) => 1,
+            Self::User(_) => 2,
+            Self::Sysctl(_) => 3,
+            Self::IpAddress(_) => 4,
+            Self::Directory(_) => 5,
+            Self::File(_) => 6,
+            Self::Symlink(_) => 7,
+            Self::Transaction(_) => 8,
+            Self::Step(_) => 9,
+            Self::Service(_) => 10,
             // Set before all of them, whatever the order.
-            Self::Suspension(_) => 6,
+            Self::Suspension(_) => 11,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use email_engine_protocol::desired::{GroupSpec, UserSpec};
     use proptest::prelude::*;
 
     use super::*;
@@ -229,6 +282,36 @@ mod tests {
         );
         assert_eq!(order.needs[1], [2]);
         assert_eq!(order.notifiers[0], [1]);
+    }
+
+    #[test]
+    fn what_is_owned_comes_after_its_user_and_group_and_a_user_after_its_groups() {
+        let account = |id: &str, spec: Spec| {
+            let mut made = service("x");
+            made.id = ResourceId::new(id).unwrap();
+            made.spec = spec;
+            made
+        };
+        let mut owned = file("/a/file");
+        if let Spec::File(spec) = &mut owned.spec {
+            (spec.owner, spec.group) = (Some("app".to_owned()), Some("tls".to_owned()));
+        }
+        let group = |name: &str| {
+            let name = name.to_owned();
+            account(&format!("group:{name}"), Spec::Group(GroupSpec { name }))
+        };
+        let user = UserSpec {
+            name: "app".to_owned(),
+            group: None,
+            groups: vec!["tls".to_owned()],
+            home: None,
+        };
+        let user = account("user:app", Spec::User(user));
+        let resources = [owned, user, group("tls"), group("app"), group("other")];
+        let order = order(&resources).unwrap();
+        assert_eq!(order.needs[0], [1, 2]);
+        assert_eq!(order.needs[1], [3, 2]);
+        assert_eq!(ids(&resources, &order)[3..], ["user:app", "file:/a/file"]);
     }
 
     #[test]

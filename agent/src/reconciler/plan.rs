@@ -97,10 +97,12 @@ pub fn plan(
 struct Ground {
     /// Its files and folders.
     own: BTreeSet<HostPath>,
-    /// Its files: nothing can be below them.
+    /// Its files and links: nothing can be below them.
     files: BTreeSet<HostPath>,
     /// Everything above its files and folders: has to be a folder.
     above: BTreeSet<HostPath>,
+    /// Whether it puts addresses on interfaces: taken off after that, one that moved would be lost.
+    addresses: bool,
 }
 
 impl Ground {
@@ -112,6 +114,7 @@ impl Ground {
             .iter()
             .filter_map(|resource| match &resource.spec {
                 Spec::File(spec) => Some(spec.path.clone()),
+                Spec::Symlink(spec) => Some(spec.path.clone()),
                 _ => None,
             })
             .collect();
@@ -125,12 +128,21 @@ impl Ground {
                 }
             }
         }
-        Self { own, files, above }
+        let is_address = |one: &Resource| matches!(one.spec, Spec::IpAddress(_));
+        Self {
+            own,
+            files,
+            above,
+            addresses: config.resources.iter().any(is_address),
+        }
     }
 
     /// Whether an orphan is in the way: it goes first, and if it is a folder that cannot go, then it
     /// is let go.
     fn is_needed(&self, thing: &Thing) -> bool {
+        if let Thing::IpAddress(_) = thing {
+            return self.addresses;
+        }
         thing.path().is_some_and(|path| {
             let below_file = above_in(path, &self.files).is_some();
             below_file || self.own.contains(path) || self.above.contains(path)
@@ -226,14 +238,17 @@ fn above_in<'a>(path: &HostPath, places: &'a BTreeSet<HostPath>) -> Option<&'a H
     None
 }
 
-/// Services stop before their files go, files before their package, the deepest folder first.
+/// Services stop before their files go, files before their package, the deepest folder first, and
+/// accounts when nothing is theirs any more: a user before its group.
 fn removal_rank(thing: &Thing) -> (u8, std::cmp::Reverse<Option<&HostPath>>) {
     let kind = match thing {
         Thing::Service(_) => 0,
         Thing::Step(_) | Thing::Suspension(_) | Thing::Transaction(_) => 1,
-        Thing::File(_) => 2,
+        Thing::File(_) | Thing::IpAddress(_) | Thing::Symlink(_) | Thing::Sysctl(_) => 2,
         Thing::Package(_) => 3,
         Thing::Directory(_) => 4,
+        Thing::User(_) => 5,
+        Thing::Group(_) => 6,
     };
     (kind, std::cmp::Reverse(thing.path()))
 }
@@ -242,7 +257,8 @@ fn removal_rank(thing: &Thing) -> (u8, std::cmp::Reverse<Option<&HostPath>>) {
 pub(crate) mod tests {
     use email_engine_protocol::bytes::ContentHash;
     use email_engine_protocol::desired::{
-        DirectorySpec, Disposition, FileContent, FileSpec, OnNotify, OnRemove, ServiceSpec,
+        DirectorySpec, Disposition, FileContent, FileSpec, IpAddressSpec, OnNotify, OnRemove,
+        ServiceSpec,
     };
     use email_engine_protocol::id::{ClusterId, HostId, Role};
     use proptest::prelude::*;
@@ -396,6 +412,31 @@ pub(crate) mod tests {
             .map(|decision| matches!(decision, Decision::Make { .. }))
             .collect();
         assert_eq!(made, [true, true, false]);
+    }
+
+    #[test]
+    fn addresses_that_move_to_another_interface_are_taken_off_before_they_are_put_there() {
+        let on = |name: Option<&str>| {
+            resource(
+                format!("ip_address:{}", name.unwrap_or("default")),
+                Spec::IpAddress(IpAddressSpec {
+                    interface: name.map(str::to_owned),
+                    addresses: vec!["192.0.2.1".parse().unwrap()],
+                }),
+            )
+        };
+        let mut inventory = Inventory::default();
+        inventory.claim(&config(vec![on(None)]));
+        let nothing = BTreeMap::new();
+        let moved = plan(
+            &config(vec![on(Some("eth1"))]),
+            &nothing,
+            &inventory,
+            &Contested::new(),
+        );
+        assert_eq!((moved.early.len(), moved.late.len()), (1, 0));
+        let gone = plan(&config(Vec::new()), &nothing, &inventory, &Contested::new());
+        assert_eq!((gone.early.len(), gone.late.len()), (0, 1));
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub(super) fn sweep(reconciler: &Reconciler, config: &HostConfig) {
     let owned = reconciler.inventory.iter().map(|(thing, _)| thing.clone());
     let files: BTreeSet<Thing> = wanted.chain(owned).collect();
     for thing in files {
-        if let Thing::File(path) = thing
+        if let Thing::File(path) | Thing::Symlink(path) = thing
             && let Err(error) = reconciler.machine.files.sweep(&path)
         {
             tracing::warn!(%path, %error, "a staged copy may be left");
@@ -82,6 +82,11 @@ fn status(thing: &Thing, item: &Item, error: &ApplyError) -> ResourceStatus {
         Thing::Step(_) => ResourceKind::Step,
         Thing::Suspension(_) => ResourceKind::Suspension,
         Thing::Transaction(_) => ResourceKind::Transaction,
+        Thing::Symlink(_) => ResourceKind::Symlink,
+        Thing::Group(_) => ResourceKind::Group,
+        Thing::User(_) => ResourceKind::User,
+        Thing::Sysctl(_) => ResourceKind::Sysctl,
+        Thing::IpAddress(_) => ResourceKind::IpAddress,
     };
     let state = match error {
         ApplyError::File(FileError::NotEmpty(_)) => {

@@ -5,12 +5,14 @@
 //! room knows neither the ledger nor the keys.
 
 mod access;
+mod basics;
 mod directory;
 mod file;
 mod package;
 mod service;
 mod step;
 
+pub(crate) use basics::watched;
 pub(crate) use file::bytes as file_bytes;
 pub(crate) use step::{CheckError, check, time_limit};
 
@@ -19,7 +21,7 @@ use email_engine_protocol::desired::{OnRemove, Resource, Spec};
 use email_engine_protocol::secret::{SecretBytes, SecretRef};
 use zeroize::Zeroizing;
 
-use crate::host::{AccountError, FileError, Machine, SystemError};
+use crate::host::{AccountError, FileError, Machine, NetworkError, SystemError};
 use crate::inventory::{Item, Thing};
 
 /// How a resource was found.
@@ -117,6 +119,12 @@ pub enum ApplyError {
     /// The file system refused.
     #[error(transparent)]
     File(#[from] FileError),
+    /// Addresses could not be looked at or changed.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// It is not ours to change.
+    #[error("{0}")]
+    Refused(String),
     /// It was changed, and is not right nevertheless.
     #[error("still not right after it was applied: {0}")]
     Still(String),
@@ -147,6 +155,11 @@ pub fn observe(machine: &mut Machine, contents: &dyn Contents, resource: &Resour
         Spec::Step(spec) => step::observe(machine, id, spec),
         Spec::Suspension(_) => Finding::Unknown("not looked at yet".to_owned()),
         Spec::Transaction(_) => Finding::Unknown("its members tell".to_owned()),
+        Spec::Group(_)
+        | Spec::IpAddress(_)
+        | Spec::Symlink(_)
+        | Spec::Sysctl(_)
+        | Spec::User(_) => basics::observe(machine, resource),
     }
 }
 
@@ -175,6 +188,11 @@ pub fn ensure(
         Spec::Step(spec) => step::run(machine, id, spec)?,
         // The reconciler lets transactions take their turn, and suspensions come before everything.
         Spec::Suspension(_) | Spec::Transaction(_) => {}
+        Spec::Group(_)
+        | Spec::IpAddress(_)
+        | Spec::Symlink(_)
+        | Spec::Sysctl(_)
+        | Spec::User(_) => basics::apply(machine, resource)?,
     }
     if !matches!(&resource.spec, Spec::Directory(_) | Spec::File(_)) {
         // What ran may have made the users that the next file belongs to.
@@ -208,9 +226,14 @@ pub fn notify(machine: &mut Machine, resource: &Resource) -> Result<(), ApplyErr
         Spec::Step(spec) => step::run(machine, &resource.id, spec)?,
         Spec::Directory(_)
         | Spec::File(_)
+        | Spec::Group(_)
+        | Spec::IpAddress(_)
         | Spec::Package(_)
         | Spec::Suspension(_)
-        | Spec::Transaction(_) => return Ok(()),
+        | Spec::Symlink(_)
+        | Spec::Sysctl(_)
+        | Spec::Transaction(_)
+        | Spec::User(_) => return Ok(()),
     }
     machine.forget_accounts();
     Ok(())
@@ -237,6 +260,11 @@ pub fn remove(
         Thing::Service(unit) if item.on_remove != OnRemove::Leave => {
             service::switch_off(machine, &item.id, unit)
         }
+        Thing::Group(_)
+        | Thing::IpAddress(_)
+        | Thing::Symlink(_)
+        | Thing::Sysctl(_)
+        | Thing::User(_) => basics::remove(machine, thing, item),
         _ => Ok(()),
     }
 }

@@ -15,7 +15,7 @@ use super::error::{BundleFault, PlanError};
 use super::role::{EXTRA, Each, FileEntry, Generated, RoleFile, Secret, StepEntry};
 use super::template::Templates;
 use super::values::{Item, Values};
-use super::{suspension, transaction};
+use super::{basics, suspension, transaction};
 use crate::powermta::CONFIG_PATH;
 
 /// Resources in order of id, and the bodies of their files.
@@ -38,6 +38,9 @@ pub(super) fn build(
         written: Vec::new(),
     };
     build.simple()?;
+    for made in basics::made(&build, role)? {
+        build.add(made.id, made.spec, made.on_remove)?;
+    }
     for entry in &role.files {
         build.file_entry(entry)?;
     }
@@ -60,7 +63,8 @@ fn templates<'a>(
 ) -> Result<Templates<'a>, BundleFault> {
     let mut templates = Templates::new();
     let texts = transaction::texts(&role.transactions);
-    for text in texts.chain(suspension::texts(&role.suspensions)) {
+    let texts = texts.chain(suspension::texts(&role.suspensions));
+    for text in texts.chain(basics::texts(&role.ip_addresses)) {
         templates.add_text(text, &role.path)?;
     }
     for entry in &role.files {
@@ -266,6 +270,10 @@ impl<'a> Build<'a> {
         for entry in &role.steps {
             let (after, notify) = (self.expand(&entry.after)?, self.expand(&entry.notify)?);
             self.edge(&format!("step:{}", entry.name), after, notify);
+        }
+        for made in basics::made(self, role)? {
+            let (after, notify) = (self.expand(made.after)?, self.expand(made.notify)?);
+            self.edge(&made.id, after, notify);
         }
         for entry in &role.transactions {
             let (after, notify) = (self.expand(&entry.after)?, self.expand(&entry.notify)?);

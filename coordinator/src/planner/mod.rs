@@ -12,6 +12,7 @@
 //!   hosts, [`cautions()`] what its author may not have in mind; [`dns`] says which records identities
 //!   want.
 
+mod basics;
 mod build;
 mod bundle;
 mod cautions;

@@ -1,7 +1,7 @@
 //! What may stand in a `role.toml`.
 //!
-//! A role lists folders, files, packages, services, steps, and which files change together. Texts marked as templates see the
-//! values of [`super::values`]; `each` repeats an entry for every identity or tenant, which is then
+//! A role lists folders, files, packages, services, steps, which files change together, and what all of
+//! that stands on ([`super::basics`]). Texts marked as templates see the values of [`super::values`]; `each` repeats an entry for every identity or tenant, which is then
 //! `item`. Edges name resource ids; one that ends in `*` stands for all that begin so.
 
 use std::collections::BTreeMap;
@@ -12,6 +12,7 @@ use email_engine_protocol::desired::{OnNotify, OnRemove};
 use email_engine_protocol::id::Role;
 use serde::Deserialize;
 
+use super::basics::{GroupEntry, IpAddressEntry, SymlinkEntry, SysctlEntry, UserEntry};
 use super::error::BundleFault;
 use crate::powermta::Verbatim;
 use crate::powermta::providers::Catalogue;
@@ -44,6 +45,16 @@ pub(super) struct RoleFile {
     pub(super) transactions: Vec<TransactionEntry>,
     #[serde(default, rename = "suspension")]
     pub(super) suspensions: Vec<SuspensionEntry>,
+    #[serde(default, rename = "symlink")]
+    pub(super) symlinks: Vec<SymlinkEntry>,
+    #[serde(default, rename = "group")]
+    pub(super) groups: Vec<GroupEntry>,
+    #[serde(default, rename = "user")]
+    pub(super) users: Vec<UserEntry>,
+    #[serde(default, rename = "sysctl")]
+    pub(super) sysctls: Vec<SysctlEntry>,
+    #[serde(default, rename = "ip_address")]
+    pub(super) ip_addresses: Vec<IpAddressEntry>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

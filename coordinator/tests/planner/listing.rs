@@ -124,7 +124,11 @@ pub(crate) fn listing(planned: &Planned) -> String {
             Spec::Step(step) => format!(" {} {:?}", step.command.program, step.command.arguments),
             Spec::Suspension(spec) => halted(spec),
             Spec::Transaction(spec) => told(spec),
-            Spec::Package(_) | Spec::Service(_) => String::new(),
+            Spec::Package(_) | Spec::Service(_) | Spec::Group(_) => String::new(),
+            Spec::Symlink(link) => format!(" -> {}", link.target),
+            Spec::User(user) => format!(" {:?}", user.all_groups().collect::<Vec<_>>()),
+            Spec::Sysctl(setting) => format!(" {}", setting.value),
+            Spec::IpAddress(spec) => format!(" {:?} {:?}", spec.interface, spec.addresses),
         };
         let removal = format!("{:?}", resource.on_remove).to_lowercase();
         let mut lines = format!("{}{what} on_remove={removal}\n", resource.id);

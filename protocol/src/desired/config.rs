@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::names::{self, is_package, is_unit, is_version};
 use super::{
-    AccountingSpec, FileContent, HostPath, OnRemove, Resource, Spec, suspension, transaction,
+    AccountingSpec, FileContent, HostPath, OnRemove, Resource, Spec, basics, suspension,
+    transaction,
 };
 use crate::bytes::ContentHash;
 use crate::canonical;
@@ -62,6 +63,24 @@ pub enum ConfigError {
         first: ResourceId,
         /// Who wants it as well.
         second: ResourceId,
+    },
+    /// Two resources claim one account, setting or address.
+    #[error("{what} is claimed by {first} and {second}")]
+    ClaimedTwice {
+        /// What.
+        what: String,
+        /// Who has it.
+        first: ResourceId,
+        /// Who wants it as well.
+        second: ResourceId,
+    },
+    /// Something would be reached through a link, which leads somewhere else.
+    #[error("resource {resource} lies below the symbolic link of {link}")]
+    BelowLink {
+        /// What.
+        resource: ResourceId,
+        /// Whose link.
+        link: ResourceId,
     },
     /// An edge leads to a resource that is not there.
     #[error("resource {from} refers to {to}, which is not listed")]
@@ -170,6 +189,7 @@ impl HostConfig {
                 }
             }
         }
+        basics::check_all(self)?;
         transaction::check(self)?;
         let accounting = self.accounting.as_ref();
         bound(
@@ -271,6 +291,14 @@ fn check_spec(resource: &Resource) -> Result<(), ConfigError> {
             0
         }
         Spec::Step(_) | Spec::Transaction(_) => 0,
+        Spec::Group(_)
+        | Spec::IpAddress(_)
+        | Spec::Symlink(_)
+        | Spec::Sysctl(_)
+        | Spec::User(_) => {
+            basics::check(resource)?;
+            0
+        }
     };
     if mode > 0o7777 {
         Err(ConfigError::Mode(resource.id.clone()))

@@ -5,6 +5,7 @@
 //! [`Target`] signs. So a host that has the digest can fetch, check and keep everything by hash.
 
 mod accounting;
+mod basics;
 mod config;
 mod drain;
 mod names;
@@ -15,6 +16,7 @@ mod target;
 mod transaction;
 
 pub use accounting::{AccountedIdentity, AccountingFile, AccountingSpec, RecordKind};
+pub use basics::{GroupSpec, IpAddressSpec, SymlinkSpec, SysctlSpec, UserSpec};
 pub use config::{ConfigError, Disposition, HostConfig};
 pub use drain::{CountSpec, DrainSpec, NAME};
 pub use path::{HostPath, PathError};

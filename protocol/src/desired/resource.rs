@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{HostPath, SuspensionSpec, TransactionSpec};
+use super::{
+    GroupSpec, HostPath, IpAddressSpec, SuspensionSpec, SymlinkSpec, SysctlSpec, TransactionSpec,
+    UserSpec,
+};
 use crate::bytes::ContentHash;
 use crate::id::ResourceId;
 use crate::secret::SecretRef;
@@ -46,6 +49,17 @@ pub enum Spec {
     Transaction(TransactionSpec),
     /// Something that stands still without a change of files.
     Suspension(SuspensionSpec),
+    /// A symbolic link.
+    Symlink(SymlinkSpec),
+    /// A group that services run as.
+    Group(GroupSpec),
+    /// A user that services run as.
+    User(UserSpec),
+    /// A setting of the kernel.
+    Sysctl(SysctlSpec),
+    /// Sending addresses on an interface.
+    #[serde(rename = "ip_address")]
+    IpAddress(IpAddressSpec),
 }
 
 /// The kind of a [`Spec`], for ids, tables and metrics.
@@ -66,6 +80,17 @@ pub enum ResourceKind {
     Transaction,
     /// See [`SuspensionSpec`].
     Suspension,
+    /// See [`SymlinkSpec`].
+    Symlink,
+    /// See [`GroupSpec`].
+    Group,
+    /// See [`UserSpec`].
+    User,
+    /// See [`SysctlSpec`].
+    Sysctl,
+    /// See [`IpAddressSpec`].
+    #[serde(rename = "ip_address")]
+    IpAddress,
 }
 
 impl Spec {
@@ -80,20 +105,30 @@ impl Spec {
             Self::Step(_) => ResourceKind::Step,
             Self::Transaction(_) => ResourceKind::Transaction,
             Self::Suspension(_) => ResourceKind::Suspension,
+            Self::Symlink(_) => ResourceKind::Symlink,
+            Self::Group(_) => ResourceKind::Group,
+            Self::User(_) => ResourceKind::User,
+            Self::Sysctl(_) => ResourceKind::Sysctl,
+            Self::IpAddress(_) => ResourceKind::IpAddress,
         }
     }
 
-    /// The path that this resource owns, for files and folders.
+    /// The path that this resource owns, for files, folders and links.
     #[must_use]
     pub const fn path(&self) -> Option<&HostPath> {
         match self {
             Self::File(file) => Some(&file.path),
             Self::Directory(directory) => Some(&directory.path),
-            Self::Package(_)
+            Self::Symlink(link) => Some(&link.path),
+            Self::Group(_)
+            | Self::IpAddress(_)
+            | Self::Package(_)
             | Self::Service(_)
             | Self::Step(_)
             | Self::Suspension(_)
-            | Self::Transaction(_) => None,
+            | Self::Sysctl(_)
+            | Self::Transaction(_)
+            | Self::User(_) => None,
         }
     }
 }

@@ -12,6 +12,7 @@
     reason = "a test that cannot build its sample has failed"
 )]
 
+mod basics;
 mod messages;
 mod samples;
 mod variants;
@@ -264,6 +265,7 @@ fn no_byte_of_wire_version_1_has_changed() {
     golden.add("manifest", &manifest());
     golden.add("transaction", &transaction());
     golden.add("suspension", &suspension());
+    golden.add("basics", &basics::all());
     let token = JoinToken {
         id: TokenId::new("t-1").unwrap(),
         cluster: CLUSTER,

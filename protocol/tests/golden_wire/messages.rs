@@ -57,6 +57,8 @@ pub(crate) fn check(golden: &Golden) {
                 | Spec::Step(_) => "manifest",
             Spec::Transaction(_) => "transaction",
             Spec::Suspension(_) => "suspension",
+            Spec::Group(_) | Spec::IpAddress(_) | Spec::Symlink(_) | Spec::Sysctl(_)
+                | Spec::User(_) => "basics",
         ]),
         &names!(FileContent, [
             FileContent::Body { .. } | FileContent::Secret(_) => "manifest",

@@ -54,6 +54,11 @@ fn desired(golden: &mut Golden) {
         ResourceKind::Step => ResourceKind::Step,
         ResourceKind::Transaction => ResourceKind::Transaction,
         ResourceKind::Suspension => ResourceKind::Suspension,
+        ResourceKind::Symlink => ResourceKind::Symlink,
+        ResourceKind::Group => ResourceKind::Group,
+        ResourceKind::User => ResourceKind::User,
+        ResourceKind::Sysctl => ResourceKind::Sysctl,
+        ResourceKind::IpAddress => ResourceKind::IpAddress,
     ]);
     variants!(golden, "probe", Probe, [
         Probe::Answer { command: command(), seconds: 5, expect: Vec::new() } => Probe::Answer { .. },

@@ -3,7 +3,10 @@
 use std::os::unix::fs::symlink;
 use std::time::Duration;
 
-use email_engine_protocol::desired::{CommandLine, HostPath, PackageSpec, Spec};
+use email_engine_protocol::desired::{
+    CommandLine, GroupSpec, HostPath, IpAddressSpec, OnRemove, PackageSpec, Spec, SymlinkSpec,
+    SysctlSpec, UserSpec,
+};
 use email_engine_protocol::id::ResourceId;
 use email_engine_protocol::observed::{Convergence, Mode, ResourceState};
 
@@ -72,4 +75,75 @@ fn nothing_is_spawned_and_what_cannot_be_known_is_said() {
         ResourceState::Unknown(text) if text.contains("pmta")
     ));
     assert_eq!(report.facts.known().unwrap().mode, Mode::Sandbox);
+}
+
+#[test]
+fn accounts_settings_and_addresses_are_written_down_and_links_are_real() {
+    let mut rig = Rig::new();
+    let name = || "app".to_owned();
+    let path = |text: &str| HostPath::new(text).unwrap();
+    let user = UserSpec {
+        name: name(),
+        group: None,
+        groups: Vec::new(),
+        home: None,
+    };
+    let setting = SysctlSpec {
+        key: "net.core.somaxconn".to_owned(),
+        value: "4096".to_owned(),
+    };
+    let addresses = IpAddressSpec {
+        interface: None,
+        addresses: vec!["192.0.2.1".parse().unwrap()],
+    };
+    let link = SymlinkSpec {
+        path: path("/etc/link"),
+        target: path("/etc/file"),
+    };
+    let mut resources = vec![rig.file("/etc/file", "x")];
+    for (id, spec) in [
+        ("group:app", Spec::Group(GroupSpec { name: name() })),
+        ("ip_address:default", Spec::IpAddress(addresses)),
+        ("symlink:/etc/link", Spec::Symlink(link)),
+        ("sysctl:net.core.somaxconn", Spec::Sysctl(setting)),
+        ("user:app", Spec::User(user)),
+    ] {
+        let mut made = rig.file("/x", "x");
+        made.id = ResourceId::new(id).unwrap();
+        made.spec = spec;
+        made.on_remove = OnRemove::Delete;
+        resources.push(made);
+    }
+    let mut config = rig.config(resources);
+    let report = rig.converge(&config, 1);
+    assert_eq!((report.counts.simulated, report.counts.converged), (4, 2));
+    let simulated = || std::fs::read_to_string(rig.dir.path().join("data/simulated.toml")).unwrap();
+    for line in [
+        "\"group app\" = \"there\"",
+        "\"addresses default\" = \"192.0.2.1\"",
+        "\"sysctl net.core.somaxconn\" = \"4096\"",
+        "\"user app\" = \"no home, app\"",
+    ] {
+        assert!(simulated().contains(line), "{line}: {}", simulated());
+    }
+    let link = rig.root().join("etc/link");
+    assert_eq!(
+        std::fs::read_link(&link).unwrap().to_str(),
+        Some("/etc/file")
+    );
+    std::fs::remove_file(&link).unwrap();
+    symlink("/etc/other", &link).unwrap();
+    rig.report_where("the link leads where it shall again", |report| {
+        report.convergence == Convergence::Converged
+            && std::fs::read_link(&link).is_ok_and(|to| to.to_str() == Some("/etc/file"))
+    });
+    config.resources.truncate(1);
+    config.large_removal = true;
+    rig.converge(&config, 2);
+    let simulated = std::fs::read_to_string(rig.dir.path().join("data/simulated.toml")).unwrap();
+    assert!(
+        !simulated.contains("app") && !simulated.contains("192.0.2.1"),
+        "{simulated}"
+    );
+    assert!(std::fs::symlink_metadata(&link).is_err());
 }

@@ -5,6 +5,7 @@
 //! - [`own`]: what is the agent's own, whatever it is called here, is refused.
 //! - [`replace`]: a file replaced whole; what stands in the way is moved aside.
 //! - [`stretch`]: pieces of a file that others write to.
+//! - `symlink`: symbolic links that are resources, and settings written where they stand.
 //! - `wipe`: removing, with a secret's bytes overwritten first.
 //! - `failpoint`: where a test may crash a write.
 
@@ -14,4 +15,5 @@ pub(super) mod own;
 pub(super) mod replace;
 pub(super) mod rooted;
 pub(super) mod stretch;
+mod symlink;
 mod wipe;

@@ -1,8 +1,10 @@
 //! What differs between two desired states, resource by resource.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use email_engine_protocol::api::{ChangeAction, ResourceChange, TextDiff};
+use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::desired::{CommandLine, FileContent, Resource, Spec};
 use email_engine_protocol::id::ResourceId;
 
@@ -11,6 +13,8 @@ use crate::planner::Planned;
 
 /// Resources of one host that are listed.
 const LISTED: usize = 500;
+/// Addresses that are written out.
+const ADDRESSES: usize = 256;
 
 /// What differs, and how many more do.
 pub(super) fn compare(
@@ -124,6 +128,25 @@ fn facts(resource: &Resource) -> BTreeMap<&'static str, String> {
             let words = spec.halts.iter().map(|halt| words(&halt.set.command));
             facts.insert("commands", words.collect::<Vec<_>>().join("; "));
         }
+        Spec::Symlink(link) => {
+            facts.insert("target", link.target.to_string());
+        }
+        Spec::Group(_) => {}
+        Spec::User(user) => {
+            facts.insert("groups", user.all_groups().collect::<Vec<_>>().join(" "));
+            if let Some(home) = &user.home {
+                facts.insert("home", home.to_string());
+            }
+        }
+        Spec::Sysctl(setting) => {
+            facts.insert("value", setting.value.clone());
+        }
+        Spec::IpAddress(spec) => {
+            let interface = spec.interface.as_deref();
+            let interface = interface.unwrap_or("that of the default route");
+            facts.insert("interface", interface.to_owned());
+            facts.insert("addresses", addresses(&spec.addresses));
+        }
         Spec::Transaction(spec) => {
             facts.insert("members", format!("{} files", spec.members.len()));
             facts.insert("restart_lines", spec.restart.lines.join("; "));
@@ -132,6 +155,17 @@ fn facts(resource: &Resource) -> BTreeMap<&'static str, String> {
         }
     }
     facts
+}
+
+/// All of them, or what tells them from others.
+fn addresses(listed: &[IpAddr]) -> String {
+    let texts: Vec<String> = listed.iter().map(ToString::to_string).collect();
+    let text = texts.join(" ");
+    if listed.len() <= ADDRESSES {
+        return text;
+    }
+    let hash = ContentHash::of(text.as_bytes());
+    format!("{} addresses, sha256 {hash}", listed.len())
 }
 
 fn words(command: &CommandLine) -> String {

@@ -3,4 +3,5 @@
 mod agent;
 mod application;
 mod bare_host;
+mod basics;
 mod confined;

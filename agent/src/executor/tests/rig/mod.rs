@@ -109,7 +109,12 @@ impl Rig {
             paths: vec![PathRule::Below(None)],
             commands: vec![Vec::new()],
             packages: every.clone(),
-            services: every,
+            services: every.clone(),
+            users: every.clone(),
+            groups: every.clone(),
+            sysctls: every.clone(),
+            interfaces: every,
+            addresses: vec!["192.0.2.0/24".parse().unwrap()],
             set_id: vec![PathRule::Below(None)],
             own: BTreeSet::new(),
         };

@@ -145,6 +145,18 @@ fn details(resource: &Resource) -> String {
             words.extend(step.command.arguments.iter().cloned());
             words.join(" ")
         }
+        Spec::Symlink(link) => format!("leads to {}", link.target),
+        Spec::Group(_) => "a system group".to_owned(),
+        Spec::User(user) => {
+            let groups: Vec<&str> = user.all_groups().collect();
+            format!("a system user in {}", groups.join(", "))
+        }
+        Spec::Sysctl(setting) => setting.value.clone(),
+        Spec::IpAddress(spec) => {
+            let interface = spec.interface.as_deref();
+            let interface = interface.unwrap_or("that of the default route");
+            format!("{} addresses on {interface}", spec.addresses.len())
+        }
         Spec::Suspension(spec) => format!("stands still by {} commands", spec.halts.len()),
         Spec::Transaction(spec) => {
             let members = spec.members.len();
