@@ -20,5 +20,6 @@ pub mod link;
 pub mod reconciler;
 pub mod resources;
 pub mod run;
+pub mod status;
 pub mod suspension;
 pub mod transaction;

@@ -3,3 +3,4 @@
 mod agent;
 mod application;
 mod bare_host;
+mod bootstrap;
