@@ -13,6 +13,10 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 pub const DEFAULT_FILE: &str = "/etc/email-engine/agent.toml";
 /// Where the allow-list is when neither it nor a configuration file is named.
 pub const DEFAULT_ALLOW_LIST: &str = "/etc/email-engine/allow.toml";
+/// Where the two halves meet when each is a process of its own.
+pub const DEFAULT_SOCKET: &str = "/run/email-engine/executor.sock";
+/// The user of the network half.
+pub const DEFAULT_NETWORK_USER: &str = "email-engine";
 /// Where the agent keeps what is its own.
 pub const DEFAULT_DATA_DIR: &str = "/var/lib/email-engine-agent";
 const ALLOW_LIST: &str = "allow.toml";
@@ -44,6 +48,12 @@ pub struct Config {
     /// `EMAIL_ENGINE_JOIN_TOKEN`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub join_token_file: Option<PathBuf>,
+    /// Where executor and network half meet when each is a process of its own (`executor`,
+    /// `network`). Its folder is made when it is not there. Default `/run/email-engine/executor.sock`.
+    pub socket: PathBuf,
+    /// The user that the network half runs as: nobody else may speak to the executor. Not used where
+    /// the executor is not root's. Default `email-engine`.
+    pub network_user: String,
     /// `text` or `json`. Default `text`.
     pub log_format: LogFormat,
     /// `error`, `warn`, `info`, `debug` or `trace`, for all or by part:
@@ -75,6 +85,8 @@ impl Default for Config {
             reconnect_max_seconds: 30,
             shutdown_grace_seconds: 30,
             join_token_file: None,
+            socket: DEFAULT_SOCKET.into(),
+            network_user: DEFAULT_NETWORK_USER.to_owned(),
             log_format: LogFormat::Text,
             log_level: "info".to_owned(),
             file: DEFAULT_FILE.into(),
@@ -144,6 +156,23 @@ pub struct Overrides {
         env = "EMAIL_ENGINE_AGENT_JOIN_TOKEN_FILE"
     )]
     join_token_file: Option<PathBuf>,
+    /// Where executor and network half meet as processes of their own [default:
+    /// /run/email-engine/executor.sock]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "EMAIL_ENGINE_AGENT_SOCKET"
+    )]
+    socket: Option<PathBuf>,
+    /// User of the network half, the only one that may speak to the executor [default: email-engine]
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        env = "EMAIL_ENGINE_AGENT_NETWORK_USER"
+    )]
+    network_user: Option<String>,
     /// Form of log lines on standard error [default: text]
     #[arg(
         long,
@@ -241,6 +270,12 @@ impl Config {
         self.data_dir.join("executor")
     }
 
+    /// The network half's own folder: key, certificate, whom to call.
+    #[must_use]
+    pub fn identity_dir(&self) -> PathBuf {
+        self.data_dir.join("identity")
+    }
+
     /// Longest pause between two attempts to reach a coordinator.
     #[must_use]
     pub const fn reconnect_max(&self) -> Duration {
@@ -277,6 +312,8 @@ impl Config {
             from.shutdown_grace_seconds,
         );
         self.allow_list = from.allow_list.or_else(|| self.allow_list.take());
+        set(&mut self.socket, from.socket);
+        set(&mut self.network_user, from.network_user);
         set(&mut self.log_format, from.log_format);
         set(&mut self.log_level, from.log_level);
         self.sandbox_root = from.sandbox_root.or_else(|| self.sandbox_root.take());

@@ -4,7 +4,8 @@
 //! [`identity`]) speaks QUIC to the coordinators and relays. The *executor half* ([`executor`]) owns
 //! the machine: it alone holds the floor, the ledger, the inventory and the keys for reports and
 //! secrets, judges every offered state itself, and goes on enforcing the last good one when nobody
-//! is there to talk to. Today both live in one process; nothing in the messages relies on that.
+//! is there to talk to. On a host each is a process of its own, and [`socket`] is between them; in a
+//! sandbox both live in one, and a channel is.
 
 pub mod accounting;
 pub mod allow;
@@ -20,6 +21,7 @@ pub mod link;
 pub mod reconciler;
 pub mod resources;
 pub mod run;
+pub mod socket;
 pub mod status;
 pub mod suspension;
 pub mod transaction;

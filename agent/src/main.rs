@@ -1,12 +1,15 @@
 //! `email-engine-agent`: the command line.
 
 use std::error::Error;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use email_engine_agent::allow;
 use email_engine_agent::config::{Config, Overrides};
+use email_engine_agent::host;
 use email_engine_agent::link::enroll::EnrollError;
 use email_engine_agent::run::{self, End, RunError, Task};
 use email_engine_agent::status;
@@ -45,8 +48,24 @@ struct Cli {
 enum Command {
     /// Redeem the join token and stop; a host that is enrolled is left as it is
     Enroll,
-    /// Enrol if need be, then keep the host at its desired state
+    /// The executor half alone, as root: keeps the host at its desired state and speaks to the network
+    /// half, through a socket, and to nobody else
+    Executor,
+    /// The network half alone, as its own user: enrols if need be, and carries messages between the
+    /// coordinators and the executor
+    Network,
+    /// Both halves in one process: enrol if need be, then keep the host at its desired state. For
+    /// sandboxes, and where there is no service manager that keeps two processes
     Run,
+    /// Print the first line that a server of this machine sends: asked by the executor, which may not
+    /// reach it
+    #[command(hide = true)]
+    Greeting {
+        /// Where it listens
+        address: SocketAddr,
+        /// How long it may take
+        millis: u64,
+    },
     /// Print which paths and commands a state may name on this host
     ShowAllowList,
     /// Print the settings in force, as a configuration file
@@ -67,6 +86,12 @@ fn main() -> ExitCode {
     };
     let task = match cli.command {
         Command::Enroll => Task::Enroll,
+        Command::Executor => Task::Executor,
+        Command::Greeting { address, millis } => {
+            let timeout = Duration::from_millis(millis);
+            return ExitCode::from(host::answer_greeting(address, timeout));
+        }
+        Command::Network => Task::Network,
         Command::Run => Task::Run,
         Command::ShowAllowList => return show_allow_list(&config),
         Command::ShowConfig => {
@@ -106,6 +131,7 @@ fn show_status(config: &Config) -> ExitCode {
 const fn code(error: &RunError) -> u8 {
     match error {
         RunError::AllowList(_) | RunError::Token(_) | RunError::OtherHost { .. } => 2,
+        RunError::NetworkUser { .. } => 2,
         RunError::Enroll(EnrollError::NotForHosts) | RunError::KeysLost { .. } => 2,
         RunError::Enroll(EnrollError::Refused { .. }) => 3,
         RunError::Enroll(EnrollError::Server { .. } | EnrollError::Mismatch { .. }) => 4,

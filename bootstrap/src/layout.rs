@@ -29,10 +29,16 @@ pub const AGENT: &str = "email-engine-agent";
 /// The program of a node.
 pub const COORDINATOR: &str = "email-engine-coordinator";
 
-const AGENT_UNITS: [(&str, &str); 1] = [(
-    "email-engine-agent.service",
-    include_str!("../../deploy/systemd/email-engine-agent.service"),
-)];
+const AGENT_UNITS: [(&str, &str); 2] = [
+    (
+        "email-engine-executor.service",
+        include_str!("../../deploy/systemd/email-engine-executor.service"),
+    ),
+    (
+        "email-engine-agent.service",
+        include_str!("../../deploy/systemd/email-engine-agent.service"),
+    ),
+];
 const COORDINATOR_UNITS: [(&str, &str); 1] = [(
     "email-engine-coordinator.service",
     include_str!("../../deploy/systemd/email-engine-coordinator.service"),

@@ -9,11 +9,11 @@ use email_engine_protocol::id::{ClusterId, HostId, Role};
 use email_engine_protocol::join::Admission;
 use email_engine_protocol::time::Timestamp;
 
-use crate::plan::{History, Step, install, remove};
 use crate::execute::{Hands, StepError, Taken, execute};
 use crate::facts::{Bundle, Found, FoundKind, Installed, Member, Membership, Program, UnitState};
 use crate::journal::{self, Journal, Purpose};
 use crate::layout::{self, Layout};
+use crate::plan::{History, Step, install, remove};
 use crate::progress::{Founded, Voice};
 use crate::request::{Entry, Part, Request, Ticket};
 

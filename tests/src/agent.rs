@@ -18,6 +18,9 @@ pub struct AgentProcess {
     extra: Vec<(String, String)>,
     umask: Option<&'static str>,
     machine: Option<fn(&Path) -> Command>,
+    /// The executor, where it is a process of its own.
+    executor: Option<Daemon>,
+    apart: bool,
 }
 
 impl AgentProcess {
@@ -32,6 +35,8 @@ impl AgentProcess {
             extra: Vec::new(),
             umask: None,
             machine: None,
+            executor: None,
+            apart: false,
         }
     }
 
@@ -44,6 +49,20 @@ impl AgentProcess {
     /// start on.
     pub fn on_machine(&mut self, machine: fn(&Path) -> Command) {
         self.machine = Some(machine);
+    }
+
+    /// Runs each half as a process of its own from its next start on, both as our own user.
+    pub fn apart(&mut self) {
+        self.apart = true;
+        let socket = self.socket().display().to_string();
+        self.set("EMAIL_ENGINE_AGENT_SOCKET", &socket);
+        self.set("EMAIL_ENGINE_AGENT_NETWORK_USER", "root");
+    }
+
+    /// Where the halves meet when they are apart.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.dir.join("run/executor.sock")
     }
 
     /// The host's root folder.
@@ -73,6 +92,10 @@ impl AgentProcess {
     /// The command that runs it; a join token goes through the environment, never through argv.
     #[must_use]
     pub fn command(&self, token: Option<&str>) -> Command {
+        self.command_of(if self.apart { "network" } else { "run" }, token)
+    }
+
+    fn command_of(&self, task: &str, token: Option<&str>) -> Command {
         let mut command = match self.machine {
             Some(machine) => machine(&self.root()),
             None => {
@@ -82,7 +105,7 @@ impl AgentProcess {
             }
         };
         command
-            .arg("run")
+            .arg(task)
             .env("EMAIL_ENGINE_AGENT_DATA_DIR", self.data_dir())
             .env("EMAIL_ENGINE_AGENT_AUDIT_INTERVAL_SECONDS", "2")
             .env("EMAIL_ENGINE_AGENT_RECONNECT_MAX_SECONDS", "1");
@@ -105,9 +128,27 @@ impl AgentProcess {
 
     /// Starts it.
     pub fn start(&mut self, token: Option<&str>) {
+        if self.apart && self.executor.is_none() {
+            self.start_executor();
+        }
         let name = format!("agent {}", self.host);
         self.logged = std::fs::metadata(self.log()).map_or(0, |log| log.len());
         self.daemon = Some(Daemon::start(&name, self.command(token), &self.log()));
+    }
+
+    /// Starts the executor alone.
+    pub fn start_executor(&mut self) {
+        let name = format!("executor {}", self.host);
+        let command = self.command_of("executor", None);
+        let log = self.dir.join("executor.log");
+        self.executor = Some(Daemon::start(&name, command, &log));
+    }
+
+    /// Ends the executor alone, without a chance to tidy up.
+    pub fn kill_executor(&mut self) {
+        if let Some(mut daemon) = self.executor.take() {
+            daemon.kill();
+        }
     }
 
     /// Whether a session with the cluster began since its last start: until then, what the cluster
@@ -125,6 +166,14 @@ impl AgentProcess {
 
     /// Ends it without a chance to tidy up.
     pub fn kill(&mut self) {
+        if let Some(mut daemon) = self.daemon.take() {
+            daemon.kill();
+        }
+        self.kill_executor();
+    }
+
+    /// Ends the network half alone, without a chance to tidy up.
+    pub fn kill_network(&mut self) {
         if let Some(mut daemon) = self.daemon.take() {
             daemon.kill();
         }

@@ -33,7 +33,7 @@ use crate::allow::AllowList;
 use crate::halves::{ExecutorKeys, FromExecutor, Standing, ToExecutor, Trust};
 pub use crate::host::Root;
 use crate::host::{Cabinet, OwnPlaces, RecordError};
-use crate::ledger::interrupted;
+use crate::ledger::{self, interrupted};
 use crate::reconciler::UnderWay;
 use thread::{Wake, WakeSender};
 
@@ -173,6 +173,23 @@ fn launch(
 }
 
 impl ExecutorHandle {
+    /// The trust that is pinned now.
+    #[must_use]
+    pub fn trust(&self) -> Option<Trust> {
+        let read = ledger::read_trust(&self.cabinet);
+        read.unwrap_or_else(|error| {
+            tracing::error!(%error, "the pinned trust cannot be read");
+            None
+        })
+    }
+
+    /// Whether the executor's thread does something: it came by within a while, or has an action under
+    /// way, which has a time limit of its own.
+    #[must_use]
+    pub fn is_alive(&self, within: Duration) -> bool {
+        self.ended.beat_within(within) || self.under_way.action().is_some()
+    }
+
     /// Sends a message; waits while the executor has many to read.
     ///
     /// # Errors

@@ -17,6 +17,8 @@ const SETTLE: Duration = Duration::from_millis(2);
 const LONGEST_SETTLE: Duration = Duration::from_secs(1);
 /// Messages that are heard before anything is done about them: a stream of them stops nothing.
 const AT_ONCE: usize = 32;
+/// The thread comes by at least so often, to show that it lives.
+const BEAT: Duration = Duration::from_secs(10);
 /// When something waits to be said and the network half does not read.
 const SAY_AGAIN: Duration = Duration::from_millis(50);
 
@@ -30,14 +32,34 @@ pub(super) enum Wake {
 
 pub(super) type WakeSender = Sender<Wake>;
 
-/// Whether the thread has ended.
-#[derive(Debug, Default)]
+/// Whether the thread has ended, and when it came by last.
+#[derive(Debug)]
 pub(super) struct Ended {
     ended: Mutex<bool>,
     bell: Condvar,
+    beat: Mutex<Instant>,
+}
+
+impl Default for Ended {
+    fn default() -> Self {
+        Self {
+            ended: Mutex::default(),
+            bell: Condvar::default(),
+            beat: Mutex::new(Instant::now()),
+        }
+    }
 }
 
 impl Ended {
+    fn beat(&self) {
+        *self.beat.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    pub(super) fn beat_within(&self, limit: Duration) -> bool {
+        let beat = *self.beat.lock().unwrap_or_else(PoisonError::into_inner);
+        beat.elapsed() <= limit
+    }
+
     /// Waits so long; says whether it has ended.
     pub(super) fn wait(&self, limit: Duration) -> bool {
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
@@ -60,6 +82,7 @@ pub(super) fn run(mut core: Core) -> std::io::Result<(WakeSender, Arc<Ended>)> {
     let (sender, inbox) = mpsc::channel();
     let ended = Arc::new(Ended::default());
     let ring = Ring(Arc::clone(&ended));
+    let alive = Arc::clone(&ended);
     let touch = sender.clone();
     std::thread::Builder::new()
         .name("executor".to_owned())
@@ -72,7 +95,7 @@ pub(super) fn run(mut core: Core) -> std::io::Result<(WakeSender, Arc<Ended>)> {
                 Err(error) => tracing::warn!(%error, "drift is seen by audits only"),
             }
             core.resume();
-            serve(&mut core, &inbox);
+            serve(&mut core, &inbox, &alive);
             core.end();
             tracing::info!("executor stopped");
         })?;
@@ -114,10 +137,11 @@ impl Settling {
     }
 }
 
-fn serve(core: &mut Core, inbox: &Receiver<Wake>) {
+fn serve(core: &mut Core, inbox: &Receiver<Wake>, alive: &Ended) {
     let mut settling = Settling::new();
     let mut settled: Option<Instant> = None;
     while !core.is_stopping() {
+        alive.beat();
         let now = Instant::now();
         if settled.is_some_and(|at| at <= now) {
             settled = None;
@@ -140,6 +164,7 @@ fn serve(core: &mut Core, inbox: &Receiver<Wake>) {
             Some(core.next_reading()),
             settled,
             unsaid,
+            Some(now + BEAT),
         ];
         let next = due.into_iter().flatten().min().unwrap_or(now);
         match inbox.recv_timeout(next.saturating_duration_since(Instant::now())) {

@@ -24,6 +24,25 @@ pub enum AccountError {
     UnknownUser(String),
 }
 
+/// The numbers of a user and of its own group.
+///
+/// # Errors
+/// When there is no such user.
+pub(super) fn of_user(tree: &Rooted, name: &str) -> Result<(u32, u32), AccountError> {
+    let path = HostPath::new("/etc/passwd").expect("a fixed absolute path");
+    let bytes = tree.read(&path, LIMIT)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let numbers = text.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let is_named = fields.next() == Some(name);
+        let mut number = || fields.nth(1)?.parse().ok();
+        let uid = number()?;
+        let gid = fields.next()?.parse().ok()?;
+        is_named.then_some((uid, gid))
+    });
+    numbers.ok_or_else(|| AccountError::UnknownUser(name.to_owned()))
+}
+
 type Numbers = BTreeMap<String, u32>;
 
 /// Users and groups as they were read last: once for many files.
@@ -118,5 +137,7 @@ mod tests {
         accounts.forget();
         assert_eq!(accounts.user_id(&tree, "one").unwrap(), 2);
         assert_eq!(accounts.user_id(&tree, "two").unwrap(), 3);
+        assert_eq!(of_user(&tree, "two").unwrap(), (3, 1));
+        assert!(of_user(&tree, "tw").is_err());
     }
 }

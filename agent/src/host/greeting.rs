@@ -4,10 +4,57 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
+use super::reach::Reach;
 use super::system::SystemError;
 
 /// Longest first line that is read.
 const LINE_BYTES: u64 = 512;
+
+/// Exit code of the program that asks for us, when the address is not this machine's.
+const STRANGER: u8 = 3;
+/// What starting that program may take beside the time that the answer has.
+const START: Duration = Duration::from_secs(5);
+
+/// Asks by a program of our own that may reach more addresses than this process.
+///
+/// # Errors
+/// As [`first_line`], and when it cannot be run.
+pub(super) fn asked_outside(address: SocketAddr, timeout: Duration) -> Result<String, SystemError> {
+    let start = |error: std::io::Error| SystemError::Start {
+        program: "email-engine-agent".to_owned(),
+        reason: error.to_string(),
+    };
+    let program = std::env::current_exe().map_err(start)?;
+    let (asked, millis) = (address.to_string(), timeout.as_millis().to_string());
+    let arguments = ["greeting", asked.as_str(), millis.as_str()];
+    let program = program.display().to_string();
+    let ended = Reach::Outside.run(&program, &arguments, timeout + START)?;
+    let said = ended.output.trim_end().to_owned();
+    match ended.code {
+        0 => Ok(said),
+        STRANGER => Err(SystemError::Stranger {
+            address,
+            reason: said,
+        }),
+        _ => Err(SystemError::Greeting {
+            address,
+            reason: said,
+        }),
+    }
+}
+
+/// What that program does: prints the line, or why there is none. Gives its exit code.
+#[must_use]
+pub fn answer(address: SocketAddr, timeout: Duration) -> u8 {
+    let (said, code) = match first_line(address, timeout) {
+        Ok(line) => (line, 0),
+        Err(SystemError::Stranger { reason, .. }) => (reason, STRANGER),
+        Err(SystemError::Greeting { reason, .. }) => (reason, 1),
+        Err(error) => (error.to_string(), 1),
+    };
+    println!("{said}");
+    code
+}
 
 /// Connects and reads one line, without its end.
 ///

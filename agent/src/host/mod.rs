@@ -9,6 +9,7 @@ mod accounts;
 mod facts;
 mod greeting;
 mod packages;
+mod reach;
 mod real;
 mod record;
 mod simulated;
@@ -24,6 +25,7 @@ use email_engine_protocol::time::Timestamp;
 
 pub use accounts::AccountError;
 use accounts::Accounts;
+pub use greeting::answer as answer_greeting;
 pub use record::{Cabinet, RecordError};
 pub use system::{
     Activity, AtBoot, Ended, PackageSeen, Presence, ServiceSeen, System, SystemError,
@@ -42,11 +44,22 @@ pub fn clock() -> Timestamp {
     }))
 }
 
+/// The numbers of a user of this machine and of its own group.
+///
+/// # Errors
+/// When there is no such user, or it cannot be told.
+pub fn user(name: &str) -> Result<(u32, u32), AccountError> {
+    accounts::of_user(&Rooted::machine()?, name)
+}
+
 /// What the executor takes for the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Root {
     /// The machine itself.
     Real,
+    /// The machine itself, for a process that its service manager keeps from the network: what needs
+    /// more than this process may do runs in a unit of its own.
+    Confined,
     /// A folder that stands for one: files are real, nothing is spawned.
     Sandbox(PathBuf),
 }
@@ -72,6 +85,11 @@ impl Machine {
             Root::Real => (
                 Rooted::machine(),
                 Box::new(real::Real::default()),
+                Mode::Real,
+            ),
+            Root::Confined => (
+                Rooted::machine(),
+                Box::new(real::Real::confined()),
                 Mode::Real,
             ),
             Root::Sandbox(folder) => {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use email_engine_protocol::desired::PackageSpec;
 
+use super::reach::Reach;
 use super::real::must;
 use super::spawn;
 use super::system::{PackageSeen, Presence, SystemError};
@@ -17,12 +18,14 @@ const TOOLS: &str = "/usr/bin";
 #[derive(Debug)]
 pub(super) struct Packages {
     folder: PathBuf,
+    reach: Reach,
 }
 
 impl Default for Packages {
     fn default() -> Self {
         Self {
             folder: Path::new(TOOLS).to_owned(),
+            reach: Reach::default(),
         }
     }
 }
@@ -64,6 +67,14 @@ fn parse(line: &str) -> Option<PackageSeen> {
 }
 
 impl Packages {
+    /// The machine's own tools.
+    pub(super) fn of_machine(reach: Reach) -> Self {
+        Self {
+            reach,
+            ..Self::default()
+        }
+    }
+
     fn tool(&self, name: &str) -> String {
         self.folder.join(name).display().to_string()
     }
@@ -107,10 +118,11 @@ impl Packages {
             let mut arguments = vec!["install", "-y", "--no-install-recommends", "-o", keep];
             arguments.extend(["--allow-downgrades", "--allow-change-held-packages", "--"]);
             arguments.push(&wanted);
-            must(&self.tool("apt-get"), &arguments, INSTALL)?;
+            must(self.reach, &self.tool("apt-get"), &arguments, INSTALL)?;
         }
         let hold = if spec.hold { "hold" } else { "unhold" };
-        must(&self.tool("apt-mark"), &[hold, "--", &spec.name], QUICK).map(|_| ())
+        let mark = self.tool("apt-mark");
+        must(self.reach, &mark, &[hold, "--", &spec.name], QUICK).map(|_| ())
     }
 
     /// apt takes a name that it does not know for a pattern, or for an action on a shorter one.
@@ -130,7 +142,7 @@ impl Packages {
             return Ok(());
         }
         let arguments = ["remove", "-y", "--allow-change-held-packages", "--", name];
-        must(&self.tool("apt-get"), &arguments, INSTALL).map(|_| ())
+        must(self.reach, &self.tool("apt-get"), &arguments, INSTALL).map(|_| ())
     }
 }
 
@@ -163,6 +175,7 @@ mod tests {
         }
         Packages {
             folder: dir.to_owned(),
+            reach: Reach::default(),
         }
     }
 

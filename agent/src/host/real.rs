@@ -9,6 +9,7 @@ use email_engine_protocol::limits;
 
 use super::greeting;
 use super::packages::Packages;
+use super::reach::Reach;
 use super::spawn;
 use super::system::{Activity, AtBoot, Ended, PackageSeen, ServiceSeen, System, SystemError};
 
@@ -22,6 +23,7 @@ const SYSTEMCTL: &str = "/usr/bin/systemctl";
 pub(super) struct Real {
     packages: Packages,
     systemctl: String,
+    reach: Reach,
 }
 
 impl Default for Real {
@@ -29,16 +31,29 @@ impl Default for Real {
         Self {
             packages: Packages::default(),
             systemctl: SYSTEMCTL.to_owned(),
+            reach: Reach::default(),
+        }
+    }
+}
+
+impl Real {
+    /// For a process that may do little more than change files and ask the service manager.
+    pub(super) fn confined() -> Self {
+        Self {
+            packages: Packages::of_machine(Reach::Outside),
+            reach: Reach::Outside,
+            ..Self::default()
         }
     }
 }
 
 pub(super) fn must(
+    reach: Reach,
     program: &str,
     arguments: &[&str],
     timeout: Duration,
 ) -> Result<Ended, SystemError> {
-    let ended = spawn::run(program, arguments, timeout)?;
+    let ended = reach.run(program, arguments, timeout)?;
     if ended.code == 0 {
         Ok(ended)
     } else {
@@ -89,8 +104,9 @@ impl System for Real {
 
     fn twin(&self) -> Option<Box<dyn System>> {
         Some(Box::new(Self {
-            packages: Packages::default(),
+            packages: Packages::of_machine(self.reach),
             systemctl: self.systemctl.clone(),
+            reach: self.reach,
         }))
     }
 
@@ -125,11 +141,21 @@ impl System for Real {
         let seen = self.service(id, &spec.unit)?;
         if seen.at_boot.differs(spec.enabled) {
             let verb = if spec.enabled { "enable" } else { "disable" };
-            must(&self.systemctl, &[verb, "--", &spec.unit], SERVICE)?;
+            must(
+                Reach::Own,
+                &self.systemctl,
+                &[verb, "--", &spec.unit],
+                SERVICE,
+            )?;
         }
         if seen.activity.differs(spec.running) {
             let verb = if spec.running { "start" } else { "stop" };
-            must(&self.systemctl, &[verb, "--", &spec.unit], SERVICE)?;
+            must(
+                Reach::Own,
+                &self.systemctl,
+                &[verb, "--", &spec.unit],
+                SERVICE,
+            )?;
         }
         Ok(())
     }
@@ -144,7 +170,7 @@ impl System for Real {
             OnNotify::Reload => "reload",
             OnNotify::Restart => "restart",
         };
-        must(&self.systemctl, &[verb, "--", unit], SERVICE).map(|_| ())
+        must(Reach::Own, &self.systemctl, &[verb, "--", unit], SERVICE).map(|_| ())
     }
 
     fn run(
@@ -154,7 +180,8 @@ impl System for Real {
         timeout: Duration,
     ) -> Result<Ended, SystemError> {
         let arguments: Vec<&str> = command.arguments.iter().map(String::as_str).collect();
-        spawn::run(command.program.as_str(), &arguments, timeout)
+        self.reach
+            .run(command.program.as_str(), &arguments, timeout)
     }
 
     fn ask(
@@ -188,7 +215,10 @@ impl System for Real {
         address: SocketAddr,
         timeout: Duration,
     ) -> Result<String, SystemError> {
-        greeting::first_line(address, timeout)
+        match self.reach {
+            Reach::Own => greeting::first_line(address, timeout),
+            Reach::Outside => greeting::asked_outside(address, timeout),
+        }
     }
 
     fn has_run(&self, _id: &ResourceId) -> bool {
@@ -203,6 +233,7 @@ impl Real {
         Self {
             packages: Packages::default(),
             systemctl: systemctl.display().to_string(),
+            reach: Reach::default(),
         }
     }
 }

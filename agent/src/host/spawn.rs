@@ -13,7 +13,7 @@ use super::system::{Ended, SystemError};
 const OUTPUT_BYTES: usize = 4096;
 /// From the end of a program to the end of its output, on a busy machine.
 const LAST_OUTPUT: Duration = Duration::from_secs(2);
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What a program answered, what it said beside that apart.
 #[derive(Debug)]

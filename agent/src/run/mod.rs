@@ -1,42 +1,48 @@
 //! The whole agent, put together: one place that starts things in order and ends them in reverse.
+//!
+//! - [`run`] has both halves in one process, or, by `apart`, each in its own; `alive` shows the service
+//!   manager that it lives, `folders` are whose they shall be.
+//! - `network` is what the network half does either way: `admission` lets the host in, then the link
+//!   runs.
+//! - `last_words` is for the cluster, from an agent that cannot run.
 
 mod admission;
+mod alive;
+mod apart;
+mod folders;
 mod last_words;
 pub mod logging;
+mod network;
 pub mod token;
 
 use std::error::Error;
-use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use email_engine_protocol::id::{HostId, Role};
 use email_engine_protocol::observed::Mode;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::runtime::Runtime;
 
-use self::admission::{Entrance, Stop, same_host};
+use self::network::Other;
 use self::token::TokenError;
 use crate::allow::{self, AllowListError};
 use crate::config::Config;
-use crate::executor::{self, ExecutorConfig, ExecutorError, ExecutorHandle, Root, Started};
-use crate::halves::ToExecutor;
+use crate::executor::{self, ExecutorConfig, ExecutorError, Root, Started};
+use crate::host::AccountError;
 use crate::identity::{IdentityError, IdentityStore};
 use crate::link::enroll::EnrollError;
-use crate::link::{ExecutorSide, Link, LinkEnd, LinkSettings};
+use crate::socket::place::PlaceError;
 
 /// Our version, for people.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// Messages for the executor that may be under way.
-const QUEUE: usize = 16;
-/// Three pings of a coordinator.
-const SILENCE: Duration = Duration::from_secs(60);
 
 /// What is asked of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Task {
+    /// The executor half alone.
+    Executor,
+    /// The network half alone.
+    Network,
     /// Enrol if need be, then keep the host at its desired state.
     Run,
     /// Only enrol.
@@ -77,6 +83,20 @@ pub enum RunError {
     /// The executor half has stopped.
     #[error("the executor has stopped; see the log lines before this one")]
     ExecutorGone,
+    /// The user of the network half is not known.
+    #[error(
+        "the network half's user {name} cannot be told: make it (`useradd --system {name}`), or set \
+         `network_user`"
+    )]
+    NetworkUser {
+        /// Its name.
+        name: String,
+        /// Why.
+        source: AccountError,
+    },
+    /// The way between the halves cannot be opened.
+    #[error(transparent)]
+    Socket(#[from] PlaceError),
     /// The identity cannot be read or written.
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -126,37 +146,38 @@ pub enum RunError {
 /// # Errors
 /// When it cannot be done.
 pub fn run(config: &Config, task: Task) -> Result<End, RunError> {
-    // Before anything else: whoever is the second one here has nothing to say.
-    let _lock = lock(config)?;
-    let ended = keep(config, task);
-    if let (Err(error), Task::Run) = (&ended, task) {
-        last_words::say(config, error);
+    match task {
+        Task::Executor => {
+            let ended = apart::executor(config);
+            if let Err(error) = &ended {
+                apart::leave_word(config, error);
+            }
+            ended
+        }
+        Task::Network => apart::network(config),
+        Task::Enroll | Task::Run => {
+            // Before anything else: whoever is the second one here has nothing to say.
+            let _lock = folders::lock(&config.data_dir)?;
+            let ended = together(config, task);
+            if let (Err(error), Task::Run) = (&ended, task) {
+                last_words::say(config, error);
+            }
+            ended
+        }
     }
-    ended
 }
 
-fn keep(config: &Config, task: Task) -> Result<End, RunError> {
-    let allow = allow::load(config)?;
+/// Both halves in this process.
+fn together(config: &Config, task: Task) -> Result<End, RunError> {
     let store = IdentityStore::open(&config.data_dir)?;
-    let started = executor::start(ExecutorConfig {
-        data_dir: config.executor_dir(),
-        root: config
-            .sandbox_root
-            .clone()
-            .map_or(Root::Real, Root::Sandbox),
-        allow,
-        own: allow::own_places(config),
-        audit_interval: config.audit_interval(),
-        agent_version: VERSION.to_owned(),
-    })?;
-    tracing::info!(version = VERSION, mode = ?mode(config), "executor started");
+    let root = config.sandbox_root.clone();
+    let started = start(config, root.map_or(Root::Real, Root::Sandbox))?;
     let executor = started.handle.clone();
-    // One thread is enough for one connection, and costs the least memory.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(RunError::Runtime)?;
-    let end = runtime.block_on(Box::pin(network_half(config, task, store, started)));
+    let runtime = runtime()?;
+    let end = runtime.block_on(Box::pin(async {
+        let shutdown = network::stop_signals().map_err(RunError::Runtime)?;
+        network::half(config, task, &store, Other::beside(started), shutdown).await
+    }));
     // The channels are closed with the runtime, so nothing holds the executor up. A name that is
     // being looked up cannot be called back: it is not waited for.
     runtime.shutdown_background();
@@ -165,29 +186,24 @@ fn keep(config: &Config, task: Task) -> Result<End, RunError> {
     end
 }
 
-/// One agent per data folder, for as long as the file is held.
-fn lock(config: &Config) -> Result<File, RunError> {
-    let path = &config.data_dir;
-    let open = || {
-        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-        fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            // Who can open it can hold it.
-            .mode(0o600)
-            .open(path.join("lock"))
-    };
-    let failed = |source| RunError::DataDir {
-        path: path.clone(),
-        source,
-    };
-    let file = open().map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(RunError::AlreadyRunning(path.clone())),
-        Err(TryLockError::Error(source)) => Err(failed(source)),
-    }
+/// Starts the executor on its own thread.
+fn start(config: &Config, root: Root) -> Result<Started, RunError> {
+    let started = executor::start(ExecutorConfig {
+        data_dir: config.executor_dir(),
+        root,
+        allow: allow::load(config)?,
+        own: allow::own_places(config),
+        audit_interval: config.audit_interval(),
+        agent_version: VERSION.to_owned(),
+    })?;
+    tracing::info!(version = VERSION, mode = ?mode(config), "executor started");
+    Ok(started)
+}
+
+/// One thread is enough for one connection, and costs the least memory.
+fn runtime() -> Result<Runtime, RunError> {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build().map_err(RunError::Runtime)
 }
 
 fn mode(config: &Config) -> Mode {
@@ -195,109 +211,6 @@ fn mode(config: &Config) -> Mode {
         Some(_) => Mode::Sandbox,
         None => Mode::Real,
     }
-}
-
-async fn network_half(
-    config: &Config,
-    task: Task,
-    store: IdentityStore,
-    started: Started,
-) -> Result<End, RunError> {
-    let Started {
-        keys,
-        standing,
-        trust,
-        retired,
-        handle,
-        events,
-    } = started;
-    if retired && matches!(store.load(), Ok(Some(_))) {
-        return ended(LinkEnd::Retired, &store);
-    }
-    let (stop, shutdown) = watch::channel(false);
-    watch_signals(stop).map_err(RunError::Runtime)?;
-    let mut side = ExecutorSide::new(forward(handle), events, standing, shutdown);
-    let entrance = Entrance {
-        config,
-        task,
-        store: &store,
-        keys,
-        pinned: trust.as_ref(),
-    };
-    let admitted = entrance.identity(&mut side).await;
-    let identity = match admitted {
-        Ok(identity) => identity,
-        Err(Stop::Link(end)) => return ended(end, &store),
-        Err(Stop::Failed(error)) if trust.is_some() && task == Task::Run => {
-            // The executor knows what this host shall be: that goes on without us.
-            tracing::error!(%error, "no identity, so no coordinator; the last good state is kept");
-            let alone = side.during(std::future::pending::<()>()).await;
-            return alone.map_or_else(|end| ended(end, &store), |()| Ok(End::Done));
-        }
-        Err(Stop::Failed(error)) => return Err(error),
-    };
-    same_host(trust.as_ref(), &identity.trust)?;
-    if trust.is_none() {
-        let admitted = ToExecutor::Admitted(Box::new(identity.trust.clone()));
-        if let Err(end) = side.tell(admitted).await {
-            return ended(end, &store);
-        }
-    }
-    tracing::info!(host = %identity.host(), cluster = %identity.cluster(), "enrolled");
-    if task == Task::Enroll {
-        return Ok(End::Done);
-    }
-    let settings = LinkSettings {
-        mode: mode(config),
-        reconnect_max: config.reconnect_max(),
-        silence: SILENCE,
-        software: VERSION.to_owned(),
-    };
-    let link = Link::new(settings, store.clone(), identity, side)?;
-    ended(Box::pin(link.run()).await, &store)
-}
-
-fn ended(end: LinkEnd, store: &IdentityStore) -> Result<End, RunError> {
-    match end {
-        LinkEnd::Shutdown => Ok(End::Done),
-        LinkEnd::ExecutorGone => Err(RunError::ExecutorGone),
-        LinkEnd::Revoked => Ok(End::Revoked),
-        LinkEnd::Retired => {
-            store.forget()?;
-            tracing::info!("this host was retired; its identity is forgotten");
-            Ok(End::Retired)
-        }
-    }
-}
-
-/// Carries messages to the executor's thread.
-fn forward(handle: ExecutorHandle) -> mpsc::Sender<ToExecutor> {
-    let (to, mut messages) = mpsc::channel(QUEUE);
-    tokio::spawn(async move {
-        while let Some(message) = messages.recv().await {
-            if handle.send(message).await.is_err() {
-                return;
-            }
-        }
-    });
-    to
-}
-
-/// Turns SIGTERM and SIGINT into the wish to stop.
-fn watch_signals(stop: watch::Sender<bool>) -> io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        tracing::info!("asked to stop");
-        stop.send_replace(true);
-        // Kept open: a closed channel would be the same wish again, and a second signal no other.
-        stop.closed().await;
-    });
-    Ok(())
 }
 
 /// An error with its causes, each once.

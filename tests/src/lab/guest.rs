@@ -88,7 +88,13 @@ impl Guest {
             ])
             .args(["--link-journal=no", "--resolv-conf=off", "--timezone=off"])
             .args(["--console=pipe", "--kill-signal=SIGRTMIN+3"])
-            .args(["--capability=CAP_NET_ADMIN", "--machine", name])
+            .args([
+                "--capability=CAP_NET_ADMIN,CAP_BPF,CAP_PERFMON",
+                "--machine",
+                name,
+            ])
+            // What a unit may reach is for the kernel to enforce, as on any machine.
+            .arg("--system-call-filter=bpf")
             .arg(format!("--directory={}", root.display()))
             .arg(format!(
                 "--network-namespace-path={}",

@@ -7,6 +7,7 @@
 //! - [`access`]: who may do what, and where secrets are.
 //! - [`mail`]: mail flows, and only where it should.
 //! - [`operator`]: what those who run the fleet type and watch.
+//! - [`halves`]: an agent whose halves are two processes.
 //! - [`input`]: what is wrong is refused, clearly and wholly.
 //! - [`trial`]: all of it on one machine, by one command.
 
@@ -18,6 +19,7 @@
 mod access;
 mod cluster;
 mod convergence;
+mod halves;
 mod input;
 mod lab;
 mod loss;

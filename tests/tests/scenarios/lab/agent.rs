@@ -1,28 +1,27 @@
-//! How an operator brings the agent to a host.
+//! How an operator brings the agent to a host: two units, as they are shipped.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::Command;
 
 use email_engine_tests::binary;
 use email_engine_tests::lab::Guest;
 
-const UNIT: &str = "\
-[Unit]
-After=network.target
-[Service]
-ExecStart=/usr/bin/email-engine-agent run
-Environment=EMAIL_ENGINE_AGENT_JOIN_TOKEN_FILE=/etc/email-engine-join-token
-Environment=EMAIL_ENGINE_AGENT_AUDIT_INTERVAL_SECONDS=2
-Environment=EMAIL_ENGINE_AGENT_RECONNECT_MAX_SECONDS=1
-Restart=always
-[Install]
-WantedBy=multi-user.target
+pub(super) const EXECUTOR: &str = "email-engine-executor.service";
+pub(super) const NETWORK: &str = "email-engine-agent.service";
+
+const TOKEN: &str = "/etc/email-engine/join-token";
+/// What differs from the defaults: tests look more often.
+const CONFIG: &str = "\
+audit_interval_seconds = 2
+reconnect_max_seconds = 1
+join_token_file = \"/etc/email-engine/join-token\"
 ";
 
-/// The agent's program, a unit for it, and a token for one enrolment.
+/// The agent's program, its user and units, and a token for one enrolment.
 pub(super) fn install(guest: &Guest, token: &str) {
-    let program = guest.file("/usr/bin/email-engine-agent");
+    let program = guest.file("/usr/local/bin/email-engine-agent");
     let output = Command::new("strip")
         .args(["--strip-debug", "-o"])
         .arg(&program)
@@ -30,16 +29,23 @@ pub(super) fn install(guest: &Guest, token: &str) {
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");
+    let user = ["useradd", "--system", "--no-create-home", "--user-group"];
+    guest.run(&[&user[..], &["--shell", "/usr/sbin/nologin", "email-engine"]].concat());
     put(
         guest,
-        "/etc/email-engine-join-token",
-        token.as_bytes(),
-        0o600,
+        "/etc/email-engine/agent.toml",
+        CONFIG.as_bytes(),
+        0o644,
     );
-    let unit = "/etc/systemd/system/email-engine-agent.service";
-    put(guest, unit, UNIT.as_bytes(), 0o644);
+    put(guest, TOKEN, token.as_bytes(), 0o640);
+    guest.run(&["chgrp", "email-engine", TOKEN]);
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/systemd");
+    for unit in [EXECUTOR, NETWORK] {
+        let text = fs::read(shipped.join(unit)).unwrap();
+        put(guest, &format!("/etc/systemd/system/{unit}"), &text, 0o644);
+    }
     guest.run(&["systemctl", "daemon-reload"]);
-    guest.run(&["systemctl", "enable", "--now", "email-engine-agent.service"]);
+    guest.run(&["systemctl", "enable", "--now", EXECUTOR, NETWORK]);
 }
 
 /// Puts a file there.

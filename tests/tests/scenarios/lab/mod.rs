@@ -4,3 +4,4 @@ mod agent;
 mod application;
 mod bare_host;
 mod bootstrap;
+mod confined;

@@ -170,7 +170,8 @@ async fn a_host_that_the_file_still_needs_is_kept_and_named() {
     let file = operator.file("two.toml", &document);
     for command in ["plan", "apply"] {
         let said = operator.notes(1, &[command, "-f", file]);
-        let expected = "error: ips[1].pool \"client-1-pool\": a pool holds identities of one tenant \
+        assert!(said.starts_with("error: two.toml:"), "{said}");
+        let expected = ": ips[1].pool \"client-1-pool\": a pool holds identities of one tenant \
                         on one host, and this one holds those of host pmta1: give this identity \
                         another `pool`\n";
         assert!(said.contains(expected), "{said}");

@@ -48,7 +48,10 @@ fn a_trial_converges_starts_again_from_its_folder_and_says_what_keeps_it() {
         noted.contains("the fleet has converged not within 3 s\n"),
         "{noted}"
     );
-    assert!(noted.contains("\n  - pmta1 is not connected\n"), "{noted}");
+    assert!(
+        noted.contains("\n  - pmta1 is not connected: its agent is not connected"),
+        "{noted}"
+    );
     assert!(noted.contains("agent pmta1: "), "its end is told: {noted}");
 }
 

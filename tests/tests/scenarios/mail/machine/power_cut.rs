@@ -61,7 +61,7 @@ const CUTS: [Cut; 4] = [
     },
     Cut {
         change: Change::Goes,
-        at: &["show-status"],
+        at: &["reload", "show-status"],
         stage: Stage::ReadBack,
         is_active: true,
         whole: true,

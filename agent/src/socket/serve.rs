@@ -1,0 +1,223 @@
+//! The executor's side: lets the network half in, the newest one, and carries messages both ways.
+//!
+//! The executor never waits for it: what it says while nobody listens is where it stands, which is kept
+//! for the next [`Begin`], or is said again in the next session.
+
+use std::time::Duration;
+
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{sleep, timeout};
+
+use super::frames::{self, SocketError};
+use super::place::{NetworkUser, is_network_half};
+use super::{Begin, VERSION};
+use crate::executor::{ExecutorHandle, Started};
+use crate::halves::{ExecutorKeys, FromExecutor, Standing, ToExecutor};
+
+/// A network half that reads nothing for so long is let go, to be started anew.
+const STALLED: Duration = Duration::from_secs(30);
+
+/// After a connection that could not be taken.
+const REFUSED_PAUSE: Duration = Duration::from_millis(100);
+
+/// Why serving ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServeEnd {
+    /// The executor's thread is gone.
+    ExecutorGone,
+    /// The host was retired, and whoever carried the last word away has hung up.
+    Retired,
+    /// It was asked to.
+    Shutdown,
+}
+
+/// The executor as the socket knows it.
+#[derive(Debug)]
+struct Side {
+    handle: ExecutorHandle,
+    events: mpsc::Receiver<FromExecutor>,
+    keys: ExecutorKeys,
+    standing: Standing,
+    retired: bool,
+}
+
+/// Why one connection ended.
+enum Closed {
+    ByPeer,
+    Failed(SocketError),
+    /// Another one came: the newest wins, as between hosts.
+    Newer(UnixStream),
+    Serve(ServeEnd),
+}
+
+/// Serves until the process shall end or the executor has stopped.
+pub async fn serve(
+    listener: UnixListener,
+    user: NetworkUser,
+    started: Started,
+    mut shutdown: watch::Receiver<bool>,
+) -> ServeEnd {
+    let mut side = Side {
+        handle: started.handle,
+        events: started.events,
+        keys: started.keys,
+        standing: started.standing,
+        retired: started.retired,
+    };
+    let mut newer = None;
+    loop {
+        let stream = match newer.take() {
+            Some(stream) => stream,
+            None => tokio::select! {
+                stream = enter(&listener, user) => stream,
+                said = side.events.recv() => match said {
+                    Some(said) => {
+                        side.note(&said);
+                        continue;
+                    }
+                    None => return ServeEnd::ExecutorGone,
+                },
+                () = asked_to_stop(&mut shutdown) => return ServeEnd::Shutdown,
+            },
+        };
+        let next = enter(&listener, user);
+        match side.connection(stream, next, &mut shutdown).await {
+            Closed::Serve(end) => return end,
+            Closed::ByPeer => tracing::info!("the network half is gone"),
+            Closed::Failed(error) => tracing::warn!(%error, "the network half is let go"),
+            Closed::Newer(stream) => {
+                tracing::info!("a newer network half takes over");
+                newer = Some(stream);
+            }
+        }
+        if side.handle.send(ToExecutor::Disconnected).await.is_err() {
+            return ServeEnd::ExecutorGone;
+        }
+        if side.retired {
+            return ServeEnd::Retired;
+        }
+    }
+}
+
+/// The next one that may enter; whoever may not is turned away at once, also while another is here.
+async fn enter(listener: &UnixListener, user: NetworkUser) -> UnixStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) if may_enter(&stream, user) => return stream,
+            Ok(_) => {}
+            Err(error) => {
+                // Too many open files, perhaps: it passes.
+                tracing::warn!(%error, "a connection could not be taken");
+                sleep(REFUSED_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Who is not the network half hears nothing, not even that.
+fn may_enter(stream: &UnixStream, user: NetworkUser) -> bool {
+    match stream.peer_cred() {
+        Ok(peer) if is_network_half(&peer, user) => {
+            tracing::info!(
+                pid = peer.pid(),
+                uid = peer.uid(),
+                "the network half is here"
+            );
+            true
+        }
+        Ok(peer) => {
+            tracing::warn!(
+                pid = peer.pid(),
+                uid = peer.uid(),
+                expected = user.uid,
+                "not the network half's user: turned away"
+            );
+            false
+        }
+        Err(error) => {
+            tracing::warn!(%error, "who called is not known: turned away");
+            false
+        }
+    }
+}
+
+impl Side {
+    fn note(&mut self, said: &FromExecutor) {
+        match said {
+            FromExecutor::Standing(standing) => self.standing.clone_from(standing),
+            FromExecutor::Retired => self.retired = true,
+            _ => {}
+        }
+    }
+
+    fn begin(&self) -> Begin {
+        Begin {
+            version: VERSION,
+            keys: self.keys,
+            standing: self.standing.clone(),
+            trust: self.handle.trust(),
+            retired: self.retired,
+        }
+    }
+
+    async fn connection(
+        &mut self,
+        stream: UnixStream,
+        next: impl Future<Output = UnixStream>,
+        shutdown: &mut watch::Receiver<bool>,
+    ) -> Closed {
+        let mut next = std::pin::pin!(next);
+        let (from, mut to) = stream.into_split();
+        if let Err(error) = say(&mut to, &self.begin()).await {
+            return Closed::Failed(error);
+        }
+        // A task of its own: a message that is read half is lost with whoever reads it.
+        let mut hearing = tokio::spawn(hear(from, self.handle.clone()));
+        let closed = loop {
+            tokio::select! {
+                said = self.events.recv() => {
+                    let Some(said) = said else {
+                        break Closed::Serve(ServeEnd::ExecutorGone);
+                    };
+                    self.note(&said);
+                    if let Err(error) = say(&mut to, &said).await {
+                        break Closed::Failed(error);
+                    }
+                }
+                heard = &mut hearing => break heard.unwrap_or(Closed::ByPeer),
+                newer = &mut next => break Closed::Newer(newer),
+                () = asked_to_stop(shutdown) => break Closed::Serve(ServeEnd::Shutdown),
+            }
+        };
+        hearing.abort();
+        closed
+    }
+}
+
+async fn say<T: serde::Serialize>(to: &mut OwnedWriteHalf, message: &T) -> Result<(), SocketError> {
+    match timeout(STALLED, frames::write(to, message, frames::FROM_EXECUTOR)).await {
+        Ok(written) => written,
+        Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
+    }
+}
+
+async fn hear(mut from: OwnedReadHalf, handle: ExecutorHandle) -> Closed {
+    loop {
+        match frames::read_to_executor(&mut from).await {
+            Ok(Some(message)) => {
+                if handle.send(message).await.is_err() {
+                    return Closed::Serve(ServeEnd::ExecutorGone);
+                }
+            }
+            Ok(None) => return Closed::ByPeer,
+            Err(error) => return Closed::Failed(error),
+        }
+    }
+}
+
+/// Ends when the process shall end. Nobody left to ask is the same.
+async fn asked_to_stop(shutdown: &mut watch::Receiver<bool>) {
+    let _ = shutdown.wait_for(|stop| *stop).await;
+}

@@ -1,0 +1,186 @@
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use email_engine_protocol::bytes::{ContentHash, Nonce};
+use email_engine_protocol::limits;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::call::{CallError, call};
+use super::frames::{self, FROM_EXECUTOR};
+use super::place::{self, NetworkUser, PlaceError, is_network_half};
+use super::serve::{ServeEnd, serve};
+use super::{Begin, VERSION};
+use crate::allow::{AllowList, Names};
+use crate::executor::{self, ExecutorConfig, Root};
+use crate::halves::ToExecutor;
+use crate::host::OwnPlaces;
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// An executor of a sandbox behind a socket.
+struct Rig {
+    dir: tempfile::TempDir,
+    stop: watch::Sender<bool>,
+    served: tokio::task::JoinHandle<ServeEnd>,
+}
+
+fn ourselves() -> NetworkUser {
+    NetworkUser {
+        uid: rustix::process::geteuid().as_raw(),
+        gid: rustix::process::getegid().as_raw(),
+    }
+}
+
+impl Rig {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let started = executor::start(ExecutorConfig {
+            data_dir: dir.path().join("executor"),
+            root: Root::Sandbox(dir.path().join("root")),
+            allow: AllowList {
+                origin: "an empty list".to_owned(),
+                paths: Vec::new(),
+                commands: Vec::new(),
+                packages: Names::default(),
+                services: Names::default(),
+                set_id: Vec::new(),
+                own: BTreeSet::new(),
+            },
+            own: OwnPlaces::new(),
+            audit_interval: Duration::from_secs(60),
+            agent_version: "1.2.3".to_owned(),
+        })
+        .unwrap();
+        let listener = place::listen(&dir.path().join("run/socket"), ourselves()).unwrap();
+        let (stop, shutdown) = watch::channel(false);
+        let served = tokio::spawn(serve(listener, ourselves(), started, shutdown));
+        Self { dir, stop, served }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("run/socket")
+    }
+
+    async fn end(self) -> ServeEnd {
+        self.stop.send_replace(true);
+        soon(self.served).await.unwrap()
+    }
+}
+
+async fn soon<T>(work: impl Future<Output = T>) -> T {
+    timeout(SOON, work).await.expect("it takes no longer")
+}
+
+/// Reads until the other side hangs up.
+async fn hangs_up(stream: &mut UnixStream) {
+    let mut rest = Vec::new();
+    let _ = soon(stream.read_to_end(&mut rest)).await;
+}
+
+#[tokio::test]
+async fn the_executor_says_who_it_is_first_and_then_both_speak() {
+    let rig = Rig::new();
+    let called = soon(call(&rig.path())).await.unwrap();
+    assert_eq!(called.begin.version, VERSION);
+    assert_eq!(called.begin.trust, None);
+    // The largest message there is passes, whatever the executor thinks of it.
+    let body = ToExecutor::Body {
+        hash: ContentHash([1; 32]),
+        bytes: vec![0; usize::try_from(limits::BODY_BYTES).unwrap()],
+    };
+    called.to.send(body).await.unwrap();
+    // More than may wait on the way: these are read behind it.
+    for _ in 0..64 {
+        let begun = ToExecutor::Session {
+            nonce: Nonce([7; 16]),
+        };
+        soon(called.to.send(begun)).await.unwrap();
+    }
+    assert_eq!(rig.end().await, ServeEnd::Shutdown);
+}
+
+#[tokio::test]
+async fn whoever_talks_nonsense_is_let_go_and_the_next_one_is_let_in() {
+    let rig = Rig::new();
+    let long = (frames::TO_EXECUTOR as u32 + 1).to_be_bytes();
+    let garbage: [&[u8]; 4] = [
+        &long,
+        &[0, 0, 0, 3, 0xff, 0xff, 0xff],
+        &[0, 0],
+        &[0, 0, 0, 0],
+    ];
+    for bytes in garbage {
+        let mut stream = UnixStream::connect(rig.path()).await.unwrap();
+        let begin: Option<Begin> = frames::read(&mut stream, FROM_EXECUTOR).await.unwrap();
+        assert!(begin.is_some());
+        stream.write_all(bytes).await.unwrap();
+        stream.shutdown().await.unwrap();
+        hangs_up(&mut stream).await;
+    }
+    let called = soon(call(&rig.path())).await.unwrap();
+    assert_eq!(called.begin.version, VERSION);
+    drop(called);
+    assert_eq!(rig.end().await, ServeEnd::Shutdown);
+}
+
+#[tokio::test]
+async fn a_body_that_nobody_may_send_is_refused_before_it_comes() {
+    let (mut here, mut there) = tokio::io::duplex(4096);
+    let announced = frames::announce(ContentHash([1; 32]), limits::BODY_BYTES + 1);
+    frames::write(&mut here, &announced, frames::TO_EXECUTOR)
+        .await
+        .unwrap();
+    let refused = frames::read_to_executor(&mut there).await.unwrap_err();
+    assert!(refused.to_string().contains("at most"), "{refused}");
+}
+
+#[tokio::test]
+async fn the_newest_network_half_is_heard_and_the_older_one_let_go() {
+    let rig = Rig::new();
+    let mut first = soon(call(&rig.path())).await.unwrap();
+    let second = soon(call(&rig.path())).await.unwrap();
+    while soon(first.from.recv()).await.is_some() {}
+    let begun = ToExecutor::Session {
+        nonce: Nonce([7; 16]),
+    };
+    second.to.send(begun).await.unwrap();
+    assert_eq!(rig.end().await, ServeEnd::Shutdown);
+}
+
+#[tokio::test]
+async fn the_socket_is_for_its_owner_and_one_group_and_takes_the_place_of_an_older_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run/socket");
+    for _ in 0..2 {
+        let listener = place::listen(&path, ourselves()).unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&path), 0o660);
+        assert_eq!(mode(path.parent().unwrap()), 0o750);
+        drop(listener);
+        let refused = call(&path).await.unwrap_err();
+        assert!(matches!(refused, CallError::Absent { .. }), "{refused}");
+    }
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, "a file of somebody").unwrap();
+    let refused = place::listen(&path, ourselves()).unwrap_err();
+    assert!(matches!(refused, PlaceError::InTheWay(_)), "{refused}");
+    assert_eq!(std::fs::read(&path).unwrap(), b"a file of somebody");
+}
+
+#[tokio::test]
+async fn whose_process_is_at_the_other_end_is_looked_at() {
+    let (here, _there) = UnixStream::pair().unwrap();
+    let peer = here.peer_cred().unwrap();
+    assert!(is_network_half(&peer, ourselves()));
+    // Whoever runs the executor can do anything to it anyway; nobody else's word counts.
+    let other = NetworkUser {
+        uid: ourselves().uid + 1,
+        gid: ourselves().gid,
+    };
+    assert!(is_network_half(&peer, other));
+}
