@@ -29,6 +29,9 @@ pub const AGENT: &str = "email-engine-agent";
 /// The program of a node.
 pub const COORDINATOR: &str = "email-engine-coordinator";
 
+const HOST_RUNTIME: &str = "/run/email-engine";
+const NODE_PROGRAMS: [&str; 2] = [COORDINATOR, "email-engine"];
+
 const AGENT_UNITS: [(&str, &str); 2] = [
     (
         "email-engine-executor.service",
@@ -54,6 +57,10 @@ pub struct Layout {
     pub folders: Vec<Folder>,
     /// Files.
     pub files: Vec<File>,
+    /// Where programs of the part are, whether they are beside the bootstrap or not.
+    pub programs: Vec<PathBuf>,
+    /// What the part makes for as long as the machine is on.
+    pub runtime: Option<PathBuf>,
     /// Units, in the order in which they are started.
     pub units: Vec<&'static str>,
     /// Where the join token lies, as the user's, until it is redeemed. A coordinator node enters
@@ -153,6 +160,8 @@ fn agent(bundle: &Bundle) -> Layout {
         user: HOST_USER,
         folders: vec![folder(ETC, 0o755, "root")],
         files,
+        programs: places(&[AGENT]),
+        runtime: Some(HOST_RUNTIME.into()),
         units: AGENT_UNITS.map(|(name, _)| name).to_vec(),
         token: Some(token),
         data: HOST_DATA.into(),
@@ -173,7 +182,7 @@ fn coordinator(request: &Request, bundle: &Bundle) -> Layout {
             config.push_str(&format!("{key} = \"{}:{port}\"\n", bracketed(host)));
         }
     }
-    let mut files = programs(bundle, &[COORDINATOR, "email-engine"]);
+    let mut files = programs(bundle, &NODE_PROGRAMS);
     files.push(text("coordinator.toml", config, Keep::IfChanged));
     files.extend(COORDINATOR_UNITS.map(unit));
     Layout {
@@ -184,6 +193,8 @@ fn coordinator(request: &Request, bundle: &Bundle) -> Layout {
             folder(NODE_DATA, 0o700, NODE_USER),
         ],
         files,
+        programs: places(&NODE_PROGRAMS),
+        runtime: None,
         units: COORDINATOR_UNITS.map(|(name, _)| name).to_vec(),
         token: None,
         data: NODE_DATA.into(),
@@ -218,6 +229,11 @@ fn programs(bundle: &Bundle, names: &[&'static str]) -> Vec<File> {
         })
     });
     found.collect()
+}
+
+fn places(names: &[&str]) -> Vec<PathBuf> {
+    let names = names.iter();
+    names.map(|name| Path::new(PROGRAMS).join(name)).collect()
 }
 
 fn text(name: &str, text: String, keep: Keep) -> File {
@@ -270,7 +286,9 @@ impl Layout {
         let rest = [self.data.as_path(), self.journal.as_path()];
         folders
             .chain(files)
+            .chain(self.programs.iter().map(PathBuf::as_path))
             .chain(self.token.as_deref())
+            .chain(self.runtime.as_deref())
             .chain(rest)
             .collect()
     }

@@ -420,6 +420,17 @@ fn a_removal_takes_what_is_ours_and_leaves_the_rest() {
 }
 
 #[test]
+fn a_program_goes_also_when_none_is_beside_the_bootstrap() {
+    let mut machine = Machine::new(agent_request());
+    machine.run(usize::MAX).unwrap();
+    machine.layout = layout::layout(&machine.request, &Bundle::new());
+    let (layout, installed) = (&machine.layout, &machine.installed);
+    let removal = remove(Part::Agent, layout, installed, &machine.history(), false);
+    let path = Layout::program(Part::Agent);
+    assert!(removal.steps.contains(&Step::RemoveFile { path }));
+}
+
+#[test]
 fn a_nodes_data_goes_only_when_that_is_said() {
     let mut machine = Machine::new(init_request());
     machine.run(usize::MAX).unwrap();

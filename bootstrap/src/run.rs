@@ -82,7 +82,7 @@ impl From<journal::JournalError> for Ended {
 pub fn install(request: Request, token: Option<&JoinToken>, until: Until, json: bool) -> Exit {
     let mut progress = Progress::new(json);
     let done = try_install(request, token, until, &mut progress);
-    conclude(&progress, done)
+    conclude(&progress, &done)
 }
 
 /// Takes the part off the machine.
@@ -90,11 +90,11 @@ pub fn install(request: Request, token: Option<&JoinToken>, until: Until, json: 
 pub fn remove(part: Part, removing: Removing<'_>, json: bool) -> Exit {
     let mut progress = Progress::new(json);
     let done = try_remove(part, removing, &mut progress);
-    conclude(&progress, done)
+    conclude(&progress, &done)
 }
 
-fn conclude(progress: &Progress, done: Result<(usize, &str), Ended>) -> Exit {
-    let (exit, changed, text) = match &done {
+fn conclude(progress: &Progress, done: &Result<(usize, &'static str), Ended>) -> Exit {
+    let (exit, changed, text) = match done {
         Ok((changed, text)) => (Exit::Done, *changed, *text),
         Err(ended) => (ended.exit, 0, ended.text.as_str()),
     };

@@ -172,6 +172,10 @@ fn failed(error: impl std::error::Error) -> StepError {
     StepError::new(error.to_string())
 }
 
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "it is handed to `map_err` by its name"
+)]
 fn ended(error: ChildError) -> StepError {
     let of_program = match &error {
         ChildError::Ended {

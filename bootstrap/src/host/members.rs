@@ -40,7 +40,9 @@ struct Node {
 
 /// Asks the part's program, preferably the one beside the bootstrap: it knows every earlier form of
 /// what it reads.
-#[must_use]
+///
+/// # Errors
+/// When there is something that cannot be read, and what that is.
 pub fn membership(part: Part, bundle: &Bundle) -> Measured<Membership> {
     let (name, data) = match part {
         Part::Agent => (AGENT, "/var/lib/email-engine-agent"),

@@ -94,9 +94,8 @@ impl Waiting<'_> {
     pub(super) fn service(&self, voice: &mut dyn Voice) -> Result<(), StepError> {
         let begun = Instant::now();
         loop {
-            let refused = match TcpStream::connect((Ipv4Addr::LOCALHOST, API)) {
-                Ok(_) => return Ok(()),
-                Err(error) => error,
+            let Err(refused) = TcpStream::connect((Ipv4Addr::LOCALHOST, API)) else {
+                return Ok(());
             };
             if begun.elapsed() >= SERVICE.min(self.patience) {
                 let words = self.units.iter().map(|unit| systemd::last_words(unit));

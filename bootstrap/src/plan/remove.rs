@@ -50,6 +50,11 @@ pub fn remove(
         removal.steps.push(Step::ReloadUnits);
     }
     let takes_data = part == Part::Agent || purge;
+    if let Some(path) = layout.runtime.clone()
+        && installed.paths.contains_key(&path)
+    {
+        removal.steps.push(Step::RemoveTree { path });
+    }
     removal.data(layout, installed, takes_data);
     if takes_data {
         removal.folders(layout, installed, history);
@@ -74,7 +79,11 @@ impl Removal {
             let is_ours = file.keep == Keep::Never || history.files.contains_key(&file.path);
             (&file.path, is_ours)
         });
-        for (path, is_ours) in files.chain(token) {
+        // A program may be here and not beside this bootstrap.
+        let programs = layout.programs.iter();
+        let programs = programs.filter(|path| layout.file(path).is_none());
+        let programs = programs.map(|path| (path, true));
+        for (path, is_ours) in programs.chain(files).chain(token) {
             if !installed.paths.contains_key(path) {
                 continue;
             }

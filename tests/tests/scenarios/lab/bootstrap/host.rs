@@ -65,6 +65,8 @@ fn a_bare_machine_becomes_a_host_by_one_run_that_may_be_cut_off_repeated_and_tak
 
         let taken_back = bootstrap(&guest, &["agent", "--uninstall", "--yes"]);
         assert_eq!(taken_back.status.code(), Some(0), "{}", said(&taken_back));
+        let runtime = guest.try_run(&["test", "-e", "/run/email-engine"]).unwrap();
+        assert_eq!(runtime.status.code(), Some(1));
         let managed = managed(&fleet, "api1").await;
         let left = changes(&bare, &files(&guest));
         let left: Vec<_> = left.into_iter().filter(|path| !managed(path)).collect();

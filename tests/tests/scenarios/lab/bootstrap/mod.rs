@@ -71,6 +71,7 @@ fn said(output: &Output) -> String {
 /// Paths with what they are, and contents under the path with a `#`.
 fn files(guest: &Guest) -> BTreeMap<String, String> {
     let listed = guest.run(&["sh", "-c", LOOK]);
+    assert!(listed.contains("/etc/passwd#|") && listed.contains("/usr/local/bin|directory"));
     let lines = listed.lines().filter_map(|line| line.rsplit_once('|'));
     lines
         .map(|(path, what)| (path.to_owned(), what.to_owned()))

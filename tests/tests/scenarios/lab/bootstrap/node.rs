@@ -53,6 +53,16 @@ fn a_bare_machine_founds_a_cluster_is_taken_back_and_joins_another() {
         let owner = ["stat", "-c", "%U %a", "/var/lib/email-engine/coordinator"];
         assert_eq!(guest.run(&owner).trim(), "email-engine-coordinator 700");
 
+        // In tenths of what systemd calls exposure.
+        let unit = "email-engine-coordinator.service";
+        guest.run(&[
+            "systemd-analyze",
+            "security",
+            "--no-pager",
+            "--threshold=20",
+            unit,
+        ]);
+
         let again = bootstrap(&guest, &init);
         assert_eq!(again.status.code(), Some(0), "{}", said(&again));
         assert!(said(&again).contains("\"changed\":0"), "{}", said(&again));
