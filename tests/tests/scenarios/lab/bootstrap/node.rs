@@ -33,35 +33,7 @@ fn a_bare_machine_founds_a_cluster_is_taken_back_and_joins_another() {
         let init = ["coordinator", "--init", "--json"];
         let founded = bootstrap(&guest, &init);
         assert_eq!(founded.status.code(), Some(0), "{}", said(&founded));
-        let keys = event(&said(&founded), "founded");
-        let key = keys["admin_key"].as_str().unwrap();
-        let base = format!("https://{NODE}:7443");
-        let node = Api::new(keys["ca_pem"].as_str().unwrap(), vec![base], Some(key));
-        wait_for("the new cluster answers who has its key", async || {
-            let answer = node.try_get("/cluster").await?;
-            if answer.status == 200 {
-                Ok(())
-            } else {
-                Err(format!("{answer:?}"))
-            }
-        })
-        .await;
-        for secret in [key, keys["recovery_key"].as_str().unwrap()] {
-            let search = format!("grep -rlF -- '{secret}' /etc /var || echo nowhere");
-            assert_eq!(guest.run(&["sh", "-c", &search]).trim(), "nowhere");
-        }
-        let owner = ["stat", "-c", "%U %a", "/var/lib/email-engine/coordinator"];
-        assert_eq!(guest.run(&owner).trim(), "email-engine-coordinator 700");
-
-        // In tenths of what systemd calls exposure.
-        let unit = "email-engine-coordinator.service";
-        guest.run(&[
-            "systemd-analyze",
-            "security",
-            "--no-pager",
-            "--threshold=20",
-            unit,
-        ]);
+        serves_with_keys_that_lie_nowhere(&guest, &said(&founded)).await;
 
         let again = bootstrap(&guest, &init);
         assert_eq!(again.status.code(), Some(0), "{}", said(&again));
@@ -99,6 +71,39 @@ fn a_bare_machine_founds_a_cluster_is_taken_back_and_joins_another() {
         })
         .await;
     });
+}
+
+/// The node answers who has its admin key, is closed to others, and neither key is on its disk.
+async fn serves_with_keys_that_lie_nowhere(guest: &Guest, said: &str) {
+    let keys = event(said, "founded");
+    let key = keys["admin_key"].as_str().unwrap();
+    let base = format!("https://{NODE}:7443");
+    let node = Api::new(keys["ca_pem"].as_str().unwrap(), vec![base], Some(key));
+    wait_for("the new cluster answers who has its key", async || {
+        let answer = node.try_get("/cluster").await?;
+        if answer.status == 200 {
+            Ok(())
+        } else {
+            Err(format!("{answer:?}"))
+        }
+    })
+    .await;
+    for secret in [key, keys["recovery_key"].as_str().unwrap()] {
+        let search = format!("grep -rlF -- '{secret}' /etc /var || echo nowhere");
+        assert_eq!(guest.run(&["sh", "-c", &search]).trim(), "nowhere");
+    }
+    let owner = ["stat", "-c", "%U %a", "/var/lib/email-engine/coordinator"];
+    assert_eq!(guest.run(&owner).trim(), "email-engine-coordinator 700");
+
+    // In tenths of what systemd calls exposure.
+    let unit = "email-engine-coordinator.service";
+    guest.run(&[
+        "systemd-analyze",
+        "security",
+        "--no-pager",
+        "--threshold=20",
+        unit,
+    ]);
 }
 
 /// The event of this name among the lines that a program would read.
