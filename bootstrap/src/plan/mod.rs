@@ -1,7 +1,7 @@
 //! What is to be done, from what is there and what belongs there. Pure.
 //!
-//! - [`install`]: what is missing, in order. A machine that has everything gets no steps.
-//! - [`remove`]: what is ours, in the order in which it can go.
+//! - [`install()`]: what is missing, in order. A machine that has everything gets no steps.
+//! - [`remove()`]: what is ours, in the order in which it can go.
 //!
 //! What an earlier run planned and did not get to is planned again whatever the facts say: some
 //! steps leave no trace to be seen, such as a restart that was due.
