@@ -144,6 +144,11 @@ impl AgentProcess {
         self.executor = Some(Daemon::start(&name, command, &log));
     }
 
+    /// The running executor, where it is a process of its own.
+    pub fn executor(&mut self) -> &mut Daemon {
+        self.executor.as_mut().unwrap()
+    }
+
     /// Ends the executor alone, without a chance to tidy up.
     pub fn kill_executor(&mut self) {
         if let Some(mut daemon) = self.executor.take() {

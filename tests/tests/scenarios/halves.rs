@@ -62,6 +62,34 @@ async fn halves_that_are_two_processes_keep_a_host_whichever_of_them_dies() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retired_host_is_wiped_by_one_half_and_confirmed_by_the_other_and_both_end() {
+    let mut fleet = converged().await;
+    // The network half is away meanwhile: what it has to confirm is done when it is back.
+    agent(&mut fleet).kill_network();
+    for address in ["198.51.100.1", "198.51.100.2"] {
+        let path = format!("/ips/{address}?now=true&last=true");
+        fleet.api().delete(&path).await.ok();
+    }
+    fleet.api().delete("/hosts/pmta1").await.ok();
+    let pmta = agent(&mut fleet);
+    pmta.start(None);
+    let ended = pmta.daemon().wait_exit("its host was retired");
+    assert_eq!(ended.code(), Some(5), "the network half");
+    let ended = pmta.executor().wait_exit("its host was retired");
+    assert_eq!(ended.code(), Some(5), "the executor");
+    for gone in ["identity/identity", "executor/keys", "executor/trust"] {
+        assert!(!pmta.data_dir().join(gone).exists(), "{gone} is left");
+    }
+    assert!(secrets(pmta).is_empty());
+    wait_for("the host is on record as retired", async || {
+        let view = fleet.host("pmta1").await;
+        let retired = view["lifecycle"] == "retired";
+        retired.then_some(()).ok_or(view)
+    })
+    .await;
+}
+
 /// In the place of the network half: everything that it holds, and the socket.
 struct Intruder {
     called: Called,
@@ -174,8 +202,11 @@ async fn whoever_takes_over_the_network_half_rules_nothing_and_reads_nothing() {
 
 /// The private keys on a host, without the lines around them.
 fn secrets(agent: &AgentProcess) -> Vec<Vec<u8>> {
-    let keys = fs::read_dir(agent.file("/etc/pmta/dkim")).unwrap();
-    let keys = keys.map(|entry| -> PathBuf { entry.unwrap().path() });
+    let keys = fs::read_dir(agent.file("/etc/pmta/dkim"));
+    let keys = keys
+        .into_iter()
+        .flatten()
+        .map(|entry| -> PathBuf { entry.unwrap().path() });
     keys.map(|key| {
         let text = fs::read_to_string(key).unwrap();
         text.lines().nth(1).unwrap().as_bytes().to_vec()

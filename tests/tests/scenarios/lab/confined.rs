@@ -31,6 +31,10 @@ fn the_executor_reaches_this_machine_alone_and_the_network_half_nothing_of_it() 
         agent::install(&guest, &fleet.host_token("api1", "api").await);
         fleet.host_converged("api1", "its agent was let in").await;
 
+        for (unit, most) in [(EXECUTOR, 4.0), (NETWORK, 1.2)] {
+            let exposed = exposure(&guest, unit);
+            assert!(exposed <= most, "{unit} is exposed by {exposed}");
+        }
         reaches_this_machine_alone(&guest).await;
         the_network_half_owns_its_certificate_alone(&guest);
         nobody_else_is_heard(&guest);
@@ -127,6 +131,15 @@ fn nobody_else_is_heard(guest: &Guest) {
     };
     assert_eq!(code("--clear-groups"), Some(3));
     assert_eq!(code("--groups=email-engine"), Some(4));
+}
+
+/// What systemd thinks of a unit: 0 is safe, 10 is not.
+fn exposure(guest: &Guest, unit: &str) -> f64 {
+    let ended = guest.try_run(&["systemd-analyze", "security", "--no-pager", unit]);
+    let text = String::from_utf8(ended.unwrap().stdout).unwrap();
+    let last = text.lines().last().unwrap();
+    let figure = last.split_whitespace().find_map(|word| word.parse().ok());
+    figure.unwrap_or_else(|| panic!("no figure in {last:?}"))
 }
 
 fn main_process(guest: &Guest, unit: &str) -> String {
