@@ -22,5 +22,6 @@ pub mod reconciler;
 pub mod resources;
 pub mod run;
 pub mod socket;
+pub mod status;
 pub mod suspension;
 pub mod transaction;

@@ -10,6 +10,7 @@ use email_engine_agent::config::{Config, Overrides};
 use email_engine_agent::host;
 use email_engine_agent::link::enroll::EnrollError;
 use email_engine_agent::run::{self, End, RunError, Task};
+use email_engine_agent::status;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -64,6 +65,9 @@ enum Command {
     ShowAllowList,
     /// Print the settings in force, as a configuration file
     ShowConfig,
+    /// Print where this host stands, as JSON: enrolled as whom, which state was accepted, which was
+    /// right, what did not get through. Reads what the executor wrote down and changes nothing
+    Status,
 }
 
 fn main() -> ExitCode {
@@ -90,6 +94,7 @@ fn main() -> ExitCode {
             print!("{}", config.to_toml());
             return ExitCode::SUCCESS;
         }
+        Command::Status => return show_status(&config),
     };
     run::logging::init(&config);
     match run::run(&config, task) {
@@ -106,6 +111,16 @@ fn show_allow_list(config: &Config) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => complain(&error, 2),
+    }
+}
+
+fn show_status(config: &Config) -> ExitCode {
+    match status::read(config) {
+        Ok(status) => {
+            println!("{}", serde_json::json!(status));
+            ExitCode::SUCCESS
+        }
+        Err(error) => complain(&error, 1),
     }
 }
 

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use zeroize::Zeroizing;
 
 use email_engine_coordinator::config::{self, NodeConfig};
+use email_engine_coordinator::run::place::Place;
 use email_engine_coordinator::run::{self, founding, join, logging, restore};
 use email_engine_protocol::time::Timestamp;
 
@@ -77,6 +78,11 @@ enum Verb {
     },
     /// Prints the default configuration with every key explained.
     ShowConfig,
+    /// Prints, as JSON, which node of which cluster the data folder holds; changes nothing.
+    Status {
+        #[command(flatten)]
+        settings: Settings,
+    },
     /// Prints the version.
     Version,
 }
@@ -161,6 +167,14 @@ fn start(arguments: Arguments) -> Result<(), Failure> {
         } => bring_back(&settings.read()?, &from, &recovery_key_file, epoch),
         Verb::ShowConfig => {
             print!("{}", config::documented());
+            Ok(())
+        }
+        Verb::Status { settings } => {
+            let identity = Place::open(&settings.read()?.data_dir).ok();
+            let identity = identity.map(|place| place.identity().load()).transpose()?;
+            let node =
+                identity.map(|own| serde_json::json!({ "cluster": own.cluster, "node": own.node }));
+            println!("{}", serde_json::json!({ "node": node }));
             Ok(())
         }
         Verb::Version => {

@@ -61,6 +61,14 @@ impl Ledger {
         })
     }
 
+    /// What the page says that lies there, for who only looks; nothing when none was written.
+    ///
+    /// # Errors
+    /// When it is damaged or cannot be read.
+    pub fn page_of(cabinet: &Cabinet) -> Result<Option<Page>, RecordError> {
+        cabinet.read(PAGE)
+    }
+
     /// What it says.
     #[must_use]
     pub const fn page(&self) -> &Page {

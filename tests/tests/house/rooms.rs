@@ -1,7 +1,7 @@
 //! Which rooms are pure: their result depends on their arguments alone.
 
 /// Folder or file stem of each pure room.
-const PURE: [&str; 14] = [
+const PURE: [&str; 19] = [
     "protocol/src",
     "coordinator/src/state",
     "coordinator/src/command",
@@ -16,6 +16,11 @@ const PURE: [&str; 14] = [
     "agent/src/transaction/decide",
     "agent/src/transaction/settle",
     "agent/src/transaction/shape",
+    "bootstrap/src/facts",
+    "bootstrap/src/layout",
+    "bootstrap/src/plan",
+    "bootstrap/src/preflight",
+    "bootstrap/src/request",
 ];
 
 /// The pure room that a file belongs to.

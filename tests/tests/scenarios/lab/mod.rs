@@ -4,4 +4,5 @@ mod agent;
 mod application;
 mod bare_host;
 mod basics;
+mod bootstrap;
 mod confined;
