@@ -20,6 +20,7 @@ case "$*" in
         chmod 755 "$CARGO_TARGET_DIR/release/email-engine"
         ;;
     *build*-p\ email-engine-agent*) : >"$CARGO_TARGET_DIR/release/email-engine-agent" ;;
+    *build*-p\ email-engine-bootstrap*) : >"$CARGO_TARGET_DIR/release/email-engine-bootstrap" ;;
     *) exit 101 ;;
 esac
 echo "   Compiling something"
@@ -82,10 +83,14 @@ fn build_only_prints_the_folder_of_the_programs_last_and_starts_nothing() {
         folder.starts_with(targets.canonicalize().unwrap()),
         "{text}"
     );
-    for program in ["email-engine", "email-engine-agent"] {
+    for program in [
+        "email-engine",
+        "email-engine-agent",
+        "email-engine-bootstrap",
+    ] {
         assert!(folder.join(program).exists(), "no {program} in {text}");
     }
-    assert_eq!(builds(&machine), 2, "{}", machine.calls());
+    assert_eq!(builds(&machine), 3, "{}", machine.calls());
     assert_eq!(calls_of(&machine, "apt-get"), Vec::<String>::new());
     assert!(!text.contains("[trial]"), "{text}");
 }
