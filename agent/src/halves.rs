@@ -2,7 +2,8 @@
 //!
 //! The executor believes nothing that the network half says: grants, targets and secrets are signed
 //! or sealed by others, bodies are checked by hash. The network half cannot read a secret, make a
-//! state accepted, or write a report. These messages are what a Unix socket will carry.
+//! state accepted, or write a report. Within one process a channel carries these messages, between
+//! two [`crate::socket`].
 
 use email_engine_protocol::bytes::{ContentHash, Nonce, SealingPublicKey, VerifyingKey};
 use email_engine_protocol::crypto::{RecoveryPublic, SealedSecret, Signed};

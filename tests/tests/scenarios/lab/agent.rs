@@ -1,12 +1,12 @@
-//! How an operator brings the agent to a host: two units, as they are shipped.
+//! A node for real hosts, and how an operator brings the agent to one: two units, as they are shipped.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use email_engine_tests::binary;
 use email_engine_tests::lab::Guest;
+use email_engine_tests::{Fleet, binary};
 
 pub(super) const EXECUTOR: &str = "email-engine-executor.service";
 pub(super) const NETWORK: &str = "email-engine-agent.service";
@@ -19,16 +19,31 @@ reconnect_max_seconds = 1
 join_token_file = \"/etc/email-engine/join-token\"
 ";
 
-/// The agent's program, its user and units, and a token for one enrolment.
-pub(super) fn install(guest: &Guest, token: &str) {
-    let program = guest.file("/usr/local/bin/email-engine-agent");
+/// One node for real hosts, which reach it at this address of the world.
+pub(super) async fn fleet_at(address: &str) -> Fleet {
+    let listen = format!("{address}:7443");
+    let settings = [
+        ("MODE", "real"),
+        ("AGENT_LISTEN", listen.as_str()),
+        ("DKIM_STOCK", "1"),
+    ];
+    Fleet::configured(1, &settings).await
+}
+
+/// A program, without what only a debugger reads.
+pub(super) fn put_program(guest: &Guest, folder: &str, program: &str) {
     let output = Command::new("strip")
         .args(["--strip-debug", "-o"])
-        .arg(&program)
-        .arg(binary("email-engine-agent"))
+        .arg(guest.file(&format!("{folder}/{program}")))
+        .arg(binary(program))
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");
+}
+
+/// The agent's program, its user and units, and a token for one enrolment.
+pub(super) fn install(guest: &Guest, token: &str) {
+    put_program(guest, "/usr/local/bin", "email-engine-agent");
     let user = ["useradd", "--system", "--no-create-home", "--user-group"];
     guest.run(&[&user[..], &["--shell", "/usr/sbin/nologin", "email-engine"]].concat());
     put(

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use email_engine_tests::lab::{Guest, ground};
 use email_engine_tests::mail::alone;
-use email_engine_tests::{Fleet, samples, wait_for};
+use email_engine_tests::{samples, wait_for};
 use serde_json::Value;
 
 use super::agent;
@@ -46,13 +46,7 @@ apt-get update
 fn a_bare_host_gets_the_package_and_the_service_of_its_role_and_keeps_them() {
     let Some(base) = ground() else { return };
     alone(&[COORDINATOR], async move {
-        let listen = format!("{COORDINATOR}:7443");
-        let settings = [
-            ("MODE", "real"),
-            ("AGENT_LISTEN", listen.as_str()),
-            ("DKIM_STOCK", "1"),
-        ];
-        let fleet = Fleet::configured(1, &settings).await;
+        let fleet = agent::fleet_at(COORDINATOR).await;
         fleet.apply(&samples::fleet(1)).await;
         let guest = Guest::boot("mailwizz1", &base, &["192.0.2.10"], COORDINATOR).await;
         guest.run(&["sh", "-c", UNINSTALL]);

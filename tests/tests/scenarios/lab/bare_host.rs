@@ -41,13 +41,7 @@ fn a_bare_host_enrols_sends_mends_itself_survives_a_reboot_and_grows() {
         let names = Names::start(&[NAME_SERVER]).await;
         names.exchanger("rcpt.example", READERS).await;
         let readers = Receiver::at(READERS).await;
-        let listen = format!("{COORDINATOR}:7443");
-        let settings = [
-            ("MODE", "real"),
-            ("AGENT_LISTEN", listen.as_str()),
-            ("DKIM_STOCK", "1"),
-        ];
-        let fleet = Fleet::configured(1, &settings).await;
+        let fleet = agent::fleet_at(COORDINATOR).await;
         fleet.apply(&MailFleet::document()).await;
         names.publish(&fleet.api().get("/domains").await.ok()).await;
 

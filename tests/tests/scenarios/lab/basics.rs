@@ -78,13 +78,7 @@ fn addresses() -> String {
 fn what_services_stand_on_comes_stays_outlives_a_reboot_and_goes() {
     let Some(base) = ground() else { return };
     alone(&[COORDINATOR], async move {
-        let listen = format!("{COORDINATOR}:7443");
-        let settings = [
-            ("MODE", "real"),
-            ("AGENT_LISTEN", listen.as_str()),
-            ("DKIM_STOCK", "1"),
-        ];
-        let fleet = Fleet::configured(1, &settings).await;
+        let fleet = agent::fleet_at(COORDINATOR).await;
         fleet.apply(&samples::fleet(1)).await;
         release(&fleet, &format!("{KEPT}{BASICS}{}", addresses())).await;
         let guest = Guest::boot(HOST, &base, &["192.0.2.30"], COORDINATOR).await;

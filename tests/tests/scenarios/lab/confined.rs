@@ -5,8 +5,7 @@ use std::net::SocketAddr;
 
 use email_engine_tests::lab::{Guest, ground};
 use email_engine_tests::mail::alone;
-use email_engine_tests::{Fleet, samples, wait_until};
-use serde_json::json;
+use email_engine_tests::{samples, wait_until};
 
 use super::agent::{self, EXECUTOR, NETWORK};
 
@@ -19,13 +18,7 @@ const ENVIRONMENT: &str = "/etc/email-engine/api/client-1.env";
 fn the_executor_reaches_this_machine_alone_and_the_network_half_nothing_of_it() {
     let Some(base) = ground() else { return };
     alone(&[COORDINATOR], async move {
-        let listen = format!("{COORDINATOR}:7443");
-        let settings = [
-            ("MODE", "real"),
-            ("AGENT_LISTEN", listen.as_str()),
-            ("DKIM_STOCK", "1"),
-        ];
-        let fleet = Fleet::configured(1, &settings).await;
+        let fleet = agent::fleet_at(COORDINATOR).await;
         fleet.apply(&samples::fleet(1)).await;
         let guest = Guest::boot("api1", &base, &[GUEST], COORDINATOR).await;
         agent::install(&guest, &fleet.host_token("api1", "api").await);
@@ -54,17 +47,11 @@ fn the_executor_reaches_this_machine_alone_and_the_network_half_nothing_of_it() 
             })
             .await;
         }
-        fleet.apply(&grown()).await;
+        fleet.apply_for("api1", &samples::fleet(2), false).await;
         fleet
             .host_converged("api1", "both halves are there again")
             .await;
     });
-}
-
-fn grown() -> serde_json::Value {
-    let mut document = samples::fleet(2);
-    document["ips"][1]["purpose"] = json!("transactional");
-    document
 }
 
 /// From within the executor's own unit, and from outside of it.
@@ -82,6 +69,13 @@ async fn reaches_this_machine_alone(guest: &Guest) {
     };
     let group = "/sys/fs/cgroup/system.slice/email-engine-executor.service/cgroup.procs";
     let inside = format!("echo $$ > {group};");
+    let listens = "use IO::Socket::INET; my $l = IO::Socket::INET->new(Listen => 5, \
+                   LocalAddr => '127.0.0.1:2599') or die; while ($l->accept) {}";
+    guest.run(&["systemd-run", "--quiet", "perl", "-e", listens]);
+    wait_until("the executor reaches a server of its machine", async || {
+        dial(&inside, "127.0.0.1", 2599)
+    })
+    .await;
     assert!(dial("", COORDINATOR, world.port()), "the host itself does");
     assert!(
         !dial(&inside, COORDINATOR, world.port()),

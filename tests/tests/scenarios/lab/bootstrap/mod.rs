@@ -5,12 +5,11 @@ mod node;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::process::{Command, Output};
+use std::process::Output;
 
-use email_engine_tests::binary;
 use email_engine_tests::lab::Guest;
 
-use super::agent::put;
+use super::agent::{put, put_program};
 
 const FOLDER: &str = "/opt/email-engine";
 const TOKEN: &str = "/opt/email-engine/token";
@@ -42,13 +41,7 @@ const OF_THE_SYSTEM: [&str; 6] = [
 fn bring(guest: &Guest, programs: &[&str]) {
     fs::create_dir_all(guest.file(FOLDER)).unwrap();
     for program in programs {
-        let output = Command::new("strip")
-            .args(["--strip-debug", "-o"])
-            .arg(guest.file(&format!("{FOLDER}/{program}")))
-            .arg(binary(program))
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{output:?}");
+        put_program(guest, FOLDER, program);
     }
 }
 
