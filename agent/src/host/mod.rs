@@ -7,7 +7,6 @@
 
 mod accounts;
 mod facts;
-mod filter;
 mod greeting;
 mod network;
 mod packages;
@@ -28,8 +27,8 @@ use email_engine_protocol::time::Timestamp;
 pub use accounts::AccountError;
 use accounts::Accounts;
 #[cfg(test)]
-pub(crate) use filter::tests::Remembered as RememberedBars;
-pub use filter::{Bar, Filter, FilterError, TABLE as BARS_TABLE};
+pub(crate) use network::filter::tests::Remembered as RememberedBars;
+pub use network::filter::{Bar, Filter, FilterError};
 #[cfg(test)]
 pub(crate) use network::tests::Remembered;
 pub use network::{Held, Network, NetworkError};
@@ -114,7 +113,7 @@ impl Machine {
             files: files.map_err(std::io::Error::other)?,
             system,
             network: Box::new(network::Kernel),
-            filter: Box::new(filter::Kernel),
+            filter: Box::new(network::filter::Kernel),
             mode,
             accounts: Accounts::default(),
         })

@@ -114,7 +114,7 @@ impl Suspensions {
             }
             let mut done = under_way.run(id, || self.ensure(&mut product, id, spec));
             if let Some(reason) = barred.as_ref().filter(|_| !spec.bars.is_empty()) {
-                done.fail(reason.clone());
+                done.fail(reason);
             }
             changed += done.changed;
             let state = if let Some(reason) = done.failure {
@@ -142,7 +142,7 @@ impl Suspensions {
             match self.halt(product, id, halt) {
                 Ok(changed) => done.changed += usize::from(changed),
                 // The others are set all the same.
-                Err(reason) => done.fail(reason),
+                Err(reason) => done.fail(&reason),
             }
         }
         done
@@ -298,9 +298,9 @@ struct Done {
 }
 
 impl Done {
-    fn fail(&mut self, reason: String) {
+    fn fail(&mut self, reason: &str) {
         let before = self.failure.take();
-        let all = before.map_or_else(|| reason.clone(), |one| format!("{one}; {reason}"));
+        let all = before.map_or_else(|| reason.to_owned(), |one| format!("{one}; {reason}"));
         self.failure = Some(cut(all));
     }
 }

@@ -1,6 +1,8 @@
 //! Addresses of this machine's interfaces, by the kernel's own words (rtnetlink(7)): no program is
 //! run for a look, and many addresses change in few messages.
 
+pub(super) mod filter;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::spawn;
-use super::system::SystemError;
+use super::super::spawn;
+use super::super::system::SystemError;
 
 const NFT: &str = "/usr/sbin/nft";
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -22,7 +22,7 @@ const ANSWER_BYTES: usize = 1024 * 1024;
 const MOST: usize = 2048;
 
 /// The table's name, in the family `inet`.
-pub const TABLE: &str = "email_engine_halts";
+const TABLE: &str = "email_engine_halts";
 /// Says that a rule is one of these, and which form of them; another form has another number.
 const MARK: &str = "email-engine bars 1";
 /// Rules that bear it.
@@ -65,7 +65,7 @@ pub trait Filter: Send + fmt::Debug {
 
 /// The kernel of this machine.
 #[derive(Debug, Default)]
-pub(super) struct Kernel;
+pub(in crate::host) struct Kernel;
 
 impl Filter for Kernel {
     fn refused(&mut self) -> Result<BTreeSet<Bar>, FilterError> {
