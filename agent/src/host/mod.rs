@@ -3,7 +3,7 @@
 //! [`Machine`] is what resources work on. Its files are a [`Rooted`] tree: the machine's own or a
 //! sandbox folder, by the same code. Its packages, services and commands are a [`System`]: the real
 //! ones, or a simulation that spawns nothing and writes down what it would have done. Addresses of
-//! interfaces are the [`Network`]'s. The agent's own
+//! interfaces are the [`Network`]'s, and what its database servers hold is asked of [`Databases`]. The agent's own
 //! files, the [`Cabinet`], are a tree of the same kind.
 
 mod accounts;
@@ -16,6 +16,7 @@ mod real;
 mod record;
 mod simulated;
 mod spawn;
+mod sql;
 mod system;
 mod tree;
 
@@ -32,6 +33,9 @@ pub(crate) use network::tests::Remembered;
 pub use network::{Held, Network, NetworkError};
 pub use reach::run_errand;
 pub use record::{Cabinet, RecordError};
+#[cfg(test)]
+pub(crate) use sql::tests::Nobody;
+pub use sql::{Databases, RowPlace, SeenCell, SqlError, differing};
 pub use system::{
     Activity, AtBoot, Ended, PackageSeen, Presence, ServiceSeen, StandIn, System, SystemError,
 };
@@ -78,6 +82,8 @@ pub struct Machine {
     pub system: Box<dyn System>,
     /// Addresses of its interfaces; not asked in a sandbox.
     pub network: Box<dyn Network>,
+    /// Its database servers; not asked in a sandbox.
+    pub databases: Box<dyn Databases>,
     mode: Mode,
     accounts: Accounts,
 }
@@ -109,6 +115,7 @@ impl Machine {
             files: files.map_err(std::io::Error::other)?,
             system,
             network: Box::new(network::Kernel),
+            databases: Box::new(sql::Servers::default()),
             mode,
             accounts: Accounts::default(),
         })
@@ -160,6 +167,7 @@ impl Machine {
             files: Rooted::open(folder).unwrap(),
             system: Box::new(real::Real::default()),
             network: Box::new(Remembered::default()),
+            databases: Box::new(Nobody),
             mode: Mode::Real,
             accounts: Accounts::default(),
         }

@@ -361,6 +361,9 @@ fn command(fleet: &Fleet, step: Step) -> Command {
         42 => Command::SetSubmissionCertificate(Box::new(submission::drawn_certificate(
             fleet, step.which, step.how,
         ))),
+        43 => {
+            Command::SetDatabasePassword(Box::new(submission::drawn_password(step.which, step.how)))
+        }
         21 | 22 if !has_target_host => batch_of(step),
         _ => other_command(fleet, step),
     }

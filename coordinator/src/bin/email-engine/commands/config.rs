@@ -157,6 +157,8 @@ fn details(resource: &Resource) -> String {
             let interface = interface.unwrap_or("that of the default route");
             format!("{} addresses on {interface}", spec.addresses.len())
         }
+        Spec::Database(spec) => format!("{} of user {}", spec.charset, spec.user),
+        Spec::SqlRow(row) => format!("{} columns are kept", row.values.len()),
         Spec::Suspension(spec) => format!("stands still by {} commands", spec.halts.len()),
         Spec::Transaction(spec) => {
             let members = spec.members.len();
