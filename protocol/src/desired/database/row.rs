@@ -162,7 +162,7 @@ pub(super) fn check(resource: &Resource, row: &SqlRowSpec) -> Result<(), ConfigE
     names::check(resource, "keys", &row.to_string(), good, KEYS)?;
     let keys: BTreeSet<&str> = row.keys.iter().map(|cell| cell.column.as_str()).collect();
     let mut farewell = row.deactivate.iter().map(|cell| cell.column.as_str());
-    let good = (resource.on_remove == OnRemove::Disable) == !row.deactivate.is_empty()
+    let good = (resource.on_remove == OnRemove::Disable) != row.deactivate.is_empty()
         && !farewell.any(|column| keys.contains(column));
     let text = format!("{} columns", row.deactivate.len());
     names::check(resource, "deactivate", &text, good, DEACTIVATE)?;
