@@ -3,11 +3,12 @@
 //! [`Machine`] is what resources work on. Its files are a [`Rooted`] tree: the machine's own or a
 //! sandbox folder, by the same code. Its packages, services and commands are a [`System`]: the real
 //! ones, or a simulation that spawns nothing and writes down what it would have done. Addresses of
-//! interfaces are the [`Network`]'s, and what its database servers hold is asked of [`Databases`]. The agent's own
-//! files, the [`Cabinet`], are a tree of the same kind.
+//! interfaces are the [`Network`]'s, refused connections the [`Filter`]'s, and what its database servers
+//! hold is asked of [`Databases`]. The agent's own files, the [`Cabinet`], are a tree of the same kind.
 
 mod accounts;
 mod facts;
+mod filter;
 mod greeting;
 mod network;
 mod packages;
@@ -28,6 +29,9 @@ use email_engine_protocol::time::Timestamp;
 
 pub use accounts::AccountError;
 use accounts::Accounts;
+#[cfg(test)]
+pub(crate) use filter::tests::Remembered as RememberedBars;
+pub use filter::{Bar, Filter, FilterError, TABLE as BARS_TABLE};
 #[cfg(test)]
 pub(crate) use network::tests::Remembered;
 pub use network::{Held, Network, NetworkError};
@@ -84,6 +88,8 @@ pub struct Machine {
     pub network: Box<dyn Network>,
     /// Its database servers; not asked in a sandbox.
     pub databases: Box<dyn Databases>,
+    /// What its kernel lets nobody connect to; not asked in a sandbox.
+    pub filter: Box<dyn Filter>,
     mode: Mode,
     accounts: Accounts,
 }
@@ -116,6 +122,7 @@ impl Machine {
             system,
             network: Box::new(network::Kernel),
             databases: Box::new(sql::Servers::default()),
+            filter: Box::new(filter::Kernel),
             mode,
             accounts: Accounts::default(),
         })
@@ -168,6 +175,7 @@ impl Machine {
             system: Box::new(real::Real::default()),
             network: Box::new(Remembered::default()),
             databases: Box::new(Nobody),
+            filter: Box::new(RememberedBars::default()),
             mode: Mode::Real,
             accounts: Accounts::default(),
         }

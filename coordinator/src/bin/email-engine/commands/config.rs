@@ -159,7 +159,10 @@ fn details(resource: &Resource) -> String {
         }
         Spec::Database(spec) => format!("{} of user {}", spec.charset, spec.user),
         Spec::SqlRow(row) => format!("{} columns are kept", row.values.len()),
-        Spec::Suspension(spec) => format!("stands still by {} commands", spec.halts.len()),
+        Spec::Suspension(spec) => {
+            let (commands, bars) = (spec.halts.len(), spec.bars.len());
+            format!("stands still by {commands} commands and {bars} barred addresses")
+        }
         Spec::Transaction(spec) => {
             let members = spec.members.len();
             let probes = spec.read_back.len() + spec.health.len();
