@@ -267,7 +267,7 @@ fn passwords(state: &FleetState, commitments: &mut BTreeSet<Commitment>) -> Resu
         };
         let host = rest.split('/').next().unwrap_or_default();
         let host = HostId::new(host).ok();
-        if !host.is_some_and(|host| state.live_host(&host).is_some()) {
+        if host.is_none_or(|host| state.live_host(&host).is_none()) {
             return Err(format!("{id} is of no host"));
         }
         if secret.id != *id || !commitments.insert(secret.commitment) {

@@ -20,7 +20,6 @@ mod database;
 pub mod dns;
 pub mod document;
 mod error;
-mod php;
 pub mod preview;
 mod role;
 mod routes;

@@ -61,9 +61,7 @@ pub(crate) fn check(golden: &Golden) {
             Spec::Group(_) | Spec::IpAddress(_) | Spec::Symlink(_) | Spec::Sysctl(_)
                 | Spec::User(_) => "basics",
         ]),
-        &names!(DatabaseAuth, [
-            DatabaseAuth::Password(_) | DatabaseAuth::Peer => "database",
-        ]),
+        &names!(DatabaseAuth, [DatabaseAuth::Password(_) | DatabaseAuth::Peer => "database"]),
         &names!(FileContent, [
             FileContent::Body { .. } | FileContent::Secret(_) => "manifest",
         ]),

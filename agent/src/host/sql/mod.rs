@@ -154,7 +154,7 @@ pub trait Databases: Send + fmt::Debug {
 #[derive(Debug)]
 enum Connection {
     Mysql(mysql::Mysql),
-    Postgresql(postgresql::Postgresql),
+    Postgresql(Box<postgresql::Postgresql>),
 }
 
 /// The servers of this machine.
@@ -198,7 +198,8 @@ impl Servers {
         let opened = match engine {
             Engine::Mysql => mysql::Mysql::open().map(Connection::Mysql),
             Engine::Postgresql => {
-                postgresql::Postgresql::open(database).map(Connection::Postgresql)
+                let opened = postgresql::Postgresql::open(database);
+                opened.map(|one| Connection::Postgresql(Box::new(one)))
             }
         };
         match &opened {

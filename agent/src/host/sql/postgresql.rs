@@ -184,7 +184,8 @@ impl Postgresql {
         self.run("BEGIN")?;
         let done = self.write_within(place, values, initial);
         let end = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
-        done.and(self.run(end))
+        let ended = self.run(end);
+        done.and(ended)
     }
 
     pub(super) fn delete(&mut self, place: &RowPlace) -> Result<(), SqlError> {

@@ -196,11 +196,11 @@ fn machine(folder: &std::path::Path) -> (Machine, Shared) {
     (machine, shared)
 }
 
-fn owned(resources: Vec<Resource>, applied: bool) -> Vec<(Thing, Item)> {
+fn owned(resources: &[Resource], applied: bool) -> Vec<(Thing, Item)> {
     let mut inventory = Inventory::default();
-    inventory.claim(&config(resources.clone()));
+    inventory.claim(&config(resources.to_vec()));
     if applied {
-        for resource in &resources {
+        for resource in resources {
             inventory.mark_applied(resource);
         }
     }
@@ -240,7 +240,7 @@ fn what_is_let_go_is_switched_off_and_a_full_database_stays() {
     server.with(|memory| (memory.has_database, memory.has_table) = (true, true));
     ensure(&mut machine, &Nothing, &row("one", 5)).unwrap();
     let quota = || server.with(|memory| memory.rows["\"one\""]["quota"].clone());
-    for (thing, item) in owned(vec![row("one", 5), row("never", 1)], true) {
+    for (thing, item) in owned(&[row("one", 5), row("never", 1)], true) {
         remove(&mut machine, &thing, &item).unwrap();
     }
     assert_eq!(quota(), "0");
@@ -249,7 +249,7 @@ fn what_is_let_go_is_switched_off_and_a_full_database_stays() {
         1,
         "none is made to be let go"
     );
-    let (thing, item) = owned(vec![database()], true).remove(0);
+    let (thing, item) = owned(&[database()], true).remove(0);
     let error = remove(&mut machine, &thing, &item).unwrap_err().to_string();
     assert!(error.contains("it has 1 tables"), "{error}");
     server.with(|memory| memory.has_table = false);
@@ -262,9 +262,9 @@ fn a_server_that_is_gone_keeps_nobody_who_never_wrote_to_it() {
     let dir = tempfile::tempdir().unwrap();
     let (mut machine, server) = machine(dir.path());
     server.with(|memory| memory.is_down = true);
-    let (thing, item) = owned(vec![row("one", 5)], false).remove(0);
+    let (thing, item) = owned(&[row("one", 5)], false).remove(0);
     remove(&mut machine, &thing, &item).unwrap();
-    let (thing, item) = owned(vec![row("one", 5)], true).remove(0);
+    let (thing, item) = owned(&[row("one", 5)], true).remove(0);
     let error = remove(&mut machine, &thing, &item).unwrap_err().to_string();
     assert!(error.contains("no mysql server answers"), "{error}");
 }

@@ -170,12 +170,11 @@ impl Product<'_> {
         let quota = "SELECT quota, theirs, active FROM server WHERE name = ";
         let row = self.sql("shop", &format!("{quota}'{name}'"))?;
         let row = row.replace(['\t', '|'], " ");
-        let row = row
-            .strip_suffix(" t")
-            .map_or(row.clone(), |row| format!("{row} 1"));
-        Ok(row
-            .strip_suffix(" f")
-            .map_or(row.clone(), |row| format!("{row} 0")))
+        Ok(match (row.strip_suffix(" t"), row.strip_suffix(" f")) {
+            (Some(row), _) => format!("{row} 1"),
+            (_, Some(row)) => format!("{row} 0"),
+            _ => row,
+        })
     }
 
     async fn is_row(&self, name: &str, wanted: &str, why: &str) {
@@ -300,8 +299,8 @@ fn holds_hostile_values(product: &Product<'_>) {
     assert_eq!(hex("odd"), odd.as_bytes());
     // As PHP itself reads it.
     let meta = hex("meta");
-    agent::put(product.guest, "/root/meta", &meta, 0o600);
-    let read = "echo json_encode(unserialize(file_get_contents('/root/meta')), 256);";
+    agent::put(product.guest, "/srv/meta", &meta, 0o600);
+    let read = "echo json_encode(unserialize(file_get_contents('/srv/meta')), 256);";
     let said = product.guest.run(&["php", "-r", read]);
     let said: serde_json::Value = serde_json::from_str(&said).unwrap();
     assert_eq!(

@@ -35,6 +35,8 @@
 //! (templates: the first is written, each of them is right), `null` and `now`.
 //! Each also takes `after` and `notify`.
 
+mod php;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use email_engine_protocol::desired::{
@@ -46,7 +48,6 @@ use serde::Deserialize;
 use super::basics::Made;
 use super::build::Build;
 use super::error::BundleFault;
-use super::php;
 use super::role::{Each, RoleFile};
 use super::values::Item;
 
