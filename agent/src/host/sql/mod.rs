@@ -275,7 +275,7 @@ impl Databases for Servers {
         }
         // PostgreSQL drops no database that somebody looks at.
         self.open.remove(&(engine, name.to_owned()));
-        by!(self, engine, "", |one| one.drop(name, user))
+        by!(self, engine, "", |one| one.drop_both(name, user))
     }
 
     fn row(

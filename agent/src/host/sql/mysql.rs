@@ -114,7 +114,7 @@ impl Mysql {
         Ok(count.unwrap_or_default())
     }
 
-    pub(super) fn drop(&mut self, name: &str, user: &str) -> Result<(), SqlError> {
+    pub(super) fn drop_both(&mut self, name: &str, user: &str) -> Result<(), SqlError> {
         self.run(&format!("DROP DATABASE IF EXISTS {}", quoted(name, '`')))?;
         self.run(&format!("DROP USER IF EXISTS {}", account(user)))
     }

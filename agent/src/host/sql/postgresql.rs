@@ -162,7 +162,7 @@ impl Postgresql {
         Ok(count.unsigned_abs())
     }
 
-    pub(super) fn drop(&mut self, name: &str, user: &str) -> Result<(), SqlError> {
+    pub(super) fn drop_both(&mut self, name: &str, user: &str) -> Result<(), SqlError> {
         self.run(&format!("DROP DATABASE IF EXISTS {}", quoted(name, '"')))?;
         self.run(&format!("DROP ROLE IF EXISTS {}", quoted(user, '"')))
     }
