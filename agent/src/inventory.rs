@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::desired::{
-    FileContent, HostConfig, HostPath, OnRemove, Policy, Resource, Spec,
+    Engine, FileContent, HostConfig, HostPath, OnRemove, Policy, Resource, Spec, SqlCell,
 };
 use email_engine_protocol::id::ResourceId;
 use serde::{Deserialize, Serialize};
 
-use crate::host::{Cabinet, RecordError};
+use crate::host::{Cabinet, RecordError, RowPlace};
 use crate::resources;
 
 const RECORD: &str = "inventory";
@@ -44,6 +44,22 @@ pub enum Thing {
     Sysctl(String),
     /// The addresses that are put on an interface; on that of the default route without a name.
     IpAddress(Option<String>),
+    /// A database with its user.
+    Database {
+        /// Which product serves it.
+        engine: Engine,
+        /// Its name.
+        name: String,
+        /// Its user.
+        user: String,
+    },
+    /// A row of a table.
+    SqlRow {
+        /// Which one.
+        place: Box<RowPlace>,
+        /// What is set when it is let go and stays.
+        farewell: Vec<SqlCell>,
+    },
 }
 
 impl Thing {
@@ -63,6 +79,31 @@ impl Thing {
             Spec::User(spec) => Self::User(spec.name.clone()),
             Spec::Sysctl(spec) => Self::Sysctl(spec.key.clone()),
             Spec::IpAddress(spec) => Self::IpAddress(spec.interface.clone()),
+            Spec::Database(spec) => Self::Database {
+                engine: spec.engine,
+                name: spec.name.clone(),
+                user: spec.user.clone(),
+            },
+            Spec::SqlRow(spec) => Self::SqlRow {
+                place: Box::new(RowPlace::of(spec)),
+                farewell: spec.deactivate.clone(),
+            },
+        }
+    }
+
+    /// The same without what may change while it stays the same thing.
+    fn bare(&self) -> Self {
+        match self {
+            Self::Database { engine, name, .. } => Self::Database {
+                engine: *engine,
+                name: name.clone(),
+                user: String::new(),
+            },
+            Self::SqlRow { place, .. } => Self::SqlRow {
+                place: place.clone(),
+                farewell: Vec::new(),
+            },
+            other => other.clone(),
         }
     }
 
@@ -71,10 +112,12 @@ impl Thing {
     pub const fn path(&self) -> Option<&HostPath> {
         match self {
             Self::Directory(path) | Self::File(path) | Self::Symlink(path) => Some(path),
-            Self::Group(_)
+            Self::Database { .. }
+            | Self::Group(_)
             | Self::IpAddress(_)
             | Self::Package(_)
             | Self::Service(_)
+            | Self::SqlRow { .. }
             | Self::Sysctl(_)
             | Self::User(_)
             | Self::Step(_)
@@ -126,7 +169,7 @@ impl Inventory {
     /// Takes every resource of a state into the inventory, and says whether that changed anything.
     /// What is held from the beginning was never touched by us, and is not ours to remove later.
     pub fn claim(&mut self, config: &HostConfig) -> bool {
-        let mut changed = false;
+        let mut changed = self.follow(config);
         for resource in &config.resources {
             let thing = Thing::of(resource);
             let secret = matches!(
@@ -149,6 +192,25 @@ impl Inventory {
             }
         }
         changed
+    }
+
+    /// What is the same thing under a state, but for its user or what is set at its end, takes the place
+    /// of what was listed for it. Says whether there was any.
+    fn follow(&mut self, config: &HostConfig) -> bool {
+        let named = |thing: &Thing| matches!(thing, Thing::Database { .. } | Thing::SqlRow { .. });
+        let wanted = config.resources.iter().map(Thing::of).filter(named);
+        let wanted: BTreeMap<Thing, Thing> = wanted.map(|thing| (thing.bare(), thing)).collect();
+        let others = self.items.keys().filter(|thing| named(thing));
+        let moved: Vec<(Thing, Thing)> = others
+            .filter_map(|thing| Some((thing.clone(), wanted.get(&thing.bare())?.clone())))
+            .filter(|(was, shall)| was != shall)
+            .collect();
+        for (was, shall) in &moved {
+            if let Some(item) = self.items.remove(was) {
+                self.items.entry(shall.clone()).or_insert(item);
+            }
+        }
+        !moved.is_empty()
     }
 
     /// Remembers that a resource was seen right, and says whether that is news.
@@ -175,11 +237,14 @@ impl Inventory {
     /// Owned things that a state does not name.
     #[must_use]
     pub fn orphans(&self, config: &HostConfig) -> Vec<(Thing, Item)> {
-        let wanted: std::collections::BTreeSet<Thing> =
-            config.resources.iter().map(Thing::of).collect();
+        let wanted: std::collections::BTreeSet<Thing> = config
+            .resources
+            .iter()
+            .map(|one| Thing::of(one).bare())
+            .collect();
         self.items
             .iter()
-            .filter(|(thing, _)| !wanted.contains(thing))
+            .filter(|(thing, _)| !wanted.contains(&thing.bare()))
             .map(|(thing, item)| (thing.clone(), item.clone()))
             .collect()
     }

@@ -46,6 +46,10 @@ pub const BARRED_PORTS: usize = 16;
 pub const ANSWER_BYTES: usize = 4 * 1024 * 1024;
 /// Addresses that one resource puts on an interface.
 pub const ADDRESSES_PER_INTERFACE: usize = 4096;
+/// Columns of one part of a row that a resource keeps.
+pub const SQL_COLUMNS: usize = 64;
+/// Bytes of all columns of such a row.
+pub const SQL_ROW_BYTES: usize = 64 * 1024;
 /// File systems that the facts of a report list, the largest ones.
 pub const DISKS_PER_REPORT: usize = 64;
 /// Addresses that the facts of a report list, the lowest ones.

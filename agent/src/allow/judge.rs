@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use email_engine_protocol::desired::{CommandLine, HostConfig, HostPath, Resource, Spec};
+use email_engine_protocol::desired::{
+    CommandLine, DatabaseSpec, HostConfig, HostPath, Resource, Spec,
+};
 use email_engine_protocol::id::ResourceId;
 use ipnet::IpNet;
 
@@ -30,6 +32,12 @@ pub struct AllowList {
     pub interfaces: Names,
     /// Networks whose addresses they may get.
     pub addresses: Vec<IpNet>,
+    /// Databases, by engine and name.
+    pub databases: Names,
+    /// Users of databases, by engine and name.
+    pub database_users: Names,
+    /// Tables in which rows may be kept, by engine, database and name.
+    pub tables: Names,
     /// Where files and folders may have set-user-id and set-group-id bits.
     pub set_id: Vec<PathRule>,
     /// The agent's own files and folders: refused whatever is listed.
@@ -207,6 +215,11 @@ impl AllowList {
                         self.judge_name(resource, "groups", &self.groups, group)
                     })
                 }
+                Spec::Database(spec) => self.judge_database(resource, spec),
+                Spec::SqlRow(row) => {
+                    let name = format!("{}/{}.{}", row.engine, row.database, row.table);
+                    self.judge_name(resource, "tables", &self.tables, &name)
+                }
                 Spec::Sysctl(setting) => {
                     self.judge_name(resource, "sysctls", &self.sysctls, &setting.key)
                 }
@@ -311,6 +324,13 @@ impl AllowList {
             name: name.to_owned(),
             origin: self.origin.clone(),
         })
+    }
+
+    fn judge_database(&self, resource: &Resource, spec: &DatabaseSpec) -> Result<(), Disallowed> {
+        let listed = |name: &str| format!("{}/{name}", spec.engine);
+        let (name, user) = (listed(&spec.name), listed(&spec.user));
+        self.judge_name(resource, "databases", &self.databases, &name)?;
+        self.judge_name(resource, "database_users", &self.database_users, &user)
     }
 
     fn judge_address(&self, resource: &Resource, address: IpAddr) -> Result<(), Disallowed> {

@@ -1,5 +1,5 @@
-//! The allow-list: which paths, commands, packages, services, accounts, kernel settings and addresses
-//! a state may name on this host, whoever signed it.
+//! The allow-list: which paths, commands, packages, services, accounts, kernel settings, addresses,
+//! databases and tables a state may name on this host, whoever signed it.
 //!
 //! It is the host's own word, shipped by the package or whoever set the host up, and guards against
 //! mistakes of the planner. `default.toml`, built in, documents every key and fits the roles that
@@ -74,6 +74,9 @@ struct Written {
     sysctls: Option<BTreeSet<String>>,
     interfaces: Option<BTreeSet<String>>,
     addresses: Option<Vec<String>>,
+    databases: Option<BTreeSet<String>>,
+    database_users: Option<BTreeSet<String>>,
+    tables: Option<BTreeSet<String>>,
     set_id: Option<Vec<String>>,
 }
 
@@ -155,6 +158,9 @@ fn parse(path: &Path, text: &str, over: Option<AllowList>) -> Result<AllowList, 
         (written.groups, &mut list.groups),
         (written.sysctls, &mut list.sysctls),
         (written.interfaces, &mut list.interfaces),
+        (written.databases, &mut list.databases),
+        (written.database_users, &mut list.database_users),
+        (written.tables, &mut list.tables),
     ] {
         if let Some(texts) = texts {
             *known = names(texts);

@@ -4,13 +4,14 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 
 use email_engine_protocol::desired::{
-    CommandLine, GroupSpec, Guard, IpAddressSpec, OnNotify, PackageSpec, Resource, ServiceSpec,
-    Spec, StepSpec, SymlinkSpec, SysctlSpec, UserSpec,
+    CommandLine, Engine, GroupSpec, Guard, IpAddressSpec, OnNotify, PackageSpec, Resource,
+    ServiceSpec, Spec, StepSpec, SymlinkSpec, SysctlSpec, UserSpec,
 };
 use email_engine_protocol::id::ResourceId;
 
 use super::*;
 use crate::reconciler::plan::tests::{config as state, directory, file};
+use crate::resources::database_samples;
 
 fn with_file(text: &str, mode: u32) -> Result<AllowList, AllowListError> {
     let dir = tempfile::tempdir().unwrap();
@@ -119,6 +120,46 @@ fn addresses(interface: Option<&str>, address: &str) -> Resource {
         interface: interface.map(str::to_owned),
         addresses: vec![address.parse().unwrap()],
     }))
+}
+
+#[test]
+fn databases_their_users_and_tables_are_listed_each_by_itself() {
+    let text = "databases = [\"mysql/shop\"]\ndatabase_users = [\"mysql/shop\"]\n\
+                tables = [\"mysql/shop.server\"]\n";
+    let list = with_file(text, 0o644).unwrap();
+    let judge = |resource: Resource| {
+        let judged = list.judge(&state(vec![resource]));
+        judged.map_err(|error| error.to_string())
+    };
+    assert_eq!(judge(database_samples::database()), Ok(()));
+    assert_eq!(judge(database_samples::row("one", 5)), Ok(()));
+    let mut other = database_samples::database();
+    if let Spec::Database(spec) = &mut other.spec {
+        spec.user = "other".to_owned();
+    }
+    let error = judge(other).unwrap_err();
+    assert!(
+        error.contains("`database_users`") && error.contains("mysql/other"),
+        "{error}"
+    );
+    let mut other = database_samples::database();
+    if let Spec::Database(spec) = &mut other.spec {
+        spec.engine = Engine::Postgresql;
+    }
+    let error = judge(other).unwrap_err();
+    assert!(
+        error.contains("`databases`") && error.contains("postgresql/shop"),
+        "{error}"
+    );
+    let mut other = database_samples::row("one", 5);
+    if let Spec::SqlRow(spec) = &mut other.spec {
+        spec.table = "users".to_owned();
+    }
+    let error = judge(other).unwrap_err();
+    assert!(
+        error.contains("`tables`") && error.contains("mysql/shop.users"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -3,7 +3,8 @@
 //! [`Machine`] is what resources work on. Its files are a [`Rooted`] tree: the machine's own or a
 //! sandbox folder, by the same code. Its packages, services and commands are a [`System`]: the real
 //! ones, or a simulation that spawns nothing and writes down what it would have done. Addresses of
-//! interfaces are the [`Network`]'s, and refused connections the [`Filter`]'s. The agent's own files, the [`Cabinet`], are a tree of the same kind.
+//! interfaces are the [`Network`]'s, refused connections the [`Filter`]'s, and what its database servers
+//! hold is asked of [`Databases`]. The agent's own files, the [`Cabinet`], are a tree of the same kind.
 
 mod accounts;
 mod facts;
@@ -15,6 +16,7 @@ mod real;
 mod record;
 mod simulated;
 mod spawn;
+mod sql;
 mod system;
 mod tree;
 
@@ -34,6 +36,9 @@ pub(crate) use network::tests::Remembered;
 pub use network::{Held, Network, NetworkError};
 pub use reach::run_errand;
 pub use record::{Cabinet, RecordError};
+#[cfg(test)]
+pub(crate) use sql::tests::Nobody;
+pub use sql::{Databases, RowPlace, SeenCell, SqlError, differing};
 pub use system::{
     Activity, AtBoot, Ended, PackageSeen, Presence, ServiceSeen, StandIn, System, SystemError,
 };
@@ -80,6 +85,8 @@ pub struct Machine {
     pub system: Box<dyn System>,
     /// Addresses of its interfaces; not asked in a sandbox.
     pub network: Box<dyn Network>,
+    /// Its database servers; not asked in a sandbox.
+    pub databases: Box<dyn Databases>,
     /// What its kernel lets nobody connect to; not asked in a sandbox.
     pub filter: Box<dyn Filter>,
     mode: Mode,
@@ -113,6 +120,7 @@ impl Machine {
             files: files.map_err(std::io::Error::other)?,
             system,
             network: Box::new(network::Kernel),
+            databases: Box::new(sql::Servers::default()),
             filter: Box::new(network::filter::Kernel),
             mode,
             accounts: Accounts::default(),
@@ -165,6 +173,7 @@ impl Machine {
             files: Rooted::open(folder).unwrap(),
             system: Box::new(real::Real::default()),
             network: Box::new(Remembered::default()),
+            databases: Box::new(Nobody),
             filter: Box::new(RememberedBars::default()),
             mode: Mode::Real,
             accounts: Accounts::default(),

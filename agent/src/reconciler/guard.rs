@@ -40,17 +40,20 @@ pub fn check_removal(inventory: &Inventory, config: &HostConfig) -> Result<(), R
         return Ok(());
     }
     // These take nothing off the host: suspensions above all end by themselves, all at once perhaps.
-    let counts = |thing: &Thing| {
-        !matches!(
-            thing,
-            Thing::Step(_) | Thing::Suspension(_) | Thing::Transaction(_)
-        )
+    let counts = |thing: &Thing, item: &Item| match thing {
+        Thing::Step(_) | Thing::Suspension(_) | Thing::Transaction(_) => false,
+        // A row that is switched off stays.
+        Thing::SqlRow { .. } => item.on_remove == OnRemove::Delete,
+        _ => true,
     };
-    let owned = inventory.iter().filter(|(thing, _)| counts(thing)).count();
+    let owned = inventory
+        .iter()
+        .filter(|(thing, item)| counts(thing, item))
+        .count();
     let gone: Vec<(Thing, Item)> = inventory
         .orphans(config)
         .into_iter()
-        .filter(|(thing, item)| counts(thing) && item.on_remove != OnRemove::Leave)
+        .filter(|(thing, item)| counts(thing, item) && item.on_remove != OnRemove::Leave)
         .collect();
     if let Some((Thing::Directory(path), _)) = gone.iter().find(|(thing, item)| {
         matches!(thing, Thing::Directory(_)) && item.on_remove == OnRemove::Delete

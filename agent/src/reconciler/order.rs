@@ -2,14 +2,15 @@
 //!
 //! Edges that *block* come from `after` and from the tree of folders: what is in a folder comes after
 //! the folder, and not at all when the folder failed; a file and a folder come after the user and the
-//! group that they belong to, and a user after its groups; a transaction comes after its members, and
+//! group that they belong to, and a user after its groups; a database after its server, and a row after
+//! its database; a transaction comes after its members, and
 //! what waits for a member waits for the transaction. Edges of `notify` only order. Among those that
 //! may come next, kind and id decide, so that every run takes the same way.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
-use email_engine_protocol::desired::{HostPath, Resource, Spec};
+use email_engine_protocol::desired::{Engine, HostPath, Resource, Spec};
 use email_engine_protocol::id::ResourceId;
 use petgraph::graph::{DiGraph, NodeIndex};
 
@@ -57,6 +58,7 @@ pub fn order(resources: &[Resource]) -> Result<Order, Cycle> {
         })
         .collect();
     let accounts = Accounts::of(resources);
+    let servers = Servers::of(resources);
     let (members, member_of) = members(resources, &by_id);
     let mut needs = vec![Vec::new(); resources.len()];
     let mut notifiers = vec![Vec::new(); resources.len()];
@@ -70,6 +72,7 @@ pub fn order(resources: &[Resource]) -> Result<Order, Cycle> {
         needs[at].extend(members.get(&at).into_iter().flatten());
         needs[at].extend(resource.spec.path().and_then(|path| above(path, &folders)));
         needs[at].extend(accounts.of_spec(&resource.spec));
+        needs[at].extend(servers.of_spec(&resource.spec));
         for told in resource.notify.iter().filter_map(|id| by_id.get(id)) {
             notifiers[*told].push(at);
         }
@@ -141,6 +144,63 @@ impl<'a> Accounts<'a> {
                 groups
                     .filter_map(|name| self.groups.get(name).copied())
                     .collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// Database servers of a state and their databases.
+struct Servers<'a> {
+    /// Packages and services that make one.
+    parts: BTreeMap<Engine, Vec<usize>>,
+    databases: BTreeMap<(Engine, &'a str), usize>,
+}
+
+/// What distributions call them.
+const MYSQL: [&str; 6] = [
+    "default-mysql-server",
+    "mariadb-server",
+    "mariadb.service",
+    "mysql-server",
+    "mysql.service",
+    "mysqld.service",
+];
+const POSTGRESQL: [&str; 3] = ["postgresql", "postgresql-server", "postgresql.service"];
+
+impl<'a> Servers<'a> {
+    fn of(resources: &'a [Resource]) -> Self {
+        let (mut parts, mut databases) = (BTreeMap::new(), BTreeMap::new());
+        for (at, resource) in resources.iter().enumerate() {
+            let name = match &resource.spec {
+                Spec::Package(spec) => spec.name.as_str(),
+                Spec::Service(spec) => spec.unit.as_str(),
+                Spec::Database(spec) => {
+                    databases.insert((spec.engine, spec.name.as_str()), at);
+                    continue;
+                }
+                _ => continue,
+            };
+            for (engine, names) in [
+                (Engine::Mysql, &MYSQL[..]),
+                (Engine::Postgresql, &POSTGRESQL[..]),
+            ] {
+                if names.contains(&name) {
+                    parts.entry(engine).or_insert_with(Vec::new).push(at);
+                }
+            }
+        }
+        Self { parts, databases }
+    }
+
+    /// Those that a resource is made with: a row by its database where that is ours, else by its server.
+    fn of_spec(&self, spec: &Spec) -> Vec<usize> {
+        let parts = |engine| self.parts.get(&engine).cloned().unwrap_or_default();
+        match spec {
+            Spec::Database(spec) => parts(spec.engine),
+            Spec::SqlRow(spec) => {
+                let database = self.databases.get(&(spec.engine, spec.database.as_str()));
+                database.map_or_else(|| parts(spec.engine), |at| vec![*at])
             }
             _ => Vec::new(),
         }
@@ -240,8 +300,10 @@ impl KindRank for Spec {
             Self::Transaction(_) => 8,
             Self::Step(_) => 9,
             Self::Service(_) => 10,
+            Self::Database(_) => 11,
+            Self::SqlRow(_) => 12,
             // Set before all of them, whatever the order.
-            Self::Suspension(_) => 11,
+            Self::Suspension(_) => 13,
         }
     }
 }
@@ -253,6 +315,7 @@ mod tests {
 
     use super::*;
     use crate::reconciler::plan::tests::{directory, file, service};
+    use crate::resources::database_samples;
     use crate::transaction::tests::pair;
 
     fn ids<'a>(resources: &'a [Resource], order: &Order) -> Vec<&'a str> {
@@ -327,6 +390,38 @@ mod tests {
         assert_eq!(order.members[&3], [1, 0]);
         assert_eq!(order.needs[2], [1, 3]);
         assert_eq!(order.needs[0], [1], "a member waits for a member only");
+    }
+
+    #[test]
+    fn a_database_comes_after_its_server_and_a_row_after_its_database() {
+        let package = |name: &str| {
+            let mut made = file("/x");
+            made.id = ResourceId::new(format!("package:{name}")).unwrap();
+            made.spec = Spec::Package(email_engine_protocol::desired::PackageSpec {
+                name: name.to_owned(),
+                version: None,
+                hold: false,
+            });
+            made
+        };
+        let mut resources = vec![
+            database_samples::database(),
+            package("mariadb-server"),
+            package("postgresql"),
+            service("mariadb"),
+            database_samples::row("one", 5),
+        ];
+        let order = order(&resources).unwrap();
+        assert_eq!(order.needs, [vec![1, 3], vec![], vec![], vec![], vec![0]]);
+        let told = resources[4].id.clone();
+        resources[1].after.push(told);
+        let cycle = super::order(&resources).unwrap_err().to_string();
+        for id in ["database:mysql/shop", "package:mariadb-server", "sql_row:"] {
+            assert!(cycle.contains(id), "{cycle}");
+        }
+        // A row of a database that an installer made comes after the server.
+        let resources = [package("mysql-server"), database_samples::row("one", 5)];
+        assert_eq!(super::order(&resources).unwrap().needs[1], [0]);
     }
 
     #[test]

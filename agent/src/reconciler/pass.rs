@@ -430,7 +430,7 @@ impl Reconciler {
             let right = self
                 .findings
                 .get(&resource.id)
-                .is_some_and(Finding::is_satisfied);
+                .is_some_and(|finding| finding.is_satisfied() && !finding.waits());
             news |= right && self.inventory.mark_applied(resource);
         }
         if news {

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use email_engine_protocol::desired::{HostConfig, HostPath, Policy, Resource, Spec};
+use email_engine_protocol::desired::{Engine, HostConfig, HostPath, Policy, Resource, Spec};
 use email_engine_protocol::id::ResourceId;
 use email_engine_protocol::observed::ResourceState;
 
@@ -80,6 +80,7 @@ pub fn plan(
         .map(|resource| decide(resource, findings, inventory, contested))
         .collect();
     look_again_below_made_folders(config, &mut decisions);
+    look_again_in_made_databases(config, findings, &mut decisions);
     let ground = Ground::of(config);
     let mut orphans = inventory.orphans(config);
     orphans.sort_by(|(one, _), (two, _)| removal_rank(one).cmp(&removal_rank(two)));
@@ -191,7 +192,9 @@ pub fn state_of(finding: &Finding) -> ResourceState {
         Finding::Simulated => ResourceState::Simulated,
         // What should be knowable and is not counts as wrong; what cannot be known here does not.
         Finding::Unknown(reason) => ResourceState::Failed(format!("cannot be told: {reason}")),
-        Finding::Unverified(reason) => ResourceState::Unknown(reason.clone()),
+        Finding::Unverified(reason) | Finding::Waits(reason) => {
+            ResourceState::Unknown(reason.clone())
+        }
     }
 }
 
@@ -226,6 +229,40 @@ fn look_again_below_made_folders(config: &HostConfig, decisions: &mut [Decision]
     }
 }
 
+/// A row waits no longer for a database that is made in the same walk.
+fn look_again_in_made_databases(
+    config: &HostConfig,
+    findings: &BTreeMap<ResourceId, Finding>,
+    decisions: &mut [Decision],
+) {
+    let made: BTreeSet<(Engine, &str)> = config
+        .resources
+        .iter()
+        .zip(&*decisions)
+        .filter_map(|(resource, decision)| match (&resource.spec, decision) {
+            (Spec::Database(spec), Decision::Make { .. }) => {
+                Some((spec.engine, spec.name.as_str()))
+            }
+            _ => None,
+        })
+        .collect();
+    if made.is_empty() {
+        return;
+    }
+    for (resource, decision) in config.resources.iter().zip(decisions) {
+        if let Spec::SqlRow(row) = &resource.spec
+            && made.contains(&(row.engine, row.database.as_str()))
+            && resource.policy != Policy::Hold
+            && findings.get(&resource.id).is_some_and(Finding::waits)
+        {
+            *decision = Decision::Make {
+                diff: format!("its database {} is made", row.database),
+                repair: false,
+            };
+        }
+    }
+}
+
 /// The nearest of some places above a path.
 fn above_in<'a>(path: &HostPath, places: &'a BTreeSet<HostPath>) -> Option<&'a HostPath> {
     let mut above = path.parent();
@@ -238,17 +275,20 @@ fn above_in<'a>(path: &HostPath, places: &'a BTreeSet<HostPath>) -> Option<&'a H
     None
 }
 
-/// Services stop before their files go, files before their package, the deepest folder first, and
-/// accounts when nothing is theirs any more: a user before its group.
+/// Rows go while their database is there and their server runs, services stop before their files go,
+/// files before their package, the deepest folder first, and accounts when nothing is theirs any more: a
+/// user before its group.
 fn removal_rank(thing: &Thing) -> (u8, std::cmp::Reverse<Option<&HostPath>>) {
     let kind = match thing {
-        Thing::Service(_) => 0,
-        Thing::Step(_) | Thing::Suspension(_) | Thing::Transaction(_) => 1,
-        Thing::File(_) | Thing::IpAddress(_) | Thing::Symlink(_) | Thing::Sysctl(_) => 2,
-        Thing::Package(_) => 3,
-        Thing::Directory(_) => 4,
-        Thing::User(_) => 5,
-        Thing::Group(_) => 6,
+        Thing::SqlRow { .. } => 0,
+        Thing::Database { .. } => 1,
+        Thing::Service(_) => 2,
+        Thing::Step(_) | Thing::Suspension(_) | Thing::Transaction(_) => 3,
+        Thing::File(_) | Thing::IpAddress(_) | Thing::Symlink(_) | Thing::Sysctl(_) => 4,
+        Thing::Package(_) => 5,
+        Thing::Directory(_) => 6,
+        Thing::User(_) => 7,
+        Thing::Group(_) => 8,
     };
     (kind, std::cmp::Reverse(thing.path()))
 }
@@ -264,6 +304,7 @@ pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::resources::database_samples;
 
     fn resource(id: String, spec: Spec) -> Resource {
         Resource {
@@ -412,6 +453,28 @@ pub(crate) mod tests {
             .map(|decision| matches!(decision, Decision::Make { .. }))
             .collect();
         assert_eq!(made, [true, true, false]);
+    }
+
+    #[test]
+    fn a_row_that_waits_is_made_with_its_database_and_is_right_beside_others() {
+        let state = config(vec![
+            database_samples::database(),
+            database_samples::row("one", 5),
+        ]);
+        let waits = Finding::Waits("waits: no table".to_owned());
+        let mut findings = found(&state, &waits);
+        findings.insert(state.resources[0].id.clone(), Finding::Right);
+        let nothing = (Inventory::default(), Contested::new());
+        let made = plan(&state, &findings, &nothing.0, &nothing.1);
+        let unknown = ResourceState::Unknown("waits: no table".to_owned());
+        assert_eq!(made.decisions[1], Decision::Leave(unknown));
+        let missing = Finding::Differs("missing".to_owned());
+        findings.insert(state.resources[0].id.clone(), missing);
+        let made = plan(&state, &findings, &nothing.0, &nothing.1);
+        assert!(matches!(
+            &made.decisions[1],
+            Decision::Make { repair: false, .. }
+        ));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use email_engine_protocol::observed::{ResourceState, ResourceStatus};
 
 use super::Reconciler;
 use super::under_way::UnderWay;
-use crate::host::FileError;
+use crate::host::{FileError, SqlError};
 use crate::inventory::{Item, Thing};
 use crate::resources::{self, ApplyError};
 
@@ -56,6 +56,12 @@ pub(super) fn run(
                 reconciler.inventory.forget(thing);
                 forgotten = true;
             }
+            // Its server goes with the host, or has gone; what it holds was never a secret.
+            Err(ApplyError::Sql(error)) if retiring => {
+                tracing::warn!(resource = %item.id, %error, "left in place and no longer ours");
+                reconciler.inventory.forget(thing);
+                forgotten = true;
+            }
             // Claimed by a state that could not be enforced for it.
             Err(ApplyError::File(error @ FileError::Own { .. })) => {
                 tracing::warn!(resource = %item.id, %error, "left in place: it never was a state's");
@@ -75,6 +81,8 @@ pub(super) fn run(
 fn status(thing: &Thing, item: &Item, error: &ApplyError) -> ResourceStatus {
     tracing::warn!(resource = %item.id, %error, "could not be removed");
     let kind = match thing {
+        Thing::Database { .. } => ResourceKind::Database,
+        Thing::SqlRow { .. } => ResourceKind::SqlRow,
         Thing::Directory(_) => ResourceKind::Directory,
         Thing::File(_) => ResourceKind::File,
         Thing::Package(_) => ResourceKind::Package,
@@ -89,7 +97,7 @@ fn status(thing: &Thing, item: &Item, error: &ApplyError) -> ResourceStatus {
         Thing::IpAddress(_) => ResourceKind::IpAddress,
     };
     let state = match error {
-        ApplyError::File(FileError::NotEmpty(_)) => {
+        ApplyError::File(FileError::NotEmpty(_)) | ApplyError::Sql(SqlError::Refused(_)) => {
             ResourceState::Drifted(format!("no longer wanted, but left in place: {error}"))
         }
         _ => ResourceState::Failed(format!("could not be removed: {error}")),

@@ -6,6 +6,7 @@
 
 mod access;
 mod basics;
+mod database;
 mod directory;
 mod file;
 mod package;
@@ -13,6 +14,8 @@ mod service;
 mod step;
 
 pub(crate) use basics::watched;
+#[cfg(test)]
+pub(crate) use database::tests as database_samples;
 pub(crate) use file::bytes as file_bytes;
 pub(crate) use step::{CheckError, check, time_limit};
 
@@ -21,7 +24,7 @@ use email_engine_protocol::desired::{OnRemove, Resource, Spec};
 use email_engine_protocol::secret::{SecretBytes, SecretRef};
 use zeroize::Zeroizing;
 
-use crate::host::{AccountError, FileError, Machine, NetworkError, SystemError};
+use crate::host::{AccountError, FileError, Machine, NetworkError, SqlError, SystemError};
 use crate::inventory::{Item, Thing};
 
 /// How a resource was found.
@@ -37,13 +40,26 @@ pub enum Finding {
     Unknown(String),
     /// As desired as far as it can be told: what cannot.
     Unverified(String),
+    /// Nothing can be done before something else is there that is not ours to bring: what.
+    Waits(String),
 }
 
 impl Finding {
     /// Whether nothing is to be done.
     #[must_use]
     pub const fn is_satisfied(&self) -> bool {
-        matches!(self, Self::Right | Self::Simulated | Self::Unverified(_))
+        matches!(
+            self,
+            Self::Right | Self::Simulated | Self::Unverified(_) | Self::Waits(_)
+        )
+    }
+}
+
+impl Finding {
+    /// Whether it is neither right nor wrong yet.
+    #[must_use]
+    pub const fn waits(&self) -> bool {
+        matches!(self, Self::Waits(_))
     }
 }
 
@@ -128,6 +144,9 @@ pub enum ApplyError {
     /// It was changed, and is not right nevertheless.
     #[error("still not right after it was applied: {0}")]
     Still(String),
+    /// A database server did not do it.
+    #[error(transparent)]
+    Sql(#[from] SqlError),
     /// A command ended with a code that means failure.
     #[error("{program} ended with code {code}: {output}")]
     Step {
@@ -148,6 +167,7 @@ pub enum ApplyError {
 pub fn observe(machine: &mut Machine, contents: &dyn Contents, resource: &Resource) -> Finding {
     let id = &resource.id;
     match &resource.spec {
+        Spec::Database(_) | Spec::SqlRow(_) => database::observe(machine, contents, resource),
         Spec::Directory(spec) => directory::observe(machine, spec),
         Spec::File(spec) => file::observe(machine, contents, spec),
         Spec::Package(spec) => package::observe(machine, id, spec),
@@ -181,6 +201,7 @@ pub fn ensure(
     }
     let id = &resource.id;
     match &resource.spec {
+        Spec::Database(_) | Spec::SqlRow(_) => database::apply(machine, contents, resource)?,
         Spec::Directory(spec) => directory::apply(machine, spec)?,
         Spec::File(spec) => file::apply(machine, contents, id, spec)?,
         Spec::Package(spec) => machine.system.install(id, spec)?,
@@ -224,11 +245,13 @@ pub fn notify(machine: &mut Machine, resource: &Resource) -> Result<(), ApplyErr
     match &resource.spec {
         Spec::Service(spec) => service::notify(machine, &resource.id, spec)?,
         Spec::Step(spec) => step::run(machine, &resource.id, spec)?,
-        Spec::Directory(_)
+        Spec::Database(_)
+        | Spec::Directory(_)
         | Spec::File(_)
         | Spec::Group(_)
         | Spec::IpAddress(_)
         | Spec::Package(_)
+        | Spec::SqlRow(_)
         | Spec::Suspension(_)
         | Spec::Symlink(_)
         | Spec::Sysctl(_)
@@ -260,6 +283,7 @@ pub fn remove(
         Thing::Service(unit) if item.on_remove != OnRemove::Leave => {
             service::switch_off(machine, &item.id, unit)
         }
+        Thing::Database { .. } | Thing::SqlRow { .. } => database::remove(machine, thing, item),
         Thing::Group(_)
         | Thing::IpAddress(_)
         | Thing::Symlink(_)

@@ -200,6 +200,7 @@ fn submission_commands() -> Vec<Command> {
     vec![
         Command::SetSubmissionAuthority(Box::new(authority)),
         Command::SetSubmissionCertificate(Box::new(certificate)),
+        Command::SetDatabasePassword(Box::new(submission::password(3))),
     ]
 }
 
@@ -237,7 +238,7 @@ fn the_bytes_of_every_command_are_those_of_the_log() {
 #[test]
 fn every_kind_is_sampled_in_its_order_and_reads_back() {
     let samples = samples();
-    assert_eq!(samples.len(), 39);
+    assert_eq!(samples.len(), 40);
     for (at, command) in samples.iter().enumerate() {
         let bytes = postcard::to_stdvec(command).unwrap();
         assert_eq!(usize::from(bytes[0]), at, "{}", name(command));

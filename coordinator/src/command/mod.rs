@@ -37,6 +37,7 @@ use email_engine_protocol::time::Timestamp;
 
 pub(crate) use apply::CLOCK_AHEAD_MILLIS;
 pub(crate) use cluster::AGREEMENT_MILLIS;
+pub use host::SetDatabasePassword;
 pub(crate) use identity::is_on_its_host;
 pub use outcome::{Answer, BodyChange, Effect, Outcome, Rejection, RejectionCode};
 pub use payload::*;
@@ -142,4 +143,6 @@ pub enum Command {
     SetSubmissionAuthority(Box<SetSubmissionAuthority>),
     /// A host has a certificate for submission, or the next one.
     SetSubmissionCertificate(Box<SetSubmissionCertificate>),
+    /// A database of a host has a password.
+    SetDatabasePassword(Box<SetDatabasePassword>),
 }

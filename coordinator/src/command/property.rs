@@ -361,6 +361,9 @@ fn command(fleet: &Fleet, step: Step) -> Command {
         42 => Command::SetSubmissionCertificate(Box::new(submission::drawn_certificate(
             fleet, step.which, step.how,
         ))),
+        43 => {
+            Command::SetDatabasePassword(Box::new(submission::drawn_password(step.which, step.how)))
+        }
         21 | 22 if !has_target_host => batch_of(step),
         _ => other_command(fleet, step),
     }
@@ -452,6 +455,7 @@ fn every_command_is_drawn_and_both_taken_and_refused() {
     for _ in 0..60 {
         let steps = steps().new_tree(&mut runner).unwrap().current();
         let mut fleet = Fleet::with_identities(2);
+        submission::with_database(&mut fleet.state);
         for step in steps {
             let command = command(&fleet, step);
             let name = format::name(&command);

@@ -101,6 +101,7 @@ impl Command {
             Self::GiveUpDrain(verb) => verb,
             Self::SetSubmissionAuthority(verb) => &**verb,
             Self::SetSubmissionCertificate(verb) => &**verb,
+            Self::SetDatabasePassword(verb) => &**verb,
             Self::Batch(_) => return None,
         })
     }

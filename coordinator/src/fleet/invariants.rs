@@ -5,7 +5,8 @@ use std::fmt::Display;
 use std::net::IpAddr;
 
 use email_engine_protocol::api::{IpSpec, IpStatus};
-use email_engine_protocol::id::Role;
+use email_engine_protocol::bytes::Commitment;
+use email_engine_protocol::id::{HostId, Role};
 use email_engine_protocol::mail::DomainName;
 
 use super::Violation;
@@ -243,7 +244,8 @@ pub fn every_key_is_one_identitys(state: &FleetState) -> Result<(), Violation> {
             return Err(broken(NAME, format!("{name} is of no PowerMTA host")));
         }
     }
-    if state.secrets.len() != used.len() + state.submission_certificates.len() {
+    let passwords = passwords(state, &mut commitments).map_err(|why| broken(NAME, why))?;
+    if state.secrets.len() != used.len() + state.submission_certificates.len() + passwords {
         return Err(broken(NAME, "a secret belongs to nobody"));
     }
     match state
@@ -254,6 +256,26 @@ pub fn every_key_is_one_identitys(state: &FleetState) -> Result<(), Violation> {
         Some(_) => Err(broken(NAME, "a prepared key is in use")),
         None => Ok(()),
     }
+}
+
+/// How many passwords of databases there are: each of a live host, and none of them twice.
+fn passwords(state: &FleetState, commitments: &mut BTreeSet<Commitment>) -> Result<usize, String> {
+    let mut count = 0;
+    for (id, secret) in &state.secrets {
+        let Some(rest) = id.as_str().strip_prefix("database/") else {
+            continue;
+        };
+        let host = rest.split('/').next().unwrap_or_default();
+        let host = HostId::new(host).ok();
+        if host.is_none_or(|host| state.live_host(&host).is_none()) {
+            return Err(format!("{id} is of no host"));
+        }
+        if secret.id != *id || !commitments.insert(secret.commitment) {
+            return Err(format!("{id} is misfiled or shared"));
+        }
+        count += 1;
+    }
+    Ok(count)
 }
 
 /// 7. Every change has its audit entry and revision: both grow by one, together.

@@ -8,6 +8,7 @@ use email_engine_protocol::desired::{
     Policy, Resource, ServiceSpec, Spec, StepSpec,
 };
 use email_engine_protocol::id::ResourceId;
+use email_engine_protocol::secret::SecretRef;
 use minijinja::value::Serde;
 use minijinja::{Value, context};
 
@@ -15,7 +16,7 @@ use super::error::{BundleFault, PlanError};
 use super::role::{EXTRA, Each, FileEntry, Generated, RoleFile, Secret, StepEntry};
 use super::template::Templates;
 use super::values::{Item, Values};
-use super::{basics, suspension, transaction};
+use super::{basics, database, suspension, transaction};
 use crate::powermta::CONFIG_PATH;
 
 /// Resources in order of id, and the bodies of their files.
@@ -38,7 +39,10 @@ pub(super) fn build(
         written: Vec::new(),
     };
     build.simple()?;
-    for made in basics::made(&build, role)? {
+    let made = basics::made(&build, role)?.into_iter();
+    let mut told = Vec::new();
+    for made in made.chain(database::made(&build, role)?) {
+        told.push((made.id.clone(), made.after, made.notify));
         build.add(made.id, made.spec, made.on_remove)?;
     }
     for entry in &role.files {
@@ -53,7 +57,7 @@ pub(super) fn build(
         let id = format!("suspension:{name}");
         build.add(id, Spec::Suspension(spec), OnRemove::Leave)?;
     }
-    build.edges()?;
+    build.edges(&told)?;
     Ok((build.resources.into_values().collect(), build.bodies))
 }
 
@@ -64,7 +68,10 @@ fn templates<'a>(
     let mut templates = Templates::new();
     let texts = transaction::texts(&role.transactions);
     let texts = texts.chain(suspension::texts(&role.suspensions));
-    for text in texts.chain(basics::texts(&role.ip_addresses)) {
+    for text in texts
+        .chain(basics::texts(&role.ip_addresses))
+        .chain(database::texts(&role.sql_rows))
+    {
         templates.add_text(text, &role.path)?;
     }
     for entry in &role.files {
@@ -144,6 +151,10 @@ impl<'a> Build<'a> {
     }
 
     fn file_entry(&mut self, entry: &'a FileEntry) -> Result<(), BundleFault> {
+        if entry.secret == Some(Secret::DatabasePassword) && self.password(entry)?.is_none() {
+            // Still to be made: the file comes with it.
+            return Ok(());
+        }
         let Some(each) = entry.each else {
             return self.file(entry, None);
         };
@@ -231,6 +242,11 @@ impl<'a> Build<'a> {
         item: Option<&Item>,
     ) -> Result<FileContent, BundleFault> {
         let (of, what) = match secret {
+            Secret::DatabasePassword => {
+                let secret = self.password(entry)?.cloned();
+                let missing = || self.fault("the password is still to be made");
+                return secret.map(FileContent::Secret).ok_or_else(missing);
+            }
             Secret::DkimKey => (Each::Identity, "dkim-key is a secret of each identity"),
             Secret::SubmissionCertificate => (
                 Each::Certificate,
@@ -242,6 +258,18 @@ impl<'a> Build<'a> {
             .and_then(|item| item.secret.clone())
             .map(FileContent::Secret)
             .ok_or_else(|| self.fault(&format!("{what} of a powermta host")))
+    }
+
+    /// The password that a file is to hold, once it is made.
+    fn password(&self, entry: &FileEntry) -> Result<Option<&SecretRef>, BundleFault> {
+        let name = entry.database.as_deref().unwrap_or_default();
+        if !database::has_password(self.role, name) || entry.each.is_some() {
+            return Err(self.fault(&format!(
+                "database is {name:?}, accepted is ENGINE/NAME of a database of this role with login = \
+                 \"password\", without each"
+            )));
+        }
+        Ok(self.values.passwords.get(name))
     }
 
     fn add(&mut self, id: String, spec: Spec, on_remove: OnRemove) -> Result<(), BundleFault> {
@@ -261,7 +289,7 @@ impl<'a> Build<'a> {
     }
 
     /// Edges come last, when every id is known.
-    fn edges(&mut self) -> Result<(), BundleFault> {
+    fn edges(&mut self, made: &[(String, &[String], &[String])]) -> Result<(), BundleFault> {
         let role = self.role;
         for entry in &role.services {
             let after = self.expand(&entry.after)?;
@@ -271,9 +299,9 @@ impl<'a> Build<'a> {
             let (after, notify) = (self.expand(&entry.after)?, self.expand(&entry.notify)?);
             self.edge(&format!("step:{}", entry.name), after, notify);
         }
-        for made in basics::made(self, role)? {
-            let (after, notify) = (self.expand(made.after)?, self.expand(made.notify)?);
-            self.edge(&made.id, after, notify);
+        for (id, after, notify) in made {
+            let (after, notify) = (self.expand(after)?, self.expand(notify)?);
+            self.edge(id, after, notify);
         }
         for entry in &role.transactions {
             let (after, notify) = (self.expand(&entry.after)?, self.expand(&entry.notify)?);

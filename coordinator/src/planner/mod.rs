@@ -16,6 +16,7 @@ mod basics;
 mod build;
 mod bundle;
 mod cautions;
+mod database;
 pub mod dns;
 pub mod document;
 mod error;

@@ -1,7 +1,7 @@
 //! What may stand in a `role.toml`.
 //!
 //! A role lists folders, files, packages, services, steps, which files change together, and what all of
-//! that stands on ([`super::basics`]). Texts marked as templates see the values of [`super::values`]; `each` repeats an entry for every identity or tenant, which is then
+//! that stands on ([`super::basics`]) and databases with rows ([`super::database`]). Texts marked as templates see the values of [`super::values`]; `each` repeats an entry for every identity or tenant, which is then
 //! `item`. Edges name resource ids; one that ends in `*` stands for all that begin so.
 
 use std::collections::BTreeMap;
@@ -13,6 +13,7 @@ use email_engine_protocol::id::Role;
 use serde::Deserialize;
 
 use super::basics::{GroupEntry, IpAddressEntry, SymlinkEntry, SysctlEntry, UserEntry};
+use super::database::{DatabaseEntry, SqlRowEntry};
 use super::error::BundleFault;
 use crate::powermta::Verbatim;
 use crate::powermta::providers::Catalogue;
@@ -55,6 +56,10 @@ pub(super) struct RoleFile {
     pub(super) sysctls: Vec<SysctlEntry>,
     #[serde(default, rename = "ip_address")]
     pub(super) ip_addresses: Vec<IpAddressEntry>,
+    #[serde(default, rename = "database")]
+    pub(super) databases: Vec<DatabaseEntry>,
+    #[serde(default, rename = "sql_row")]
+    pub(super) sql_rows: Vec<SqlRowEntry>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -80,6 +85,8 @@ pub(super) struct FileEntry {
     pub(super) generated: Option<Generated>,
     /// A secret of the item.
     pub(super) secret: Option<Secret>,
+    /// Whose password it is, by engine and name, such as `mysql/mailwizz`.
+    pub(super) database: Option<String>,
     /// Sign of a comment: writes a head that names the hash of the text.
     pub(super) comment: Option<String>,
     /// Octal digits.
@@ -313,6 +320,8 @@ pub(super) enum Generated {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Secret {
+    /// That of the user of a database of this host.
+    DatabasePassword,
     DkimKey,
     /// Certificate and key in one text.
     SubmissionCertificate,

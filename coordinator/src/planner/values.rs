@@ -1,6 +1,6 @@
 //! What templates may know, per role. Secrets are not among it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use email_engine_protocol::api::{IpStatus, Phase, Purpose};
@@ -31,6 +31,8 @@ pub(super) struct Values {
     pub(super) certificates: Vec<Item>,
     /// Who vouches for such certificates, on a host that submits.
     pub(super) authorities: Vec<Item>,
+    /// Passwords of the host's databases, by engine and name.
+    pub(super) passwords: BTreeMap<String, SecretRef>,
     /// Text of the configuration, on a PowerMTA host.
     pub(super) powermta: Option<String>,
     /// Where fleet hosts submit, on a PowerMTA host.
@@ -159,6 +161,7 @@ impl Values {
             tenants: Vec::new(),
             certificates: Vec::new(),
             authorities: Vec::new(),
+            passwords: passwords(state, id),
             powermta: None,
             submission: None,
             restart_allowed: allowed.map(|allowed| allowed.lines),
@@ -306,6 +309,17 @@ pub(super) fn of_api(state: &FleetState, host: &Host) -> Result<Values, PlanErro
         authorities: authorities(state),
         ..Values::of(state, host)
     })
+}
+
+/// What was made for the databases of a host.
+fn passwords(state: &FleetState, host: &HostId) -> BTreeMap<String, SecretRef> {
+    let beginning = format!("database/{host}/");
+    let secrets = state.secrets.values();
+    let of_host = secrets.filter_map(|secret| {
+        let name = secret.id.as_str().strip_prefix(&beginning)?;
+        Some((name.to_owned(), secret.reference()))
+    });
+    of_host.collect()
 }
 
 /// Who vouches for the hosts at which the fleet submits.

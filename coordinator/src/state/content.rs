@@ -44,6 +44,8 @@ pub struct RoleBundle {
     catalogue: Derived<Result<Arc<Catalogue>, CatalogueError>>,
     #[serde(skip)]
     submission: Derived<SubmissionParts>,
+    #[serde(skip)]
+    passwords: Derived<BTreeMap<Role, BTreeSet<String>>>,
 }
 
 /// What of a bundle serves submission under TLS.
@@ -92,7 +94,20 @@ impl RoleBundle {
             put_at,
             catalogue: Derived::default(),
             submission: Derived::default(),
+            passwords: Derived::default(),
         }
+    }
+
+    /// Databases of a role whose user has a password, by engine and name.
+    #[must_use]
+    pub fn passwords(&self, role: Role) -> &BTreeSet<String> {
+        const NONE: &BTreeSet<String> = &BTreeSet::new();
+        let read = || {
+            let of = |role: Role| (role, passwords_of(&self.files, role));
+            Role::ALL.into_iter().map(of).collect()
+        };
+        let all = self.passwords.0.get_or_init(read);
+        all.get(&role).unwrap_or(NONE)
     }
 
     /// What of it serves submission under TLS.
@@ -110,6 +125,28 @@ impl RoleBundle {
         let read = || Catalogue::load(&self.files).map(Arc::new);
         self.catalogue.0.get_or_init(read).clone()
     }
+}
+
+/// Of a role file that cannot be read none; the planner says what is wrong with it.
+fn passwords_of(files: &BTreeMap<String, String>, role: Role) -> BTreeSet<String> {
+    #[derive(Deserialize)]
+    struct Entries {
+        #[serde(default)]
+        database: Vec<Entry>,
+    }
+    #[derive(Deserialize)]
+    struct Entry {
+        engine: String,
+        name: String,
+        login: String,
+    }
+    let text = files.get(&format!("{role}/role.toml"));
+    let entries = text.and_then(|text| toml::from_str::<Entries>(text).ok());
+    let entries = entries.map_or_else(Vec::new, |entries| entries.database);
+    let with_password = entries.into_iter().filter(|one| one.login == "password");
+    with_password
+        .map(|Entry { engine, name, .. }| format!("{engine}/{name}"))
+        .collect()
 }
 
 /// What follows from the rest of a value and is worked out once. It is no part of the value: neither

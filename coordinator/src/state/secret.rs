@@ -1,12 +1,15 @@
 //! Secrets at rest: only ever sealed (see [`crate::seal`]).
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use email_engine_protocol::bytes::Commitment;
-use email_engine_protocol::id::SecretId;
+use email_engine_protocol::id::{HostId, SecretId};
 use email_engine_protocol::secret::SecretRef;
+
+use super::{FleetState, Host};
 
 /// Bytes under envelope encryption: a data key of their own, wrapped with the key-encryption key.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,4 +64,41 @@ pub struct PreparedKey {
     pub sealed: SealedAtRest,
     /// Public half: base64 of the DER SubjectPublicKeyInfo.
     pub public: String,
+}
+
+impl FleetState {
+    /// The name of a database's password in the table of secrets; none for what is too long for one.
+    #[must_use]
+    pub fn database_secret(host: &HostId, database: &str) -> Option<SecretId> {
+        SecretId::new(format!("database/{host}/{database}")).ok()
+    }
+
+    /// Databases of a host whose user has a password, by engine and name.
+    #[must_use]
+    pub fn passwords_wanted(&self, host: &Host) -> BTreeSet<String> {
+        let bundle = self.bundles.get(&host.release.bundle);
+        let wanted = bundle.filter(|_| host.takes_work());
+        wanted.map_or_else(BTreeSet::new, |bundle| {
+            bundle.passwords(host.spec.role).clone()
+        })
+    }
+
+    /// Those that were not made yet.
+    pub fn passwords_missing(&self) -> impl Iterator<Item = (&HostId, String)> {
+        self.live_hosts().flat_map(|(id, host)| {
+            let wanted = self.passwords_wanted(host).into_iter();
+            let is_missing = |name: &String| {
+                let secret = Self::database_secret(id, name);
+                secret.is_some_and(|secret| !self.secrets.contains_key(&secret))
+            };
+            wanted.filter(is_missing).map(move |name| (id, name))
+        })
+    }
+
+    /// Takes back what a host had.
+    pub(crate) fn forget_passwords(&mut self, host: &HostId) {
+        let beginning = format!("database/{host}/");
+        self.secrets
+            .retain(|id, _| !id.as_str().starts_with(&beginning));
+    }
 }

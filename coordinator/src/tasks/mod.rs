@@ -3,6 +3,7 @@
 //!
 //! - [`plan`] turns the state into targets. [`stock`] keeps DKIM keys made ahead of need.
 //! - [`certify`] keeps certificates on the hosts at which the fleet submits.
+//! - `password` makes passwords of databases.
 //! - [`expire`] cuts off hosts whose time for confirming their retirement is over.
 //! - `restart` gives the word for restarts that may be made at certain times.
 //! - [`renew`] (on every node) keeps the node's own certificate fresh.
@@ -11,6 +12,7 @@
 
 pub mod certify;
 pub mod expire;
+mod password;
 pub mod plan;
 mod refused;
 pub mod renew;
@@ -99,6 +101,7 @@ pub fn start<F: Fleet>(config: TasksConfig<F>) -> TasksHandle<F> {
         tokio::spawn(restart::run(fleet.clone(), words)),
         tokio::spawn(stock.clone().run(keys_ahead)),
         tokio::spawn(expire::run(fleet.clone())),
+        tokio::spawn(password::run(fleet.clone(), vault.clone())),
         tokio::spawn(certify::run(fleet.clone(), vault.clone(), submission_life)),
         tokio::spawn(renew::run(
             fleet,

@@ -264,7 +264,12 @@ impl Fleet {
 
     /// Why the PowerMTA host of the examples cannot be planned.
     pub(crate) fn refusal(&self) -> PlanError {
-        plan(&self.state, &HostId::new("pmta1").unwrap()).unwrap_err()
+        self.refusal_of("pmta1")
+    }
+
+    /// Why a host cannot be planned.
+    pub(crate) fn refusal_of(&self, host: &str) -> PlanError {
+        plan(&self.state, &HostId::new(host).unwrap()).unwrap_err()
     }
 
     /// An identity that was retired, or moved, and drains on its host.

@@ -2,7 +2,8 @@
 
 use email_engine_coordinator::planner::Planned;
 use email_engine_protocol::desired::{
-    CommandLine, FileContent, Probe, Question, Resource, Spec, SuspensionSpec, TransactionSpec,
+    CommandLine, DatabaseAuth, DatabaseSpec, FileContent, Probe, Question, Resource, Spec,
+    SqlRowSpec, SqlValue, SuspensionSpec, TransactionSpec,
 };
 
 /// What a suspension runs and asks, line by line.
@@ -28,6 +29,26 @@ fn halted(spec: &SuspensionSpec) -> String {
             "theirs: {}",
             halt.theirs.as_ref().map_or_else(String::new, asked)
         ));
+    }
+    lines.join("\n    ")
+}
+
+/// What a row holds, line by line.
+fn rowed(row: &SqlRowSpec) -> String {
+    let mut lines = vec![String::new()];
+    for (part, cells) in [
+        ("key", &row.keys),
+        ("keeps", &row.values),
+        ("at first", &row.initial),
+        ("at last", &row.deactivate),
+    ] {
+        for cell in cells {
+            let value = match &cell.value {
+                SqlValue::Text(text) => format!("{text:?}"),
+                value => value.to_string(),
+            };
+            lines.push(format!("{part} {} = {value}", cell.column));
+        }
     }
     lines.join("\n    ")
 }
@@ -131,6 +152,21 @@ pub(crate) fn listing(planned: &Planned) -> String {
             Spec::Symlink(link) => format!(" -> {}", link.target),
             Spec::User(user) => format!(" {:?}", user.all_groups().collect::<Vec<_>>()),
             Spec::Sysctl(setting) => format!(" {}", setting.value),
+            Spec::Database(spec) => {
+                let DatabaseSpec {
+                    charset,
+                    collation,
+                    user,
+                    auth,
+                    ..
+                } = spec;
+                let auth = match auth {
+                    DatabaseAuth::Password(secret) => format!("secret {}", secret.id),
+                    DatabaseAuth::Peer => "peer".to_owned(),
+                };
+                format!(" {charset} {collation} {user} by {auth}")
+            }
+            Spec::SqlRow(row) => rowed(row),
             Spec::IpAddress(spec) => format!(" {:?} {:?}", spec.interface, spec.addresses),
         };
         let removal = format!("{:?}", resource.on_remove).to_lowercase();

@@ -6,6 +6,7 @@
 )]
 
 mod basics;
+mod databases;
 mod dns;
 mod document;
 mod fixture;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::names::{self, is_package, is_unit, is_version};
 use super::{
-    AccountingSpec, FileContent, HostPath, OnRemove, Resource, Spec, basics, suspension,
+    AccountingSpec, FileContent, HostPath, OnRemove, Resource, Spec, basics, database, suspension,
     transaction,
 };
 use crate::bytes::ContentHash;
@@ -190,6 +190,7 @@ impl HostConfig {
             }
         }
         basics::check_all(self)?;
+        database::check_all(self)?;
         transaction::check(self)?;
         let accounting = self.accounting.as_ref();
         bound(
@@ -235,7 +236,7 @@ impl HostConfig {
                     FileContent::Secret(secret) => Some(secret),
                     FileContent::Body { .. } => None,
                 },
-                _ => None,
+                spec => database::secret(spec),
             })
             .collect()
     }
@@ -297,6 +298,10 @@ fn check_spec(resource: &Resource) -> Result<(), ConfigError> {
         | Spec::Sysctl(_)
         | Spec::User(_) => {
             basics::check(resource)?;
+            0
+        }
+        Spec::Database(_) | Spec::SqlRow(_) => {
+            database::check(resource)?;
             0
         }
     };

@@ -7,6 +7,7 @@
 mod accounting;
 mod basics;
 mod config;
+mod database;
 mod drain;
 mod names;
 mod path;
@@ -18,6 +19,7 @@ mod transaction;
 pub use accounting::{AccountedIdentity, AccountingFile, AccountingSpec, RecordKind};
 pub use basics::{GroupSpec, IpAddressSpec, SymlinkSpec, SysctlSpec, UserSpec};
 pub use config::{ConfigError, Disposition, HostConfig};
+pub use database::{DatabaseAuth, DatabaseSpec, Engine, SqlCell, SqlRowSpec, SqlValue};
 pub use drain::{CountSpec, DrainSpec, NAME};
 pub use path::{HostPath, PathError};
 pub use resource::{

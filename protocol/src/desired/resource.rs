@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    GroupSpec, HostPath, IpAddressSpec, SuspensionSpec, SymlinkSpec, SysctlSpec, TransactionSpec,
-    UserSpec,
+    DatabaseSpec, GroupSpec, HostPath, IpAddressSpec, SqlRowSpec, SuspensionSpec, SymlinkSpec,
+    SysctlSpec, TransactionSpec, UserSpec,
 };
 use crate::bytes::ContentHash;
 use crate::id::ResourceId;
@@ -60,6 +60,11 @@ pub enum Spec {
     /// Sending addresses on an interface.
     #[serde(rename = "ip_address")]
     IpAddress(IpAddressSpec),
+    /// A database with a user of its own.
+    Database(DatabaseSpec),
+    /// One row of a table.
+    #[serde(rename = "sql_row")]
+    SqlRow(SqlRowSpec),
 }
 
 /// The kind of a [`Spec`], for ids, tables and metrics.
@@ -91,6 +96,11 @@ pub enum ResourceKind {
     /// See [`IpAddressSpec`].
     #[serde(rename = "ip_address")]
     IpAddress,
+    /// See [`DatabaseSpec`].
+    Database,
+    /// See [`SqlRowSpec`].
+    #[serde(rename = "sql_row")]
+    SqlRow,
 }
 
 impl Spec {
@@ -110,6 +120,8 @@ impl Spec {
             Self::User(_) => ResourceKind::User,
             Self::Sysctl(_) => ResourceKind::Sysctl,
             Self::IpAddress(_) => ResourceKind::IpAddress,
+            Self::Database(_) => ResourceKind::Database,
+            Self::SqlRow(_) => ResourceKind::SqlRow,
         }
     }
 
@@ -120,10 +132,12 @@ impl Spec {
             Self::File(file) => Some(&file.path),
             Self::Directory(directory) => Some(&directory.path),
             Self::Symlink(link) => Some(&link.path),
-            Self::Group(_)
+            Self::Database(_)
+            | Self::Group(_)
             | Self::IpAddress(_)
             | Self::Package(_)
             | Self::Service(_)
+            | Self::SqlRow(_)
             | Self::Step(_)
             | Self::Suspension(_)
             | Self::Sysctl(_)

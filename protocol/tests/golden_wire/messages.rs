@@ -1,7 +1,7 @@
 //! Every message has its line: a new one does not compile until it is named here, and fails until its
 //! bytes are written down.
 
-use email_engine_protocol::desired::{FileContent, Spec};
+use email_engine_protocol::desired::{DatabaseAuth, FileContent, Spec};
 use email_engine_protocol::enroll::{EnrollRefusal, EnrollReply, EnrollRequest};
 use email_engine_protocol::wire::RefusalCode;
 use email_engine_protocol::wire::v1::{AgentMessage, BodyReply, CoordinatorMessage};
@@ -57,9 +57,11 @@ pub(crate) fn check(golden: &Golden) {
                 | Spec::Step(_) => "manifest",
             Spec::Transaction(_) => "transaction",
             Spec::Suspension(_) => "suspension",
+            Spec::Database(_) | Spec::SqlRow(_) => "database",
             Spec::Group(_) | Spec::IpAddress(_) | Spec::Symlink(_) | Spec::Sysctl(_)
                 | Spec::User(_) => "basics",
         ]),
+        &names!(DatabaseAuth, [DatabaseAuth::Password(_) | DatabaseAuth::Peer => "database"]),
         &names!(FileContent, [
             FileContent::Body { .. } | FileContent::Secret(_) => "manifest",
         ]),

@@ -4,7 +4,8 @@
 //! it has its line.
 
 use email_engine_protocol::desired::{
-    Disposition, Guard, Holds, HostPath, OnNotify, OnRemove, Policy, Probe, ResourceKind, Sought,
+    Disposition, Engine, Guard, Holds, HostPath, OnNotify, OnRemove, Policy, Probe, ResourceKind,
+    Sought, SqlValue,
 };
 use email_engine_protocol::id::{HostId, Role};
 use email_engine_protocol::join::Admission;
@@ -59,7 +60,10 @@ fn desired(golden: &mut Golden) {
         ResourceKind::User => ResourceKind::User,
         ResourceKind::Sysctl => ResourceKind::Sysctl,
         ResourceKind::IpAddress => ResourceKind::IpAddress,
+        ResourceKind::Database => ResourceKind::Database,
+        ResourceKind::SqlRow => ResourceKind::SqlRow,
     ]);
+    databases(golden);
     variants!(golden, "probe", Probe, [
         Probe::Answer { command: command(), seconds: 5, expect: Vec::new() } => Probe::Answer { .. },
         Probe::Greeting { address: "192.0.2.20:2525".parse().unwrap(), begins: text(), seconds: 6 }
@@ -99,6 +103,24 @@ fn desired(golden: &mut Golden) {
     variants!(golden, "disposition", Disposition, [
         Disposition::Active => Disposition::Active,
         Disposition::Retired => Disposition::Retired,
+    ]);
+}
+
+fn databases(golden: &mut Golden) {
+    let text = || "r".to_owned();
+    variants!(golden, "engine", Engine, [
+        Engine::Mysql => Engine::Mysql,
+        Engine::Postgresql => Engine::Postgresql,
+    ]);
+    variants!(golden, "sql-value", SqlValue, [
+        SqlValue::Null => SqlValue::Null,
+        SqlValue::Bool(true) => SqlValue::Bool(_),
+        SqlValue::Integer(-7) => SqlValue::Integer(_),
+        SqlValue::Decimal(text()) => SqlValue::Decimal(_),
+        SqlValue::Text(text()) => SqlValue::Text(_),
+        SqlValue::Json(text()) => SqlValue::Json(_),
+        SqlValue::Now => SqlValue::Now,
+        SqlValue::OneOf(vec![text()]) => SqlValue::OneOf(_),
     ]);
 }
 

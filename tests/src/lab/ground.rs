@@ -6,6 +6,18 @@ use std::process::Command;
 /// The script that makes what every host begins with.
 const BASE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/lab/base");
 
+/// The script that makes the layer of hosts with database servers.
+const DATABASES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/lab/databases");
+
+/// What hosts with MariaDB and PostgreSQL begin with; nothing, said loudly, where there can be none.
+///
+/// # Panics
+/// As [`ground`].
+#[must_use]
+pub fn databases() -> Option<PathBuf> {
+    made_by(DATABASES)
+}
+
 /// The root file system that hosts begin with; nothing, said loudly, where there can be none.
 ///
 /// # Panics
@@ -13,11 +25,15 @@ const BASE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/lab/base");
 /// would not be noticed.
 #[must_use]
 pub fn ground() -> Option<PathBuf> {
+    made_by(BASE)
+}
+
+fn made_by(script: &str) -> Option<PathBuf> {
     if !rustix::process::geteuid().is_root() {
         eprintln!("NOT RUN: lab hosts need root");
         return None;
     }
-    match found() {
+    match found(script) {
         Ok(base) => Some(base),
         Err(reason) => {
             let on_forge = std::env::var("CI").is_ok_and(|value| value == "true");
@@ -28,7 +44,7 @@ pub fn ground() -> Option<PathBuf> {
     }
 }
 
-fn found() -> Result<PathBuf, String> {
+fn found(script: &str) -> Result<PathBuf, String> {
     let nspawn = Command::new("systemd-nspawn").arg("--version").output();
     nspawn.map_err(|error| format!("systemd-nspawn (package systemd-container): {error}"))?;
     let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache/email-engine"));
@@ -36,11 +52,11 @@ fn found() -> Result<PathBuf, String> {
     let cache = cache
         .or_else(home)
         .ok_or("neither EMAIL_ENGINE_CACHE nor HOME is set")?;
-    let output = Command::new(BASE)
+    let output = Command::new(script)
         .arg("--find")
         .arg(cache)
         .output()
-        .map_err(|error| format!("{BASE}: {error}"))?;
+        .map_err(|error| format!("{script}: {error}"))?;
     if output.status.success() {
         let said = String::from_utf8_lossy(&output.stdout);
         return Ok(said.trim().into());

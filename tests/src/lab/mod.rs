@@ -1,7 +1,8 @@
 //! Real hosts: bare distributions with systemd, booted from `tests/lab/base`, for what a sandbox can
 //! only simulate. Needs root.
 //!
-//! - [`ground()`] says whether there can be any here, and if not, why not.
+//! - [`ground()`] says whether there can be any here, and if not, why not; [`databases()`] the same of
+//!   hosts with database servers.
 //! - [`Guest`] is one host: booted, plugged to the scenario's network by one wire, rebooted.
 
 mod cgroups;
@@ -9,5 +10,5 @@ mod ground;
 mod guest;
 mod wire;
 
-pub use ground::ground;
+pub use ground::{databases, ground};
 pub use guest::Guest;

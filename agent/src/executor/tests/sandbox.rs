@@ -11,6 +11,7 @@ use email_engine_protocol::id::ResourceId;
 use email_engine_protocol::observed::{Convergence, Mode, ResourceState};
 
 use super::rig::Rig;
+use crate::resources::database_samples;
 
 #[test]
 fn links_out_of_the_root_lead_nowhere() {
@@ -146,4 +147,33 @@ fn accounts_settings_and_addresses_are_written_down_and_links_are_real() {
         "{simulated}"
     );
     assert!(std::fs::symlink_metadata(&link).is_err());
+}
+
+#[test]
+fn databases_and_rows_are_written_down_in_words() {
+    let mut rig = Rig::new();
+    let resources = vec![
+        database_samples::database(),
+        rig.file("/etc/file", "x"),
+        database_samples::row("one", 5),
+    ];
+    let mut config = rig.config(resources);
+    let report = rig.converge(&config, 1);
+    assert_eq!((report.counts.simulated, report.counts.converged), (2, 1));
+    let simulated = || std::fs::read_to_string(rig.dir.path().join("data/simulated.toml")).unwrap();
+    let text = simulated();
+    assert!(
+        text.contains("utf8mb4 utf8mb4_bin, user shop by its process"),
+        "{text}"
+    );
+    assert!(
+        text.contains("quota=5") && text.contains("shop.server name="),
+        "{text}"
+    );
+    config.resources.retain(|one| one.spec.path().is_some());
+    config.large_removal = true;
+    rig.converge(&config, 2);
+    let simulated = std::fs::read_to_string(rig.dir.path().join("data/simulated.toml")).unwrap();
+    assert!(simulated.contains("let go with quota=0"), "{simulated}");
+    assert!(!simulated.contains("mysql database"), "{simulated}");
 }

@@ -52,6 +52,7 @@ pub(super) fn cut_off(state: &mut FleetState, host: &HostId, turn: &mut Turn<'_>
     revoke_tokens(state, host);
     drop_target(state, host, turn);
     state.forget_submission(host);
+    state.forget_passwords(host);
     state.outcomes.remove(host);
     state.removal_allowed.remove(host);
     state.restart_allowed.remove(host);

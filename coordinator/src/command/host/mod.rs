@@ -10,5 +10,7 @@ mod readmit;
 mod record_outcome;
 mod retire;
 mod retry_change;
+mod set_database_password;
 
 pub(in crate::command) use check::AddressOwners;
+pub use set_database_password::SetDatabasePassword;

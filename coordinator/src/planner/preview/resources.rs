@@ -5,7 +5,9 @@ use std::net::IpAddr;
 
 use email_engine_protocol::api::{ChangeAction, ResourceChange, TextDiff};
 use email_engine_protocol::bytes::ContentHash;
-use email_engine_protocol::desired::{CommandLine, FileContent, Resource, Spec};
+use email_engine_protocol::desired::{
+    CommandLine, DatabaseAuth, FileContent, Resource, Spec, SqlCell,
+};
 use email_engine_protocol::id::ResourceId;
 
 use super::text::Paper;
@@ -135,6 +137,17 @@ fn facts(resource: &Resource) -> BTreeMap<&'static str, String> {
             facts.insert("target", link.target.to_string());
         }
         Spec::Group(_) => {}
+        Spec::Database(spec) => {
+            let (charset, collation) = (&spec.charset, &spec.collation);
+            facts.insert("charset", format!("{charset} {collation}"));
+            facts.insert("user", spec.user.clone());
+            facts.insert("login", login(&spec.auth));
+        }
+        Spec::SqlRow(row) => {
+            for (field, cells) in [("keys", &row.keys), ("values", &row.values)] {
+                facts.insert(field, columns(cells));
+            }
+        }
         Spec::User(user) => {
             facts.insert("groups", user.all_groups().collect::<Vec<_>>().join(" "));
             if let Some(home) = &user.home {
@@ -158,6 +171,23 @@ fn facts(resource: &Resource) -> BTreeMap<&'static str, String> {
         }
     }
     facts
+}
+
+/// How the user of a database shows who it is.
+fn login(auth: &DatabaseAuth) -> String {
+    match auth {
+        DatabaseAuth::Password(secret) => {
+            format!("secret {} version {}", secret.id, secret.version)
+        }
+        DatabaseAuth::Peer => "by its process".to_owned(),
+    }
+}
+
+fn columns(cells: &[SqlCell]) -> String {
+    let words = cells
+        .iter()
+        .map(|cell| format!("{}={}", cell.column, cell.value));
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// All of them, or what tells them from others.

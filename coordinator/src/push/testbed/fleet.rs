@@ -298,6 +298,17 @@ fn apply(
             certify(state, *set);
             Ok(Effect::Done)
         }
+        Command::SetDatabasePassword(set) => {
+            let id = FleetState::database_secret(&set.host, &set.database).unwrap();
+            let stored = StoredSecret {
+                id: id.clone(),
+                version: 1,
+                commitment: set.commitment,
+                sealed: set.sealed,
+            };
+            state.secrets.insert(id, Arc::new(stored));
+            Ok(Effect::Done)
+        }
         Command::SetTargets(set) => set_targets(state, set, bodies),
         other => panic!("not proposed by these rooms: {other:?}"),
     }

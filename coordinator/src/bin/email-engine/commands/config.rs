@@ -157,6 +157,8 @@ fn details(resource: &Resource) -> String {
             let interface = interface.unwrap_or("that of the default route");
             format!("{} addresses on {interface}", spec.addresses.len())
         }
+        Spec::Database(spec) => format!("{} of user {}", spec.charset, spec.user),
+        Spec::SqlRow(row) => format!("{} columns are kept", row.values.len()),
         Spec::Suspension(spec) => {
             let (commands, bars) = (spec.halts.len(), spec.bars.len());
             format!("stands still by {commands} commands and {bars} barred addresses")

@@ -1,0 +1,428 @@
+//! MySQL and MariaDB over the local socket, as `root`, which they know by the process that asks.
+
+use std::fmt;
+use std::path::Path;
+
+use email_engine_protocol::desired::{DatabaseAuth, DatabaseSpec, Engine, SqlCell, SqlValue};
+use mysql::prelude::Queryable;
+use mysql::{Conn, Error, OptsBuilder, Params, Row, Value};
+
+use super::text::{differing, grants, native_hash, pattern, quoted};
+use super::{ANSWER, RowPlace, SeenCell, SqlError, ambiguous, cut};
+
+/// Where distributions have it: Debian and Ubuntu, then the RHEL family.
+const SOCKETS: [&str; 2] = ["/run/mysqld/mysqld.sock", "/var/lib/mysql/mysql.sock"];
+/// Set for each connection: what waits for somebody else's lock gives up before the answer is late.
+const SESSION: &str = "SET SESSION innodb_lock_wait_timeout = 5";
+
+const ACCESS_DENIED: u16 = 1045;
+const NO_DATABASE: u16 = 1049;
+const NO_TABLE: u16 = 1146;
+
+/// A connection.
+pub(super) struct Mysql {
+    conn: Conn,
+    is_mariadb: bool,
+}
+
+impl fmt::Debug for Mysql {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Mysql")
+    }
+}
+
+impl Mysql {
+    pub(super) fn open() -> Result<Self, SqlError> {
+        let mut conn = Conn::new(options("root", None)?).map_err(told)?;
+        conn.query_drop(SESSION).map_err(told)?;
+        let version: Option<String> = conn.query_first("SELECT VERSION()").map_err(told)?;
+        Ok(Self {
+            conn,
+            is_mariadb: version.is_some_and(|version| version.contains("MariaDB")),
+        })
+    }
+
+    pub(super) fn differs(
+        &mut self,
+        spec: &DatabaseSpec,
+        password: Option<&str>,
+    ) -> Result<Vec<String>, SqlError> {
+        let mut diff = Vec::new();
+        match self.sets(&spec.name)? {
+            None => diff.push("missing".to_owned()),
+            Some(seen) => {
+                for (seen, wanted, what) in [
+                    (&seen.0, &spec.charset, "character set"),
+                    (&seen.1, &spec.collation, "collation"),
+                ] {
+                    if seen != wanted {
+                        diff.push(format!("{what} {seen}, not {wanted}"));
+                    }
+                }
+            }
+        }
+        if self.has_user(&spec.user)? {
+            diff.extend(self.shows(spec, password)?);
+            let (has, more) = self.grants(spec)?;
+            if !has {
+                diff.push("its user has not all rights in it".to_owned());
+            }
+            diff.extend(more.into_iter().map(|one| format!("its user has {one:?}")));
+        } else {
+            diff.push(format!("user {} is missing", spec.user));
+        }
+        Ok(diff)
+    }
+
+    pub(super) fn make(
+        &mut self,
+        spec: &DatabaseSpec,
+        password: Option<&str>,
+    ) -> Result<(), SqlError> {
+        let (name, account) = (quoted(&spec.name, '`'), account(&spec.user));
+        let sets = format!("CHARACTER SET {} COLLATE {}", spec.charset, spec.collation);
+        match self.sets(&spec.name)? {
+            None => self.run(&format!("CREATE DATABASE {name} {sets}"))?,
+            Some(seen) if seen.0 != spec.charset || seen.1 != spec.collation => {
+                self.run(&format!("ALTER DATABASE {name} {sets}"))?;
+            }
+            Some(_) => {}
+        }
+        let auth = self.auth(spec, password)?;
+        if !self.has_user(&spec.user)? {
+            self.run_quietly(&format!("CREATE USER {account} {auth}"))?;
+        } else if self.shows(spec, password)?.is_some() {
+            self.run_quietly(&format!("ALTER USER {account} {auth}"))?;
+        }
+        let (has, more) = self.grants(spec)?;
+        if !more.is_empty() {
+            self.run(&format!(
+                "REVOKE ALL PRIVILEGES, GRANT OPTION FROM {account}"
+            ))?;
+        }
+        if !has || !more.is_empty() {
+            let own = pattern(&spec.name);
+            self.run(&format!("GRANT ALL PRIVILEGES ON {own}.* TO {account}"))?;
+        }
+        Ok(())
+    }
+
+    /// How many tables and views a database has.
+    pub(super) fn tables(&mut self, name: &str) -> Result<u64, SqlError> {
+        const COUNT: &str = "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = ?";
+        let count: Option<u64> = self.conn.exec_first(COUNT, (name,)).map_err(told)?;
+        Ok(count.unwrap_or_default())
+    }
+
+    pub(super) fn drop_both(&mut self, name: &str, user: &str) -> Result<(), SqlError> {
+        self.run(&format!("DROP DATABASE IF EXISTS {}", quoted(name, '`')))?;
+        self.run(&format!("DROP USER IF EXISTS {}", account(user)))
+    }
+
+    pub(super) fn row(
+        &mut self,
+        place: &RowPlace,
+        columns: &[SqlCell],
+    ) -> Result<Option<Vec<SeenCell>>, SqlError> {
+        self.select(place, columns, "")
+    }
+
+    pub(super) fn write(
+        &mut self,
+        place: &RowPlace,
+        values: &[SqlCell],
+        initial: Option<&[SqlCell]>,
+    ) -> Result<(), SqlError> {
+        self.run("START TRANSACTION")?;
+        let done = self.write_within(place, values, initial);
+        let end = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
+        let ended = self.run(end);
+        done.and(ended)
+    }
+
+    pub(super) fn delete(&mut self, place: &RowPlace) -> Result<(), SqlError> {
+        if self.row(place, &[])?.is_none() {
+            return Ok(());
+        }
+        let statement = format!("DELETE FROM {} WHERE {}", table(place), keys(place));
+        self.run_with(&statement, place.keys.iter())
+    }
+
+    fn write_within(
+        &mut self,
+        place: &RowPlace,
+        values: &[SqlCell],
+        initial: Option<&[SqlCell]>,
+    ) -> Result<(), SqlError> {
+        let seen = self.select(place, values, " FOR UPDATE")?;
+        let (table, keys) = (table(place), keys(place));
+        match (seen, initial) {
+            (Some(seen), _) => {
+                let wrong = differing(values, &seen);
+                if wrong.is_empty() {
+                    return Ok(());
+                }
+                let set = list(wrong.iter().copied(), |name, sign| {
+                    format!("{name} = {sign}")
+                });
+                let statement = format!("UPDATE {table} SET {set} WHERE {keys}");
+                self.run_with(&statement, wrong.into_iter().chain(&place.keys))
+            }
+            (None, Some(initial)) => {
+                let all = || place.keys.iter().chain(values).chain(initial);
+                let names = list(all(), |name, _| name.to_owned());
+                let signs = list(all(), |_, sign| sign.to_owned());
+                let statement = format!("INSERT INTO {table} ({names}) VALUES ({signs})");
+                self.run_with(&statement, all())
+            }
+            // Who only says farewell makes nothing.
+            (None, None) => Ok(()),
+        }
+    }
+
+    fn select(
+        &mut self,
+        place: &RowPlace,
+        columns: &[SqlCell],
+        lock: &str,
+    ) -> Result<Option<Vec<SeenCell>>, SqlError> {
+        let names = list(columns, |name, _| name.to_owned());
+        let names = if names.is_empty() { "1" } else { &names };
+        let (table, keys) = (table(place), keys(place));
+        let statement = format!("SELECT {names} FROM {table} WHERE {keys} LIMIT 2{lock}");
+        let bound = bound(place.keys.iter());
+        let rows: Vec<Row> = self
+            .conn
+            .exec(&statement, bound)
+            .map_err(|error| absent(error, place))?;
+        let mut rows = rows.into_iter();
+        match (rows.next(), rows.next()) {
+            (None, _) => Ok(None),
+            (Some(row), None) => {
+                let seen = row.unwrap().into_iter().map(seen);
+                Ok(Some(seen.take(columns.len()).collect()))
+            }
+            (Some(_), Some(_)) => Err(ambiguous(place)),
+        }
+    }
+
+    /// Character set and collation of a database.
+    fn sets(&mut self, name: &str) -> Result<Option<(String, String)>, SqlError> {
+        const SETS: &str = "SELECT DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME \
+                            FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = ?";
+        self.conn.exec_first(SETS, (name,)).map_err(told)
+    }
+
+    fn has_user(&mut self, user: &str) -> Result<bool, SqlError> {
+        const USER: &str = "SELECT 1 FROM mysql.user WHERE User = ? AND Host = 'localhost'";
+        let found: Option<u8> = self.conn.exec_first(USER, (user,)).map_err(told)?;
+        Ok(found.is_some())
+    }
+
+    /// What is wrong with how a user shows who it is.
+    fn shows(
+        &mut self,
+        spec: &DatabaseSpec,
+        password: Option<&str>,
+    ) -> Result<Option<String>, SqlError> {
+        const PLUGIN: &str = "SELECT plugin FROM mysql.user WHERE User = ? AND Host = 'localhost'";
+        match (&spec.auth, password) {
+            (DatabaseAuth::Peer, _) => {
+                let plugin: Option<String> = self
+                    .conn
+                    .exec_first(PLUGIN, (spec.user.as_str(),))
+                    .map_err(told)?;
+                let plugin = plugin.unwrap_or_default();
+                let good = ["unix_socket", "auth_socket"].contains(&plugin.as_str());
+                Ok((!good).then(|| "its user is not known by its process".to_owned()))
+            }
+            (DatabaseAuth::Password(_), password) => {
+                // As the user itself does it.
+                match Conn::new(options(&spec.user, password)?) {
+                    Ok(_) => Ok(None),
+                    Err(Error::MySqlError(error)) if error.code == ACCESS_DENIED => {
+                        Ok(Some("its user has another password".to_owned()))
+                    }
+                    Err(error) => Err(quiet(error)),
+                }
+            }
+        }
+    }
+
+    fn grants(&mut self, spec: &DatabaseSpec) -> Result<(bool, Vec<String>), SqlError> {
+        let asked = format!("SHOW GRANTS FOR {}", account(&spec.user));
+        let lines: Vec<String> = self.conn.query(asked).map_err(quiet)?;
+        Ok(grants(&lines, &spec.name))
+    }
+
+    /// How an account is told to show who it is.
+    fn auth(&self, spec: &DatabaseSpec, password: Option<&str>) -> Result<String, SqlError> {
+        match (&spec.auth, password) {
+            (DatabaseAuth::Peer, _) if self.is_mariadb => Ok("IDENTIFIED VIA unix_socket".into()),
+            (DatabaseAuth::Peer, _) => Ok("IDENTIFIED WITH auth_socket".into()),
+            // The hash alone: what the server writes into its logs opens nothing.
+            (DatabaseAuth::Password(_), Some(password)) if self.is_mariadb => {
+                let hash = native_hash(password);
+                Ok(format!("IDENTIFIED BY PASSWORD '{hash}'"))
+            }
+            // It has no way to take a hash that it can salt; it keeps passwords out of its logs itself.
+            (DatabaseAuth::Password(_), Some(password)) => {
+                Ok(format!("IDENTIFIED BY '{password}'"))
+            }
+            (DatabaseAuth::Password(_), None) => {
+                Err(SqlError::Refused("its password is not at hand".to_owned()))
+            }
+        }
+    }
+
+    fn run(&mut self, statement: &str) -> Result<(), SqlError> {
+        self.conn.query_drop(statement).map_err(told)
+    }
+
+    /// The same where a password or its hash is part of it.
+    fn run_quietly(&mut self, statement: &str) -> Result<(), SqlError> {
+        self.conn.query_drop(statement).map_err(quiet)
+    }
+
+    fn run_with<'a>(
+        &mut self,
+        statement: &str,
+        cells: impl Iterator<Item = &'a SqlCell>,
+    ) -> Result<(), SqlError> {
+        self.conn.exec_drop(statement, bound(cells)).map_err(told)
+    }
+}
+
+fn options(user: &str, password: Option<&str>) -> Result<OptsBuilder, SqlError> {
+    let socket = SOCKETS.into_iter().find(|path| Path::new(path).exists());
+    let Some(socket) = socket else {
+        return Err(SqlError::Down {
+            engine: Engine::Mysql,
+            reason: format!("there is no {}", SOCKETS[0]),
+        });
+    };
+    Ok(OptsBuilder::new()
+        .socket(Some(socket))
+        .user(Some(user))
+        .pass(password)
+        .prefer_socket(false)
+        .read_timeout(Some(ANSWER))
+        .write_timeout(Some(ANSWER))
+        .stmt_cache_size(Some(64)))
+}
+
+/// Users come from this machine alone.
+fn account(user: &str) -> String {
+    format!("{}@'localhost'", quoted(user, '\''))
+}
+
+fn table(place: &RowPlace) -> String {
+    let (database, table) = (quoted(&place.database, '`'), quoted(&place.table, '`'));
+    format!("{database}.{table}")
+}
+
+fn keys(place: &RowPlace) -> String {
+    let conditions = place.keys.iter().map(|key| {
+        let name = quoted(&key.column, '`');
+        format!("{name} = ?")
+    });
+    conditions.collect::<Vec<_>>().join(" AND ")
+}
+
+/// Each column by its quoted name and by what stands for its value.
+fn list<'a>(
+    cells: impl IntoIterator<Item = &'a SqlCell>,
+    write: impl Fn(&str, &str) -> String,
+) -> String {
+    let texts = cells.into_iter().map(|cell| {
+        let sign = if cell.value == SqlValue::Now {
+            "NOW()"
+        } else {
+            "?"
+        };
+        write(&quoted(&cell.column, '`'), sign)
+    });
+    texts.collect::<Vec<_>>().join(", ")
+}
+
+fn bound<'a>(cells: impl Iterator<Item = &'a SqlCell>) -> Params {
+    let values = cells.filter_map(|cell| match &cell.value {
+        SqlValue::Null => Some(Value::NULL),
+        SqlValue::Bool(value) => Some(Value::Int(i64::from(*value))),
+        SqlValue::Integer(value) => Some(Value::Int(*value)),
+        SqlValue::Decimal(text) | SqlValue::Text(text) | SqlValue::Json(text) => {
+            Some(Value::Bytes(text.clone().into_bytes()))
+        }
+        SqlValue::OneOf(texts) => texts
+            .first()
+            .map(|text| Value::Bytes(text.clone().into_bytes())),
+        SqlValue::Now => None,
+    });
+    let values: Vec<Value> = values.collect();
+    if values.is_empty() {
+        Params::Empty
+    } else {
+        Params::Positional(values)
+    }
+}
+
+fn seen(value: Value) -> SeenCell {
+    let text = match value {
+        Value::NULL => return None,
+        Value::Bytes(bytes) => return Some(bytes),
+        Value::Int(number) => number.to_string(),
+        Value::UInt(number) => number.to_string(),
+        Value::Float(number) => number.to_string(),
+        Value::Double(number) => number.to_string(),
+        Value::Date(year, month, day, hour, minute, second, _) => {
+            format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
+        }
+        Value::Time(negative, days, hours, minutes, seconds, _) => {
+            let (sign, hours) = (
+                if negative { "-" } else { "" },
+                days * 24 + u32::from(hours),
+            );
+            format!("{sign}{hours:02}:{minutes:02}:{seconds:02}")
+        }
+    };
+    Some(text.into_bytes())
+}
+
+fn absent(error: Error, place: &RowPlace) -> SqlError {
+    match &error {
+        Error::MySqlError(said) if said.code == NO_TABLE => {
+            let text = format!("there is no table {}.{}", place.database, place.table);
+            SqlError::Absent(text)
+        }
+        Error::MySqlError(said) if said.code == NO_DATABASE => {
+            SqlError::Absent(format!("there is no database {}", place.database))
+        }
+        _ => told(error),
+    }
+}
+
+fn told(error: Error) -> SqlError {
+    let engine = Engine::Mysql;
+    match error {
+        Error::MySqlError(error) => SqlError::Said {
+            engine,
+            said: cut(&error.to_string()),
+        },
+        // What broke off, came too late or could not be understood: the connection is of no more use.
+        error => SqlError::Down {
+            engine,
+            reason: cut(&error.to_string()),
+        },
+    }
+}
+
+/// By its number, where words might repeat a password or its hash.
+fn quiet(error: Error) -> SqlError {
+    match error {
+        Error::MySqlError(error) => SqlError::Said {
+            engine: Engine::Mysql,
+            said: format!("error {} (its words are not repeated here)", error.code),
+        },
+        error => told(error),
+    }
+}

@@ -1,0 +1,145 @@
+//! Databases and rows. Looking asks the server and changes nothing; a row whose server, database or
+//! table is not there waits for it without being wrong, because those may be an installer's to bring.
+
+mod stand_in;
+
+use email_engine_protocol::desired::{
+    DatabaseAuth, DatabaseSpec, OnRemove, Resource, Spec, SqlCell, SqlRowSpec,
+};
+use zeroize::Zeroizing;
+
+use super::{ApplyError, Contents, Finding};
+use crate::host::{Machine, RowPlace, SqlError, differing};
+use crate::inventory::{Item, Thing};
+
+/// Looks at one of these; others are none of its business.
+pub(super) fn observe(
+    machine: &mut Machine,
+    contents: &dyn Contents,
+    resource: &Resource,
+) -> Finding {
+    if let Some(finding) = stand_in::observe(machine, resource) {
+        return finding;
+    }
+    match &resource.spec {
+        Spec::Database(spec) => observe_database(machine, contents, spec),
+        Spec::SqlRow(spec) => observe_row(machine, spec),
+        _ => Finding::Unknown("neither a database nor a row".to_owned()),
+    }
+}
+
+/// Makes one of these right.
+pub(super) fn apply(
+    machine: &mut Machine,
+    contents: &dyn Contents,
+    resource: &Resource,
+) -> Result<(), ApplyError> {
+    if stand_in::apply(machine, resource)? {
+        return Ok(());
+    }
+    match &resource.spec {
+        Spec::Database(spec) => {
+            let password = password(contents, spec)?;
+            let password = password.as_ref().map(|text| text.as_str());
+            Ok(machine.databases.make(spec, password)?)
+        }
+        Spec::SqlRow(spec) => {
+            let initial = Some(&spec.initial[..]);
+            let place = RowPlace::of(spec);
+            Ok(machine.databases.write(&place, &spec.values, initial)?)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Lets one of these go: a database only while it is empty, a row by deleting it or by what is set in it
+/// at its end.
+pub(super) fn remove(machine: &mut Machine, thing: &Thing, item: &Item) -> Result<(), ApplyError> {
+    if item.on_remove == OnRemove::Leave || stand_in::remove(machine, item, thing)? {
+        return Ok(());
+    }
+    let done = match thing {
+        Thing::Database { engine, name, user } if item.on_remove == OnRemove::Delete => {
+            machine.databases.drop_empty(*engine, name, user)
+        }
+        Thing::SqlRow { place, farewell } => match item.on_remove {
+            OnRemove::Delete => machine.databases.delete(place),
+            _ => machine.databases.write(place, farewell, None),
+        },
+        _ => Ok(()),
+    };
+    match done {
+        // What is not there needs no removal.
+        Err(SqlError::Absent(_)) => Ok(()),
+        // It never was there.
+        Err(SqlError::Down { .. }) if item.applied.is_none() => Ok(()),
+        done => Ok(done?),
+    }
+}
+
+fn observe_database(
+    machine: &mut Machine,
+    contents: &dyn Contents,
+    spec: &DatabaseSpec,
+) -> Finding {
+    let password = match password(contents, spec) {
+        Ok(password) => password,
+        Err(error) => return Finding::Differs(error.to_string()),
+    };
+    let password = password.as_ref().map(|text| text.as_str());
+    match machine.databases.differs(spec, password) {
+        Ok(diff) if diff.is_empty() => Finding::Right,
+        Ok(diff) => Finding::Differs(diff.join("; ")),
+        // Whoever makes it waits for a server that is starting.
+        Err(error @ SqlError::Down { .. }) => Finding::Differs(error.to_string()),
+        Err(error) => Finding::Unknown(error.to_string()),
+    }
+}
+
+fn observe_row(machine: &mut Machine, spec: &SqlRowSpec) -> Finding {
+    let seen = machine.databases.row(&RowPlace::of(spec), &spec.values);
+    match seen {
+        Ok(None) => Finding::Differs("missing".to_owned()),
+        Ok(Some(seen)) => {
+            let wrong = differing(&spec.values, &seen);
+            if wrong.is_empty() {
+                return Finding::Right;
+            }
+            let columns: Vec<&str> = wrong.iter().map(|cell| cell.column.as_str()).collect();
+            Finding::Differs(format!("{} differ", columns.join(", ")))
+        }
+        Err(error @ (SqlError::Absent(_) | SqlError::Down { .. })) => {
+            Finding::Waits(format!("waits: {error}"))
+        }
+        Err(error) => Finding::Unknown(error.to_string()),
+    }
+}
+
+/// The password of a database's user.
+fn password(
+    contents: &dyn Contents,
+    spec: &DatabaseSpec,
+) -> Result<Option<Zeroizing<String>>, ApplyError> {
+    let DatabaseAuth::Password(secret) = &spec.auth else {
+        return Ok(None);
+    };
+    let opened = contents.secret(secret)?;
+    match std::str::from_utf8(&opened.bytes) {
+        Ok(text) => Ok(Some(Zeroizing::new(text.to_owned()))),
+        Err(_) => Err(ApplyError::Refused(format!(
+            "secret {} is no text: letters and digits are accepted",
+            secret.id
+        ))),
+    }
+}
+
+/// Columns in words, for what a sandbox shows.
+fn words(cells: &[SqlCell]) -> String {
+    let words = cells
+        .iter()
+        .map(|cell| format!("{}={}", cell.column, cell.value));
+    words.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+pub(crate) mod tests;
