@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::names::{self, is_package, is_unit, is_version};
 use super::{
-    AccountingSpec, FileContent, HostPath, OnRemove, Resource, Spec, basics, suspension,
+    AccountingSpec, FileContent, HostPath, OnRemove, Resource, Spec, basics, firewall, suspension,
     transaction,
 };
 use crate::bytes::ContentHash;
@@ -291,6 +291,10 @@ fn check_spec(resource: &Resource) -> Result<(), ConfigError> {
             0
         }
         Spec::Step(_) | Spec::Transaction(_) => 0,
+        Spec::Firewall(spec) => {
+            firewall::check(resource, spec)?;
+            0
+        }
         Spec::Group(_)
         | Spec::IpAddress(_)
         | Spec::Symlink(_)

@@ -8,6 +8,7 @@ mod accounting;
 mod basics;
 mod config;
 mod drain;
+mod firewall;
 mod names;
 mod path;
 mod resource;
@@ -19,6 +20,9 @@ pub use accounting::{AccountedIdentity, AccountingFile, AccountingSpec, RecordKi
 pub use basics::{GroupSpec, IpAddressSpec, SymlinkSpec, SysctlSpec, UserSpec};
 pub use config::{ConfigError, Disposition, HostConfig};
 pub use drain::{CountSpec, DrainSpec, NAME};
+pub use firewall::{
+    AddressSet, Direction, Fate, FirewallRule, FirewallSpec, Packet, PortRange, Protocol,
+};
 pub use path::{HostPath, PathError};
 pub use resource::{
     CommandLine, DirectorySpec, FileContent, FileSpec, Guard, OnNotify, OnRemove, PackageSpec,

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    GroupSpec, HostPath, IpAddressSpec, SuspensionSpec, SymlinkSpec, SysctlSpec, TransactionSpec,
-    UserSpec,
+    FirewallSpec, GroupSpec, HostPath, IpAddressSpec, SuspensionSpec, SymlinkSpec, SysctlSpec,
+    TransactionSpec, UserSpec,
 };
 use crate::bytes::ContentHash;
 use crate::id::ResourceId;
@@ -60,6 +60,8 @@ pub enum Spec {
     /// Sending addresses on an interface.
     #[serde(rename = "ip_address")]
     IpAddress(IpAddressSpec),
+    /// What may enter and leave.
+    Firewall(FirewallSpec),
 }
 
 /// The kind of a [`Spec`], for ids, tables and metrics.
@@ -91,6 +93,8 @@ pub enum ResourceKind {
     /// See [`IpAddressSpec`].
     #[serde(rename = "ip_address")]
     IpAddress,
+    /// See [`FirewallSpec`].
+    Firewall,
 }
 
 impl Spec {
@@ -110,6 +114,7 @@ impl Spec {
             Self::User(_) => ResourceKind::User,
             Self::Sysctl(_) => ResourceKind::Sysctl,
             Self::IpAddress(_) => ResourceKind::IpAddress,
+            Self::Firewall(_) => ResourceKind::Firewall,
         }
     }
 
@@ -120,7 +125,8 @@ impl Spec {
             Self::File(file) => Some(&file.path),
             Self::Directory(directory) => Some(&directory.path),
             Self::Symlink(link) => Some(&link.path),
-            Self::Group(_)
+            Self::Firewall(_)
+            | Self::Group(_)
             | Self::IpAddress(_)
             | Self::Package(_)
             | Self::Service(_)

@@ -13,6 +13,7 @@
 )]
 
 mod basics;
+mod firewall;
 mod messages;
 mod samples;
 mod variants;
@@ -266,6 +267,7 @@ fn no_byte_of_wire_version_1_has_changed() {
     golden.add("transaction", &transaction());
     golden.add("suspension", &suspension());
     golden.add("basics", &basics::all());
+    golden.add("firewall", &firewall::sample());
     let token = JoinToken {
         id: TokenId::new("t-1").unwrap(),
         cluster: CLUSTER,

@@ -59,6 +59,7 @@ pub(crate) fn check(golden: &Golden) {
             Spec::Suspension(_) => "suspension",
             Spec::Group(_) | Spec::IpAddress(_) | Spec::Symlink(_) | Spec::Sysctl(_)
                 | Spec::User(_) => "basics",
+            Spec::Firewall(_) => "firewall",
         ]),
         &names!(FileContent, [
             FileContent::Body { .. } | FileContent::Secret(_) => "manifest",
