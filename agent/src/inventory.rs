@@ -44,6 +44,8 @@ pub enum Thing {
     Sysctl(String),
     /// The addresses that are put on an interface; on that of the default route without a name.
     IpAddress(Option<String>),
+    /// The firewall's table.
+    Firewall,
 }
 
 impl Thing {
@@ -63,6 +65,7 @@ impl Thing {
             Spec::User(spec) => Self::User(spec.name.clone()),
             Spec::Sysctl(spec) => Self::Sysctl(spec.key.clone()),
             Spec::IpAddress(spec) => Self::IpAddress(spec.interface.clone()),
+            Spec::Firewall(_) => Self::Firewall,
         }
     }
 
@@ -71,7 +74,8 @@ impl Thing {
     pub const fn path(&self) -> Option<&HostPath> {
         match self {
             Self::Directory(path) | Self::File(path) | Self::Symlink(path) => Some(path),
-            Self::Group(_)
+            Self::Firewall
+            | Self::Group(_)
             | Self::IpAddress(_)
             | Self::Package(_)
             | Self::Service(_)

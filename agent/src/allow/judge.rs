@@ -30,6 +30,8 @@ pub struct AllowList {
     pub interfaces: Names,
     /// Networks whose addresses they may get.
     pub addresses: Vec<IpNet>,
+    /// Whether a state may say what enters and leaves.
+    pub firewall: bool,
     /// Where files and folders may have set-user-id and set-group-id bits.
     pub set_id: Vec<PathRule>,
     /// The agent's own files and folders: refused whatever is listed.
@@ -74,6 +76,14 @@ pub enum Disallowed {
         resource: ResourceId,
         /// What it wants.
         command: String,
+        /// The list.
+        origin: String,
+    },
+    /// A firewall where none is wanted.
+    #[error("{resource}: `firewall` in {origin} allows no firewall")]
+    Firewall {
+        /// Who wants it.
+        resource: ResourceId,
         /// The list.
         origin: String,
     },
@@ -191,6 +201,11 @@ impl AllowList {
                         self.judge_name(resource, "services", &self.services, unit)
                     })
                 }
+                Spec::Firewall(_) if self.firewall => Ok(()),
+                Spec::Firewall(_) => Err(Disallowed::Firewall {
+                    resource: resource.id.clone(),
+                    origin: self.origin.clone(),
+                }),
                 Spec::Symlink(link) => {
                     // What is written through it later would be written there.
                     self.judge_own(resource, &link.target)?;

@@ -1,5 +1,5 @@
-//! The allow-list: which paths, commands, packages, services, accounts, kernel settings and addresses
-//! a state may name on this host, whoever signed it.
+//! The allow-list: which paths, commands, packages, services, accounts, kernel settings, addresses
+//! and firewall a state may name on this host, whoever signed it.
 //!
 //! It is the host's own word, shipped by the package or whoever set the host up, and guards against
 //! mistakes of the planner. `default.toml`, built in, documents every key and fits the roles that
@@ -74,6 +74,7 @@ struct Written {
     sysctls: Option<BTreeSet<String>>,
     interfaces: Option<BTreeSet<String>>,
     addresses: Option<Vec<String>>,
+    firewall: Option<bool>,
     set_id: Option<Vec<String>>,
 }
 
@@ -159,6 +160,9 @@ fn parse(path: &Path, text: &str, over: Option<AllowList>) -> Result<AllowList, 
         if let Some(texts) = texts {
             *known = names(texts);
         }
+    }
+    if let Some(allowed) = written.firewall {
+        list.firewall = allowed;
     }
     if let Some(texts) = written.addresses {
         let networks = texts.iter().map(|text| network(text));

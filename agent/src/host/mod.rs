@@ -3,7 +3,7 @@
 //! [`Machine`] is what resources work on. Its files are a [`Rooted`] tree: the machine's own or a
 //! sandbox folder, by the same code. Its packages, services and commands are a [`System`]: the real
 //! ones, or a simulation that spawns nothing and writes down what it would have done. Addresses of
-//! interfaces are the [`Network`]'s. The agent's own
+//! interfaces are the [`Network`]'s, the firewall is the [`Wall`]'s. The agent's own
 //! files, the [`Cabinet`], are a tree of the same kind.
 
 mod accounts;
@@ -18,6 +18,7 @@ mod simulated;
 mod spawn;
 mod system;
 mod tree;
+mod wall;
 
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -39,6 +40,9 @@ pub use tree::own::OwnPlaces;
 pub use tree::replace::{NewFile, Validator};
 pub use tree::rooted::{Entry, EntryKind, FileError, Links, Rooted};
 pub use tree::stretch::Opened;
+#[cfg(test)]
+pub(crate) use wall::tests as walls;
+pub use wall::{Lifelines, Reconnect, Session, Unreached, Wall, WallError};
 
 /// The machine's clock.
 #[must_use]
@@ -78,6 +82,12 @@ pub struct Machine {
     pub system: Box<dyn System>,
     /// Addresses of its interfaces; not asked in a sandbox.
     pub network: Box<dyn Network>,
+    /// Its firewall; not asked in a sandbox.
+    pub wall: Box<dyn Wall>,
+    /// Who makes new connections to coordinators.
+    pub reconnect: Box<dyn Reconnect>,
+    /// The agent's own files, for what must be known about the machine after a crash.
+    pub(crate) notes: Cabinet,
     mode: Mode,
     accounts: Accounts,
 }
@@ -101,7 +111,7 @@ impl Machine {
             ),
             Root::Sandbox(folder) => {
                 std::fs::create_dir_all(folder)?;
-                let system = Box::new(simulated::Simulated::open(cabinet));
+                let system = Box::new(simulated::Simulated::open(cabinet.clone()));
                 (Rooted::open(folder), system, Mode::Sandbox)
             }
         };
@@ -109,6 +119,9 @@ impl Machine {
             files: files.map_err(std::io::Error::other)?,
             system,
             network: Box::new(network::Kernel),
+            wall: Box::new(wall::Nft),
+            reconnect: Box::new(wall::Nobody),
+            notes: cabinet,
             mode,
             accounts: Accounts::default(),
         })
@@ -160,6 +173,9 @@ impl Machine {
             files: Rooted::open(folder).unwrap(),
             system: Box::new(real::Real::default()),
             network: Box::new(Remembered::default()),
+            wall: Box::new(walls::Shared::default()),
+            reconnect: Box::new(walls::Told::default()),
+            notes: Cabinet::open(&folder.join("notes")).unwrap(),
             mode: Mode::Real,
             accounts: Accounts::default(),
         }

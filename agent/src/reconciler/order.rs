@@ -242,6 +242,8 @@ impl KindRank for Spec {
             Self::Service(_) => 10,
             // Set before all of them, whatever the order.
             Self::Suspension(_) => 11,
+            // May wait for a connection, and nothing else shall wait with it.
+            Self::Firewall(_) => 12,
         }
     }
 }

@@ -244,7 +244,11 @@ fn removal_rank(thing: &Thing) -> (u8, std::cmp::Reverse<Option<&HostPath>>) {
     let kind = match thing {
         Thing::Service(_) => 0,
         Thing::Step(_) | Thing::Suspension(_) | Thing::Transaction(_) => 1,
-        Thing::File(_) | Thing::IpAddress(_) | Thing::Symlink(_) | Thing::Sysctl(_) => 2,
+        Thing::File(_)
+        | Thing::Firewall
+        | Thing::IpAddress(_)
+        | Thing::Symlink(_)
+        | Thing::Sysctl(_) => 2,
         Thing::Package(_) => 3,
         Thing::Directory(_) => 4,
         Thing::User(_) => 5,

@@ -8,20 +8,20 @@ mod access;
 mod basics;
 mod directory;
 mod file;
+mod firewall;
 mod package;
 mod service;
 mod step;
 
-pub(crate) use basics::watched;
 pub(crate) use file::bytes as file_bytes;
 pub(crate) use step::{CheckError, check, time_limit};
 
 use email_engine_protocol::bytes::ContentHash;
-use email_engine_protocol::desired::{OnRemove, Resource, Spec};
+use email_engine_protocol::desired::{HostPath, OnRemove, Resource, Spec};
 use email_engine_protocol::secret::{SecretBytes, SecretRef};
 use zeroize::Zeroizing;
 
-use crate::host::{AccountError, FileError, Machine, NetworkError, SystemError};
+use crate::host::{AccountError, FileError, Machine, NetworkError, SystemError, WallError};
 use crate::inventory::{Item, Thing};
 
 /// How a resource was found.
@@ -141,6 +141,9 @@ pub enum ApplyError {
     /// Package tool, service manager or command failed.
     #[error(transparent)]
     System(#[from] SystemError),
+    /// The firewall could not be looked at or changed.
+    #[error(transparent)]
+    Wall(#[from] WallError),
 }
 
 /// Looks at a resource without changing anything.
@@ -150,6 +153,7 @@ pub fn observe(machine: &mut Machine, contents: &dyn Contents, resource: &Resour
     match &resource.spec {
         Spec::Directory(spec) => directory::observe(machine, spec),
         Spec::File(spec) => file::observe(machine, contents, spec),
+        Spec::Firewall(spec) => firewall::observe(machine, spec),
         Spec::Package(spec) => package::observe(machine, id, spec),
         Spec::Service(spec) => service::observe(machine, id, spec),
         Spec::Step(spec) => step::observe(machine, id, spec),
@@ -183,6 +187,7 @@ pub fn ensure(
     match &resource.spec {
         Spec::Directory(spec) => directory::apply(machine, spec)?,
         Spec::File(spec) => file::apply(machine, contents, id, spec)?,
+        Spec::Firewall(spec) => firewall::apply(machine, id, spec)?,
         Spec::Package(spec) => machine.system.install(id, spec)?,
         Spec::Service(spec) => machine.system.set_service(id, spec)?,
         Spec::Step(spec) => step::run(machine, id, spec)?,
@@ -226,6 +231,7 @@ pub fn notify(machine: &mut Machine, resource: &Resource) -> Result<(), ApplyErr
         Spec::Step(spec) => step::run(machine, &resource.id, spec)?,
         Spec::Directory(_)
         | Spec::File(_)
+        | Spec::Firewall(_)
         | Spec::Group(_)
         | Spec::IpAddress(_)
         | Spec::Package(_)
@@ -260,6 +266,7 @@ pub fn remove(
         Thing::Service(unit) if item.on_remove != OnRemove::Leave => {
             service::switch_off(machine, &item.id, unit)
         }
+        Thing::Firewall if item.on_remove != OnRemove::Leave => firewall::remove(machine, &item.id),
         Thing::Group(_)
         | Thing::IpAddress(_)
         | Thing::Symlink(_)
@@ -267,6 +274,22 @@ pub fn remove(
         | Thing::User(_) => basics::remove(machine, thing, item),
         _ => Ok(()),
     }
+}
+
+/// The files in which drift of a resource shows, beside its own path.
+pub(crate) fn watched(spec: &Spec) -> Vec<HostPath> {
+    match spec {
+        Spec::Firewall(_) => vec![firewall::watched()],
+        other => basics::watched(other),
+    }
+}
+
+/// Takes back what a former life was trying when it ended.
+///
+/// # Errors
+/// When it cannot; then it is tried again.
+pub(crate) fn recover(machine: &mut Machine) -> Result<(), ApplyError> {
+    firewall::recover(machine)
 }
 
 /// What a spec is applied as: says later whether a difference is drift or a new wish.

@@ -53,6 +53,7 @@ impl Rig {
                 sysctls: Names::default(),
                 interfaces: Names::default(),
                 addresses: Vec::new(),
+                firewall: true,
                 set_id: Vec::new(),
                 own: BTreeSet::new(),
             },

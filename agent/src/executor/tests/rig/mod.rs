@@ -115,6 +115,7 @@ impl Rig {
             sysctls: every.clone(),
             interfaces: every,
             addresses: vec!["192.0.2.0/24".parse().unwrap()],
+            firewall: true,
             set_id: vec![PathRule::Below(None)],
             own: BTreeSet::new(),
         };
