@@ -15,7 +15,7 @@ use super::error::{BundleFault, PlanError};
 use super::role::{EXTRA, Each, FileEntry, Generated, RoleFile, Secret, StepEntry};
 use super::template::Templates;
 use super::values::{Item, Values};
-use super::{basics, suspension, transaction};
+use super::{basics, firewall, suspension, transaction};
 use crate::powermta::CONFIG_PATH;
 
 /// Resources in order of id, and the bodies of their files.
@@ -39,6 +39,9 @@ pub(super) fn build(
     };
     build.simple()?;
     for made in basics::made(&build, role)? {
+        build.add(made.id, made.spec, made.on_remove)?;
+    }
+    if let Some(made) = firewall::made(&build, files, role.firewall.as_ref())? {
         build.add(made.id, made.spec, made.on_remove)?;
     }
     for entry in &role.files {
@@ -274,6 +277,10 @@ impl<'a> Build<'a> {
         for made in basics::made(self, role)? {
             let (after, notify) = (self.expand(made.after)?, self.expand(made.notify)?);
             self.edge(&made.id, after, notify);
+        }
+        if let Some(entry) = &role.firewall {
+            let (after, notify) = (self.expand(&entry.after)?, self.expand(&entry.notify)?);
+            self.edge(firewall::ID, after, notify);
         }
         for entry in &role.transactions {
             let (after, notify) = (self.expand(&entry.after)?, self.expand(&entry.notify)?);

@@ -19,6 +19,7 @@ mod cautions;
 pub mod dns;
 pub mod document;
 mod error;
+mod firewall;
 pub mod preview;
 mod role;
 mod routes;

@@ -1,7 +1,7 @@
 //! What may stand in a `role.toml`.
 //!
 //! A role lists folders, files, packages, services, steps, which files change together, and what all of
-//! that stands on ([`super::basics`]). Texts marked as templates see the values of [`super::values`]; `each` repeats an entry for every identity or tenant, which is then
+//! that stands on ([`super::basics`]), and what may enter and leave ([`super::firewall`]). Texts marked as templates see the values of [`super::values`]; `each` repeats an entry for every identity or tenant, which is then
 //! `item`. Edges name resource ids; one that ends in `*` stands for all that begin so.
 
 use std::collections::BTreeMap;
@@ -14,6 +14,7 @@ use serde::Deserialize;
 
 use super::basics::{GroupEntry, IpAddressEntry, SymlinkEntry, SysctlEntry, UserEntry};
 use super::error::BundleFault;
+use super::firewall::FirewallEntry;
 use crate::powermta::Verbatim;
 use crate::powermta::providers::Catalogue;
 use crate::state::RoleBundle;
@@ -55,6 +56,7 @@ pub(super) struct RoleFile {
     pub(super) sysctls: Vec<SysctlEntry>,
     #[serde(default, rename = "ip_address")]
     pub(super) ip_addresses: Vec<IpAddressEntry>,
+    pub(super) firewall: Option<FirewallEntry>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -8,6 +8,7 @@
 mod basics;
 mod dns;
 mod document;
+mod firewall;
 mod fixture;
 mod going_live;
 mod golden;

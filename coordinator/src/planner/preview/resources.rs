@@ -128,6 +128,11 @@ fn facts(resource: &Resource) -> BTreeMap<&'static str, String> {
             let words = spec.halts.iter().map(|halt| words(&halt.set.command));
             facts.insert("commands", words.collect::<Vec<_>>().join("; "));
         }
+        Spec::Firewall(spec) => {
+            facts.insert("rules", spec.lines().join("; "));
+            facts.insert("rollback_seconds", spec.rollback_seconds.to_string());
+            facts.insert("attempt", spec.attempt.to_string());
+        }
         Spec::Symlink(link) => {
             facts.insert("target", link.target.to_string());
         }
