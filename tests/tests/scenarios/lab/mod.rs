@@ -6,3 +6,4 @@ mod bare_host;
 mod basics;
 mod bootstrap;
 mod confined;
+mod firewall;
