@@ -3,11 +3,12 @@
 //! [`Machine`] is what resources work on. Its files are a [`Rooted`] tree: the machine's own or a
 //! sandbox folder, by the same code. Its packages, services and commands are a [`System`]: the real
 //! ones, or a simulation that spawns nothing and writes down what it would have done. Addresses of
-//! interfaces are the [`Network`]'s, the firewall is the [`Wall`]'s. The agent's own
-//! files, the [`Cabinet`], are a tree of the same kind.
+//! interfaces are the [`Network`]'s, refused connections the [`Filter`]'s, the firewall is the
+//! [`Wall`]'s. The agent's own files, the [`Cabinet`], are a tree of the same kind.
 
 mod accounts;
 mod facts;
+mod filter;
 mod greeting;
 mod network;
 mod packages;
@@ -28,6 +29,9 @@ use email_engine_protocol::time::Timestamp;
 
 pub use accounts::AccountError;
 use accounts::Accounts;
+#[cfg(test)]
+pub(crate) use filter::tests::Remembered as RememberedBars;
+pub use filter::{Bar, Filter, FilterError, TABLE as BARS_TABLE};
 #[cfg(test)]
 pub(crate) use network::tests::Remembered;
 pub use network::{Held, Network, NetworkError};
@@ -82,6 +86,8 @@ pub struct Machine {
     pub system: Box<dyn System>,
     /// Addresses of its interfaces; not asked in a sandbox.
     pub network: Box<dyn Network>,
+    /// What its kernel lets nobody connect to; not asked in a sandbox.
+    pub filter: Box<dyn Filter>,
     /// Its firewall; not asked in a sandbox.
     pub wall: Box<dyn Wall>,
     /// Who makes new connections to coordinators.
@@ -119,6 +125,7 @@ impl Machine {
             files: files.map_err(std::io::Error::other)?,
             system,
             network: Box::new(network::Kernel),
+            filter: Box::new(filter::Kernel),
             wall: Box::new(wall::Nft),
             reconnect: Box::new(wall::Nobody),
             notes: cabinet,
@@ -173,6 +180,7 @@ impl Machine {
             files: Rooted::open(folder).unwrap(),
             system: Box::new(real::Real::default()),
             network: Box::new(Remembered::default()),
+            filter: Box::new(RememberedBars::default()),
             wall: Box::new(walls::Shared::default()),
             reconnect: Box::new(walls::Told::default()),
             notes: Cabinet::open(&folder.join("notes")).unwrap(),

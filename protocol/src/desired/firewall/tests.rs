@@ -78,14 +78,15 @@ fn entering(from: Option<&str>, port: u16) -> Packet {
     }
 }
 
+fn changed(change: fn(&mut FirewallSpec)) -> String {
+    let mut spec = spec();
+    change(&mut spec);
+    checked(spec).unwrap_err()
+}
+
 #[test]
-fn rules_that_nft_could_take_for_something_else_are_refused_with_what_would_do() {
+fn sets_that_nft_could_take_for_something_else_are_refused_with_what_would_do() {
     assert_eq!(checked(spec()), Ok(()));
-    let changed = |change: fn(&mut FirewallSpec)| {
-        let mut spec = spec();
-        change(&mut spec);
-        checked(spec).unwrap_err()
-    };
     for (error, said) in [
         (
             changed(|spec| spec.input = Fate::Reject),
@@ -120,6 +121,14 @@ fn rules_that_nft_could_take_for_something_else_are_refused_with_what_would_do()
             changed(|spec| spec.sets[0] = set("admin", &["::ffff:192.0.2.1/128"])),
             "IPv4 not written as IPv6",
         ),
+    ] {
+        assert!(error.contains(said), "{said}: {error}");
+    }
+}
+
+#[test]
+fn rules_that_nft_could_take_for_something_else_are_refused_too() {
+    for (error, said) in [
         (
             changed(|spec| spec.rules[0].from = vec!["who".to_owned()]),
             "name of a set",

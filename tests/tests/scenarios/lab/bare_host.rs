@@ -94,6 +94,8 @@ fn a_bare_host_enrols_sends_mends_itself_survives_a_reboot_and_grows() {
         assert_eq!(arrived.client, Some("192.0.2.6".parse().unwrap()));
         let verdict = Verdict::of(&arrived).await;
         assert!(verdict.is_clean("mail6.sos-holidays.com"), "{verdict:?}");
+
+        is_kept_in_quarantine(&fleet, &guest).await;
     });
 }
 
@@ -106,6 +108,43 @@ fn grown() -> Value {
     sixth["vmta"] = json!("vmta-mail6");
     document["ips"].as_array_mut().unwrap().push(sixth);
     document
+}
+
+/// From the address of an identity in quarantine the host opens no connection to a mail server, also after
+/// a reboot; from every other one, and to every other port, it does.
+async fn is_kept_in_quarantine(fleet: &Fleet, guest: &Guest) {
+    let third = |status: &str| {
+        let mut document = grown();
+        document["ips"][2]["status"] = json!(status);
+        document
+    };
+    let connects = |address: &str, port: &str| {
+        let dial = "use IO::Socket::INET; exit(IO::Socket::INET->new(LocalAddr => $ARGV[0], \
+                    PeerAddr => $ARGV[1], PeerPort => $ARGV[2], Timeout => 5) ? 0 : 1)";
+        let words = ["perl", "-e", dial, address, READERS, port];
+        guest.try_run(&words).unwrap().status.success()
+    };
+    let other = tokio::net::TcpListener::bind((READERS, 0)).await.unwrap();
+    let other = other.local_addr().unwrap().port().to_string();
+    assert!(connects("192.0.2.3", "25"));
+    fleet.apply_for("pmta1", &third("quarantine"), false).await;
+    fleet.host_converged("pmta1", "one is in quarantine").await;
+    for (address, port, expected) in [
+        ("192.0.2.3", "25", false),
+        ("192.0.2.3", &other, true),
+        ("192.0.2.4", "25", true),
+    ] {
+        assert_eq!(connects(address, port), expected, "{address} to {port}");
+    }
+    guest.reboot().await;
+    wait_until("it is refused again", async || !connects("192.0.2.3", "25")).await;
+    assert!(connects("192.0.2.4", "25"));
+
+    fleet.apply_for("pmta1", &third("warming"), false).await;
+    fleet.host_converged("pmta1", "it was released").await;
+    assert!(connects("192.0.2.3", "25"));
+    let tables = guest.run(&["nft", "list", "tables"]);
+    assert_eq!(tables, "", "nothing of ours is left");
 }
 
 /// The stand-in's package, as an operator installs the product's.
