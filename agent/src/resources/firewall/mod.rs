@@ -112,6 +112,8 @@ pub(super) fn apply(
         ))
     })?;
     refuse::judge_coordinator(spec, reached).map_err(cut_off)?;
+    // Where nft is not there, or does not answer, nothing is tried.
+    look(machine)?;
     record.trying = Some(rules);
     record.write(machine)?;
     attempt(machine, record, spec, &text, rules)

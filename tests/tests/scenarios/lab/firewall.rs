@@ -101,6 +101,7 @@ fn a_firewall_holds_stays_and_is_taken_back_when_it_cuts_the_host_off() {
         is_open(&[(STRANGER, 8081), (STRANGER, 22), (ADMIN, 22)]).await;
 
         release(&fleet, &role(60, &[SSH, WEB])).await;
+        comes_to_hold("it has rules").await;
         fleet.host_converged(HOST, "it has rules").await;
         holds().await;
         assert_eq!(table(&guest, "theirs"), before);
@@ -328,7 +329,7 @@ async fn refuses(fleet: &Fleet, guest: &Guest) {
     let before = counted(guest);
     release(fleet, &role(60, &[WEB])).await;
     said(fleet, "nobody could reach tcp port 22").await;
-    let against = CUT.replace("from = [\"192.0.2.30\"]\n", "");
+    let against = CUT.replace("from = [\"192.0.2.30\"]", "ports = [\"7443\"]");
     release(fleet, &role(60, &[SSH, WEB, &against])).await;
     said(
         fleet,
