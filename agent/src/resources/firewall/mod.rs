@@ -103,7 +103,7 @@ pub(super) fn apply(
     {
         return Err(ApplyError::Refused(over.reason.clone()));
     }
-    refuse::judge(spec, &machine.wall.lifelines()?).map_err(cut_off)?;
+    refuse::judge(spec, &machine.wall.lifelines()?).map_err(|reason| cut_off(&reason))?;
     let reached = machine.reconnect.anew(BEFORE).map_err(|unreached| {
         let reason = said(unreached);
         ApplyError::Refused(format!(
@@ -111,7 +111,7 @@ pub(super) fn apply(
              {reason}"
         ))
     })?;
-    refuse::judge_coordinator(spec, reached).map_err(cut_off)?;
+    refuse::judge_coordinator(spec, reached).map_err(|reason| cut_off(&reason))?;
     // Where nft is not there, or does not answer, nothing is tried.
     look(machine)?;
     record.trying = Some(rules);
@@ -119,7 +119,7 @@ pub(super) fn apply(
     attempt(machine, record, spec, &text, rules)
 }
 
-fn cut_off(reason: String) -> ApplyError {
+fn cut_off(reason: &str) -> ApplyError {
     ApplyError::Refused(format!(
         "nothing was changed, because with these rules {reason}"
     ))
