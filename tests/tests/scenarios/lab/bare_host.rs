@@ -17,9 +17,10 @@ use tokio::time::timeout;
 
 use super::agent;
 
-/// Of the guest: the admin address, the five identities, and one to come.
-const GUEST: [&str; 7] = [
-    "198.51.100.20",
+/// What the guest has of its provider, and what that brings to its door: the addresses of the five
+/// identities, and of one to come, which the agent puts on the interface.
+const ADMIN: &str = "198.51.100.20";
+const SENDING: [&str; 6] = [
     "192.0.2.1",
     "192.0.2.2",
     "192.0.2.3",
@@ -50,7 +51,8 @@ fn a_bare_host_enrols_sends_mends_itself_survives_a_reboot_and_grows() {
         fleet.apply(&MailFleet::document()).await;
         names.publish(&fleet.api().get("/domains").await.ok()).await;
 
-        let guest = Guest::boot("pmta1", &base, &GUEST, NAME_SERVER).await;
+        let guest = Guest::boot("pmta1", &base, &[ADMIN], NAME_SERVER).await;
+        guest.route(&SENDING);
         install_powermta(&guest);
         agent::install(&guest, &fleet.host_token("pmta1", "powermta").await);
         certified(&guest).await;
@@ -229,7 +231,7 @@ async fn hears_of_a_bounce(guest: &Guest) {
         Reporting-MTA: dns; mx.rcpt.example\r\n\r\n\
         Final-Recipient: rfc822; reader@rcpt.example\r\nAction: failed\r\nStatus: 5.1.1\r\n\
         --b--\r\n";
-    let door = SocketAddr::new(GUEST[1].parse().unwrap(), 25);
+    let door = SocketAddr::new(SENDING[0].parse().unwrap(), 25);
     let mut client = Client::connect(READERS, door).await;
     client.say("EHLO mx.rcpt.example").await;
     let answer = client
