@@ -175,9 +175,7 @@ impl Reconciler {
 
     /// Puts back what an earlier life was cut off in. Before anything else is done.
     pub fn recover(&mut self, contents: &dyn Contents) {
-        if let Err(error) = resources::recover(&mut self.machine) {
-            tracing::error!(%error, "rules that were being tried are not taken back");
-        }
+        resources::recover(&mut self.machine);
         self.transactions.recover(&mut self.machine, contents);
     }
 

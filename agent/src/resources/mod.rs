@@ -284,12 +284,11 @@ pub(crate) fn watched(spec: &Spec) -> Vec<HostPath> {
     }
 }
 
-/// Takes back what a former life was trying when it ended.
-///
-/// # Errors
-/// When it cannot; then it is tried again.
-pub(crate) fn recover(machine: &mut Machine) -> Result<(), ApplyError> {
-    firewall::recover(machine)
+/// Takes back what a former life was trying when it ended; what cannot be is tried again.
+pub(crate) fn recover(machine: &mut Machine) {
+    if let Err(error) = firewall::recover(machine) {
+        tracing::error!(%error, "rules that were being tried are not taken back");
+    }
 }
 
 /// What a spec is applied as: says later whether a difference is drift or a new wish.

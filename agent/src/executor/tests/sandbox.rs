@@ -77,6 +77,17 @@ fn nothing_is_spawned_and_what_cannot_be_known_is_said() {
     assert_eq!(report.facts.known().unwrap().mode, Mode::Sandbox);
 }
 
+fn nothing_enters() -> FirewallSpec {
+    FirewallSpec {
+        input: Fate::Drop,
+        output: Fate::Accept,
+        sets: Vec::new(),
+        rules: Vec::new(),
+        rollback_seconds: 60,
+        attempt: 0,
+    }
+}
+
 #[test]
 fn accounts_settings_and_addresses_are_written_down_and_links_are_real() {
     let mut rig = Rig::new();
@@ -101,16 +112,8 @@ fn accounts_settings_and_addresses_are_written_down_and_links_are_real() {
         target: path("/etc/file"),
     };
     let mut resources = vec![rig.file("/etc/file", "x")];
-    let firewall = FirewallSpec {
-        input: Fate::Drop,
-        output: Fate::Accept,
-        sets: Vec::new(),
-        rules: Vec::new(),
-        rollback_seconds: 60,
-        attempt: 0,
-    };
     for (id, spec) in [
-        ("firewall:host", Spec::Firewall(firewall)),
+        ("firewall:host", Spec::Firewall(nothing_enters())),
         ("group:app", Spec::Group(GroupSpec { name: name() })),
         ("ip_address:default", Spec::IpAddress(addresses)),
         ("symlink:/etc/link", Spec::Symlink(link)),
