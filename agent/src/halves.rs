@@ -5,6 +5,8 @@
 //! state accepted, or write a report. Within one process a channel carries these messages, between
 //! two [`crate::socket`].
 
+use std::net::SocketAddr;
+
 use email_engine_protocol::bytes::{ContentHash, Nonce, SealingPublicKey, VerifyingKey};
 use email_engine_protocol::crypto::{RecoveryPublic, SealedSecret, Signed};
 use email_engine_protocol::desired::{EpochGrant, PlanKeyGrant, Target};
@@ -64,6 +66,13 @@ pub enum ToExecutor {
         /// First byte that is not known.
         cursor: u64,
     },
+    /// What became of a new connection that was wanted.
+    Reconnected {
+        /// Which wish this answers.
+        number: u64,
+        /// Who answered, or why nobody did.
+        reached: Result<SocketAddr, String>,
+    },
 }
 
 /// From the executor to the network half.
@@ -86,6 +95,12 @@ pub enum FromExecutor {
     Retired,
     /// Signed statistics for the current session; the next ones come when these were answered.
     Statistics(Signed<StatisticsBatch>),
+    /// A connection to whichever coordinator answers is wanted, from its first packet on: asked before
+    /// and after the firewall's rules change.
+    ReconnectWanted {
+        /// Names the wish in its answer.
+        number: u64,
+    },
 }
 
 /// Where the executor stands.

@@ -60,6 +60,8 @@ pub enum Thing {
         /// What is set when it is let go and stays.
         farewell: Vec<SqlCell>,
     },
+    /// The firewall's table.
+    Firewall,
 }
 
 impl Thing {
@@ -84,6 +86,7 @@ impl Thing {
                 name: spec.name.clone(),
                 user: spec.user.clone(),
             },
+            Spec::Firewall(_) => Self::Firewall,
             Spec::SqlRow(spec) => Self::SqlRow {
                 place: Box::new(RowPlace::of(spec)),
                 farewell: spec.deactivate.clone(),
@@ -113,6 +116,7 @@ impl Thing {
         match self {
             Self::Directory(path) | Self::File(path) | Self::Symlink(path) => Some(path),
             Self::Database { .. }
+            | Self::Firewall
             | Self::Group(_)
             | Self::IpAddress(_)
             | Self::Package(_)

@@ -50,6 +50,16 @@ pub const ADDRESSES_PER_INTERFACE: usize = 4096;
 pub const SQL_COLUMNS: usize = 64;
 /// Bytes of all columns of such a row.
 pub const SQL_ROW_BYTES: usize = 64 * 1024;
+/// Rules of a host's firewall.
+pub const FIREWALL_RULES: usize = 128;
+/// Its sets of networks.
+pub const FIREWALL_SETS: usize = 64;
+/// Networks in all of its sets.
+pub const FIREWALL_NETWORKS: usize = 4096;
+/// Sets that one rule names for senders, and for receivers.
+pub const FIREWALL_SETS_OF_RULE: usize = 8;
+/// Ranges of ports of one rule.
+pub const FIREWALL_PORTS: usize = 16;
 /// File systems that the facts of a report list, the largest ones.
 pub const DISKS_PER_REPORT: usize = 64;
 /// Addresses that the facts of a report list, the lowest ones.

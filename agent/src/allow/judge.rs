@@ -38,6 +38,8 @@ pub struct AllowList {
     pub database_users: Names,
     /// Tables in which rows may be kept, by engine, database and name.
     pub tables: Names,
+    /// Whether a state may say what enters and leaves.
+    pub firewall: bool,
     /// Where files and folders may have set-user-id and set-group-id bits.
     pub set_id: Vec<PathRule>,
     /// The agent's own files and folders: refused whatever is listed.
@@ -82,6 +84,14 @@ pub enum Disallowed {
         resource: ResourceId,
         /// What it wants.
         command: String,
+        /// The list.
+        origin: String,
+    },
+    /// A firewall where none is wanted.
+    #[error("{resource}: `firewall` in {origin} allows no firewall")]
+    Firewall {
+        /// Who wants it.
+        resource: ResourceId,
         /// The list.
         origin: String,
     },
@@ -199,6 +209,11 @@ impl AllowList {
                         self.judge_name(resource, "services", &self.services, unit)
                     })
                 }
+                Spec::Firewall(_) if self.firewall => Ok(()),
+                Spec::Firewall(_) => Err(Disallowed::Firewall {
+                    resource: resource.id.clone(),
+                    origin: self.origin.clone(),
+                }),
                 Spec::Symlink(link) => {
                     // What is written through it later would be written there.
                     self.judge_own(resource, &link.target)?;

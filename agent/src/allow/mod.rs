@@ -1,5 +1,5 @@
 //! The allow-list: which paths, commands, packages, services, accounts, kernel settings, addresses,
-//! databases and tables a state may name on this host, whoever signed it.
+//! databases, tables and firewall a state may name on this host, whoever signed it.
 //!
 //! It is the host's own word, shipped by the package or whoever set the host up, and guards against
 //! mistakes of the planner. `default.toml`, built in, documents every key and fits the roles that
@@ -77,6 +77,7 @@ struct Written {
     databases: Option<BTreeSet<String>>,
     database_users: Option<BTreeSet<String>>,
     tables: Option<BTreeSet<String>>,
+    firewall: Option<bool>,
     set_id: Option<Vec<String>>,
 }
 
@@ -165,6 +166,9 @@ fn parse(path: &Path, text: &str, over: Option<AllowList>) -> Result<AllowList, 
         if let Some(texts) = texts {
             *known = names(texts);
         }
+    }
+    if let Some(allowed) = written.firewall {
+        list.firewall = allowed;
     }
     if let Some(texts) = written.addresses {
         let networks = texts.iter().map(|text| network(text));

@@ -4,8 +4,8 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 
 use email_engine_protocol::desired::{
-    CommandLine, Engine, GroupSpec, Guard, IpAddressSpec, OnNotify, PackageSpec, Resource,
-    ServiceSpec, Spec, StepSpec, SymlinkSpec, SysctlSpec, UserSpec,
+    CommandLine, Engine, Fate, FirewallSpec, GroupSpec, Guard, IpAddressSpec, OnNotify,
+    PackageSpec, Resource, ServiceSpec, Spec, StepSpec, SymlinkSpec, SysctlSpec, UserSpec,
 };
 use email_engine_protocol::id::ResourceId;
 
@@ -115,6 +115,17 @@ fn sysctl(key: &str) -> Resource {
     }))
 }
 
+fn firewall() -> Resource {
+    basic(Spec::Firewall(FirewallSpec {
+        input: Fate::Drop,
+        output: Fate::Drop,
+        sets: Vec::new(),
+        rules: Vec::new(),
+        rollback_seconds: 60,
+        attempt: 0,
+    }))
+}
+
 fn addresses(interface: Option<&str>, address: &str) -> Resource {
     basic(Spec::IpAddress(IpAddressSpec {
         interface: interface.map(str::to_owned),
@@ -199,6 +210,10 @@ fn what_services_stand_on_is_listed_by_name_network_and_where_a_link_leads() {
         assert!(error.contains(reason), "{reason}: {error}");
     }
     let built_in = load(&Config::default()).unwrap();
+    assert_eq!(built_in.judge(&state(vec![firewall()])), Ok(()));
+    let none = with_file("firewall = false\n", 0o644).unwrap();
+    let error = none.judge(&state(vec![firewall()])).unwrap_err();
+    assert!(error.to_string().contains("allows no firewall"), "{error}");
     for resource in [user(&[]), group("app"), sysctl("net.core.somaxconn")] {
         assert!(built_in.judge(&state(vec![resource])).is_err());
     }
@@ -257,6 +272,10 @@ fn the_built_in_list_allows_the_roles_that_come_with_the_project() {
     let mut judged = 0;
     for role in std::fs::read_dir(roles).unwrap() {
         let path = role.unwrap().path().join("role.toml");
+        if !path.exists() {
+            // What roles share.
+            continue;
+        }
         let role: toml::Table = toml::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
         let tables = |key: &str| -> Vec<toml::Table> {
             let entries = role.get(key).and_then(toml::Value::as_array);

@@ -14,6 +14,7 @@ use tokio::sync::mpsc::Sender;
 use super::accounting::Accounting;
 use super::offered::{Offered, Wanted};
 use super::outbox::Outbox;
+use super::reconnect::{Answers, Asking};
 use super::report::Reported;
 use super::{ExecutorConfig, ExecutorError};
 use crate::allow::{AllowList, Disallowed};
@@ -85,6 +86,8 @@ pub(super) struct Core {
     pub(super) said: Option<Standing>,
     pub(super) outbox: Outbox,
     pub(super) under_way: Arc<UnderWay>,
+    /// Where the network half's answers to the wish for a connection go.
+    pub(super) answers: Arc<Answers>,
     /// Failed passes in a row.
     pub(super) failures: u32,
     /// Passes in a row after which all was right but what shall stand still.
@@ -122,6 +125,9 @@ impl Core {
             source,
         })?;
         machine.files.spare(config.own);
+        let answers = Arc::<Answers>::default();
+        let asking = Asking::new(events.clone(), Arc::clone(&answers), Arc::clone(&under_way));
+        machine.reconnect = Box::new(asking);
         let audit_interval = config.audit_interval.max(SHORTEST_AUDIT);
         let facts = Observed::Unknown {
             reason: "not measured yet".to_owned(),
@@ -158,6 +164,7 @@ impl Core {
             said: None,
             outbox: Outbox::new(events),
             under_way,
+            answers,
             failures: 0,
             unhalted: 0,
             next_audit: Instant::now() + audit_interval,

@@ -18,6 +18,7 @@ mod grants;
 mod intake;
 mod offered;
 mod outbox;
+mod reconnect;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -111,6 +112,7 @@ pub struct ExecutorHandle {
     wake: WakeSender,
     room: Arc<Semaphore>,
     under_way: Arc<UnderWay>,
+    answers: Arc<reconnect::Answers>,
     cabinet: Cabinet,
     ended: Arc<thread::Ended>,
 }
@@ -152,6 +154,7 @@ fn launch(
     events: mpsc::Receiver<FromExecutor>,
 ) -> Result<Started, ExecutorError> {
     let under_way = Arc::clone(&core.under_way);
+    let answers = Arc::clone(&core.answers);
     let cabinet = core.cabinet.clone();
     let keys = core.keys.public();
     let standing = core.standing();
@@ -167,6 +170,7 @@ fn launch(
             wake,
             room: Arc::new(Semaphore::new(WAITING)),
             under_way,
+            answers,
             cabinet,
             ended,
         },
@@ -206,6 +210,11 @@ impl ExecutorHandle {
     /// # Errors
     /// When the executor's thread is gone.
     pub async fn send(&self, message: ToExecutor) -> Result<(), Stopped> {
+        if let ToExecutor::Reconnected { number, reached } = message {
+            // The thread waits for it, and reads nothing else meanwhile.
+            self.answers.put(number, reached);
+            return Ok(());
+        }
         let room = Arc::clone(&self.room);
         let wanted = room_for(&message);
         let permit = room.acquire_many_owned(wanted).await.map_err(|_| Stopped)?;

@@ -3,8 +3,9 @@
 //! [`Machine`] is what resources work on. Its files are a [`Rooted`] tree: the machine's own or a
 //! sandbox folder, by the same code. Its packages, services and commands are a [`System`]: the real
 //! ones, or a simulation that spawns nothing and writes down what it would have done. Addresses of
-//! interfaces are the [`Network`]'s, refused connections the [`Filter`]'s, and what its database servers
-//! hold is asked of [`Databases`]. The agent's own files, the [`Cabinet`], are a tree of the same kind.
+//! interfaces are the [`Network`]'s, refused connections the [`Filter`]'s, the firewall is the
+//! [`Wall`]'s, and what its database servers hold is asked of [`Databases`]. The agent's own files, the
+//! [`Cabinet`], are a tree of the same kind.
 
 mod accounts;
 mod facts;
@@ -19,6 +20,7 @@ mod spawn;
 mod sql;
 mod system;
 mod tree;
+mod wall;
 
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -46,6 +48,9 @@ pub use tree::own::OwnPlaces;
 pub use tree::replace::{NewFile, Validator};
 pub use tree::rooted::{Entry, EntryKind, FileError, Links, Rooted};
 pub use tree::stretch::Opened;
+#[cfg(test)]
+pub(crate) use wall::tests as walls;
+pub use wall::{Lifelines, Reconnect, Session, Unreached, Wall, WallError};
 
 /// The machine's clock.
 #[must_use]
@@ -89,6 +94,12 @@ pub struct Machine {
     pub databases: Box<dyn Databases>,
     /// What its kernel lets nobody connect to; not asked in a sandbox.
     pub filter: Box<dyn Filter>,
+    /// Its firewall; not asked in a sandbox.
+    pub wall: Box<dyn Wall>,
+    /// Who makes new connections to coordinators.
+    pub reconnect: Box<dyn Reconnect>,
+    /// The agent's own files, for what must be known about the machine after a crash.
+    pub(crate) notes: Cabinet,
     mode: Mode,
     accounts: Accounts,
 }
@@ -112,7 +123,7 @@ impl Machine {
             ),
             Root::Sandbox(folder) => {
                 std::fs::create_dir_all(folder)?;
-                let system = Box::new(simulated::Simulated::open(cabinet));
+                let system = Box::new(simulated::Simulated::open(cabinet.clone()));
                 (Rooted::open(folder), system, Mode::Sandbox)
             }
         };
@@ -122,6 +133,9 @@ impl Machine {
             network: Box::new(network::Kernel),
             databases: Box::new(sql::Servers::default()),
             filter: Box::new(network::filter::Kernel),
+            wall: Box::new(wall::Nft),
+            reconnect: Box::new(wall::Nobody),
+            notes: cabinet,
             mode,
             accounts: Accounts::default(),
         })
@@ -175,6 +189,9 @@ impl Machine {
             network: Box::new(Remembered::default()),
             databases: Box::new(Nobody),
             filter: Box::new(RememberedBars::default()),
+            wall: Box::new(walls::Shared::default()),
+            reconnect: Box::new(walls::Told::default()),
+            notes: Cabinet::open(&folder.join("notes")).unwrap(),
             mode: Mode::Real,
             accounts: Accounts::default(),
         }

@@ -48,6 +48,16 @@ pub(super) fn query_up_to(
     timeout: Duration,
     bytes: usize,
 ) -> Result<Answer, SystemError> {
+    answered(Stdio::null(), program, arguments, timeout, bytes)
+}
+
+fn answered(
+    input: Stdio,
+    program: &str,
+    arguments: &[&str],
+    timeout: Duration,
+    bytes: usize,
+) -> Result<Answer, SystemError> {
     let start = |error: std::io::Error| SystemError::Start {
         program: program.to_owned(),
         reason: error.to_string(),
@@ -55,7 +65,7 @@ pub(super) fn query_up_to(
     let (reader, writer) = std::io::pipe().map_err(start)?;
     let (sender, errors) = mpsc::channel();
     thread::spawn(move || sender.send(keep_end(reader, OUTPUT_BYTES)));
-    let ended = spawn(program, arguments, timeout, Some(writer), bytes);
+    let ended = spawn(input, program, arguments, timeout, Some(writer), bytes);
     let errors = errors.recv_timeout(LAST_OUTPUT).unwrap_or_default();
     let ended = ended?;
     Ok(Answer {
@@ -63,6 +73,19 @@ pub(super) fn query_up_to(
         output: ended.output,
         errors,
     })
+}
+
+/// As [`query`], for a program that reads what it shall do.
+///
+/// # Errors
+/// As [`run`].
+pub(super) fn query_from(
+    input: Stdio,
+    program: &str,
+    arguments: &[&str],
+    timeout: Duration,
+) -> Result<Answer, SystemError> {
+    answered(input, program, arguments, timeout, OUTPUT_BYTES)
 }
 
 /// Runs a program in a clean environment and waits for it.
@@ -74,11 +97,19 @@ pub(super) fn run(
     arguments: &[&str],
     timeout: Duration,
 ) -> Result<Ended, SystemError> {
-    spawn(program, arguments, timeout, None, OUTPUT_BYTES)
+    spawn(
+        Stdio::null(),
+        program,
+        arguments,
+        timeout,
+        None,
+        OUTPUT_BYTES,
+    )
 }
 
 /// Its errors go where its output goes, or to a pipe of their own.
 fn spawn(
+    input: Stdio,
     program: &str,
     arguments: &[&str],
     timeout: Duration,
@@ -99,7 +130,7 @@ fn spawn(
         .env("LC_ALL", "C.UTF-8")
         .env("DEBIAN_FRONTEND", "noninteractive")
         .current_dir("/")
-        .stdin(Stdio::null())
+        .stdin(input)
         .stdout(stdout)
         .stderr(errors.unwrap_or(writer))
         .process_group(0);

@@ -7,6 +7,8 @@
 //!   the other side is a node of our cluster.
 //! - `session`: one connection's life. `bodies` fetches content beside it. `renew` replaces the
 //!   certificate without dropping it.
+//! - `redial`: a new connection beside the session, when the executor wants to know that there can be
+//!   one.
 //! - [`hold`]: why there is no session, from an agent that can have none.
 //! - `relay`: the way to the executor, read at all times.
 //!
@@ -17,6 +19,7 @@ mod dial;
 pub mod enroll;
 mod frames;
 pub mod hold;
+mod redial;
 mod relay;
 mod renew;
 mod route;
@@ -102,8 +105,9 @@ impl Link {
         settings: LinkSettings,
         store: IdentityStore,
         identity: Identity,
-        executor: ExecutorSide,
+        mut executor: ExecutorSide,
     ) -> Result<Self, IdentityError> {
+        executor.redial = Some(redial::Redial::new(store.clone()));
         let mut clock = Clock::new(store.clock_floor()?);
         clock.at_least(identity.validity.not_before);
         let candidates = Candidates::new(store.coordinators()?, identity.endpoints.clone());

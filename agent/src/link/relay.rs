@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::LinkEnd;
+use super::redial::Redial;
 use crate::halves::{FromExecutor, Standing, ToExecutor};
 
 /// Both directions to the executor, and the wish to stop.
@@ -19,6 +20,8 @@ pub struct ExecutorSide {
     pub(super) standing: Standing,
     /// The executor has wiped the host; only the confirming report is still to be handed over.
     pub(super) retired: bool,
+    /// Makes new connections, once the host is let in.
+    pub(super) redial: Option<Redial>,
 }
 
 impl ExecutorSide {
@@ -36,6 +39,7 @@ impl ExecutorSide {
             shutdown,
             standing,
             retired: false,
+            redial: None,
         }
     }
 
@@ -93,6 +97,11 @@ impl ExecutorSide {
         match said {
             FromExecutor::Standing(standing) => self.standing = standing,
             FromExecutor::Retired => self.retired = true,
+            FromExecutor::ReconnectWanted { number } => {
+                if let Some(redial) = &mut self.redial {
+                    redial.begin(number, self.to.clone());
+                }
+            }
             FromExecutor::Report(_)
             | FromExecutor::BodiesWanted(_)
             | FromExecutor::SecretsWanted { .. }

@@ -282,7 +282,9 @@ impl Session<'_> {
                 self.link.relay.retired = true;
                 last = true;
             }
-            standing @ FromExecutor::Standing(_) => self.link.relay.absorb(standing),
+            other @ (FromExecutor::ReconnectWanted { .. } | FromExecutor::Standing(_)) => {
+                self.link.relay.absorb(other);
+            }
         }
         if !last {
             return None;

@@ -304,6 +304,8 @@ impl KindRank for Spec {
             Self::SqlRow(_) => 12,
             // Set before all of them, whatever the order.
             Self::Suspension(_) => 13,
+            // May wait for a connection, and nothing else shall wait with it.
+            Self::Firewall(_) => 14,
         }
     }
 }

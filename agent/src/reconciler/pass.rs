@@ -175,6 +175,7 @@ impl Reconciler {
 
     /// Puts back what an earlier life was cut off in. Before anything else is done.
     pub fn recover(&mut self, contents: &dyn Contents) {
+        resources::recover(&mut self.machine);
         self.transactions.recover(&mut self.machine, contents);
     }
 

@@ -284,7 +284,11 @@ fn removal_rank(thing: &Thing) -> (u8, std::cmp::Reverse<Option<&HostPath>>) {
         Thing::Database { .. } => 1,
         Thing::Service(_) => 2,
         Thing::Step(_) | Thing::Suspension(_) | Thing::Transaction(_) => 3,
-        Thing::File(_) | Thing::IpAddress(_) | Thing::Symlink(_) | Thing::Sysctl(_) => 4,
+        Thing::File(_)
+        | Thing::Firewall
+        | Thing::IpAddress(_)
+        | Thing::Symlink(_)
+        | Thing::Sysctl(_) => 4,
         Thing::Package(_) => 5,
         Thing::Directory(_) => 6,
         Thing::User(_) => 7,

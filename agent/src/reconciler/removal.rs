@@ -95,6 +95,7 @@ fn status(thing: &Thing, item: &Item, error: &ApplyError) -> ResourceStatus {
         Thing::User(_) => ResourceKind::User,
         Thing::Sysctl(_) => ResourceKind::Sysctl,
         Thing::IpAddress(_) => ResourceKind::IpAddress,
+        Thing::Firewall => ResourceKind::Firewall,
     };
     let state = match error {
         ApplyError::File(FileError::NotEmpty(_)) | ApplyError::Sql(SqlError::Refused(_)) => {

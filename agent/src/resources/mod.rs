@@ -9,22 +9,24 @@ mod basics;
 mod database;
 mod directory;
 mod file;
+mod firewall;
 mod package;
 mod service;
 mod step;
 
-pub(crate) use basics::watched;
 #[cfg(test)]
 pub(crate) use database::tests as database_samples;
 pub(crate) use file::bytes as file_bytes;
 pub(crate) use step::{CheckError, check, time_limit};
 
 use email_engine_protocol::bytes::ContentHash;
-use email_engine_protocol::desired::{OnRemove, Resource, Spec};
+use email_engine_protocol::desired::{HostPath, OnRemove, Resource, Spec};
 use email_engine_protocol::secret::{SecretBytes, SecretRef};
 use zeroize::Zeroizing;
 
-use crate::host::{AccountError, FileError, Machine, NetworkError, SqlError, SystemError};
+use crate::host::{
+    AccountError, FileError, Machine, NetworkError, SqlError, SystemError, WallError,
+};
 use crate::inventory::{Item, Thing};
 
 /// How a resource was found.
@@ -160,6 +162,9 @@ pub enum ApplyError {
     /// Package tool, service manager or command failed.
     #[error(transparent)]
     System(#[from] SystemError),
+    /// The firewall could not be looked at or changed.
+    #[error(transparent)]
+    Wall(#[from] WallError),
 }
 
 /// Looks at a resource without changing anything.
@@ -170,6 +175,7 @@ pub fn observe(machine: &mut Machine, contents: &dyn Contents, resource: &Resour
         Spec::Database(_) | Spec::SqlRow(_) => database::observe(machine, contents, resource),
         Spec::Directory(spec) => directory::observe(machine, spec),
         Spec::File(spec) => file::observe(machine, contents, spec),
+        Spec::Firewall(spec) => firewall::observe(machine, spec),
         Spec::Package(spec) => package::observe(machine, id, spec),
         Spec::Service(spec) => service::observe(machine, id, spec),
         Spec::Step(spec) => step::observe(machine, id, spec),
@@ -204,6 +210,7 @@ pub fn ensure(
         Spec::Database(_) | Spec::SqlRow(_) => database::apply(machine, contents, resource)?,
         Spec::Directory(spec) => directory::apply(machine, spec)?,
         Spec::File(spec) => file::apply(machine, contents, id, spec)?,
+        Spec::Firewall(spec) => firewall::apply(machine, id, spec)?,
         Spec::Package(spec) => machine.system.install(id, spec)?,
         Spec::Service(spec) => machine.system.set_service(id, spec)?,
         Spec::Step(spec) => step::run(machine, id, spec)?,
@@ -248,6 +255,7 @@ pub fn notify(machine: &mut Machine, resource: &Resource) -> Result<(), ApplyErr
         Spec::Database(_)
         | Spec::Directory(_)
         | Spec::File(_)
+        | Spec::Firewall(_)
         | Spec::Group(_)
         | Spec::IpAddress(_)
         | Spec::Package(_)
@@ -284,12 +292,28 @@ pub fn remove(
             service::switch_off(machine, &item.id, unit)
         }
         Thing::Database { .. } | Thing::SqlRow { .. } => database::remove(machine, thing, item),
+        Thing::Firewall if item.on_remove != OnRemove::Leave => firewall::remove(machine, &item.id),
         Thing::Group(_)
         | Thing::IpAddress(_)
         | Thing::Symlink(_)
         | Thing::Sysctl(_)
         | Thing::User(_) => basics::remove(machine, thing, item),
         _ => Ok(()),
+    }
+}
+
+/// The files in which drift of a resource shows, beside its own path.
+pub(crate) fn watched(spec: &Spec) -> Vec<HostPath> {
+    match spec {
+        Spec::Firewall(_) => vec![firewall::watched()],
+        other => basics::watched(other),
+    }
+}
+
+/// Takes back what a former life was trying when it ended; what cannot be is tried again.
+pub(crate) fn recover(machine: &mut Machine) {
+    if let Err(error) = firewall::recover(machine) {
+        tracing::error!(%error, "rules that were being tried are not taken back");
     }
 }
 

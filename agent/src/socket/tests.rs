@@ -56,6 +56,7 @@ impl Rig {
                 database_users: Names::default(),
                 tables: Names::default(),
                 addresses: Vec::new(),
+                firewall: true,
                 set_id: Vec::new(),
                 own: BTreeSet::new(),
             },

@@ -16,7 +16,7 @@ use super::error::{BundleFault, PlanError};
 use super::role::{EXTRA, Each, FileEntry, Generated, RoleFile, Secret, StepEntry};
 use super::template::Templates;
 use super::values::{Item, Values};
-use super::{basics, database, suspension, transaction};
+use super::{basics, database, firewall, suspension, transaction};
 use crate::powermta::CONFIG_PATH;
 
 /// Resources in order of id, and the bodies of their files.
@@ -43,6 +43,9 @@ pub(super) fn build(
     let mut told = Vec::new();
     for made in made.chain(database::made(&build, role)?) {
         told.push((made.id.clone(), made.after, made.notify));
+        build.add(made.id, made.spec, made.on_remove)?;
+    }
+    if let Some(made) = firewall::made(&build, files, role.firewall.as_ref())? {
         build.add(made.id, made.spec, made.on_remove)?;
     }
     for entry in &role.files {
@@ -302,6 +305,10 @@ impl<'a> Build<'a> {
         for (id, after, notify) in made {
             let (after, notify) = (self.expand(after)?, self.expand(notify)?);
             self.edge(id, after, notify);
+        }
+        if let Some(entry) = &role.firewall {
+            let (after, notify) = (self.expand(&entry.after)?, self.expand(&entry.notify)?);
+            self.edge(firewall::ID, after, notify);
         }
         for entry in &role.transactions {
             let (after, notify) = (self.expand(&entry.after)?, self.expand(&entry.notify)?);

@@ -26,6 +26,7 @@ pub fn builtin_bundle() -> BTreeMap<String, String> {
         "api/authority.j2",
         "api/env.j2",
         "api/role.toml",
+        "firewall.toml",
         "mailwizz/authority.j2",
         "mailwizz/cron.j2",
         "mailwizz/delivery-server.json.j2",

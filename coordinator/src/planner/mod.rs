@@ -20,6 +20,7 @@ mod database;
 pub mod dns;
 pub mod document;
 mod error;
+mod firewall;
 pub mod preview;
 mod role;
 mod routes;

@@ -1,7 +1,9 @@
 //! What may stand in a `role.toml`.
 //!
 //! A role lists folders, files, packages, services, steps, which files change together, and what all of
-//! that stands on ([`super::basics`]) and databases with rows ([`super::database`]). Texts marked as templates see the values of [`super::values`]; `each` repeats an entry for every identity or tenant, which is then
+//! that stands on ([`super::basics`]), databases with rows ([`super::database`]), and what may enter and
+//! leave ([`super::firewall`]). Texts marked as templates see the values of [`super::values`]; `each` repeats
+//! an entry for every identity or tenant, which is then
 //! `item`. Edges name resource ids; one that ends in `*` stands for all that begin so.
 
 use std::collections::BTreeMap;
@@ -15,6 +17,7 @@ use serde::Deserialize;
 use super::basics::{GroupEntry, IpAddressEntry, SymlinkEntry, SysctlEntry, UserEntry};
 use super::database::{DatabaseEntry, SqlRowEntry};
 use super::error::BundleFault;
+use super::firewall::FirewallEntry;
 use crate::powermta::Verbatim;
 use crate::powermta::providers::Catalogue;
 use crate::state::RoleBundle;
@@ -60,6 +63,7 @@ pub(super) struct RoleFile {
     pub(super) databases: Vec<DatabaseEntry>,
     #[serde(default, rename = "sql_row")]
     pub(super) sql_rows: Vec<SqlRowEntry>,
+    pub(super) firewall: Option<FirewallEntry>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -12,6 +12,7 @@ use minijinja::value::Serde;
 use serde::Serialize;
 
 use super::error::PlanError;
+use super::firewall;
 use super::role::Each;
 use super::routes;
 use crate::fleet::{Share, takes_mail};
@@ -41,6 +42,8 @@ pub(super) struct Values {
     pub(super) restart_allowed: Option<ContentHash>,
     /// How often the operator asked for a refused content to be tried once more.
     pub(super) attempt: u32,
+    /// Whom the rules of a firewall may name.
+    pub(super) firewall: firewall::Known,
 }
 
 /// Virtual MTAs of a PowerMTA host, in order.
@@ -166,6 +169,7 @@ impl Values {
             submission: None,
             restart_allowed: allowed.map(|allowed| allowed.lines),
             attempt: state.attempts.get(id).copied().unwrap_or_default(),
+            firewall: firewall::Known::of(state, host),
         }
     }
 }

@@ -149,6 +149,7 @@ pub(crate) fn listing(planned: &Planned) -> String {
             Spec::Suspension(spec) => halted(spec),
             Spec::Transaction(spec) => told(spec),
             Spec::Package(_) | Spec::Service(_) | Spec::Group(_) => String::new(),
+            Spec::Firewall(spec) => format!("\n  {}\n ", spec.lines().join("\n  ")),
             Spec::Symlink(link) => format!(" -> {}", link.target),
             Spec::User(user) => format!(" {:?}", user.all_groups().collect::<Vec<_>>()),
             Spec::Sysctl(setting) => format!(" {}", setting.value),

@@ -9,6 +9,7 @@ mod basics;
 mod databases;
 mod dns;
 mod document;
+mod firewall;
 mod fixture;
 mod going_live;
 mod golden;

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::names::{self, is_package, is_unit, is_version};
 use super::{
-    AccountingSpec, FileContent, HostPath, OnRemove, Resource, Spec, basics, database, suspension,
-    transaction,
+    AccountingSpec, FileContent, HostPath, OnRemove, Resource, Spec, basics, database, firewall,
+    suspension, transaction,
 };
 use crate::bytes::ContentHash;
 use crate::canonical;
@@ -292,6 +292,10 @@ fn check_spec(resource: &Resource) -> Result<(), ConfigError> {
             0
         }
         Spec::Step(_) | Spec::Transaction(_) => 0,
+        Spec::Firewall(spec) => {
+            firewall::check(resource, spec)?;
+            0
+        }
         Spec::Group(_)
         | Spec::IpAddress(_)
         | Spec::Symlink(_)

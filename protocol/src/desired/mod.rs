@@ -9,6 +9,7 @@ mod basics;
 mod config;
 mod database;
 mod drain;
+mod firewall;
 mod names;
 mod path;
 mod resource;
@@ -21,6 +22,9 @@ pub use basics::{GroupSpec, IpAddressSpec, SymlinkSpec, SysctlSpec, UserSpec};
 pub use config::{ConfigError, Disposition, HostConfig};
 pub use database::{DatabaseAuth, DatabaseSpec, Engine, SqlCell, SqlRowSpec, SqlValue};
 pub use drain::{CountSpec, DrainSpec, NAME};
+pub use firewall::{
+    AddressSet, Direction, Fate, FirewallRule, FirewallSpec, Packet, PortRange, Protocol,
+};
 pub use path::{HostPath, PathError};
 pub use resource::{
     CommandLine, DirectorySpec, FileContent, FileSpec, Guard, OnNotify, OnRemove, PackageSpec,

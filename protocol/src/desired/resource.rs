@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DatabaseSpec, GroupSpec, HostPath, IpAddressSpec, SqlRowSpec, SuspensionSpec, SymlinkSpec,
-    SysctlSpec, TransactionSpec, UserSpec,
+    DatabaseSpec, FirewallSpec, GroupSpec, HostPath, IpAddressSpec, SqlRowSpec, SuspensionSpec,
+    SymlinkSpec, SysctlSpec, TransactionSpec, UserSpec,
 };
 use crate::bytes::ContentHash;
 use crate::id::ResourceId;
@@ -65,6 +65,8 @@ pub enum Spec {
     /// One row of a table.
     #[serde(rename = "sql_row")]
     SqlRow(SqlRowSpec),
+    /// What may enter and leave.
+    Firewall(FirewallSpec),
 }
 
 /// The kind of a [`Spec`], for ids, tables and metrics.
@@ -101,6 +103,8 @@ pub enum ResourceKind {
     /// See [`SqlRowSpec`].
     #[serde(rename = "sql_row")]
     SqlRow,
+    /// See [`FirewallSpec`].
+    Firewall,
 }
 
 impl Spec {
@@ -122,6 +126,7 @@ impl Spec {
             Self::IpAddress(_) => ResourceKind::IpAddress,
             Self::Database(_) => ResourceKind::Database,
             Self::SqlRow(_) => ResourceKind::SqlRow,
+            Self::Firewall(_) => ResourceKind::Firewall,
         }
     }
 
@@ -133,6 +138,7 @@ impl Spec {
             Self::Directory(directory) => Some(&directory.path),
             Self::Symlink(link) => Some(&link.path),
             Self::Database(_)
+            | Self::Firewall(_)
             | Self::Group(_)
             | Self::IpAddress(_)
             | Self::Package(_)

@@ -14,6 +14,7 @@
 
 mod basics;
 mod database;
+mod firewall;
 mod messages;
 mod samples;
 mod variants;
@@ -268,6 +269,7 @@ fn no_byte_of_wire_version_1_has_changed() {
     golden.add("suspension", &suspension());
     golden.add("basics", &basics::all());
     golden.add("database", &database::all());
+    golden.add("firewall", &firewall::sample());
     let token = JoinToken {
         id: TokenId::new("t-1").unwrap(),
         cluster: CLUSTER,

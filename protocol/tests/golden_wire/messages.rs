@@ -60,6 +60,7 @@ pub(crate) fn check(golden: &Golden) {
             Spec::Database(_) | Spec::SqlRow(_) => "database",
             Spec::Group(_) | Spec::IpAddress(_) | Spec::Symlink(_) | Spec::Sysctl(_)
                 | Spec::User(_) => "basics",
+            Spec::Firewall(_) => "firewall",
         ]),
         &names!(DatabaseAuth, [DatabaseAuth::Password(_) | DatabaseAuth::Peer => "database"]),
         &names!(FileContent, [

@@ -62,6 +62,7 @@ fn desired(golden: &mut Golden) {
         ResourceKind::IpAddress => ResourceKind::IpAddress,
         ResourceKind::Database => ResourceKind::Database,
         ResourceKind::SqlRow => ResourceKind::SqlRow,
+        ResourceKind::Firewall => ResourceKind::Firewall,
     ]);
     databases(golden);
     variants!(golden, "probe", Probe, [

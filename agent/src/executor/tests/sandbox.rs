@@ -4,8 +4,8 @@ use std::os::unix::fs::symlink;
 use std::time::Duration;
 
 use email_engine_protocol::desired::{
-    CommandLine, GroupSpec, HostPath, IpAddressSpec, OnRemove, PackageSpec, Spec, SymlinkSpec,
-    SysctlSpec, UserSpec,
+    CommandLine, Fate, FirewallSpec, GroupSpec, HostPath, IpAddressSpec, OnRemove, PackageSpec,
+    Spec, SymlinkSpec, SysctlSpec, UserSpec,
 };
 use email_engine_protocol::id::ResourceId;
 use email_engine_protocol::observed::{Convergence, Mode, ResourceState};
@@ -78,6 +78,17 @@ fn nothing_is_spawned_and_what_cannot_be_known_is_said() {
     assert_eq!(report.facts.known().unwrap().mode, Mode::Sandbox);
 }
 
+fn nothing_enters() -> FirewallSpec {
+    FirewallSpec {
+        input: Fate::Drop,
+        output: Fate::Accept,
+        sets: Vec::new(),
+        rules: Vec::new(),
+        rollback_seconds: 60,
+        attempt: 0,
+    }
+}
+
 #[test]
 fn accounts_settings_and_addresses_are_written_down_and_links_are_real() {
     let mut rig = Rig::new();
@@ -103,6 +114,7 @@ fn accounts_settings_and_addresses_are_written_down_and_links_are_real() {
     };
     let mut resources = vec![rig.file("/etc/file", "x")];
     for (id, spec) in [
+        ("firewall:host", Spec::Firewall(nothing_enters())),
         ("group:app", Spec::Group(GroupSpec { name: name() })),
         ("ip_address:default", Spec::IpAddress(addresses)),
         ("symlink:/etc/link", Spec::Symlink(link)),
@@ -117,13 +129,14 @@ fn accounts_settings_and_addresses_are_written_down_and_links_are_real() {
     }
     let mut config = rig.config(resources);
     let report = rig.converge(&config, 1);
-    assert_eq!((report.counts.simulated, report.counts.converged), (4, 2));
+    assert_eq!((report.counts.simulated, report.counts.converged), (5, 2));
     let simulated = || std::fs::read_to_string(rig.dir.path().join("data/simulated.toml")).unwrap();
     for line in [
         "\"group app\" = \"there\"",
         "\"addresses default\" = \"192.0.2.1\"",
         "\"sysctl net.core.somaxconn\" = \"4096\"",
         "\"user app\" = \"no home, app\"",
+        "type filter hook input priority filter; policy drop;",
     ] {
         assert!(simulated().contains(line), "{line}: {}", simulated());
     }
@@ -143,7 +156,9 @@ fn accounts_settings_and_addresses_are_written_down_and_links_are_real() {
     rig.converge(&config, 2);
     let simulated = std::fs::read_to_string(rig.dir.path().join("data/simulated.toml")).unwrap();
     assert!(
-        !simulated.contains("app") && !simulated.contains("192.0.2.1"),
+        ["app", "192.0.2.1", "policy drop"]
+            .iter()
+            .all(|gone| !simulated.contains(gone)),
         "{simulated}"
     );
     assert!(std::fs::symlink_metadata(&link).is_err());

@@ -73,7 +73,7 @@ pub(super) fn remove(machine: &mut Machine, thing: &Thing, item: &Item) -> Resul
 }
 
 /// The files in which drift of a resource shows, beside its own path.
-pub(crate) fn watched(spec: &Spec) -> Vec<HostPath> {
+pub(super) fn watched(spec: &Spec) -> Vec<HostPath> {
     match spec {
         Spec::Group(_) => vec![account::group_file()],
         Spec::IpAddress(spec) => vec![ip_address::unit_path(spec.interface.as_deref())],
@@ -87,6 +87,6 @@ pub(crate) fn watched(spec: &Spec) -> Vec<HostPath> {
 ///
 /// # Panics
 /// When it is not; callers make it of fixed parts and checked names.
-fn place(text: String) -> HostPath {
+pub(super) fn place(text: String) -> HostPath {
     HostPath::new(text).expect("fixed parts and checked names make a path")
 }

@@ -6,6 +6,7 @@ use email_engine_protocol::api::{FleetDocument, IpSpec, Settings};
 use email_engine_protocol::id::Role;
 use email_engine_protocol::mail::DomainName;
 
+use super::super::firewall;
 use super::{DocumentPlan, Wanted, reject};
 use crate::command::{Rejection, RejectionCode};
 use crate::powermta;
@@ -103,6 +104,16 @@ pub(super) fn hosts(wanted: &Wanted<'_>, document: &FleetDocument) -> Result<(),
                     name,
                     "a domain of two or more labels, such as pmta1.example.com",
                 ));
+            }
+        }
+        for (label, value) in host
+            .labels
+            .iter()
+            .filter(|(label, _)| firewall::is_label(label))
+        {
+            if let Some(accepted) = firewall::label_fault(label, value) {
+                let place = place(&format!("labels.{label}"));
+                return Err(reject(RejectionCode::Invalid, place, value, accepted));
             }
         }
         for address in &host.addresses {

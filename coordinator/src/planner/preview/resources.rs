@@ -133,6 +133,11 @@ fn facts(resource: &Resource) -> BTreeMap<&'static str, String> {
             let bars = bars.map(|bar| format!("{} to ports {:?}", bar.address, bar.ports));
             facts.insert("barred", bars.collect::<Vec<_>>().join("; "));
         }
+        Spec::Firewall(spec) => {
+            facts.insert("rules", spec.lines().join("; "));
+            facts.insert("rollback_seconds", spec.rollback_seconds.to_string());
+            facts.insert("attempt", spec.attempt.to_string());
+        }
         Spec::Symlink(link) => {
             facts.insert("target", link.target.to_string());
         }

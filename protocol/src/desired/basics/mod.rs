@@ -27,6 +27,7 @@ pub(super) fn check(resource: &Resource) -> Result<(), ConfigError> {
         Spec::Database(_)
         | Spec::Directory(_)
         | Spec::File(_)
+        | Spec::Firewall(_)
         | Spec::Package(_)
         | Spec::Service(_)
         | Spec::SqlRow(_)
@@ -76,6 +77,7 @@ pub(super) fn check_all(config: &HostConfig) -> Result<(), ConfigError> {
 /// What nobody else may claim, beside paths.
 fn claimed(spec: &Spec) -> Vec<String> {
     match spec {
+        Spec::Firewall(_) => vec!["the firewall".to_owned()],
         Spec::Group(group) => vec![format!("group {}", group.name)],
         Spec::IpAddress(spec) => {
             let interface = spec.interface.as_deref().unwrap_or("of the default route");

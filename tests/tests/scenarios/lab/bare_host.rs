@@ -4,6 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use email_engine_tests::lab::{Guest, ground};
 use email_engine_tests::mail::{
@@ -12,6 +13,7 @@ use email_engine_tests::mail::{
 use email_engine_tests::{Fleet, binary, wait_for, wait_until};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::time::timeout;
 
 use super::agent;
 
@@ -32,6 +34,9 @@ const READERS: &str = "203.0.113.25";
 const APPLICATION: &str = "198.51.100.10";
 /// Everything else, on the other end of the wire.
 const WORLD: [&str; 4] = [COORDINATOR, NAME_SERVER, READERS, APPLICATION];
+
+/// An answer to a connection; a dropped packet has none.
+const ANSWER: Duration = Duration::from_secs(1);
 
 const CONFIGURATION: &str = "/etc/pmta/config";
 
@@ -126,14 +131,15 @@ async fn is_kept_in_quarantine(fleet: &Fleet, guest: &Guest) {
         let words = ["perl", "-e", dial, address, READERS, port];
         guest.try_run(&words).unwrap().status.success()
     };
-    let other = tokio::net::TcpListener::bind((READERS, 0)).await.unwrap();
-    let other = other.local_addr().unwrap().port().to_string();
+    // Another port that its firewall lets it reach.
+    let _other = tokio::net::TcpListener::bind((READERS, 443)).await.unwrap();
+    let other = "443";
     assert!(connects("192.0.2.3", "25"));
     fleet.apply_for("pmta1", &third("quarantine"), false).await;
     fleet.host_converged("pmta1", "one is in quarantine").await;
     for (address, port, expected) in [
         ("192.0.2.3", "25", false),
-        ("192.0.2.3", &other, true),
+        ("192.0.2.3", other, true),
         ("192.0.2.4", "25", true),
     ] {
         assert_eq!(connects(address, port), expected, "{address} to {port}");
@@ -146,7 +152,7 @@ async fn is_kept_in_quarantine(fleet: &Fleet, guest: &Guest) {
     fleet.host_converged("pmta1", "it was released").await;
     assert!(connects("192.0.2.3", "25"));
     let tables = guest.run(&["nft", "list", "tables"]);
-    assert_eq!(tables, "", "nothing of ours is left");
+    assert_eq!(tables, "table inet email_engine\n", "its firewall is left");
 }
 
 /// The stand-in's package, as an operator installs the product's.
@@ -203,9 +209,13 @@ async fn serves(guest: &Guest) {
         let output = guest.try_run(&["systemctl", "is-active", "pmta.service"])?;
         let state = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         let door: SocketAddr = MailFleet::submission();
-        let open = tokio::net::TcpStream::connect(door).await;
+        // From the one host that submits here: the others' packets are dropped.
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        let own = SocketAddr::new(APPLICATION.parse().unwrap(), 0);
+        socket.bind(own).unwrap();
+        let open = timeout(ANSWER, socket.connect(door)).await;
         match open {
-            Ok(_) if state == "active" => Ok(()),
+            Ok(Ok(_)) if state == "active" => Ok(()),
             open => Err(format!("{state}: {open:?}")),
         }
     })

@@ -7,3 +7,4 @@ mod basics;
 mod bootstrap;
 mod confined;
 mod databases;
+mod firewall;

@@ -111,7 +111,8 @@ impl Rig {
                 let sealed = sealed.collect();
                 self.tell(ToExecutor::Secrets(sealed));
             }
-            FromExecutor::Standing(_) => {}
+            // Nobody here has coordinators.
+            FromExecutor::ReconnectWanted { .. } | FromExecutor::Standing(_) => {}
             FromExecutor::Statistics(signed) => {
                 let batch = signed.verify(&self.keys.report_key).unwrap();
                 assert_eq!(batch.nonce, Nonce([self.session; 16]));

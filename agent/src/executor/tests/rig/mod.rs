@@ -118,6 +118,7 @@ impl Rig {
             database_users: every.clone(),
             tables: every,
             addresses: vec!["192.0.2.0/24".parse().unwrap()],
+            firewall: true,
             set_id: vec![PathRule::Below(None)],
             own: BTreeSet::new(),
         };

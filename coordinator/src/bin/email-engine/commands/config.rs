@@ -145,6 +145,7 @@ fn details(resource: &Resource) -> String {
             words.extend(step.command.arguments.iter().cloned());
             words.join(" ")
         }
+        Spec::Firewall(spec) => spec.lines().join("\n"),
         Spec::Symlink(link) => format!("leads to {}", link.target),
         Spec::Group(_) => "a system group".to_owned(),
         Spec::User(user) => {

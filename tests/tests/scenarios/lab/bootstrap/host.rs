@@ -148,6 +148,9 @@ async fn managed(fleet: &Fleet, host: &str) -> impl Fn(&str) -> bool {
     move |change| {
         let path = change.split(" is ").next().unwrap().trim_end_matches('#');
         // The distribution's own collection of whom to trust is made from what was added to it.
-        path.starts_with("/etc/ssl/certs/") || paths.iter().any(|managed| managed == path)
+        path.starts_with("/etc/ssl/certs/")
+            // The firewall of its role, which stands without the agent.
+            || path.ends_with("/email-engine-firewall.service")
+            || paths.iter().any(|managed| managed == path)
     }
 }
