@@ -101,6 +101,11 @@ impl Command {
             Self::GiveUpDrain(verb) => verb,
             Self::SetSubmissionAuthority(verb) => &**verb,
             Self::SetSubmissionCertificate(verb) => &**verb,
+            Self::BeginArtifact(verb) => verb,
+            Self::PutArtifactPiece(verb) => verb,
+            Self::FinishArtifact(verb) => verb,
+            Self::RemoveArtifact(verb) => verb,
+            Self::NameArtifact(verb) => verb,
             Self::Batch(_) => return None,
         })
     }
