@@ -246,7 +246,7 @@ fn removal_rank(thing: &Thing) -> (u8, std::cmp::Reverse<Option<&HostPath>>) {
         Thing::Step(_) | Thing::Suspension(_) | Thing::Transaction(_) => 1,
         Thing::File(_) | Thing::IpAddress(_) | Thing::Symlink(_) | Thing::Sysctl(_) => 2,
         Thing::Package(_) => 3,
-        Thing::Directory(_) => 4,
+        Thing::Archive(_) | Thing::Directory(_) => 4,
         Thing::User(_) => 5,
         Thing::Group(_) => 6,
     };

@@ -87,6 +87,7 @@ fn status(thing: &Thing, item: &Item, error: &ApplyError) -> ResourceStatus {
         Thing::User(_) => ResourceKind::User,
         Thing::Sysctl(_) => ResourceKind::Sysctl,
         Thing::IpAddress(_) => ResourceKind::IpAddress,
+        Thing::Archive(_) => ResourceKind::Archive,
     };
     let state = match error {
         ApplyError::File(FileError::NotEmpty(_)) => {

@@ -5,6 +5,7 @@
 //! room knows neither the ledger nor the keys.
 
 mod access;
+mod artifact;
 mod basics;
 mod directory;
 mod file;
@@ -12,12 +13,11 @@ mod package;
 mod service;
 mod step;
 
-pub(crate) use basics::watched;
 pub(crate) use file::bytes as file_bytes;
 pub(crate) use step::{CheckError, check, time_limit};
 
 use email_engine_protocol::bytes::ContentHash;
-use email_engine_protocol::desired::{OnRemove, Resource, Spec};
+use email_engine_protocol::desired::{HostPath, OnRemove, Resource, Spec};
 use email_engine_protocol::secret::{SecretBytes, SecretRef};
 use zeroize::Zeroizing;
 
@@ -148,6 +148,7 @@ pub enum ApplyError {
 pub fn observe(machine: &mut Machine, contents: &dyn Contents, resource: &Resource) -> Finding {
     let id = &resource.id;
     match &resource.spec {
+        Spec::Archive(spec) => artifact::observe(machine, spec),
         Spec::Directory(spec) => directory::observe(machine, spec),
         Spec::File(spec) => file::observe(machine, contents, spec),
         Spec::Package(spec) => package::observe(machine, id, spec),
@@ -181,6 +182,7 @@ pub fn ensure(
     }
     let id = &resource.id;
     match &resource.spec {
+        Spec::Archive(spec) => artifact::apply(machine, contents, spec)?,
         Spec::Directory(spec) => directory::apply(machine, spec)?,
         Spec::File(spec) => file::apply(machine, contents, id, spec)?,
         Spec::Package(spec) => machine.system.install(id, spec)?,
@@ -224,7 +226,8 @@ pub fn notify(machine: &mut Machine, resource: &Resource) -> Result<(), ApplyErr
     match &resource.spec {
         Spec::Service(spec) => service::notify(machine, &resource.id, spec)?,
         Spec::Step(spec) => step::run(machine, &resource.id, spec)?,
-        Spec::Directory(_)
+        Spec::Archive(_)
+        | Spec::Directory(_)
         | Spec::File(_)
         | Spec::Group(_)
         | Spec::IpAddress(_)
@@ -255,6 +258,7 @@ pub fn remove(
         Thing::File(path) if delete || (item.secret && retiring) => {
             file::remove(machine, path, item.secret)
         }
+        Thing::Archive(path) if delete => artifact::remove(machine, path),
         Thing::Directory(path) if delete => Ok(machine.files.remove_folder(path)?),
         Thing::Package(name) if delete => Ok(machine.system.uninstall(&item.id, name)?),
         Thing::Service(unit) if item.on_remove != OnRemove::Leave => {
@@ -266,6 +270,14 @@ pub fn remove(
         | Thing::Sysctl(_)
         | Thing::User(_) => basics::remove(machine, thing, item),
         _ => Ok(()),
+    }
+}
+
+/// The files in which drift of a resource shows, beside its own path.
+pub(crate) fn watched(spec: &Spec) -> Vec<HostPath> {
+    match spec {
+        Spec::Archive(archive) => artifact::marker(&archive.path).into_iter().collect(),
+        _ => basics::watched(spec),
     }
 }
 

@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use email_engine_protocol::api::IpStatus;
 use email_engine_protocol::desired::{OnNotify, OnRemove};
-use email_engine_protocol::id::Role;
+use email_engine_protocol::id::{ArtifactName, Role};
 use serde::Deserialize;
 
+use super::artifacts::ArchiveEntry;
 use super::basics::{GroupEntry, IpAddressEntry, SymlinkEntry, SysctlEntry, UserEntry};
 use super::error::BundleFault;
 use crate::powermta::Verbatim;
@@ -55,6 +56,8 @@ pub(super) struct RoleFile {
     pub(super) sysctls: Vec<SysctlEntry>,
     #[serde(default, rename = "ip_address")]
     pub(super) ip_addresses: Vec<IpAddressEntry>,
+    #[serde(default, rename = "archive")]
+    pub(super) archives: Vec<ArchiveEntry>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -80,6 +83,8 @@ pub(super) struct FileEntry {
     pub(super) generated: Option<Generated>,
     /// A secret of the item.
     pub(super) secret: Option<Secret>,
+    /// A file of the operator's, by what it is called.
+    pub(super) artifact: Option<ArtifactName>,
     /// Sign of a comment: writes a head that names the hash of the text.
     pub(super) comment: Option<String>,
     /// Octal digits.

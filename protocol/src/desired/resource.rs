@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    GroupSpec, HostPath, IpAddressSpec, SuspensionSpec, SymlinkSpec, SysctlSpec, TransactionSpec,
-    UserSpec,
+    ArchiveSpec, ArtifactRef, GroupSpec, HostPath, IpAddressSpec, SuspensionSpec, SymlinkSpec,
+    SysctlSpec, TransactionSpec, UserSpec,
 };
 use crate::bytes::ContentHash;
 use crate::id::ResourceId;
@@ -60,6 +60,8 @@ pub enum Spec {
     /// Sending addresses on an interface.
     #[serde(rename = "ip_address")]
     IpAddress(IpAddressSpec),
+    /// A folder that an archive was unpacked to.
+    Archive(ArchiveSpec),
 }
 
 /// The kind of a [`Spec`], for ids, tables and metrics.
@@ -91,6 +93,8 @@ pub enum ResourceKind {
     /// See [`IpAddressSpec`].
     #[serde(rename = "ip_address")]
     IpAddress,
+    /// See [`ArchiveSpec`].
+    Archive,
 }
 
 impl Spec {
@@ -110,16 +114,18 @@ impl Spec {
             Self::User(_) => ResourceKind::User,
             Self::Sysctl(_) => ResourceKind::Sysctl,
             Self::IpAddress(_) => ResourceKind::IpAddress,
+            Self::Archive(_) => ResourceKind::Archive,
         }
     }
 
-    /// The path that this resource owns, for files, folders and links.
+    /// The path that this resource owns, for files, folders, links and archives.
     #[must_use]
     pub const fn path(&self) -> Option<&HostPath> {
         match self {
             Self::File(file) => Some(&file.path),
             Self::Directory(directory) => Some(&directory.path),
             Self::Symlink(link) => Some(&link.path),
+            Self::Archive(archive) => Some(&archive.path),
             Self::Group(_)
             | Self::IpAddress(_)
             | Self::Package(_)
@@ -150,7 +156,7 @@ pub struct FileSpec {
     pub validate: Option<CommandLine>,
 }
 
-/// Bytes of a file: public content by hash, or a secret by reference.
+/// Bytes of a file: public content by hash, a secret by reference, or an operator's file by its pieces.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FileContent {
@@ -163,6 +169,8 @@ pub enum FileContent {
     },
     /// The bytes of a secret. They are in no manifest, body, report or diff.
     Secret(SecretRef),
+    /// An operator's file.
+    Artifact(ArtifactRef),
 }
 
 /// A folder. Its entries are not touched unless they are resources of their own.

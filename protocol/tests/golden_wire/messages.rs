@@ -59,9 +59,11 @@ pub(crate) fn check(golden: &Golden) {
             Spec::Suspension(_) => "suspension",
             Spec::Group(_) | Spec::IpAddress(_) | Spec::Symlink(_) | Spec::Sysctl(_)
                 | Spec::User(_) => "basics",
+            Spec::Archive(_) => "artifacts",
         ]),
         &names!(FileContent, [
             FileContent::Body { .. } | FileContent::Secret(_) => "manifest",
+            FileContent::Artifact(_) => "artifacts",
         ]),
     ];
     let refusals = names!(RefusalCode, [

@@ -59,6 +59,7 @@ fn desired(golden: &mut Golden) {
         ResourceKind::User => ResourceKind::User,
         ResourceKind::Sysctl => ResourceKind::Sysctl,
         ResourceKind::IpAddress => ResourceKind::IpAddress,
+        ResourceKind::Archive => ResourceKind::Archive,
     ]);
     variants!(golden, "probe", Probe, [
         Probe::Answer { command: command(), seconds: 5, expect: Vec::new() } => Probe::Answer { .. },

@@ -156,6 +156,8 @@ fn is_large(entry: &Entry) -> bool {
     };
     match &proposal.command {
         Command::Batch(batch) => batch.commands.len() >= LARGE,
+        // A megabyte is hashed twice.
+        Command::PutArtifactPiece(_) => true,
         Command::SetTargets(targets) => targets.targets.len() >= LARGE,
         _ => false,
     }

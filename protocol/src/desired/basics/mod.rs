@@ -24,7 +24,8 @@ pub(super) fn check(resource: &Resource) -> Result<(), ConfigError> {
         Spec::Symlink(link) => symlink::check(resource, link),
         Spec::Sysctl(setting) => sysctl::check(resource, setting),
         Spec::User(user) => account::check_user(resource, user),
-        Spec::Directory(_)
+        Spec::Archive(_)
+        | Spec::Directory(_)
         | Spec::File(_)
         | Spec::Package(_)
         | Spec::Service(_)
@@ -83,7 +84,8 @@ fn claimed(spec: &Spec) -> Vec<String> {
         }
         Spec::Sysctl(setting) => vec![format!("kernel setting {}", setting.key)],
         Spec::User(user) => vec![format!("user {}", user.name)],
-        Spec::Directory(_)
+        Spec::Archive(_)
+        | Spec::Directory(_)
         | Spec::File(_)
         | Spec::Package(_)
         | Spec::Service(_)
