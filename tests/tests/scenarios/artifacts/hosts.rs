@@ -41,6 +41,7 @@ on_remove = "delete"
 /// Moves all hosts to the role above, and says where they were.
 async fn release(fleet: &Fleet) -> Value {
     let api = fleet.api();
+    may_lose_much(fleet).await;
     let before = api.get("/releases").await.ok()["default"]["bundle"].clone();
     let files = json!({ "from": before, "files": { "api/role.toml": ROLE } });
     let bundle = api.post("/bundles", &files).await.ok()["bundle"].clone();
@@ -48,6 +49,12 @@ async fn release(fleet: &Fleet) -> Value {
         .await
         .ok();
     before
+}
+
+/// Most of what its role had goes from the host.
+async fn may_lose_much(fleet: &Fleet) {
+    let path = "/hosts/api1/allow-removal";
+    fleet.api().post(path, &json!({})).await.ok();
 }
 
 async fn plan_error(fleet: &Fleet, words: &str) {
@@ -64,7 +71,7 @@ async fn plan_error(fleet: &Fleet, words: &str) {
 
 /// Bodies in an agent's ledger of the size of a piece, with when they were written.
 fn pieces(agent: &Path) -> BTreeMap<String, SystemTime> {
-    let Ok(bodies) = fs::read_dir(agent.join("ledger/bodies")) else {
+    let Ok(bodies) = fs::read_dir(agent.join("executor/ledger/bodies")) else {
         return BTreeMap::new();
     };
     let piece = |entry: fs::DirEntry| {
@@ -82,6 +89,7 @@ async fn an_archive_and_a_licence_reach_the_host_stay_there_and_go() {
     let before = release(&fleet).await;
     fleet.start_agents(&["api1"]).await;
     plan_error(&fleet, "artifact put FILE --use").await;
+    may_lose_much(&fleet).await;
 
     // Through one node, and on the host through whichever its agent has.
     let operator = Operator::at(&fleet, 2);
