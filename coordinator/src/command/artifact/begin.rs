@@ -88,7 +88,7 @@ impl BeginArtifact {
         }
         // The last piece has a size of its own, so it is none of the others.
         let (last, others) = self.pieces.split_last().unwrap_or((&self.sha256, &[]));
-        let is_short = self.length % limits::ARTIFACT_PIECE_BYTES != 0;
+        let is_short = !self.length.is_multiple_of(limits::ARTIFACT_PIECE_BYTES);
         if is_short && others.contains(last) {
             let accepted = "a last piece that is none of the others, which are longer";
             return Err(refuse(Invalid, "pieces", last, accepted));

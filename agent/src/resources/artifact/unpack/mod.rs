@@ -96,12 +96,8 @@ struct Sink<'a> {
 
 impl<'a> Sink<'a> {
     fn new(spec: &'a ArchiveSpec, into: &'a Unpacked<'a>) -> Self {
-        let limit = spec
-            .artifact
-            .length
-            .saturating_mul(RATIO)
-            .max(SMALL)
-            .min(BYTES);
+        let most = spec.artifact.length.saturating_mul(RATIO);
+        let limit = most.clamp(SMALL, BYTES);
         Self {
             spec,
             into,
