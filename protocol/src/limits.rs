@@ -42,6 +42,10 @@ pub const EXPECTED_BYTES: usize = 1024;
 pub const RESTART_LINES: usize = 64;
 /// Most halts of one suspension.
 pub const HALTS: usize = 16;
+/// Most addresses that one suspension bars.
+pub const BARS: usize = 16;
+/// Most ports that are barred for one address.
+pub const BARRED_PORTS: usize = 16;
 /// Largest answer of a command that a probe understands, in bytes.
 pub const ANSWER_BYTES: usize = 4 * 1024 * 1024;
 /// Addresses that one resource puts on an interface.

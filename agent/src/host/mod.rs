@@ -3,8 +3,7 @@
 //! [`Machine`] is what resources work on. Its files are a [`Rooted`] tree: the machine's own or a
 //! sandbox folder, by the same code. Its packages, services and commands are a [`System`]: the real
 //! ones, or a simulation that spawns nothing and writes down what it would have done. Addresses of
-//! interfaces are the [`Network`]'s. The agent's own
-//! files, the [`Cabinet`], are a tree of the same kind.
+//! interfaces are the [`Network`]'s, and refused connections the [`Filter`]'s. The agent's own files, the [`Cabinet`], are a tree of the same kind.
 
 mod accounts;
 mod facts;
@@ -27,6 +26,9 @@ use email_engine_protocol::time::Timestamp;
 
 pub use accounts::AccountError;
 use accounts::Accounts;
+#[cfg(test)]
+pub(crate) use network::filter::tests::Remembered as RememberedBars;
+pub use network::filter::{Bar, Filter, FilterError};
 #[cfg(test)]
 pub(crate) use network::tests::Remembered;
 pub use network::{Held, Network, NetworkError};
@@ -79,6 +81,8 @@ pub struct Machine {
     pub system: Box<dyn System>,
     /// Addresses of its interfaces; not asked in a sandbox.
     pub network: Box<dyn Network>,
+    /// What its kernel lets nobody connect to; not asked in a sandbox.
+    pub filter: Box<dyn Filter>,
     mode: Mode,
     accounts: Accounts,
 }
@@ -110,6 +114,7 @@ impl Machine {
             files: files.map_err(std::io::Error::other)?,
             system,
             network: Box::new(network::Kernel),
+            filter: Box::new(network::filter::Kernel),
             mode,
             accounts: Accounts::default(),
         })
@@ -161,6 +166,7 @@ impl Machine {
             files: Rooted::open(folder).unwrap(),
             system: Box::new(real::Real::default()),
             network: Box::new(Remembered::default()),
+            filter: Box::new(RememberedBars::default()),
             mode: Mode::Real,
             accounts: Accounts::default(),
         }

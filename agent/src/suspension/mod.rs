@@ -6,6 +6,7 @@
 //! content of the state that names it no more is in force.
 //!
 //! - [`answer`] is pure: what an answer says.
+//! - `bars` is what the kernel refuses, before anything else.
 //! - `product` is whom it is told, and does not wait for one that is silent again and again.
 //! - `keeper` looks at it between passes and while one waits, until the new content is in force.
 //! - [`record`] is what we set, on disk before it is set. Only that is ever unset, and nothing that
@@ -13,6 +14,7 @@
 //! - [`Suspensions`] is all of it, as the reconciler uses it.
 
 pub mod answer;
+mod bars;
 mod keeper;
 mod product;
 pub mod record;
@@ -29,6 +31,7 @@ use email_engine_protocol::observed::{ResourceState, ResourceStatus};
 use crate::host::{Cabinet, Machine};
 use crate::reconciler::UnderWay;
 use answer::Found;
+use bars::Bars;
 use keeper::Keeper;
 use product::{Product, id_of, words};
 use record::{Halted, Record};
@@ -45,6 +48,7 @@ pub struct Suspensions {
     news: bool,
     /// Whether an older state than the accepted one is enforced.
     fallen_back: bool,
+    bars: Bars,
     keeper: Keeper,
 }
 
@@ -57,6 +61,7 @@ impl Suspensions {
             states: BTreeMap::new(),
             news: true,
             fallen_back: false,
+            bars: Bars::default(),
             keeper: Keeper::default(),
         }
     }
@@ -83,7 +88,7 @@ impl Suspensions {
     /// Whether anything is set, or was and is not yet let go.
     #[must_use]
     pub fn is_any(&self) -> bool {
-        !self.record.is_empty()
+        !self.record.is_empty() || self.bars.is_any()
     }
 
     /// How a suspension was found last.
@@ -99,13 +104,18 @@ impl Suspensions {
         config: &HostConfig,
         under_way: &UnderWay,
     ) -> usize {
-        let mut changed = 0;
+        let barred = self.bars.set(machine, config);
+        let mut changed = *barred.as_ref().unwrap_or(&0);
+        let barred = barred.err();
         let mut product = Product::new(machine.system.as_mut());
         for (id, spec) in named(config) {
             if under_way.is_stopping() {
                 return changed;
             }
-            let done = under_way.run(id, || self.ensure(&mut product, id, spec));
+            let mut done = under_way.run(id, || self.ensure(&mut product, id, spec));
+            if let Some(reason) = barred.as_ref().filter(|_| !spec.bars.is_empty()) {
+                done.fail(reason);
+            }
             changed += done.changed;
             let state = if let Some(reason) = done.failure {
                 tracing::error!(suspension = %id, reason, "does not surely stand still");
@@ -132,12 +142,7 @@ impl Suspensions {
             match self.halt(product, id, halt) {
                 Ok(changed) => done.changed += usize::from(changed),
                 // The others are set all the same.
-                Err(reason) => {
-                    let before = done.failure.take();
-                    let all =
-                        before.map_or_else(|| reason.clone(), |one| format!("{one}; {reason}"));
-                    done.failure = Some(cut(all));
-                }
+                Err(reason) => done.fail(&reason),
             }
         }
         done
@@ -242,6 +247,12 @@ impl Suspensions {
         let over = |halted: &&Halted| !wanted.contains(&&halted.halt.unset.command);
         let over: Vec<Halted> = self.record.iter().filter(over).cloned().collect();
         let mut left: BTreeMap<ResourceId, ResourceState> = BTreeMap::new();
+        if through && let Err(reason) = self.bars.release(machine, config) {
+            tracing::warn!(reason, "still refused to connect");
+            if let Ok(id) = ResourceId::new("suspension:barred") {
+                left.insert(id, ResourceState::Failed(cut(reason)));
+            }
+        }
         let mut product = Product::new(machine.system.as_mut());
         for halted in over {
             let Halted { id, halt, theirs } = &halted;
@@ -284,6 +295,14 @@ impl Suspensions {
 struct Done {
     changed: usize,
     failure: Option<String>,
+}
+
+impl Done {
+    fn fail(&mut self, reason: &str) {
+        let before = self.failure.take();
+        let all = before.map_or_else(|| reason.to_owned(), |one| format!("{one}; {reason}"));
+        self.failure = Some(cut(all));
+    }
 }
 
 /// The suspensions that a state names.

@@ -239,6 +239,18 @@ pub(super) struct SuspensionEntry {
     pub(super) status: Vec<IpStatus>,
     #[serde(rename = "halt")]
     pub(super) halts: Vec<HaltEntry>,
+    #[serde(default, rename = "bar")]
+    pub(super) bars: Vec<BarEntry>,
+}
+
+/// What the kernel refuses.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BarEntry {
+    /// A template of an address.
+    pub(super) address: String,
+    /// A template of ports, with blanks between them.
+    pub(super) ports: String,
 }
 
 /// One command that halts something, and its reverse.

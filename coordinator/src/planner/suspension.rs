@@ -4,19 +4,22 @@
 use std::collections::BTreeSet;
 
 use email_engine_protocol::desired::{
-    CommandCheck, CommandLine, HaltSpec, Question, Sought, SuspensionSpec,
+    BarSpec, CommandCheck, CommandLine, HaltSpec, Question, Sought, SuspensionSpec,
 };
 use minijinja::Value;
 
 use super::build::Build;
 use super::error::BundleFault;
-use super::role::{CheckEntry, HaltEntry, QuestionEntry, SoughtEntry, SuspensionEntry};
+use super::role::{BarEntry, CheckEntry, HaltEntry, QuestionEntry, SoughtEntry, SuspensionEntry};
 
 /// Templates among the texts of these entries, each once.
 pub(super) fn texts(entries: &[SuspensionEntry]) -> impl Iterator<Item = &str> {
     let mut texts: BTreeSet<&str> = BTreeSet::new();
     for entry in entries {
         texts.insert(&entry.name);
+        for bar in &entry.bars {
+            texts.extend([bar.address.as_str(), &bar.ports]);
+        }
         for halt in &entry.halts {
             for check in [&halt.set, &halt.unset] {
                 texts.extend(check.arguments.iter().map(String::as_str));
@@ -48,7 +51,9 @@ pub(super) fn specs(build: &Build<'_>) -> Result<Vec<(String, SuspensionSpec)>, 
                 };
                 let halts = entry.halts.iter().map(|halt| making.halt(halt));
                 let halts = halts.collect::<Result<_, _>>()?;
-                made.push((making.text(&entry.name)?, SuspensionSpec { halts }));
+                let bars = entry.bars.iter().map(|bar| making.bar(bar));
+                let bars = bars.collect::<Result<_, _>>()?;
+                made.push((making.text(&entry.name)?, SuspensionSpec { halts, bars }));
             }
         }
     }
@@ -96,6 +101,24 @@ impl Making<'_> {
                 SoughtEntry::Something => Sought::Something,
                 SoughtEntry::Text(text) => Sought::Text(self.text(text)?),
             },
+        })
+    }
+
+    fn bar(&self, entry: &BarEntry) -> Result<BarSpec, BundleFault> {
+        let (address, ports) = (self.text(&entry.address)?, self.text(&entry.ports)?);
+        let fault = |text: &str, what: &str| {
+            let text: String = text.chars().take(120).collect();
+            self.build.fault(&format!("bar: {text:?} is not {what}"))
+        };
+        let parsed = ports.split_whitespace().map(str::parse);
+        let parsed: Result<BTreeSet<u16>, _> = parsed.collect();
+        Ok(BarSpec {
+            address: (address.trim().parse())
+                .map_err(|_| fault(&address, "an IPv4 or IPv6 address"))?,
+            ports: parsed
+                .map_err(|_| fault(&ports, "a list of ports (0 to 65535) with blanks between"))?
+                .into_iter()
+                .collect(),
         })
     }
 

@@ -92,6 +92,8 @@ struct PowermtaValues {
     version: String,
     /// Where it writes what goes wrong.
     log_file: String,
+    /// TCP ports of receivers' servers, with blanks between them.
+    smtp_ports: String,
 }
 
 /// The schedule as the API bundle's environment names it.
@@ -201,10 +203,13 @@ pub(super) fn of_powermta(
         status: None,
         placed_at: 0,
     });
+    let smtp_ports = configuration.smtp_ports();
+    let smtp_ports: Vec<String> = smtp_ports.iter().map(ToString::to_string).collect();
     let mut shared = Shared::of(host);
     shared.powermta = Some(PowermtaValues {
         version: routes::version_said(host).to_owned(),
         log_file: configuration.log_file(),
+        smtp_ports: smtp_ports.join(" "),
     });
     Ok(Values {
         shared,

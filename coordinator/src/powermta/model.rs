@@ -13,6 +13,9 @@ use super::render::LOG_FILE;
 use super::schema::Version;
 use super::verbatim::Verbatim;
 
+/// The directive that says where a receiver's servers listen (guide, 3.3.10.88).
+const SMTP_PORT: &str = "default-smtp-port";
+
 /// Everything that the configuration of one host depends on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Configuration {
@@ -99,6 +102,19 @@ impl Configuration {
         let own = self.extra.as_ref().and_then(|own| own.global("log-file"));
         let based = || self.catalogue.global.get("log-file").cloned();
         own.or_else(based).unwrap_or_else(|| LOG_FILE.to_owned())
+    }
+
+    /// Where servers of receivers are connected to: port 25, and whatever the base or the operator's own
+    /// lines set for some.
+    #[must_use]
+    pub fn smtp_ports(&self) -> BTreeSet<u16> {
+        let of_base = self.catalogue.providers.iter();
+        let of_base = of_base.filter_map(|provider| provider.settings.get(SMTP_PORT).cloned());
+        let own = self.extra.as_ref().map(|own| own.everywhere(SMTP_PORT));
+        let named = of_base.chain(own.into_iter().flatten());
+        // What is no port is refused by whoever reads the configuration.
+        let named = named.filter_map(|port| port.parse().ok());
+        named.chain([25]).filter(|port| *port > 0).collect()
     }
 
     /// What a plan must say of this configuration, because nobody checked it.

@@ -88,6 +88,18 @@ impl Verbatim {
         entry.map(|entry| entry.text().to_owned())
     }
 
+    /// What a directive is set to, wherever that is.
+    pub(super) fn everywhere(&self, keyword: &str) -> Vec<String> {
+        let sources = Sources::single("extra", &self.text);
+        let parsed = sources.parse(Limits::default());
+        let outline = Outline::of(&sources, &parsed);
+        let entries = outline.blocks.iter().flat_map(|block| &block.entries);
+        entries
+            .filter(|entry| entry.keyword.eq_ignore_ascii_case(keyword))
+            .map(|entry| entry.text().to_owned())
+            .collect()
+    }
+
     /// The lines with the marks around them.
     pub(super) fn marked(&self) -> String {
         format!("{VERBATIM_BEGIN}\n{}{VERBATIM_END}\n", self.text)

@@ -17,6 +17,9 @@ fn halted(spec: &SuspensionSpec) -> String {
         )
     };
     let mut lines = vec![String::new()];
+    for bar in &spec.bars {
+        lines.push(format!("bar {} to {:?}", bar.address, bar.ports));
+    }
     for halt in &spec.halts {
         lines.push(format!("set {}", words(&halt.set.command)));
         lines.push(format!("unset {}", words(&halt.unset.command)));

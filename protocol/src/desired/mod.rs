@@ -26,6 +26,6 @@ pub use resource::{
     CommandLine, DirectorySpec, FileContent, FileSpec, Guard, OnNotify, OnRemove, PackageSpec,
     Policy, Resource, ResourceKind, ServiceSpec, Spec, StepSpec,
 };
-pub use suspension::{HaltSpec, Question, Sought, SuspensionSpec};
+pub use suspension::{BarSpec, HaltSpec, Question, Sought, SuspensionSpec};
 pub use target::{EpochGrant, PlanKeyGrant, Target};
 pub use transaction::{CommandCheck, Expectation, Holds, Probe, RestartSpec, TransactionSpec};

@@ -1,4 +1,7 @@
-//! What is kept from working although its files stay: by the product's own commands, at once.
+//! What is kept from working although its files stay: by the product's own commands and by the kernel,
+//! at once.
+
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +15,18 @@ use crate::limits;
 pub struct SuspensionSpec {
     /// Everything that makes it stand still; each is set by itself.
     pub halts: Vec<HaltSpec>,
+    /// What the kernel refuses it, before any command is run.
+    pub bars: Vec<BarSpec>,
+}
+
+/// An address from which no new connection goes to these ports. One that is open goes on, so that what
+/// is on its way arrives whole; whoever tries a new one is refused at once, and may try again later.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BarSpec {
+    /// Of this machine.
+    pub address: IpAddr,
+    /// TCP ports of other machines, in order.
+    pub ports: Vec<u16>,
 }
 
 /// One command that halts something, its reverse, and how to tell which of the two was last.
@@ -68,12 +83,35 @@ impl SuspensionSpec {
 
 /// Checks the bounds of one.
 pub(super) fn check(resource: &Resource, spec: &SuspensionSpec) -> Result<(), ConfigError> {
+    let refused = |reason: String| {
+        Err(ConfigError::Transaction {
+            resource: resource.id.clone(),
+            reason,
+        })
+    };
     let count = spec.halts.len();
     if count == 0 || count > limits::HALTS {
-        return Err(ConfigError::Transaction {
-            resource: resource.id.clone(),
-            reason: format!("it has {count} halts, 1 to {} are accepted", limits::HALTS),
-        });
+        let most = limits::HALTS;
+        return refused(format!("it has {count} halts, 1 to {most} are accepted"));
+    }
+    at_most(
+        "count of bars of a suspension",
+        spec.bars.len(),
+        limits::BARS,
+    )?;
+    for BarSpec { address, ports } in &spec.bars {
+        let count = ports.len();
+        if count == 0 || count > limits::BARRED_PORTS {
+            let most = limits::BARRED_PORTS;
+            return refused(format!(
+                "it bars {count} ports for {address}, 1 to {most} are accepted"
+            ));
+        }
+        if ports.contains(&0) || !ports.is_sorted_by(|one, two| one < two) {
+            return refused(format!(
+                "it bars the ports {ports:?} for {address}; 1 to 65535 are accepted, each once and in order"
+            ));
+        }
     }
     for halt in &spec.halts {
         let judged = halt.set.texts()?.chain(halt.unset.texts()?);
@@ -129,7 +167,11 @@ mod tests {
     }
 
     fn checked(halts: Vec<HaltSpec>) -> Result<(), String> {
-        let spec = SuspensionSpec { halts };
+        checked_with(halts, Vec::new())
+    }
+
+    fn checked_with(halts: Vec<HaltSpec>, bars: Vec<BarSpec>) -> Result<(), String> {
+        let spec = SuspensionSpec { halts, bars };
         let resource = Resource {
             id: ResourceId::new("suspension:vmta-mail1").unwrap(),
             spec: Spec::Suspension(spec.clone()),
@@ -157,13 +199,39 @@ mod tests {
     }
 
     #[test]
+    fn ports_that_cannot_be_barred_are_refused() {
+        let bar = |ports: &[u16]| BarSpec {
+            address: "192.0.2.3".parse().unwrap(),
+            ports: ports.to_vec(),
+        };
+        let barred = |bars| checked_with(vec![halt()], bars);
+        assert_eq!(barred(vec![bar(&[25, 2525]), bar(&[25])]), Ok(()));
+        for (ports, reason) in [
+            (&[][..], "it bars 0 ports for 192.0.2.3, 1 to 16"),
+            (&[0][..], "the ports [0] for 192.0.2.3; 1 to 65535"),
+            (&[25, 25][..], "each once and in order"),
+            (&[26, 25][..], "each once and in order"),
+        ] {
+            let refused = barred(vec![bar(ports)]).unwrap_err();
+            assert!(refused.contains(reason), "{refused}");
+        }
+        let many: Vec<u16> = (1..=17).collect();
+        assert!(barred(vec![bar(&many)]).is_err());
+        let most = barred(vec![bar(&[25]); 17]).unwrap_err();
+        assert!(most.contains("count of bars of a suspension"), "{most}");
+    }
+
+    #[test]
     fn every_command_is_named() {
         let mut asked = halt();
         asked.theirs = Some(Question {
             command: command(&["--json", "show", "disabled", "sources"]),
             ..asked.is_set.clone()
         });
-        let spec = SuspensionSpec { halts: vec![asked] };
+        let spec = SuspensionSpec {
+            halts: vec![asked],
+            bars: Vec::new(),
+        };
         let words: Vec<&str> = spec
             .commands()
             .map(|one| one.arguments.last().unwrap().as_str())

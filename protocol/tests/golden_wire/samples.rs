@@ -5,11 +5,11 @@ use email_engine_protocol::bytes::{
 };
 use email_engine_protocol::crypto::{RecoveryPublic, Sealed, Signed, SigningKey};
 use email_engine_protocol::desired::{
-    AccountedIdentity, AccountingFile, AccountingSpec, CommandCheck, CommandLine, CountSpec,
-    DirectorySpec, Disposition, DrainSpec, EpochGrant, Expectation, FileContent, FileSpec, Guard,
-    HaltSpec, Holds, HostConfig, HostPath, NAME, OnNotify, OnRemove, PackageSpec, PlanKeyGrant,
-    Policy, Probe, Question, RecordKind, Resource, ResourceKind, RestartSpec, ServiceSpec, Sought,
-    Spec, StepSpec, SuspensionSpec, TransactionSpec,
+    AccountedIdentity, AccountingFile, AccountingSpec, BarSpec, CommandCheck, CommandLine,
+    CountSpec, DirectorySpec, Disposition, DrainSpec, EpochGrant, Expectation, FileContent,
+    FileSpec, Guard, HaltSpec, Holds, HostConfig, HostPath, NAME, OnNotify, OnRemove, PackageSpec,
+    PlanKeyGrant, Policy, Probe, Question, RecordKind, Resource, ResourceKind, RestartSpec,
+    ServiceSpec, Sought, Spec, StepSpec, SuspensionSpec, TransactionSpec,
 };
 use email_engine_protocol::enroll::RenewedCertificate;
 use email_engine_protocol::generation::Generation;
@@ -248,9 +248,16 @@ pub(crate) fn suspension() -> Resource {
         is_set: question(Sought::Nothing),
         theirs: Some(question(Sought::Text("192.0.2.1".to_owned()))),
     };
+    let bar = BarSpec {
+        address: "192.0.2.1".parse().unwrap(),
+        ports: vec![25, 2525],
+    };
     resource(
         "suspension:vmta-mail1",
-        Spec::Suspension(SuspensionSpec { halts: vec![halt] }),
+        Spec::Suspension(SuspensionSpec {
+            halts: vec![halt],
+            bars: vec![bar],
+        }),
         OnRemove::Leave,
         Policy::Enforce,
     )

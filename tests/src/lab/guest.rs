@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::cgroups::Cgroups;
-use super::wire::Wire;
+use super::wire::{self, Wire};
 use crate::{DEADLINE, Daemon, wait_for};
 
 /// Arguments: doors of the control groups in one word, then the guest. It ends with 133 when the
@@ -111,6 +111,13 @@ impl Guest {
         };
         guest.is_up("it was switched on").await;
         guest
+    }
+
+    /// Brings what is sent to these addresses to its door; whether it has them is its own affair.
+    pub fn route(&self, addresses: &[&str]) {
+        for address in addresses {
+            succeeded(wire::route(address));
+        }
     }
 
     /// Its root, for files that are put in and looked at.

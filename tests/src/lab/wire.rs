@@ -3,7 +3,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 /// Arguments: its process id, then the guest's addresses in one word.
 const PLUG: &str = r#"
@@ -52,6 +52,13 @@ impl Wire {
     pub(super) fn namespace(&self) -> PathBuf {
         format!("/proc/{}/ns/net", self.keeper.id()).into()
     }
+}
+
+/// What is sent to an address goes over the wire.
+pub(super) fn route(address: &str) -> Output {
+    let route = format!("{address}/32");
+    let words = ["route", "add", &route, "dev", "wire"];
+    Command::new("ip").args(words).output().unwrap()
 }
 
 impl Drop for Wire {

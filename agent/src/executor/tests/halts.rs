@@ -41,7 +41,10 @@ fn suspension(rig: &mut Rig) -> Resource {
     };
     let mut made = rig.file("/x", "x");
     made.id = ResourceId::new("suspension:one").unwrap();
-    made.spec = Spec::Suspension(SuspensionSpec { halts: vec![halt] });
+    made.spec = Spec::Suspension(SuspensionSpec {
+        halts: vec![halt],
+        bars: Vec::new(),
+    });
     made
 }
 

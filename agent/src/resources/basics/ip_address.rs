@@ -11,7 +11,7 @@ use email_engine_protocol::desired::{HostPath, IpAddressSpec};
 
 use super::super::{ApplyError, Finding};
 use super::place;
-use crate::host::{FileError, Machine, NetworkError, NewFile};
+use crate::host::{FileError, Held, Machine, NetworkError, NewFile};
 
 const LIMIT: u64 = 2 * 1024 * 1024;
 const MODE: u32 = 0o644;
@@ -48,95 +48,143 @@ pub(super) fn observe(machine: &mut Machine, spec: &IpAddressSpec) -> Finding {
     }
 }
 
-fn differences(machine: &mut Machine, spec: &IpAddressSpec) -> Result<Vec<String>, ApplyError> {
-    let interface = resolved(machine, spec)?;
-    let mut diff = Vec::new();
+/// What is to be done about the addresses of one resource.
+struct Sight {
+    /// Where missing ones are put.
+    interface: String,
+    /// What is listed as put there by us.
+    known: BTreeSet<Put>,
+    /// What shall be listed.
+    wanted: BTreeSet<Put>,
+    /// Of those, what is not there.
+    missing: Vec<IpAddr>,
+    /// What another machine has too.
+    duplicate: Vec<IpAddr>,
+}
+
+fn sight(machine: &mut Machine, spec: &IpAddressSpec) -> Result<Sight, ApplyError> {
+    let known = listed(&read(machine, spec.interface.as_deref())?.unwrap_or_default());
     let held = machine.network.addresses()?;
-    let here: BTreeSet<IpAddr> = held
-        .iter()
-        .filter(|held| held.interface == interface)
-        .map(|held| held.address)
-        .collect();
-    let missing: Vec<&IpAddr> = spec
+    let interface = match &spec.interface {
+        Some(name) => Ok(name.clone()),
+        None => machine.network.default_interface(),
+    };
+    let found = interface.as_deref().ok();
+    let ours: Vec<IpAddr> = spec
         .addresses
         .iter()
-        .filter(|one| !here.contains(one))
+        .copied()
+        .filter(|one| !is_theirs(*one, spec, found, &held, &known))
         .collect();
-    if !missing.is_empty() {
-        let named: Vec<String> = missing
-            .iter()
-            .take(NAMED)
-            .map(ToString::to_string)
-            .collect();
-        let more = if missing.len() > NAMED { ", ..." } else { "" };
-        let (count, of) = (missing.len(), spec.addresses.len());
+    let interface = match interface {
+        // Nothing has to be put anywhere.
+        Err(_) if ours.is_empty() => String::new(),
+        other => other?,
+    };
+    let is_there =
+        |one: &&IpAddr| (held.iter()).any(|h| h.interface == interface && h.address == **one);
+    let is_double = |one: &&IpAddr| held.iter().any(|h| h.duplicate && h.address == **one);
+    Ok(Sight {
+        missing: ours.iter().filter(|one| !is_there(one)).copied().collect(),
+        duplicate: spec.addresses.iter().filter(is_double).copied().collect(),
+        wanted: ours.iter().map(|one| (*one, interface.clone())).collect(),
+        known,
+        interface,
+    })
+}
+
+/// Whether somebody else has put an address there, who keeps it and may have no other: it is part of a
+/// longer network, or the first of its kind on the interface, from which the machine speaks, or on
+/// another interface where none was named.
+fn is_theirs(
+    address: IpAddr,
+    spec: &IpAddressSpec,
+    interface: Option<&str>,
+    held: &[Held],
+    known: &BTreeSet<Put>,
+) -> bool {
+    let here = |one: &&Held| Some(one.interface.as_str()) == interface;
+    let alike = |one: &&Held| one.address.is_ipv4() == address.is_ipv4();
+    let first = held.iter().filter(here).find(alike);
+    held.iter().filter(|one| one.address == address).any(|one| {
+        let is_listed = known.contains(&(address, one.interface.clone()));
+        let is_kept = if here(&one) {
+            !one.alone || first == Some(one)
+        } else {
+            spec.interface.is_none()
+        };
+        !is_listed && is_kept
+    })
+}
+
+fn differences(machine: &mut Machine, spec: &IpAddressSpec) -> Result<Vec<String>, ApplyError> {
+    let sight = sight(machine, spec)?;
+    let mut diff = Vec::new();
+    if !sight.missing.is_empty() {
+        let named = sight.missing.iter().take(NAMED).map(ToString::to_string);
+        let named: Vec<String> = named.collect();
+        let more = if sight.missing.len() > NAMED {
+            ", ..."
+        } else {
+            ""
+        };
+        let (count, of) = (sight.missing.len(), spec.addresses.len());
         diff.push(format!(
-            "{count} of {of} not on {interface}: {}{more}",
+            "{count} of {of} not on {}: {}{more}",
+            sight.interface,
             named.join(", ")
         ));
     }
-    let ours = |address: &IpAddr| spec.addresses.binary_search(address).is_ok();
-    for held in held
-        .iter()
-        .filter(|held| held.duplicate && ours(&held.address))
-    {
-        diff.push(format!("another machine has {} too", held.address));
-    }
-    if !is_kept(machine, spec, &interface)? {
+    let double = sight.duplicate.iter();
+    diff.extend(double.map(|one| format!("another machine has {one} too")));
+    if !is_kept(machine, spec, &sight.wanted)? {
         diff.push("not put there at boot".to_owned());
     }
     Ok(diff)
 }
 
-fn is_kept(machine: &Machine, spec: &IpAddressSpec, interface: &str) -> Result<bool, FileError> {
+fn is_kept(
+    machine: &Machine,
+    spec: &IpAddressSpec,
+    wanted: &BTreeSet<Put>,
+) -> Result<bool, FileError> {
     let (name, link) = (
         spec.interface.as_deref(),
         boot_link(spec.interface.as_deref()),
     );
-    let mode = machine
-        .files
-        .look(&unit_path(name))?
-        .map(|entry| entry.mode);
+    let entry = machine.files.look(&unit_path(name))?;
+    let Some(entry) = entry else {
+        return Ok(wanted.is_empty());
+    };
     let leads = machine.files.read_link(&link)?.as_deref() == Some(unit_path(name).as_str());
-    let wanted = render(&wanted(spec, interface));
-    Ok(leads && mode == Some(MODE) && read(machine, name)?.as_deref() == Some(&wanted))
-}
-
-fn resolved(machine: &mut Machine, spec: &IpAddressSpec) -> Result<String, NetworkError> {
-    match &spec.interface {
-        Some(name) => Ok(name.clone()),
-        None => machine.network.default_interface(),
-    }
-}
-
-fn wanted(spec: &IpAddressSpec, interface: &str) -> BTreeSet<Put> {
-    let put = |address: &IpAddr| (*address, interface.to_owned());
-    spec.addresses.iter().map(put).collect()
+    let is_text = read(machine, name)?.as_deref() == Some(&render(wanted));
+    Ok(leads && entry.mode == MODE && is_text)
 }
 
 pub(super) fn apply(machine: &mut Machine, spec: &IpAddressSpec) -> Result<(), ApplyError> {
-    let interface = resolved(machine, spec)?;
+    let Sight {
+        interface,
+        known,
+        wanted,
+        ..
+    } = sight(machine, spec)?;
     let name = spec.interface.as_deref();
-    let wanted = wanted(spec, &interface);
-    let known = listed(&read(machine, name)?.unwrap_or_default());
+    if wanted.is_empty() && machine.files.look(&unit_path(name))?.is_none() {
+        return Ok(());
+    }
     if known != wanted {
         // Whatever happens from here on, what was or is put there is listed.
         write(machine, name, &known.union(&wanted).cloned().collect())?;
     }
     take(machine, known.difference(&wanted))?;
     let held = machine.network.addresses()?;
-    let is_there = |address: &IpAddr| {
-        let same =
-            |held: &crate::host::Held| held.interface == interface && held.address == *address;
-        held.iter().any(same)
-    };
-    let missing: Vec<IpAddr> = spec
-        .addresses
-        .iter()
-        .copied()
-        .filter(|one| !is_there(one))
-        .collect();
-    machine.network.add(&interface, &missing)?;
+    let is_there =
+        |one: &IpAddr| (held.iter()).any(|h| h.interface == interface && h.address == *one);
+    let all = wanted.iter().map(|(address, _)| *address);
+    let missing: Vec<IpAddr> = all.filter(|one| !is_there(one)).collect();
+    if !missing.is_empty() {
+        machine.network.add(&interface, &missing)?;
+    }
     write(machine, name, &wanted)?;
     let target = unit_path(name);
     Ok(machine.files.make_link(&boot_link(name), target.as_str())?)
@@ -239,13 +287,21 @@ fn listed(text: &str) -> BTreeSet<Put> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::Held;
 
     fn spec(addresses: impl IntoIterator<Item = u8>) -> IpAddressSpec {
         let address = |last: u8| format!("192.0.2.{last}").parse().unwrap();
         IpAddressSpec {
             interface: None,
             addresses: addresses.into_iter().map(address).collect(),
+        }
+    }
+
+    fn theirs(interface: &str, last: u8, alone: bool) -> Held {
+        Held {
+            interface: interface.to_owned(),
+            address: format!("192.0.2.{last}").parse().unwrap(),
+            alone,
+            duplicate: false,
         }
     }
 
@@ -258,6 +314,7 @@ mod tests {
     fn a_hundred_come_at_once_drift_is_seen_and_they_go_again() {
         let dir = tempfile::tempdir().unwrap();
         let mut machine = Machine::with_programs(dir.path());
+        machine.network = Box::new(crate::host::Remembered(vec![theirs("eth0", 200, true)]));
         let wanted = spec(1..=100);
         let finding = observe(&mut machine, &wanted);
         let expected = "100 of 100 not on eth0: 192.0.2.1, 192.0.2.2, 192.0.2.3, 192.0.2.4, \
@@ -265,7 +322,7 @@ mod tests {
         assert_eq!(finding, Finding::Differs(expected.to_owned()));
         apply(&mut machine, &wanted).unwrap();
         assert_eq!(observe(&mut machine, &wanted), Finding::Right);
-        assert_eq!(held(&mut machine).len(), 100);
+        assert_eq!(held(&mut machine).len(), 101);
         let gone = "192.0.2.7".parse().unwrap();
         machine.network.remove("eth0", &[gone]).unwrap();
         let finding = observe(&mut machine, &wanted);
@@ -278,7 +335,7 @@ mod tests {
         assert_eq!(observe(&mut machine, &wanted), expected);
         apply(&mut machine, &wanted).unwrap();
         remove(&mut machine, None, true).unwrap();
-        assert_eq!(held(&mut machine), [""; 0]);
+        assert_eq!(held(&mut machine), ["192.0.2.200"]);
         assert!(!unit.exists() && !dir.path().join(&boot_link(None).as_str()[1..]).exists());
     }
 
@@ -286,13 +343,7 @@ mod tests {
     fn what_is_no_longer_wanted_goes_and_what_others_put_there_stays() {
         let dir = tempfile::tempdir().unwrap();
         let mut machine = Machine::with_programs(dir.path());
-        let theirs = Box::new(crate::host::Remembered(vec![Held {
-            interface: "eth0".to_owned(),
-            address: "192.0.2.1".parse().unwrap(),
-            alone: false,
-            duplicate: false,
-        }]));
-        machine.network = theirs;
+        machine.network = Box::new(crate::host::Remembered(vec![theirs("eth0", 1, false)]));
         apply(&mut machine, &spec([1, 2, 3])).unwrap();
         apply(&mut machine, &spec([3, 4])).unwrap();
         assert_eq!(held(&mut machine), ["192.0.2.1", "192.0.2.3", "192.0.2.4"]);
@@ -300,6 +351,43 @@ mod tests {
         assert_eq!(held(&mut machine), ["192.0.2.1"]);
         let unit = dir.path().join(&unit_path(None).as_str()[1..]);
         assert!(unit.exists(), "switched off is not taken away");
+    }
+
+    #[test]
+    fn the_address_that_the_machine_speaks_from_is_never_taken_off() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut machine = Machine::with_programs(dir.path());
+        let provider = vec![theirs("eth0", 1, true), theirs("eth1", 2, true)];
+        machine.network = Box::new(crate::host::Remembered(provider));
+        // One that somebody put there by hand is not the first: it is ours from now on.
+        let by_hand = "192.0.2.4".parse().unwrap();
+        machine.network.add("eth0", &[by_hand]).unwrap();
+        apply(&mut machine, &spec([1, 2, 3, 4])).unwrap();
+        assert_eq!(observe(&mut machine, &spec([1, 2, 3, 4])), Finding::Right);
+        let unit = dir.path().join(&unit_path(None).as_str()[1..]);
+        let puts = listed(&std::fs::read_to_string(unit).unwrap());
+        let puts: Vec<String> = puts.iter().map(|(one, _)| one.to_string()).collect();
+        assert_eq!(puts, ["192.0.2.3", "192.0.2.4"]);
+        apply(&mut machine, &spec([3])).unwrap();
+        remove(&mut machine, None, true).unwrap();
+        assert_eq!(held(&mut machine), ["192.0.2.1", "192.0.2.2"]);
+    }
+
+    #[test]
+    fn where_all_are_there_already_no_default_route_is_asked_for_and_nothing_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut machine = Machine::with_programs(dir.path());
+        let provider = vec![theirs("lo", 1, true), theirs("lo", 2, true)];
+        machine.network = Box::new(crate::host::Remembered(provider));
+        let wanted = spec([1, 2]);
+        assert_eq!(observe(&mut machine, &wanted), Finding::Right);
+        apply(&mut machine, &wanted).unwrap();
+        assert!(!dir.path().join("etc").exists());
+        let finding = observe(&mut machine, &spec([1, 2, 3]));
+        let Finding::Unknown(why) = finding else {
+            panic!("{finding:?}");
+        };
+        assert!(why.contains("no default route"), "{why}");
     }
 
     #[test]

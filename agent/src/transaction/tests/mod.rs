@@ -1,5 +1,6 @@
 //! Transactions on a sandbox, and on real programs.
 
+mod barred;
 mod bed;
 mod crashes;
 mod drains;

@@ -71,7 +71,10 @@ impl Product {
         };
         Resource {
             id: ResourceId::new("suspension:one").unwrap(),
-            spec: Spec::Suspension(SuspensionSpec { halts: vec![halt] }),
+            spec: Spec::Suspension(SuspensionSpec {
+                halts: vec![halt],
+                bars: Vec::new(),
+            }),
             on_remove: OnRemove::Leave,
             policy: Policy::Enforce,
             after: Vec::new(),

@@ -139,6 +139,9 @@ fn facts(resource: &Resource) -> BTreeMap<&'static str, String> {
         Spec::Suspension(spec) => {
             let words = spec.halts.iter().map(|halt| words(&halt.set.command));
             facts.insert("commands", words.collect::<Vec<_>>().join("; "));
+            let bars = spec.bars.iter();
+            let bars = bars.map(|bar| format!("{} to ports {:?}", bar.address, bar.ports));
+            facts.insert("barred", bars.collect::<Vec<_>>().join("; "));
         }
         Spec::Symlink(link) => {
             facts.insert("target", link.target.to_string());

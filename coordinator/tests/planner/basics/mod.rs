@@ -37,10 +37,19 @@ addresses = ["{{ item.address }}"]
 on_remove = "delete"
 "#;
 
-/// The example with more in its role file.
+/// Of the shipped role: an interface has one such resource.
+const OWN: &str = r#"[[ip_address]]
+each = "identity"
+addresses = ["{{ item.address }}"]
+on_remove = "delete"
+"#;
+
+/// The example with more in its role file, which has no addresses of its own.
 fn with(more: &str) -> Fleet {
     let files = email_engine_coordinator::planner::builtin_bundle();
-    Fleet::sos_holidays().with_file(ROLE, &format!("{}\n{more}", files[ROLE]))
+    let role = files[ROLE].replace(OWN, "");
+    assert_ne!(role, files[ROLE]);
+    Fleet::sos_holidays().with_file(ROLE, &format!("{role}\n{more}"))
 }
 
 #[test]

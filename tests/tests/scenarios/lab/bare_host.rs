@@ -15,9 +15,10 @@ use tempfile::TempDir;
 
 use super::agent;
 
-/// Of the guest: the admin address, the five identities, and one to come.
-const GUEST: [&str; 7] = [
-    "198.51.100.20",
+/// What the guest has of its provider, and what that brings to its door: the addresses of the five
+/// identities, and of one to come, which the agent puts on the interface.
+const ADMIN: &str = "198.51.100.20";
+const SENDING: [&str; 6] = [
     "192.0.2.1",
     "192.0.2.2",
     "192.0.2.3",
@@ -45,7 +46,8 @@ fn a_bare_host_enrols_sends_mends_itself_survives_a_reboot_and_grows() {
         fleet.apply(&MailFleet::document()).await;
         names.publish(&fleet.api().get("/domains").await.ok()).await;
 
-        let guest = Guest::boot("pmta1", &base, &GUEST, NAME_SERVER).await;
+        let guest = Guest::boot("pmta1", &base, &[ADMIN], NAME_SERVER).await;
+        guest.route(&SENDING);
         install_powermta(&guest);
         agent::install(&guest, &fleet.host_token("pmta1", "powermta").await);
         certified(&guest).await;
@@ -94,6 +96,8 @@ fn a_bare_host_enrols_sends_mends_itself_survives_a_reboot_and_grows() {
         assert_eq!(arrived.client, Some("192.0.2.6".parse().unwrap()));
         let verdict = Verdict::of(&arrived).await;
         assert!(verdict.is_clean("mail6.sos-holidays.com"), "{verdict:?}");
+
+        is_kept_in_quarantine(&fleet, &guest).await;
     });
 }
 
@@ -106,6 +110,43 @@ fn grown() -> Value {
     sixth["vmta"] = json!("vmta-mail6");
     document["ips"].as_array_mut().unwrap().push(sixth);
     document
+}
+
+/// From the address of an identity in quarantine the host opens no connection to a mail server, also after
+/// a reboot; from every other one, and to every other port, it does.
+async fn is_kept_in_quarantine(fleet: &Fleet, guest: &Guest) {
+    let third = |status: &str| {
+        let mut document = grown();
+        document["ips"][2]["status"] = json!(status);
+        document
+    };
+    let connects = |address: &str, port: &str| {
+        let dial = "use IO::Socket::INET; exit(IO::Socket::INET->new(LocalAddr => $ARGV[0], \
+                    PeerAddr => $ARGV[1], PeerPort => $ARGV[2], Timeout => 5) ? 0 : 1)";
+        let words = ["perl", "-e", dial, address, READERS, port];
+        guest.try_run(&words).unwrap().status.success()
+    };
+    let other = tokio::net::TcpListener::bind((READERS, 0)).await.unwrap();
+    let other = other.local_addr().unwrap().port().to_string();
+    assert!(connects("192.0.2.3", "25"));
+    fleet.apply_for("pmta1", &third("quarantine"), false).await;
+    fleet.host_converged("pmta1", "one is in quarantine").await;
+    for (address, port, expected) in [
+        ("192.0.2.3", "25", false),
+        ("192.0.2.3", &other, true),
+        ("192.0.2.4", "25", true),
+    ] {
+        assert_eq!(connects(address, port), expected, "{address} to {port}");
+    }
+    guest.reboot().await;
+    wait_until("it is refused again", async || !connects("192.0.2.3", "25")).await;
+    assert!(connects("192.0.2.4", "25"));
+
+    fleet.apply_for("pmta1", &third("warming"), false).await;
+    fleet.host_converged("pmta1", "it was released").await;
+    assert!(connects("192.0.2.3", "25"));
+    let tables = guest.run(&["nft", "list", "tables"]);
+    assert_eq!(tables, "", "nothing of ours is left");
 }
 
 /// The stand-in's package, as an operator installs the product's.
@@ -180,7 +221,7 @@ async fn hears_of_a_bounce(guest: &Guest) {
         Reporting-MTA: dns; mx.rcpt.example\r\n\r\n\
         Final-Recipient: rfc822; reader@rcpt.example\r\nAction: failed\r\nStatus: 5.1.1\r\n\
         --b--\r\n";
-    let door = SocketAddr::new(GUEST[1].parse().unwrap(), 25);
+    let door = SocketAddr::new(SENDING[0].parse().unwrap(), 25);
     let mut client = Client::connect(READERS, door).await;
     client.say("EHLO mx.rcpt.example").await;
     let answer = client

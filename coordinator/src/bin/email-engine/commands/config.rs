@@ -164,7 +164,10 @@ fn details(resource: &Resource) -> String {
             let interface = interface.unwrap_or("that of the default route");
             format!("{} addresses on {interface}", spec.addresses.len())
         }
-        Spec::Suspension(spec) => format!("stands still by {} commands", spec.halts.len()),
+        Spec::Suspension(spec) => {
+            let (commands, bars) = (spec.halts.len(), spec.bars.len());
+            format!("stands still by {commands} commands and {bars} barred addresses")
+        }
         Spec::Transaction(spec) => {
             let members = spec.members.len();
             let probes = spec.read_back.len() + spec.health.len();

@@ -1,6 +1,8 @@
 //! Addresses of this machine's interfaces, by the kernel's own words (rtnetlink(7)): no program is
 //! run for a look, and many addresses change in few messages.
 
+pub(super) mod filter;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
@@ -401,7 +403,7 @@ fn request(inner: RouteNetlinkMessage, number: u32, flags: u16) -> Message {
 pub(crate) mod tests {
     use super::*;
 
-    /// A network of one interface that is only remembered.
+    /// A network that is only remembered. The default route is by `eth0`, unless others alone are there.
     #[derive(Debug, Default)]
     pub(crate) struct Remembered(pub(crate) Vec<Held>);
 
@@ -411,7 +413,12 @@ pub(crate) mod tests {
         }
 
         fn default_interface(&mut self) -> Result<String, NetworkError> {
-            Ok("eth0".to_owned())
+            let is_there = |held: &Held| held.interface == "eth0";
+            if self.0.is_empty() || self.0.iter().any(is_there) {
+                Ok("eth0".to_owned())
+            } else {
+                Err(NetworkError::NoDefault)
+            }
         }
 
         fn add(&mut self, interface: &str, addresses: &[IpAddr]) -> Result<(), NetworkError> {
