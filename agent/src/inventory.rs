@@ -62,6 +62,8 @@ pub enum Thing {
     },
     /// The firewall's table.
     Firewall,
+    /// A folder that an archive was unpacked to.
+    Archive(HostPath),
 }
 
 impl Thing {
@@ -81,6 +83,7 @@ impl Thing {
             Spec::User(spec) => Self::User(spec.name.clone()),
             Spec::Sysctl(spec) => Self::Sysctl(spec.key.clone()),
             Spec::IpAddress(spec) => Self::IpAddress(spec.interface.clone()),
+            Spec::Archive(spec) => Self::Archive(spec.path.clone()),
             Spec::Database(spec) => Self::Database {
                 engine: spec.engine,
                 name: spec.name.clone(),
@@ -114,7 +117,10 @@ impl Thing {
     #[must_use]
     pub const fn path(&self) -> Option<&HostPath> {
         match self {
-            Self::Directory(path) | Self::File(path) | Self::Symlink(path) => Some(path),
+            Self::Archive(path)
+            | Self::Directory(path)
+            | Self::File(path)
+            | Self::Symlink(path) => Some(path),
             Self::Database { .. }
             | Self::Firewall
             | Self::Group(_)
@@ -178,7 +184,11 @@ impl Inventory {
             let thing = Thing::of(resource);
             let secret = matches!(
                 &resource.spec,
-                Spec::File(file) if matches!(file.content, FileContent::Secret(_))
+                Spec::File(file) if match &file.content {
+                    FileContent::Artifact(artifact) => artifact.secret,
+                    FileContent::Body { .. } => false,
+                    FileContent::Secret(_) => true,
+                }
             );
             let known = self.items.get(&thing);
             if known.is_none() && resource.policy == Policy::Hold {

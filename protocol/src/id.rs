@@ -132,6 +132,10 @@ name_type!(
     TokenId, "token id", is_slug, SLUG_RULE
 );
 name_type!(
+    /// What role files call an artifact, such as `mailwizz`: which one is meant is said apart.
+    ArtifactName, "artifact name", is_slug, SLUG_RULE
+);
+name_type!(
     /// Name of a secret, such as `dkim/mail1.example.com/mail`.
     SecretId, "secret id", is_path, PATH_RULE
 );

@@ -6,6 +6,10 @@ pub const FRAME_BYTES: usize = 1024 * 1024;
 pub const BODY_BYTES: u64 = 64 * 1024 * 1024;
 /// Bytes of one chunk of a body on its stream.
 pub const CHUNK_BYTES: usize = 64 * 1024;
+/// Bytes of one piece of an artifact; only the last one may be shorter.
+pub const ARTIFACT_PIECE_BYTES: u64 = 1024 * 1024;
+/// Largest artifact that any setting allows, in bytes: what is asked of a host and of the log is bounded.
+pub const ARTIFACT_BYTES: u64 = 4096 * ARTIFACT_PIECE_BYTES;
 /// Largest secret, in bytes: an RSA-4096 key in PEM fits thrice.
 pub const SECRET_BYTES: usize = 16 * 1024;
 /// Most resources in one host's desired state.

@@ -221,6 +221,19 @@ impl Api {
         self.send(Method::PUT, path, Some(body), &[]).await.unwrap()
     }
 
+    /// PUT of bytes as they are.
+    pub async fn put_bytes(&self, path: &str, bytes: Vec<u8>) -> Answer {
+        let mut request = self.client.put(format!("{}/api/v1{path}", self.bases[0]));
+        if let Some(key) = &self.key {
+            request = request.header("X-API-Key", key);
+        }
+        let response = request.body(bytes).send().await.unwrap();
+        let status = response.status().as_u16();
+        let bytes = response.bytes().await.unwrap();
+        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        Answer { status, body }
+    }
+
     /// DELETE.
     pub async fn delete(&self, path: &str) -> Answer {
         self.send(Method::DELETE, path, None, &[]).await.unwrap()

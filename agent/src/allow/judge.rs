@@ -152,6 +152,16 @@ pub enum Disallowed {
         /// The list.
         origin: String,
     },
+    /// A folder of which everything is written.
+    #[error("{resource}: no entry of `paths` in {origin} that ends in '/' allows all of {path}/")]
+    Tree {
+        /// Who wants it.
+        resource: ResourceId,
+        /// The folder.
+        path: HostPath,
+        /// The list.
+        origin: String,
+    },
 }
 
 impl PathRule {
@@ -187,6 +197,7 @@ impl AllowList {
                     let validate = file.validate.as_ref();
                     validate.map_or(Ok(()), |command| self.judge_command(resource, command))
                 }
+                Spec::Archive(archive) => self.judge_tree(resource, &archive.path),
                 Spec::Directory(folder) => self.judge_mode(resource, &folder.path, folder.mode),
                 Spec::Package(package) => {
                     self.judge_name(resource, "packages", &self.packages, &package.name)
@@ -300,6 +311,19 @@ impl AllowList {
             return Ok(());
         }
         Err(Disallowed::Path {
+            resource: resource.id.clone(),
+            path: path.clone(),
+            origin: self.origin.clone(),
+        })
+    }
+
+    /// A folder of which everything is written: to list the folder alone does not allow that.
+    fn judge_tree(&self, resource: &Resource, path: &HostPath) -> Result<(), Disallowed> {
+        let is_whole = |rule: &PathRule| matches!(rule, PathRule::Below(_)) && rule.allows(path);
+        if self.paths.iter().any(is_whole) {
+            return Ok(());
+        }
+        Err(Disallowed::Tree {
             resource: resource.id.clone(),
             path: path.clone(),
             origin: self.origin.clone(),

@@ -73,6 +73,8 @@ pub(super) struct Core {
     pub(super) disallowed: Option<Attempt>,
     /// Whether the ledger may hold contents that no state needs.
     pub(super) untidy: bool,
+    /// Whether the cluster said in this life what the target is.
+    pub(super) told: bool,
     /// Whether something came that the enforced state waited for.
     pub(super) mendable: bool,
     /// Whether something was heard that may bring the offer further.
@@ -154,6 +156,7 @@ impl Core {
             disallowed: None,
             // A crash may have come before it was tidied.
             untidy: true,
+            told: false,
             mendable: false,
             due: false,
             enforced: None,

@@ -282,14 +282,16 @@ impl Core {
             is_accepted && self.ledger.page().last_good.as_ref() == Some(&enforced.target)
         });
         if self.untidy && is_last_good && self.offered.is_none() {
-            self.tidy();
+            self.tidy(self.told);
         }
         if !self.ledger.page().retired {
             self.confirm_retirement();
         }
     }
 
-    fn tidy(&mut self) {
+    /// Bodies of an offer that was on its way when this life began are kept until it is told what the
+    /// target is: most of an artifact may be among them.
+    fn tidy(&mut self, bodies: bool) {
         let Some(enforced) = &self.enforced else {
             return;
         };
@@ -298,9 +300,9 @@ impl Core {
         let kept = self
             .ledger
             .store
-            .keep_only(&configs, &[enforced.target.digest]);
+            .keep_only(&configs, &[enforced.target.digest], bodies);
         match kept {
-            Ok(()) => self.untidy = false,
+            Ok(()) => self.untidy = !bodies,
             Err(error) => tracing::warn!(%error, "older contents stay in the ledger"),
         }
     }
@@ -337,7 +339,7 @@ impl Core {
         if !is_done || !self.is_retiring() || holds_secrets {
             return false;
         }
-        self.tidy();
+        self.tidy(true);
         // Else sealed secrets are still in the ledger: the next audit tries again.
         !self.untidy
     }

@@ -66,6 +66,7 @@ impl Core {
             tracing::warn!("a target before trust is ignored");
             return;
         };
+        self.told |= judged.is_ok();
         match judged {
             Ok(Verdict::Known) => self.ask_again(),
             Ok(Verdict::New(target)) => {

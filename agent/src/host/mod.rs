@@ -45,9 +45,10 @@ pub use system::{
     Activity, AtBoot, Ended, PackageSeen, Presence, ServiceSeen, StandIn, System, SystemError,
 };
 pub use tree::own::OwnPlaces;
-pub use tree::replace::{NewFile, Validator};
+pub use tree::replace::{NewFile, Source, Validator};
 pub use tree::rooted::{Entry, EntryKind, FileError, Links, Rooted};
 pub use tree::stretch::Opened;
+pub use tree::unpacked::{Unpacked, Wanted};
 #[cfg(test)]
 pub(crate) use wall::tests as walls;
 pub use wall::{Lifelines, Reconnect, Session, Unreached, Wall, WallError};

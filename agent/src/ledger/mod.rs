@@ -138,7 +138,7 @@ pub fn pin_trust(cabinet: &Cabinet, trust: &Trust) -> Result<(), RecordError> {
 /// When something stays.
 pub fn forget_all(cabinet: &Cabinet) -> Result<(), RecordError> {
     let store = Store::open(cabinet.clone())?;
-    store.keep_only(&[], &[])?;
+    store.keep_only(&[], &[], true)?;
     ExecutorSecrets::wipe(cabinet)?;
     shelf::forget_all(cabinet)?;
     let plain = [

@@ -117,7 +117,8 @@ impl Store {
         )
     }
 
-    /// Removes what none of these states needs; sealed secrets are overwritten too.
+    /// Removes what none of these states needs; sealed secrets are overwritten too, and bodies stay when
+    /// they are not to be swept.
     ///
     /// # Errors
     /// When something stays.
@@ -125,12 +126,16 @@ impl Store {
         &self,
         configs: &[&HostConfig],
         manifests: &[ContentHash],
+        sweeps_bodies: bool,
     ) -> Result<(), RecordError> {
         let mut bodies: BTreeSet<ContentHash> = manifests.iter().copied().collect();
         let mut secrets = BTreeSet::new();
         for config in configs {
             bodies.extend(config.bodies());
             secrets.extend(config.secrets().into_iter().map(key_of));
+        }
+        if !sweeps_bodies {
+            bodies.extend(self.bodies.borrow().iter().copied());
         }
         let stale: Vec<ContentHash> = self.bodies.borrow().difference(&bodies).copied().collect();
         for hash in stale {

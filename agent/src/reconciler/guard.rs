@@ -55,9 +55,12 @@ pub fn check_removal(inventory: &Inventory, config: &HostConfig) -> Result<(), R
         .into_iter()
         .filter(|(thing, item)| counts(thing, item) && item.on_remove != OnRemove::Leave)
         .collect();
-    if let Some((Thing::Directory(path), _)) = gone.iter().find(|(thing, item)| {
-        matches!(thing, Thing::Directory(_)) && item.on_remove == OnRemove::Delete
-    }) {
+    if let Some((Thing::Archive(path) | Thing::Directory(path), _)) =
+        gone.iter().find(|(thing, item)| {
+            matches!(thing, Thing::Archive(_) | Thing::Directory(_))
+                && item.on_remove == OnRemove::Delete
+        })
+    {
         return Err(RemovalRefused::Data {
             what: format!("directory {path}"),
         });

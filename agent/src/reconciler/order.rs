@@ -53,6 +53,7 @@ pub fn order(resources: &[Resource]) -> Result<Order, Cycle> {
         .iter()
         .enumerate()
         .filter_map(|(at, resource)| match &resource.spec {
+            Spec::Archive(spec) => Some((&spec.path, at)),
             Spec::Directory(spec) => Some((&spec.path, at)),
             _ => None,
         })
@@ -137,6 +138,7 @@ impl<'a> Accounts<'a> {
             user.into_iter().chain(group).copied().collect()
         };
         match spec {
+            Spec::Archive(spec) => owned(&spec.owner, &spec.group),
             Spec::Directory(spec) => owned(&spec.owner, &spec.group),
             Spec::File(spec) => owned(&spec.owner, &spec.group),
             Spec::User(spec) => {
@@ -294,7 +296,7 @@ impl KindRank for Spec {
             Self::User(_) => 2,
             Self::Sysctl(_) => 3,
             Self::IpAddress(_) => 4,
-            Self::Directory(_) => 5,
+            Self::Archive(_) | Self::Directory(_) => 5,
             Self::File(_) => 6,
             Self::Symlink(_) => 7,
             Self::Transaction(_) => 8,

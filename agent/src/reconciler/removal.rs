@@ -96,6 +96,7 @@ fn status(thing: &Thing, item: &Item, error: &ApplyError) -> ResourceStatus {
         Thing::Sysctl(_) => ResourceKind::Sysctl,
         Thing::IpAddress(_) => ResourceKind::IpAddress,
         Thing::Firewall => ResourceKind::Firewall,
+        Thing::Archive(_) => ResourceKind::Archive,
     };
     let state = match error {
         ApplyError::File(FileError::NotEmpty(_)) | ApplyError::Sql(SqlError::Refused(_)) => {

@@ -9,8 +9,8 @@ use email_engine_protocol::limits;
 use zeroize::Zeroizing;
 
 use super::access::Access;
-use super::{ApplyError, ContentError, Contents, Finding};
-use crate::host::{Entry, EntryKind, FileError, Machine, NewFile, System, SystemError};
+use super::{ApplyError, ContentError, Contents, Finding, artifact};
+use crate::host::{Entry, EntryKind, FileError, Machine, NewFile, System, SystemError, Validator};
 
 const VALIDATE: Duration = Duration::from_secs(60);
 
@@ -64,6 +64,19 @@ fn compare(
     entry: &Entry,
 ) -> Result<Content, ContentError> {
     let limit = match &spec.content {
+        FileContent::Artifact(artifact) => {
+            if entry.size != artifact.length {
+                let text = format!("{} bytes, not {}", entry.size, artifact.length);
+                return Ok(Content::Differs(text));
+            }
+            return Ok(
+                match artifact::is_same(&machine.files, &spec.path, artifact) {
+                    Ok(true) => Content::Same,
+                    Ok(false) => Content::Differs("content differs".to_owned()),
+                    Err(error) => Content::Unreadable(error.to_string()),
+                },
+            );
+        }
         FileContent::Body { length, .. } if entry.size != *length => {
             let text = format!("{} bytes, not {length}", entry.size);
             return Ok(Content::Differs(text));
@@ -79,6 +92,7 @@ fn compare(
         Err(error) => return Ok(Content::Unreadable(error.to_string())),
     };
     let same = match &spec.content {
+        FileContent::Artifact(_) => false,
         FileContent::Body { hash, .. } => ContentHash::of(&bytes) == *hash,
         FileContent::Secret(secret) => contents.is_secret(secret, &bytes)?,
     };
@@ -114,21 +128,32 @@ pub(super) fn apply(
         uid,
         gid,
     };
-    let bytes = bytes(contents, spec)?;
     let Machine { files, system, .. } = machine;
-    let Some(command) = &spec.validate else {
-        return Ok(files.replace(&file, &bytes, None)?);
+    let command = spec.validate.as_ref();
+    let mut judge = |staged: &HostPath| {
+        command.map_or(Ok(()), |command| {
+            validate(system.as_mut(), id, command, staged)
+        })
     };
-    let mut judge = |staged: &HostPath| validate(system.as_mut(), id, command, staged);
-    Ok(files.replace(&file, &bytes, Some(&mut judge))?)
+    let validator: Option<Validator<'_>> = command.is_some().then_some(&mut judge);
+    if let FileContent::Artifact(artifact) = &spec.content {
+        return artifact::write(files, contents, &file, artifact, validator);
+    }
+    let bytes = bytes(contents, spec)?;
+    Ok(files.replace(&file, &bytes, validator)?)
 }
 
-/// The bytes of a file as it shall be.
+/// The bytes of a file as it shall be. An artifact is never held whole; no transaction has one.
 pub(crate) fn bytes(
     contents: &dyn Contents,
     spec: &FileSpec,
 ) -> Result<Zeroizing<Vec<u8>>, ContentError> {
     Ok(match &spec.content {
+        FileContent::Artifact(artifact) => {
+            let reason = "it is read piece by piece".to_owned();
+            let hash = artifact.sha256;
+            return Err(ContentError::Body { hash, reason });
+        }
         FileContent::Body { hash, .. } => Zeroizing::new(contents.body(hash)?),
         FileContent::Secret(secret) => Zeroizing::new(contents.secret(secret)?.bytes.clone()),
     })

@@ -5,6 +5,7 @@
 //! room knows neither the ledger nor the keys.
 
 mod access;
+mod artifact;
 mod basics;
 mod database;
 mod directory;
@@ -173,6 +174,7 @@ pub fn observe(machine: &mut Machine, contents: &dyn Contents, resource: &Resour
     let id = &resource.id;
     match &resource.spec {
         Spec::Database(_) | Spec::SqlRow(_) => database::observe(machine, contents, resource),
+        Spec::Archive(spec) => artifact::observe(machine, spec),
         Spec::Directory(spec) => directory::observe(machine, spec),
         Spec::File(spec) => file::observe(machine, contents, spec),
         Spec::Firewall(spec) => firewall::observe(machine, spec),
@@ -208,6 +210,7 @@ pub fn ensure(
     let id = &resource.id;
     match &resource.spec {
         Spec::Database(_) | Spec::SqlRow(_) => database::apply(machine, contents, resource)?,
+        Spec::Archive(spec) => artifact::apply(machine, contents, spec)?,
         Spec::Directory(spec) => directory::apply(machine, spec)?,
         Spec::File(spec) => file::apply(machine, contents, id, spec)?,
         Spec::Firewall(spec) => firewall::apply(machine, id, spec)?,
@@ -253,6 +256,7 @@ pub fn notify(machine: &mut Machine, resource: &Resource) -> Result<(), ApplyErr
         Spec::Service(spec) => service::notify(machine, &resource.id, spec)?,
         Spec::Step(spec) => step::run(machine, &resource.id, spec)?,
         Spec::Database(_)
+        | Spec::Archive(_)
         | Spec::Directory(_)
         | Spec::File(_)
         | Spec::Firewall(_)
@@ -286,6 +290,7 @@ pub fn remove(
         Thing::File(path) if delete || (item.secret && retiring) => {
             file::remove(machine, path, item.secret)
         }
+        Thing::Archive(path) if delete => artifact::remove(machine, path),
         Thing::Directory(path) if delete => Ok(machine.files.remove_folder(path)?),
         Thing::Package(name) if delete => Ok(machine.system.uninstall(&item.id, name)?),
         Thing::Service(unit) if item.on_remove != OnRemove::Leave => {
@@ -305,6 +310,7 @@ pub fn remove(
 /// The files in which drift of a resource shows, beside its own path.
 pub(crate) fn watched(spec: &Spec) -> Vec<HostPath> {
     match spec {
+        Spec::Archive(archive) => artifact::marker(&archive.path).into_iter().collect(),
         Spec::Firewall(_) => vec![firewall::watched()],
         other => basics::watched(other),
     }

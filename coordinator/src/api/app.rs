@@ -15,6 +15,7 @@ use super::problem::ApiError;
 use super::request::{Freshness, WriteRequest};
 use super::rooms::{Fleet, Planning};
 use crate::command::{Command, Outcome, Proposal};
+use crate::config::ArtifactBounds;
 use crate::raft::ProposeError;
 use crate::state::FleetState;
 use crate::throttle::Throttle;
@@ -41,6 +42,7 @@ pub struct Api {
     looks: Semaphore,
     pub(super) previews: Arc<Semaphore>,
     pub(super) request_time: Duration,
+    pub(super) artifacts: ArtifactBounds,
     clock: Clock,
     random: SystemRandom,
 }
@@ -69,9 +71,17 @@ impl Api {
             looks: Semaphore::new(CONCURRENT_LOOKS),
             previews: Arc::new(Semaphore::new(CONCURRENT_PREVIEWS)),
             request_time: REQUEST_TIME,
+            artifacts: ArtifactBounds::default(),
             clock,
             random: SystemRandom::new(),
         }
+    }
+
+    /// The same with other bounds on what operators upload.
+    #[must_use]
+    pub const fn with_artifacts(mut self, bounds: ArtifactBounds) -> Self {
+        self.artifacts = bounds;
+        self
     }
 
     /// Leave to work on one request. Those that ask this node alone have their own, so that others

@@ -124,6 +124,7 @@ pub(super) const fn rejection_status(code: RejectionCode) -> StatusCode {
     match code {
         RejectionCode::NotFound | RejectionCode::TokenUnknown => StatusCode::NOT_FOUND,
         RejectionCode::Forbidden => StatusCode::FORBIDDEN,
+        RejectionCode::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
         RejectionCode::BrandDomain
         | RejectionCode::ForeignTenant
         | RejectionCode::Invalid

@@ -15,6 +15,7 @@ use super::app::Api;
 use super::auth::Caller;
 use super::gate::{Gate, admit};
 use super::layers;
+use super::resource::releases::artifacts;
 use super::resource::{
     apply, audit, cluster, hosts, ips, keys, releases, status, targets, tenants, tokens,
 };
@@ -123,6 +124,14 @@ pub(super) fn table() -> Vec<(Rule, Handler)> {
         (rule(GET, "/api/v1/releases", Viewer, Fleet, &[]), get(releases::list)),
         (rule(POST, "/api/v1/releases", Operator, Fleet, &["dry_run"]), post(releases::set)),
         (rule(POST, "/api/v1/bundles", Operator, Fleet, &[]), post(releases::put_bundle)),
+        (rule(GET, "/api/v1/artifacts", Viewer, Fleet, &[]), get(artifacts::list)),
+        (rule(POST, "/api/v1/artifacts", Operator, Fleet, &[]), post(artifacts::begin)),
+        (rule(GET, "/api/v1/artifacts/{sha256}", Viewer, Fleet, &[]), get(artifacts::show)),
+        (rule(DELETE, "/api/v1/artifacts/{sha256}", Operator, Fleet, &[]), delete(artifacts::remove)),
+        (rule(PUT, "/api/v1/artifacts/{sha256}/pieces/{at}", Operator, Fleet, &[]), put(artifacts::put_piece)),
+        (rule(POST, "/api/v1/artifacts/{sha256}/finish", Operator, Fleet, &[]), post(artifacts::finish)),
+        (rule(PUT, "/api/v1/artifact-names/{name}", Operator, Fleet, &["release"]), put(artifacts::name)),
+        (rule(DELETE, "/api/v1/artifact-names/{name}", Operator, Fleet, &["release"]), delete(artifacts::unname)),
         (headless(rule(GET, "/api/v1/cluster", Viewer, Fleet, &[])), get(cluster::show)),
         (rule(POST, "/api/v1/cluster/nodes/{node}/promote", Admin, Fleet, &[]), post(cluster::promote)),
         (rule(DELETE, "/api/v1/cluster/nodes/{node}", Admin, Fleet, &[]), delete(cluster::remove)),

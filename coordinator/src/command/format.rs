@@ -7,7 +7,7 @@ use email_engine_protocol::api::{AccessRole, MemberRole, Settings};
 use email_engine_protocol::bytes::{CertificateSerial, ContentHash};
 use email_engine_protocol::desired::EpochGrant;
 use email_engine_protocol::generation::Generation;
-use email_engine_protocol::id::{ClusterId, NodeId, Role, TokenId};
+use email_engine_protocol::id::{ArtifactName, ClusterId, NodeId, Role, TokenId};
 use email_engine_protocol::time::Timestamp;
 
 use super::fixture::{
@@ -204,6 +204,35 @@ fn submission_commands() -> Vec<Command> {
     ]
 }
 
+fn artifact_commands() -> Vec<Command> {
+    let sha256 = ContentHash::of(b"b");
+    vec![
+        Command::BeginArtifact(BeginArtifact {
+            name: "b.zip".to_owned(),
+            length: 1,
+            sha256,
+            pieces: vec![sha256],
+            secret: true,
+            total_limit: 300,
+        }),
+        Command::PutArtifactPiece(PutArtifactPiece {
+            sha256,
+            at: 0,
+            bytes: Piece(b"b".to_vec()),
+        }),
+        Command::FinishArtifact(FinishArtifact { sha256 }),
+        Command::RemoveArtifact(RemoveArtifact {
+            sha256,
+            expired: false,
+        }),
+        Command::NameArtifact(NameArtifact {
+            name: ArtifactName::new("product").unwrap(),
+            artifact: Some(sha256),
+            release: true,
+        }),
+    ]
+}
+
 pub(super) fn samples() -> Vec<Command> {
     let shelves = [
         fleet_commands(),
@@ -211,6 +240,7 @@ pub(super) fn samples() -> Vec<Command> {
         content_commands(),
         cluster_commands(),
         submission_commands(),
+        artifact_commands(),
     ];
     shelves.into_iter().flatten().collect()
 }
@@ -238,7 +268,7 @@ fn the_bytes_of_every_command_are_those_of_the_log() {
 #[test]
 fn every_kind_is_sampled_in_its_order_and_reads_back() {
     let samples = samples();
-    assert_eq!(samples.len(), 40);
+    assert_eq!(samples.len(), 45);
     for (at, command) in samples.iter().enumerate() {
         let bytes = postcard::to_stdvec(command).unwrap();
         assert_eq!(usize::from(bytes[0]), at, "{}", name(command));

@@ -5,11 +5,12 @@
 //! Variants are append-only: their order is the log's format.
 
 //!
-//! Shelves by noun: `tenant`, `host`, `identity`, `access`, `content`, `cluster`, `submission`; `batch`
+//! Shelves by noun: `tenant`, `host`, `identity`, `access`, `content`, `artifact`, `cluster`, `submission`; `batch`
 //! runs the others. The way in is [`FleetState::apply`](crate::state::FleetState::apply).
 
 mod access;
 mod apply;
+mod artifact;
 mod batch;
 mod cluster;
 mod content;
@@ -36,6 +37,10 @@ use email_engine_protocol::id::RequestId;
 use email_engine_protocol::time::Timestamp;
 
 pub(crate) use apply::CLOCK_AHEAD_MILLIS;
+pub(crate) use artifact::IDLE_MILLIS;
+pub use artifact::{
+    BeginArtifact, FinishArtifact, NameArtifact, Piece, PutArtifactPiece, RemoveArtifact,
+};
 pub(crate) use cluster::AGREEMENT_MILLIS;
 pub use host::SetDatabasePassword;
 pub(crate) use identity::is_on_its_host;
@@ -145,4 +150,14 @@ pub enum Command {
     SetSubmissionCertificate(Box<SetSubmissionCertificate>),
     /// A database of a host has a password.
     SetDatabasePassword(Box<SetDatabasePassword>),
+    /// An operator's file is about to come, in pieces.
+    BeginArtifact(BeginArtifact),
+    /// One piece of it.
+    PutArtifactPiece(PutArtifactPiece),
+    /// All of it came.
+    FinishArtifact(FinishArtifact),
+    /// It is needed no more, or its upload was given up.
+    RemoveArtifact(RemoveArtifact),
+    /// What role files call it.
+    NameArtifact(NameArtifact),
 }

@@ -41,7 +41,7 @@ pub enum Effect {
 pub enum BodyChange {
     /// Store these bytes.
     Put(ContentHash, Vec<u8>),
-    /// No target needs it any more.
+    /// Neither a target nor an artifact needs it any more.
     Drop(ContentHash),
 }
 
@@ -118,6 +118,8 @@ pub enum RejectionCode {
     Version,
     /// Not for a key that is bound to a tenant.
     Forbidden,
+    /// No room for it, by a limit that the nodes are configured with.
+    StorageFull,
 }
 
 impl RejectionCode {
@@ -147,6 +149,7 @@ impl RejectionCode {
             Self::Limit => "limit",
             Self::Version => "version",
             Self::Forbidden => "forbidden",
+            Self::StorageFull => "storage-full",
         }
     }
 }

@@ -102,6 +102,11 @@ impl Command {
             Self::SetSubmissionAuthority(verb) => &**verb,
             Self::SetSubmissionCertificate(verb) => &**verb,
             Self::SetDatabasePassword(verb) => &**verb,
+            Self::BeginArtifact(verb) => verb,
+            Self::PutArtifactPiece(verb) => verb,
+            Self::FinishArtifact(verb) => verb,
+            Self::RemoveArtifact(verb) => verb,
+            Self::NameArtifact(verb) => verb,
             Self::Batch(_) => return None,
         })
     }

@@ -1,7 +1,9 @@
 //! What no single key can see: bounds, contradictions, end points that are none.
 
+use email_engine_protocol::limits;
+
 use super::endpoint::is_endpoint;
-use super::{ConfigError, NodeConfig, RaftTimings};
+use super::{ArtifactBounds, ConfigError, NodeConfig, RaftTimings};
 use crate::pki::Life;
 
 /// Most log entries that a node is told to keep or to take before a snapshot: all of them are read at
@@ -60,6 +62,18 @@ impl NodeConfig {
             let key = "submission_certificate_life_seconds";
             return refused(key, life.to_string(), accepted);
         }
+        let ArtifactBounds {
+            largest_bytes: largest,
+            total_bytes: total,
+        } = self.artifacts;
+        if !(1..=limits::ARTIFACT_BYTES).contains(&largest) {
+            let accepted = "1 to 4294967296 (4 GiB)";
+            return refused("artifacts.largest_bytes", largest.to_string(), accepted);
+        }
+        if total < largest {
+            let accepted = "at least artifacts.largest_bytes";
+            return refused("artifacts.total_bytes", total.to_string(), accepted);
+        }
         let same_udp = self.agent_listen == self.raft_listen && self.agent_listen.port() != 0;
         if same_udp {
             let value = self.raft_listen.to_string();
@@ -113,6 +127,8 @@ mod tests {
             let text = format!("submission_certificate_life_seconds = {life}");
             assert!(check(&text).contains("submission_certificate_life_seconds"));
         }
+        assert!(check("[artifacts]\nlargest_bytes = 0").contains("artifacts.largest_bytes"));
+        assert!(check("[artifacts]\ntotal_bytes = 5").contains("artifacts.total_bytes"));
         assert!(check("[advertise]\napi = \"nowhere\"").contains("advertise.api"));
         NodeConfig::default().check().unwrap();
     }

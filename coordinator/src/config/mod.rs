@@ -55,6 +55,8 @@ pub struct NodeConfig {
     pub certificate_life_seconds: u64,
     /// How long certificates live under which PowerMTA hosts take mail from the fleet, in seconds.
     pub submission_certificate_life_seconds: u64,
+    /// How much room files of operators may take.
+    pub artifacts: ArtifactBounds,
     /// What is logged, and how.
     pub log: LogConfig,
 }
@@ -108,6 +110,25 @@ pub struct RaftTimings {
     pub keep_logs: u64,
 }
 
+/// How much room files of operators may take, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ArtifactBounds {
+    /// The largest that is taken.
+    pub largest_bytes: u64,
+    /// All of them together.
+    pub total_bytes: u64,
+}
+
+impl Default for ArtifactBounds {
+    fn default() -> Self {
+        Self {
+            largest_bytes: 512 * 1024 * 1024,
+            total_bytes: 2 * 1024 * 1024 * 1024,
+        }
+    }
+}
+
 /// Logging.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -142,6 +163,7 @@ impl Default for NodeConfig {
             dkim_stock: 20,
             certificate_life_seconds: 7 * 24 * 3600,
             submission_certificate_life_seconds: 90 * 24 * 3600,
+            artifacts: ArtifactBounds::default(),
             log: LogConfig::default(),
         }
     }

@@ -51,6 +51,8 @@ impl NodeConfig {
             "submission_certificate_life_seconds" => {
                 self.submission_certificate_life_seconds = number()?;
             }
+            "artifacts_largest_bytes" => self.artifacts.largest_bytes = number()?,
+            "artifacts_total_bytes" => self.artifacts.total_bytes = number()?,
             "log_level" => value.clone_into(&mut self.log.level),
             "log_format" => {
                 self.log.format = match value {

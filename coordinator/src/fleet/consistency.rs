@@ -19,7 +19,7 @@ pub fn the_lookup_matches_the_tables(state: &FleetState) -> Result<(), Violation
     })
 }
 
-/// Each stored body is counted once per target that needs it, and needed by at least one.
+/// Each stored body is counted once per target and artifact that needs it, and needed by at least one.
 ///
 /// # Errors
 /// Names the body.
@@ -31,6 +31,9 @@ pub fn needed_bodies_are_counted(state: &FleetState) -> Result<(), Violation> {
         .flat_map(|bodies| bodies.iter())
     {
         *needed.entry(*hash).or_default() += 1;
+    }
+    for hash in state.artifacts.values().flat_map(|one| one.held()) {
+        *needed.entry(hash).or_default() += 1;
     }
     let stored: BTreeMap<_, _> = state
         .bodies
@@ -96,6 +99,15 @@ pub fn every_reference_leads_somewhere(state: &FleetState) -> Result<(), Violati
     for id in state.outcomes.keys() {
         if state.live_host(id).is_none() {
             return broken(format!("outcome of host {id}"));
+        }
+    }
+    for (revision, names) in &state.artifact_names {
+        let whole = |sha256| {
+            let found = state.artifacts.get(sha256);
+            found.is_some_and(|artifact| artifact.finished_at.is_some())
+        };
+        if !state.settings.contains_key(revision) || !names.values().all(whole) {
+            return broken(format!("artifact names of settings revision {revision}"));
         }
     }
     if state.remembered.len() != state.remembered_order.len() {

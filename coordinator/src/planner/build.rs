@@ -4,19 +4,20 @@ use std::collections::BTreeMap;
 
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::desired::{
-    CommandLine, DirectorySpec, FileContent, FileSpec, Guard, HostPath, OnRemove, PackageSpec,
-    Policy, Resource, ServiceSpec, Spec, StepSpec,
+    ArtifactRef, CommandLine, DirectorySpec, FileContent, FileSpec, Guard, HostPath, OnRemove,
+    PackageSpec, Policy, Resource, ServiceSpec, Spec, StepSpec,
 };
-use email_engine_protocol::id::ResourceId;
+use email_engine_protocol::id::{ArtifactName, ResourceId};
 use email_engine_protocol::secret::SecretRef;
 use minijinja::value::Serde;
 use minijinja::{Value, context};
 
+use super::artifacts::Artifacts;
 use super::error::{BundleFault, PlanError};
 use super::role::{EXTRA, Each, FileEntry, Generated, RoleFile, Secret, StepEntry};
 use super::template::Templates;
 use super::values::{Item, Values};
-use super::{basics, database, firewall, suspension, transaction};
+use super::{artifacts, basics, database, firewall, suspension, transaction};
 use crate::powermta::CONFIG_PATH;
 
 /// Resources in order of id, and the bodies of their files.
@@ -27,10 +28,12 @@ pub(super) fn build(
     files: &BTreeMap<String, String>,
     role: &RoleFile,
     values: &Values,
+    artifacts: &Artifacts,
 ) -> Result<Built, PlanError> {
     let mut build = Build {
         role,
         values,
+        artifacts,
         shared: Value::from(Serde(&values.shared)),
         constants: Value::from(Serde(&role.values)),
         templates: templates(files, role)?,
@@ -41,7 +44,8 @@ pub(super) fn build(
     build.simple()?;
     let made = basics::made(&build, role)?.into_iter();
     let mut told = Vec::new();
-    for made in made.chain(database::made(&build, role)?) {
+    let made = made.chain(database::made(&build, role)?);
+    for made in made.chain(artifacts::made(&build, role)?) {
         told.push((made.id.clone(), made.after, made.notify));
         build.add(made.id, made.spec, made.on_remove)?;
     }
@@ -64,6 +68,7 @@ pub(super) fn build(
     Ok((build.resources.into_values().collect(), build.bodies))
 }
 
+/// What stands in files of its own in this room.
 fn templates<'a>(
     files: &'a BTreeMap<String, String>,
     role: &'a RoleFile,
@@ -89,6 +94,7 @@ fn templates<'a>(
 pub(super) struct Build<'a> {
     pub(super) role: &'a RoleFile,
     pub(super) values: &'a Values,
+    artifacts: &'a Artifacts,
     shared: Value,
     constants: Value,
     pub(super) templates: Templates<'a>,
@@ -212,6 +218,16 @@ impl<'a> Build<'a> {
         item: Option<&Item>,
         context: &Value,
     ) -> Result<FileContent, BundleFault> {
+        if let Some(name) = &entry.artifact {
+            let others = entry.template.is_some() || entry.generated.is_some();
+            if others || entry.secret.is_some() || entry.comment.is_some() || item.is_some() {
+                return Err(self.fault(&format!(
+                    "file {:?} is an artifact: each, template, generated, secret and comment are not for it",
+                    entry.path
+                )));
+            }
+            return Ok(FileContent::Artifact(self.artifact(name)?));
+        }
         let text = match (&entry.template, entry.generated, entry.secret) {
             (Some(template), None, None) => self.templates.file(template, context)?,
             (None, Some(Generated::PowermtaConfig), None) => self
@@ -222,7 +238,7 @@ impl<'a> Build<'a> {
             (None, None, Some(secret)) => return self.secret(entry, secret, item),
             _ => {
                 return Err(self.fault(&format!(
-                    "file {:?} has exactly one of template, generated, secret",
+                    "file {:?} has exactly one of artifact, template, generated, secret",
                     entry.path
                 )));
             }
@@ -357,7 +373,13 @@ impl<'a> Build<'a> {
         HostPath::new(text).map_err(|error| self.fault(&error.to_string()))
     }
 
-    fn mode(&self, digits: &str) -> Result<u32, BundleFault> {
+    /// What a name stands for on this host.
+    pub(super) fn artifact(&self, name: &ArtifactName) -> Result<ArtifactRef, BundleFault> {
+        let found = self.artifacts.get(name).cloned();
+        found.ok_or_else(|| self.fault(&format!("artifact {name} was not looked up")))
+    }
+
+    pub(super) fn mode(&self, digits: &str) -> Result<u32, BundleFault> {
         u32::from_str_radix(digits, 8)
             .ok()
             .filter(|mode| *mode <= 0o7777)

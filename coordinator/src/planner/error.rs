@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::desired::ConfigError;
-use email_engine_protocol::id::{HostId, SecretId, TenantId, VmtaName};
+use email_engine_protocol::id::{ArtifactName, HostId, SecretId, TenantId, VmtaName};
 
 use crate::powermta::lint::Code;
 use crate::powermta::schema::Version;
@@ -124,6 +124,31 @@ pub enum PlanError {
         address: IpAddr,
         /// The secret that it names.
         secret: SecretId,
+    },
+    /// Nobody said which artifact is meant.
+    #[error(
+        "host {host} needs artifact {name}, and nothing says which that is: `email-engine artifact put \
+         FILE --use {name}` uploads one for all hosts, the host's label artifact-{name} names one by its \
+         SHA-256"
+    )]
+    UnnamedArtifact {
+        /// The host.
+        host: HostId,
+        /// What its role file calls it.
+        name: ArtifactName,
+    },
+    /// The artifact that is meant is not there, or not whole.
+    #[error(
+        "host {host} needs {sha256} as artifact {name}, and the cluster does not have it whole: \
+         `email-engine artifact put FILE` uploads it, or what is missing of it"
+    )]
+    MissingArtifact {
+        /// The host.
+        host: HostId,
+        /// What its role file calls it.
+        name: ArtifactName,
+        /// What that stands for.
+        sha256: ContentHash,
     },
     /// A value cannot be written into a configuration.
     #[error("{field} {value:?} is not valid: {accepted}")]

@@ -12,6 +12,7 @@
 //!   hosts, [`cautions()`] what its author may not have in mind; [`dns`] says which records identities
 //!   want.
 
+mod artifacts;
 mod basics;
 mod build;
 mod bundle;
@@ -134,6 +135,7 @@ fn make(state: &FleetState, host: &Host) -> Result<Made, PlanError> {
         })?
         .settings;
     let role = role::RoleFile::parse(&bundle.files, host.spec.role)?;
+    let artifacts = artifacts::resolve(state, host, &role)?;
     let (mut flags, mut accounting) = (Vec::new(), None);
     let values = match host.spec.role {
         Role::Api => values::of_api(state, host)?,
@@ -149,7 +151,7 @@ fn make(state: &FleetState, host: &Host) -> Result<Made, PlanError> {
         }
     };
     Ok(Made {
-        built: build::build(&bundle.files, &role, &values)?,
+        built: build::build(&bundle.files, &role, &values, &artifacts)?,
         accounting,
         flags,
     })

@@ -11,9 +11,10 @@ use std::sync::Arc;
 
 use email_engine_protocol::api::IpStatus;
 use email_engine_protocol::desired::{OnNotify, OnRemove};
-use email_engine_protocol::id::Role;
+use email_engine_protocol::id::{ArtifactName, Role};
 use serde::Deserialize;
 
+use super::artifacts::ArchiveEntry;
 use super::basics::{GroupEntry, IpAddressEntry, SymlinkEntry, SysctlEntry, UserEntry};
 use super::database::{DatabaseEntry, SqlRowEntry};
 use super::error::BundleFault;
@@ -64,6 +65,8 @@ pub(super) struct RoleFile {
     #[serde(default, rename = "sql_row")]
     pub(super) sql_rows: Vec<SqlRowEntry>,
     pub(super) firewall: Option<FirewallEntry>,
+    #[serde(default, rename = "archive")]
+    pub(super) archives: Vec<ArchiveEntry>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -91,6 +94,8 @@ pub(super) struct FileEntry {
     pub(super) secret: Option<Secret>,
     /// Whose password it is, by engine and name, such as `mysql/mailwizz`.
     pub(super) database: Option<String>,
+    /// A file of the operator's, by what it is called.
+    pub(super) artifact: Option<ArtifactName>,
     /// Sign of a comment: writes a head that names the hash of the text.
     pub(super) comment: Option<String>,
     /// Octal digits.

@@ -135,7 +135,8 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
     let backups = Backups::new(config.data_dir.clone(), config.min_free_bytes);
     let rooms = Rooms::new(cluster.clone(), vault, tasks.stock(), backups);
     let rooms = Arc::new(rooms);
-    let api_rooms = Api::new(Arc::clone(&rooms) as _, rooms, Some(recorder), push::now);
+    let api_rooms = Api::new(Arc::clone(&rooms) as _, rooms, Some(recorder), push::now)
+        .with_artifacts(config.artifacts);
     let router = api::router(Arc::new(api_rooms));
     let serving = tokio::spawn(api::serve(api, router, identity, stopping.clone()));
     let members = tokio::spawn(members::follow(cluster.clone(), endpoints, stopping));

@@ -2,12 +2,16 @@
 //!
 //! A change of any table is a new version. The tables before it are then kept as frozen types in a
 //! file of their own with a function to the next version, and [`decode`] chains them; a snapshot of
-//! the last release must always be readable, because a lagging node may be sent one.
+//! the last release must always be readable, because a lagging node may be sent one. A version that only
+//! puts tables behind the others needs no frozen types: older bytes are read with empty ones appended.
 
 use super::FleetState;
 
 /// Version of the tables that [`encode`] writes.
-pub const TABLES_VERSION: u32 = 1;
+pub const TABLES_VERSION: u32 = 2;
+
+/// Tables that version 2 put behind those of version 1, empty: artifacts and their names.
+const ADDED_BY_2: [u8; 2] = [0, 0];
 
 /// Why bytes are not the tables of a state that this software reads.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,12 +46,17 @@ pub fn encode(state: &FleetState) -> Vec<u8> {
 /// # Errors
 /// When the bytes are not whole tables of a known version, and nothing else.
 pub fn decode(version: u32, bytes: &[u8]) -> Result<FleetState, DecodeError> {
-    if version != TABLES_VERSION {
-        return Err(DecodeError::Version {
-            got: version,
+    match version {
+        1 => whole(&[bytes, &ADDED_BY_2].concat()),
+        TABLES_VERSION => whole(bytes),
+        got => Err(DecodeError::Version {
+            got,
             newest: TABLES_VERSION,
-        });
+        }),
     }
+}
+
+fn whole(bytes: &[u8]) -> Result<FleetState, DecodeError> {
     let (state, rest) = postcard::take_from_bytes(bytes).map_err(DecodeError::Damaged)?;
     if rest.is_empty() {
         Ok(state)
@@ -72,11 +81,19 @@ mod tests {
         let whole = encode(&Fleet::with_identities(1).state);
         assert_eq!(
             decode(9, &whole),
-            Err(DecodeError::Version { got: 9, newest: 1 })
+            Err(DecodeError::Version { got: 9, newest: 2 })
         );
         let cut = &whole[..whole.len() - 1];
-        assert!(matches!(decode(1, cut), Err(DecodeError::Damaged(_))));
+        assert!(matches!(decode(2, cut), Err(DecodeError::Damaged(_))));
         let longer = [&whole[..], b"x"].concat();
-        assert_eq!(decode(1, &longer), Err(DecodeError::Trailing(1)));
+        assert_eq!(decode(2, &longer), Err(DecodeError::Trailing(1)));
+    }
+
+    #[test]
+    fn tables_from_before_artifacts_are_read_as_without_any() {
+        let state = Fleet::with_identities(2).state;
+        let mut older = encode(&state);
+        assert_eq!(older.split_off(older.len() - 2), ADDED_BY_2);
+        assert_eq!(decode(1, &older).unwrap(), state);
     }
 }

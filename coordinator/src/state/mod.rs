@@ -27,7 +27,8 @@ use email_engine_protocol::api::TenantSpec;
 use email_engine_protocol::bytes::{CertificateSerial, ContentHash};
 use email_engine_protocol::generation::Generation;
 use email_engine_protocol::id::{
-    ApiKeyId, HostId, NodeId, PoolName, RequestId, SecretId, TenantId, TokenId, VmtaName,
+    ApiKeyId, ArtifactName, HostId, NodeId, PoolName, RequestId, SecretId, TenantId, TokenId,
+    VmtaName,
 };
 use email_engine_protocol::time::Timestamp;
 
@@ -35,7 +36,7 @@ pub use access::{ApiKey, CertificateRecord, CertificateSubject, Token, TokenStat
 pub use audit::{AuditEntry, Remembered};
 pub use cluster::{ClusterRecord, Issuer, Node, PlanKey};
 pub use codec::{DecodeError, TABLES_VERSION, decode, encode};
-pub use content::{BodyRecord, Release, RoleBundle, SettingsRevision, SubmissionParts};
+pub use content::{Artifact, BodyRecord, Release, RoleBundle, SettingsRevision, SubmissionParts};
 pub use host::{
     Host, HostKeys, HostLifecycle, INBOUND_MX_LABEL, Outcome, RestartAllowed, TargetRecord,
 };
@@ -127,4 +128,9 @@ pub struct FleetState {
     pub submission_certificates: BTreeMap<HostId, SubmissionCertificate>,
     /// What the rules look up often; follows from the tables above.
     pub lookup: Lookup,
+    /// Files of an operator, by the hash of the whole.
+    pub artifacts: BTreeMap<ContentHash, Arc<Artifact>>,
+    /// Which of them the names of role files stand for, by revision of the settings: a host sees a
+    /// change only when its release moves.
+    pub artifact_names: BTreeMap<u64, Arc<BTreeMap<ArtifactName, ContentHash>>>,
 }

@@ -241,7 +241,9 @@ fn draft(
     }
     config.check().map_err(|error| error.to_string())?;
     let named = config.bodies();
-    if let Some(missing) = named.iter().find(|hash| !bodies.contains_key(hash)) {
+    // Pieces of artifacts are stored already.
+    let is_had = |hash: &ContentHash| bodies.contains_key(hash) || state.bodies.contains_key(hash);
+    if let Some(missing) = named.iter().find(|hash| !is_had(hash)) {
         return Err(format!(
             "the plan names body {missing} and does not bring it"
         ));

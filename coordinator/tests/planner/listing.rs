@@ -130,6 +130,7 @@ pub(crate) fn listing(planned: &Planned) -> String {
         let what = match &resource.spec {
             Spec::File(file) => {
                 let content = match &file.content {
+                    FileContent::Artifact(artifact) => format!("artifact {}", artifact.sha256),
                     FileContent::Body { .. } => "text".to_owned(),
                     FileContent::Secret(secret) => format!("secret {}", secret.id),
                 };
@@ -150,6 +151,7 @@ pub(crate) fn listing(planned: &Planned) -> String {
             Spec::Transaction(spec) => told(spec),
             Spec::Package(_) | Spec::Service(_) | Spec::Group(_) => String::new(),
             Spec::Firewall(spec) => format!("\n  {}\n ", spec.lines().join("\n  ")),
+            Spec::Archive(spec) => format!(" artifact {}", spec.artifact.sha256),
             Spec::Symlink(link) => format!(" -> {}", link.target),
             Spec::User(user) => format!(" {:?}", user.all_groups().collect::<Vec<_>>()),
             Spec::Sysctl(setting) => format!(" {}", setting.value),

@@ -5,6 +5,7 @@
     reason = "everything in this crate is a test, its functions too"
 )]
 
+mod artifacts;
 mod basics;
 mod databases;
 mod dns;

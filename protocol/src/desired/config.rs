@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::names::{self, is_package, is_unit, is_version};
 use super::{
-    AccountingSpec, FileContent, HostPath, OnRemove, Resource, Spec, basics, database, firewall,
-    suspension, transaction,
+    AccountingSpec, FileContent, HostPath, OnRemove, Resource, Spec, artifact, basics, database,
+    firewall, suspension, transaction,
 };
 use crate::bytes::ContentHash;
 use crate::canonical;
@@ -73,6 +73,14 @@ pub enum ConfigError {
         first: ResourceId,
         /// Who wants it as well.
         second: ResourceId,
+    },
+    /// An artifact that cannot be used so.
+    #[error("resource {resource}: {reason}")]
+    Artifact {
+        /// Which one.
+        resource: ResourceId,
+        /// What is wrong, and what would be accepted.
+        reason: String,
     },
     /// Something would be reached through a link, which leads somewhere else.
     #[error("resource {resource} lies below the symbolic link of {link}")]
@@ -192,6 +200,7 @@ impl HostConfig {
         basics::check_all(self)?;
         database::check_all(self)?;
         transaction::check(self)?;
+        artifact::check_all(self)?;
         let accounting = self.accounting.as_ref();
         bound(
             "number of accounting files",
@@ -216,12 +225,17 @@ impl HostConfig {
     pub fn bodies(&self) -> BTreeSet<ContentHash> {
         self.resources
             .iter()
-            .filter_map(|resource| match &resource.spec {
-                Spec::File(file) => match &file.content {
-                    FileContent::Body { hash, .. } => Some(*hash),
-                    FileContent::Secret(_) => None,
-                },
-                _ => None,
+            .flat_map(|resource| {
+                let body = match &resource.spec {
+                    Spec::File(file) => match &file.content {
+                        FileContent::Body { hash, .. } => Some(*hash),
+                        FileContent::Artifact(_) | FileContent::Secret(_) => None,
+                    },
+                    _ => None,
+                };
+                let artifact = artifact::of(&resource.spec);
+                let pieces = artifact.map_or(&[][..], |artifact| &artifact.pieces);
+                body.into_iter().chain(pieces.iter().copied())
             })
             .collect()
     }
@@ -234,7 +248,7 @@ impl HostConfig {
             .filter_map(|resource| match &resource.spec {
                 Spec::File(file) => match &file.content {
                     FileContent::Secret(secret) => Some(secret),
-                    FileContent::Body { .. } => None,
+                    FileContent::Artifact(_) | FileContent::Body { .. } => None,
                 },
                 spec => database::secret(spec),
             })
@@ -260,12 +274,16 @@ impl Resource {
     /// Whether removing it would take data along: such a removal needs the operator's word.
     #[must_use]
     pub const fn bears_data(&self) -> bool {
-        matches!(self.spec, Spec::Directory(_)) && matches!(self.on_remove, OnRemove::Delete)
+        matches!(self.spec, Spec::Archive(_) | Spec::Directory(_))
+            && matches!(self.on_remove, OnRemove::Delete)
     }
 }
 
 fn check_spec(resource: &Resource) -> Result<(), ConfigError> {
+    artifact::check(resource)?;
     let mode = match &resource.spec {
+        // Its own check judges it.
+        Spec::Archive(_) => 0,
         Spec::File(file) => {
             if let FileContent::Body { length, .. } = &file.content {
                 bound("size of a file body", *length, limits::BODY_BYTES)?;

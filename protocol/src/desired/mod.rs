@@ -5,6 +5,7 @@
 //! [`Target`] signs. So a host that has the digest can fetch, check and keep everything by hash.
 
 mod accounting;
+mod artifact;
 mod basics;
 mod config;
 mod database;
@@ -18,6 +19,7 @@ mod target;
 mod transaction;
 
 pub use accounting::{AccountedIdentity, AccountingFile, AccountingSpec, RecordKind};
+pub use artifact::{ArchiveForm, ArchiveSpec, ArtifactRef, of as artifact_of};
 pub use basics::{GroupSpec, IpAddressSpec, SymlinkSpec, SysctlSpec, UserSpec};
 pub use config::{ConfigError, Disposition, HostConfig};
 pub use database::{DatabaseAuth, DatabaseSpec, Engine, SqlCell, SqlRowSpec, SqlValue};

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DatabaseSpec, FirewallSpec, GroupSpec, HostPath, IpAddressSpec, SqlRowSpec, SuspensionSpec,
-    SymlinkSpec, SysctlSpec, TransactionSpec, UserSpec,
+    ArchiveSpec, ArtifactRef, DatabaseSpec, FirewallSpec, GroupSpec, HostPath, IpAddressSpec,
+    SqlRowSpec, SuspensionSpec, SymlinkSpec, SysctlSpec, TransactionSpec, UserSpec,
 };
 use crate::bytes::ContentHash;
 use crate::id::ResourceId;
@@ -67,6 +67,8 @@ pub enum Spec {
     SqlRow(SqlRowSpec),
     /// What may enter and leave.
     Firewall(FirewallSpec),
+    /// A folder that an archive was unpacked to.
+    Archive(ArchiveSpec),
 }
 
 /// The kind of a [`Spec`], for ids, tables and metrics.
@@ -105,6 +107,8 @@ pub enum ResourceKind {
     SqlRow,
     /// See [`FirewallSpec`].
     Firewall,
+    /// See [`ArchiveSpec`].
+    Archive,
 }
 
 impl Spec {
@@ -127,16 +131,18 @@ impl Spec {
             Self::Database(_) => ResourceKind::Database,
             Self::SqlRow(_) => ResourceKind::SqlRow,
             Self::Firewall(_) => ResourceKind::Firewall,
+            Self::Archive(_) => ResourceKind::Archive,
         }
     }
 
-    /// The path that this resource owns, for files, folders and links.
+    /// The path that this resource owns, for files, folders, links and archives.
     #[must_use]
     pub const fn path(&self) -> Option<&HostPath> {
         match self {
             Self::File(file) => Some(&file.path),
             Self::Directory(directory) => Some(&directory.path),
             Self::Symlink(link) => Some(&link.path),
+            Self::Archive(archive) => Some(&archive.path),
             Self::Database(_)
             | Self::Firewall(_)
             | Self::Group(_)
@@ -170,7 +176,7 @@ pub struct FileSpec {
     pub validate: Option<CommandLine>,
 }
 
-/// Bytes of a file: public content by hash, or a secret by reference.
+/// Bytes of a file: public content by hash, a secret by reference, or an operator's file by its pieces.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FileContent {
@@ -183,6 +189,8 @@ pub enum FileContent {
     },
     /// The bytes of a secret. They are in no manifest, body, report or diff.
     Secret(SecretRef),
+    /// An operator's file.
+    Artifact(ArtifactRef),
 }
 
 /// A folder. Its entries are not touched unless they are resources of their own.

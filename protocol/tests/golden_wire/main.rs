@@ -12,6 +12,7 @@
     reason = "a test that cannot build its sample has failed"
 )]
 
+mod artifacts;
 mod basics;
 mod database;
 mod firewall;
@@ -270,6 +271,7 @@ fn no_byte_of_wire_version_1_has_changed() {
     golden.add("basics", &basics::all());
     golden.add("database", &database::all());
     golden.add("firewall", &firewall::sample());
+    golden.add("artifacts", &artifacts::all());
     let token = JoinToken {
         id: TokenId::new("t-1").unwrap(),
         cluster: CLUSTER,

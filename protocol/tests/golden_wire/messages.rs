@@ -61,10 +61,12 @@ pub(crate) fn check(golden: &Golden) {
             Spec::Group(_) | Spec::IpAddress(_) | Spec::Symlink(_) | Spec::Sysctl(_)
                 | Spec::User(_) => "basics",
             Spec::Firewall(_) => "firewall",
+            Spec::Archive(_) => "artifacts",
         ]),
         &names!(DatabaseAuth, [DatabaseAuth::Password(_) | DatabaseAuth::Peer => "database"]),
         &names!(FileContent, [
             FileContent::Body { .. } | FileContent::Secret(_) => "manifest",
+            FileContent::Artifact(_) => "artifacts",
         ]),
     ];
     let refusals = names!(RefusalCode, [

@@ -63,6 +63,7 @@ fn desired(golden: &mut Golden) {
         ResourceKind::Database => ResourceKind::Database,
         ResourceKind::SqlRow => ResourceKind::SqlRow,
         ResourceKind::Firewall => ResourceKind::Firewall,
+        ResourceKind::Archive => ResourceKind::Archive,
     ]);
     databases(golden);
     variants!(golden, "probe", Probe, [

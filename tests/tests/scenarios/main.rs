@@ -5,6 +5,7 @@
 //! - [`lab`]: real hosts with systemd, from nothing to mail.
 //! - [`loss`]: what an agent lost is told, and made again.
 //! - [`access`]: who may do what, and where secrets are.
+//! - [`artifacts`]: files of an operator are uploaded once and on the hosts that name them.
 //! - [`mail`]: mail flows, and only where it should.
 //! - [`operator`]: what those who run the fleet type and watch.
 //! - [`halves`]: an agent whose halves are two processes.
@@ -17,6 +18,7 @@
 )]
 
 mod access;
+mod artifacts;
 mod cluster;
 mod convergence;
 mod halves;

@@ -6,6 +6,7 @@
 //! - [`replace`]: a file replaced whole; what stands in the way is moved aside.
 //! - [`stretch`]: pieces of a file that others write to.
 //! - `symlink`: symbolic links that are resources, and settings written where they stand.
+//! - [`unpacked`]: a folder that is filled beside its place and swapped in whole.
 //! - `wipe`: removing, with a secret's bytes overwritten first.
 //! - `failpoint`: where a test may crash a write.
 
@@ -16,4 +17,5 @@ pub(super) mod replace;
 pub(super) mod rooted;
 pub(super) mod stretch;
 mod symlink;
+pub(super) mod unpacked;
 mod wipe;

@@ -29,6 +29,23 @@ pub struct NewFile<'a> {
     pub gid: Option<u32>,
 }
 
+/// Where the bytes of a file come from.
+pub enum Source<'a> {
+    /// They are at hand.
+    Bytes(&'a [u8]),
+    /// They are written piece by piece.
+    Stream(&'a mut dyn FnMut(&mut dyn Write) -> std::io::Result<()>),
+}
+
+impl std::fmt::Debug for Source<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Bytes(_) => "Bytes",
+            Self::Stream(_) => "Stream",
+        })
+    }
+}
+
 /// Judges a staged copy by its path below the root.
 pub type Validator<'a> = &'a mut dyn FnMut(&HostPath) -> Result<(), String>;
 
@@ -56,8 +73,21 @@ impl Rooted {
         bytes: &[u8],
         validator: Option<Validator<'_>>,
     ) -> Result<(), FileError> {
+        self.replace_with(file, Source::Bytes(bytes), validator)
+    }
+
+    /// The same with bytes from wherever they are.
+    ///
+    /// # Errors
+    /// When a step fails, or the source does; then the old state stands.
+    pub fn replace_with(
+        &self,
+        file: &NewFile<'_>,
+        source: Source<'_>,
+        validator: Option<Validator<'_>>,
+    ) -> Result<(), FileError> {
         let path = file.path;
-        let dir = self.lay_beside(file, bytes)?;
+        let dir = self.lay_beside(file, source)?;
         if let Some(validator) = validator {
             let staged = staged_path(path).map_err(io("name a copy of", path))?;
             if let Err(reason) = validator(&staged) {
@@ -80,7 +110,7 @@ impl Rooted {
     /// # Errors
     /// When a step fails; then the old state stands.
     pub fn stage_beside(&self, file: &NewFile<'_>, bytes: &[u8]) -> Result<(), FileError> {
-        self.lay_beside(file, bytes).map(drop)
+        self.lay_beside(file, Source::Bytes(bytes)).map(drop)
     }
 
     /// Puts what was staged into its place, durably.
@@ -92,7 +122,7 @@ impl Rooted {
         self.swap(&dir, path).map_err(io("replace", path))
     }
 
-    fn lay_beside(&self, file: &NewFile<'_>, bytes: &[u8]) -> Result<OwnedFd, FileError> {
+    fn lay_beside(&self, file: &NewFile<'_>, source: Source<'_>) -> Result<OwnedFd, FileError> {
         let path = file.path;
         self.make_parents(path)?;
         let dir = self.parent_of(path).map_err(io("open folder of", path))?;
@@ -107,7 +137,7 @@ impl Rooted {
         if old.is_some_and(|old| old.kind == EntryKind::Directory) {
             self.clear_way(path)?;
         }
-        self.stage(&dir, &temporary_name(path), file, old, bytes)
+        self.stage(&dir, &temporary_name(path), file, old, source)
             .map_err(io("write", path))?;
         Ok(dir)
     }
@@ -118,13 +148,13 @@ impl Rooted {
         temporary: &str,
         file: &NewFile<'_>,
         old: Option<Entry>,
-        bytes: &[u8],
+        source: Source<'_>,
     ) -> Result<(), Errno> {
         self.failpoint.step()?;
         let unnamed = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
         match fs::openat(dir, ".", unnamed, Mode::RUSR | Mode::WUSR) {
             Ok(fd) => {
-                self.fill(&fd, file, old, bytes)?;
+                self.fill(&fd, file, old, source)?;
                 self.failpoint.step()?;
                 let itself = format!("/proc/self/fd/{}", fd.as_raw_fd());
                 fs::linkat(
@@ -140,7 +170,7 @@ impl Rooted {
                 let named = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY;
                 let flags = named | OFlags::CLOEXEC;
                 let fd = fs::openat(dir, temporary, flags, Mode::RUSR | Mode::WUSR)?;
-                self.fill(&fd, file, old, bytes)
+                self.fill(&fd, file, old, source)
             }
             Err(source) => Err(source),
         }
@@ -151,12 +181,23 @@ impl Rooted {
         fd: &OwnedFd,
         file: &NewFile<'_>,
         old: Option<Entry>,
-        bytes: &[u8],
+        source: Source<'_>,
     ) -> Result<(), Errno> {
-        let (half, rest) = bytes.split_at(bytes.len() / 2);
-        for part in [half, rest] {
-            self.failpoint.step()?;
-            write_all(fd, part)?;
+        self.failpoint.step()?;
+        match source {
+            Source::Bytes(bytes) => {
+                let (half, rest) = bytes.split_at(bytes.len() / 2);
+                write_all(fd, half)?;
+                self.failpoint.step()?;
+                write_all(fd, rest)?;
+            }
+            Source::Stream(write) => {
+                let clone = fd.try_clone().map_err(|_| Errno::MFILE)?;
+                let mut out = std::fs::File::from(clone);
+                write(&mut out)
+                    .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+                self.failpoint.step()?;
+            }
         }
         let kept = old.filter(|old| old.kind == EntryKind::File);
         let own = Entry::from(&fs::fstat(fd)?);
@@ -238,7 +279,7 @@ impl Rooted {
     }
 }
 
-fn set_aside(dir: &OwnedFd, name: &str, path: &HostPath) -> Result<(), FileError> {
+pub(super) fn set_aside(dir: &OwnedFd, name: &str, path: &HostPath) -> Result<(), FileError> {
     let hash = ContentHash::of(path.file_name().as_bytes()).to_string();
     for number in 1..1000_u32 {
         let aside = format!(".email-engine.{}.aside-{number}", &hash[..16]);

@@ -129,6 +129,9 @@ fn files(
             continue;
         };
         let text = match &file.content {
+            FileContent::Artifact(artifact) => {
+                format!("(artifact {}, {} bytes)", artifact.sha256, artifact.length)
+            }
             FileContent::Secret(secret) => {
                 format!("(secret {} version {})", secret.id, secret.version)
             }

@@ -1,5 +1,6 @@
 //! A fleet in memory: no Raft, no network.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -15,7 +16,7 @@ use email_engine_protocol::time::Timestamp;
 
 use crate::api::{Backup, BackupError, Draft, Fleet, MembershipError, Planning, StockError};
 use crate::command::{
-    Answer, Command, Found, Proposal, PutBundle, PutSettings, Rejection, StockKeys,
+    Answer, BodyChange, Command, Found, Proposal, PutBundle, PutSettings, Rejection, StockKeys,
 };
 use crate::pki;
 use crate::planner::{
@@ -33,6 +34,8 @@ pub(super) const NOW: Timestamp = Timestamp(1_795_240_800_000);
 /// A fleet in memory.
 pub(super) struct MemoryFleet {
     state: Mutex<FleetState>,
+    /// Bodies beside the state.
+    bodies: Mutex<BTreeMap<ContentHash, Bytes>>,
     /// Proposals that reached the log.
     pub(super) log: Mutex<Vec<Proposal>>,
     pub(super) has_quorum: AtomicBool,
@@ -69,6 +72,7 @@ impl MemoryFleet {
     pub(super) fn founded() -> Self {
         let fleet = Self {
             state: Mutex::new(FleetState::default()),
+            bodies: Mutex::default(),
             log: Mutex::new(Vec::new()),
             has_quorum: AtomicBool::new(true),
             has_leader: AtomicBool::new(true),
@@ -168,7 +172,15 @@ impl Fleet for MemoryFleet {
         if lags {
             *self.behind.lock().unwrap() = Some(self.state());
         }
-        let answer = self.state.lock().unwrap().apply(&proposal).0;
+        let (answer, changes) = self.state.lock().unwrap().apply(&proposal);
+        let mut bodies = self.bodies.lock().unwrap();
+        for change in changes {
+            match change {
+                BodyChange::Put(hash, bytes) => bodies.insert(hash, bytes.into()),
+                BodyChange::Drop(hash) => bodies.remove(&hash),
+            };
+        }
+        drop(bodies);
         self.log.lock().unwrap().push(proposal);
         let answer = match answer {
             Ok(outcome) if lags => {
@@ -216,8 +228,8 @@ impl Fleet for MemoryFleet {
         }
     }
 
-    fn body(&self, _hash: &ContentHash) -> Result<Option<Bytes>, StoreError> {
-        Ok(None)
+    fn body(&self, hash: &ContentHash) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.bodies.lock().unwrap().get(hash).cloned())
     }
 
     fn sessions(&self) -> BoxFuture<'_, Sessions> {

@@ -8,7 +8,7 @@ use clap::{Args, CommandFactory, Error, Parser, Subcommand};
 
 use crate::commands::token;
 use crate::commands::{
-    audit, cluster, config, fleet, hosts, ips, keys, pmta, settings, status, tenants,
+    artifact, audit, cluster, config, fleet, hosts, ips, keys, pmta, settings, status, tenants,
 };
 use crate::output::Format;
 use crate::trial;
@@ -124,6 +124,8 @@ pub(crate) enum Command {
     Keys(keys::Keys),
     /// Show what a host is, or would be, given
     Config(config::Config),
+    /// Upload, list, name or remove files that hosts are given: archives, packages, licences
+    Artifact(artifact::Artifact),
     /// Check configurations of PowerMTA, without a cluster
     Pmta(pmta::Pmta),
     /// Show or set fleet-wide settings

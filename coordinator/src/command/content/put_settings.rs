@@ -38,12 +38,16 @@ impl Verb for PutSettings {
             None => (1, true),
         };
         if is_new {
-            at_most("settings", state.settings.len() + 1, REVISIONS)?;
+            is_room(state)?;
             let row = SettingsRevision {
                 settings: self.settings.clone(),
                 put_at: turn.now(),
             };
             state.settings.insert(revision, row);
+            // What artifacts are called is said apart, and stays.
+            if let Some(names) = state.artifact_names.get(&(revision - 1)).cloned() {
+                state.artifact_names.insert(revision, names);
+            }
             establish_default(state);
         }
         let moved =
@@ -54,6 +58,11 @@ impl Verb for PutSettings {
         collect(state, None);
         Ok(Change::DONE)
     }
+}
+
+/// Whether one more revision may be stored.
+pub(in crate::command) fn is_room(state: &FleetState) -> Result<(), Rejection> {
+    at_most("settings", state.settings.len() + 1, REVISIONS)
 }
 
 fn check(settings: &Settings) -> Result<(), Rejection> {

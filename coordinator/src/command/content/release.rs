@@ -47,6 +47,17 @@ pub(super) fn collect(state: &mut FleetState, kept: Option<ContentHash>) {
     state
         .settings
         .retain(|revision, _| settings.contains(revision));
+    state
+        .artifact_names
+        .retain(|revision, _| settings.contains(revision));
+}
+
+/// Moves all hosts, and the default, to a revision of the settings, and drops what nothing pins then.
+/// Tells whether any was at another one.
+pub(in crate::command) fn release_settings(state: &mut FleetState, revision: u64) -> bool {
+    let moved = move_releases(state, None, |release| release.settings = revision);
+    collect(state, None);
+    moved
 }
 
 fn newest_bundle(state: &FleetState) -> Option<ContentHash> {

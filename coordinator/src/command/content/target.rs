@@ -1,4 +1,4 @@
-//! The bodies that targets need, counted.
+//! The bodies that targets and artifacts need, counted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,19 +21,8 @@ pub(super) fn replace_bodies(
 ) -> Vec<ContentHash> {
     let before = state.target_bodies.remove(host).unwrap_or_default();
     for hash in needed.difference(&before) {
-        if let Some(record) = state.bodies.get_mut(hash) {
-            record.references += 1;
-        } else {
-            let body = &offered[hash];
-            let length = u64::try_from(body.len()).unwrap_or(u64::MAX);
-            state.bodies.insert(
-                *hash,
-                BodyRecord {
-                    length,
-                    references: 1,
-                },
-            );
-            turn.bodies.push(BodyChange::Put(*hash, body.clone()));
+        if !hold(state, hash) {
+            store(state, *hash, &offered[hash], turn);
         }
     }
     let needless = before.difference(&needed).copied().collect();
@@ -43,8 +32,36 @@ pub(super) fn replace_bodies(
     needless
 }
 
+/// Counts one more who needs a body. Says whether it is stored.
+pub(in crate::command) fn hold(state: &mut FleetState, hash: &ContentHash) -> bool {
+    let found = state.bodies.get_mut(hash);
+    found.is_some_and(|record| {
+        record.references += 1;
+        true
+    })
+}
+
+/// Stores a body that is not stored, for the first who needs it.
+pub(in crate::command) fn store(
+    state: &mut FleetState,
+    hash: ContentHash,
+    body: &[u8],
+    turn: &mut Turn<'_>,
+) {
+    let record = BodyRecord {
+        length: body.len() as u64,
+        references: 1,
+    };
+    state.bodies.insert(hash, record);
+    turn.bodies.push(BodyChange::Put(hash, body.to_vec()));
+}
+
 /// Drops those of these bodies that nobody needs any more.
-pub(super) fn let_go(state: &mut FleetState, needless: &[ContentHash], turn: &mut Turn<'_>) {
+pub(in crate::command) fn let_go(
+    state: &mut FleetState,
+    needless: &[ContentHash],
+    turn: &mut Turn<'_>,
+) {
     for hash in needless {
         release(state, hash, turn);
     }

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use email_engine_protocol::api::HostSpec;
-use email_engine_protocol::id::{HostId, Role};
+use email_engine_protocol::bytes::ContentHash;
+use email_engine_protocol::id::{ArtifactName, HostId, Role};
 use email_engine_protocol::mail::DomainName;
 
 use crate::command::Rejection;
@@ -13,7 +14,7 @@ use crate::command::identity::has_mailbox;
 use crate::command::refuse::{at_most, not_found, refuse};
 use crate::command::verb::Turn;
 use crate::fleet::window::{self, Window};
-use crate::state::{FleetState, HOST_NAME_LABEL, INBOUND_MX_LABEL};
+use crate::state::{Artifact, FleetState, HOST_NAME_LABEL, INBOUND_MX_LABEL};
 
 /// Most addresses of one host.
 const ADDRESSES: usize = 1_024;
@@ -147,6 +148,17 @@ fn labels(spec: &HostSpec) -> Result<(), Rejection> {
     {
         let field = format!("labels.{INBOUND_MX_LABEL}");
         return Err(refuse(Invalid, field, &name.escape_debug(), MX_ACCEPTED));
+    }
+    let artifacts = spec.labels.iter().filter_map(|(key, value)| {
+        let name = key.strip_prefix(Artifact::LABEL)?;
+        Some((key, name, value))
+    });
+    for (key, name, value) in artifacts {
+        if ArtifactName::new(name).is_err() || value.parse::<ContentHash>().is_err() {
+            let accepted = "SHA-256 of an artifact in hex, under a label such as artifact-mailwizz";
+            let field = format!("labels.{key}");
+            return Err(refuse(Invalid, field, &value.escape_debug(), accepted));
+        }
     }
     match spec.labels.get(window::LABEL) {
         Some(text) if text.parse::<Window>().is_err() => {

@@ -105,10 +105,22 @@ fn facts(resource: &Resource) -> BTreeMap<&'static str, String> {
         Spec::File(file) => {
             facts.insert("mode", format!("{:04o}", file.mode));
             owners(&mut facts, file.owner.as_ref(), file.group.as_ref());
-            if let FileContent::Secret(secret) = &file.content {
-                let shown = format!("secret {} version {}", secret.id, secret.version);
-                facts.insert("content", shown);
+            match &file.content {
+                FileContent::Artifact(artifact) => {
+                    facts.insert("content", format!("artifact {}", artifact.sha256));
+                }
+                FileContent::Body { .. } => {}
+                FileContent::Secret(secret) => {
+                    let shown = format!("secret {} version {}", secret.id, secret.version);
+                    facts.insert("content", shown);
+                }
             }
+        }
+        Spec::Archive(archive) => {
+            facts.insert("archive", archive.artifact.sha256.to_string());
+            facts.insert("strip", archive.strip.to_string());
+            facts.insert("mode", format!("{:04o}", archive.mode));
+            owners(&mut facts, archive.owner.as_ref(), archive.group.as_ref());
         }
         Spec::Directory(folder) => {
             facts.insert("mode", format!("{:04o}", folder.mode));
@@ -236,7 +248,7 @@ pub(super) fn text<'a>(resource: &Resource, planned: &'a Planned) -> Option<&'a 
     match &resource.spec {
         Spec::File(file) => match &file.content {
             FileContent::Body { hash, .. } => planned.bodies.get(hash).map(Vec::as_slice),
-            FileContent::Secret(_) => None,
+            FileContent::Artifact(_) | FileContent::Secret(_) => None,
         },
         _ => None,
     }

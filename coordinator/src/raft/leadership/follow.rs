@@ -27,6 +27,10 @@ const DISK_SAMPLES: Duration = Duration::from_secs(1);
 /// How long another node may take to tell its clock. The answer's own delay is an error of it.
 const CLOCK_WITHIN: Duration = Duration::from_secs(1);
 
+/// Bytes of content after which a snapshot is due, however few entries brought them: pieces of artifacts
+/// are a megabyte each, and five thousand of them would be a log that no disk was planned for.
+const SNAPSHOT_AFTER_BYTES: u64 = 256 * 1024 * 1024;
+
 /// How long the fleet's time may stand still before the leader moves it: well within the clock gate.
 const STILL_MILLIS: u64 = Timestamp::DAY / 2;
 const HOUR_MILLIS: u64 = Timestamp::DAY / 24;
@@ -88,6 +92,10 @@ pub(in crate::raft) async fn follow_raft(core: Weak<Core>) {
             && !core.is_stopping()
         {
             core.fail(error.to_string());
+        }
+        if core.replica.has_grown_by(SNAPSHOT_AFTER_BYTES) {
+            // An error is openraft's end, which is told above.
+            let _ = core.raft.trigger().snapshot().await;
         }
         drop(core);
         if let Ok(Err(_)) = tokio::time::timeout(TICK, metrics.changed()).await {

@@ -1,6 +1,7 @@
 //! Applying committed entries, and reading what they led to.
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use futures::{Stream, StreamExt};
@@ -58,6 +59,8 @@ pub(crate) struct Replica {
     /// Held for reading while bodies of an older state are read.
     bodies: RwLock<()>,
     applied: watch::Sender<Applied>,
+    /// Bytes of bodies that came since a snapshot was last asked for: they lie in the log as well.
+    fresh: AtomicU64,
 }
 
 impl Replica {
@@ -71,7 +74,22 @@ impl Replica {
             head: RwLock::new(head),
             bodies: RwLock::new(()),
             applied,
+            fresh: AtomicU64::new(0),
         }
+    }
+
+    /// Notes bodies that came.
+    fn note_fresh(&self, bytes: u64) {
+        self.fresh.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether so many bytes came since this last said so.
+    pub(crate) fn has_grown_by(&self, bytes: u64) -> bool {
+        let over = |fresh: u64| (fresh >= bytes).then_some(0);
+        let taken = self
+            .fresh
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, over);
+        taken.is_ok()
     }
 
     /// Reads; `apply` waits meanwhile.
@@ -138,6 +156,8 @@ fn is_large(entry: &Entry) -> bool {
     };
     match &proposal.command {
         Command::Batch(batch) => batch.commands.len() >= LARGE,
+        // A megabyte is hashed twice.
+        Command::PutArtifactPiece(_) => true,
         Command::SetTargets(targets) => targets.targets.len() >= LARGE,
         _ => false,
     }
@@ -210,6 +230,11 @@ impl Machine {
                 BodyChange::Drop(_) => None,
             })
             .collect();
+        let length = |put: &BodyWrite| match put {
+            BodyWrite::Put(_, bytes) => bytes.len() as u64,
+            BodyWrite::Delete(_) => 0,
+        };
+        self.replica.note_fresh(puts.iter().map(length).sum());
         if puts.is_empty() {
             Ok(())
         } else {
@@ -286,6 +311,16 @@ mod tests {
     use futures::FutureExt as _;
 
     use super::*;
+
+    #[test]
+    fn bytes_that_came_call_for_one_snapshot() {
+        let replica = Replica::new(Image::default());
+        replica.note_fresh(99);
+        assert!(!replica.has_grown_by(100));
+        replica.note_fresh(2);
+        assert!(replica.has_grown_by(100));
+        assert!(!replica.has_grown_by(100), "it begins anew");
+    }
 
     #[tokio::test]
     async fn a_settled_copy_waits_for_what_the_last_entry_brought() {

@@ -25,6 +25,7 @@ pub(super) fn check(resource: &Resource) -> Result<(), ConfigError> {
         Spec::Sysctl(setting) => sysctl::check(resource, setting),
         Spec::User(user) => account::check_user(resource, user),
         Spec::Database(_)
+        | Spec::Archive(_)
         | Spec::Directory(_)
         | Spec::File(_)
         | Spec::Firewall(_)
@@ -88,6 +89,7 @@ fn claimed(spec: &Spec) -> Vec<String> {
         Spec::Sysctl(setting) => vec![format!("kernel setting {}", setting.key)],
         Spec::User(user) => vec![format!("user {}", user.name)],
         Spec::Database(_)
+        | Spec::Archive(_)
         | Spec::Directory(_)
         | Spec::File(_)
         | Spec::Package(_)

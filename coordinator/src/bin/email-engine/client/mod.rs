@@ -3,6 +3,7 @@
 //! [`send`] holds the rules of fail-over, [`calls`] one method per call of the API, [`tls`] whom we
 //! believe, [`error`] what went wrong in words for people.
 
+mod artifacts;
 mod calls;
 mod error;
 mod send;

@@ -31,6 +31,7 @@ pub(super) struct Call {
     path: Vec<String>,
     query: Vec<(&'static str, String)>,
     body: Option<Vec<u8>>,
+    media_type: &'static str,
     /// The same for every attempt.
     idempotency_key: Option<String>,
     pub(super) patience: Option<Patience>,
@@ -59,6 +60,7 @@ impl Call {
             path: path.iter().map(|segment| (*segment).to_owned()).collect(),
             query: Vec::new(),
             body: None,
+            media_type: "application/json",
             idempotency_key: None,
             patience: None,
         }
@@ -74,6 +76,13 @@ impl Call {
     pub(super) fn json(mut self, value: &impl Serialize) -> Self {
         let bytes = serde_json::to_vec(value).expect("bodies of the API are plain data");
         self.body = Some(bytes);
+        self
+    }
+
+    /// Sends bytes as they are.
+    pub(super) fn bytes(mut self, bytes: Vec<u8>) -> Self {
+        self.body = Some(bytes);
+        self.media_type = "application/octet-stream";
         self
     }
 
@@ -196,7 +205,7 @@ impl Client {
         }
         if let Some(body) = &call.body {
             request = request
-                .header(reqwest::header::CONTENT_TYPE, "application/json")
+                .header(reqwest::header::CONTENT_TYPE, call.media_type)
                 .body(body.clone());
         }
         request.send().await

@@ -104,6 +104,7 @@ fn details(resource: &Resource) -> String {
     match &resource.spec {
         Spec::File(file) => {
             let content = match &file.content {
+                FileContent::Artifact(artifact) => format!("artifact {}", artifact.sha256),
                 FileContent::Body { length, .. } => format!("{length} bytes"),
                 FileContent::Secret(secret) => {
                     format!("secret {} version {}", secret.id, secret.version)
@@ -115,6 +116,12 @@ fn details(resource: &Resource) -> String {
                 owner(&file.owner, &file.group)
             )
         }
+        Spec::Archive(archive) => format!(
+            "{:04o} {}, unpacked from artifact {}",
+            archive.mode,
+            owner(&archive.owner, &archive.group),
+            archive.artifact.sha256
+        ),
         Spec::Directory(folder) => {
             format!(
                 "{:04o} {}",

@@ -1,5 +1,6 @@
 //! One file per noun: its arguments, the calls it makes, how its answers look.
 
+pub(crate) mod artifact;
 pub(crate) mod audit;
 pub(crate) mod cluster;
 pub(crate) mod config;
@@ -68,6 +69,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Cluster(cluster) => cluster::run(&desk()?, cluster).await,
         Command::Keys(keys) => keys::run(&desk()?, keys).await,
         Command::Config(config) => config::run(&desk()?, config).await,
+        Command::Artifact(arguments) => artifact::run(&desk()?, arguments).await,
         Command::Pmta(arguments) => pmta::run(&output, desk, &arguments).await,
         Command::Settings(settings) => settings::run(&desk()?, settings).await,
         Command::Audit(audit) => audit::run(&desk()?, &audit).await,

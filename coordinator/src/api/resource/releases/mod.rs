@@ -1,5 +1,7 @@
 //! `/settings`, `/bundles` and `/releases`: what hosts are rendered from, and which of it they get.
 
+pub(in crate::api) mod artifacts;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -1,5 +1,7 @@
 //! Content that rendering depends on, and content that was rendered.
 
+mod artifact;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -13,12 +15,14 @@ use email_engine_protocol::time::Timestamp;
 
 use crate::powermta::providers::{Catalogue, CatalogueError};
 
+pub use artifact::Artifact;
+
 /// A body that is stored beside the state, by hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BodyRecord {
     /// Its size in bytes.
     pub length: u64,
-    /// How many targets need it; dropped at zero.
+    /// How many targets and artifacts need it; dropped at zero.
     pub references: u32,
 }
 

@@ -1,0 +1,44 @@
+//! Files of an operator: one of each kind.
+
+use email_engine_protocol::bytes::ContentHash;
+use email_engine_protocol::desired::{
+    ArchiveForm, ArchiveSpec, ArtifactRef, FileContent, FileSpec, HostPath, OnRemove, Policy,
+    Resource, Spec,
+};
+
+use super::samples::resource;
+
+pub(crate) fn all() -> Vec<Resource> {
+    let path = |text: &str| HostPath::new(text).unwrap();
+    let made = |id: &str, spec| resource(id, spec, OnRemove::Delete, Policy::Enforce);
+    let artifact = |secret| ArtifactRef {
+        sha256: ContentHash([7; 32]),
+        length: (1 << 20) + 1,
+        pieces: vec![ContentHash([8; 32]), ContentHash([9; 32])],
+        secret,
+    };
+    let archive = |form| ArchiveSpec {
+        path: path("/srv/app"),
+        artifact: artifact(false),
+        form,
+        strip: 1,
+        mode: 0o755,
+        owner: Some("app".to_owned()),
+        group: Some("app".to_owned()),
+        creates: Some(path("/srv/app/index")),
+    };
+    let licence = FileSpec {
+        path: path("/etc/licence"),
+        content: FileContent::Artifact(artifact(true)),
+        mode: 0o640,
+        owner: None,
+        group: None,
+        validate: None,
+    };
+    vec![
+        made("archive:/one", Spec::Archive(archive(ArchiveForm::TarGz))),
+        made("archive:/three", Spec::Archive(archive(ArchiveForm::Zip))),
+        made("archive:/two", Spec::Archive(archive(ArchiveForm::TarZst))),
+        made("file:/etc/licence", Spec::File(licence)),
+    ]
+}
