@@ -52,22 +52,6 @@ pub(crate) fn check(golden: &Golden) {
             EnrollReply::Node(_) => "enroll/node-admitted",
             EnrollReply::Refused { .. } => "enroll/refused/Malformed",
         ]),
-        &names!(Spec, [
-            Spec::Directory(_) | Spec::File(_) | Spec::Package(_) | Spec::Service(_)
-                | Spec::Step(_) => "manifest",
-            Spec::Transaction(_) => "transaction",
-            Spec::Suspension(_) => "suspension",
-            Spec::Database(_) | Spec::SqlRow(_) => "database",
-            Spec::Group(_) | Spec::IpAddress(_) | Spec::Symlink(_) | Spec::Sysctl(_)
-                | Spec::User(_) => "basics",
-            Spec::Firewall(_) => "firewall",
-            Spec::Archive(_) => "artifacts",
-        ]),
-        &names!(DatabaseAuth, [DatabaseAuth::Password(_) | DatabaseAuth::Peer => "database"]),
-        &names!(FileContent, [
-            FileContent::Body { .. } | FileContent::Secret(_) => "manifest",
-            FileContent::Artifact(_) => "artifacts",
-        ]),
     ];
     let refusals = names!(RefusalCode, [
         RefusalCode::Version => "Version",
@@ -89,7 +73,10 @@ pub(crate) fn check(golden: &Golden) {
         EnrollRefusal::WrongMode => "WrongMode",
         EnrollRefusal::Unavailable => "Unavailable",
     ]);
-    let messages = messages.concat().into_iter().map(str::to_owned);
+    let messages = [messages.concat(), states()]
+        .concat()
+        .into_iter()
+        .map(str::to_owned);
     let refusals = refusals.map(|code| format!("coordinator/refused/{code}"));
     let turned_away = turned_away.map(|code| format!("enroll/refused/{code}"));
     for name in messages.chain(refusals).chain(turned_away) {
@@ -97,4 +84,27 @@ pub(crate) fn check(golden: &Golden) {
         let is_there = lines.any(|line| line.split(' ').next() == Some(&name));
         assert!(is_there, "{name} has no line");
     }
+}
+
+/// What a state consists of.
+fn states() -> Vec<&'static str> {
+    [
+        &names!(Spec, [
+            Spec::Directory(_) | Spec::File(_) | Spec::Package(_) | Spec::Service(_)
+                | Spec::Step(_) => "manifest",
+            Spec::Transaction(_) => "transaction",
+            Spec::Suspension(_) => "suspension",
+            Spec::Database(_) | Spec::SqlRow(_) => "database",
+            Spec::Group(_) | Spec::IpAddress(_) | Spec::Symlink(_) | Spec::Sysctl(_)
+                | Spec::User(_) => "basics",
+            Spec::Firewall(_) => "firewall",
+            Spec::Archive(_) => "artifacts",
+        ])[..],
+        &names!(DatabaseAuth, [DatabaseAuth::Password(_) | DatabaseAuth::Peer => "database"]),
+        &names!(FileContent, [
+            FileContent::Body { .. } | FileContent::Secret(_) => "manifest",
+            FileContent::Artifact(_) => "artifacts",
+        ]),
+    ]
+    .concat()
 }

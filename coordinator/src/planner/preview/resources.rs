@@ -116,12 +116,6 @@ fn facts(resource: &Resource) -> BTreeMap<&'static str, String> {
                 }
             }
         }
-        Spec::Archive(archive) => {
-            facts.insert("archive", archive.artifact.sha256.to_string());
-            facts.insert("strip", archive.strip.to_string());
-            facts.insert("mode", format!("{:04o}", archive.mode));
-            owners(&mut facts, archive.owner.as_ref(), archive.group.as_ref());
-        }
         Spec::Directory(folder) => {
             facts.insert("mode", format!("{:04o}", folder.mode));
             owners(&mut facts, folder.owner.as_ref(), folder.group.as_ref());
@@ -145,6 +139,26 @@ fn facts(resource: &Resource) -> BTreeMap<&'static str, String> {
             let bars = bars.map(|bar| format!("{} to ports {:?}", bar.address, bar.ports));
             facts.insert("barred", bars.collect::<Vec<_>>().join("; "));
         }
+        Spec::Transaction(spec) => {
+            facts.insert("members", format!("{} files", spec.members.len()));
+            facts.insert("restart_lines", spec.restart.lines.join("; "));
+            facts.insert("restart_allowed", spec.restart.allowed.to_string());
+            facts.insert("attempt", spec.attempt.to_string());
+        }
+        _ => basics(&mut facts, resource),
+    }
+    facts
+}
+
+/// The same of what services stand on and keep.
+fn basics(facts: &mut BTreeMap<&'static str, String>, resource: &Resource) {
+    match &resource.spec {
+        Spec::Archive(archive) => {
+            facts.insert("archive", archive.artifact.sha256.to_string());
+            facts.insert("strip", archive.strip.to_string());
+            facts.insert("mode", format!("{:04o}", archive.mode));
+            owners(facts, archive.owner.as_ref(), archive.group.as_ref());
+        }
         Spec::Firewall(spec) => {
             facts.insert("rules", spec.lines().join("; "));
             facts.insert("rollback_seconds", spec.rollback_seconds.to_string());
@@ -153,7 +167,6 @@ fn facts(resource: &Resource) -> BTreeMap<&'static str, String> {
         Spec::Symlink(link) => {
             facts.insert("target", link.target.to_string());
         }
-        Spec::Group(_) => {}
         Spec::Database(spec) => {
             let (charset, collation) = (&spec.charset, &spec.collation);
             facts.insert("charset", format!("{charset} {collation}"));
@@ -180,14 +193,15 @@ fn facts(resource: &Resource) -> BTreeMap<&'static str, String> {
             facts.insert("interface", interface.to_owned());
             facts.insert("addresses", addresses(&spec.addresses));
         }
-        Spec::Transaction(spec) => {
-            facts.insert("members", format!("{} files", spec.members.len()));
-            facts.insert("restart_lines", spec.restart.lines.join("; "));
-            facts.insert("restart_allowed", spec.restart.allowed.to_string());
-            facts.insert("attempt", spec.attempt.to_string());
-        }
+        Spec::Directory(_)
+        | Spec::File(_)
+        | Spec::Group(_)
+        | Spec::Package(_)
+        | Spec::Service(_)
+        | Spec::Step(_)
+        | Spec::Suspension(_)
+        | Spec::Transaction(_) => {}
     }
-    facts
 }
 
 /// How the user of a database shows who it is.

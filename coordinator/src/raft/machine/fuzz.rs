@@ -8,6 +8,7 @@ use super::format::{Header, SnapshotReader, SnapshotWriter};
 use super::snapshot::load;
 use crate::command::fixture::Fleet;
 use crate::raft::types::SnapshotMeta;
+use crate::state::TABLES_VERSION;
 
 const HEAD_BYTES: usize = 12;
 const END: u8 = 5;
@@ -15,7 +16,7 @@ const END: u8 = 5;
 fn snapshot(state: &[u8]) -> Vec<u8> {
     let header = Header {
         cluster: Some(ClusterId([1; 16])),
-        state_version: 1,
+        state_version: TABLES_VERSION,
         meta: SnapshotMeta::default(),
     };
     let mut writer = SnapshotWriter::new(Vec::new(), &header).unwrap();
