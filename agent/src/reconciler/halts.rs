@@ -15,12 +15,14 @@ use crate::resources::Finding;
 const HALT_AGAIN: Duration = Duration::from_secs(5);
 
 impl Outcome {
-    /// Whether nothing is bad but, perhaps, what shall stand still and does not surely. An older state
-    /// would be worse for that: the same is halted beside it, but its content may let it send.
+    /// Whether nothing is bad but, perhaps, what shall stand still and does not surely, or a firewall that
+    /// waits or was taken back. An older state would be worse for that: the same is halted beside it, but
+    /// its content may let it send; and its rules are those that hold anyway.
     #[must_use]
     pub fn is_good_beside_halts(&self) -> bool {
-        let is_halt = |status: &ResourceStatus| status.kind == ResourceKind::Suspension;
-        !self.interrupted && self.bad().all(is_halt)
+        let beside = [ResourceKind::Suspension, ResourceKind::Firewall];
+        let is_beside = |status: &ResourceStatus| beside.contains(&status.kind);
+        !self.interrupted && self.bad().all(is_beside)
     }
 }
 

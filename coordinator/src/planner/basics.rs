@@ -231,7 +231,10 @@ fn one(
             let text: String = text.chars().take(120).collect();
             build.fault(&format!("address {text:?} is not an IPv4 or IPv6 address"))
         })?;
-        addresses.insert(address);
+        // What a host has itself is its provider's to put there.
+        if !build.values.own.contains(&address) {
+            addresses.insert(address);
+        }
     }
     Ok(())
 }

@@ -23,6 +23,8 @@ use crate::state::{FleetState, Host, Identity};
 #[derive(Debug)]
 pub(super) struct Values {
     pub(super) shared: Shared,
+    /// Addresses that the host has itself.
+    pub(super) own: BTreeSet<IpAddr>,
     pub(super) identities: Vec<Item>,
     /// Identities that are gone and drain on this host.
     pub(super) leaving: Vec<Item>,
@@ -158,6 +160,7 @@ impl Values {
         let allowed = state.restart_allowed.get(id);
         Self {
             shared: Shared::of(host),
+            own: host.spec.addresses.iter().copied().collect(),
             identities: Vec::new(),
             leaving: Vec::new(),
             drain: Drain::default(),

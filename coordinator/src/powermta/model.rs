@@ -15,6 +15,8 @@ use super::verbatim::Verbatim;
 
 /// The directive that says where a receiver's servers listen (guide, 3.3.10.88).
 const SMTP_PORT: &str = "default-smtp-port";
+/// Another server in place of a receiver's, such as `[192.0.2.1]:2525`.
+const ROUTE: &str = "route";
 
 /// Everything that the configuration of one host depends on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,12 +110,17 @@ impl Configuration {
     /// lines set for some.
     #[must_use]
     pub fn smtp_ports(&self) -> BTreeSet<u16> {
-        let of_base = self.catalogue.providers.iter();
-        let of_base = of_base.filter_map(|provider| provider.settings.get(SMTP_PORT).cloned());
-        let own = self.extra.as_ref().map(|own| own.everywhere(SMTP_PORT));
-        let named = of_base.chain(own.into_iter().flatten());
+        let said = |keyword: &str| {
+            let of_base = self.catalogue.providers.iter();
+            let of_base = of_base.filter_map(|provider| provider.settings.get(keyword).cloned());
+            let own = self.extra.as_ref().map(|own| own.everywhere(keyword));
+            of_base.chain(own.into_iter().flatten()).collect::<Vec<_>>()
+        };
+        let (ports, routes) = (said(SMTP_PORT), said(ROUTE));
+        let of_routes = routes.iter().filter_map(|to| Some(to.rsplit_once(':')?.1));
+        let named = ports.iter().map(String::as_str).chain(of_routes);
         // What is no port is refused by whoever reads the configuration.
-        let named = named.filter_map(|port| port.parse().ok());
+        let named = named.filter_map(|port| port.trim().parse().ok());
         named.chain([25]).filter(|port| *port > 0).collect()
     }
 

@@ -1,6 +1,8 @@
 //! What operators bring in themselves: rules for another version, and lines that nobody knows.
 
 use email_engine_coordinator::planner::PlanError;
+use email_engine_protocol::api::IpStatus;
+use email_engine_protocol::desired::{BarSpec, Spec};
 use proptest::prelude::*;
 
 use crate::fixture::{Fleet, texts};
@@ -152,4 +154,22 @@ proptest! {
             prop_assert_eq!(ours, plain);
         }
     }
+}
+
+#[test]
+fn an_address_in_quarantine_is_barred_from_every_port_that_lines_lead_to() {
+    let lines = "<domain one.example>\n    default-smtp-port 2525\n</domain>\n\
+                 <domain two.example>\n    route [192.0.2.200]:587\n</domain>\n";
+    let mut fleet = Fleet::sos_holidays().with_file(EXTRA, lines);
+    let address = "192.0.2.3".parse().unwrap();
+    let identity = fleet.state.identities.get_mut(&address).unwrap();
+    std::sync::Arc::make_mut(identity).spec.status = IpStatus::Quarantine;
+    let planned = fleet.plan("pmta1");
+    let mut all = planned.config.resources.iter();
+    let bars = all.find_map(|one| match &one.spec {
+        Spec::Suspension(spec) => Some(spec.bars.clone()),
+        _ => None,
+    });
+    let ports = vec![25, 587, 2525];
+    assert_eq!(bars, Some(vec![BarSpec { address, ports }]));
 }

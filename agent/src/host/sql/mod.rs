@@ -177,8 +177,13 @@ macro_rules! by {
             Connection::Postgresql($connection) => $done,
         };
         // After an end in between nobody knows what the next answer belongs to.
-        if !matches!(&done, Err(SqlError::Down { .. })) {
-            $servers.keep(engine, database, held);
+        match &done {
+            Err(error @ SqlError::Down { .. }) => {
+                $servers
+                    .down
+                    .insert(engine, (error.clone(), Instant::now()));
+            }
+            _ => $servers.keep(engine, database, held),
         }
         done
     }};

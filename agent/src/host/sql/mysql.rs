@@ -12,10 +12,13 @@ use super::{ANSWER, RowPlace, SeenCell, SqlError, ambiguous, cut};
 
 /// Where distributions have it: Debian and Ubuntu, then the RHEL family.
 const SOCKETS: [&str; 2] = ["/run/mysqld/mysqld.sock", "/var/lib/mysql/mysql.sock"];
-/// Set for each connection: what waits for somebody else's lock gives up before the answer is late.
-const SESSION: &str = "SET SESSION innodb_lock_wait_timeout = 5";
+/// Set for each connection: what waits for somebody else's lock, of a row or of a whole table, gives up
+/// before the answer is late.
+const SESSION: &str = "SET SESSION innodb_lock_wait_timeout = 5, SESSION lock_wait_timeout = 5";
 
 const ACCESS_DENIED: u16 = 1045;
+/// The account is known by its process, and no password opens it.
+const DENIED_WITHOUT_PASSWORD: u16 = 1698;
 const NO_DATABASE: u16 = 1049;
 const NO_TABLE: u16 = 1146;
 
@@ -240,7 +243,9 @@ impl Mysql {
                 // As the user itself does it.
                 match Conn::new(options(&spec.user, password)?) {
                     Ok(_) => Ok(None),
-                    Err(Error::MySqlError(error)) if error.code == ACCESS_DENIED => {
+                    Err(Error::MySqlError(error))
+                        if [ACCESS_DENIED, DENIED_WITHOUT_PASSWORD].contains(&error.code) =>
+                    {
                         Ok(Some("its user has another password".to_owned()))
                     }
                     Err(error) => Err(quiet(error)),

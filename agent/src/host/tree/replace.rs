@@ -280,14 +280,18 @@ impl Rooted {
 }
 
 pub(super) fn set_aside(dir: &OwnedFd, name: &str, path: &HostPath) -> Result<(), FileError> {
+    let aside = free_aside(dir, name, path)?;
+    tracing::warn!(%path, aside, "something else stood here and was moved aside");
+    fs::fsync(dir).map_err(io("sync folder of", path))
+}
+
+/// Gives something the first name of what is moved aside that is free, and says which.
+pub(super) fn free_aside(dir: &OwnedFd, name: &str, path: &HostPath) -> Result<String, FileError> {
     let hash = ContentHash::of(path.file_name().as_bytes()).to_string();
     for number in 1..1000_u32 {
         let aside = format!(".email-engine.{}.aside-{number}", &hash[..16]);
         match fs::renameat_with(dir, name, dir, aside.as_str(), RenameFlags::NOREPLACE) {
-            Ok(()) => {
-                tracing::warn!(%path, aside, "something else stood here and was moved aside");
-                return fs::fsync(dir).map_err(io("sync folder of", path));
-            }
+            Ok(()) => return Ok(aside),
             Err(Errno::EXIST) => {}
             Err(source) => return Err(io("move aside", path)(source)),
         }

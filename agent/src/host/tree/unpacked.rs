@@ -5,6 +5,8 @@
 //! that nothing that was put there before leads out of it. What a crash leaves lies under a name that
 //! follows from the path, and is removed before the next attempt.
 
+use std::cell::Cell;
+use std::ffi::{CStr, CString};
 use std::io::{self as stdio, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -14,7 +16,7 @@ use rustix::fs::{self, AtFlags, Dir, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::own::Touch;
-use super::replace::set_aside;
+use super::replace::free_aside;
 use super::rooted::{Entry, EntryKind, FileError, Rooted, io};
 
 /// Deepest tree that is removed.
@@ -43,6 +45,7 @@ pub struct Unpacked<'a> {
     parent: OwnedFd,
     folder: OwnedFd,
     wanted: Wanted,
+    folders: Cell<u64>,
     is_swapped: bool,
 }
 
@@ -83,6 +86,7 @@ impl Rooted {
             folder: folder.map_err(io("open", path))?,
             parent,
             wanted,
+            folders: Cell::new(0),
             is_swapped: false,
         })
     }
@@ -121,6 +125,12 @@ impl Unpacked<'_> {
         self.enter(names).map(drop).map_err(Into::into)
     }
 
+    /// How many folders were made in it so far, also those that no entry names.
+    #[must_use]
+    pub fn folders(&self) -> u64 {
+        self.folders.get()
+    }
+
     fn enter(&self, names: &[String]) -> Result<OwnedFd, Errno> {
         let mut here = fs::openat(&self.folder, ".", FOLDER, Mode::empty())?;
         for name in names {
@@ -130,6 +140,7 @@ impl Unpacked<'_> {
             }
             let inner = fs::openat(&here, name.as_str(), FOLDER, Mode::empty())?;
             if made.is_ok() {
+                self.folders.set(self.folders.get() + 1);
                 give(&inner, self.wanted, self.wanted.mode)?;
             }
             here = inner;
@@ -171,13 +182,14 @@ impl Unpacked<'_> {
     }
 
     /// Puts it into its place, durably. What stood there goes when `replaces` says that it was of our
-    /// making, and is moved aside otherwise.
+    /// making, and is moved aside otherwise: in the same step, so that nothing that comes between takes it
+    /// for a copy of ours.
     ///
     /// # Errors
     /// When a step fails; then the old state stands.
     pub fn swap_in(mut self, replaces: bool) -> Result<(), FileError> {
         let path = self.path;
-        let name = staged_name(path);
+        let mut name = staged_name(path);
         give(&self.folder, self.wanted, self.wanted.mode).map_err(io("set the mode of", path))?;
         // One for all of its files: thousands of their own would take minutes.
         fs::syncfs(&self.folder).map_err(io("sync", path))?;
@@ -192,9 +204,18 @@ impl Unpacked<'_> {
         } else {
             RenameFlags::NOREPLACE
         };
+        let is_somebodys = is_folder && !replaces;
+        if is_somebodys {
+            // What the exchange leaves there is never taken for a copy of ours, whatever comes between.
+            name = free_aside(&self.parent, &name, path)?;
+        }
         let to = path.file_name();
-        fs::renameat_with(&self.parent, name.as_str(), &self.parent, to, flags)
-            .map_err(io("replace", path))?;
+        let done = fs::renameat_with(&self.parent, name.as_str(), &self.parent, to, flags);
+        if done.is_err() && is_somebodys {
+            // Back to where the next attempt clears it away.
+            let _ = fs::renameat(&self.parent, name.as_str(), &self.parent, staged_name(path));
+        }
+        done.map_err(io("replace", path))?;
         self.is_swapped = true;
         self.tree
             .failpoint
@@ -207,10 +228,10 @@ impl Unpacked<'_> {
             return remove_in(&self.parent, &name, DEPTH).map_err(io("remove what was at", path));
         }
         // Empty, it is nobody's work.
-        match fs::unlinkat(&self.parent, name.as_str(), AtFlags::REMOVEDIR) {
-            Ok(()) => Ok(()),
-            Err(_) => set_aside(&self.parent, &name, path),
+        if fs::unlinkat(&self.parent, name.as_str(), AtFlags::REMOVEDIR).is_err() {
+            tracing::warn!(%path, aside = name, "something else stood here and was moved aside");
         }
+        Ok(())
     }
 }
 
@@ -231,6 +252,12 @@ fn last_of(names: &[String]) -> stdio::Result<(&str, &[String])> {
 
 /// Removes what is there under a name, with all that is in it, on one file system.
 fn remove_in(dir: &OwnedFd, name: &str, depth: u32) -> Result<(), Errno> {
+    let name = CString::new(name).map_err(|_| Errno::INVAL)?;
+    remove_named(dir, &name, depth)
+}
+
+/// Names need not be text.
+fn remove_named(dir: &OwnedFd, name: &CStr, depth: u32) -> Result<(), Errno> {
     let stat = match fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => stat,
         Err(Errno::NOENT) => return Ok(()),
@@ -251,11 +278,7 @@ fn remove_in(dir: &OwnedFd, name: &str, depth: u32) -> Result<(), Errno> {
         }
     }
     for inner in names {
-        // A name that is no text is removed as what it is, unless it is a folder.
-        match inner.to_str() {
-            Ok(inner) => remove_in(&folder, inner, depth - 1)?,
-            Err(_) => fs::unlinkat(&folder, inner.as_c_str(), AtFlags::empty())?,
-        }
+        remove_named(&folder, &inner, depth - 1)?;
     }
     drop(folder);
     fs::unlinkat(dir, name, AtFlags::REMOVEDIR)
@@ -306,6 +329,43 @@ mod tests {
             assert_eq!(again.list(&path("/srv")).unwrap(), ["app"]);
         }
         assert!(crashes >= 3, "only {crashes} crash points were reached");
+    }
+
+    #[test]
+    fn a_crash_at_any_step_loses_nothing_of_somebodys_folder() {
+        let at = path("/srv/app");
+        for steps in 0..8 {
+            let root = tempfile::tempdir().unwrap();
+            let srv = root.path().join("srv");
+            std::fs::create_dir_all(srv.join("app")).unwrap();
+            std::fs::write(srv.join("app/work"), "work").unwrap();
+            let tree = Rooted::open(root.path()).unwrap();
+            tree.failpoint.die_after(steps);
+            let begun = tree.unpack_beside(&at, WANTED);
+            drop(begun.and_then(|new| new.swap_in(false)));
+            // What comes next clears away whatever it takes for a copy of ours.
+            let again = Rooted::open(root.path()).unwrap();
+            let new = again.unpack_beside(&at, WANTED).unwrap();
+            new.swap_in(false).unwrap();
+            let mut all = std::fs::read_dir(&srv).unwrap();
+            let is_there = all.any(|one| one.unwrap().path().join("work").exists());
+            assert!(is_there, "after {steps} steps");
+        }
+    }
+
+    #[test]
+    fn a_tree_with_names_that_are_no_text_is_removed() {
+        use std::os::unix::ffi::OsStrExt as _;
+        let root = tempfile::tempdir().unwrap();
+        let odd = root
+            .path()
+            .join("app")
+            .join(std::ffi::OsStr::from_bytes(b"caf\xe9"));
+        std::fs::create_dir_all(odd.join("in")).unwrap();
+        std::fs::write(odd.join("in/file"), "x").unwrap();
+        let tree = Rooted::open(root.path()).unwrap();
+        tree.remove_unpacked(&path("/app")).unwrap();
+        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
     }
 
     #[test]

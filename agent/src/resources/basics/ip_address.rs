@@ -105,7 +105,12 @@ fn is_theirs(
 ) -> bool {
     let here = |one: &&Held| Some(one.interface.as_str()) == interface;
     let alike = |one: &&Held| one.address.is_ipv4() == address.is_ipv4();
-    let first = held.iter().filter(here).find(alike);
+    let mut kind = held.iter().filter(here).filter(alike);
+    // The kernel lists those of IPv6 newest first, and what a provider gives is there before ours.
+    let first = match address {
+        IpAddr::V4(_) => kind.next(),
+        IpAddr::V6(_) => kind.next_back(),
+    };
     held.iter().filter(|one| one.address == address).any(|one| {
         let is_listed = known.contains(&(address, one.interface.clone()));
         let is_kept = if here(&one) {

@@ -10,9 +10,11 @@ use ipnet::IpNet;
 /// Takes our table away, whether it is there or not; nothing of others.
 pub(super) const REMOVE: &str = "table inet email_engine\ndelete table inet email_engine\n";
 
-/// What no host can do without. DHCP is asked and answered between two ports of each kind.
+/// What no host can do without. Connections that were there before the first rules are not tracked: nobody
+/// opens one without SYN, and what is on its way is not to be cut. DHCP is asked and answered between two ports of each kind.
 const ALWAYS: &str = "\
     ct state established,related accept\n\
+    tcp flags & (fin | syn | rst | ack) != syn accept\n\
     icmp type { destination-unreachable, time-exceeded, parameter-problem, echo-request, echo-reply } accept\n\
     icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem, \
      echo-request, echo-reply, nd-router-solicit, nd-router-advert, nd-neighbor-solicit, \

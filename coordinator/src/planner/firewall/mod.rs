@@ -24,7 +24,9 @@
 //! submits to), `apis` (the API hosts), `coordinators`, `node` (the host's addresses at which a node is
 //! called), `peers` (where nodes call each other from). What only an operator knows is one too: the networks that the bundle's
 //! `firewall.toml` lists, replaced for one host by its label `firewall-NAME`. The ports `coordinators`,
-//! `raft` and `api` are those of the nodes, `ssh` is the host's label `ssh-port` or 22. A host with the label `firewall = "off"` gets no firewall.
+//! `raft` and `api` are those of the nodes, `ssh` is the host's label `ssh-port` or 22. A host has a firewall
+//! where `firewall.toml` says `enabled = true`, or its own label `firewall = "on"`; with the label `off` it has
+//! none.
 
 mod sets;
 
@@ -99,9 +101,12 @@ pub(super) fn made<'a>(
     entry: Option<&'a FirewallEntry>,
 ) -> Result<Option<Made<'a>>, BundleFault> {
     let known = &build.values.firewall;
-    let Some(entry) = entry.filter(|_| !known.off) else {
+    let Some(entry) = entry else {
         return Ok(None);
     };
+    if !sets::is_wanted(files, known)? {
+        return Ok(None);
+    }
     let mut making = Making {
         build,
         sets: BTreeMap::new(),

@@ -15,8 +15,9 @@ use crate::state::{FleetState, Host};
 /// Where a bundle lists the networks that only an operator knows, for every host at that release.
 const NETWORKS: &str = "firewall.toml";
 
-/// `off` for a host whose firewall is somebody else's.
+/// `on` or `off` for one host, whatever the bundle says.
 const LABEL: &str = "firewall";
+const ON: &str = "on";
 const OFF: &str = "off";
 const LABELS: &str = "firewall-";
 /// Where sshd listens on a host, when that is elsewhere.
@@ -31,8 +32,8 @@ pub(super) type Networks = BTreeMap<String, BTreeSet<IpNet>>;
 /// What the fleet knows.
 #[derive(Debug, Default)]
 pub(in super::super) struct Known {
-    /// The host's label says that it has none.
-    pub(super) off: bool,
+    /// What the host's label says.
+    label: Option<bool>,
     /// By name.
     sets: Networks,
     /// By label, in place of the bundle's.
@@ -61,7 +62,10 @@ impl Known {
             .get(SSH_LABEL)
             .and_then(|port| port.parse().ok());
         let ssh = ssh.unwrap_or(SSH_PORT);
-        let own = host.spec.addresses.iter().take(1);
+        // The fleet submits to the first one of IPv4, whichever is listed first of all.
+        let submission = routes::admin_address(host).ok().map(IpAddr::from);
+        let own = host.spec.addresses.iter().take(1).copied();
+        let own = own.chain(submission);
         let sets = [
             ("apis", of_roles(&[Role::Api])),
             ("node", nodes.on(host)),
@@ -72,7 +76,7 @@ impl Known {
                 placed.chain(leaving).map(|one| alone(&one)).collect(),
             ),
             ("relays", relays.map(|one| alone(&one.into())).collect()),
-            ("self", own.map(alone).collect()),
+            ("self", own.map(|one| alone(&one)).collect()),
             ("submitters", of_roles(&[Role::Api, Role::Mailwizz])),
         ];
         let mut ports = nodes.ports;
@@ -82,11 +86,11 @@ impl Known {
             Some((name.to_owned(), value.clone()))
         });
         Self {
-            off: host
-                .spec
-                .labels
-                .get(LABEL)
-                .is_some_and(|value| value == OFF),
+            label: match host.spec.labels.get(LABEL).map(String::as_str) {
+                Some(ON) => Some(true),
+                Some(OFF) => Some(false),
+                _ => None,
+            },
             sets: sets.map(|(name, set)| (name.to_owned(), set)).into(),
             labels: labels.collect(),
             ports,
@@ -164,7 +168,18 @@ fn alone(address: &IpAddr) -> IpNet {
 #[serde(deny_unknown_fields)]
 struct Written {
     #[serde(default)]
+    enabled: bool,
+    #[serde(default)]
     networks: BTreeMap<String, Vec<String>>,
+}
+
+/// Whether a host has a firewall: as its label says, else as the bundle does.
+pub(super) fn is_wanted(
+    files: &BTreeMap<String, String>,
+    known: &Known,
+) -> Result<bool, BundleFault> {
+    let of_bundle = written(files)?.enabled;
+    Ok(known.label.unwrap_or(of_bundle))
 }
 
 /// Everything that rules may name on a host.
@@ -172,7 +187,7 @@ pub(super) fn networks(
     files: &BTreeMap<String, String>,
     known: &Known,
 ) -> Result<Networks, BundleFault> {
-    let mut all = written(files)?;
+    let mut all = named(&written(files)?)?;
     for (name, value) in &known.labels {
         // Checked when it was declared; one that was declared before there was a check means nobody.
         all.insert(name.clone(), listed(value).unwrap_or_default());
@@ -182,22 +197,28 @@ pub(super) fn networks(
     Ok(all)
 }
 
-fn written(files: &BTreeMap<String, String>) -> Result<Networks, BundleFault> {
-    let fault = |line, reason| BundleFault {
+fn fault(line: Option<usize>, reason: String) -> BundleFault {
+    BundleFault {
         file: NETWORKS.to_owned(),
         line,
         reason,
-    };
+    }
+}
+
+fn written(files: &BTreeMap<String, String>) -> Result<Written, BundleFault> {
     let Some(text) = files.get(NETWORKS) else {
-        return Ok(Networks::new());
+        return Ok(Written::default());
     };
-    let written: Written = toml::from_str(text).map_err(|error| {
+    toml::from_str(text).map_err(|error| {
         let before = error.span().and_then(|span| text.get(..span.start));
         let line = before.map(|before| before.matches('\n').count() + 1);
         fault(line, error.message().to_owned())
-    })?;
+    })
+}
+
+fn named(written: &Written) -> Result<Networks, BundleFault> {
     let mut all = Networks::new();
-    for (name, texts) in written.networks {
+    for (name, texts) in &written.networks {
         let networks = texts.iter().map(|text| {
             network(text).ok_or_else(|| {
                 let reason = format!("{name}: {text:?} is no network such as \"192.0.2.0/24\"");
@@ -244,7 +265,7 @@ pub(in super::super) fn is_label(label: &str) -> bool {
 /// What a label about the firewall would have to be, unless it is.
 pub(in super::super) fn label_fault(label: &str, value: &str) -> Option<&'static str> {
     if label == LABEL {
-        (value != OFF).then_some("\"off\", or no such label")
+        (![ON, OFF].contains(&value)).then_some("\"on\" or \"off\"")
     } else if label == SSH_LABEL {
         let good = value.parse().is_ok_and(|port: u16| port > 0);
         (!good).then_some("a port, 1 to 65535")
@@ -273,7 +294,8 @@ mod tests {
             assert_eq!(network(odd), None, "{odd}");
         }
         assert_eq!(label_fault("firewall", "off"), None);
-        assert!(label_fault("firewall", "on").unwrap().contains("off"));
+        assert_eq!(label_fault("firewall", "on"), None);
+        assert!(label_fault("firewall", "yes").unwrap().contains("off"));
         assert_eq!(
             label_fault("firewall-admin", "192.0.2.0/24, 2001:db8::/48"),
             None

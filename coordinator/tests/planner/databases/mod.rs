@@ -33,6 +33,45 @@ group = "root"
 on_remove = "delete"
 "#;
 
+/// Delivery servers of MailWizz 2, in its own table.
+const ROWS: &str = r#"
+[[sql_row]]
+name = "{{ item.vmta }}"
+each = "identity"
+engine = "mysql"
+database = "mailwizz"
+table = "mw_delivery_server"
+on_remove = "deactivate"
+# Nobody else calls one so by chance.
+keys.name = { text = "{{ item.vmta }} (Email-Engine)" }
+values.type = { text = "smtp-pmta" }
+values.hostname = { text = "{{ item.submission_address }}" }
+values.port = { integer = "{{ item.submission_port }}" }
+values.protocol = { text = "{{ 'tls' if item.submission_tls else '' }}" }
+values.timeout = { integer = "30" }
+values.from_email = { text = "{{ item.sender }}" }
+values.from_name = { text = "{{ item.display_name }}" }
+values.force_from = { text = "always" }
+values.probability = { integer = "{{ item.weight }}" }
+values.hourly_quota = { integer = "{{ [item.hourly_quota, 1]|max }}" }
+values.daily_quota = { integer = "{{ [item.daily_quota, 1]|max }}" }
+values.monthly_quota = { integer = "0" }
+values.signing_enabled = { text = "no" }
+values.use_for = { text = "{{ 'transactional' if item.purpose in ['transactional', 'notification'] else 'campaigns' }}" }
+values.max_connection_messages = { integer = "50" }
+values.must_confirm_delivery = { text = "no" }
+# The application itself writes `in-use` while it sends.
+values.status = { one_of = ["{{ 'active' if item.sends else 'inactive' }}", "{{ 'in-use' if item.sends else 'inactive' }}"] }
+values.meta_data = { php = """
+{ "additional_headers": [
+    { "name": "X-Force-Return-Path", "value": {{ item.return_path|tojson }} },
+    { "name": "X-Virtual-MTA", "value": {{ item.vmta|tojson }} }
+] }""" }
+initial.date_added = { now = true }
+initial.last_updated = { now = true }
+deactivate.status = { text = "inactive" }
+"#;
+
 fn with(more: &str) -> Fleet {
     let files = email_engine_coordinator::planner::builtin_bundle();
     Fleet::sos_holidays().with_file(ROLE, &format!("{}\n{more}", files[ROLE]))
@@ -91,7 +130,7 @@ fn a_database_comes_with_its_password_and_not_before() {
 
 #[test]
 fn every_identity_has_its_row_which_is_switched_off_with_it() {
-    let fleet = Fleet::sos_holidays();
+    let fleet = with(ROWS);
     let row = of(&fleet, "sql_row:mailwizz.mw_delivery_server/vmta-mail1").unwrap();
     assert_eq!(row.on_remove, OnRemove::Disable);
     let Spec::SqlRow(row) = row.spec else {

@@ -30,9 +30,9 @@ fn node(at: &str) -> Node {
     }
 }
 
-/// The example with a node.
+/// The example with a node, whose hosts have a firewall.
 fn fleet(at: &str) -> Fleet {
-    let mut fleet = Fleet::sos_holidays();
+    let mut fleet = Fleet::sos_holidays().with_file("firewall.toml", "enabled = true\n");
     fleet.state.nodes.insert(NodeId(1), node(at));
     fleet
 }
@@ -93,8 +93,12 @@ fn a_powermta_host_takes_mail_from_the_fleet_and_sends_from_its_identities_alone
         "the monitor is for loopback"
     );
     assert!(leaves(tcp(25), [IDENTITY, STRANGER]));
-    assert!(!leaves(tcp(25), [POWERMTA, STRANGER]));
-    assert!(leaves(udp(7443), [POWERMTA, NODE]) && !leaves(udp(7443), [POWERMTA, STRANGER]));
+    // What is forwarded to a tenant's mailbox leaves from the host's own address.
+    assert!(leaves(tcp(25), [POWERMTA, STRANGER]));
+    assert!(!leaves(tcp(25), ["198.51.100.21", STRANGER]));
+    // Also to nodes that are elsewhere tomorrow.
+    assert!(leaves(udp(7443), [POWERMTA, NODE]) && leaves(udp(7443), [POWERMTA, STRANGER]));
+    assert!(!leaves(udp(7444), [POWERMTA, NODE]));
     for (what, ok) in [
         (udp(53), true),
         (tcp(443), true),
@@ -128,7 +132,7 @@ fn nobody_is_locked_out_who_has_not_said_where_he_comes_from() {
     assert!(ssh(&fleet(NODE), STRANGER, 22));
     let told = fleet(NODE).with_file(
         "firewall.toml",
-        "[networks]\nadmin = [\"198.51.100.128/25\"]\nscraper = []\n",
+        "enabled = true\n[networks]\nadmin = [\"198.51.100.128/25\"]\nscraper = []\n",
     );
     assert!(ssh(&told, "198.51.100.200", 22) && !ssh(&told, STRANGER, 22));
     // A host's own label is said of that host alone.
@@ -177,6 +181,10 @@ fn a_host_may_have_no_firewall_and_a_retry_is_another_wish() {
     let fleet = fleet.labelled("firewall", "off");
     assert_eq!(rules(&fleet, "pmta1"), None);
     assert!(rules(&fleet, "api1").is_some());
+    // Where nobody asked for one there is none.
+    let shipped = Fleet::sos_holidays();
+    assert_eq!(rules(&shipped, "pmta1"), None);
+    assert!(rules(&shipped.labelled("firewall", "on"), "pmta1").is_some());
 }
 
 #[test]
@@ -200,7 +208,10 @@ fn what_no_host_would_take_is_refused_where_it_is_planned() {
         let refused: PlanError = fleet(NODE).with_file("powermta/role.toml", &role).refusal();
         assert!(refused.to_string().contains(said), "{lines}: {refused}");
     }
-    let odd = fleet(NODE).with_file("firewall.toml", "[networks]\nadmin = [\"office\"]\n");
+    let odd = fleet(NODE).with_file(
+        "firewall.toml",
+        "enabled = true\n[networks]\nadmin = [\"office\"]\n",
+    );
     let refused = odd.refusal().to_string();
     assert!(
         refused.contains("firewall.toml") && refused.contains("office"),

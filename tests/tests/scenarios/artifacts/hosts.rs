@@ -124,7 +124,10 @@ async fn an_archive_and_a_licence_reach_the_host_stay_there_and_go() {
     assert_eq!(mode & 0o777, 0o640);
 
     // Somebody's folder in its place is moved aside, and the tree comes back.
-    fs::remove_dir_all(agent.file("/etc/email-engine/api/app")).unwrap();
+    // In one step: it comes back at once.
+    let gone = agent.file("/gone");
+    fs::rename(agent.file("/etc/email-engine/api/app"), &gone).unwrap();
+    fs::remove_dir_all(gone).unwrap();
     wait_until("the tree is back", async || has("first")).await;
 
     // In use, it stays; its successor takes its place as a whole.

@@ -48,7 +48,7 @@ fn a_bare_host_enrols_sends_mends_itself_survives_a_reboot_and_grows() {
         names.exchanger("rcpt.example", READERS).await;
         let readers = Receiver::at(READERS).await;
         let fleet = agent::fleet_at(COORDINATOR).await;
-        fleet.apply(&MailFleet::document()).await;
+        fleet.apply(&declared()).await;
         names.publish(&fleet.api().get("/domains").await.ok()).await;
 
         let guest = Guest::boot("pmta1", &base, &[ADMIN], NAME_SERVER).await;
@@ -106,9 +106,14 @@ fn a_bare_host_enrols_sends_mends_itself_survives_a_reboot_and_grows() {
     });
 }
 
-/// The example with a sixth identity.
+/// The example, with the firewall of its role.
+fn declared() -> Value {
+    MailFleet::labelled("firewall", "on")
+}
+
+/// That with a sixth identity.
 fn grown() -> Value {
-    let mut document = MailFleet::document();
+    let mut document = declared();
     let mut sixth = document["ips"][4].clone();
     sixth["address"] = json!("192.0.2.6");
     sixth["domain"] = json!("mail6.sos-holidays.com");

@@ -344,7 +344,10 @@ async fn refuses(fleet: &Fleet, guest: &Guest) {
 async fn release(fleet: &Fleet, role: &str) {
     let api = fleet.api();
     let known = api.get("/releases").await.ok()["default"]["bundle"].clone();
-    let files = json!({ "from": known, "files": { "api/role.toml": role } });
+    let files = json!({ "from": known, "files": {
+        "api/role.toml": role,
+        "firewall.toml": "enabled = true\n",
+    } });
     let bundle = api.post("/bundles", &files).await.ok()["bundle"].clone();
     let release = json!({ "hosts": [HOST], "bundle": bundle });
     api.post("/releases", &release).await.ok();

@@ -110,8 +110,11 @@ impl<'a> Sink<'a> {
     /// Counts one entry and says where it goes; nowhere, when it is above what is wanted.
     fn place(&mut self, name: &[u8]) -> Result<Option<Vec<String>>, UnpackError> {
         self.entries += 1;
-        if self.entries > ENTRIES {
-            return Err(UnpackError::TooMuch(format!("{ENTRIES} entries")));
+        // Folders that no entry names are made as well: a name can bring as many as it has parts.
+        if self.entries > ENTRIES || self.into.folders() > ENTRIES {
+            return Err(UnpackError::TooMuch(format!(
+                "{ENTRIES} entries or folders"
+            )));
         }
         let refused = |reason| UnpackError::Name {
             name: names::shown(name),

@@ -1,6 +1,8 @@
 //! Entries of a zip archive, by its directory.
 
-use std::io::{Read, Seek};
+use std::cell::Cell;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::rc::Rc;
 
 use zip::ZipArchive;
 use zip::read::ZipFile;
@@ -16,12 +18,46 @@ const FOLDER: u32 = 0o040_000;
 const REGULAR: u32 = 0o100_000;
 const LINK: u32 = 0o120_000;
 
+/// Most bytes that are read of a directory, which is held in memory whole.
+const DIRECTORY: u64 = 64 * 1024 * 1024;
+
+/// Gives no more bytes than are left, while that is bounded.
+struct Budgeted<R> {
+    from: R,
+    left: Rc<Cell<Option<u64>>>,
+}
+
+impl<R: Read> Read for Budgeted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.from.read(buffer)?;
+        if let Some(left) = self.left.get() {
+            let left = left.checked_sub(count as u64);
+            self.left.set(Some(
+                left.ok_or_else(|| io::Error::other("its directory is too large"))?,
+            ));
+        }
+        Ok(count)
+    }
+}
+
+impl<R: Seek> Seek for Budgeted<R> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.from.seek(to)
+    }
+}
+
 fn unreadable(error: impl std::fmt::Display) -> UnpackError {
     UnpackError::Archive(error.to_string())
 }
 
 pub(super) fn unpack(from: impl Read + Seek, sink: &mut Sink<'_>) -> Result<(), UnpackError> {
+    let left = Rc::new(Cell::new(Some(DIRECTORY)));
+    let from = Budgeted {
+        from,
+        left: Rc::clone(&left),
+    };
     let mut archive = ZipArchive::new(from).map_err(unreadable)?;
+    left.set(None);
     if archive.len() as u64 > ENTRIES {
         return Err(UnpackError::TooMuch(format!("{ENTRIES} entries")));
     }

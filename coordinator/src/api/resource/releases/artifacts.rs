@@ -18,7 +18,8 @@ use crate::api::Api;
 use crate::api::problem::ApiError;
 use crate::api::request::{JsonBody, Named, WriteRequest};
 use crate::command::{
-    BeginArtifact, Command, FinishArtifact, NameArtifact, Piece, PutArtifactPiece, RemoveArtifact,
+    BeginArtifact, Command, FinishArtifact, NameArtifact, Piece, PutArtifactPiece, Rejection,
+    RejectionCode, RemoveArtifact,
 };
 use crate::raft::StoreError;
 use crate::state::{Artifact, FleetState};
@@ -123,7 +124,17 @@ pub(in crate::api) async fn finish(
     Named(sha256): Named<ContentHash>,
 ) -> Result<Json<ArtifactView>, ApiError> {
     let before = answer(&api, &sha256)?;
-    if before.missing.is_empty() && before.finished_at.is_none() {
+    // What comes in between would not be part of what was hashed.
+    let missing = before.missing.len();
+    if missing > 0 {
+        return Err(ApiError::from(Rejection {
+            code: RejectionCode::WrongState,
+            field: "sha256".to_owned(),
+            value: sha256.to_string(),
+            accepted: format!("an artifact whose pieces are all there; {missing} are missing"),
+        }));
+    }
+    if before.finished_at.is_none() {
         let real = hash_of_whole(&api, sha256).await?;
         if real != sha256 {
             let expired = false;
