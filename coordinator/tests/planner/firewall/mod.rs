@@ -32,7 +32,10 @@ fn node(at: &str) -> Node {
 
 /// The example with a node, whose hosts have a firewall.
 fn fleet(at: &str) -> Fleet {
-    let mut fleet = Fleet::sos_holidays().with_file("firewall.toml", "enabled = true\n");
+    let shipped = &builtin_bundle()["firewall.toml"];
+    let enabled = shipped.replace("enabled = false", "enabled = true");
+    assert_ne!(&enabled, shipped);
+    let mut fleet = Fleet::sos_holidays().with_file("firewall.toml", &enabled);
     fleet.state.nodes.insert(NodeId(1), node(at));
     fleet
 }
