@@ -69,7 +69,8 @@ async fn quiet_index(fleet: &Fleet, node: u64) -> u64 {
         let index = last_index(fleet, node).await;
         quiet = if index == last { quiet + 1 } else { 0 };
         last = index;
-        quiet > 40
+        // Longer than a key for the stock takes to be made on a machine that is busy.
+        quiet > 100
     })
     .await;
     last
