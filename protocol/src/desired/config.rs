@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::names::{self, is_package, is_unit, is_version};
+use super::names::{self, is_unit};
 use super::{
     AccountingSpec, FileContent, HostPath, OnRemove, Resource, Spec, artifact, basics, database,
-    firewall, suspension, transaction,
+    firewall, suspension, transaction, vendor,
 };
 use crate::bytes::ContentHash;
 use crate::canonical;
@@ -292,12 +292,11 @@ fn check_spec(resource: &Resource) -> Result<(), ConfigError> {
         }
         Spec::Directory(directory) => directory.mode,
         Spec::Package(package) => {
-            let name = &package.name;
-            names::check(resource, "name", name, is_package(name), names::PACKAGE)?;
-            if let Some(version) = &package.version {
-                let good = is_version(version);
-                names::check(resource, "version", version, good, names::VERSION)?;
-            }
+            vendor::check_package(resource, package)?;
+            0
+        }
+        Spec::VendorPackage(spec) => {
+            vendor::check(resource, spec)?;
             0
         }
         Spec::Service(service) => {

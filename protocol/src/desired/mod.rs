@@ -17,6 +17,7 @@ mod resource;
 mod suspension;
 mod target;
 mod transaction;
+mod vendor;
 
 pub use accounting::{AccountedIdentity, AccountingFile, AccountingSpec, RecordKind};
 pub use artifact::{ArchiveForm, ArchiveSpec, ArtifactRef, of as artifact_of};
@@ -35,3 +36,4 @@ pub use resource::{
 pub use suspension::{BarSpec, HaltSpec, Question, Sought, SuspensionSpec};
 pub use target::{EpochGrant, PlanKeyGrant, Target};
 pub use transaction::{CommandCheck, Expectation, Holds, Probe, RestartSpec, TransactionSpec};
+pub use vendor::VendorPackageSpec;

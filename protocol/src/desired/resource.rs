@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     ArchiveSpec, ArtifactRef, DatabaseSpec, FirewallSpec, GroupSpec, HostPath, IpAddressSpec,
     SqlRowSpec, SuspensionSpec, SymlinkSpec, SysctlSpec, TransactionSpec, UserSpec,
+    VendorPackageSpec,
 };
 use crate::bytes::ContentHash;
 use crate::id::ResourceId;
@@ -69,6 +70,9 @@ pub enum Spec {
     Firewall(FirewallSpec),
     /// A folder that an archive was unpacked to.
     Archive(ArchiveSpec),
+    /// A package from an operator's file, or one that is looked through.
+    #[serde(rename = "vendor_package")]
+    VendorPackage(VendorPackageSpec),
 }
 
 /// The kind of a [`Spec`], for ids, tables and metrics.
@@ -109,6 +113,9 @@ pub enum ResourceKind {
     Firewall,
     /// See [`ArchiveSpec`].
     Archive,
+    /// See [`VendorPackageSpec`].
+    #[serde(rename = "vendor_package")]
+    VendorPackage,
 }
 
 impl Spec {
@@ -132,6 +139,7 @@ impl Spec {
             Self::SqlRow(_) => ResourceKind::SqlRow,
             Self::Firewall(_) => ResourceKind::Firewall,
             Self::Archive(_) => ResourceKind::Archive,
+            Self::VendorPackage(_) => ResourceKind::VendorPackage,
         }
     }
 
@@ -154,7 +162,8 @@ impl Spec {
             | Self::Suspension(_)
             | Self::Sysctl(_)
             | Self::Transaction(_)
-            | Self::User(_) => None,
+            | Self::User(_)
+            | Self::VendorPackage(_) => None,
         }
     }
 }

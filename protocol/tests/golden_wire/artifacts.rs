@@ -2,8 +2,8 @@
 
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::desired::{
-    ArchiveForm, ArchiveSpec, ArtifactRef, FileContent, FileSpec, HostPath, OnRemove, Policy,
-    Resource, Spec,
+    ArchiveForm, ArchiveSpec, ArtifactRef, FileContent, FileSpec, HostPath, OnRemove, PackageSpec,
+    Policy, Resource, Spec, VendorPackageSpec,
 };
 
 use super::samples::resource;
@@ -35,10 +35,21 @@ pub(crate) fn all() -> Vec<Resource> {
         group: None,
         validate: None,
     };
+    let vendor = VendorPackageSpec {
+        package: PackageSpec {
+            name: "powermta".to_owned(),
+            version: Some("5.0r8".to_owned()),
+            hold: false,
+        },
+        artifact: Some(artifact(false)),
+        downgrade: true,
+        verify: true,
+    };
     vec![
         made("archive:/one", Spec::Archive(archive(ArchiveForm::TarGz))),
         made("archive:/three", Spec::Archive(archive(ArchiveForm::Zip))),
         made("archive:/two", Spec::Archive(archive(ArchiveForm::TarZst))),
         made("file:/etc/licence", Spec::File(licence)),
+        made("package:powermta", Spec::VendorPackage(vendor)),
     ]
 }

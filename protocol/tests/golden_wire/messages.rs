@@ -98,7 +98,7 @@ fn states() -> Vec<&'static str> {
             Spec::Group(_) | Spec::IpAddress(_) | Spec::Symlink(_) | Spec::Sysctl(_)
                 | Spec::User(_) => "basics",
             Spec::Firewall(_) => "firewall",
-            Spec::Archive(_) => "artifacts",
+            Spec::Archive(_) | Spec::VendorPackage(_) => "artifacts",
         ])[..],
         &names!(DatabaseAuth, [DatabaseAuth::Password(_) | DatabaseAuth::Peer => "database"]),
         &names!(FileContent, [

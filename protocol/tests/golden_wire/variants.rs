@@ -64,6 +64,7 @@ fn desired(golden: &mut Golden) {
         ResourceKind::SqlRow => ResourceKind::SqlRow,
         ResourceKind::Firewall => ResourceKind::Firewall,
         ResourceKind::Archive => ResourceKind::Archive,
+        ResourceKind::VendorPackage => ResourceKind::VendorPackage,
     ]);
     databases(golden);
     variants!(golden, "probe", Probe, [

@@ -32,6 +32,7 @@ pub struct ArtifactRef {
 pub const fn of(spec: &Spec) -> Option<&ArtifactRef> {
     match spec {
         Spec::Archive(archive) => Some(&archive.artifact),
+        Spec::VendorPackage(package) => package.artifact.as_ref(),
         Spec::File(file) => match &file.content {
             FileContent::Artifact(artifact) => Some(artifact),
             FileContent::Body { .. } | FileContent::Secret(_) => None,

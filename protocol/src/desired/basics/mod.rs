@@ -34,7 +34,8 @@ pub(super) fn check(resource: &Resource) -> Result<(), ConfigError> {
         | Spec::SqlRow(_)
         | Spec::Step(_)
         | Spec::Suspension(_)
-        | Spec::Transaction(_) => Ok(()),
+        | Spec::Transaction(_)
+        | Spec::VendorPackage(_) => Ok(()),
     }
 }
 
@@ -86,13 +87,14 @@ fn claimed(spec: &Spec) -> Vec<String> {
             claims.extend(spec.addresses.iter().map(|one| format!("address {one}")));
             claims
         }
+        Spec::Package(spec) => vec![format!("package {}", spec.name)],
         Spec::Sysctl(setting) => vec![format!("kernel setting {}", setting.key)],
         Spec::User(user) => vec![format!("user {}", user.name)],
+        Spec::VendorPackage(spec) => vec![format!("package {}", spec.package.name)],
         Spec::Database(_)
         | Spec::Archive(_)
         | Spec::Directory(_)
         | Spec::File(_)
-        | Spec::Package(_)
         | Spec::Service(_)
         | Spec::SqlRow(_)
         | Spec::Step(_)
