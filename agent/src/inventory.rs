@@ -74,6 +74,7 @@ impl Thing {
             Spec::Directory(spec) => Self::Directory(spec.path.clone()),
             Spec::File(spec) => Self::File(spec.path.clone()),
             Spec::Package(spec) => Self::Package(spec.name.clone()),
+            Spec::VendorPackage(spec) => Self::Package(spec.package.name.clone()),
             Spec::Service(spec) => Self::Service(spec.unit.clone()),
             Spec::Step(_) => Self::Step(resource.id.clone()),
             Spec::Transaction(_) => Self::Transaction(resource.id.clone()),

@@ -20,6 +20,8 @@ pub struct AllowList {
     pub commands: Vec<Vec<String>>,
     /// Names of packages.
     pub packages: Names,
+    /// Names of packages that may come from an operator's file.
+    pub package_files: Names,
     /// Names of units.
     pub services: Names,
     /// Names of users that services run as.
@@ -201,6 +203,16 @@ impl AllowList {
                 Spec::Directory(folder) => self.judge_mode(resource, &folder.path, folder.mode),
                 Spec::Package(package) => {
                     self.judge_name(resource, "packages", &self.packages, &package.name)
+                }
+                Spec::VendorPackage(spec) => {
+                    let name = &spec.package.name;
+                    match &spec.artifact {
+                        Some(_) => {
+                            let names = &self.package_files;
+                            self.judge_name(resource, "package_files", names, name)
+                        }
+                        None => self.judge_name(resource, "packages", &self.packages, name),
+                    }
                 }
                 Spec::Service(service) => {
                     self.judge_name(resource, "services", &self.services, &service.unit)

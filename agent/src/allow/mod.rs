@@ -68,6 +68,7 @@ struct Written {
     paths: Option<Vec<String>>,
     commands: Option<Vec<Vec<String>>>,
     packages: Option<BTreeSet<String>>,
+    package_files: Option<BTreeSet<String>>,
     services: Option<BTreeSet<String>>,
     users: Option<BTreeSet<String>>,
     groups: Option<BTreeSet<String>>,
@@ -154,6 +155,7 @@ fn parse(path: &Path, text: &str, over: Option<AllowList>) -> Result<AllowList, 
     }
     for (texts, known) in [
         (written.packages, &mut list.packages),
+        (written.package_files, &mut list.package_files),
         (written.services, &mut list.services),
         (written.users, &mut list.users),
         (written.groups, &mut list.groups),

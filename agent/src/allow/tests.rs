@@ -3,9 +3,11 @@
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 
+use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::desired::{
-    CommandLine, Engine, Fate, FirewallSpec, GroupSpec, Guard, IpAddressSpec, OnNotify,
-    PackageSpec, Resource, ServiceSpec, Spec, StepSpec, SymlinkSpec, SysctlSpec, UserSpec,
+    ArtifactRef, CommandLine, Engine, Fate, FirewallSpec, GroupSpec, Guard, IpAddressSpec,
+    OnNotify, PackageSpec, Resource, ServiceSpec, Spec, StepSpec, SymlinkSpec, SysctlSpec,
+    UserSpec, VendorPackageSpec,
 };
 use email_engine_protocol::id::ResourceId;
 
@@ -245,10 +247,35 @@ fn step(entry: &toml::Table) -> Resource {
 fn package(entry: &toml::Table) -> Resource {
     let mut made = file("/x");
     made.id = ResourceId::new(format!("package:{}", text(entry, "name"))).unwrap();
-    made.spec = Spec::Package(PackageSpec {
+    let package = PackageSpec {
         name: text(entry, "name").to_owned(),
         version: None,
         hold: false,
+    };
+    made.spec = if entry.contains_key("artifact") {
+        let piece = ContentHash::of(b"piece");
+        Spec::VendorPackage(VendorPackageSpec {
+            package,
+            artifact: Some(ArtifactRef {
+                sha256: piece,
+                length: 5,
+                pieces: vec![piece],
+                secret: false,
+            }),
+            downgrade: false,
+            verify: true,
+        })
+    } else {
+        Spec::Package(package)
+    };
+    made
+}
+
+fn group_of(entry: &toml::Table) -> Resource {
+    let mut made = file("/x");
+    made.id = ResourceId::new(format!("group:{}", text(entry, "name"))).unwrap();
+    made.spec = Spec::Group(GroupSpec {
+        name: text(entry, "name").to_owned(),
     });
     made
 }
@@ -263,6 +290,25 @@ fn service(entry: &toml::Table) -> Resource {
         on_notify: OnNotify::Restart,
     });
     made
+}
+
+#[test]
+fn a_package_of_a_file_and_one_of_a_repository_are_listed_apart() {
+    let text = "packages = [\"nginx\"]\npackage_files = [\"powermta\"]\n";
+    let list = with_file(text, 0o644).unwrap();
+    let judge = |name: &str, more: &str| {
+        let text = format!("name = \"{name}\"\n{more}");
+        let made = package(&toml::from_str(&text).unwrap());
+        list.judge(&state(vec![made]))
+            .map_err(|error| error.to_string())
+    };
+    let file = "artifact = \"x\"";
+    assert_eq!(judge("nginx", ""), Ok(()));
+    assert_eq!(judge("powermta", file), Ok(()));
+    let refused = judge("nginx", file).unwrap_err();
+    assert!(refused.contains("no entry of `package_files`"), "{refused}");
+    let refused = judge("powermta", "").unwrap_err();
+    assert!(refused.contains("no entry of `packages`"), "{refused}");
 }
 
 #[test]
@@ -312,6 +358,7 @@ fn the_built_in_list_allows_the_roles_that_come_with_the_project() {
             }
         }
         all.extend(tables("package").iter().map(package));
+        all.extend(tables("group").iter().map(group_of));
         all.extend(tables("service").iter().map(service));
         all.extend(tables("step").iter().map(step));
         judged += all.len();

@@ -22,8 +22,9 @@ mod system;
 mod tree;
 mod wall;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use email_engine_protocol::observed::{Facts, Mode};
 use email_engine_protocol::time::Timestamp;
@@ -36,6 +37,7 @@ pub use network::filter::{Bar, Filter, FilterError};
 #[cfg(test)]
 pub(crate) use network::tests::Remembered;
 pub use network::{Held, Network, NetworkError};
+pub use packages::{PackageFile, PackageFiles, PackageForm};
 pub use reach::run_errand;
 pub use record::{Cabinet, RecordError};
 #[cfg(test)]
@@ -101,9 +103,14 @@ pub struct Machine {
     pub reconnect: Box<dyn Reconnect>,
     /// The agent's own files, for what must be known about the machine after a crash.
     pub(crate) notes: Cabinet,
+    /// When which package was looked through, and what was changed in it.
+    pub(crate) looked_through: LookedThrough,
     mode: Mode,
     accounts: Accounts,
 }
+
+/// Packages by name.
+pub(crate) type LookedThrough = BTreeMap<String, (Instant, Result<Vec<String>, SystemError>)>;
 
 impl Machine {
     /// Opens the machine or makes the sandbox.
@@ -137,6 +144,7 @@ impl Machine {
             wall: Box::new(wall::Nft),
             reconnect: Box::new(wall::Nobody),
             notes: cabinet,
+            looked_through: LookedThrough::new(),
             mode,
             accounts: Accounts::default(),
         })
@@ -193,8 +201,17 @@ impl Machine {
             wall: Box::new(walls::Shared::default()),
             reconnect: Box::new(walls::Told::default()),
             notes: Cabinet::open(&folder.join("notes")).unwrap(),
+            looked_through: LookedThrough::new(),
             mode: Mode::Real,
             accounts: Accounts::default(),
+        }
+    }
+
+    /// A folder with package tools of its own.
+    pub(crate) fn with_package_tools(folder: &std::path::Path, tools: &std::path::Path) -> Self {
+        Self {
+            system: Box::new(real::Real::with_package_tools(tools)),
+            ..Self::with_programs(folder)
         }
     }
 

@@ -7,7 +7,7 @@ use email_engine_protocol::desired::{CommandLine, OnNotify, PackageSpec, Service
 use email_engine_protocol::id::ResourceId;
 use email_engine_protocol::limits;
 
-use super::packages::Packages;
+use super::packages::{PackageFiles, Packages};
 use super::reach::Reach;
 use super::spawn;
 use super::system::{
@@ -123,6 +123,10 @@ impl System for Real {
         self.packages.remove(name)
     }
 
+    fn package_files(&mut self) -> Option<&mut dyn PackageFiles> {
+        Some(&mut self.packages)
+    }
+
     fn service(&mut self, _id: &ResourceId, unit: &str) -> Result<ServiceSeen, SystemError> {
         // Unlike `is-active`, this fails when the service manager cannot be asked.
         let wanted = "--property=LoadState,ActiveState,UnitFileState";
@@ -230,6 +234,14 @@ impl System for Real {
 
 #[cfg(test)]
 impl Real {
+    /// With other package tools.
+    pub(super) fn with_package_tools(folder: &std::path::Path) -> Self {
+        Self {
+            packages: Packages::in_folder(folder),
+            ..Self::default()
+        }
+    }
+
     /// With another service manager.
     pub(super) fn asking(systemctl: &std::path::Path) -> Self {
         Self {

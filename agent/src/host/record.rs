@@ -58,6 +58,20 @@ impl Cabinet {
             .map_err(std::io::Error::other)
     }
 
+    /// The tree that it is, for a file that is no value.
+    pub(crate) fn tree(&self) -> &Rooted {
+        &self.0
+    }
+
+    /// Where a file of the folder stands on the machine, for a program that reads it.
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    pub(crate) fn location(&self, path: &HostPath) -> std::io::Result<std::path::PathBuf> {
+        let root = self.0.location()?;
+        Ok(root.join(path.as_str().trim_start_matches('/')))
+    }
+
     /// Writes a value durably.
     ///
     /// # Errors

@@ -17,6 +17,7 @@ use email_engine_protocol::desired::{CommandLine, OnNotify, PackageSpec, Service
 use email_engine_protocol::id::ResourceId;
 use serde::{Deserialize, Serialize};
 
+use super::packages::PackageFiles;
 use super::record::Cabinet;
 use super::system::{
     Activity, AtBoot, Ended, PackageSeen, Presence, ServiceSeen, StandIn, System, SystemError,
@@ -164,6 +165,10 @@ impl System for Simulated {
         self.check(id)?;
         self.state.packages.remove(name);
         self.keep()
+    }
+
+    fn package_files(&mut self) -> Option<&mut dyn PackageFiles> {
+        None
     }
 
     fn service(&mut self, _id: &ResourceId, unit: &str) -> Result<ServiceSeen, SystemError> {

@@ -8,6 +8,8 @@ use email_engine_protocol::desired::{CommandLine, OnNotify, PackageSpec, Service
 use email_engine_protocol::id::ResourceId;
 use serde::{Deserialize, Serialize};
 
+use super::packages::PackageFiles;
+
 /// Why the system did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum SystemError {
@@ -175,6 +177,9 @@ pub trait System: Send + fmt::Debug {
     /// # Errors
     /// When the package tool fails.
     fn uninstall(&mut self, id: &ResourceId, name: &str) -> Result<(), SystemError>;
+
+    /// Package files, where packages are real.
+    fn package_files(&mut self) -> Option<&mut dyn PackageFiles>;
 
     /// How a service is.
     ///

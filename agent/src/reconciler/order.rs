@@ -176,6 +176,7 @@ impl<'a> Servers<'a> {
         for (at, resource) in resources.iter().enumerate() {
             let name = match &resource.spec {
                 Spec::Package(spec) => spec.name.as_str(),
+                Spec::VendorPackage(spec) => spec.package.name.as_str(),
                 Spec::Service(spec) => spec.unit.as_str(),
                 Spec::Database(spec) => {
                     databases.insert((spec.engine, spec.name.as_str()), at);
@@ -291,7 +292,7 @@ trait KindRank {
 impl KindRank for Spec {
     fn kind_rank(&self) -> u8 {
         match self {
-            Self::Package(_) => 0,
+            Self::Package(_) | Self::VendorPackage(_) => 0,
             Self::Group(_) => 1,
             Self::User(_) => 2,
             Self::Sysctl(_) => 3,

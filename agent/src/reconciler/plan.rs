@@ -187,7 +187,7 @@ fn decide(
 #[must_use]
 pub fn state_of(finding: &Finding) -> ResourceState {
     match finding {
-        Finding::Differs(diff) => ResourceState::Drifted(diff.clone()),
+        Finding::Differs(diff) | Finding::Noted(diff) => ResourceState::Drifted(diff.clone()),
         Finding::Right => ResourceState::Converged,
         Finding::Simulated => ResourceState::Simulated,
         // What should be knowable and is not counts as wrong; what cannot be known here does not.

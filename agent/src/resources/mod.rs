@@ -35,6 +35,8 @@ use crate::inventory::{Item, Thing};
 pub enum Finding {
     /// Not as desired: what differs, never with content.
     Differs(String),
+    /// As desired, but for something that is not ours to repair: what.
+    Noted(String),
     /// As desired.
     Right,
     /// As desired in a simulation.
@@ -53,7 +55,7 @@ impl Finding {
     pub const fn is_satisfied(&self) -> bool {
         matches!(
             self,
-            Self::Right | Self::Simulated | Self::Unverified(_) | Self::Waits(_)
+            Self::Noted(_) | Self::Right | Self::Simulated | Self::Unverified(_) | Self::Waits(_)
         )
     }
 }
@@ -179,6 +181,7 @@ pub fn observe(machine: &mut Machine, contents: &dyn Contents, resource: &Resour
         Spec::File(spec) => file::observe(machine, contents, spec),
         Spec::Firewall(spec) => firewall::observe(machine, spec),
         Spec::Package(spec) => package::observe(machine, id, spec),
+        Spec::VendorPackage(spec) => package::observe_vendor(machine, id, spec),
         Spec::Service(spec) => service::observe(machine, id, spec),
         Spec::Step(spec) => step::observe(machine, id, spec),
         Spec::Suspension(_) => Finding::Unknown("not looked at yet".to_owned()),
@@ -215,6 +218,7 @@ pub fn ensure(
         Spec::File(spec) => file::apply(machine, contents, id, spec)?,
         Spec::Firewall(spec) => firewall::apply(machine, id, spec)?,
         Spec::Package(spec) => machine.system.install(id, spec)?,
+        Spec::VendorPackage(spec) => package::apply_vendor(machine, contents, id, spec)?,
         Spec::Service(spec) => machine.system.set_service(id, spec)?,
         Spec::Step(spec) => step::run(machine, id, spec)?,
         // The reconciler lets transactions take their turn, and suspensions come before everything.
@@ -268,7 +272,8 @@ pub fn notify(machine: &mut Machine, resource: &Resource) -> Result<(), ApplyErr
         | Spec::Symlink(_)
         | Spec::Sysctl(_)
         | Spec::Transaction(_)
-        | Spec::User(_) => return Ok(()),
+        | Spec::User(_)
+        | Spec::VendorPackage(_) => return Ok(()),
     }
     machine.forget_accounts();
     Ok(())
@@ -292,7 +297,7 @@ pub fn remove(
         }
         Thing::Archive(path) if delete => artifact::remove(machine, path),
         Thing::Directory(path) if delete => Ok(machine.files.remove_folder(path)?),
-        Thing::Package(name) if delete => Ok(machine.system.uninstall(&item.id, name)?),
+        Thing::Package(name) if delete => package::remove(machine, &item.id, name),
         Thing::Service(unit) if item.on_remove != OnRemove::Leave => {
             service::switch_off(machine, &item.id, unit)
         }

@@ -47,6 +47,7 @@ impl Rig {
                 paths: Vec::new(),
                 commands: Vec::new(),
                 packages: Names::default(),
+                package_files: Names::default(),
                 services: Names::default(),
                 users: Names::default(),
                 groups: Names::default(),

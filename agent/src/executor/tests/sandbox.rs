@@ -4,8 +4,9 @@ use std::os::unix::fs::symlink;
 use std::time::Duration;
 
 use email_engine_protocol::desired::{
-    CommandLine, Fate, FirewallSpec, GroupSpec, HostPath, IpAddressSpec, OnRemove, PackageSpec,
-    Spec, SymlinkSpec, SysctlSpec, UserSpec,
+    ArtifactRef, CommandLine, Fate, FileContent, FileSpec, FirewallSpec, GroupSpec, HostPath,
+    IpAddressSpec, OnRemove, PackageSpec, Spec, SymlinkSpec, SysctlSpec, UserSpec,
+    VendorPackageSpec,
 };
 use email_engine_protocol::id::ResourceId;
 use email_engine_protocol::observed::{Convergence, Mode, ResourceState};
@@ -76,6 +77,53 @@ fn nothing_is_spawned_and_what_cannot_be_known_is_said() {
         ResourceState::Unknown(text) if text.contains("pmta")
     ));
     assert_eq!(report.facts.known().unwrap().mode, Mode::Sandbox);
+}
+
+#[test]
+fn a_package_of_an_artifact_is_written_down_with_its_file_and_is_another_with_another() {
+    let mut rig = Rig::new();
+    let mut of = |text: &str| {
+        let mut made = rig.file("/x", text);
+        let Spec::File(FileSpec {
+            content: FileContent::Body { hash, length },
+            ..
+        }) = made.spec
+        else {
+            unreachable!("a file has a body")
+        };
+        made.id = ResourceId::new("package:powermta").unwrap();
+        made.spec = Spec::VendorPackage(VendorPackageSpec {
+            package: PackageSpec {
+                name: "powermta".to_owned(),
+                version: None,
+                hold: false,
+            },
+            artifact: Some(ArtifactRef {
+                sha256: hash,
+                length,
+                pieces: vec![hash],
+                secret: false,
+            }),
+            downgrade: false,
+            verify: true,
+        });
+        (made, hash)
+    };
+    let ((one, first), (two, second)) = (of("one"), of("two"));
+    for (number, package, hash) in [(1, one, first), (2, two, second)] {
+        let config = rig.config(vec![package]);
+        let report = rig.converge(&config, number);
+        assert_eq!(report.counts.simulated, 1, "{report:?}");
+        let shown = rig.dir.path().join("data/simulated.toml");
+        let shown = std::fs::read_to_string(shown).unwrap();
+        assert!(
+            shown.contains(&format!("\"package file powermta\" = \"{hash}\"")),
+            "{shown}"
+        );
+        assert!(shown.contains("[packages.powermta]"), "{shown}");
+    }
+    let nothing = rig.config(Vec::new());
+    rig.converge(&nothing, 3);
 }
 
 fn nothing_enters() -> FirewallSpec {

@@ -21,6 +21,15 @@ pub struct Opened {
 }
 
 impl Rooted {
+    /// Where its root is on the machine.
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    pub fn location(&self) -> std::io::Result<std::path::PathBuf> {
+        use std::os::fd::AsRawFd;
+        std::fs::read_link(format!("/proc/self/fd/{}", self.root.as_raw_fd()))
+    }
+
     /// Opens a regular file for reading; nothing when there is none. A link is none.
     ///
     /// # Errors

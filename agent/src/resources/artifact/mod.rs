@@ -8,3 +8,6 @@ mod unpack;
 
 pub(super) use archive::{apply, marker, observe, remove};
 pub(super) use file::{is_same, write};
+pub(super) use reader::Reader;
+#[cfg(test)]
+pub(super) use reader::tests::Pieces;

@@ -10,7 +10,7 @@ use email_engine_protocol::limits::ARTIFACT_PIECE_BYTES;
 use crate::resources::{ContentError, Contents};
 
 /// Reads an artifact. Each piece is checked by its hash when it is read.
-pub(super) struct Reader<'a> {
+pub(in crate::resources) struct Reader<'a> {
     contents: &'a dyn Contents,
     artifact: &'a ArtifactRef,
     at: u64,
@@ -21,16 +21,16 @@ pub(super) struct Reader<'a> {
 /// The piece that could not be had, for whoever asks once the reader itself is somewhere below a
 /// decoder.
 #[derive(Clone, Default)]
-pub(super) struct Lost(Rc<RefCell<Option<ContentError>>>);
+pub(in crate::resources) struct Lost(Rc<RefCell<Option<ContentError>>>);
 
 impl Lost {
-    pub(super) fn take(&self) -> Option<ContentError> {
+    pub(in crate::resources) fn take(&self) -> Option<ContentError> {
         self.0.borrow_mut().take()
     }
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(contents: &'a dyn Contents, artifact: &'a ArtifactRef) -> Self {
+    pub(in crate::resources) fn new(contents: &'a dyn Contents, artifact: &'a ArtifactRef) -> Self {
         Self {
             contents,
             artifact,
@@ -40,7 +40,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(super) fn lost(&self) -> Lost {
+    pub(in crate::resources) fn lost(&self) -> Lost {
         self.lost.clone()
     }
 
@@ -111,11 +111,11 @@ pub(super) mod tests {
 
     /// Pieces in memory, and no secrets.
     #[derive(Default)]
-    pub(in crate::resources::artifact) struct Pieces(BTreeMap<ContentHash, Vec<u8>>);
+    pub(in crate::resources) struct Pieces(BTreeMap<ContentHash, Vec<u8>>);
 
     impl Pieces {
         /// An artifact whose pieces these are.
-        pub(in crate::resources::artifact) fn of(bytes: &[u8]) -> (Self, ArtifactRef) {
+        pub(in crate::resources) fn of(bytes: &[u8]) -> (Self, ArtifactRef) {
             let length = usize::try_from(ARTIFACT_PIECE_BYTES).unwrap();
             let pieces = bytes.chunks(length);
             let all: Vec<_> = pieces

@@ -109,6 +109,7 @@ impl Rig {
             paths: vec![PathRule::Below(None)],
             commands: vec![Vec::new()],
             packages: every.clone(),
+            package_files: every.clone(),
             services: every.clone(),
             users: every.clone(),
             groups: every.clone(),

@@ -1,42 +1,26 @@
 //! Debian's package tools: dpkg-query is asked, apt does.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use email_engine_protocol::desired::PackageSpec;
 
-use super::reach::Reach;
-use super::real::must;
-use super::spawn;
-use super::system::{PackageSeen, Presence, SystemError};
-
-const QUICK: Duration = Duration::from_secs(30);
-const INSTALL: Duration = Duration::from_secs(1800);
-const TOOLS: &str = "/usr/bin";
+use super::{INSTALL, PackageFile, QUICK, READ, argument, failed, verify};
+use crate::host::reach::Reach;
+use crate::host::real::must;
+use crate::host::spawn;
+use crate::host::system::{Ended, PackageSeen, Presence, SystemError};
 
 /// The tools, in their folder.
 #[derive(Debug)]
-pub(super) struct Packages {
+pub(super) struct Debian {
     folder: PathBuf,
     reach: Reach,
 }
 
-impl Default for Packages {
-    fn default() -> Self {
-        Self {
-            folder: Path::new(TOOLS).to_owned(),
-            reach: Reach::default(),
-        }
-    }
-}
-
-fn failed(program: String, code: u8, output: String) -> SystemError {
-    SystemError::Failed {
-        program,
-        code: code.to_string(),
-        output,
-    }
-}
+/// A configuration file that somebody changed stays as it is, and nobody is asked.
+const KEEP: &str = "Dpkg::Options::=--force-confold";
+/// Somebody else may be installing: the machine's own upgrades, for example.
+const LOCK: &str = "DPkg::Lock::Timeout=120";
 
 /// Reads one line of `${db:Status-Want} ${db:Status-Status} ${Version}` (dpkg-query(1)). What is not
 /// understood is not guessed.
@@ -66,12 +50,11 @@ fn parse(line: &str) -> Option<PackageSeen> {
         .then_some(PackageSeen { presence, held })
 }
 
-impl Packages {
-    /// The machine's own tools.
-    pub(super) fn of_machine(reach: Reach) -> Self {
+impl Debian {
+    pub(super) fn new(folder: &Path, reach: Reach) -> Self {
         Self {
+            folder: folder.to_owned(),
             reach,
-            ..Self::default()
         }
     }
 
@@ -114,15 +97,112 @@ impl Packages {
                 || spec.name.clone(),
                 |version| format!("{}={version}", spec.name),
             );
-            let keep = "Dpkg::Options::=--force-confold";
-            let mut arguments = vec!["install", "-y", "--no-install-recommends", "-o", keep];
+            let mut arguments = vec!["install", "-y", "--no-install-recommends", "-o", KEEP];
             arguments.extend(["--allow-downgrades", "--allow-change-held-packages", "--"]);
             arguments.push(&wanted);
-            must(self.reach, &self.tool("apt-get"), &arguments, INSTALL)?;
+            self.apt_get(&arguments)?;
         }
-        let hold = if spec.hold { "hold" } else { "unhold" };
+        self.hold(&spec.name, spec.hold)
+    }
+
+    pub(super) fn hold(&self, name: &str, held: bool) -> Result<(), SystemError> {
+        let verb = if held { "hold" } else { "unhold" };
         let mark = self.tool("apt-mark");
-        must(self.reach, &mark, &[hold, "--", &spec.name], QUICK).map(|_| ())
+        must(self.reach, &mark, &[verb, "--", name], QUICK).map(|_| ())
+    }
+
+    /// Does something, after what was cut off before is finished: apt refuses to begin beside that.
+    fn apt_get(&self, arguments: &[&str]) -> Result<(), SystemError> {
+        let tool = self.tool("apt-get");
+        match must(self.reach, &tool, arguments, INSTALL) {
+            Err(SystemError::Failed { output, .. }) if output.contains("dpkg --configure -a") => {
+                self.finish()?;
+                must(self.reach, &tool, arguments, INSTALL).map(|_| ())
+            }
+            done => done.map(|_| ()),
+        }
+    }
+
+    /// Configures what dpkg was cut off in. A package that cannot be is for whoever wants it to say.
+    pub(super) fn finish(&self) -> Result<Ended, SystemError> {
+        let arguments = ["--force-confold", "--configure", "-a"];
+        self.reach.run(&self.tool("dpkg"), &arguments, INSTALL)
+    }
+
+    /// Reads all of a package file without running anything of it.
+    pub(super) fn inspect(&self, file: &Path) -> Result<PackageFile, SystemError> {
+        let file = argument(file)?;
+        let tool = self.tool("dpkg-deb");
+        let fields = ["Package", "Version", "Architecture"];
+        let answer = spawn::query(&tool, &[&["--field", file], &fields[..]].concat(), QUICK)?;
+        if answer.code != 0 {
+            return Err(failed(tool, answer.code, answer.errors));
+        }
+        let field = |name: &str| {
+            let value = answer
+                .output
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+            value.map(str::to_owned).ok_or_else(|| {
+                let reason = format!("its control file has no {name}: {:?}", answer.output);
+                failed(tool.clone(), 0, reason)
+            })
+        };
+        let found = PackageFile {
+            // As dpkg itself writes names down.
+            name: field("Package")?.to_ascii_lowercase(),
+            version: field("Version")?,
+            architecture: field("Architecture")?,
+        };
+        let whole = spawn::query(&tool, &["--fsys-tarfile", file], READ)?;
+        if whole.code != 0 {
+            return Err(failed(tool, whole.code, whole.errors));
+        }
+        Ok(found)
+    }
+
+    pub(super) fn architecture(&self) -> Result<String, SystemError> {
+        let tool = self.tool("dpkg");
+        let answer = spawn::query(&tool, &["--print-architecture"], QUICK)?;
+        if answer.code == 0 && !answer.output.is_empty() {
+            return Ok(answer.output);
+        }
+        Err(failed(tool, answer.code, answer.errors))
+    }
+
+    pub(super) fn is_older(&self, one: &str, other: &str) -> Result<bool, SystemError> {
+        let tool = self.tool("dpkg");
+        let answer = spawn::query(&tool, &["--compare-versions", one, "lt", other], QUICK)?;
+        match answer.code {
+            0 => Ok(true),
+            1 => Ok(false),
+            code => Err(failed(tool, code, answer.errors)),
+        }
+    }
+
+    pub(super) fn changed(&self, name: &str) -> Result<Vec<String>, SystemError> {
+        verify::changed(&self.tool("dpkg"), &["--verify", "--", name])
+    }
+
+    pub(super) fn install_file(
+        &self,
+        file: &Path,
+        seen: &Presence,
+        downgrade: bool,
+    ) -> Result<(), SystemError> {
+        let file = argument(file)?;
+        if let Presence::Partly(_) = seen {
+            // Unpacked again: apt does not begin with what is half there.
+            let words = ["--force-confold", "--install", "--", file];
+            return must(self.reach, &self.tool("dpkg"), &words, INSTALL).map(|_| ());
+        }
+        let mut words = vec!["install", "-y", "--no-install-recommends", "--no-remove"];
+        words.extend(["-o", KEEP, "-o", LOCK, "--allow-change-held-packages"]);
+        if downgrade {
+            words.push("--allow-downgrades");
+        }
+        words.extend(["--", file]);
+        self.apt_get(&words)
     }
 
     /// apt takes a name that it does not know for a pattern, or for an action on a shorter one.
@@ -141,8 +221,7 @@ impl Packages {
         if self.look(name)?.presence == Presence::Gone {
             return Ok(());
         }
-        let arguments = ["remove", "-y", "--allow-change-held-packages", "--", name];
-        must(self.reach, &self.tool("apt-get"), &arguments, INSTALL).map(|_| ())
+        self.apt_get(&["remove", "-y", "--allow-change-held-packages", "--", name])
     }
 }
 
@@ -160,7 +239,7 @@ mod tests {
 
     use super::*;
 
-    fn tools(dir: &Path, query: &str) -> Packages {
+    fn tools(dir: &Path, query: &str) -> Debian {
         let note = format!("echo \"$0 $*\" >> {}/calls\n", dir.display());
         let policy = "[ \"$3\" = known ] && echo known: || echo \"$3x:\"\n";
         for (name, script) in [
@@ -173,10 +252,7 @@ mod tests {
             std::fs::write(&place, format!("#!/bin/sh\n{script}")).unwrap();
             std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o755)).unwrap();
         }
-        Packages {
-            folder: dir.to_owned(),
-            reach: Reach::default(),
-        }
+        Debian::new(dir, Reach::default())
     }
 
     #[test]
