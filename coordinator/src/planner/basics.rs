@@ -3,6 +3,7 @@
 //! ```toml
 //! [[group]]
 //! name = "app"
+//! when_artifact = "product"           # not part of a host for which this name stands for nothing
 //! on_remove = "leave"
 //!
 //! [[user]]
@@ -37,6 +38,7 @@ use std::net::IpAddr;
 use email_engine_protocol::desired::{
     GroupSpec, IpAddressSpec, OnRemove, Spec, SymlinkSpec, SysctlSpec, UserSpec,
 };
+use email_engine_protocol::id::ArtifactName;
 use serde::Deserialize;
 
 use super::build::Build;
@@ -60,6 +62,8 @@ pub(super) struct SymlinkEntry {
 #[serde(deny_unknown_fields)]
 pub(super) struct GroupEntry {
     name: String,
+    /// A name without which it is not part of a host.
+    pub(super) when_artifact: Option<ArtifactName>,
     on_remove: OnRemove,
     #[serde(default)]
     after: Vec<String>,
@@ -151,7 +155,8 @@ pub(super) fn made<'a>(
         let id = format!("symlink:{}", entry.path);
         made.push(made!(entry, id, Spec::Symlink(spec)));
     }
-    for entry in &role.groups {
+    let groups = role.groups.iter();
+    for entry in groups.filter(|entry| build.is_wanted(entry.when_artifact.as_ref())) {
         let name = entry.name.clone();
         let id = format!("group:{name}");
         made.push(made!(entry, id, Spec::Group(GroupSpec { name })));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::desired::{
     ArtifactRef, CommandLine, DirectorySpec, FileContent, FileSpec, Guard, HostPath, OnRemove,
-    PackageSpec, Policy, Resource, ServiceSpec, Spec, StepSpec,
+    Policy, Resource, ServiceSpec, Spec, StepSpec,
 };
 use email_engine_protocol::id::{ArtifactName, ResourceId};
 use email_engine_protocol::secret::SecretRef;
@@ -17,7 +17,7 @@ use super::error::{BundleFault, PlanError};
 use super::role::{EXTRA, Each, FileEntry, Generated, RoleFile, Secret, StepEntry};
 use super::template::Templates;
 use super::values::{Item, Values};
-use super::{artifacts, basics, database, firewall, suspension, transaction};
+use super::{artifacts, basics, database, firewall, packages, suspension, transaction};
 use crate::powermta::CONFIG_PATH;
 
 /// Resources in order of id, and the bodies of their files.
@@ -45,6 +45,7 @@ pub(super) fn build(
     let made = basics::made(&build, role)?.into_iter();
     let mut told = Vec::new();
     let made = made.chain(database::made(&build, role)?);
+    let made = made.chain(packages::made(&build, role)?);
     for made in made.chain(artifacts::made(&build, role)?) {
         told.push((made.id.clone(), made.after, made.notify));
         build.add(made.id, made.spec, made.on_remove)?;
@@ -117,15 +118,6 @@ impl<'a> Build<'a> {
             let id = format!("directory:{}", entry.path);
             self.add(id, Spec::Directory(spec), entry.on_remove)?;
         }
-        for entry in &role.packages {
-            let spec = PackageSpec {
-                name: entry.name.clone(),
-                version: None,
-                hold: false,
-            };
-            let id = format!("package:{}", entry.name);
-            self.add(id, Spec::Package(spec), entry.on_remove)?;
-        }
         for entry in &role.services {
             let spec = ServiceSpec {
                 unit: entry.unit.clone(),
@@ -162,6 +154,9 @@ impl<'a> Build<'a> {
     fn file_entry(&mut self, entry: &'a FileEntry) -> Result<(), BundleFault> {
         if entry.secret == Some(Secret::DatabasePassword) && self.password(entry)?.is_none() {
             // Still to be made: the file comes with it.
+            return Ok(());
+        }
+        if !self.is_wanted(entry.when_artifact.as_ref()) {
             return Ok(());
         }
         let Some(each) = entry.each else {
@@ -371,6 +366,11 @@ impl<'a> Build<'a> {
 
     pub(super) fn path(&self, text: &str) -> Result<HostPath, BundleFault> {
         HostPath::new(text).map_err(|error| self.fault(&error.to_string()))
+    }
+
+    /// Whether an entry is part of this host: always, unless it wants a name that stands for nothing.
+    pub(super) fn is_wanted(&self, when_artifact: Option<&ArtifactName>) -> bool {
+        when_artifact.is_none_or(|name| self.artifacts.contains_key(name))
     }
 
     /// What a name stands for on this host.

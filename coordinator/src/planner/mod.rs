@@ -22,6 +22,7 @@ pub mod dns;
 pub mod document;
 mod error;
 mod firewall;
+mod packages;
 pub mod preview;
 mod role;
 mod routes;

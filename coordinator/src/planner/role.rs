@@ -1,6 +1,6 @@
 //! What may stand in a `role.toml`.
 //!
-//! A role lists folders, files, packages, services, steps, which files change together, and what all of
+//! A role lists folders, files, packages ([`super::packages`]), services, steps, which files change together, and what all of
 //! that stands on ([`super::basics`]), databases with rows ([`super::database`]), and what may enter and
 //! leave ([`super::firewall`]). Texts marked as templates see the values of [`super::values`]; `each` repeats
 //! an entry for every identity or tenant, which is then
@@ -19,6 +19,7 @@ use super::basics::{GroupEntry, IpAddressEntry, SymlinkEntry, SysctlEntry, UserE
 use super::database::{DatabaseEntry, SqlRowEntry};
 use super::error::BundleFault;
 use super::firewall::FirewallEntry;
+use super::packages::PackageEntry;
 use crate::powermta::Verbatim;
 use crate::powermta::providers::Catalogue;
 use crate::state::RoleBundle;
@@ -96,6 +97,8 @@ pub(super) struct FileEntry {
     pub(super) database: Option<String>,
     /// A file of the operator's, by what it is called.
     pub(super) artifact: Option<ArtifactName>,
+    /// A name without which it is not part of a host.
+    pub(super) when_artifact: Option<ArtifactName>,
     /// Sign of a comment: writes a head that names the hash of the text.
     pub(super) comment: Option<String>,
     /// Octal digits.
@@ -107,13 +110,6 @@ pub(super) struct FileEntry {
     pub(super) after: Vec<String>,
     #[serde(default)]
     pub(super) notify: Vec<String>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct PackageEntry {
-    pub(super) name: String,
-    pub(super) on_remove: OnRemove,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -152,6 +152,12 @@ pub(crate) fn listing(planned: &Planned) -> String {
             Spec::Package(_) | Spec::Service(_) | Spec::Group(_) => String::new(),
             Spec::Firewall(spec) => format!("\n  {}\n ", spec.lines().join("\n  ")),
             Spec::Archive(spec) => format!(" artifact {}", spec.artifact.sha256),
+            Spec::VendorPackage(spec) => {
+                let artifact = spec.artifact.as_ref();
+                let artifact = artifact.map(|artifact| artifact.sha256.to_string());
+                let (down, verify) = (spec.downgrade, spec.verify);
+                format!(" artifact {artifact:?} downgrade={down} verify={verify}")
+            }
             Spec::Symlink(link) => format!(" -> {}", link.target),
             Spec::User(user) => format!(" {:?}", user.all_groups().collect::<Vec<_>>()),
             Spec::Sysctl(setting) => format!(" {}", setting.value),

@@ -19,4 +19,5 @@ mod laws;
 mod leaving;
 mod listing;
 mod own_lines;
+mod packages;
 mod release;

@@ -57,21 +57,34 @@ pub(super) struct ArchiveEntry {
 /// Artifacts by what a role file calls them.
 pub(super) type Artifacts = BTreeMap<ArtifactName, ArtifactRef>;
 
-/// What the names of a role file stand for on a host.
+/// What the names of a role file stand for on a host. Names that entries of their own ask for
+/// (`when_artifact`) may stand for nothing; then what asks for them is left out, and what is in the entry
+/// is not looked up.
 pub(super) fn resolve(
     state: &FleetState,
     host: &Host,
     role: &RoleFile,
 ) -> Result<Artifacts, PlanError> {
-    let of_files = role
-        .files
-        .iter()
-        .filter_map(|entry| entry.artifact.as_ref());
-    let of_archives = role.archives.iter().map(|entry| &entry.artifact);
-    let names = of_files.chain(of_archives);
-    names
-        .map(|name| Ok((name.clone(), one(state, host, name)?)))
-        .collect()
+    let files = role.files.iter();
+    let files = files.map(|entry| (entry.when_artifact.as_ref(), entry.artifact.as_ref()));
+    let packages = role.packages.iter();
+    let packages = packages.map(|entry| (entry.when_artifact.as_ref(), entry.artifact.as_ref()));
+    let groups = role.groups.iter();
+    let groups = groups.map(|entry| (entry.when_artifact.as_ref(), None));
+    let archives = role.archives.iter();
+    let archives = archives.map(|entry| (None, Some(&entry.artifact)));
+    let mut artifacts = Artifacts::new();
+    for (when, name) in files.chain(packages).chain(groups).chain(archives) {
+        if when.is_some_and(|when| state.artifact_of(host, when).is_none()) {
+            continue;
+        }
+        for name in when.into_iter().chain(name) {
+            if !artifacts.contains_key(name) {
+                artifacts.insert(name.clone(), one(state, host, name)?);
+            }
+        }
+    }
+    Ok(artifacts)
 }
 
 fn one(state: &FleetState, host: &Host, name: &ArtifactName) -> Result<ArtifactRef, PlanError> {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use email_engine_protocol::api::{ChangeAction, ResourceChange, TextDiff};
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::desired::{
-    CommandLine, DatabaseAuth, FileContent, Resource, Spec, SqlCell,
+    CommandLine, DatabaseAuth, FileContent, Resource, Spec, SqlCell, VendorPackageSpec,
 };
 use email_engine_protocol::id::ResourceId;
 
@@ -145,9 +145,29 @@ fn facts(resource: &Resource) -> BTreeMap<&'static str, String> {
             facts.insert("restart_allowed", spec.restart.allowed.to_string());
             facts.insert("attempt", spec.attempt.to_string());
         }
+        Spec::VendorPackage(spec) => vendor(&mut facts, spec),
         _ => basics(&mut facts, resource),
     }
     facts
+}
+
+fn vendor(facts: &mut BTreeMap<&'static str, String>, spec: &VendorPackageSpec) {
+    let version = spec.package.version.as_deref();
+    match &spec.artifact {
+        Some(artifact) => {
+            facts.insert("artifact", artifact.sha256.to_string());
+            facts.insert(
+                "version",
+                version.unwrap_or("that of its artifact").to_owned(),
+            );
+            facts.insert("downgrade", spec.downgrade.to_string());
+        }
+        None => {
+            facts.insert("version", version.unwrap_or("any").to_owned());
+        }
+    }
+    facts.insert("hold", spec.package.hold.to_string());
+    facts.insert("verify", spec.verify.to_string());
 }
 
 /// The same of what services stand on and keep.
@@ -200,7 +220,8 @@ fn basics(facts: &mut BTreeMap<&'static str, String>, resource: &Resource) {
         | Spec::Service(_)
         | Spec::Step(_)
         | Spec::Suspension(_)
-        | Spec::Transaction(_) => {}
+        | Spec::Transaction(_)
+        | Spec::VendorPackage(_) => {}
     }
 }
 

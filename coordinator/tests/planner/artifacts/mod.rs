@@ -41,7 +41,7 @@ fn name(text: &str) -> ArtifactName {
 }
 
 /// A whole artifact of one piece, and its hash.
-fn put(fleet: &mut Fleet, text: &str) -> ContentHash {
+pub(crate) fn put(fleet: &mut Fleet, text: &str) -> ContentHash {
     let sha256 = ContentHash::of(text.as_bytes());
     let artifact = Artifact {
         name: text.to_owned(),
@@ -57,7 +57,7 @@ fn put(fleet: &mut Fleet, text: &str) -> ContentHash {
     sha256
 }
 
-fn call(fleet: &mut Fleet, names: &[(&str, ContentHash)]) {
+pub(crate) fn call(fleet: &mut Fleet, names: &[(&str, ContentHash)]) {
     let names = names.iter().map(|(text, sha256)| (name(text), *sha256));
     let revisions: Vec<u64> = fleet.state.settings.keys().copied().collect();
     let names = Arc::new(names.collect());

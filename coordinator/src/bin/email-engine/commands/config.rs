@@ -5,7 +5,7 @@ use std::fmt::Write;
 use clap::{Args, Subcommand};
 
 use email_engine_protocol::api::RenderedConfig;
-use email_engine_protocol::desired::{FileContent, OnRemove, Resource, Spec};
+use email_engine_protocol::desired::{FileContent, OnRemove, Resource, Spec, VendorPackageSpec};
 use email_engine_protocol::id::HostId;
 
 use super::Desk;
@@ -100,6 +100,25 @@ const fn on_remove(on_remove: OnRemove) -> &'static str {
     }
 }
 
+fn vendor(spec: &VendorPackageSpec) -> String {
+    let version = spec.package.version.as_deref();
+    let mut words = match &spec.artifact {
+        Some(artifact) => {
+            let version = version.unwrap_or("the version");
+            format!("{version} of artifact {}", artifact.sha256)
+        }
+        None => version.unwrap_or("any version").to_owned(),
+    };
+    for (holds, word) in [
+        (spec.package.hold, ", held"),
+        (spec.downgrade, ", also when that is older"),
+        (spec.verify, ", verified"),
+    ] {
+        words.push_str(if holds { word } else { "" });
+    }
+    words
+}
+
 fn details(resource: &Resource) -> String {
     match &resource.spec {
         Spec::File(file) => {
@@ -134,6 +153,7 @@ fn details(resource: &Resource) -> String {
             let hold = if package.hold { ", held" } else { "" };
             format!("{version}{hold}")
         }
+        Spec::VendorPackage(spec) => vendor(spec),
         Spec::Service(service) => format!(
             "{}, {}",
             if service.running {
