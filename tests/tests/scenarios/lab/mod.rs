@@ -8,3 +8,4 @@ mod bootstrap;
 mod confined;
 mod databases;
 mod firewall;
+mod packages;
