@@ -36,7 +36,8 @@ pub use access::{ApiKey, CertificateRecord, CertificateSubject, Token, TokenStat
 pub use audit::{AuditEntry, Remembered};
 pub use cluster::{ClusterRecord, Issuer, Node, PlanKey};
 pub use codec::{DecodeError, TABLES_VERSION, decode, encode};
-pub use content::{Artifact, BodyRecord, Release, RoleBundle, SettingsRevision, SubmissionParts};
+pub(crate) use content::layer_fault;
+pub use content::{Artifact, BodyRecord, OVERRIDES, Release, RoleBundle, SettingsRevision, View};
 pub use host::{
     Host, HostKeys, HostLifecycle, INBOUND_MX_LABEL, Outcome, RestartAllowed, TargetRecord,
 };

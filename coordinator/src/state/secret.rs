@@ -78,9 +78,7 @@ impl FleetState {
     pub fn passwords_wanted(&self, host: &Host) -> BTreeSet<String> {
         let bundle = self.bundles.get(&host.release.bundle);
         let wanted = bundle.filter(|_| host.takes_work());
-        wanted.map_or_else(BTreeSet::new, |bundle| {
-            bundle.passwords(host.spec.role).clone()
-        })
+        wanted.map_or_else(BTreeSet::new, |bundle| bundle.passwords(&host.spec))
     }
 
     /// Those that were not made yet.

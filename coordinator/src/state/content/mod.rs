@@ -1,8 +1,9 @@
 //! Content that rendering depends on, and content that was rendered.
 
 mod artifact;
+mod layers;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -10,12 +11,15 @@ use serde::{Deserialize, Serialize};
 
 use email_engine_protocol::api::Settings;
 use email_engine_protocol::bytes::ContentHash;
-use email_engine_protocol::id::Role;
 use email_engine_protocol::time::Timestamp;
 
 use crate::powermta::providers::{Catalogue, CatalogueError};
 
 pub use artifact::Artifact;
+pub(crate) use layers::fault as layer_fault;
+pub use layers::{OVERRIDES, View};
+
+use layers::Listed;
 
 /// A body that is stored beside the state, by hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,46 +51,7 @@ pub struct RoleBundle {
     #[serde(skip)]
     catalogue: Derived<Result<Arc<Catalogue>, CatalogueError>>,
     #[serde(skip)]
-    submission: Derived<SubmissionParts>,
-    #[serde(skip)]
-    passwords: Derived<BTreeMap<Role, BTreeSet<String>>>,
-}
-
-/// What of a bundle serves submission under TLS.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SubmissionParts {
-    /// A PowerMTA host is given its certificate as a file.
-    pub certificate: bool,
-    /// Hosts of these roles are given the authority to trust.
-    pub authority: BTreeSet<Role>,
-}
-
-impl SubmissionParts {
-    /// A role file that cannot be read gives nobody anything; the planner says what is wrong with it.
-    fn of(files: &BTreeMap<String, String>) -> Self {
-        #[derive(Deserialize)]
-        struct Entries {
-            #[serde(default)]
-            file: Vec<Entry>,
-        }
-        #[derive(Deserialize)]
-        struct Entry {
-            each: Option<String>,
-        }
-        let has = |role: Role, each: &str| {
-            let text = files.get(&format!("{role}/role.toml"));
-            let entries = text.and_then(|text| toml::from_str::<Entries>(text).ok());
-            let each = Some(each.to_owned());
-            entries.is_some_and(|entries| entries.file.iter().any(|entry| entry.each == each))
-        };
-        Self {
-            certificate: has(Role::Powermta, "certificate"),
-            authority: [Role::Api, Role::Mailwizz]
-                .into_iter()
-                .filter(|role| has(*role, "authority"))
-                .collect(),
-        }
-    }
+    listed: Derived<BTreeMap<String, Listed>>,
 }
 
 impl RoleBundle {
@@ -97,28 +62,8 @@ impl RoleBundle {
             files,
             put_at,
             catalogue: Derived::default(),
-            submission: Derived::default(),
-            passwords: Derived::default(),
+            listed: Derived::default(),
         }
-    }
-
-    /// Databases of a role whose user has a password, by engine and name.
-    #[must_use]
-    pub fn passwords(&self, role: Role) -> &BTreeSet<String> {
-        const NONE: &BTreeSet<String> = &BTreeSet::new();
-        let read = || {
-            let of = |role: Role| (role, passwords_of(&self.files, role));
-            Role::ALL.into_iter().map(of).collect()
-        };
-        let all = self.passwords.0.get_or_init(read);
-        all.get(&role).unwrap_or(NONE)
-    }
-
-    /// What of it serves submission under TLS.
-    #[must_use]
-    pub fn submission(&self) -> &SubmissionParts {
-        let read = || SubmissionParts::of(&self.files);
-        self.submission.0.get_or_init(read)
     }
 
     /// What it knows of receivers. Read when it is first asked for: every plan of every host asks.
@@ -127,35 +72,19 @@ impl RoleBundle {
     /// When a file of the catalogue is not of the form.
     pub fn catalogue(&self) -> Result<Arc<Catalogue>, CatalogueError> {
         let read = || Catalogue::load(&self.files).map(Arc::new);
-        self.catalogue.0.get_or_init(read).clone()
+        self.catalogue.get_or_init(read).clone()
     }
-}
-
-/// Of a role file that cannot be read none; the planner says what is wrong with it.
-fn passwords_of(files: &BTreeMap<String, String>, role: Role) -> BTreeSet<String> {
-    #[derive(Deserialize)]
-    struct Entries {
-        #[serde(default)]
-        database: Vec<Entry>,
-    }
-    #[derive(Deserialize)]
-    struct Entry {
-        engine: String,
-        name: String,
-        login: String,
-    }
-    let text = files.get(&format!("{role}/role.toml"));
-    let entries = text.and_then(|text| toml::from_str::<Entries>(text).ok());
-    let entries = entries.map_or_else(Vec::new, |entries| entries.database);
-    let with_password = entries.into_iter().filter(|one| one.login == "password");
-    with_password
-        .map(|Entry { engine, name, .. }| format!("{engine}/{name}"))
-        .collect()
 }
 
 /// What follows from the rest of a value and is worked out once. It is no part of the value: neither
 /// compared nor written nor shown, and a copy works it out for itself.
 struct Derived<T>(OnceLock<T>);
+
+impl<T> Derived<T> {
+    fn get_or_init(&self, make: impl FnOnce() -> T) -> &T {
+        self.0.get_or_init(make)
+    }
+}
 
 impl<T> Clone for Derived<T> {
     fn clone(&self) -> Self {
@@ -190,33 +119,4 @@ pub struct SettingsRevision {
     pub settings: Settings,
     /// When they were put.
     pub put_at: Timestamp,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::planner::builtin_bundle;
-
-    #[test]
-    fn a_bundle_serves_submission_as_far_as_its_role_files_do() {
-        let files = builtin_bundle();
-        let parts = |files: &BTreeMap<String, String>| {
-            let bundle = RoleBundle::new(files.clone(), Timestamp(1));
-            bundle.submission().clone()
-        };
-        let all = SubmissionParts {
-            certificate: true,
-            authority: [Role::Api, Role::Mailwizz].into(),
-        };
-        assert_eq!(parts(&files), all);
-        let mut older = files;
-        let text = older["powermta/role.toml"].replace("each = \"certificate\"", "");
-        older.insert("powermta/role.toml".to_owned(), text);
-        older.insert("api/role.toml".to_owned(), "[[file".to_owned());
-        let fewer = SubmissionParts {
-            certificate: false,
-            authority: [Role::Mailwizz].into(),
-        };
-        assert_eq!(parts(&older), fewer);
-    }
 }
