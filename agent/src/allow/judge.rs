@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use email_engine_protocol::desired::{
-    CommandLine, DatabaseSpec, HostConfig, HostPath, Resource, Spec,
+    CommandLine, DatabaseSpec, HostConfig, HostPath, Resource, Spec, VendorPackageSpec,
 };
 use email_engine_protocol::id::ResourceId;
 use ipnet::IpNet;
@@ -204,16 +204,7 @@ impl AllowList {
                 Spec::Package(package) => {
                     self.judge_name(resource, "packages", &self.packages, &package.name)
                 }
-                Spec::VendorPackage(spec) => {
-                    let name = &spec.package.name;
-                    match &spec.artifact {
-                        Some(_) => {
-                            let names = &self.package_files;
-                            self.judge_name(resource, "package_files", names, name)
-                        }
-                        None => self.judge_name(resource, "packages", &self.packages, name),
-                    }
-                }
+                Spec::VendorPackage(spec) => self.judge_vendor(resource, spec),
                 Spec::Service(service) => {
                     self.judge_name(resource, "services", &self.services, &service.unit)
                 }
@@ -375,6 +366,18 @@ impl AllowList {
             name: name.to_owned(),
             origin: self.origin.clone(),
         })
+    }
+
+    fn judge_vendor(
+        &self,
+        resource: &Resource,
+        spec: &VendorPackageSpec,
+    ) -> Result<(), Disallowed> {
+        let (key, names) = match &spec.artifact {
+            Some(_) => ("package_files", &self.package_files),
+            None => ("packages", &self.packages),
+        };
+        self.judge_name(resource, key, names, &spec.package.name)
     }
 
     fn judge_database(&self, resource: &Resource, spec: &DatabaseSpec) -> Result<(), Disallowed> {

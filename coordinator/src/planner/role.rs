@@ -1,6 +1,7 @@
 //! What may stand in a `role.toml`.
 //!
-//! A role lists folders, files, packages ([`super::packages`]), services, steps, which files change together, and what all of
+//! A role lists folders, files, packages ([`super::packages`]), services, steps, which files change
+//! together, and what all of
 //! that stands on ([`super::basics`]), databases with rows ([`super::database`]), and what may enter and
 //! leave ([`super::firewall`]). Texts marked as templates see the values of [`super::values`]; `each` repeats
 //! an entry for every identity or tenant, which is then

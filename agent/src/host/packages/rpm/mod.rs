@@ -60,7 +60,12 @@ impl Rpm {
                     }
                 }
             }
-            1 if answer.output == format!("package {name} is not installed") => Presence::Gone,
+            // It says the same of a database that it cannot open, with an error beside it.
+            1 if answer.output == format!("package {name} is not installed")
+                && !answer.errors.contains("error: ") =>
+            {
+                Presence::Gone
+            }
             code => {
                 let said = format!("{} {}", answer.errors, answer.output);
                 return Err(failed(self.tool("rpm"), code, said));
