@@ -112,7 +112,7 @@ fn a_file_says_what_it_is_and_one_that_is_damaged_or_of_sources_is_refused() {
         let refused = bed.tools.inspect(&cut).unwrap_err();
         assert!(matches!(refused, SystemError::Failed { .. }), "{refused}");
     }
-    let mut changed = bytes.clone();
+    let mut changed = bytes;
     *changed.last_mut().unwrap() ^= 1;
     fs::write(&cut, changed).unwrap();
     let refused = bed.tools.inspect(&cut).unwrap_err().to_string();
