@@ -1,10 +1,13 @@
 //! `token`: join tokens, each for one host or node, for one use.
 
+mod cloud_init;
+
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
 use email_engine_protocol::api::{TokenCreated, TokenRequest, TokenUseView, TokenView};
+use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::id::{HostId, Role, TokenId};
 use email_engine_protocol::join::Admission;
 
@@ -22,6 +25,8 @@ host in a file or by its standard input; on a command line every user of the mac
 Examples:
   email-engine token create --host pmta1 --ttl 1h --out pmta1.token
   email-engine token create --node --ttl 30m | ssh root@198.51.100.7 'cat > /etc/email-engine/join.token'
+  email-engine token create --host pmta1 --ttl 20m --out user-data --cloud-init \\
+      --programs https://files.example.com/email-engine.tar.gz --programs-sha256 9f86d0...
   email-engine token list
   email-engine token revoke t-4f1c")]
 pub(crate) struct Token {
@@ -62,6 +67,17 @@ struct Create {
     /// Write the token to this new file (mode 0600) instead of stdout
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Answer with a cloud-init file, by which a fresh machine makes itself the host. Who sees the
+    /// machine's user data sees the token: let it live as long as the machine takes to start, no longer
+    #[arg(long, requires_all = ["host", "programs", "programs_sha256"])]
+    cloud_init: bool,
+    /// With --cloud-init: where the machine gets email-engine-bootstrap and email-engine-agent, together
+    /// in one .tar.gz
+    #[arg(long, value_name = "URL", requires = "cloud_init")]
+    programs: Option<cloud_init::Source>,
+    /// With --cloud-init: its SHA-256, without which nothing of it is run
+    #[arg(long, value_name = "SHA256", requires = "cloud_init")]
+    programs_sha256: Option<ContentHash>,
 }
 
 impl Create {
@@ -91,7 +107,10 @@ pub(crate) async fn run(desk: &Desk, arguments: Token) -> Result<Exit, Failure> 
         TokenCommand::Create(create) => {
             let request = create.request(desk).await?;
             let place = create.out.as_deref().map(Reserved::at).transpose()?;
-            let created = desk.client.create_token(&request).await?;
+            let mut created = desk.client.create_token(&request).await?;
+            if let (Some(source), Some(sha256)) = (&create.programs, create.programs_sha256) {
+                created.token = cloud_init::document(&created.token, source, sha256);
+            }
             hand_over(&desk.output, &created, place)?;
         }
         TokenCommand::List => {
