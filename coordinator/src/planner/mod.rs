@@ -22,6 +22,7 @@ pub mod dns;
 pub mod document;
 mod error;
 mod firewall;
+mod part;
 pub mod preview;
 mod role;
 mod routes;
@@ -29,6 +30,7 @@ mod suspension;
 mod template;
 mod transaction;
 mod values;
+mod web;
 
 use std::collections::BTreeMap;
 
@@ -134,9 +136,10 @@ fn make(state: &FleetState, host: &Host) -> Result<Made, PlanError> {
             revision: release.settings,
         })?
         .settings;
-    let role = role::RoleFile::parse(&bundle.files, host.spec.role)?;
+    let mut role = role::RoleFile::parse(&bundle.files, host.spec.role)?;
+    let mut flags = part::join(&mut role, &bundle.files, &|part| part.is_for(state, host))?;
     let artifacts = artifacts::resolve(state, host, &role)?;
-    let (mut flags, mut accounting) = (Vec::new(), None);
+    let mut accounting = None;
     let values = match host.spec.role {
         Role::Api => values::of_api(state, host)?,
         Role::Mailwizz => values::of_mailwizz(state, host)?,
@@ -145,7 +148,7 @@ fn make(state: &FleetState, host: &Host) -> Result<Made, PlanError> {
             configuration.catalogue = role::catalogue(bundle)?;
             configuration.extra = role::extra(&bundle.files)?;
             let text = powermta::render(&configuration);
-            flags = routes::judge(&host.spec.id, &configuration, &text)?;
+            flags.extend(routes::judge(&host.spec.id, &configuration, &text)?);
             accounting = Some(powermta::accounting(&configuration));
             values::of_powermta(state, host, &configuration, text)?
         }

@@ -2,7 +2,8 @@
 //!
 //! A role lists folders, files, packages, services, steps, which files change together, and what all of
 //! that stands on ([`super::basics`]), databases with rows ([`super::database`]), and what may enter and
-//! leave ([`super::firewall`]). Texts marked as templates see the values of [`super::values`]; `each` repeats
+//! leave ([`super::firewall`]). Some of it stands in files of its own, which not every host has
+//! ([`super::part`]). Texts marked as templates see the values of [`super::values`]; `each` repeats
 //! an entry for every identity or tenant, which is then
 //! `item`. Edges name resource ids; one that ends in `*` stands for all that begin so.
 
@@ -21,7 +22,7 @@ use super::error::BundleFault;
 use super::firewall::FirewallEntry;
 use crate::powermta::Verbatim;
 use crate::powermta::providers::Catalogue;
-use crate::state::RoleBundle;
+use crate::state::{RoleBundle, RolePart};
 
 /// Largest file of a bundle, in bytes.
 pub(super) const FILE_BYTES: usize = 256 * 1024;
@@ -67,6 +68,8 @@ pub(super) struct RoleFile {
     pub(super) firewall: Option<FirewallEntry>,
     #[serde(default, rename = "archive")]
     pub(super) archives: Vec<ArchiveEntry>,
+    #[serde(default, rename = "part")]
+    pub(super) parts: Vec<RolePart>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -365,16 +368,25 @@ impl RoleFile {
     /// Reads the role's file out of a bundle.
     pub(super) fn parse(files: &BTreeMap<String, String>, role: Role) -> Result<Self, BundleFault> {
         let path = format!("{role}/role.toml");
-        let text = file(files, &path, &path)?;
+        Self::parse_file(files, &path, &path)
+    }
+
+    /// Reads one of its files; `by` is who names it.
+    pub(super) fn parse_file(
+        files: &BTreeMap<String, String>,
+        path: &str,
+        by: &str,
+    ) -> Result<Self, BundleFault> {
+        let text = file(files, path, by)?;
         let mut parsed: Self = toml::from_str(text).map_err(|error| BundleFault {
-            file: path.clone(),
+            file: path.to_owned(),
             line: error
                 .span()
                 .and_then(|span| text.get(..span.start))
                 .map(|before| before.matches('\n').count() + 1),
             reason: error.message().to_owned(),
         })?;
-        parsed.path = path;
+        path.clone_into(&mut parsed.path);
         Ok(parsed)
     }
 }

@@ -36,7 +36,9 @@ pub use access::{ApiKey, CertificateRecord, CertificateSubject, Token, TokenStat
 pub use audit::{AuditEntry, Remembered};
 pub use cluster::{ClusterRecord, Issuer, Node, PlanKey};
 pub use codec::{DecodeError, TABLES_VERSION, decode, encode};
-pub use content::{Artifact, BodyRecord, Release, RoleBundle, SettingsRevision, SubmissionParts};
+pub use content::{
+    Artifact, BodyRecord, Release, RoleBundle, RolePart, SettingsRevision, SubmissionParts,
+};
 pub use host::{
     Host, HostKeys, HostLifecycle, INBOUND_MX_LABEL, Outcome, RestartAllowed, TargetRecord,
 };

@@ -18,5 +18,6 @@ mod import;
 mod laws;
 mod leaving;
 mod listing;
+mod mailwizz;
 mod own_lines;
 mod release;

@@ -1,6 +1,7 @@
 //! Content that rendering depends on, and content that was rendered.
 
 mod artifact;
+mod part;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -16,6 +17,7 @@ use email_engine_protocol::time::Timestamp;
 use crate::powermta::providers::{Catalogue, CatalogueError};
 
 pub use artifact::Artifact;
+pub use part::RolePart;
 
 /// A body that is stored beside the state, by hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +51,7 @@ pub struct RoleBundle {
     #[serde(skip)]
     submission: Derived<SubmissionParts>,
     #[serde(skip)]
-    passwords: Derived<BTreeMap<Role, BTreeSet<String>>>,
+    passwords: Derived<BTreeMap<Role, Vec<PartPasswords>>>,
 }
 
 /// What of a bundle serves submission under TLS.
@@ -102,16 +104,18 @@ impl RoleBundle {
         }
     }
 
-    /// Databases of a role whose user has a password, by engine and name.
+    /// Databases of a role whose user has a password, by engine and name. Those of a part count where
+    /// `has` says that the host has it.
     #[must_use]
-    pub fn passwords(&self, role: Role) -> &BTreeSet<String> {
-        const NONE: &BTreeSet<String> = &BTreeSet::new();
+    pub fn passwords(&self, role: Role, has: impl Fn(&RolePart) -> bool) -> BTreeSet<String> {
         let read = || {
             let of = |role: Role| (role, passwords_of(&self.files, role));
             Role::ALL.into_iter().map(of).collect()
         };
         let all = self.passwords.0.get_or_init(read);
-        all.get(&role).unwrap_or(NONE)
+        let parts = all.get(&role).into_iter().flatten();
+        let with = parts.filter(|one| one.part.as_ref().is_none_or(&has));
+        with.flat_map(|one| one.databases.iter().cloned()).collect()
     }
 
     /// What of it serves submission under TLS.
@@ -131,12 +135,21 @@ impl RoleBundle {
     }
 }
 
+/// Databases with a password that one file of a role has.
+struct PartPasswords {
+    /// For which hosts; for all when absent.
+    part: Option<RolePart>,
+    databases: BTreeSet<String>,
+}
+
 /// Of a role file that cannot be read none; the planner says what is wrong with it.
-fn passwords_of(files: &BTreeMap<String, String>, role: Role) -> BTreeSet<String> {
-    #[derive(Deserialize)]
+fn passwords_of(files: &BTreeMap<String, String>, role: Role) -> Vec<PartPasswords> {
+    #[derive(Default, Deserialize)]
     struct Entries {
         #[serde(default)]
         database: Vec<Entry>,
+        #[serde(default)]
+        part: Vec<RolePart>,
     }
     #[derive(Deserialize)]
     struct Entry {
@@ -144,13 +157,28 @@ fn passwords_of(files: &BTreeMap<String, String>, role: Role) -> BTreeSet<String
         name: String,
         login: String,
     }
-    let text = files.get(&format!("{role}/role.toml"));
-    let entries = text.and_then(|text| toml::from_str::<Entries>(text).ok());
-    let entries = entries.map_or_else(Vec::new, |entries| entries.database);
-    let with_password = entries.into_iter().filter(|one| one.login == "password");
-    with_password
-        .map(|Entry { engine, name, .. }| format!("{engine}/{name}"))
-        .collect()
+    let read = |path: &str| -> Entries {
+        let text = files.get(path);
+        let entries = text.and_then(|text| toml::from_str(text).ok());
+        entries.unwrap_or_default()
+    };
+    let names = |entries: Vec<Entry>| {
+        let with_password = entries.into_iter().filter(|one| one.login == "password");
+        with_password
+            .map(|Entry { engine, name, .. }| format!("{engine}/{name}"))
+            .collect()
+    };
+    let whole = read(&format!("{role}/role.toml"));
+    let mut all = vec![PartPasswords {
+        part: None,
+        databases: names(whole.database),
+    }];
+    for part in whole.part {
+        let databases = names(read(&part.file).database);
+        let part = Some(part);
+        all.push(PartPasswords { part, databases });
+    }
+    all
 }
 
 /// What follows from the rest of a value and is worked out once. It is no part of the value: neither
