@@ -8,3 +8,5 @@ mod bootstrap;
 mod confined;
 mod databases;
 mod firewall;
+mod mailwizz;
+mod rows;
