@@ -68,6 +68,8 @@ fn named(place: &RowPlace) -> String {
 impl Mysql {
     /// The way to the rows of a table, kept as long as this connection is.
     pub(super) fn rows_of(&mut self, place: &RowPlace) -> Result<&mut Rows, SqlError> {
+        // Each time: connections are kept for as long as they are used.
+        self.must_be_table(place)?;
         let key = (place.database.clone(), place.table.clone());
         let rows = match self.rows.remove(&key) {
             Some(rows) => rows,
@@ -77,7 +79,6 @@ impl Mysql {
     }
 
     fn enter_for(&mut self, place: &RowPlace) -> Result<Rows, SqlError> {
-        self.must_be_table(place)?;
         let name = named(place);
         let password = self.seed.password(&name);
         let entered = enter(&name, Some(&password))?;
