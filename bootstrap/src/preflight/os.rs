@@ -26,7 +26,7 @@ const fn carriers(part: Part, role: Option<Role>) -> (&'static [Systems], &'stat
             &[DEBIAN, RHEL],
             "Debian 12, AlmaLinux, Rocky Linux or RHEL 8 or 9",
         ),
-        (Part::Agent, None) | (Part::Coordinator, _) => (
+        (Part::Agent, Some(Role::Own(_)) | None) | (Part::Coordinator, _) => (
             &[DEBIAN, UBUNTU, RHEL],
             "Debian 12, Ubuntu 22.04 or 24.04, AlmaLinux, Rocky Linux or RHEL 8 or 9",
         ),

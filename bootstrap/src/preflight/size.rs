@@ -31,7 +31,7 @@ const fn wanted(part: Part, role: Option<Role>) -> Size {
             memory_gb: 8,
             disk_gb: 100,
         },
-        (Part::Agent, None) | (Part::Coordinator, _) => Size {
+        (Part::Agent, Some(Role::Own(_)) | None) | (Part::Coordinator, _) => Size {
             cpus: 2,
             memory_gb: 4,
             disk_gb: 20,

@@ -8,6 +8,7 @@ use email_engine_protocol::id::{ArtifactName, HostId, SecretId, TenantId, VmtaNa
 
 use crate::powermta::lint::Code;
 use crate::powermta::schema::Version;
+use crate::state::View;
 
 /// Why a host cannot be planned. Its running state stays as it is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -163,6 +164,19 @@ pub enum PlanError {
     /// The result is not a desired state.
     #[error("the planned state is not valid: {0}")]
     Config(ConfigError),
+}
+
+impl PlanError {
+    /// With the file of the bundle in which the fault really stands, where a layer has it.
+    pub(super) fn placed(self, view: &View<'_>) -> Self {
+        match self {
+            Self::Bundle(fault) => Self::Bundle(BundleFault {
+                file: view.origin(&fault.file),
+                ..fault
+            }),
+            other => other,
+        }
+    }
 }
 
 /// A file of a role bundle that cannot be used.

@@ -9,7 +9,8 @@
 //!   [`crate::powermta`] and not by a template, because its rules are rules. `routes` also judges
 //!   what of it comes from an operator.
 //! - [`document`] compares a fleet file with the state, [`preview`] says what that does to the
-//!   hosts, [`cautions()`] what its author may not have in mind; [`dns`] says which records identities
+//!   hosts, [`cautions()`] what its author may not have in mind; [`lint`] judges role files before a
+//!   cluster has them; [`dns`] says which records identities
 //!   want.
 
 mod artifacts;
@@ -22,6 +23,7 @@ pub mod dns;
 pub mod document;
 mod error;
 mod firewall;
+pub mod lint;
 mod part;
 pub mod preview;
 mod role;
@@ -34,12 +36,13 @@ mod web;
 
 use std::collections::BTreeMap;
 
+use email_engine_protocol::api::Settings;
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::desired::{AccountingSpec, Disposition, HostConfig};
 use email_engine_protocol::id::{HostId, Role};
 
 use crate::powermta;
-use crate::state::{FleetState, Host, HostLifecycle};
+use crate::state::{FleetState, Host, HostLifecycle, RoleBundle, View};
 
 pub use bundle::{builtin_bundle, bundle_hash};
 pub use cautions::cautions;
@@ -136,17 +139,29 @@ fn make(state: &FleetState, host: &Host) -> Result<Made, PlanError> {
             revision: release.settings,
         })?
         .settings;
-    let mut role = role::RoleFile::parse(&bundle.files, host.spec.role)?;
-    let mut flags = part::join(&mut role, &bundle.files, &|part| part.is_for(state, host))?;
+    let view = bundle.view(&host.spec);
+    made(state, host, settings, bundle, &view).map_err(|error| error.placed(&view))
+}
+
+fn made(
+    state: &FleetState,
+    host: &Host,
+    settings: &Settings,
+    bundle: &RoleBundle,
+    view: &View<'_>,
+) -> Result<Made, PlanError> {
+    let mut role = role::RoleFile::read(view)?;
+    let mut flags = part::join(&mut role, &view.files, &|part| part.is_for(state, host))?;
     let artifacts = artifacts::resolve(state, host, &role)?;
     let mut accounting = None;
     let values = match host.spec.role {
         Role::Api => values::of_api(state, host)?,
         Role::Mailwizz => values::of_mailwizz(state, host)?,
+        Role::Own(_) => values::of_own(state, host)?,
         Role::Powermta => {
             let mut configuration = routes::configuration(state, host, settings)?;
             configuration.catalogue = role::catalogue(bundle)?;
-            configuration.extra = role::extra(&bundle.files)?;
+            configuration.extra = role::extra(&view.files)?;
             let text = powermta::render(&configuration);
             flags.extend(routes::judge(&host.spec.id, &configuration, &text)?);
             accounting = Some(powermta::accounting(&configuration));
@@ -154,7 +169,7 @@ fn make(state: &FleetState, host: &Host) -> Result<Made, PlanError> {
         }
     };
     Ok(Made {
-        built: build::build(&bundle.files, &role, &values, &artifacts)?,
+        built: build::build(&view.files, &role, &values, &artifacts)?,
         accounting,
         flags,
     })

@@ -46,37 +46,16 @@ pub(super) fn join(
             return Err(fault(&role.path, reason));
         }
         // Whether or not a host has it: a part that is broken is not found out by the first that does.
-        let parsed = RoleFile::parse_file(files, &part.file, &role.path)?;
+        let parsed = RoleFile::parse(files, &part.file)?;
         if parsed.firewall.is_some() || !parsed.parts.is_empty() {
             let reason = "a part has neither a firewall nor parts: they stand in role.toml";
             return Err(fault(&part.file, reason.to_owned()));
         }
         if has(&part) {
-            role.take_in(parsed);
+            role.append(parsed);
         } else {
             told.extend(part.otherwise);
         }
     }
     Ok(told)
-}
-
-impl RoleFile {
-    fn take_in(&mut self, part: Self) {
-        self.values.extend(part.values);
-        self.directories.extend(part.directories);
-        self.files.extend(part.files);
-        self.packages.extend(part.packages);
-        self.services.extend(part.services);
-        self.steps.extend(part.steps);
-        self.transactions.extend(part.transactions);
-        self.suspensions.extend(part.suspensions);
-        self.symlinks.extend(part.symlinks);
-        self.groups.extend(part.groups);
-        self.users.extend(part.users);
-        self.sysctls.extend(part.sysctls);
-        self.ip_addresses.extend(part.ip_addresses);
-        self.databases.extend(part.databases);
-        self.sql_rows.extend(part.sql_rows);
-        self.archives.extend(part.archives);
-    }
 }

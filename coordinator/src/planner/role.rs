@@ -6,13 +6,15 @@
 //! ([`super::part`]). Texts marked as templates see the values of [`super::values`]; `each` repeats
 //! an entry for every identity or tenant, which is then
 //! `item`. Edges name resource ids; one that ends in `*` stands for all that begin so.
+//!
+//! A host's role may be listed in more than one file, in layers of the bundle: see [`crate::state::View`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use email_engine_protocol::api::IpStatus;
 use email_engine_protocol::desired::{OnNotify, OnRemove};
-use email_engine_protocol::id::{ArtifactName, Role};
+use email_engine_protocol::id::ArtifactName;
 use serde::Deserialize;
 
 use super::artifacts::ArchiveEntry;
@@ -22,7 +24,7 @@ use super::error::BundleFault;
 use super::firewall::FirewallEntry;
 use crate::powermta::Verbatim;
 use crate::powermta::providers::Catalogue;
-use crate::state::{RoleBundle, RolePart};
+use crate::state::{RoleBundle, RolePart, View};
 
 /// Largest file of a bundle, in bytes.
 pub(super) const FILE_BYTES: usize = 256 * 1024;
@@ -31,7 +33,7 @@ pub(super) const FILE_BYTES: usize = 256 * 1024;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RoleFile {
-    /// Where it stands in the bundle; set by [`RoleFile::parse`].
+    /// Where it stands in the bundle; set when it is read.
     #[serde(skip)]
     pub(super) path: String,
     /// Constants that templates see as `values`.
@@ -365,19 +367,20 @@ pub(super) fn catalogue(bundle: &RoleBundle) -> Result<Arc<Catalogue>, BundleFau
 }
 
 impl RoleFile {
-    /// Reads the role's file out of a bundle.
-    pub(super) fn parse(files: &BTreeMap<String, String>, role: Role) -> Result<Self, BundleFault> {
-        let path = format!("{role}/role.toml");
-        Self::parse_file(files, &path, &path)
+    /// Reads what a host's role lists: its own file, and the entries beside those.
+    pub(super) fn read(view: &View<'_>) -> Result<Self, BundleFault> {
+        let mut sources = view.sources.iter();
+        let first = sources.next().expect("a role has a file, there or not");
+        let mut role = Self::parse(&view.files, first)?;
+        for path in sources {
+            role.append(Self::parse(&view.files, path)?);
+        }
+        Ok(role)
     }
 
-    /// Reads one of its files; `by` is who names it.
-    pub(super) fn parse_file(
-        files: &BTreeMap<String, String>,
-        path: &str,
-        by: &str,
-    ) -> Result<Self, BundleFault> {
-        let text = file(files, path, by)?;
+    /// Reads one file.
+    pub(super) fn parse(files: &BTreeMap<String, String>, path: &str) -> Result<Self, BundleFault> {
+        let text = file(files, path, path)?;
         let mut parsed: Self = toml::from_str(text).map_err(|error| BundleFault {
             file: path.to_owned(),
             line: error
@@ -388,6 +391,52 @@ impl RoleFile {
         })?;
         path.clone_into(&mut parsed.path);
         Ok(parsed)
+    }
+
+    /// Adds the entries of another file. Values and the firewall of the later one stand in the place of
+    /// those before.
+    pub(super) fn append(&mut self, other: Self) {
+        let Self {
+            path,
+            values,
+            directories,
+            files,
+            packages,
+            services,
+            steps,
+            transactions,
+            suspensions,
+            symlinks,
+            groups,
+            users,
+            sysctls,
+            ip_addresses,
+            databases,
+            sql_rows,
+            firewall,
+            archives,
+            parts,
+        } = other;
+        // A fault that is found later is in one of them.
+        self.path = format!("{} with {path}", self.path);
+        self.values.extend(values);
+        self.directories.extend(directories);
+        self.files.extend(files);
+        self.packages.extend(packages);
+        self.services.extend(services);
+        self.steps.extend(steps);
+        self.transactions.extend(transactions);
+        self.suspensions.extend(suspensions);
+        self.symlinks.extend(symlinks);
+        self.groups.extend(groups);
+        self.users.extend(users);
+        self.sysctls.extend(sysctls);
+        self.ip_addresses.extend(ip_addresses);
+        self.databases.extend(databases);
+        self.sql_rows.extend(sql_rows);
+        self.firewall = firewall.or(self.firewall.take());
+        self.archives.extend(archives);
+        self.parts.extend(parts);
     }
 }
 

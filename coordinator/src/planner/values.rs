@@ -300,14 +300,32 @@ pub(super) fn of_api(state: &FleetState, host: &Host) -> Result<Values, PlanErro
             tenants
         }
     };
-    let mut items = Vec::new();
-    for id in tenants {
-        let tenant = state
-            .tenants
-            .get(id)
-            .ok_or_else(|| PlanError::UnknownTenant(id.clone()))?;
+    Ok(Values {
+        tenants: tenants_of(state, tenants)?,
+        authorities: authorities(state),
+        ..Values::of(state, host)
+    })
+}
+
+/// Values of a host whose role is an operator's own: its tenant with its identities, or all tenants.
+pub(super) fn of_own(state: &FleetState, host: &Host) -> Result<Values, PlanError> {
+    let (tenants, identities) = match &host.spec.tenant {
+        Some(tenant) => (BTreeSet::from([tenant]), items_of(state, tenant)?),
+        None => (state.tenants.keys().collect(), Vec::new()),
+    };
+    Ok(Values {
+        tenants: tenants_of(state, tenants)?,
+        identities,
+        ..Values::of(state, host)
+    })
+}
+
+fn tenants_of(state: &FleetState, tenants: BTreeSet<&TenantId>) -> Result<Vec<Item>, PlanError> {
+    let one = |id: &TenantId| {
+        let tenant = state.tenants.get(id);
+        let tenant = tenant.ok_or_else(|| PlanError::UnknownTenant(id.clone()))?;
         let identities = items_of(state, id)?;
-        items.push(Item {
+        Ok(Item {
             value: Value::from(Serde(TenantValues {
                 id,
                 name: &tenant.name,
@@ -316,13 +334,9 @@ pub(super) fn of_api(state: &FleetState, host: &Host) -> Result<Values, PlanErro
             secret: None,
             status: None,
             placed_at: 0,
-        });
-    }
-    Ok(Values {
-        tenants: items,
-        authorities: authorities(state),
-        ..Values::of(state, host)
-    })
+        })
+    };
+    tenants.into_iter().map(one).collect()
 }
 
 /// What was made for the databases of a host.

@@ -79,7 +79,7 @@ impl FleetState {
         let bundle = self.bundles.get(&host.release.bundle);
         let wanted = bundle.filter(|_| host.takes_work());
         wanted.map_or_else(BTreeSet::new, |bundle| {
-            bundle.passwords(host.spec.role, |part| part.is_for(self, host))
+            bundle.passwords(&host.spec, |part| part.is_for(self, host))
         })
     }
 

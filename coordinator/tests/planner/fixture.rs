@@ -330,8 +330,6 @@ fn sealed_at_rest() -> SealedAtRest {
 }
 
 fn cluster() -> ClusterRecord {
-    // Never opened here: an encapsulated key of zeros and no bytes.
-    let root_key: Sealed = postcard::from_bytes(&[0; 33]).unwrap();
     ClusterRecord {
         id: ClusterId([7; 16]),
         epoch: 1,
@@ -344,7 +342,7 @@ fn cluster() -> ClusterRecord {
         },
         root: Vec::new(),
         ca_pin: CaPin([0; 32]),
-        root_key,
+        root_key: Sealed::nothing(),
         issuer: Issuer {
             certificate: Vec::new(),
             key: sealed_at_rest(),

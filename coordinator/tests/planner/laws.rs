@@ -94,7 +94,7 @@ fn submitters(fleet: &Fleet) -> BTreeMap<IpAddr, String> {
         let owner = match host.spec.role {
             Role::Api => host.spec.tenant.as_ref().or(only),
             Role::Mailwizz => host.spec.tenant.as_ref(),
-            Role::Powermta => None,
+            Role::Powermta | Role::Own(_) => None,
         };
         if let Some(tenant) = owner.filter(|tenant| here.contains(tenant)) {
             let list = format!("senders-{tenant}");

@@ -16,6 +16,7 @@ mod going_live;
 mod golden;
 mod import;
 mod laws;
+mod layers;
 mod leaving;
 mod listing;
 mod mailwizz;

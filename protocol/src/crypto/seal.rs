@@ -27,6 +27,18 @@ pub struct Sealed {
     ciphertext: Vec<u8>,
 }
 
+impl Sealed {
+    /// What was never sealed and cannot be opened: stands where a key would, in states that no cluster
+    /// has.
+    #[must_use]
+    pub const fn nothing() -> Self {
+        Self {
+            encapsulated: [0; 32],
+            ciphertext: Vec::new(),
+        }
+    }
+}
+
 impl fmt::Debug for Sealed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Sealed({} bytes)", self.ciphertext.len())

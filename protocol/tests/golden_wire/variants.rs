@@ -41,6 +41,7 @@ pub(crate) fn add(golden: &mut Golden) {
         Role::Api => Role::Api,
         Role::Mailwizz => Role::Mailwizz,
         Role::Powermta => Role::Powermta,
+        "relay".parse().unwrap() => Role::Own(_),
     ]);
 }
 

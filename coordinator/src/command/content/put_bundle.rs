@@ -9,7 +9,7 @@ use crate::command::RejectionCode::{Invalid, Limit};
 use crate::command::refuse::{at_most, refuse};
 use crate::command::verb::{Change, Turn, Verb};
 use crate::command::{PutBundle, Rejection};
-use crate::state::{FleetState, RoleBundle};
+use crate::state::{FleetState, RoleBundle, layer_fault};
 
 /// Most files of a bundle.
 const FILES: usize = 1_000;
@@ -54,7 +54,11 @@ impl Verb for PutBundle {
 }
 
 impl PutBundle {
-    fn is_well_formed(&self) -> Result<(), Rejection> {
+    /// Whether its paths and sizes are within bounds.
+    ///
+    /// # Errors
+    /// The first that is not.
+    pub(crate) fn is_well_formed(&self) -> Result<(), Rejection> {
         if self.files.is_empty() {
             return Err(refuse(Invalid, "files", &"{}", "at least one file"));
         }
@@ -79,6 +83,9 @@ impl PutBundle {
             if !good {
                 let accepted = "a relative path such as powermta/role.toml";
                 return Err(refuse(Invalid, "files", &path.escape_debug(), accepted));
+            }
+            if let Some(accepted) = layer_fault(path) {
+                return Err(refuse(Invalid, "files", path, accepted));
             }
         }
         Ok(())
@@ -119,7 +126,7 @@ mod tests {
             let files = [(path.to_owned(), text)].into();
             Command::PutBundle(PutBundle { files })
         };
-        for bad in ["/etc/passwd", "../x", "a//b", "a b", ""] {
+        for bad in ["/etc/passwd", "../x", "a//b", "a b", "", "overrides/x"] {
             assert_eq!(
                 fleet.refuse(put(bad, String::new())).code,
                 RejectionCode::Invalid,

@@ -1,5 +1,7 @@
 //! `set-release`.
 
+use email_engine_protocol::id::Role;
+
 use super::release::{collect, move_releases};
 use crate::command::RejectionCode::{Version, WrongState};
 use crate::command::refuse::{not_found, refuse};
@@ -60,6 +62,24 @@ impl SetRelease {
                 return Err(not_found("hosts", host, "host"));
             }
         }
+        self.keeps_roles(state)
+    }
+
+    /// A host of an operator's own role must find it in the bundle that it is moved to.
+    fn keeps_roles(&self, state: &FleetState) -> Result<(), Rejection> {
+        let Some((hash, bundle)) = self.bundle.and_then(|it| state.bundles.get_key_value(&it))
+        else {
+            return Ok(());
+        };
+        let is_moved = |id| self.hosts.as_ref().is_none_or(|hosts| hosts.contains(id));
+        for (id, host) in state.live_hosts().filter(|(id, _)| is_moved(*id)) {
+            let role = host.spec.role;
+            if !Role::SHIPPED.contains(&role) && !bundle.has(role) {
+                let accepted =
+                    format!("a bundle with {role}/role.toml, which host {id} is made from");
+                return Err(refuse(WrongState, "bundle", hash, accepted));
+            }
+        }
         Ok(())
     }
 }
@@ -69,8 +89,8 @@ mod tests {
     use email_engine_protocol::bytes::ContentHash;
     use email_engine_protocol::id::Role;
 
-    use crate::command::fixture::{Fleet, bundle, bundle_hash, host_id};
-    use crate::command::{Command, Effect, RejectionCode, SetRelease};
+    use crate::command::fixture::{Fleet, bundle, bundle_hash, host, host_id};
+    use crate::command::{AddHost, Command, Effect, PutBundle, RejectionCode, SetRelease};
 
     fn set(hosts: Option<&str>, bundle: Option<ContentHash>) -> SetRelease {
         SetRelease {
@@ -101,6 +121,32 @@ mod tests {
         );
         let again = fleet.accept(Command::SetRelease(set(None, Some(two))));
         assert_eq!(again.effect, Effect::Unchanged);
+    }
+
+    #[test]
+    fn a_host_of_an_own_role_is_declared_and_moved_where_a_bundle_has_the_role() {
+        let mut fleet = Fleet::with_identities(0);
+        let role: Role = "relay".parse().unwrap();
+        let declared = Command::AddHost(AddHost {
+            host: host("relay1", role, 9),
+        });
+        let refused = fleet.refuse(declared.clone());
+        assert_eq!(refused.field, "role");
+        assert!(
+            refused.accepted.contains("api, mailwizz, powermta"),
+            "{refused:?}"
+        );
+        let files = [("relay/role.toml".to_owned(), String::new())].into();
+        let with_relay = PutBundle { files };
+        fleet.accept(Command::PutBundle(with_relay.clone()));
+        fleet.accept(Command::SetRelease(set(None, Some(with_relay.hash()))));
+        fleet.accept(declared);
+        fleet.accept(bundle("two"));
+        let away = Command::SetRelease(set(Some("relay1"), Some(bundle_hash("two"))));
+        let refused = fleet.refuse(away);
+        assert!(refused.accepted.contains("relay/role.toml"), "{refused:?}");
+        let others = Command::SetRelease(set(Some("pmta1"), Some(bundle_hash("two"))));
+        fleet.accept(others);
     }
 
     #[test]

@@ -40,6 +40,9 @@ pub(super) fn at_work(state: &FleetState, field: &str, host: &HostId) -> Result<
 
 pub(super) fn check(state: &FleetState, spec: &HostSpec, turn: &Turn<'_>) -> Result<(), Rejection> {
     tenant(state, spec)?;
+    state
+        .check_role(&spec.id, spec.role)
+        .map_err(|accepted| refuse(Invalid, "role", &spec.role, accepted))?;
     addresses(state, spec)?;
     if !turn.in_batch {
         AddressOwners::of(state).check(spec)?;

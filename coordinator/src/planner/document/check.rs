@@ -10,7 +10,7 @@ use super::super::firewall;
 use super::{DocumentPlan, Wanted, reject};
 use crate::command::{Rejection, RejectionCode};
 use crate::powermta;
-use crate::state::{HOST_NAME_LABEL, INBOUND_MX_LABEL};
+use crate::state::{FleetState, HOST_NAME_LABEL, INBOUND_MX_LABEL};
 
 pub(super) fn unique<'a>(list: &str, ids: impl Iterator<Item = &'a str>) -> Result<(), Rejection> {
     let mut seen = BTreeMap::new();
@@ -64,9 +64,16 @@ pub(super) fn settings(settings: Option<&Settings>) -> Result<(), Rejection> {
     Ok(())
 }
 
-pub(super) fn hosts(wanted: &Wanted<'_>, document: &FleetDocument) -> Result<(), Rejection> {
+pub(super) fn hosts(
+    state: &FleetState,
+    wanted: &Wanted<'_>,
+    document: &FleetDocument,
+) -> Result<(), Rejection> {
     for (index, host) in document.hosts.iter().enumerate() {
         let place = |field: &str| format!("hosts[{index}].{field}");
+        state.check_role(&host.id, host.role).map_err(|accepted| {
+            reject(RejectionCode::Invalid, place("role"), &host.role, accepted)
+        })?;
         if let Some(tenant) = &host.tenant
             && !wanted.tenants.contains_key(tenant)
         {

@@ -60,7 +60,7 @@ pub fn changes(
     }
     check::settings(document.settings.as_ref())?;
     let wanted = Wanted::of(state, document)?;
-    check::hosts(&wanted, document)?;
+    check::hosts(state, &wanted, document)?;
     let identities = identities::resolve(state, document, &wanted)?;
     owners::check(state, &identities, &wanted, prune.then_some(scope))?;
     let mut plan = DocumentPlan::default();

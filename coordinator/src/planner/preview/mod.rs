@@ -123,7 +123,7 @@ pub fn preview(
 pub fn flags(state: &FleetState, may_see: &dyn Fn(&Host) -> bool) -> Vec<String> {
     let with_own = |host: &Host| {
         let bundle = state.bundles.get(&host.release.bundle);
-        bundle.is_some_and(|bundle| bundle.files.contains_key(EXTRA))
+        bundle.is_some_and(|bundle| bundle.view(&host.spec).files.contains_key(EXTRA))
     };
     let hosts = state.hosts.iter();
     let seen = hosts.filter(|(_, host)| !host.is_retired() && may_see(host) && with_own(host));

@@ -319,7 +319,7 @@ fn tenants(
     let mut owners: BTreeMap<IpAddr, TenantId> = BTreeMap::new();
     for host in state.hosts.values().filter(|host| works(host)) {
         let owner = match host.spec.role {
-            Role::Powermta => continue,
+            Role::Powermta | Role::Own(_) => continue,
             Role::Api => host.spec.tenant.clone().or_else(|| only.clone()),
             Role::Mailwizz => host.spec.tenant.clone(),
         };

@@ -7,7 +7,7 @@ use email_engine_protocol::id::{HostId, Role, SecretId};
 use email_engine_protocol::mail::DomainName;
 
 use super::SubmissionNames;
-use crate::state::{FleetState, Host, HostLifecycle, SubmissionParts, TargetRecord};
+use crate::state::{FleetState, Host, HostLifecycle, TargetRecord};
 
 /// Label of a PowerMTA host that holds the machine's own mail name.
 pub const HOST_NAME_LABEL: &str = "host-name";
@@ -40,10 +40,11 @@ impl Host {
         })
     }
 
-    /// Whether the host submits to PowerMTA hosts, so that it has to trust their authority.
+    /// Whether the host submits to PowerMTA hosts, so that it has to trust their authority. Those of roles
+    /// of an operator's own do not.
     #[must_use]
     pub fn submits(&self) -> bool {
-        self.takes_work() && self.spec.role != Role::Powermta
+        self.takes_work() && matches!(self.spec.role, Role::Api | Role::Mailwizz)
     }
 }
 
@@ -62,13 +63,12 @@ impl FleetState {
     /// names a file which is not there would be refused by the product.
     #[must_use]
     pub fn gives_certificate(&self, host: &Host) -> bool {
-        self.submission_parts(host)
-            .is_some_and(|parts| parts.certificate)
+        self.gives(host, "certificate")
     }
 
-    fn submission_parts(&self, host: &Host) -> Option<&SubmissionParts> {
-        let bundle = self.bundles.get(&host.release.bundle)?;
-        Some(bundle.submission())
+    fn gives(&self, host: &Host, each: &str) -> bool {
+        let bundle = self.bundles.get(&host.release.bundle);
+        bundle.is_some_and(|bundle| bundle.gives(&host.spec, each))
     }
 
     /// The name of a host's certificate in the table of secrets.
@@ -100,8 +100,7 @@ impl FleetState {
         };
         let hosts = self.hosts.iter().filter(move |(_, host)| counts(host));
         let distrusts = move |(id, host): &(&HostId, &Host)| {
-            let parts = self.submission_parts(host);
-            if !parts.is_some_and(|parts| parts.authority.contains(&host.spec.role)) {
+            if !self.gives(host, "authority") {
                 return true;
             }
             let good = self.outcomes.get(*id).and_then(|outcome| outcome.last_good);

@@ -49,7 +49,7 @@ fn a_bare_host_serves_the_application_of_the_operators_archive_and_goes_on_servi
         set_up(&guest);
         answers(&guest).await;
         runs_its_jobs(&guest);
-        has_its_delivery_servers(&fleet, &guest).await;
+        has_its_delivery_servers(&guest).await;
         fleet
             .host_converged(HOST, "the application is set up")
             .await;
@@ -241,7 +241,7 @@ fn runs_its_jobs(guest: &Guest) {
 }
 
 /// The rows of the fleet's identities, in the table that the wizard made.
-async fn has_its_delivery_servers(fleet: &Fleet, guest: &Guest) {
+async fn has_its_delivery_servers(guest: &Guest) {
     let name = "name = 'vmta-mail1-example-net (Email-Engine)'";
     let columns = "type, hostname, port, from_email, force_from, use_for, signing_enabled, \
                    daily_quota > 0, status, max_connection_messages";
@@ -300,7 +300,7 @@ async fn is_shut_for_good(fleet: &Fleet, guest: &Guest) {
 fn nothing_is_open(guest: &Guest) {
     let find = "find /var/www/mailwizz /etc/nginx /etc/php /etc/email-engine ! -type l -perm /0002; \
                 find /var/www/mailwizz -name '*.php' ! -user root ! -name main-custom.php";
-    assert_eq!(guest.run(&["sh", "-c", &find]), "");
+    assert_eq!(guest.run(&["sh", "-c", find]), "");
     let read = guest
         .try_run(&["runuser", "-u", "nobody", "--", "ls", ROOT])
         .unwrap();
