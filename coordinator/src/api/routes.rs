@@ -124,6 +124,7 @@ pub(super) fn table() -> Vec<(Rule, Handler)> {
         (rule(GET, "/api/v1/releases", Viewer, Fleet, &[]), get(releases::list)),
         (rule(POST, "/api/v1/releases", Operator, Fleet, &["dry_run"]), post(releases::set)),
         (rule(POST, "/api/v1/bundles", Operator, Fleet, &[]), post(releases::put_bundle)),
+        (rule(GET, "/api/v1/bundles/{bundle}", Operator, Fleet, &[]), get(releases::bundle)),
         (rule(GET, "/api/v1/artifacts", Viewer, Fleet, &[]), get(artifacts::list)),
         (rule(POST, "/api/v1/artifacts", Operator, Fleet, &[]), post(artifacts::begin)),
         (rule(GET, "/api/v1/artifacts/{sha256}", Viewer, Fleet, &[]), get(artifacts::show)),

@@ -27,7 +27,9 @@ pub use fleet::{
 pub use leaving::{GivenUpView, LeavingView};
 pub use preview::{HostChange, ResourceChange, RestartRequest, RestartView, TextDiff};
 pub use problem::Problem;
-pub use release::{BundleCreated, BundleRequest, ReleaseRequest, ReleaseView, ReleasesView};
+pub use release::{
+    BundleCreated, BundleRequest, BundleView, ReleaseRequest, ReleaseView, ReleasesView,
+};
 pub use view::{
     ApplyAnswer, Change, ChangeAction, DomainRecord, DomainView, FleetState, HostView, MailDay,
     MailView, RenderedConfig, RenderedFile, StatusView, TurnedAway,

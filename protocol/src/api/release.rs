@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bytes::ContentHash;
 use crate::id::HostId;
+use crate::time::Timestamp;
 
 /// What a host's desired state is rendered from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +59,17 @@ pub struct BundleRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<ContentHash>,
     /// Files by path within the bundle.
+    pub files: BTreeMap<String, String>,
+}
+
+/// Answer of `GET /api/v1/bundles/{bundle}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BundleView {
+    /// Its hash.
+    pub bundle: ContentHash,
+    /// When it was stored.
+    pub put_at: Timestamp,
+    /// Texts by path within the bundle.
     pub files: BTreeMap<String, String>,
 }
 

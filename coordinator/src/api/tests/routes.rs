@@ -10,7 +10,7 @@ use crate::api::routes::Reach::{self, Fleet, Tenant};
 use crate::api::routes::table;
 
 /// What a route demands, decided here apart from the router.
-const DEMANDS: [(&str, &str, AccessRole, Reach); 50] = [
+const DEMANDS: [(&str, &str, AccessRole, Reach); 51] = [
     ("POST", "/api/v1/fleet", Operator, Tenant),
     ("GET", "/api/v1/tenants", Viewer, Tenant),
     ("POST", "/api/v1/tenants", Operator, Fleet),
@@ -55,6 +55,7 @@ const DEMANDS: [(&str, &str, AccessRole, Reach); 50] = [
     ("GET", "/api/v1/releases", Viewer, Fleet),
     ("POST", "/api/v1/releases", Operator, Fleet),
     ("POST", "/api/v1/bundles", Operator, Fleet),
+    ("GET", "/api/v1/bundles/{bundle}", Operator, Fleet),
     ("GET", "/api/v1/artifacts", Viewer, Fleet),
     ("POST", "/api/v1/artifacts", Operator, Fleet),
     ("GET", "/api/v1/artifacts/{sha256}", Viewer, Fleet),

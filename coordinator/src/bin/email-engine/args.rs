@@ -8,7 +8,8 @@ use clap::{Args, CommandFactory, Error, Parser, Subcommand};
 
 use crate::commands::token;
 use crate::commands::{
-    artifact, audit, cluster, config, fleet, hosts, ips, keys, pmta, settings, status, tenants,
+    artifact, audit, cluster, config, fleet, hosts, ips, keys, pmta, roles, settings, status,
+    tenants,
 };
 use crate::output::Format;
 use crate::trial;
@@ -62,7 +63,7 @@ from --context, else EMAIL_ENGINE_CONTEXT, else ~/.config/email-engine/context.t
 Exit codes:
     0  done; `status`: converged; `plan`: nothing would change
     1  refused, or something went wrong: the reason is on stderr
-    2  `plan`: something would change; `pmta lint`, `pmta import`: the configuration is not right
+    2  `plan`: something would change; `pmta lint`, `pmta import`, `roles lint`: not right
     3  `status` only: converging
     4  `status` only: degraded
     5  no node could be reached, or the cluster has no leader
@@ -128,6 +129,8 @@ pub(crate) enum Command {
     Artifact(artifact::Artifact),
     /// Check configurations of PowerMTA, without a cluster
     Pmta(pmta::Pmta),
+    /// Check, store and use what hosts are made from: role files and templates
+    Roles(roles::Roles),
     /// Show or set fleet-wide settings
     Settings(settings::SettingsCommand),
     /// Show who changed what

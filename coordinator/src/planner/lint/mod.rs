@@ -247,6 +247,37 @@ mod tests {
         assert_eq!(report.planned[&HostId::new("relay").unwrap()], 2);
     }
 
+    /// The lines of an indented block after a line that names what it is.
+    fn shown(after: &str) -> String {
+        let text = include_str!("../../../../deploy/roles/README.md");
+        let lines = text
+            .lines()
+            .skip_while(|line| !line.starts_with(after))
+            .skip(2);
+        let block = lines.take_while(|line| line.is_empty() || line.starts_with("    "));
+        block
+            .map(|line| format!("{}\n", line.strip_prefix("    ").unwrap_or(line)))
+            .collect()
+    }
+
+    #[test]
+    fn the_role_that_the_documentation_shows_is_one() {
+        let report = linted(|files| {
+            put(
+                files,
+                "relay/role.toml",
+                &shown("`my-roles/relay/role.toml`"),
+            );
+            put(
+                files,
+                "relay/haproxy.cfg.j2",
+                &shown("`my-roles/relay/haproxy.cfg.j2`"),
+            );
+        });
+        assert_eq!(report.findings, [].into(), "{report:#?}");
+        assert_eq!(report.planned[&HostId::new("relay").unwrap()], 3);
+    }
+
     #[test]
     fn all_faults_of_all_files_are_told_at_once_with_their_lines() {
         let report = linted(|files| {

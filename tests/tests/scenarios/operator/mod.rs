@@ -5,7 +5,7 @@
 //! and the forms of answers in [`nouns`], `token`, `keys`, `cluster` and `hosts retire` in
 //! [`doorkeeping`], `status` in [`status`], and in [`contact`] what it says of nodes that are down.
 //! [`base`] takes an earlier configuration over, and [`last_ones`] is about identities that nobody
-//! stands in for. [`calls`] is what all commands share: context and exit codes. [`watching`] is what machines read.
+//! stands in for, [`roles`] about what hosts are made from. [`calls`] is what all commands share: context and exit codes. [`watching`] is what machines read.
 //! (What needs no cluster is shown beside the program.)
 
 mod base;
@@ -15,5 +15,6 @@ mod doorkeeping;
 mod fleet_file;
 mod last_ones;
 mod nouns;
+mod roles;
 mod status;
 mod watching;

@@ -5,15 +5,17 @@ pub(in crate::api) mod artifacts;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::extract::{Query, State};
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Deserialize;
 
 use email_engine_protocol::api::{
-    BundleCreated, BundleRequest, ReleaseRequest, ReleaseView, ReleasesView, Settings,
+    BundleCreated, BundleRequest, BundleView, ReleaseRequest, ReleaseView, ReleasesView, Settings,
 };
+
+use email_engine_protocol::bytes::ContentHash;
 
 use super::apply;
 use crate::api::Api;
@@ -109,6 +111,26 @@ pub(in crate::api) async fn set(
     }
     api.commit_here(&write, command).await?;
     Ok(Json(api.view(view)).into_response())
+}
+
+/// A role bundle with its files. For those who may store one: lines of an operator's own are among them.
+pub(in crate::api) async fn bundle(
+    State(api): State<Arc<Api>>,
+    Path(bundle): Path<String>,
+) -> Result<Json<BundleView>, ApiError> {
+    let hash: Option<ContentHash> = bundle.parse().ok();
+    let stored = hash.and_then(|hash| {
+        api.view(|state| {
+            let stored = state.bundles.get(&hash).cloned();
+            stored.map(|stored| (hash, stored))
+        })
+    });
+    let (hash, stored) = stored.ok_or_else(|| ApiError::not_found("bundle", &bundle))?;
+    Ok(Json(BundleView {
+        bundle: hash,
+        put_at: stored.put_at,
+        files: stored.files.clone(),
+    }))
 }
 
 /// Stores a role bundle; a release can then name it.

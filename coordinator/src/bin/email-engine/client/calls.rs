@@ -11,9 +11,9 @@ use serde_json::Value;
 
 use email_engine_protocol::api::{
     ApiKeyCreated, ApiKeyRequest, ApiKeyView, ApplyAnswer, BundleCreated, BundleRequest,
-    ClusterView, Consistency, DomainView, FleetDocument, GivenUpView, HostView, IpDocument, IpSpec,
-    LeavingView, ReleaseRequest, ReleasesView, RenderedConfig, RestartRequest, RestartView,
-    Settings, StatusView, TenantSpec, TokenCreated, TokenRequest, TokenView,
+    BundleView, ClusterView, Consistency, DomainView, FleetDocument, GivenUpView, HostView,
+    IpDocument, IpSpec, LeavingView, ReleaseRequest, ReleasesView, RenderedConfig, RestartRequest,
+    RestartView, Settings, StatusView, TenantSpec, TokenCreated, TokenRequest, TokenView,
 };
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::id::{ApiKeyId, HostId, NodeId, RequestId, TenantId, TokenId};
@@ -260,6 +260,11 @@ impl Client {
 
     pub(crate) async fn releases(&self) -> Result<ReleasesView, ClientError> {
         self.ask(Call::get(&["releases"])).await
+    }
+
+    /// A role bundle with its files.
+    pub(crate) async fn bundle(&self, bundle: &ContentHash) -> Result<BundleView, ClientError> {
+        self.ask(Call::get(&["bundles", &bundle.to_string()])).await
     }
 
     /// Stores a role bundle, which changes nothing until a release names it.

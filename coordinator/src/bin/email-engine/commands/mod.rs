@@ -9,6 +9,7 @@ pub(crate) mod hosts;
 pub(crate) mod ips;
 pub(crate) mod keys;
 pub(crate) mod pmta;
+pub(crate) mod roles;
 pub(crate) mod settings;
 pub(crate) mod status;
 pub(crate) mod tenants;
@@ -71,6 +72,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Config(config) => config::run(&desk()?, config).await,
         Command::Artifact(arguments) => artifact::run(&desk()?, arguments).await,
         Command::Pmta(arguments) => pmta::run(&output, desk, &arguments).await,
+        Command::Roles(arguments) => roles::run(&output, desk, arguments).await,
         Command::Settings(settings) => settings::run(&desk()?, settings).await,
         Command::Audit(audit) => audit::run(&desk()?, &audit).await,
         Command::Trial(arguments) => trial::run(arguments, output).await,
