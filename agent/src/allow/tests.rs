@@ -282,15 +282,19 @@ fn group_of(entry: &toml::Table) -> Resource {
 
 fn service(entry: &toml::Table) -> Resource {
     let mut made = file("/x");
-    made.id = ResourceId::new(format!("service:{}", text(entry, "unit"))).unwrap();
+    let unit = text(entry, "unit").replace(PHP, "8.2");
+    made.id = ResourceId::new(format!("service:{unit}")).unwrap();
     made.spec = Spec::Service(ServiceSpec {
-        unit: text(entry, "unit").to_owned(),
+        unit,
         enabled: true,
         running: true,
         on_notify: OnNotify::Restart,
     });
     made
 }
+
+/// What the files of PHP are called after.
+const PHP: &str = "{{ mailwizz.php }}";
 
 #[test]
 fn a_package_of_a_file_and_one_of_a_repository_are_listed_apart() {
@@ -316,12 +320,11 @@ fn the_built_in_list_allows_the_roles_that_come_with_the_project() {
     let list = load(&Config::default()).unwrap();
     let roles = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/roles");
     let mut judged = 0;
-    for role in std::fs::read_dir(roles).unwrap() {
-        let path = role.unwrap().path().join("role.toml");
-        if !path.exists() {
-            // What roles share.
-            continue;
-        }
+    let folders = std::fs::read_dir(roles).unwrap();
+    // What roles share is no folder.
+    let files = folders.filter_map(|role| std::fs::read_dir(role.unwrap().path()).ok());
+    let files = files.flatten().map(|file| file.unwrap().path());
+    for path in files.filter(|path| path.extension().is_some_and(|kind| kind == "toml")) {
         let role: toml::Table = toml::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
         let tables = |key: &str| -> Vec<toml::Table> {
             let entries = role.get(key).and_then(toml::Value::as_array);
@@ -332,7 +335,7 @@ fn the_built_in_list_allows_the_roles_that_come_with_the_project() {
         };
         // What a placeholder stands for is one name and never a path.
         let place = |entry: &toml::Table| {
-            let text = text(entry, "path");
+            let text = &text(entry, "path").replace(PHP, "8.2");
             match (text.find("{{"), text.find("}}")) {
                 (Some(from), Some(to)) => format!("{}name{}", &text[..from], &text[to + 2..]),
                 _ => text.to_owned(),
@@ -356,6 +359,23 @@ fn the_built_in_list_allows_the_roles_that_come_with_the_project() {
                 Spec::File(file) => file.mode = mode,
                 _ => unreachable!("only folders and files have been made"),
             }
+        }
+        for entry in tables("archive").iter().chain(&tables("symlink")) {
+            all.push(file(&place(entry)));
+        }
+        for name in ["user", "group"].into_iter().flat_map(&tables) {
+            let name = text(&name, "name");
+            assert!(list.users.listed.contains(name), "{name}");
+        }
+        for database in tables("database") {
+            let name = format!("{}/{}", text(&database, "engine"), text(&database, "name"));
+            assert!(list.databases.listed.contains(&name), "{name}");
+            assert!(list.database_users.listed.contains(&name), "{name}");
+        }
+        for row in tables("sql_row") {
+            let of = |key| text(&row, key);
+            let name = format!("{}/{}.{}", of("engine"), of("database"), of("table"));
+            assert!(list.tables.listed.contains(&name), "{name}");
         }
         all.extend(tables("package").iter().map(package));
         all.extend(tables("group").iter().map(group_of));

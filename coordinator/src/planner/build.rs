@@ -83,6 +83,9 @@ fn templates<'a>(
     {
         templates.add_text(text, &role.path)?;
     }
+    for entry in &role.services {
+        templates.add_text(&entry.unit, &role.path)?;
+    }
     for entry in &role.files {
         templates.add_text(&entry.path, &role.path)?;
         if let Some(path) = &entry.template {
@@ -119,13 +122,14 @@ impl<'a> Build<'a> {
             self.add(id, Spec::Directory(spec), entry.on_remove)?;
         }
         for entry in &role.services {
+            let unit = self.unit(&entry.unit)?;
+            let id = format!("service:{unit}");
             let spec = ServiceSpec {
-                unit: entry.unit.clone(),
+                unit,
                 enabled: true,
                 running: true,
                 on_notify: entry.on_notify,
             };
-            let id = format!("service:{}", entry.unit);
             self.add(id, Spec::Service(spec), entry.on_remove)?;
         }
         for entry in &role.steps {
@@ -137,6 +141,12 @@ impl<'a> Build<'a> {
             )?;
         }
         Ok(())
+    }
+
+    /// Name of a unit; a template, because some are called after the version of what they run.
+    fn unit(&self, text: &str) -> Result<String, BundleFault> {
+        self.templates
+            .text(text, &self.role.path, &self.context(None))
     }
 
     fn step(&self, entry: &StepEntry) -> Result<StepSpec, BundleFault> {
@@ -306,8 +316,8 @@ impl<'a> Build<'a> {
     fn edges(&mut self, made: &[(String, &[String], &[String])]) -> Result<(), BundleFault> {
         let role = self.role;
         for entry in &role.services {
-            let after = self.expand(&entry.after)?;
-            self.edge(&format!("service:{}", entry.unit), after, Vec::new());
+            let (after, unit) = (self.expand(&entry.after)?, self.unit(&entry.unit)?);
+            self.edge(&format!("service:{unit}"), after, Vec::new());
         }
         for entry in &role.steps {
             let (after, notify) = (self.expand(&entry.after)?, self.expand(&entry.notify)?);

@@ -27,10 +27,15 @@ pub fn builtin_bundle() -> BTreeMap<String, String> {
         "api/env.j2",
         "api/role.toml",
         "firewall.toml",
+        "mailwizz/application.toml",
         "mailwizz/authority.j2",
+        "mailwizz/closed.toml",
         "mailwizz/cron.j2",
         "mailwizz/delivery-server.json.j2",
+        "mailwizz/locations.j2",
+        "mailwizz/pool.j2",
         "mailwizz/role.toml",
+        "mailwizz/site.j2",
         "powermta/role.toml",
     ];
     let providers = providers![

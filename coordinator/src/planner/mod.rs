@@ -25,6 +25,7 @@ mod error;
 mod firewall;
 pub mod lint;
 mod packages;
+mod part;
 pub mod preview;
 mod role;
 mod routes;
@@ -32,6 +33,7 @@ mod suspension;
 mod template;
 mod transaction;
 mod values;
+mod web;
 
 use std::collections::BTreeMap;
 
@@ -149,9 +151,10 @@ fn made(
     bundle: &RoleBundle,
     view: &View<'_>,
 ) -> Result<Made, PlanError> {
-    let role = role::RoleFile::read(view)?;
+    let mut role = role::RoleFile::read(view)?;
+    let mut flags = part::join(&mut role, &view.files, &|part| part.is_for(state, host))?;
     let artifacts = artifacts::resolve(state, host, &role)?;
-    let (mut flags, mut accounting) = (Vec::new(), None);
+    let mut accounting = None;
     let values = match host.spec.role {
         Role::Api => values::of_api(state, host)?,
         Role::Mailwizz => values::of_mailwizz(state, host)?,
@@ -161,7 +164,7 @@ fn made(
             configuration.catalogue = role::catalogue(bundle)?;
             configuration.extra = role::extra(&view.files)?;
             let text = powermta::render(&configuration);
-            flags = routes::judge(&host.spec.id, &configuration, &text)?;
+            flags.extend(routes::judge(&host.spec.id, &configuration, &text)?);
             accounting = Some(powermta::accounting(&configuration));
             values::of_powermta(state, host, &configuration, text)?
         }

@@ -3,7 +3,8 @@
 //! A role lists folders, files, packages ([`super::packages`]), services, steps, which files change
 //! together, and what all of
 //! that stands on ([`super::basics`]), databases with rows ([`super::database`]), and what may enter and
-//! leave ([`super::firewall`]). Texts marked as templates see the values of [`super::values`]; `each` repeats
+//! leave ([`super::firewall`]). Some of it stands in files of its own, which not every host has
+//! ([`super::part`]). Texts marked as templates see the values of [`super::values`]; `each` repeats
 //! an entry for every identity or tenant, which is then
 //! `item`. Edges name resource ids; one that ends in `*` stands for all that begin so.
 //!
@@ -25,7 +26,7 @@ use super::firewall::FirewallEntry;
 use super::packages::PackageEntry;
 use crate::powermta::Verbatim;
 use crate::powermta::providers::Catalogue;
-use crate::state::{RoleBundle, View};
+use crate::state::{RoleBundle, RolePart, View};
 
 /// Largest file of a bundle, in bytes.
 pub(super) const FILE_BYTES: usize = 256 * 1024;
@@ -71,6 +72,8 @@ pub(super) struct RoleFile {
     pub(super) firewall: Option<FirewallEntry>,
     #[serde(default, rename = "archive")]
     pub(super) archives: Vec<ArchiveEntry>,
+    #[serde(default, rename = "part")]
+    pub(super) parts: Vec<RolePart>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -389,7 +392,7 @@ impl RoleFile {
 
     /// Adds the entries of another file. Values and the firewall of the later one stand in the place of
     /// those before.
-    fn append(&mut self, other: Self) {
+    pub(super) fn append(&mut self, other: Self) {
         let Self {
             path,
             values,
@@ -409,6 +412,7 @@ impl RoleFile {
             sql_rows,
             firewall,
             archives,
+            parts,
         } = other;
         // A fault that is found later is in one of them.
         self.path = format!("{} with {path}", self.path);
@@ -429,6 +433,7 @@ impl RoleFile {
         self.sql_rows.extend(sql_rows);
         self.firewall = firewall.or(self.firewall.take());
         self.archives.extend(archives);
+        self.parts.extend(parts);
     }
 }
 

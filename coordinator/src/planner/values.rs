@@ -15,6 +15,7 @@ use super::error::PlanError;
 use super::firewall;
 use super::role::Each;
 use super::routes;
+use super::web::MailwizzValues;
 use crate::fleet::{Share, takes_mail};
 use crate::powermta::{self, Configuration};
 use crate::state::{FleetState, Host, Identity};
@@ -90,6 +91,8 @@ pub(super) struct Shared {
     warm_up: WarmUp,
     /// On a PowerMTA host.
     powermta: Option<PowermtaValues>,
+    /// On a MailWizz host.
+    mailwizz: Option<MailwizzValues>,
 }
 
 /// What a PowerMTA host's own programs and files are called.
@@ -187,6 +190,7 @@ impl Shared {
                 daily_increase_percent: 20,
             },
             powermta: None,
+            mailwizz: None,
         }
     }
 }
@@ -272,7 +276,10 @@ pub(super) fn of_mailwizz(state: &FleetState, host: &Host) -> Result<Values, Pla
         .tenant
         .as_ref()
         .ok_or_else(|| PlanError::NoTenant(host.spec.id.clone()))?;
+    let mut shared = Shared::of(host);
+    shared.mailwizz = Some(MailwizzValues::of(host)?);
     Ok(Values {
+        shared,
         identities: items_of(state, tenant)?,
         authorities: authorities(state),
         ..Values::of(state, host)

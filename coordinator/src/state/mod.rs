@@ -37,7 +37,9 @@ pub use audit::{AuditEntry, Remembered};
 pub use cluster::{ClusterRecord, Issuer, Node, PlanKey};
 pub use codec::{DecodeError, TABLES_VERSION, decode, encode};
 pub(crate) use content::layer_fault;
-pub use content::{Artifact, BodyRecord, OVERRIDES, Release, RoleBundle, SettingsRevision, View};
+pub use content::{
+    Artifact, BodyRecord, OVERRIDES, Release, RoleBundle, RolePart, SettingsRevision, View,
+};
 pub use host::{
     Host, HostKeys, HostLifecycle, INBOUND_MX_LABEL, Outcome, RestartAllowed, TargetRecord,
 };

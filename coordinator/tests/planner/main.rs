@@ -19,6 +19,7 @@ mod laws;
 mod layers;
 mod leaving;
 mod listing;
+mod mailwizz;
 mod own_lines;
 mod packages;
 mod release;

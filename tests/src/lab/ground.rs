@@ -9,6 +9,18 @@ const BASE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/lab/base");
 /// The script that makes the layer of hosts with database servers.
 const DATABASES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/lab/databases");
 
+/// The script that makes the layer of hosts with a web server, PHP and a database server.
+const WEB: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/lab/web");
+
+/// What hosts of an application begin with; nothing, said loudly, where there can be none.
+///
+/// # Panics
+/// As [`ground`].
+#[must_use]
+pub fn web() -> Option<PathBuf> {
+    made_by(WEB)
+}
+
 /// What hosts with MariaDB and PostgreSQL begin with; nothing, said loudly, where there can be none.
 ///
 /// # Panics

@@ -2,7 +2,7 @@
 //! only simulate. Needs root.
 //!
 //! - [`ground()`] says whether there can be any here, and if not, why not; [`databases()`] the same of
-//!   hosts with database servers.
+//!   hosts with database servers, [`web()`] of hosts with what an application needs.
 //! - [`Guest`] is one host: booted, plugged to the scenario's network by one wire, rebooted.
 
 mod cgroups;
@@ -10,5 +10,5 @@ mod ground;
 mod guest;
 mod wire;
 
-pub use ground::{databases, ground};
+pub use ground::{databases, ground, web};
 pub use guest::Guest;

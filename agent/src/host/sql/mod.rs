@@ -1,4 +1,5 @@
-//! Database servers of this machine, spoken to over their sockets as the one who may do everything.
+//! Database servers of this machine, spoken to over their sockets as the one who may do everything; rows of
+//! MySQL and MariaDB as an account that may do nothing else.
 //!
 //! A connection is kept for what follows at once, and never longer. A server that does not answer is
 //! asked again only after a pause, and what comes in between is told the same reason: thousands of rows
@@ -165,6 +166,8 @@ pub(super) struct Servers {
     down: BTreeMap<Engine, (SqlError, Instant)>,
     /// Waited for in vain since they answered last.
     given_up: BTreeMap<Engine, ()>,
+    /// Of the passwords of the agent's own accounts.
+    seed: Option<mysql::Seed>,
 }
 
 /// Does something by a connection, whichever product it is to.
@@ -201,7 +204,7 @@ impl Servers {
             return Err(error.clone());
         }
         let opened = match engine {
-            Engine::Mysql => mysql::Mysql::open().map(Connection::Mysql),
+            Engine::Mysql => mysql::Mysql::open(self.seed()?).map(Connection::Mysql),
             Engine::Postgresql => {
                 let opened = postgresql::Postgresql::open(database);
                 opened.map(|one| Connection::Postgresql(Box::new(one)))
@@ -217,6 +220,14 @@ impl Servers {
             }
         }
         opened
+    }
+
+    fn seed(&mut self) -> Result<mysql::Seed, SqlError> {
+        let seed = match self.seed.take() {
+            Some(seed) => seed,
+            None => mysql::Seed::made()?,
+        };
+        Ok(self.seed.insert(seed).clone())
     }
 
     fn keep(&mut self, engine: Engine, database: &str, held: Connection) {

@@ -175,6 +175,13 @@ fn unused(files: &BTreeMap<String, String>, report: &mut Report) {
         .into();
     for path in files.keys().filter(|path| lists(path)) {
         if let Ok(role) = role::RoleFile::parse(files, path) {
+            for part in role.parts {
+                if let Ok(role) = role::RoleFile::parse(files, &part.file) {
+                    let templates = role.files.into_iter().filter_map(|file| file.template);
+                    read.extend(templates);
+                }
+                read.insert(part.file);
+            }
             let templates = role.files.into_iter().filter_map(|file| file.template);
             read.extend(templates);
         }

@@ -13,6 +13,7 @@ use email_engine_protocol::time::Timestamp;
 
 use crate::command::Rejection;
 use crate::planner::preview::carried_out;
+use crate::planner::role::RoleFile;
 use crate::planner::{PLANNER_VERSION, PlanError, bundle_hash, document, plan};
 use crate::state::{
     Artifact, ClusterRecord, FleetState, Issuer, Release, RoleBundle, SealedAtRest,
@@ -75,6 +76,10 @@ fn add_hosts(document: &mut FleetDocument, roles: &BTreeSet<Role>) {
 
 /// Whatever a host's role names is there, and empty.
 fn add_artifacts(state: &mut FleetState, host: &HostId) {
+    // Those that only a part of the role asks for, so that it is planned as well.
+    for name in of_parts(state, host) {
+        add_artifact(state, host, &name);
+    }
     for _ in 0..ARTIFACTS {
         let name = match plan(state, host) {
             Err(PlanError::UnnamedArtifact { name, .. }) => name,
@@ -82,6 +87,19 @@ fn add_artifacts(state: &mut FleetState, host: &HostId) {
         };
         add_artifact(state, host, &name);
     }
+}
+
+fn of_parts(state: &FleetState, host: &HostId) -> Vec<ArtifactName> {
+    let host = state.hosts.get(host);
+    let role = host.and_then(|host| {
+        let bundle = state.bundles.get(&host.release.bundle)?;
+        RoleFile::read(&bundle.view(&host.spec)).ok()
+    });
+    let parts = role.into_iter().flat_map(|role| role.parts);
+    parts
+        .filter_map(|part| part.artifact)
+        .take(ARTIFACTS)
+        .collect()
 }
 
 fn add_artifact(state: &mut FleetState, host: &HostId, name: &ArtifactName) {

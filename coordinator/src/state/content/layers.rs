@@ -21,7 +21,7 @@ use email_engine_protocol::api::HostSpec;
 use email_engine_protocol::id::{HostId, Role, TenantId};
 use serde::Deserialize;
 
-use super::RoleBundle;
+use super::{RoleBundle, RolePart};
 use crate::state::FleetState;
 
 /// Where the layers of tenants and hosts lie.
@@ -101,6 +101,8 @@ pub(super) struct Listed {
     each: BTreeSet<String>,
     /// Databases whose user has a password, by engine and name.
     passwords: BTreeSet<String>,
+    /// Further files, of some hosts.
+    parts: Vec<RolePart>,
 }
 
 impl Listed {
@@ -110,9 +112,18 @@ impl Listed {
             let file = path.rsplit('/').next();
             matches!(file, Some("role.toml" | EXTRA))
         });
-        named
+        let mut listed: BTreeMap<String, Self> = named
             .map(|(path, text)| (path.clone(), Self::read(text)))
-            .collect()
+            .collect();
+        let parts = listed.values().flat_map(|one| &one.parts);
+        let parts: BTreeSet<String> = parts.map(|part| part.file.clone()).collect();
+        for (path, text) in files {
+            let below = owner(path).map_or(path.as_str(), |(_, rest)| rest);
+            if parts.contains(below) {
+                listed.insert(path.clone(), Self::read(text));
+            }
+        }
+        listed
     }
 
     fn read(text: &str) -> Self {
@@ -122,6 +133,8 @@ impl Listed {
             file: Vec<FileEntry>,
             #[serde(default)]
             database: Vec<DatabaseEntry>,
+            #[serde(default)]
+            part: Vec<RolePart>,
         }
         #[derive(Deserialize)]
         struct FileEntry {
@@ -145,6 +158,7 @@ impl Listed {
             passwords: with_password
                 .map(|DatabaseEntry { engine, name, .. }| format!("{engine}/{name}"))
                 .collect(),
+            parts: entries.part,
         }
     }
 }
@@ -212,11 +226,27 @@ impl RoleBundle {
             .filter_map(|path| all.get(&path))
     }
 
-    /// Databases of a host whose user has a password, by engine and name.
+    /// Databases of a host whose user has a password, by engine and name. Those of a part count where `has`
+    /// says that the host has it.
     #[must_use]
-    pub fn passwords(&self, host: &HostSpec) -> BTreeSet<String> {
-        let listed = self.listed(host);
-        listed.flat_map(|one| &one.passwords).cloned().collect()
+    pub fn passwords(&self, host: &HostSpec, has: impl Fn(&RolePart) -> bool) -> BTreeSet<String> {
+        let mut all: BTreeSet<String> = BTreeSet::new();
+        for one in self.listed(host) {
+            all.extend(one.passwords.iter().cloned());
+            for part in one.parts.iter().filter(|part| has(part)) {
+                let listed = self.listed_at(host, &part.file);
+                all.extend(listed.into_iter().flat_map(|one| one.passwords.clone()));
+            }
+        }
+        all
+    }
+
+    /// What a host sees at a path.
+    fn listed_at(&self, host: &HostSpec, path: &str) -> Option<&Listed> {
+        let all = self.listed.get_or_init(|| Listed::of(&self.files));
+        let layers = self.layers(host);
+        let above = layers.iter().find(|(_, rest)| *rest == path);
+        all.get(above.map_or(path, |(layer, _)| layer))
     }
 
     /// Whether a host is given files for each of these, such as `certificate`.
@@ -358,7 +388,7 @@ mod tests {
         let bundle = layered();
         let one = host("mw1", "t1");
         let both: BTreeSet<_> = ["mysql/a", "mysql/b"].map(str::to_owned).into();
-        assert_eq!(bundle.passwords(&one), both);
+        assert_eq!(bundle.passwords(&one, |_| true), both);
         assert!(bundle.gives(&one, "authority") && bundle.gives(&one, "tenant"));
         let other = host("mw3", "t2");
         assert!(

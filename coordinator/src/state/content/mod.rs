@@ -2,6 +2,7 @@
 
 mod artifact;
 mod layers;
+mod part;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,6 +19,7 @@ use crate::powermta::providers::{Catalogue, CatalogueError};
 pub use artifact::Artifact;
 pub(crate) use layers::fault as layer_fault;
 pub use layers::{OVERRIDES, View};
+pub use part::RolePart;
 
 use layers::Listed;
 

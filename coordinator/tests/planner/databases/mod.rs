@@ -33,7 +33,7 @@ group = "root"
 on_remove = "delete"
 "#;
 
-/// Delivery servers of MailWizz 2, in its own table.
+/// Rows of a table of an application, as the role of MailWizz has them where it has the application.
 const ROWS: &str = r#"
 [[sql_row]]
 name = "{{ item.vmta }}"
@@ -42,33 +42,15 @@ engine = "mysql"
 database = "mailwizz"
 table = "mw_delivery_server"
 on_remove = "deactivate"
-# Nobody else calls one so by chance.
 keys.name = { text = "{{ item.vmta }} (Email-Engine)" }
-values.type = { text = "smtp-pmta" }
-values.hostname = { text = "{{ item.submission_address }}" }
-values.port = { integer = "{{ item.submission_port }}" }
-values.protocol = { text = "{{ 'tls' if item.submission_tls else '' }}" }
-values.timeout = { integer = "30" }
-values.from_email = { text = "{{ item.sender }}" }
-values.from_name = { text = "{{ item.display_name }}" }
-values.force_from = { text = "always" }
-values.probability = { integer = "{{ item.weight }}" }
-values.hourly_quota = { integer = "{{ [item.hourly_quota, 1]|max }}" }
-values.daily_quota = { integer = "{{ [item.daily_quota, 1]|max }}" }
-values.monthly_quota = { integer = "0" }
-values.signing_enabled = { text = "no" }
 values.use_for = { text = "{{ 'transactional' if item.purpose in ['transactional', 'notification'] else 'campaigns' }}" }
-values.max_connection_messages = { integer = "50" }
-values.must_confirm_delivery = { text = "no" }
-# The application itself writes `in-use` while it sends.
-values.status = { one_of = ["{{ 'active' if item.sends else 'inactive' }}", "{{ 'in-use' if item.sends else 'inactive' }}"] }
+values.daily_quota = { integer = "{{ [item.daily_quota, 1]|max }}" }
 values.meta_data = { php = """
 { "additional_headers": [
     { "name": "X-Force-Return-Path", "value": {{ item.return_path|tojson }} },
     { "name": "X-Virtual-MTA", "value": {{ item.vmta|tojson }} }
 ] }""" }
 initial.date_added = { now = true }
-initial.last_updated = { now = true }
 deactivate.status = { text = "inactive" }
 "#;
 

@@ -8,4 +8,6 @@ mod bootstrap;
 mod confined;
 mod databases;
 mod firewall;
+mod mailwizz;
 mod packages;
+mod rows;

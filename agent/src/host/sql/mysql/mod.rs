@@ -1,14 +1,21 @@
-//! MySQL and MariaDB over the local socket, as `root`, which they know by the process that asks.
+//! MySQL and MariaDB over the local socket: databases and users as `root`, which they know by the process
+//! that asks, and rows as an account that may do nothing else ([`account`]).
 
+mod account;
+mod rows;
+
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
-use email_engine_protocol::desired::{DatabaseAuth, DatabaseSpec, Engine, SqlCell, SqlValue};
+use email_engine_protocol::desired::{DatabaseAuth, DatabaseSpec, Engine, SqlCell};
 use mysql::prelude::Queryable;
-use mysql::{Conn, Error, OptsBuilder, Params, Row, Value};
+use mysql::{Conn, Error, OptsBuilder};
 
-use super::text::{differing, grants, native_hash, pattern, quoted};
-use super::{ANSWER, RowPlace, SeenCell, SqlError, ambiguous, cut};
+pub(super) use self::account::Seed;
+use self::rows::Rows;
+use super::text::{grants, native_hash, pattern, quoted};
+use super::{ANSWER, RowPlace, SeenCell, SqlError, cut};
 
 /// Where distributions have it: Debian and Ubuntu, then the RHEL family.
 const SOCKETS: [&str; 2] = ["/run/mysqld/mysqld.sock", "/var/lib/mysql/mysql.sock"];
@@ -19,13 +26,14 @@ const SESSION: &str = "SET SESSION innodb_lock_wait_timeout = 5, SESSION lock_wa
 const ACCESS_DENIED: u16 = 1045;
 /// The account is known by its process, and no password opens it.
 const DENIED_WITHOUT_PASSWORD: u16 = 1698;
-const NO_DATABASE: u16 = 1049;
-const NO_TABLE: u16 = 1146;
 
 /// A connection.
 pub(super) struct Mysql {
     conn: Conn,
     is_mariadb: bool,
+    seed: Seed,
+    /// By database and table, as the account for its rows.
+    rows: BTreeMap<(String, String), Rows>,
 }
 
 impl fmt::Debug for Mysql {
@@ -35,13 +43,15 @@ impl fmt::Debug for Mysql {
 }
 
 impl Mysql {
-    pub(super) fn open() -> Result<Self, SqlError> {
+    pub(super) fn open(seed: Seed) -> Result<Self, SqlError> {
         let mut conn = Conn::new(options("root", None)?).map_err(told)?;
         conn.query_drop(SESSION).map_err(told)?;
         let version: Option<String> = conn.query_first("SELECT VERSION()").map_err(told)?;
         Ok(Self {
             conn,
             is_mariadb: version.is_some_and(|version| version.contains("MariaDB")),
+            seed,
+            rows: BTreeMap::new(),
         })
     }
 
@@ -127,7 +137,7 @@ impl Mysql {
         place: &RowPlace,
         columns: &[SqlCell],
     ) -> Result<Option<Vec<SeenCell>>, SqlError> {
-        self.select(place, columns, "")
+        self.rows_of(place)?.row(place, columns)
     }
 
     pub(super) fn write(
@@ -136,77 +146,11 @@ impl Mysql {
         values: &[SqlCell],
         initial: Option<&[SqlCell]>,
     ) -> Result<(), SqlError> {
-        self.run("START TRANSACTION")?;
-        let done = self.write_within(place, values, initial);
-        let end = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
-        let ended = self.run(end);
-        done.and(ended)
+        self.rows_of(place)?.write(place, values, initial)
     }
 
     pub(super) fn delete(&mut self, place: &RowPlace) -> Result<(), SqlError> {
-        if self.row(place, &[])?.is_none() {
-            return Ok(());
-        }
-        let statement = format!("DELETE FROM {} WHERE {}", table(place), keys(place));
-        self.run_with(&statement, place.keys.iter())
-    }
-
-    fn write_within(
-        &mut self,
-        place: &RowPlace,
-        values: &[SqlCell],
-        initial: Option<&[SqlCell]>,
-    ) -> Result<(), SqlError> {
-        let seen = self.select(place, values, " FOR UPDATE")?;
-        let (table, keys) = (table(place), keys(place));
-        match (seen, initial) {
-            (Some(seen), _) => {
-                let wrong = differing(values, &seen);
-                if wrong.is_empty() {
-                    return Ok(());
-                }
-                let set = list(wrong.iter().copied(), |name, sign| {
-                    format!("{name} = {sign}")
-                });
-                let statement = format!("UPDATE {table} SET {set} WHERE {keys}");
-                self.run_with(&statement, wrong.into_iter().chain(&place.keys))
-            }
-            (None, Some(initial)) => {
-                let all = || place.keys.iter().chain(values).chain(initial);
-                let names = list(all(), |name, _| name.to_owned());
-                let signs = list(all(), |_, sign| sign.to_owned());
-                let statement = format!("INSERT INTO {table} ({names}) VALUES ({signs})");
-                self.run_with(&statement, all())
-            }
-            // Who only says farewell makes nothing.
-            (None, None) => Ok(()),
-        }
-    }
-
-    fn select(
-        &mut self,
-        place: &RowPlace,
-        columns: &[SqlCell],
-        lock: &str,
-    ) -> Result<Option<Vec<SeenCell>>, SqlError> {
-        let names = list(columns, |name, _| name.to_owned());
-        let names = if names.is_empty() { "1" } else { &names };
-        let (table, keys) = (table(place), keys(place));
-        let statement = format!("SELECT {names} FROM {table} WHERE {keys} LIMIT 2{lock}");
-        let bound = bound(place.keys.iter());
-        let rows: Vec<Row> = self
-            .conn
-            .exec(&statement, bound)
-            .map_err(|error| absent(error, place))?;
-        let mut rows = rows.into_iter();
-        match (rows.next(), rows.next()) {
-            (None, _) => Ok(None),
-            (Some(row), None) => {
-                let seen = row.unwrap().into_iter().map(seen);
-                Ok(Some(seen.take(columns.len()).collect()))
-            }
-            (Some(_), Some(_)) => Err(ambiguous(place)),
-        }
+        self.rows_of(place)?.delete(place)
     }
 
     /// Character set and collation of a database.
@@ -240,16 +184,9 @@ impl Mysql {
                 Ok((!good).then(|| "its user is not known by its process".to_owned()))
             }
             (DatabaseAuth::Password(_), password) => {
-                // As the user itself does it.
-                match Conn::new(options(&spec.user, password)?) {
-                    Ok(_) => Ok(None),
-                    Err(Error::MySqlError(error))
-                        if [ACCESS_DENIED, DENIED_WITHOUT_PASSWORD].contains(&error.code) =>
-                    {
-                        Ok(Some("its user has another password".to_owned()))
-                    }
-                    Err(error) => Err(quiet(error)),
-                }
+                let entered = enter(&spec.user, password)?;
+                let another = || "its user has another password".to_owned();
+                Ok(entered.is_none().then(another))
             }
         }
     }
@@ -265,19 +202,21 @@ impl Mysql {
         match (&spec.auth, password) {
             (DatabaseAuth::Peer, _) if self.is_mariadb => Ok("IDENTIFIED VIA unix_socket".into()),
             (DatabaseAuth::Peer, _) => Ok("IDENTIFIED WITH auth_socket".into()),
-            // The hash alone: what the server writes into its logs opens nothing.
-            (DatabaseAuth::Password(_), Some(password)) if self.is_mariadb => {
-                let hash = native_hash(password);
-                Ok(format!("IDENTIFIED BY PASSWORD '{hash}'"))
-            }
-            // It has no way to take a hash that it can salt; it keeps passwords out of its logs itself.
-            (DatabaseAuth::Password(_), Some(password)) => {
-                Ok(format!("IDENTIFIED BY '{password}'"))
-            }
+            (DatabaseAuth::Password(_), Some(password)) => Ok(self.by_password(password)),
             (DatabaseAuth::Password(_), None) => {
                 Err(SqlError::Refused("its password is not at hand".to_owned()))
             }
         }
+    }
+
+    fn by_password(&self, password: &str) -> String {
+        if self.is_mariadb {
+            // The hash alone: what the server writes into its logs opens nothing.
+            let hash = native_hash(password);
+            return format!("IDENTIFIED BY PASSWORD '{hash}'");
+        }
+        // It has no way to take a hash that it can salt; it keeps passwords out of its logs itself.
+        format!("IDENTIFIED BY '{password}'")
     }
 
     fn run(&mut self, statement: &str) -> Result<(), SqlError> {
@@ -288,13 +227,18 @@ impl Mysql {
     fn run_quietly(&mut self, statement: &str) -> Result<(), SqlError> {
         self.conn.query_drop(statement).map_err(quiet)
     }
+}
 
-    fn run_with<'a>(
-        &mut self,
-        statement: &str,
-        cells: impl Iterator<Item = &'a SqlCell>,
-    ) -> Result<(), SqlError> {
-        self.conn.exec_drop(statement, bound(cells)).map_err(told)
+/// Logs in as this user itself does it; nothing when it is not let in.
+fn enter(user: &str, password: Option<&str>) -> Result<Option<Conn>, SqlError> {
+    match Conn::new(options(user, password)?) {
+        Ok(conn) => Ok(Some(conn)),
+        Err(Error::MySqlError(error))
+            if [ACCESS_DENIED, DENIED_WITHOUT_PASSWORD].contains(&error.code) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(quiet(error)),
     }
 }
 
@@ -319,91 +263,6 @@ fn options(user: &str, password: Option<&str>) -> Result<OptsBuilder, SqlError> 
 /// Users come from this machine alone.
 fn account(user: &str) -> String {
     format!("{}@'localhost'", quoted(user, '\''))
-}
-
-fn table(place: &RowPlace) -> String {
-    let (database, table) = (quoted(&place.database, '`'), quoted(&place.table, '`'));
-    format!("{database}.{table}")
-}
-
-fn keys(place: &RowPlace) -> String {
-    let conditions = place.keys.iter().map(|key| {
-        let name = quoted(&key.column, '`');
-        format!("{name} = ?")
-    });
-    conditions.collect::<Vec<_>>().join(" AND ")
-}
-
-/// Each column by its quoted name and by what stands for its value.
-fn list<'a>(
-    cells: impl IntoIterator<Item = &'a SqlCell>,
-    write: impl Fn(&str, &str) -> String,
-) -> String {
-    let texts = cells.into_iter().map(|cell| {
-        let sign = if cell.value == SqlValue::Now {
-            "NOW()"
-        } else {
-            "?"
-        };
-        write(&quoted(&cell.column, '`'), sign)
-    });
-    texts.collect::<Vec<_>>().join(", ")
-}
-
-fn bound<'a>(cells: impl Iterator<Item = &'a SqlCell>) -> Params {
-    let values = cells.filter_map(|cell| match &cell.value {
-        SqlValue::Null => Some(Value::NULL),
-        SqlValue::Bool(value) => Some(Value::Int(i64::from(*value))),
-        SqlValue::Integer(value) => Some(Value::Int(*value)),
-        SqlValue::Decimal(text) | SqlValue::Text(text) | SqlValue::Json(text) => {
-            Some(Value::Bytes(text.clone().into_bytes()))
-        }
-        SqlValue::OneOf(texts) => texts
-            .first()
-            .map(|text| Value::Bytes(text.clone().into_bytes())),
-        SqlValue::Now => None,
-    });
-    let values: Vec<Value> = values.collect();
-    if values.is_empty() {
-        Params::Empty
-    } else {
-        Params::Positional(values)
-    }
-}
-
-fn seen(value: Value) -> SeenCell {
-    let text = match value {
-        Value::NULL => return None,
-        Value::Bytes(bytes) => return Some(bytes),
-        Value::Int(number) => number.to_string(),
-        Value::UInt(number) => number.to_string(),
-        Value::Float(number) => number.to_string(),
-        Value::Double(number) => number.to_string(),
-        Value::Date(year, month, day, hour, minute, second, _) => {
-            format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
-        }
-        Value::Time(negative, days, hours, minutes, seconds, _) => {
-            let (sign, hours) = (
-                if negative { "-" } else { "" },
-                days * 24 + u32::from(hours),
-            );
-            format!("{sign}{hours:02}:{minutes:02}:{seconds:02}")
-        }
-    };
-    Some(text.into_bytes())
-}
-
-fn absent(error: Error, place: &RowPlace) -> SqlError {
-    match &error {
-        Error::MySqlError(said) if said.code == NO_TABLE => {
-            let text = format!("there is no table {}.{}", place.database, place.table);
-            SqlError::Absent(text)
-        }
-        Error::MySqlError(said) if said.code == NO_DATABASE => {
-            SqlError::Absent(format!("there is no database {}", place.database))
-        }
-        _ => told(error),
-    }
 }
 
 fn told(error: Error) -> SqlError {

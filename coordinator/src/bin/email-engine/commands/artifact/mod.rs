@@ -1,5 +1,7 @@
 //! `artifact`: files that hosts are given, such as a product's archive, a package or a licence.
 
+mod dump;
+
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt as _;
@@ -77,6 +79,9 @@ struct Put {
     /// With --use, only note it: hosts go on with what they have until a release
     #[arg(long, requires = "uses")]
     hold: bool,
+    /// It brings the rows of a database, and shall: else a dump is refused
+    #[arg(long)]
+    import_data: bool,
 }
 
 #[derive(Args, Debug)]
@@ -150,6 +155,7 @@ async fn upload(desk: &Desk, put: &Put) -> Result<ArtifactView, Failure> {
         Failure::new(Exit::Failure, text)
     };
     let mut file = File::open(&put.file).map_err(cannot)?;
+    refuse_dump(&mut file, put)?;
     let length = file.metadata().map_err(cannot)?.len();
     let bar = bar(length, desk.output.quiet);
     let request = described(&mut file, put, &bar).map_err(cannot)?;
@@ -182,6 +188,27 @@ async fn upload(desk: &Desk, put: &Put) -> Result<ArtifactView, Failure> {
     let finished = desk.client.finish_artifact(&request.sha256).await?;
     bar.finish_and_clear();
     Ok(finished)
+}
+
+/// Databases of a fleet begin empty.
+fn refuse_dump(file: &mut File, put: &Put) -> Result<(), Failure> {
+    if put.import_data {
+        return Ok(());
+    }
+    let found = dump::found(file, &put.file).map_err(|error| {
+        let text = format!("{} cannot be read: {error}", put.file.display());
+        Failure::new(Exit::Failure, text)
+    })?;
+    match found {
+        None => Ok(()),
+        Some(found) => {
+            let text = format!(
+                "{found}: hosts begin with empty databases, and an artifact lies on every node and in every \
+                 backup. Accepted is a file without it, or --import-data"
+            );
+            Err(Failure::new(Exit::Failure, text))
+        }
+    }
 }
 
 /// What the cluster is told of a file before anything of it is sent.

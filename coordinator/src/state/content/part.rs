@@ -1,0 +1,35 @@
+//! Parts of a role that not every host of it has.
+
+use serde::Deserialize;
+
+use email_engine_protocol::id::ArtifactName;
+
+use crate::state::{FleetState, Host};
+
+/// An entry `[[part]]` of a role file: another role file, for the hosts that all of its conditions fit.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RolePart {
+    /// Its path in the bundle.
+    pub file: String,
+    /// Something stands for this name on the host.
+    pub artifact: Option<ArtifactName>,
+    /// The host has this label, and it says what `is` does.
+    pub label: Option<String>,
+    /// What the label says.
+    pub is: Option<String>,
+    /// What an operator is told of a host without it.
+    pub otherwise: Option<String>,
+}
+
+impl RolePart {
+    /// Whether a host has it.
+    #[must_use]
+    pub fn is_for(&self, state: &FleetState, host: &Host) -> bool {
+        let artifact = self.artifact.as_ref();
+        let has_artifact = artifact.is_none_or(|name| state.artifact_of(host, name).is_some());
+        let label = self.label.as_ref();
+        let says = |label: &String| host.spec.labels.get(label) == self.is.as_ref();
+        has_artifact && label.is_none_or(says)
+    }
+}

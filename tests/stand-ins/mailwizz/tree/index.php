@@ -1,0 +1,3 @@
+<?php
+require __DIR__ . '/apps/init.php';
+mw_page('frontend');
