@@ -17,7 +17,7 @@ use super::error::{BundleFault, PlanError};
 use super::role::{EXTRA, Each, FileEntry, Generated, RoleFile, Secret, StepEntry};
 use super::template::Templates;
 use super::values::{Item, Values};
-use super::{artifacts, basics, database, firewall, suspension, transaction};
+use super::{artifacts, basics, certificate, database, firewall, suspension, transaction};
 use crate::powermta::CONFIG_PATH;
 
 /// Resources in order of id, and the bodies of their files.
@@ -45,6 +45,7 @@ pub(super) fn build(
     let made = basics::made(&build, role)?.into_iter();
     let mut told = Vec::new();
     let made = made.chain(database::made(&build, role)?);
+    let made = made.chain(certificate::made(&build, role)?);
     for made in made.chain(artifacts::made(&build, role)?) {
         told.push((made.id.clone(), made.after, made.notify));
         build.add(made.id, made.spec, made.on_remove)?;
@@ -79,6 +80,7 @@ fn templates<'a>(
     for text in texts
         .chain(basics::texts(&role.ip_addresses))
         .chain(database::texts(&role.sql_rows))
+        .chain(certificate::texts(&role.certificates))
     {
         templates.add_text(text, &role.path)?;
     }

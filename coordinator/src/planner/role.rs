@@ -1,8 +1,8 @@
 //! What may stand in a `role.toml`.
 //!
 //! A role lists folders, files, packages, services, steps, which files change together, and what all of
-//! that stands on ([`super::basics`]), databases with rows ([`super::database`]), and what may enter and
-//! leave ([`super::firewall`]). Texts marked as templates see the values of [`super::values`]; `each` repeats
+//! that stands on ([`super::basics`]), databases with rows ([`super::database`]), certificates
+//! ([`super::certificate`]), and what may enter and leave ([`super::firewall`]). Texts marked as templates see the values of [`super::values`]; `each` repeats
 //! an entry for every identity or tenant, which is then
 //! `item`. Edges name resource ids; one that ends in `*` stands for all that begin so.
 //!
@@ -18,6 +18,7 @@ use serde::Deserialize;
 
 use super::artifacts::ArchiveEntry;
 use super::basics::{GroupEntry, IpAddressEntry, SymlinkEntry, SysctlEntry, UserEntry};
+use super::certificate::CertificateEntry;
 use super::database::{DatabaseEntry, SqlRowEntry};
 use super::error::BundleFault;
 use super::firewall::FirewallEntry;
@@ -69,6 +70,8 @@ pub(super) struct RoleFile {
     pub(super) firewall: Option<FirewallEntry>,
     #[serde(default, rename = "archive")]
     pub(super) archives: Vec<ArchiveEntry>,
+    #[serde(default, rename = "certificate")]
+    pub(super) certificates: Vec<CertificateEntry>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -412,6 +415,7 @@ impl RoleFile {
             sql_rows,
             firewall,
             archives,
+            certificates,
         } = other;
         // A fault that is found later is in one of them.
         self.path = format!("{} with {path}", self.path);
@@ -432,6 +436,7 @@ impl RoleFile {
         self.sql_rows.extend(sql_rows);
         self.firewall = firewall.or(self.firewall.take());
         self.archives.extend(archives);
+        self.certificates.extend(certificates);
     }
 }
 

@@ -152,6 +152,7 @@ pub(crate) fn listing(planned: &Planned) -> String {
             Spec::Package(_) | Spec::Service(_) | Spec::Group(_) => String::new(),
             Spec::Firewall(spec) => format!("\n  {}\n ", spec.lines().join("\n  ")),
             Spec::Archive(spec) => format!(" artifact {}", spec.artifact.sha256),
+            Spec::Certificate(spec) => format!(" {} {:?}", spec.domains.join(" "), spec.source),
             Spec::Symlink(link) => format!(" -> {}", link.target),
             Spec::User(user) => format!(" {:?}", user.all_groups().collect::<Vec<_>>()),
             Spec::Sysctl(setting) => format!(" {}", setting.value),

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ArchiveSpec, ArtifactRef, DatabaseSpec, FirewallSpec, GroupSpec, HostPath, IpAddressSpec,
-    SqlRowSpec, SuspensionSpec, SymlinkSpec, SysctlSpec, TransactionSpec, UserSpec,
+    ArchiveSpec, ArtifactRef, CertificateSpec, DatabaseSpec, FirewallSpec, GroupSpec, HostPath,
+    IpAddressSpec, SqlRowSpec, SuspensionSpec, SymlinkSpec, SysctlSpec, TransactionSpec, UserSpec,
 };
 use crate::bytes::ContentHash;
 use crate::id::ResourceId;
@@ -69,6 +69,8 @@ pub enum Spec {
     Firewall(FirewallSpec),
     /// A folder that an archive was unpacked to.
     Archive(ArchiveSpec),
+    /// A certificate with its key.
+    Certificate(CertificateSpec),
 }
 
 /// The kind of a [`Spec`], for ids, tables and metrics.
@@ -109,6 +111,8 @@ pub enum ResourceKind {
     Firewall,
     /// See [`ArchiveSpec`].
     Archive,
+    /// See [`CertificateSpec`].
+    Certificate,
 }
 
 impl Spec {
@@ -132,10 +136,11 @@ impl Spec {
             Self::SqlRow(_) => ResourceKind::SqlRow,
             Self::Firewall(_) => ResourceKind::Firewall,
             Self::Archive(_) => ResourceKind::Archive,
+            Self::Certificate(_) => ResourceKind::Certificate,
         }
     }
 
-    /// The path that this resource owns, for files, folders, links and archives.
+    /// The path that this resource owns, for files, folders, links, archives and certificates.
     #[must_use]
     pub const fn path(&self) -> Option<&HostPath> {
         match self {
@@ -143,6 +148,7 @@ impl Spec {
             Self::Directory(directory) => Some(&directory.path),
             Self::Symlink(link) => Some(&link.path),
             Self::Archive(archive) => Some(&archive.path),
+            Self::Certificate(certificate) => Some(&certificate.path),
             Self::Database(_)
             | Self::Firewall(_)
             | Self::Group(_)

@@ -65,6 +65,7 @@ fn desired(golden: &mut Golden) {
         ResourceKind::SqlRow => ResourceKind::SqlRow,
         ResourceKind::Firewall => ResourceKind::Firewall,
         ResourceKind::Archive => ResourceKind::Archive,
+        ResourceKind::Certificate => ResourceKind::Certificate,
     ]);
     databases(golden);
     variants!(golden, "probe", Probe, [

@@ -68,7 +68,9 @@ pub(super) fn resolve(
         .iter()
         .filter_map(|entry| entry.artifact.as_ref());
     let of_archives = role.archives.iter().map(|entry| &entry.artifact);
-    let names = of_files.chain(of_archives);
+    let of_certificates = role.certificates.iter();
+    let of_certificates = of_certificates.filter_map(|entry| entry.artifact.as_ref());
+    let names = of_files.chain(of_archives).chain(of_certificates);
     names
         .map(|name| Ok((name.clone(), one(state, host, name)?)))
         .collect()

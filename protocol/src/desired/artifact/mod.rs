@@ -7,7 +7,7 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigError, FileContent, HostConfig, Resource, Spec};
+use super::{CertificateSource, ConfigError, FileContent, HostConfig, Resource, Spec};
 use crate::bytes::ContentHash;
 use crate::limits;
 
@@ -32,6 +32,10 @@ pub struct ArtifactRef {
 pub const fn of(spec: &Spec) -> Option<&ArtifactRef> {
     match spec {
         Spec::Archive(archive) => Some(&archive.artifact),
+        Spec::Certificate(certificate) => match &certificate.source {
+            CertificateSource::Supplied(artifact) => Some(artifact),
+            CertificateSource::Acme(_) => None,
+        },
         Spec::File(file) => match &file.content {
             FileContent::Artifact(artifact) => Some(artifact),
             FileContent::Body { .. } | FileContent::Secret(_) => None,
