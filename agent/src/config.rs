@@ -54,6 +54,10 @@ pub struct Config {
     /// The user that the network half runs as: nobody else may speak to the executor. Not used where
     /// the executor is not root's. Default `email-engine`.
     pub network_user: String,
+    /// Authorities in PEM by which ACME servers are believed, for one that is not public: whoever is
+    /// in the system's list is then believed no more. Default: the system's list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acme_ca_file: Option<PathBuf>,
     /// `text` or `json`. Default `text`.
     pub log_format: LogFormat,
     /// `error`, `warn`, `info`, `debug` or `trace`, for all or by part:
@@ -87,6 +91,7 @@ impl Default for Config {
             join_token_file: None,
             socket: DEFAULT_SOCKET.into(),
             network_user: DEFAULT_NETWORK_USER.to_owned(),
+            acme_ca_file: None,
             log_format: LogFormat::Text,
             log_level: "info".to_owned(),
             file: DEFAULT_FILE.into(),
@@ -173,6 +178,14 @@ pub struct Overrides {
         env = "EMAIL_ENGINE_AGENT_NETWORK_USER"
     )]
     network_user: Option<String>,
+    /// Authorities in PEM by which ACME servers are believed [default: the system's list]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "EMAIL_ENGINE_AGENT_ACME_CA_FILE"
+    )]
+    acme_ca_file: Option<PathBuf>,
     /// Form of log lines on standard error [default: text]
     #[arg(
         long,
@@ -314,6 +327,7 @@ impl Config {
         self.allow_list = from.allow_list.or_else(|| self.allow_list.take());
         set(&mut self.socket, from.socket);
         set(&mut self.network_user, from.network_user);
+        self.acme_ca_file = from.acme_ca_file.or_else(|| self.acme_ca_file.take());
         set(&mut self.log_format, from.log_format);
         set(&mut self.log_level, from.log_level);
         self.sandbox_root = from.sandbox_root.or_else(|| self.sandbox_root.take());

@@ -19,6 +19,55 @@ use email_engine_protocol::secret::SecretRef;
 use email_engine_protocol::wire::Floor;
 use serde::{Deserialize, Serialize};
 
+/// A question to an ACME server, whose words are the executor's: signed, and no secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fetch {
+    /// How.
+    pub method: FetchMethod,
+    /// What: an address with https.
+    pub url: String,
+    /// Host of the directory that the signed state names, with its port when it has one. Nobody else is
+    /// asked.
+    pub host: String,
+    /// The signed words; empty but for a POST.
+    pub body: Vec<u8>,
+}
+
+/// How an ACME server is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FetchMethod {
+    /// GET.
+    Get,
+    /// HEAD.
+    Head,
+    /// POST of `application/jose+json`.
+    Post,
+}
+
+/// What an ACME server said. Its certificate was checked; its words are the executor's to judge.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fetched {
+    /// Status code.
+    pub status: u16,
+    /// `Replay-Nonce`.
+    pub nonce: Option<String>,
+    /// `Location`.
+    pub location: Option<String>,
+    /// `Retry-After`.
+    pub retry_after: Option<String>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// Largest body of a question.
+pub const FETCH_BYTES: usize = 64 * 1024;
+/// Largest body of an answer.
+pub const FETCHED_BYTES: usize = 256 * 1024;
+/// Longest header that is handed on, and longest address.
+pub const FETCHED_HEADER: usize = 2048;
+/// Questions that may be under way.
+pub const FETCHES: usize = 4;
+
 /// From the network half to the executor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToExecutor {
@@ -73,6 +122,13 @@ pub enum ToExecutor {
         /// Who answered, or why nobody did.
         reached: Result<SocketAddr, String>,
     },
+    /// What became of a question to an ACME server.
+    Fetched {
+        /// Which question this answers.
+        number: u64,
+        /// The answer, or why there is none.
+        answer: Result<Box<Fetched>, String>,
+    },
 }
 
 /// From the executor to the network half.
@@ -100,6 +156,13 @@ pub enum FromExecutor {
     ReconnectWanted {
         /// Names the wish in its answer.
         number: u64,
+    },
+    /// An ACME server shall be asked.
+    FetchWanted {
+        /// Names the question in its answer.
+        number: u64,
+        /// What.
+        fetch: Box<Fetch>,
     },
 }
 

@@ -64,6 +64,8 @@ pub enum Thing {
     Firewall,
     /// A folder that an archive was unpacked to.
     Archive(HostPath),
+    /// A folder with a certificate and its key.
+    Certificate(HostPath),
 }
 
 impl Thing {
@@ -85,6 +87,7 @@ impl Thing {
             Spec::Sysctl(spec) => Self::Sysctl(spec.key.clone()),
             Spec::IpAddress(spec) => Self::IpAddress(spec.interface.clone()),
             Spec::Archive(spec) => Self::Archive(spec.path.clone()),
+            Spec::Certificate(spec) => Self::Certificate(spec.path.clone()),
             Spec::Database(spec) => Self::Database {
                 engine: spec.engine,
                 name: spec.name.clone(),
@@ -119,6 +122,7 @@ impl Thing {
     pub const fn path(&self) -> Option<&HostPath> {
         match self {
             Self::Archive(path)
+            | Self::Certificate(path)
             | Self::Directory(path)
             | Self::File(path)
             | Self::Symlink(path) => Some(path),
@@ -183,14 +187,15 @@ impl Inventory {
         let mut changed = self.follow(config);
         for resource in &config.resources {
             let thing = Thing::of(resource);
-            let secret = matches!(
-                &resource.spec,
-                Spec::File(file) if match &file.content {
+            let secret = match &resource.spec {
+                Spec::Certificate(_) => true,
+                Spec::File(file) => match &file.content {
                     FileContent::Artifact(artifact) => artifact.secret,
                     FileContent::Body { .. } => false,
                     FileContent::Secret(_) => true,
-                }
-            );
+                },
+                _ => false,
+            };
             let known = self.items.get(&thing);
             if known.is_none() && resource.policy == Policy::Hold {
                 continue;

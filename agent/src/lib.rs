@@ -9,6 +9,7 @@
 
 pub mod accounting;
 pub mod allow;
+pub(crate) mod certificate;
 pub mod config;
 pub mod drift;
 pub mod executor;

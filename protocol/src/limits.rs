@@ -64,6 +64,12 @@ pub const FIREWALL_NETWORKS: usize = 4096;
 pub const FIREWALL_SETS_OF_RULE: usize = 8;
 /// Ranges of ports of one rule.
 pub const FIREWALL_PORTS: usize = 16;
+/// Certificates of a host.
+pub const CERTIFICATES: usize = 64;
+/// Names of one certificate.
+pub const CERTIFICATE_NAMES: usize = 100;
+/// Largest chain with its key in PEM, in bytes.
+pub const PAIR_BYTES: usize = 128 * 1024;
 /// File systems that the facts of a report list, the largest ones.
 pub const DISKS_PER_REPORT: usize = 64;
 /// Addresses that the facts of a report list, the lowest ones.

@@ -42,6 +42,8 @@ pub struct AllowList {
     pub tables: Names,
     /// Whether a state may say what enters and leaves.
     pub firewall: bool,
+    /// Hosts of ACME servers that may be asked, with a port where it is not 443.
+    pub acme_directories: Names,
     /// Where files and folders may have set-user-id and set-group-id bits.
     pub set_id: Vec<PathRule>,
     /// The agent's own files and folders: refused whatever is listed.
@@ -200,6 +202,7 @@ impl AllowList {
                     validate.map_or(Ok(()), |command| self.judge_command(resource, command))
                 }
                 Spec::Archive(archive) => self.judge_tree(resource, &archive.path),
+                Spec::Certificate(spec) => self.judge_certificate(resource, spec),
                 Spec::Directory(folder) => self.judge_mode(resource, &folder.path, folder.mode),
                 Spec::Package(package) => {
                     self.judge_name(resource, "packages", &self.packages, &package.name)
@@ -286,7 +289,7 @@ impl AllowList {
         Ok(())
     }
 
-    fn judge_own(&self, resource: &Resource, path: &HostPath) -> Result<(), Disallowed> {
+    pub(super) fn judge_own(&self, resource: &Resource, path: &HostPath) -> Result<(), Disallowed> {
         for own in &self.own {
             let above = own.is_within(path);
             if let (true, Spec::Directory(folder)) = (above && own != path, &resource.spec) {
@@ -321,7 +324,11 @@ impl AllowList {
     }
 
     /// A folder of which everything is written: to list the folder alone does not allow that.
-    fn judge_tree(&self, resource: &Resource, path: &HostPath) -> Result<(), Disallowed> {
+    pub(super) fn judge_tree(
+        &self,
+        resource: &Resource,
+        path: &HostPath,
+    ) -> Result<(), Disallowed> {
         let is_whole = |rule: &PathRule| matches!(rule, PathRule::Below(_)) && rule.allows(path);
         if self.paths.iter().any(is_whole) {
             return Ok(());
@@ -350,7 +357,7 @@ impl AllowList {
         })
     }
 
-    fn judge_name(
+    pub(super) fn judge_name(
         &self,
         resource: &Resource,
         key: &'static str,

@@ -1,5 +1,5 @@
 //! The allow-list: which paths, commands, packages, services, accounts, kernel settings, addresses,
-//! databases, tables and firewall a state may name on this host, whoever signed it.
+//! databases, tables, firewall and ACME servers a state may name on this host, whoever signed it.
 //!
 //! It is the host's own word, shipped by the package or whoever set the host up, and guards against
 //! mistakes of the planner. `default.toml`, built in, documents every key and fits the roles that
@@ -7,6 +7,7 @@
 //! accepting it ([`judge`], pure), and again before enforcing one that was accepted under another
 //! list. What is the agent's own (`own`) is refused whatever is listed.
 
+mod certificate;
 pub mod judge;
 mod own;
 
@@ -79,6 +80,7 @@ struct Written {
     database_users: Option<BTreeSet<String>>,
     tables: Option<BTreeSet<String>>,
     firewall: Option<bool>,
+    acme_directories: Option<BTreeSet<String>>,
     set_id: Option<Vec<String>>,
 }
 
@@ -164,6 +166,7 @@ fn parse(path: &Path, text: &str, over: Option<AllowList>) -> Result<AllowList, 
         (written.databases, &mut list.databases),
         (written.database_users, &mut list.database_users),
         (written.tables, &mut list.tables),
+        (written.acme_directories, &mut list.acme_directories),
     ] {
         if let Some(texts) = texts {
             *known = names(texts);

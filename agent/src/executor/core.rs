@@ -18,6 +18,8 @@ use super::reconnect::{Answers, Asking};
 use super::report::Reported;
 use super::{ExecutorConfig, ExecutorError};
 use crate::allow::{AllowList, Disallowed};
+use crate::certificate::issuer::Issuer;
+use crate::certificate::pipe;
 use crate::drift::Watcher;
 use crate::halves::{FromExecutor, Standing, Trust};
 use crate::host::{self, Cabinet, Machine, RecordError};
@@ -61,6 +63,11 @@ pub(super) struct Core {
     pub(super) ledger: Ledger,
     pub(super) reconciler: Reconciler,
     pub(super) watcher: Option<Watcher>,
+    /// Asks for certificates.
+    pub(super) issuer: Option<Issuer>,
+    /// The way to ACME servers, and where their answers go.
+    pub(super) way: pipe::Way,
+    pub(super) fetched: Arc<pipe::Answers>,
     pub(super) session: Option<Session>,
     /// Since when nobody is there.
     pub(super) alone_since: Instant,
@@ -130,6 +137,7 @@ impl Core {
         let answers = Arc::<Answers>::default();
         let asking = Asking::new(events.clone(), Arc::clone(&answers), Arc::clone(&under_way));
         machine.reconnect = Box::new(asking);
+        let fetched = Arc::<pipe::Answers>::default();
         let audit_interval = config.audit_interval.max(SHORTEST_AUDIT);
         let facts = Observed::Unknown {
             reason: "not measured yet".to_owned(),
@@ -148,6 +156,9 @@ impl Core {
             reconciler: Reconciler::open(machine, cabinet.clone()),
             cabinet,
             watcher: None,
+            issuer: None,
+            way: pipe::Way::new(events.clone(), Arc::clone(&fetched)),
+            fetched,
             session: None,
             alone_since: Instant::now(),
             offered: None,

@@ -58,6 +58,9 @@ impl Core {
         self.failures = 0;
         self.unhalted = 0;
         self.untidy = true;
+        if let Some(issuer) = &self.issuer {
+            issuer.keep_only(&enforced.config);
+        }
         self.enforced = Some(enforced);
         self.reconciler.change_state(self.is_fallen_back());
         self.arm();
@@ -148,7 +151,7 @@ impl Core {
         }
     }
 
-    fn pass(&mut self, scope: &Scope) {
+    pub(super) fn pass(&mut self, scope: &Scope) {
         let (Some(enforced), Some(trust)) = (&self.enforced, &self.trust) else {
             return;
         };
@@ -190,6 +193,9 @@ impl Core {
                 _ => None,
             });
         self.outcome = Some(outcome);
+        if whole {
+            self.want_certificates();
+        }
         if changed || whole {
             self.arm();
         }

@@ -30,7 +30,7 @@ impl Core {
             ToExecutor::Grants { plan_key, epoch } => self.take_grants(&plan_key, epoch.as_ref()),
             ToExecutor::Offer(signed) => self.weigh(signed),
             // Put where it is waited for, before it comes here.
-            ToExecutor::Reconnected { .. } => {}
+            ToExecutor::Fetched { .. } | ToExecutor::Reconnected { .. } => {}
             ToExecutor::Secrets(secrets) => self.take_secrets(&secrets),
             ToExecutor::Session { nonce } => self.begin_session(nonce),
             ToExecutor::StatisticsStored { file, cursor } => self.statistics_stored(&file, cursor),

@@ -12,6 +12,7 @@
 
 pub mod accept;
 mod accounting;
+mod certificates;
 mod core;
 mod enforce;
 mod grants;
@@ -31,6 +32,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::allow::AllowList;
+use crate::certificate::pipe;
 use crate::halves::{ExecutorKeys, FromExecutor, Standing, ToExecutor, Trust};
 pub use crate::host::Root;
 use crate::host::{Cabinet, OwnPlaces, RecordError};
@@ -113,6 +115,7 @@ pub struct ExecutorHandle {
     room: Arc<Semaphore>,
     under_way: Arc<UnderWay>,
     answers: Arc<reconnect::Answers>,
+    fetched: Arc<pipe::Answers>,
     cabinet: Cabinet,
     ended: Arc<thread::Ended>,
 }
@@ -155,6 +158,7 @@ fn launch(
 ) -> Result<Started, ExecutorError> {
     let under_way = Arc::clone(&core.under_way);
     let answers = Arc::clone(&core.answers);
+    let fetched = Arc::clone(&core.fetched);
     let cabinet = core.cabinet.clone();
     let keys = core.keys.public();
     let standing = core.standing();
@@ -171,6 +175,7 @@ fn launch(
             room: Arc::new(Semaphore::new(WAITING)),
             under_way,
             answers,
+            fetched,
             cabinet,
             ended,
         },
@@ -213,6 +218,10 @@ impl ExecutorHandle {
         if let ToExecutor::Reconnected { number, reached } = message {
             // The thread waits for it, and reads nothing else meanwhile.
             self.answers.put(number, reached);
+            return Ok(());
+        }
+        if let ToExecutor::Fetched { number, answer } = message {
+            self.fetched.put(number, answer);
             return Ok(());
         }
         let room = Arc::clone(&self.room);

@@ -27,6 +27,8 @@ const SAY_AGAIN: Duration = Duration::from_millis(50);
 pub(super) enum Wake {
     /// With the room that it takes up among those that wait, if it takes any.
     Message(Box<ToExecutor>, Option<OwnedSemaphorePermit>),
+    /// A certificate was issued, or was not.
+    Certificates,
     Stop,
     Touched,
 }
@@ -85,6 +87,7 @@ pub(super) fn run(mut core: Core) -> std::io::Result<(WakeSender, Arc<Ended>)> {
     let ring = Ring(Arc::clone(&ended));
     let alive = Arc::clone(&ended);
     let touch = sender.clone();
+    let certificates = sender.clone();
     std::thread::Builder::new()
         .name("executor".to_owned())
         .spawn(move || {
@@ -95,6 +98,8 @@ pub(super) fn run(mut core: Core) -> std::io::Result<(WakeSender, Arc<Ended>)> {
                 Ok(watcher) => core.watcher = Some(watcher),
                 Err(error) => tracing::warn!(%error, "drift is seen by audits only"),
             }
+            let wake = certificates;
+            core.start_issuer(move || drop(wake.send(Wake::Certificates)));
             core.resume();
             serve(&mut core, &inbox, &alive);
             core.end();
@@ -177,6 +182,7 @@ fn serve(core: &mut Core, inbox: &Receiver<Wake>, alive: &Ended) {
                             core.hear(*message);
                             drop(permit);
                         }
+                        Wake::Certificates => core.look_at_certificates(),
                         Wake::Stop => return,
                         Wake::Touched => {
                             settled = settled.or_else(|| Some(settling.due(Instant::now())));

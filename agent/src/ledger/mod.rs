@@ -17,6 +17,7 @@ pub mod store;
 use email_engine_protocol::desired::HostConfig;
 
 use crate::accounting;
+use crate::certificate;
 use crate::halves::Trust;
 use crate::host::{Cabinet, RecordError};
 use crate::suspension::record as suspensions;
@@ -141,6 +142,7 @@ pub fn forget_all(cabinet: &Cabinet) -> Result<(), RecordError> {
     store.keep_only(&[], &[], true)?;
     ExecutorSecrets::wipe(cabinet)?;
     shelf::forget_all(cabinet)?;
+    certificate::forget_all(cabinet)?;
     let plain = [
         TRUST,
         grants::RECORD,

@@ -9,6 +9,7 @@
 //!   certificate without dropping it.
 //! - `redial`: a new connection beside the session, when the executor wants to know that there can be
 //!   one.
+//! - `fetch`: asks ACME servers in the executor's words.
 //! - [`hold`]: why there is no session, from an agent that can have none.
 //! - `relay`: the way to the executor, read at all times.
 //!
@@ -17,6 +18,7 @@
 mod bodies;
 mod dial;
 pub mod enroll;
+pub(crate) mod fetch;
 mod frames;
 pub mod hold;
 mod redial;
@@ -29,6 +31,7 @@ pub(crate) mod testbed;
 pub mod tls;
 pub mod verify;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use email_engine_protocol::join::Endpoint;
@@ -55,6 +58,8 @@ pub struct LinkSettings {
     pub silence: Duration,
     /// Our version, for people.
     pub software: String,
+    /// Whom to believe ACME servers by, instead of the system's list.
+    pub acme_ca_file: Option<PathBuf>,
 }
 
 /// Why the link ended for good.
@@ -108,6 +113,7 @@ impl Link {
         mut executor: ExecutorSide,
     ) -> Result<Self, IdentityError> {
         executor.redial = Some(redial::Redial::new(store.clone()));
+        executor.fetching = Some(fetch::Fetching::new(settings.acme_ca_file.clone()));
         let mut clock = Clock::new(store.clock_floor()?);
         clock.at_least(identity.validity.not_before);
         let candidates = Candidates::new(store.coordinators()?, identity.endpoints.clone());

@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::LinkEnd;
+use super::fetch::Fetching;
 use super::redial::Redial;
 use crate::halves::{FromExecutor, Standing, ToExecutor};
 
@@ -22,6 +23,8 @@ pub struct ExecutorSide {
     pub(super) retired: bool,
     /// Makes new connections, once the host is let in.
     pub(super) redial: Option<Redial>,
+    /// Asks ACME servers, once the host is let in.
+    pub(super) fetching: Option<Fetching>,
 }
 
 impl ExecutorSide {
@@ -40,6 +43,7 @@ impl ExecutorSide {
             standing,
             retired: false,
             redial: None,
+            fetching: None,
         }
     }
 
@@ -100,6 +104,11 @@ impl ExecutorSide {
             FromExecutor::ReconnectWanted { number } => {
                 if let Some(redial) = &mut self.redial {
                     redial.begin(number, self.to.clone());
+                }
+            }
+            FromExecutor::FetchWanted { number, fetch } => {
+                if let Some(fetching) = &mut self.fetching {
+                    fetching.begin(number, *fetch, self.to.clone());
                 }
             }
             FromExecutor::Report(_)

@@ -282,7 +282,9 @@ impl Session<'_> {
                 self.link.relay.retired = true;
                 last = true;
             }
-            other @ (FromExecutor::ReconnectWanted { .. } | FromExecutor::Standing(_)) => {
+            other @ (FromExecutor::FetchWanted { .. }
+            | FromExecutor::ReconnectWanted { .. }
+            | FromExecutor::Standing(_)) => {
                 self.link.relay.absorb(other);
             }
         }

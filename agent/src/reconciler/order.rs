@@ -139,6 +139,7 @@ impl<'a> Accounts<'a> {
         };
         match spec {
             Spec::Archive(spec) => owned(&spec.owner, &spec.group),
+            Spec::Certificate(spec) => owned(&None, &spec.group),
             Spec::Directory(spec) => owned(&spec.owner, &spec.group),
             Spec::File(spec) => owned(&spec.owner, &spec.group),
             Spec::User(spec) => {
@@ -298,7 +299,7 @@ impl KindRank for Spec {
             Self::Sysctl(_) => 3,
             Self::IpAddress(_) => 4,
             Self::Archive(_) | Self::Directory(_) => 5,
-            Self::File(_) => 6,
+            Self::Certificate(_) | Self::File(_) => 6,
             Self::Symlink(_) => 7,
             Self::Transaction(_) => 8,
             Self::Step(_) => 9,

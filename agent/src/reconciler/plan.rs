@@ -290,7 +290,7 @@ fn removal_rank(thing: &Thing) -> (u8, std::cmp::Reverse<Option<&HostPath>>) {
         | Thing::Symlink(_)
         | Thing::Sysctl(_) => 4,
         Thing::Package(_) => 5,
-        Thing::Archive(_) | Thing::Directory(_) => 6,
+        Thing::Archive(_) | Thing::Certificate(_) | Thing::Directory(_) => 6,
         Thing::User(_) => 7,
         Thing::Group(_) => 8,
     };

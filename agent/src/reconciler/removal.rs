@@ -97,6 +97,7 @@ fn status(thing: &Thing, item: &Item, error: &ApplyError) -> ResourceStatus {
         Thing::IpAddress(_) => ResourceKind::IpAddress,
         Thing::Firewall => ResourceKind::Firewall,
         Thing::Archive(_) => ResourceKind::Archive,
+        Thing::Certificate(_) => ResourceKind::Certificate,
     };
     let state = match error {
         ApplyError::File(FileError::NotEmpty(_)) | ApplyError::Sql(SqlError::Refused(_)) => {

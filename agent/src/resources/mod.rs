@@ -7,6 +7,7 @@
 mod access;
 mod artifact;
 mod basics;
+mod certificate;
 mod database;
 mod directory;
 mod file;
@@ -177,6 +178,7 @@ pub fn observe(machine: &mut Machine, contents: &dyn Contents, resource: &Resour
     match &resource.spec {
         Spec::Database(_) | Spec::SqlRow(_) => database::observe(machine, contents, resource),
         Spec::Archive(spec) => artifact::observe(machine, spec),
+        Spec::Certificate(spec) => certificate::observe(machine, contents, spec),
         Spec::Directory(spec) => directory::observe(machine, spec),
         Spec::File(spec) => file::observe(machine, contents, spec),
         Spec::Firewall(spec) => firewall::observe(machine, spec),
@@ -214,6 +216,7 @@ pub fn ensure(
     match &resource.spec {
         Spec::Database(_) | Spec::SqlRow(_) => database::apply(machine, contents, resource)?,
         Spec::Archive(spec) => artifact::apply(machine, contents, spec)?,
+        Spec::Certificate(spec) => certificate::apply(machine, contents, id, spec)?,
         Spec::Directory(spec) => directory::apply(machine, spec)?,
         Spec::File(spec) => file::apply(machine, contents, id, spec)?,
         Spec::Firewall(spec) => firewall::apply(machine, id, spec)?,
@@ -261,6 +264,7 @@ pub fn notify(machine: &mut Machine, resource: &Resource) -> Result<(), ApplyErr
         Spec::Step(spec) => step::run(machine, &resource.id, spec)?,
         Spec::Database(_)
         | Spec::Archive(_)
+        | Spec::Certificate(_)
         | Spec::Directory(_)
         | Spec::File(_)
         | Spec::Firewall(_)
@@ -296,6 +300,10 @@ pub fn remove(
             file::remove(machine, path, item.secret)
         }
         Thing::Archive(path) if delete => artifact::remove(machine, path),
+        Thing::Certificate(path) => {
+            let gone = delete || retiring;
+            certificate::remove(machine, &item.id, path, gone)
+        }
         Thing::Directory(path) if delete => Ok(machine.files.remove_folder(path)?),
         Thing::Package(name) if delete => package::remove(machine, &item.id, name),
         Thing::Service(unit) if item.on_remove != OnRemove::Leave => {
@@ -317,6 +325,7 @@ pub(crate) fn watched(spec: &Spec) -> Vec<HostPath> {
     match spec {
         Spec::Archive(archive) => artifact::marker(&archive.path).into_iter().collect(),
         Spec::Firewall(_) => vec![firewall::watched()],
+        Spec::Certificate(spec) => certificate::watched(spec),
         other => basics::watched(other),
     }
 }

@@ -114,6 +114,7 @@ pub(super) async fn half(
         reconnect_max: config.reconnect_max(),
         silence: SILENCE,
         software: VERSION.to_owned(),
+        acme_ca_file: config.acme_ca_file.clone(),
     };
     let link = Link::new(settings, store.clone(), identity, side)?;
     ended(Box::pin(link.run()).await, store)

@@ -26,7 +26,7 @@ use crate::halves::{ExecutorKeys, Standing, Trust};
 
 /// Version of what is said here. Both halves are one program; between an upgrade of the file and the
 /// restart of both they may differ, and say so instead of misunderstanding each other.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// The executor's first word on a connection, after its [`VERSION`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -56,6 +56,7 @@ impl Rig {
                 databases: Names::default(),
                 database_users: Names::default(),
                 tables: Names::default(),
+                acme_directories: Names::default(),
                 addresses: Vec::new(),
                 firewall: true,
                 set_id: Vec::new(),

@@ -17,7 +17,9 @@ use super::error::{BundleFault, PlanError};
 use super::role::{EXTRA, Each, FileEntry, Generated, RoleFile, Secret, StepEntry};
 use super::template::Templates;
 use super::values::{Item, Values};
-use super::{artifacts, basics, database, firewall, packages, suspension, transaction};
+use super::{
+    artifacts, basics, certificate, database, firewall, packages, suspension, transaction,
+};
 use crate::powermta::CONFIG_PATH;
 
 /// Resources in order of id, and the bodies of their files.
@@ -46,6 +48,7 @@ pub(super) fn build(
     let mut told = Vec::new();
     let made = made.chain(database::made(&build, role)?);
     let made = made.chain(packages::made(&build, role)?);
+    let made = made.chain(certificate::made(&build, role)?);
     for made in made.chain(artifacts::made(&build, role)?) {
         told.push((made.id.clone(), made.after, made.notify));
         build.add(made.id, made.spec, made.on_remove)?;
@@ -80,6 +83,7 @@ fn templates<'a>(
     for text in texts
         .chain(basics::texts(&role.ip_addresses))
         .chain(database::texts(&role.sql_rows))
+        .chain(certificate::texts(&role.certificates))
     {
         templates.add_text(text, &role.path)?;
     }

@@ -18,6 +18,7 @@ mod basics;
 mod build;
 mod bundle;
 mod cautions;
+mod certificate;
 mod database;
 pub mod dns;
 pub mod document;

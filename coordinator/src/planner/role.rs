@@ -1,9 +1,9 @@
 //! What may stand in a `role.toml`.
 //!
 //! A role lists folders, files, packages ([`super::packages`]), services, steps, which files change
-//! together, and what all of
-//! that stands on ([`super::basics`]), databases with rows ([`super::database`]), and what may enter and
-//! leave ([`super::firewall`]). Some of it stands in files of its own, which not every host has
+//! together, and what all of that stands on ([`super::basics`]), databases with rows
+//! ([`super::database`]), certificates ([`super::certificate`]), and what may enter and leave
+//! ([`super::firewall`]). Some of it stands in files of its own, which not every host has
 //! ([`super::part`]). Texts marked as templates see the values of [`super::values`]; `each` repeats
 //! an entry for every identity or tenant, which is then
 //! `item`. Edges name resource ids; one that ends in `*` stands for all that begin so.
@@ -20,6 +20,7 @@ use serde::Deserialize;
 
 use super::artifacts::ArchiveEntry;
 use super::basics::{GroupEntry, IpAddressEntry, SymlinkEntry, SysctlEntry, UserEntry};
+use super::certificate::CertificateEntry;
 use super::database::{DatabaseEntry, SqlRowEntry};
 use super::error::BundleFault;
 use super::firewall::FirewallEntry;
@@ -74,6 +75,8 @@ pub(super) struct RoleFile {
     pub(super) archives: Vec<ArchiveEntry>,
     #[serde(default, rename = "part")]
     pub(super) parts: Vec<RolePart>,
+    #[serde(default, rename = "certificate")]
+    pub(super) certificates: Vec<CertificateEntry>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -413,6 +416,7 @@ impl RoleFile {
             firewall,
             archives,
             parts,
+            certificates,
         } = other;
         // A fault that is found later is in one of them.
         self.path = format!("{} with {path}", self.path);
@@ -431,9 +435,10 @@ impl RoleFile {
         self.ip_addresses.extend(ip_addresses);
         self.databases.extend(databases);
         self.sql_rows.extend(sql_rows);
-        self.firewall = firewall.or(self.firewall.take());
+        self.firewall = firewall.or_else(|| self.firewall.take());
         self.archives.extend(archives);
         self.parts.extend(parts);
+        self.certificates.extend(certificates);
     }
 }
 

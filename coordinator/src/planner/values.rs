@@ -11,6 +11,7 @@ use minijinja::Value;
 use minijinja::value::Serde;
 use serde::Serialize;
 
+use super::certificate::WebValues;
 use super::error::PlanError;
 use super::firewall;
 use super::role::Each;
@@ -89,6 +90,7 @@ struct AuthorityValues {
 pub(super) struct Shared {
     host: HostId,
     warm_up: WarmUp,
+    web: WebValues,
     /// On a PowerMTA host.
     powermta: Option<PowermtaValues>,
     /// On a MailWizz host.
@@ -184,6 +186,7 @@ impl Shared {
     fn of(host: &Host) -> Self {
         Self {
             host: host.spec.id.clone(),
+            web: WebValues::of(&host.spec.labels),
             warm_up: WarmUp {
                 initial_quota: Phase::Week1.daily_quota(),
                 weeks: 6,

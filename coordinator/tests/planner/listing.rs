@@ -158,6 +158,7 @@ pub(crate) fn listing(planned: &Planned) -> String {
                 let (down, verify) = (spec.downgrade, spec.verify);
                 format!(" artifact {artifact:?} downgrade={down} verify={verify}")
             }
+            Spec::Certificate(spec) => format!(" {} {:?}", spec.domains.join(" "), spec.source),
             Spec::Symlink(link) => format!(" -> {}", link.target),
             Spec::User(user) => format!(" {:?}", user.all_groups().collect::<Vec<_>>()),
             Spec::Sysctl(setting) => format!(" {}", setting.value),

@@ -7,6 +7,7 @@
 
 mod artifacts;
 mod basics;
+mod certificates;
 mod databases;
 mod dns;
 mod document;

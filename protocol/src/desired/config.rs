@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::names::{self, is_unit};
 use super::{
-    AccountingSpec, FileContent, HostPath, OnRemove, Resource, Spec, artifact, basics, database,
-    firewall, suspension, transaction, vendor,
+    AccountingSpec, FileContent, HostPath, OnRemove, Resource, Spec, artifact, basics, certificate,
+    database, firewall, suspension, transaction, vendor,
 };
 use crate::bytes::ContentHash;
 use crate::canonical;
@@ -201,6 +201,7 @@ impl HostConfig {
         database::check_all(self)?;
         transaction::check(self)?;
         artifact::check_all(self)?;
+        certificate::check_all(self)?;
         let accounting = self.accounting.as_ref();
         bound(
             "number of accounting files",
@@ -309,6 +310,10 @@ fn check_spec(resource: &Resource) -> Result<(), ConfigError> {
             0
         }
         Spec::Step(_) | Spec::Transaction(_) => 0,
+        Spec::Certificate(spec) => {
+            certificate::check(resource, spec)?;
+            0
+        }
         Spec::Firewall(spec) => {
             firewall::check(resource, spec)?;
             0

@@ -7,6 +7,7 @@
 mod accounting;
 mod artifact;
 mod basics;
+mod certificate;
 mod config;
 mod database;
 mod drain;
@@ -22,6 +23,10 @@ mod vendor;
 pub use accounting::{AccountedIdentity, AccountingFile, AccountingSpec, RecordKind};
 pub use artifact::{ArchiveForm, ArchiveSpec, ArtifactRef, of as artifact_of};
 pub use basics::{GroupSpec, IpAddressSpec, SymlinkSpec, SysctlSpec, UserSpec};
+pub use certificate::{
+    AcmeSpec, CHAIN_FILE, CHALLENGES, CertificateKey, CertificateSource, CertificateSpec, KEY_FILE,
+    directory_host, is_web_name,
+};
 pub use config::{ConfigError, Disposition, HostConfig};
 pub use database::{DatabaseAuth, DatabaseSpec, Engine, SqlCell, SqlRowSpec, SqlValue};
 pub use drain::{CountSpec, DrainSpec, NAME};

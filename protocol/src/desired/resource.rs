@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ArchiveSpec, ArtifactRef, DatabaseSpec, FirewallSpec, GroupSpec, HostPath, IpAddressSpec,
-    SqlRowSpec, SuspensionSpec, SymlinkSpec, SysctlSpec, TransactionSpec, UserSpec,
+    ArchiveSpec, ArtifactRef, CertificateSpec, DatabaseSpec, FirewallSpec, GroupSpec, HostPath,
+    IpAddressSpec, SqlRowSpec, SuspensionSpec, SymlinkSpec, SysctlSpec, TransactionSpec, UserSpec,
     VendorPackageSpec,
 };
 use crate::bytes::ContentHash;
@@ -73,6 +73,8 @@ pub enum Spec {
     /// A package from an operator's file, or one that is looked through.
     #[serde(rename = "vendor_package")]
     VendorPackage(VendorPackageSpec),
+    /// A certificate with its key.
+    Certificate(CertificateSpec),
 }
 
 /// The kind of a [`Spec`], for ids, tables and metrics.
@@ -116,6 +118,8 @@ pub enum ResourceKind {
     /// See [`VendorPackageSpec`].
     #[serde(rename = "vendor_package")]
     VendorPackage,
+    /// See [`CertificateSpec`].
+    Certificate,
 }
 
 impl Spec {
@@ -140,10 +144,11 @@ impl Spec {
             Self::Firewall(_) => ResourceKind::Firewall,
             Self::Archive(_) => ResourceKind::Archive,
             Self::VendorPackage(_) => ResourceKind::VendorPackage,
+            Self::Certificate(_) => ResourceKind::Certificate,
         }
     }
 
-    /// The path that this resource owns, for files, folders, links and archives.
+    /// The path that this resource owns, for files, folders, links, archives and certificates.
     #[must_use]
     pub const fn path(&self) -> Option<&HostPath> {
         match self {
@@ -151,6 +156,7 @@ impl Spec {
             Self::Directory(directory) => Some(&directory.path),
             Self::Symlink(link) => Some(&link.path),
             Self::Archive(archive) => Some(&archive.path),
+            Self::Certificate(certificate) => Some(&certificate.path),
             Self::Database(_)
             | Self::Firewall(_)
             | Self::Group(_)

@@ -22,8 +22,8 @@ pub enum Role {
 }
 
 /// Longest name of a role, in characters.
-const CHARS: usize = 32;
-const RULE: &str = "api, mailwizz, powermta, or a role of your own: 1 to 32 lower-case letters, digits and \
+const CHARS: usize = 24;
+const RULE: &str = "api, mailwizz, powermta, or a role of your own: 1 to 24 lower-case letters, digits and \
                     '-', beginning with a letter and not ending with '-'";
 
 /// What the bundle has beside the folders of roles.
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn what_is_no_name_of_a_role_is_refused_with_the_rule() {
-        let long = "a".repeat(33);
+        let long = "a".repeat(25);
         for bad in [
             "",
             "Powermta",

@@ -14,6 +14,7 @@
 
 mod artifacts;
 mod basics;
+mod certificates;
 mod database;
 mod firewall;
 mod messages;
@@ -272,6 +273,7 @@ fn no_byte_of_wire_version_1_has_changed() {
     golden.add("database", &database::all());
     golden.add("firewall", &firewall::sample());
     golden.add("artifacts", &artifacts::all());
+    golden.add("certificates", &certificates::all());
     let token = JoinToken {
         id: TokenId::new("t-1").unwrap(),
         cluster: CLUSTER,

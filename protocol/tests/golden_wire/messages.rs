@@ -1,7 +1,7 @@
 //! Every message has its line: a new one does not compile until it is named here, and fails until its
 //! bytes are written down.
 
-use email_engine_protocol::desired::{DatabaseAuth, FileContent, Spec};
+use email_engine_protocol::desired::{CertificateSource, DatabaseAuth, FileContent, Spec};
 use email_engine_protocol::enroll::{EnrollRefusal, EnrollReply, EnrollRequest};
 use email_engine_protocol::wire::RefusalCode;
 use email_engine_protocol::wire::v1::{AgentMessage, BodyReply, CoordinatorMessage};
@@ -99,8 +99,12 @@ fn states() -> Vec<&'static str> {
                 | Spec::User(_) => "basics",
             Spec::Firewall(_) => "firewall",
             Spec::Archive(_) | Spec::VendorPackage(_) => "artifacts",
+            Spec::Certificate(_) => "certificates",
         ])[..],
         &names!(DatabaseAuth, [DatabaseAuth::Password(_) | DatabaseAuth::Peer => "database"]),
+        &names!(CertificateSource, [
+            CertificateSource::Acme(_) | CertificateSource::Supplied(_) => "certificates",
+        ]),
         &names!(FileContent, [
             FileContent::Body { .. } | FileContent::Secret(_) => "manifest",
             FileContent::Artifact(_) => "artifacts",

@@ -66,6 +66,7 @@ fn desired(golden: &mut Golden) {
         ResourceKind::Firewall => ResourceKind::Firewall,
         ResourceKind::Archive => ResourceKind::Archive,
         ResourceKind::VendorPackage => ResourceKind::VendorPackage,
+        ResourceKind::Certificate => ResourceKind::Certificate,
     ]);
     databases(golden);
     variants!(golden, "probe", Probe, [

@@ -17,5 +17,6 @@ pub(super) mod replace;
 pub(super) mod rooted;
 pub(super) mod stretch;
 mod symlink;
+mod twin;
 pub(super) mod unpacked;
 mod wipe;

@@ -169,7 +169,7 @@ impl From<&Stat> for Entry {
 #[derive(Debug)]
 pub struct Rooted {
     pub(super) root: OwnedFd,
-    links: Links,
+    pub(super) links: Links,
     /// What is refused whatever it is called.
     pub(super) own: OwnPlaces,
     pub(in crate::host) failpoint: Failpoint,

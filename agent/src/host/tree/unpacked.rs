@@ -153,6 +153,20 @@ impl Unpacked<'_> {
     /// # Errors
     /// When it is there already, or cannot be read or written.
     pub fn file(&self, names: &[String], mode: u32, from: &mut dyn Read) -> stdio::Result<u64> {
+        self.file_of(names, mode, self.wanted.gid, from)
+    }
+
+    /// The same of a group of its own.
+    ///
+    /// # Errors
+    /// When it is there already, or cannot be read or written.
+    pub fn file_of(
+        &self,
+        names: &[String],
+        mode: u32,
+        gid: Option<u32>,
+        from: &mut dyn Read,
+    ) -> stdio::Result<u64> {
         let (name, above) = last_of(names)?;
         let dir = self.enter(above)?;
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY;
@@ -161,7 +175,7 @@ impl Unpacked<'_> {
         let mut out = std::fs::File::from(fd);
         let length = stdio::copy(from, &mut out)?;
         out.flush()?;
-        give(&out.into(), self.wanted, mode)?;
+        give(&out.into(), Wanted { gid, ..self.wanted }, mode)?;
         Ok(length)
     }
 

@@ -47,6 +47,7 @@ impl Agent {
             reconnect_max: Duration::from_millis(20),
             silence: Duration::from_secs(60),
             software: "0.0.0".to_owned(),
+            acme_ca_file: None,
         };
         let executor = ExecutorSide::new(to, from, Standing::default(), shutdown);
         let link = Link::new(settings, store.clone(), identity, executor).unwrap();

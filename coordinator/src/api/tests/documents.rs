@@ -88,11 +88,12 @@ async fn keys_and_types_that_are_not_a_documents() {
         ),
         (json!({"ips": {}}), 422, "bad-field", "ips"),
         (
-            host("role", json!("mail")),
+            host("role", json!("Mail")),
             422,
             "bad-field",
             "hosts[0].role",
         ),
+        (host("role", json!("mail")), 422, "invalid", "hosts[0].role"),
         (
             host("addresses", json!("192.0.2.9")),
             422,

@@ -73,8 +73,15 @@ pub(super) fn resolve(
     let groups = groups.map(|entry| (entry.when_artifact.as_ref(), None));
     let archives = role.archives.iter();
     let archives = archives.map(|entry| (None, Some(&entry.artifact)));
+    let certificates = role.certificates.iter();
+    let certificates = certificates.map(|entry| (None, entry.artifact.as_ref()));
+    let named = files
+        .chain(packages)
+        .chain(groups)
+        .chain(archives)
+        .chain(certificates);
     let mut artifacts = Artifacts::new();
-    for (when, name) in files.chain(packages).chain(groups).chain(archives) {
+    for (when, name) in named {
         if when.is_some_and(|when| state.artifact_of(host, when).is_none()) {
             continue;
         }

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use email_engine_protocol::api::{FleetDocument, IpSpec, Settings};
+use email_engine_protocol::api::{FleetDocument, HostSpec, IpSpec, Settings};
 use email_engine_protocol::id::Role;
 use email_engine_protocol::mail::DomainName;
 
-use super::super::firewall;
+use super::super::{certificate, firewall};
 use super::{DocumentPlan, Wanted, reject};
 use crate::command::{Rejection, RejectionCode};
 use crate::powermta;
@@ -101,28 +101,7 @@ pub(super) fn hosts(
                 "at least one IPv4 address, the admin address first",
             ));
         }
-        for label in [HOST_NAME_LABEL, INBOUND_MX_LABEL] {
-            if let Some(name) = host.labels.get(label)
-                && DomainName::new(name.clone()).is_err()
-            {
-                return Err(reject(
-                    RejectionCode::Invalid,
-                    place(&format!("labels.{label}")),
-                    name,
-                    "a domain of two or more labels, such as pmta1.example.com",
-                ));
-            }
-        }
-        for (label, value) in host
-            .labels
-            .iter()
-            .filter(|(label, _)| firewall::is_label(label))
-        {
-            if let Some(accepted) = firewall::label_fault(label, value) {
-                let place = place(&format!("labels.{label}"));
-                return Err(reject(RejectionCode::Invalid, place, value, accepted));
-            }
-        }
+        labels(host, &place)?;
         for address in &host.addresses {
             let taken = wanted.hosts.values().any(|other| {
                 other.id != host.id
@@ -137,6 +116,39 @@ pub(super) fn hosts(
                     "another host has it already, and not for the same tenant",
                 ));
             }
+        }
+    }
+    Ok(())
+}
+
+/// What labels say must be something that whoever reads them understands.
+fn labels(host: &HostSpec, place: &dyn Fn(&str) -> String) -> Result<(), Rejection> {
+    for label in [HOST_NAME_LABEL, INBOUND_MX_LABEL] {
+        if let Some(name) = host.labels.get(label)
+            && DomainName::new(name.clone()).is_err()
+        {
+            return Err(reject(
+                RejectionCode::Invalid,
+                place(&format!("labels.{label}")),
+                name,
+                "a domain of two or more labels, such as pmta1.example.com",
+            ));
+        }
+    }
+    for (label, value) in host
+        .labels
+        .iter()
+        .filter(|(label, _)| firewall::is_label(label))
+    {
+        if let Some(accepted) = firewall::label_fault(label, value) {
+            let place = place(&format!("labels.{label}"));
+            return Err(reject(RejectionCode::Invalid, place, value, accepted));
+        }
+    }
+    for (label, value) in &host.labels {
+        if let Some(accepted) = certificate::label_fault(label, value) {
+            let place = place(&format!("labels.{label}"));
+            return Err(reject(RejectionCode::Invalid, place, value, accepted));
         }
     }
     Ok(())

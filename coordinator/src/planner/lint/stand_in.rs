@@ -76,40 +76,58 @@ fn add_hosts(document: &mut FleetDocument, roles: &BTreeSet<Role>) {
 
 /// Whatever a host's role names is there, and empty.
 fn add_artifacts(state: &mut FleetState, host: &HostId) {
-    // Those that only a part of the role asks for, so that it is planned as well.
-    for name in of_parts(state, host) {
-        add_artifact(state, host, &name);
+    let Some(role) = role_of(state, host) else {
+        return;
+    };
+    // A certificate with its key is a secret.
+    let secret: BTreeSet<ArtifactName> = supplied(&role).cloned().collect();
+    let add = |state: &mut FleetState, name: &ArtifactName| {
+        add_artifact(state, host, name, secret.contains(name));
+    };
+    // Those without which some of the role is not planned at all.
+    for name in conditions(&role).take(ARTIFACTS) {
+        add(state, &name);
     }
     for _ in 0..ARTIFACTS {
-        let name = match plan(state, host) {
-            Err(PlanError::UnnamedArtifact { name, .. }) => name,
-            _ => return,
+        let Err(PlanError::UnnamedArtifact { name, .. }) = plan(state, host) else {
+            return;
         };
-        add_artifact(state, host, &name);
+        add(state, &name);
     }
 }
 
-fn of_parts(state: &FleetState, host: &HostId) -> Vec<ArtifactName> {
-    let host = state.hosts.get(host);
-    let role = host.and_then(|host| {
-        let bundle = state.bundles.get(&host.release.bundle)?;
-        RoleFile::read(&bundle.view(&host.spec)).ok()
-    });
-    let parts = role.into_iter().flat_map(|role| role.parts);
-    parts
-        .filter_map(|part| part.artifact)
-        .take(ARTIFACTS)
-        .collect()
+fn role_of(state: &FleetState, host: &HostId) -> Option<RoleFile> {
+    let host = state.hosts.get(host)?;
+    let bundle = state.bundles.get(&host.release.bundle)?;
+    RoleFile::read(&bundle.view(&host.spec)).ok()
 }
 
-fn add_artifact(state: &mut FleetState, host: &HostId, name: &ArtifactName) {
+fn supplied(role: &RoleFile) -> impl Iterator<Item = &ArtifactName> {
+    role.certificates
+        .iter()
+        .filter_map(|entry| entry.artifact.as_ref())
+}
+
+fn conditions(role: &RoleFile) -> impl Iterator<Item = ArtifactName> + use<> {
+    let parts = role.parts.iter().filter_map(|part| part.artifact.as_ref());
+    let files = role.files.iter();
+    let files = files.filter_map(|entry| entry.when_artifact.as_ref());
+    let packages = role.packages.iter();
+    let packages = packages.filter_map(|entry| entry.when_artifact.as_ref());
+    let groups = role.groups.iter();
+    let groups = groups.filter_map(|entry| entry.when_artifact.as_ref());
+    let all = parts.chain(files).chain(packages).chain(groups);
+    all.cloned().collect::<BTreeSet<_>>().into_iter()
+}
+
+fn add_artifact(state: &mut FleetState, host: &HostId, name: &ArtifactName, secret: bool) {
     let sha256 = ContentHash::of(name.as_str().as_bytes());
     let artifact = Artifact {
         name: name.to_string(),
         length: name.as_str().len() as u64,
         pieces: vec![sha256],
         missing: BTreeSet::new(),
-        secret: false,
+        secret,
         begun_at: Timestamp(0),
         touched_at: Timestamp(0),
         finished_at: Some(Timestamp(0)),

@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use email_engine_protocol::api::{ChangeAction, ResourceChange, TextDiff};
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::desired::{
-    CommandLine, DatabaseAuth, FileContent, Resource, Spec, SqlCell, VendorPackageSpec,
+    CertificateSource, CommandLine, DatabaseAuth, FileContent, Resource, Spec, SqlCell,
+    VendorPackageSpec,
 };
 use email_engine_protocol::id::ResourceId;
 
@@ -179,6 +180,11 @@ fn basics(facts: &mut BTreeMap<&'static str, String>, resource: &Resource) {
             facts.insert("mode", format!("{:04o}", archive.mode));
             owners(facts, archive.owner.as_ref(), archive.group.as_ref());
         }
+        Spec::Certificate(spec) => {
+            facts.insert("domains", spec.domains.join(" "));
+            owners(facts, None, spec.group.as_ref());
+            certificate(facts, &spec.source);
+        }
         Spec::Firewall(spec) => {
             facts.insert("rules", spec.lines().join("; "));
             facts.insert("rollback_seconds", spec.rollback_seconds.to_string());
@@ -222,6 +228,22 @@ fn basics(facts: &mut BTreeMap<&'static str, String>, resource: &Resource) {
         | Spec::Suspension(_)
         | Spec::Transaction(_)
         | Spec::VendorPackage(_) => {}
+    }
+}
+
+/// Where a certificate comes from.
+fn certificate(facts: &mut BTreeMap<&'static str, String>, source: &CertificateSource) {
+    match source {
+        CertificateSource::Acme(acme) => {
+            facts.insert("directory", acme.directory.clone());
+            facts.insert("contact", acme.contact.clone().unwrap_or_default());
+            facts.insert("webroot", acme.webroot.to_string());
+            facts.insert("key", acme.key.as_str().to_owned());
+            facts.insert("terms_agreed", acme.agreed.to_string());
+        }
+        CertificateSource::Supplied(artifact) => {
+            facts.insert("content", format!("artifact {}", artifact.sha256));
+        }
     }
 }
 

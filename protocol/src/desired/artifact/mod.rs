@@ -7,7 +7,7 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigError, FileContent, HostConfig, Resource, Spec};
+use super::{CertificateSource, ConfigError, FileContent, HostConfig, Resource, Spec};
 use crate::bytes::ContentHash;
 use crate::limits;
 
@@ -33,6 +33,10 @@ pub const fn of(spec: &Spec) -> Option<&ArtifactRef> {
     match spec {
         Spec::Archive(archive) => Some(&archive.artifact),
         Spec::VendorPackage(package) => package.artifact.as_ref(),
+        Spec::Certificate(certificate) => match &certificate.source {
+            CertificateSource::Supplied(artifact) => Some(artifact),
+            CertificateSource::Acme(_) => None,
+        },
         Spec::File(file) => match &file.content {
             FileContent::Artifact(artifact) => Some(artifact),
             FileContent::Body { .. } | FileContent::Secret(_) => None,

@@ -26,6 +26,7 @@ pub(super) fn check(resource: &Resource) -> Result<(), ConfigError> {
         Spec::User(user) => account::check_user(resource, user),
         Spec::Database(_)
         | Spec::Archive(_)
+        | Spec::Certificate(_)
         | Spec::Directory(_)
         | Spec::File(_)
         | Spec::Firewall(_)
@@ -93,6 +94,7 @@ fn claimed(spec: &Spec) -> Vec<String> {
         Spec::VendorPackage(spec) => vec![format!("package {}", spec.package.name)],
         Spec::Database(_)
         | Spec::Archive(_)
+        | Spec::Certificate(_)
         | Spec::Directory(_)
         | Spec::File(_)
         | Spec::Service(_)

@@ -111,8 +111,10 @@ impl Rig {
                 let sealed = sealed.collect();
                 self.tell(ToExecutor::Secrets(sealed));
             }
-            // Nobody here has coordinators.
-            FromExecutor::ReconnectWanted { .. } | FromExecutor::Standing(_) => {}
+            // Nobody here has coordinators, or asks for certificates: it is a sandbox.
+            FromExecutor::FetchWanted { .. }
+            | FromExecutor::ReconnectWanted { .. }
+            | FromExecutor::Standing(_) => {}
             FromExecutor::Statistics(signed) => {
                 let batch = signed.verify(&self.keys.report_key).unwrap();
                 assert_eq!(batch.nonce, Nonce([self.session; 16]));

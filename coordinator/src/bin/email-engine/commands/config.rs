@@ -135,6 +135,7 @@ fn details(resource: &Resource) -> String {
                 owner(&file.owner, &file.group)
             )
         }
+        Spec::Certificate(spec) => format!("for {}", spec.domains.join(" ")),
         Spec::Archive(archive) => format!(
             "{:04o} {}, unpacked from artifact {}",
             archive.mode,

@@ -7,8 +7,8 @@ use email_engine_protocol::bytes::ContentHash;
 use reqwest::Url;
 use serde::Serialize;
 
-/// Below root's home: `/run` lets nobody run anything, and other folders are not root's alone.
-const FOLDER: &str = "/root/email-engine-join";
+/// Nobody may run anything below `/run`, and a reboot in between takes nothing away here.
+const FOLDER: &str = "/var/lib/email-engine-join";
 
 /// Where a machine gets the programs: an HTTPS address that a shell takes as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
