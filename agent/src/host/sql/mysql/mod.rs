@@ -1,5 +1,5 @@
 //! MySQL and MariaDB over the local socket: databases and users as `root`, which they know by the process
-//! that asks, and rows as an account that may do nothing else ([`account`]).
+//! that asks, and rows as an account that may do nothing else ([`mod@account`]).
 
 mod account;
 mod rows;
