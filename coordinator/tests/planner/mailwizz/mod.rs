@@ -134,6 +134,13 @@ fn labels_say_by_which_names_and_with_which_php_it_is_served() {
         "{site}"
     );
     assert!(site.contains("return 444;"), "{site}");
+    golden("mailwizz1-named.site", &site);
+    let named = listing(&labelled(fleet.clone(), &names).plan(HOST));
+    assert!(
+        named.contains("certificate:web") && named.contains("acme-v02.api.letsencrypt.org"),
+        "{named}"
+    );
+    assert!(!listing(&fleet.plan(HOST)).contains("certificate:web"));
 
     let older = labelled(fleet.clone(), &[("php-version", "8.1")]).plan(HOST);
     let ids = listing(&older);

@@ -2,6 +2,7 @@
 //! run of cron, and it stays so.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::process::Command;
 
 use email_engine_tests::lab::{Guest, web};
@@ -14,6 +15,7 @@ use super::agent;
 const COORDINATOR: &str = "203.0.113.1";
 const HOST: &str = "mailwizz1";
 const ADDRESS: &str = "192.0.2.10";
+const NAME: &str = "news.example.com";
 const ROOT: &str = "/var/www/mailwizz";
 const SITE: &str = "/etc/nginx/sites-available/mailwizz.conf";
 const PASSWORD: &str = "/etc/email-engine/mailwizz/database-password";
@@ -62,6 +64,7 @@ fn a_bare_host_serves_the_application_of_the_operators_archive_and_goes_on_servi
         served(&guest, 200, "it was rebooted").await;
         assert_eq!(page("/customer/").await.body["app"], "customer");
         fleet.host_converged(HOST, "it was rebooted").await;
+        has_names(&fleet, &guest).await;
     });
 }
 
@@ -294,6 +297,65 @@ async fn is_shut_for_good(fleet: &Fleet, guest: &Guest) {
         }
     })
     .await;
+}
+
+/// Asks the host by whatever name stands in the address, and takes any certificate.
+async fn named(url: &str) -> Result<(u16, String), String> {
+    let said = |error: reqwest::Error| error.to_string();
+    let host = ADDRESS.parse().map_err(|_| "no address")?;
+    let mut client = reqwest::Client::builder().tls_danger_accept_invalid_certs(true);
+    for name in [NAME, "other.example.com"] {
+        // Port 0 is that of the scheme.
+        client = client.resolve(name, SocketAddr::new(host, 0));
+    }
+    let answer = client
+        .build()
+        .map_err(said)?
+        .get(url)
+        .send()
+        .await
+        .map_err(said)?;
+    Ok((answer.status().as_u16(), answer.text().await.map_err(said)?))
+}
+
+/// Under its names it is served over TLS, by a certificate that says that it stands in for one; and under
+/// no other name.
+async fn has_names(fleet: &Fleet, guest: &Guest) {
+    let mut document = samples::fleet(2);
+    document["hosts"][0]["labels"] = json!({ "mailwizz-wizard": "closed", "web-names": NAME });
+    fleet.apply(&document).await;
+    let customer = format!("https://{NAME}/customer/");
+    wait_for("it is served over TLS", async || {
+        match named(&customer).await {
+            Ok((200, text)) if text.contains("customer") => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    let stranger = named("https://other.example.com/customer/").await;
+    assert!(stranger.is_err(), "by another name: {stranger:?}");
+    let key = guest.run(&[
+        "stat",
+        "-c",
+        "%a %U",
+        "/etc/email-engine/mailwizz/tls/key.pem",
+    ]);
+    assert_eq!(key.trim(), "600 root");
+    // The way of whoever issues certificates, and of nobody else into the folder beside it.
+    let challenge = "/var/www/email-engine-acme/.well-known/acme-challenge/token";
+    let put = format!("install -D -m 0644 /dev/stdin {challenge} <<<answer");
+    guest.run(&["bash", "-c", &put]);
+    let place = format!("http://{NAME}/.well-known");
+    let answer = named(&format!("{place}/acme-challenge/token")).await;
+    assert_eq!(answer, Ok((200, "answer\n".to_owned())));
+    let hidden = named(&format!("{place}/x")).await.unwrap();
+    assert_eq!(hidden.0, 404);
+    let view = fleet.host_converged(HOST, "it has names").await;
+    let said = view.to_string();
+    assert!(
+        said.contains("certificate:web"),
+        "it says what it waits for: {said}"
+    );
 }
 
 /// Nothing is everybody's to write, the code is nobody's but root's, and PHP's workers are not root's.
