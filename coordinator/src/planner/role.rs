@@ -42,6 +42,9 @@ pub(super) struct RoleFile {
     /// Constants that templates see as `values`.
     #[serde(default)]
     pub(super) values: BTreeMap<String, String>,
+    /// Those of them that entries beside the role's gave: they outrank those of parts.
+    #[serde(skip)]
+    pub(super) own_values: BTreeMap<String, String>,
     #[serde(default, rename = "directory")]
     pub(super) directories: Vec<DirectoryEntry>,
     #[serde(default, rename = "file")]
@@ -373,7 +376,9 @@ impl RoleFile {
         let first = sources.next().expect("a role has a file, there or not");
         let mut role = Self::parse(&view.files, first)?;
         for path in sources {
-            role.append(Self::parse(&view.files, path)?);
+            let extra = Self::parse(&view.files, path)?;
+            role.own_values.extend(extra.values.clone());
+            role.append(extra);
         }
         Ok(role)
     }
@@ -399,6 +404,7 @@ impl RoleFile {
         let Self {
             path,
             values,
+            own_values: _,
             directories,
             files,
             packages,

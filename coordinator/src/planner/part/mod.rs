@@ -9,7 +9,8 @@
 //! otherwise = "why it is missing"     # told with the plan of a host without it; nothing when absent
 //! ```
 //!
-//! A part is joined to its role as if it had stood there; its `values` go before those of the role.
+//! A part is joined to its role as if it had stood there; its `values` go before those of the role, and
+//! those of an `extra.toml` before both.
 
 use std::collections::BTreeMap;
 
@@ -57,5 +58,6 @@ pub(super) fn join(
             told.extend(part.otherwise);
         }
     }
+    role.values.extend(role.own_values.clone());
     Ok(told)
 }

@@ -175,6 +175,16 @@ fn labels_say_by_which_names_and_with_which_php_it_is_served() {
 }
 
 #[test]
+fn an_operators_value_outranks_that_of_a_part() {
+    let fleet = given(Fleet::sos_holidays());
+    let extra = "[values]\nweb_socket = \"/run/php/ours.sock\"\n";
+    let fleet = fleet.with_file("mailwizz/extra.toml", extra);
+    let texts = texts(&fleet.plan(HOST));
+    assert!(texts[LOCATIONS].contains("unix:/run/php/ours.sock;"));
+    assert!(texts["/etc/cron.d/mailwizz"].contains(" mailwizz "));
+}
+
+#[test]
 fn a_part_that_cannot_be_is_refused_also_where_no_host_has_it() {
     let part = "mailwizz/application.toml";
     for (text, said) in [

@@ -191,6 +191,17 @@ pub(crate) fn warn(output: &Output, answer: &ApplyAnswer) {
     }
 }
 
+/// Shows what a change would do to the hosts; [`Exit::Found`] when that is something.
+pub(crate) fn on_hosts(output: &Output, answer: &ApplyAnswer) -> Result<Exit, Failure> {
+    warn(output, answer);
+    let changes = !answer.hosts.is_empty() || answer.more_hosts > 0;
+    output.show(answer, |output| match changes {
+        true => preview(output, answer).trim_end().to_owned(),
+        false => "Nothing to change on any host.".to_owned(),
+    })?;
+    Ok(if changes { Exit::Found } else { Exit::Success })
+}
+
 fn render(output: &Output, answer: &ApplyAnswer, dry_run: bool) -> String {
     let mut shown = String::new();
     if !answer.changes.is_empty() {

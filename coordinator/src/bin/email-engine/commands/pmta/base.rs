@@ -9,8 +9,7 @@ use email_engine_coordinator::powermta::providers::BASE_PATH;
 use email_engine_protocol::api::{BundleRequest, ReleaseRequest};
 
 use crate::commands::Desk;
-use crate::commands::fleet::preview::preview;
-use crate::commands::fleet::warn;
+use crate::commands::fleet::on_hosts;
 use crate::commands::hosts::permitted;
 use crate::exit::{Exit, Failure};
 
@@ -73,13 +72,7 @@ pub(super) async fn run(
         return Ok(Exit::Success);
     }
     let answer = desk.client.plan_release(&request).await?;
-    warn(&desk.output, &answer);
-    let changes = !answer.hosts.is_empty() || answer.more_hosts > 0;
-    desk.output.show(&answer, |output| match changes {
-        true => preview(output, &answer).trim_end().to_owned(),
-        false => "Nothing to change on any host.".to_owned(),
-    })?;
-    Ok(if changes { Exit::Found } else { Exit::Success })
+    on_hosts(&desk.output, &answer)
 }
 
 /// Stores the bundle of new hosts with this base in it; nobody is moved by that.

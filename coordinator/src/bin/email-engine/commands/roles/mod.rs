@@ -16,8 +16,7 @@ use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::id::{HostId, TenantId};
 
 use super::Desk;
-use super::fleet::preview::preview;
-use super::fleet::warn;
+use super::fleet::on_hosts;
 use crate::exit::{Exit, Failure};
 use crate::output::{Mood, Output, text};
 
@@ -240,13 +239,7 @@ async fn use_bundle(desk: &Desk, arguments: Use) -> Result<Exit, Failure> {
         return Ok(Exit::Success);
     }
     let answer = desk.client.plan_release(&request).await?;
-    warn(&desk.output, &answer);
-    let changes = !answer.hosts.is_empty() || answer.more_hosts > 0;
-    desk.output.show(&answer, |output| match changes {
-        true => preview(output, &answer).trim_end().to_owned(),
-        false => "Nothing to change on any host.".to_owned(),
-    })?;
-    Ok(if changes { Exit::Found } else { Exit::Success })
+    on_hosts(&desk.output, &answer)
 }
 
 /// Which hosts are meant; nothing when all are, and those to come.
