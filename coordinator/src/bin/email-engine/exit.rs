@@ -38,7 +38,7 @@ pub(crate) const TABLE: &str = "\
 Exit codes:
     0  done; `status`: converged; `plan`: nothing would change
     1  refused, or something went wrong: the reason is on stderr
-    2  `plan`: something would change; `pmta lint`, `pmta import`: the configuration is not right
+    2  `plan`: something would change; `pmta lint`, `pmta import`, `roles lint`: not right
     3  `status` only: converging
     4  `status` only: degraded
     5  no node could be reached, or the cluster has no leader

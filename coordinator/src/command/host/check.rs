@@ -157,8 +157,10 @@ fn labels(spec: &HostSpec) -> Result<(), Rejection> {
         Some((key, name, value))
     });
     for (key, name, value) in artifacts {
-        if ArtifactName::new(name).is_err() || value.parse::<ContentHash>().is_err() {
-            let accepted = "SHA-256 of an artifact in hex, under a label such as artifact-mailwizz";
+        let is_one = value == Artifact::NONE || value.parse::<ContentHash>().is_ok();
+        if ArtifactName::new(name).is_err() || !is_one {
+            let accepted =
+                "SHA-256 of an artifact in hex, or none, under a label such as artifact-mailwizz";
             let field = format!("labels.{key}");
             return Err(refuse(Invalid, field, &value.escape_debug(), accepted));
         }

@@ -3,7 +3,7 @@
 //! ```toml
 //! [[file]]
 //! path = "/etc/pmta/license"
-//! artifact = "powermta-licence"       # a name; which file it stands for is said apart
+//! artifact = "powermta-license"       # a name; which file it stands for is said apart
 //! mode = "0640"
 //! on_remove = "delete"
 //!

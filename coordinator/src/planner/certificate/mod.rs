@@ -38,7 +38,7 @@
 //! server {
 //!     listen 80;
 //!     server_name {{ web.names }};
-//!     location /.well-known/acme-challenge/ { root /var/www/email-engine-acme; }
+//!     location ^~ /.well-known/acme-challenge/ { root /var/www/email-engine-acme; }
 //!     root /var/www/mailwizz;
 //! }
 //! server {

@@ -6,7 +6,7 @@ use email_engine_protocol::api::{FleetDocument, HostSpec, IpSpec, Settings};
 use email_engine_protocol::id::Role;
 use email_engine_protocol::mail::DomainName;
 
-use super::super::{certificate, firewall};
+use super::super::{certificate, firewall, web};
 use super::{DocumentPlan, Wanted, reject};
 use crate::command::{Rejection, RejectionCode};
 use crate::powermta;
@@ -146,7 +146,8 @@ fn labels(host: &HostSpec, place: &dyn Fn(&str) -> String) -> Result<(), Rejecti
         }
     }
     for (label, value) in &host.labels {
-        if let Some(accepted) = certificate::label_fault(label, value) {
+        let fault = certificate::label_fault(label, value);
+        if let Some(accepted) = fault.or_else(|| web::label_fault(label, value)) {
             let place = place(&format!("labels.{label}"));
             return Err(reject(RejectionCode::Invalid, place, value, accepted));
         }

@@ -10,13 +10,13 @@ mod stand_in;
 use std::collections::{BTreeMap, BTreeSet};
 
 use email_engine_protocol::api::FleetDocument;
-use email_engine_protocol::id::{HostId, Role};
+use email_engine_protocol::id::{HostId, Role, TenantId};
 
 use super::error::{BundleFault, PlanError};
 use super::{plan, role};
 use crate::command::{PutBundle, Rejection};
 use crate::powermta::providers::Catalogue;
-use crate::state::OVERRIDES;
+use crate::state::{FleetState, OVERRIDES};
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -91,7 +91,9 @@ pub fn lint(
         // A plan would only say the same again, of every host.
         return Ok(report);
     }
-    let state = stand_in::state(files, document)?;
+    let bare = stand_in::bare(files, document)?;
+    without_artifacts(&bare, &mut report);
+    let state = stand_in::supplied_with(&bare);
     for (id, host) in &state.hosts {
         match plan(&state, id) {
             Ok(planned) => {
@@ -107,23 +109,41 @@ pub fn lint(
             }),
         }
     }
-    let hosts = &state.hosts;
-    for (path, owner) in files
-        .keys()
-        .filter_map(|path| Some((path, layer_host(path)?)))
-    {
-        if !hosts.contains_key(&owner) {
-            let reason =
-                format!("no host {owner} is in the fleet file: nothing was planned with it");
-            report.warn(path, reason);
-        }
-    }
+    unplanned(files, &state, &mut report);
     Ok(report)
 }
 
-fn layer_host(path: &str) -> Option<HostId> {
-    let below = path.strip_prefix(OVERRIDES)?.strip_prefix("hosts/")?;
-    HostId::new(below.split('/').next()?).ok()
+/// Plans every host where no artifact is there yet: what only comes with one may not be needed by the
+/// rest. Artifacts that a host cannot be without are its operator's to bring.
+fn without_artifacts(bare: &FleetState, report: &mut Report) {
+    for id in bare.hosts.keys() {
+        if let Err(PlanError::Bundle(fault)) = plan(bare, id) {
+            let reason = format!("where an artifact is not there: {}", fault.reason);
+            report.error(BundleFault { reason, ..fault });
+        }
+    }
+}
+
+/// Warns of layers that no host of the fleet has: nothing was planned with them.
+fn unplanned(files: &BTreeMap<String, String>, state: &FleetState, report: &mut Report) {
+    for path in files.keys() {
+        let Some(below) = path.strip_prefix(OVERRIDES) else {
+            continue;
+        };
+        let mut parts = below.split('/');
+        let (kind, owner) = (parts.next().unwrap_or_default(), parts.next());
+        let owner = owner.unwrap_or_default();
+        let is_there = match kind {
+            "hosts" => HostId::new(owner).is_ok_and(|id| state.hosts.contains_key(&id)),
+            _ => TenantId::new(owner).is_ok_and(|id| state.tenants.contains_key(&id)),
+        };
+        if !is_there {
+            let kind = kind.trim_end_matches('s');
+            let reason =
+                format!("no {kind} {owner} is in the fleet file: nothing was planned with it");
+            report.warn(path, reason);
+        }
+    }
 }
 
 /// Whether a file lists entries of a role.
@@ -163,6 +183,12 @@ fn read(files: &BTreeMap<String, String>, report: &mut Report) {
             }
             if let Err(fault) = role::RoleFile::parse(files, path) {
                 report.error(fault);
+            }
+            if !files.contains_key(&format!("{folder}/role.toml")) {
+                report.warn(
+                    path,
+                    format!("there is no {folder}/role.toml: no host reads it"),
+                );
             }
         }
     }
@@ -352,11 +378,31 @@ mod tests {
         let report = linted(|files| {
             put(files, "mailwizz/corn.j2", "");
             put(files, "overrides/hosts/nobody/mailwizz/cron.j2", "");
+            put(files, "overrides/tenants/nobody/mailwizz/cron.j2", "");
+            put(files, "mailwiz/extra.toml", "");
         });
         assert!(report.is_good());
+        finds(&report, "mailwiz/extra.toml", None, "no host reads it");
+        let file = "overrides/tenants/nobody/mailwizz/cron.j2";
+        finds(&report, file, None, "no tenant nobody");
         finds(&report, "mailwizz/corn.j2", None, "no role file names it");
         let file = "overrides/hosts/nobody/mailwizz/cron.j2";
         finds(&report, file, None, "no host nobody");
+    }
+
+    #[test]
+    fn what_needs_a_part_is_found_out_where_a_host_does_not_have_it() {
+        let report = linted(|files| {
+            put(
+                files,
+                "mailwizz/extra.toml",
+                "[[directory]]\npath = \"/etc/email-engine/own\"\nmode = \"0755\"\n\
+                 on_remove = \"leave\"\n[[service]]\nunit = \"cron2.service\"\non_notify = \"reload\"\n\
+                 on_remove = \"leave\"\nafter = [\"package:nginx\"]\n",
+            );
+        });
+        let file = "mailwizz/role.toml with mailwizz/extra.toml";
+        finds(&report, file, None, "where an artifact is not there");
     }
 
     #[test]

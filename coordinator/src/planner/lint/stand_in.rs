@@ -23,9 +23,9 @@ use crate::state::{
 /// Names of artifacts that a host may want.
 const ARTIFACTS: usize = 100;
 
-/// The fleet of a document, with a host for each role of the bundle that it has none of, and with all
-/// artifacts that are named.
-pub(super) fn state(
+/// The fleet of a document, with a host for each role of the bundle that it has none of, and without any
+/// artifact.
+pub(super) fn bare(
     files: &BTreeMap<String, String>,
     document: &FleetDocument,
 ) -> Result<FleetState, Rejection> {
@@ -35,12 +35,16 @@ pub(super) fn state(
     let empty = empty(bundle);
     let plan = document::changes(&empty, &document, false, None)?;
     let keys = document.ips.len();
-    let mut state = carried_out(&empty, &plan.commands, keys)?;
-    let hosts: Vec<HostId> = state.hosts.keys().cloned().collect();
-    for host in hosts {
-        add_artifacts(&mut state, &host);
+    carried_out(&empty, &plan.commands, keys)
+}
+
+/// The same with all artifacts that are named.
+pub(super) fn supplied_with(bare: &FleetState) -> FleetState {
+    let mut state = bare.clone();
+    for host in bare.hosts.keys() {
+        add_artifacts(&mut state, host);
     }
-    Ok(state)
+    state
 }
 
 fn add_hosts(document: &mut FleetDocument, roles: &BTreeSet<Role>) {

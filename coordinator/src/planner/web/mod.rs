@@ -48,6 +48,21 @@ impl MailwizzValues {
     }
 }
 
+/// What would be accepted in the place of a label's value.
+pub(super) fn label_fault(label: &str, value: &str) -> Option<&'static str> {
+    let fault = match label {
+        NAMES_LABEL => names(value).err(),
+        PHP_LABEL => php(value).err(),
+        WIZARD_LABEL if value == CLOSED => None,
+        WIZARD_LABEL => networks(value).err(),
+        _ => None,
+    };
+    match fault? {
+        PlanError::Value { accepted, .. } => Some(accepted),
+        _ => None,
+    }
+}
+
 fn words(text: &str) -> impl Iterator<Item = &str> {
     let all = text.split(|sign: char| sign == ',' || sign.is_whitespace());
     all.filter(|word| !word.is_empty())
@@ -130,6 +145,15 @@ mod tests {
             ["192.0.2.0/24", "2001:db8::/48"]
         );
         assert!(networks(CLOSED).unwrap().is_empty());
+        for (label, good, bad) in [
+            (PHP_LABEL, "8.3", "8.5"),
+            (WIZARD_LABEL, CLOSED, "Closed"),
+            (NAMES_LABEL, "news.example.com", "news"),
+        ] {
+            assert_eq!(label_fault(label, good), None);
+            assert!(label_fault(label, bad).is_some(), "{label}");
+        }
+        assert_eq!(label_fault("anything", "else"), None);
     }
 
     proptest! {

@@ -35,6 +35,8 @@ pub struct Artifact {
 impl Artifact {
     /// Label of a host that says which artifact a name stands for there: `artifact-NAME`.
     pub const LABEL: &str = "artifact-";
+    /// What that label says where the name stands for nothing, whatever the settings say.
+    pub const NONE: &str = "none";
 
     /// Pieces that came, each once: those whose bodies it holds.
     #[must_use]
@@ -61,7 +63,7 @@ impl Artifact {
 
 impl FleetState {
     /// Which artifact a name of role files stands for on a host: its own label says so, or the settings
-    /// that its release pins.
+    /// that its release pins. The label may say that it stands for nothing there.
     #[must_use]
     pub fn artifact_of(&self, host: &Host, name: &ArtifactName) -> Option<ContentHash> {
         let label = host.spec.labels.get(&format!("{}{name}", Artifact::LABEL));

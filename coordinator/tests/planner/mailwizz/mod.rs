@@ -177,11 +177,10 @@ fn labels_say_by_which_names_and_with_which_php_it_is_served() {
 #[test]
 fn an_operators_value_outranks_that_of_a_part() {
     let fleet = given(Fleet::sos_holidays());
-    let extra = "[values]\nweb_socket = \"/run/php/ours.sock\"\n";
+    let extra = "[values]\nweb_user = \"ours\"\n";
     let fleet = fleet.with_file("mailwizz/extra.toml", extra);
     let texts = texts(&fleet.plan(HOST));
-    assert!(texts[LOCATIONS].contains("unix:/run/php/ours.sock;"));
-    assert!(texts["/etc/cron.d/mailwizz"].contains(" mailwizz "));
+    assert!(texts["/etc/cron.d/mailwizz"].contains(" ours /usr/bin/php "));
 }
 
 #[test]

@@ -23,7 +23,7 @@ async fn each_fault_of_a_document_is_named_and_changes_nothing() {
         ("bad-field", "/hosts/1/addresses/0", json!("2001:db8:::20")),
         ("bad-field", "/ips/2/domain", json!("no dots")),
         ("bad-field", "/ips/2/colour", json!("blue")),
-        ("bad-field", "/hosts/0/role", json!("mail")),
+        ("bad-field", "/hosts/0/role", json!("Mail")),
     ];
     for (code, place, value) in faults {
         let refused = fleet.api().post("/fleet", &with(place, &value)).await;

@@ -255,10 +255,10 @@ async fn what_is_wrong_in_a_file_is_pointed_at_and_changes_nothing() {
         ),
         (
             "/hosts/0/role",
-            json!("mail"),
+            json!("Mail"),
             "role",
             8,
-            "unknown variant `mail`, expected one of",
+            "role \"Mail\" is not valid: api, mailwizz, powermta",
         ),
     ];
     for (place, value, key, column, said) in faults {

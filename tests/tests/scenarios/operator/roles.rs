@@ -45,7 +45,12 @@ async fn file_says(fleet: &Fleet, host: &str, path: &str, expected: &str) {
     let what = format!("{path} of {host} says {expected:?}");
     wait_for(&what, async || {
         let text = fs::read_to_string(&file).map_err(|error| error.to_string())?;
-        if text == expected { Ok(()) } else { Err(text) }
+        // Below the head that says who wrote it, where there is one.
+        if text.ends_with(expected) {
+            Ok(())
+        } else {
+            Err(text)
+        }
     })
     .await;
 }

@@ -27,6 +27,8 @@ const BEGINNINGS: [&[u8]; 5] = [
     b"/*M!999999",
     b"PGDMP",
 ];
+/// How much of statements in an archive is looked at.
+const HEAD: u64 = 256 * 1024;
 const ZIP: &[u8] = b"PK\x03\x04";
 /// Folders of statements that make tables, of this product and of its updates.
 const SCHEMAS: [&str; 2] = ["install-sql", "update-sql"];
@@ -54,14 +56,32 @@ pub(super) fn found(file: &mut File, path: &Path) -> io::Result<Option<String>> 
 }
 
 fn within(file: &mut File) -> Result<Option<String>, ZipError> {
-    let archive = ZipArchive::new(file)?;
-    for name in archive.file_names() {
-        let name = name?;
-        if brings_rows(&name) {
-            return Ok(Some(name.into_owned()));
+    let mut archive = ZipArchive::new(file)?;
+    for at in 0..archive.len() {
+        let mut entry = archive.by_index(at)?;
+        let name = entry.name()?.into_owned();
+        if !brings_rows(&name) {
+            continue;
         }
+        // Libraries bring statements that make tables of theirs; what has rows is somebody's.
+        if name.to_ascii_lowercase().ends_with(".sql") {
+            let mut head = Vec::new();
+            entry.by_ref().take(HEAD).read_to_end(&mut head)?;
+            if !has_rows(&head) {
+                continue;
+            }
+        }
+        return Ok(Some(name));
     }
     Ok(None)
+}
+
+/// Whether statements begin as a dump does, or put rows into tables.
+fn has_rows(head: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(head).to_ascii_lowercase();
+    BEGINNINGS.iter().any(|begin| head.starts_with(begin))
+        || text.contains("insert into")
+        || text.contains("\ncopy ")
 }
 
 /// Whether an entry is a dump, and none of the files that make a product's tables.
@@ -104,7 +124,11 @@ mod tests {
             archive
                 .start_file(*entry, SimpleFileOptions::default())
                 .unwrap();
-            archive.write_all(b"x").unwrap();
+            let text = match entry.contains("framework") {
+                true => "CREATE TABLE auth (name TEXT);",
+                false => "INSERT INTO people VALUES (1);",
+            };
+            archive.write_all(text.as_bytes()).unwrap();
         }
         archive.finish().unwrap().into_inner()
     }
@@ -131,6 +155,7 @@ mod tests {
             "mailwizz/index.php",
             "mailwizz/apps/common/data/install-sql/schema.sql",
             "mailwizz/apps/common/data/update-sql/2.1.0.sql",
+            "mailwizz/apps/common/framework/web/auth/schema-mysql.sql",
         ];
         assert_eq!(of("mailwizz.zip", &zip(&good)), None);
         let bad = [&good[..], &["mailwizz/backup/site.sql.gz"]].concat();

@@ -30,7 +30,7 @@ was cut off goes on where it was when it is started again, for a day.
 
 Examples:
   email-engine artifact put mailwizz.zip --use mailwizz
-  email-engine artifact put pmta-license --confidential --use powermta-licence
+  email-engine artifact put pmta-license --confidential --use powermta-license
   email-engine artifact use mailwizz 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
   email-engine artifact list")]
 pub(crate) struct Artifact {

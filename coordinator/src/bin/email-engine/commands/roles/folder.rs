@@ -131,6 +131,24 @@ pub(super) fn laid_over(
     base
 }
 
+/// What is other in a bundle than in an earlier one: `+` for what came, `~` for what changed, `-` for what
+/// went.
+pub(super) fn differences<'a>(
+    before: &'a BTreeMap<String, String>,
+    after: &'a BTreeMap<String, String>,
+) -> Vec<(char, &'a str)> {
+    let came = after
+        .iter()
+        .filter_map(|(path, text)| match before.get(path) {
+            None => Some(('+', path.as_str())),
+            Some(earlier) if earlier != text => Some(('~', path.as_str())),
+            Some(_) => None,
+        });
+    let went = before.keys().filter(|path| !after.contains_key(*path));
+    let went = went.map(|path| ('-', path.as_str()));
+    came.chain(went).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,5 +195,8 @@ mod tests {
         let base = [one("a", "1"), one("b", "2")].into();
         let laid = laid_over(base, [one("a", ""), one("c", "3")].into());
         assert_eq!(laid, [one("b", "2"), one("c", "3")].into());
+        let before = [one("a", "1"), one("b", "1")].into();
+        let differs = differences(&before, &laid);
+        assert_eq!(differs, [('~', "b"), ('+', "c"), ('-', "a")]);
     }
 }

@@ -11,6 +11,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use email_engine_coordinator::planner::builtin_bundle;
+use email_engine_coordinator::powermta::providers::BASE_PATH;
 use email_engine_protocol::api::{BundleRequest, ReleaseRequest, ReleasesView};
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::id::{HostId, TenantId};
@@ -62,9 +63,9 @@ struct Put {
     /// Folder with role files
     #[arg(value_name = "FOLDER")]
     folder: PathBuf,
-    /// What they are laid over: the bundle of new hosts (current), the roles that come with this version
-    /// (shipped), or a bundle by its hash
-    #[arg(long, default_value = "current", value_name = "BUNDLE")]
+    /// What they are laid over: the roles that come with this version (shipped), the bundle of new hosts
+    /// (current), or a bundle by its hash. What `pmta base` put into the bundle of new hosts stays
+    #[arg(long, default_value = "shipped", value_name = "BUNDLE")]
     from: Base,
     /// Fleet file to try them on before [default: an example with a host of each role]
     #[arg(short, long, value_name = "FILE")]
@@ -206,7 +207,15 @@ fn show(
 async fn put(desk: &Desk, arguments: &Put) -> Result<Exit, Failure> {
     let own =
         folder::read(&arguments.folder).map_err(|error| Failure::new(Exit::Failure, error))?;
-    let files = folder::laid_over(files(desk, arguments.from).await?, own);
+    let current = files(desk, Base::Current).await?;
+    let mut base = files(desk, arguments.from).await?;
+    if let Some(text) = current.get(BASE_PATH) {
+        base.insert(BASE_PATH.to_owned(), text.clone());
+    }
+    let files = folder::laid_over(base, own);
+    for (sign, path) in folder::differences(&current, &files) {
+        desk.output.note(&format!("{sign} {path}"));
+    }
     let report = lint::report(&files, arguments.file.as_deref())?;
     if !report.findings.is_empty() {
         // Words about the answer here, not the answer.
@@ -252,6 +261,7 @@ async fn hosts(desk: &Desk, arguments: &Use) -> Result<Option<BTreeSet<HostId>>,
     let of_tenant = all
         .into_iter()
         .filter(|host| host.spec.tenant.as_ref() == Some(tenant));
+    let of_tenant = of_tenant.filter(|host| host.lifecycle != "retired");
     let hosts: BTreeSet<HostId> = of_tenant.map(|host| host.spec.id).chain(named).collect();
     if hosts.is_empty() {
         let error = format!("tenant {tenant} has no host: nothing was changed");
