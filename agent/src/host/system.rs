@@ -80,8 +80,13 @@ pub enum Presence {
     /// It is not; at most its configuration is left.
     #[default]
     Gone,
-    /// Partly, in the package tool's word.
-    Partly(String),
+    /// Partly.
+    Partly {
+        /// In the package tool's word.
+        word: String,
+        /// The version that is there, or the newest of several, as far as the package tool knows it.
+        version: Option<String>,
+    },
     /// Wholly, in this version.
     Installed(String),
 }

@@ -18,6 +18,12 @@ pub enum RemovalRefused {
         /// What it is.
         what: String,
     },
+    /// It lets go of what a product consists of, and with it of all that serves it.
+    #[error("no longer has {what}, and nobody allowed it (email-engine hosts allow-removal)")]
+    Product {
+        /// Which ones.
+        what: String,
+    },
     /// It removes too many.
     #[error(
         "removes {removed} of {owned} owned resources, over {REMOVAL_PERCENT} %, and nobody allowed \
@@ -65,6 +71,9 @@ pub fn check_removal(inventory: &Inventory, config: &HostConfig) -> Result<(), R
             what: format!("directory {path}"),
         });
     }
+    if let Some(what) = products(inventory, config) {
+        return Err(RemovalRefused::Product { what });
+    }
     if gone.len() * 100 > owned * REMOVAL_PERCENT {
         return Err(RemovalRefused::Share {
             removed: gone.len(),
@@ -74,13 +83,53 @@ pub fn check_removal(inventory: &Inventory, config: &HostConfig) -> Result<(), R
     Ok(())
 }
 
+/// Archives and databases that would not be ours any more, whether they would stay or not: a name that
+/// was taken from an artifact takes a whole part of a role along.
+fn products(inventory: &Inventory, config: &HostConfig) -> Option<String> {
+    let orphans = inventory.orphans(config).into_iter();
+    let named: Vec<String> = orphans
+        .filter_map(|(thing, _)| match thing {
+            Thing::Archive(path) => Some(format!("archive {path}")),
+            Thing::Database { engine, name, .. } => Some(format!("database {engine}/{name}")),
+            _ => None,
+        })
+        .collect();
+    (!named.is_empty()).then(|| named.join(" and "))
+}
+
 #[cfg(test)]
 mod tests {
+    use email_engine_protocol::bytes::ContentHash;
+    use email_engine_protocol::desired::{
+        ArchiveForm, ArchiveSpec, ArtifactRef, HostPath, Resource, Spec,
+    };
+
     use super::*;
     use crate::reconciler::plan::tests::{config, directory, file};
+    use crate::resources::database_samples::database;
 
-    fn files(range: std::ops::Range<u32>) -> Vec<email_engine_protocol::desired::Resource> {
+    fn files(range: std::ops::Range<u32>) -> Vec<Resource> {
         range.map(|at| file(&format!("/f/{at:03}"))).collect()
+    }
+
+    fn archive(path: &str) -> Resource {
+        let mut made = directory(path);
+        made.spec = Spec::Archive(ArchiveSpec {
+            path: HostPath::new(path).unwrap(),
+            artifact: ArtifactRef {
+                sha256: ContentHash::of(b"x"),
+                length: 1,
+                pieces: vec![ContentHash::of(b"x")],
+                secret: false,
+            },
+            form: ArchiveForm::Zip,
+            strip: 0,
+            mode: 0o755,
+            owner: None,
+            group: None,
+            creates: None,
+        });
+        made
     }
 
     #[test]
@@ -111,6 +160,31 @@ mod tests {
             check_removal(&inventory, &config(files(0..20))),
             Err(RemovalRefused::Data { .. })
         ));
+    }
+
+    #[test]
+    fn a_product_that_is_let_go_needs_the_word_although_it_is_left_in_place() {
+        let mut all = files(0..20);
+        let mut database = database();
+        database.on_remove = OnRemove::Leave;
+        all.extend([archive("/srv/app"), database.clone()]);
+        let mut inventory = Inventory::default();
+        inventory.claim(&config(all));
+        let mut bare = config(files(0..20));
+        let refused = check_removal(&inventory, &bare).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "no longer has database mysql/shop and archive /srv/app, and nobody allowed it \
+             (email-engine hosts allow-removal)"
+        );
+        bare.large_removal = true;
+        assert_eq!(check_removal(&inventory, &bare), Ok(()));
+
+        let mut kept = files(0..20);
+        kept.extend([archive("/srv/app"), database]);
+        assert_eq!(check_removal(&inventory, &config(kept)), Ok(()));
+        let retired = HostConfig::retired(bare.cluster, bare.host, bare.role);
+        assert_eq!(check_removal(&inventory, &retired), Ok(()));
     }
 
     #[test]

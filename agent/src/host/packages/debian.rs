@@ -22,6 +22,27 @@ const KEEP: &str = "Dpkg::Options::=--force-confold";
 /// Somebody else may be installing: the machine's own upgrades, for example.
 const LOCK: &str = "DPkg::Lock::Timeout=120";
 
+/// How everything is installed: without a question, and without removing anything for it.
+const INSTALLING: [&str; 8] = [
+    "install",
+    "-y",
+    "--no-install-recommends",
+    "--no-remove",
+    "-o",
+    KEEP,
+    "-o",
+    LOCK,
+];
+/// What apt says when its lists may be older than its repositories, or were never fetched.
+const STALE: [&str; 6] = [
+    "Unable to locate package",
+    "has no installation candidate",
+    "unmet dependencies",
+    " 404 ",
+    "Unable to fetch some archives",
+    "' was not found",
+];
+
 /// Reads one line of `${db:Status-Want} ${db:Status-Status} ${Version}` (dpkg-query(1)). What is not
 /// understood is not guessed.
 fn parse(line: &str) -> Option<PackageSeen> {
@@ -39,8 +60,11 @@ fn parse(line: &str) -> Option<PackageSeen> {
         (
             "half-configured" | "half-installed" | "triggers-awaited" | "triggers-pending"
             | "unpacked",
-            _,
-        ) => Presence::Partly(status.to_owned()),
+            version,
+        ) => Presence::Partly {
+            word: status.to_owned(),
+            version: version.map(str::to_owned),
+        },
         _ => return None,
     };
     let held = held && presence != Presence::Gone;
@@ -92,15 +116,20 @@ impl Debian {
             _ => false,
         };
         if !right {
-            self.must_be_known(&spec.name)?;
+            let mut may_update = true;
+            if self.must_be_known(&spec.name).is_err() {
+                self.update();
+                may_update = false;
+                self.must_be_known(&spec.name)?;
+            }
             let wanted = spec.version.as_ref().map_or_else(
                 || spec.name.clone(),
                 |version| format!("{}={version}", spec.name),
             );
-            let mut arguments = vec!["install", "-y", "--no-install-recommends", "-o", KEEP];
-            arguments.extend(["--allow-downgrades", "--allow-change-held-packages", "--"]);
+            let mut arguments = INSTALLING.to_vec();
+            arguments.extend(["--allow-change-held-packages", "--allow-downgrades", "--"]);
             arguments.push(&wanted);
-            self.apt_get(&arguments)?;
+            self.apt_install(&arguments, may_update)?;
         }
         self.hold(&spec.name, spec.hold)
     }
@@ -120,6 +149,27 @@ impl Debian {
                 must(self.reach, &tool, arguments, INSTALL).map(|_| ())
             }
             done => done.map(|_| ()),
+        }
+    }
+
+    /// Installs something, and once more with new lists where old ones may be why it failed.
+    fn apt_install(&self, arguments: &[&str], may_update: bool) -> Result<(), SystemError> {
+        match self.apt_get(arguments) {
+            Err(SystemError::Failed { output, .. })
+                if may_update && STALE.iter().any(|words| output.contains(words)) =>
+            {
+                self.update();
+                self.apt_get(arguments)
+            }
+            done => done,
+        }
+    }
+
+    /// Fetches the lists of packages. One repository that does not answer is no reason to stop: whether
+    /// it was needed is seen afterwards.
+    fn update(&self) {
+        if let Err(error) = must(self.reach, &self.tool("apt-get"), &["update"], READ) {
+            tracing::warn!(%error, "not all lists of packages are new");
         }
     }
 
@@ -191,18 +241,25 @@ impl Debian {
         downgrade: bool,
     ) -> Result<(), SystemError> {
         let file = argument(file)?;
-        if let Presence::Partly(_) = seen {
+        let mut words = INSTALLING.to_vec();
+        words.push("--allow-change-held-packages");
+        if let Presence::Partly { .. } = seen {
             // Unpacked again: apt does not begin with what is half there.
-            let words = ["--force-confold", "--install", "--", file];
-            return must(self.reach, &self.tool("dpkg"), &words, INSTALL).map(|_| ());
+            let again = ["--force-confold", "--install", "--", file];
+            match must(self.reach, &self.tool("dpkg"), &again, INSTALL) {
+                Err(error @ SystemError::Failed { .. }) => {
+                    tracing::warn!(%error, "what it depends on is installed next");
+                }
+                done => return done.map(|_| ()),
+            }
+            words.push("--fix-broken");
+            return self.apt_install(&words, true);
         }
-        let mut words = vec!["install", "-y", "--no-install-recommends", "--no-remove"];
-        words.extend(["-o", KEEP, "-o", LOCK, "--allow-change-held-packages"]);
         if downgrade {
             words.push("--allow-downgrades");
         }
         words.extend(["--", file]);
-        self.apt_get(&words)
+        self.apt_install(&words, true)
     }
 
     /// apt takes a name that it does not know for a pattern, or for an action on a shorter one.
@@ -229,7 +286,7 @@ const fn rank(seen: &PackageSeen) -> u8 {
     match seen.presence {
         Presence::Gone => 0,
         Presence::Installed(_) => 1,
-        Presence::Partly(_) => 2,
+        Presence::Partly { .. } => 2,
     }
 }
 
@@ -271,8 +328,12 @@ mod tests {
             "triggers-pending",
             "unpacked",
         ] {
-            let partly = Presence::Partly(word.to_owned());
-            assert_eq!(of(&format!("install {word} 1")), Some((partly, false)));
+            for version in [Some("1".to_owned()), None] {
+                let line = format!("install {word} {}", version.as_deref().unwrap_or(""));
+                let word = word.to_owned();
+                let partly = Presence::Partly { word, version };
+                assert_eq!(of(&line), Some((partly, false)));
+            }
         }
         for odd in [
             "",
@@ -319,10 +380,9 @@ mod tests {
         };
         let error = tools.install(&spec("known+")).unwrap_err().to_string();
         assert!(error.contains("knows no package known+"), "{error}");
-        assert!(
-            !dir.path().join("calls").exists(),
-            "nothing was asked of apt"
-        );
+        let calls = std::fs::read_to_string(dir.path().join("calls")).unwrap();
+        assert!(calls.contains("apt-get update"), "{calls}");
+        assert!(!calls.contains("known+"), "nothing was asked of apt");
         tools.install(&spec("known")).unwrap();
         tools.remove("known").unwrap();
         let calls = std::fs::read_to_string(dir.path().join("calls")).unwrap();
@@ -330,5 +390,73 @@ mod tests {
             calls.contains("-- known\n") && calls.contains("apt-get remove -y"),
             "{calls}"
         );
+        assert!(calls.contains("--no-remove"), "{calls}");
+    }
+
+    /// Tools whose lists are old: what they say then, and what they need to know a package.
+    fn stale(dir: &Path, said: &str, knows: &str) -> Debian {
+        let gone = "echo \"dpkg-query: no packages found matching $4\" >&2; exit 1\n";
+        let tools = tools(dir, gone);
+        let here = dir.display();
+        let apt = format!(
+            "echo \"$1\" >> {here}/calls\n\
+             [ $1 = update ] && touch {here}/updated\n\
+             [ $1 = update ] || [ -e {here}/updated ] || {{ echo '{said}' >&2; exit 100; }}\n"
+        );
+        let policy = format!("[ -e {here}/{knows} ] && echo \"$3:\"\n");
+        for (name, script) in [("apt-get", apt), ("apt-cache", policy)] {
+            std::fs::write(dir.join(name), format!("#!/bin/sh\n{script}exit 0\n")).unwrap();
+        }
+        tools
+    }
+
+    fn calls(dir: &Path) -> Vec<String> {
+        let text = std::fs::read_to_string(dir.join("calls")).unwrap();
+        let apt = |line: &&str| !line.contains("apt-mark");
+        text.lines().filter(apt).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_package_is_installed_with_new_lists_where_old_ones_may_be_why_it_is_not() {
+        let spec = PackageSpec {
+            name: "known".to_owned(),
+            version: None,
+            hold: false,
+        };
+        for said in [
+            "E: Unable to locate package known",
+            "E: Package known has no installation candidate",
+            "The following packages have unmet dependencies:",
+            "Err:1 http://deb.debian.org known 404  Not Found",
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            stale(dir.path(), said, "apt-get").install(&spec).unwrap();
+            assert_eq!(calls(dir.path()), ["install", "update", "install"]);
+        }
+        let dir = tempfile::tempdir().unwrap();
+        stale(dir.path(), "", "updated").install(&spec).unwrap();
+        assert_eq!(calls(dir.path()), ["update", "install"], "it was unknown");
+    }
+
+    #[test]
+    fn lists_are_fetched_once_and_only_where_that_may_help() {
+        let dir = tempfile::tempdir().unwrap();
+        let said = "E: Packages need to be removed but remove is disabled.";
+        let tools = stale(dir.path(), said, "apt-get");
+        let file = dir.path().join("a.deb");
+        let refused = tools.install_file(&file, &Presence::Gone, false);
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains("remove is disabled"), "{refused}");
+        assert_eq!(calls(dir.path()), ["install"]);
+
+        let dir = tempfile::tempdir().unwrap();
+        let tools = stale(dir.path(), "unmet dependencies", "apt-get");
+        let never = std::fs::read_to_string(dir.path().join("apt-get")).unwrap();
+        let never = never.replace("-e ", "! -e ");
+        std::fs::write(dir.path().join("apt-get"), never).unwrap();
+        std::fs::write(dir.path().join("updated"), "").unwrap();
+        let refused = tools.install_file(&file, &Presence::Gone, false);
+        assert!(refused.unwrap_err().to_string().contains("unmet"));
+        assert_eq!(calls(dir.path()), ["install", "update", "install"]);
     }
 }

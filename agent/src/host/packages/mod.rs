@@ -256,7 +256,7 @@ impl PackageFiles for Packages {
     ) -> Result<(), SystemError> {
         match self.tools()? {
             Tools::Debian(tools) => tools.install_file(file, seen, downgrade),
-            Tools::Rpm(tools) => tools.install_file(file, downgrade),
+            Tools::Rpm(tools) => tools.install_file(file, seen, downgrade),
         }
     }
 

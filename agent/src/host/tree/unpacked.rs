@@ -195,6 +195,34 @@ impl Unpacked<'_> {
         Ok(())
     }
 
+    /// Whether something is there at this place, once this folder is in its own.
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    pub fn holds(&self, place: &HostPath) -> Result<bool, FileError> {
+        if !place.is_within(self.path) {
+            return Ok(false);
+        }
+        let inside = &place.as_str()[self.path.as_str().len()..];
+        Ok(self.tree.look(&self.staged(inside)?)?.is_some())
+    }
+
+    /// What is in it, without what is in its folders.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn names(&self) -> Result<Vec<String>, FileError> {
+        self.tree.list(&self.staged("")?)
+    }
+
+    fn staged(&self, inside: &str) -> Result<HostPath, FileError> {
+        let folder = self.path.parent();
+        let folder = folder.as_ref().map_or("", HostPath::as_str);
+        let name = staged_name(self.path);
+        HostPath::new(format!("{folder}/{name}{inside}"))
+            .map_err(|_| io("name a copy of", self.path)(Errno::NAMETOOLONG))
+    }
+
     /// Puts it into its place, durably. What stood there goes when `replaces` says that it was of our
     /// making, and is moved aside otherwise: in the same step, so that nothing that comes between takes it
     /// for a copy of ours.
@@ -204,10 +232,7 @@ impl Unpacked<'_> {
     pub fn swap_in(mut self, replaces: bool) -> Result<(), FileError> {
         let path = self.path;
         let mut name = staged_name(path);
-        give(&self.folder, self.wanted, self.wanted.mode).map_err(io("set the mode of", path))?;
-        // One for all of its files: thousands of their own would take minutes.
-        fs::syncfs(&self.folder).map_err(io("sync", path))?;
-        self.tree.failpoint.step().map_err(io("replace", path))?;
+        self.finish()?;
         let stands = self.tree.look(path)?;
         let is_folder = stands.is_some_and(|entry| entry.kind == EntryKind::Directory);
         if stands.is_some() && !is_folder {
@@ -223,18 +248,12 @@ impl Unpacked<'_> {
             // What the exchange leaves there is never taken for a copy of ours, whatever comes between.
             name = free_aside(&self.parent, &name, path)?;
         }
-        let to = path.file_name();
-        let done = fs::renameat_with(&self.parent, name.as_str(), &self.parent, to, flags);
-        if done.is_err() && is_somebodys {
+        let done = self.rename(&name, flags);
+        if done.is_err() && !self.is_swapped && is_somebodys {
             // Back to where the next attempt clears it away.
             let _ = fs::renameat(&self.parent, name.as_str(), &self.parent, staged_name(path));
         }
-        done.map_err(io("replace", path))?;
-        self.is_swapped = true;
-        self.tree
-            .failpoint
-            .sync(self.parent.as_fd())
-            .map_err(io("sync folder of", path))?;
+        done?;
         if !is_folder {
             return Ok(());
         }
@@ -246,6 +265,33 @@ impl Unpacked<'_> {
             tracing::warn!(%path, aside = name, "something else stood here and was moved aside");
         }
         Ok(())
+    }
+
+    /// Puts it into its place, durably, where nothing or an empty folder stands.
+    ///
+    /// # Errors
+    /// When a step fails, or anything else stands there; then that stays where it is.
+    pub fn swap_in_new(mut self) -> Result<(), FileError> {
+        self.finish()?;
+        self.tree.remove_folder(self.path)?;
+        self.rename(&staged_name(self.path), RenameFlags::NOREPLACE)
+    }
+
+    fn finish(&self) -> Result<(), FileError> {
+        let path = self.path;
+        give(&self.folder, self.wanted, self.wanted.mode).map_err(io("set the mode of", path))?;
+        // One for all of its files: thousands of their own would take minutes.
+        fs::syncfs(&self.folder).map_err(io("sync", path))?;
+        self.tree.failpoint.step().map_err(io("replace", path))
+    }
+
+    fn rename(&mut self, name: &str, flags: RenameFlags) -> Result<(), FileError> {
+        let (path, parent) = (self.path, &self.parent);
+        fs::renameat_with(parent, name, parent, path.file_name(), flags)
+            .map_err(io("replace", path))?;
+        self.is_swapped = true;
+        let done = self.tree.failpoint.sync(parent.as_fd());
+        done.map_err(io("sync folder of", path))
     }
 }
 
@@ -365,6 +411,25 @@ mod tests {
             let is_there = all.any(|one| one.unwrap().path().join("work").exists());
             assert!(is_there, "after {steps} steps");
         }
+    }
+
+    #[test]
+    fn what_has_entries_or_is_no_folder_is_not_moved_for_a_new_tree() {
+        let at = path("/srv/app");
+        let root = tempfile::tempdir().unwrap();
+        let app = root.path().join("srv/app");
+        let tree = Rooted::open(root.path()).unwrap();
+        let swap = || tree.unpack_beside(&at, WANTED).unwrap().swap_in_new();
+        std::fs::create_dir_all(&app).unwrap();
+        swap().unwrap();
+        std::fs::write(app.join("work"), "work").unwrap();
+        assert!(matches!(swap(), Err(FileError::NotEmpty(_))));
+        assert!(app.join("work").exists());
+        std::fs::remove_dir_all(&app).unwrap();
+        std::os::unix::fs::symlink("/elsewhere", &app).unwrap();
+        assert!(swap().is_err());
+        assert_eq!(tree.read_link(&at).unwrap().unwrap(), "/elsewhere");
+        assert_eq!(tree.list(&path("/srv")).unwrap(), ["app"]);
     }
 
     #[test]

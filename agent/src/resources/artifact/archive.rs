@@ -5,7 +5,7 @@ use email_engine_protocol::desired::{ArchiveSpec, HostPath};
 
 use super::reader::Reader;
 use super::unpack;
-use crate::host::{EntryKind, Machine, Wanted};
+use crate::host::{EntryKind, Machine, Unpacked, Wanted};
 use crate::resources::access::Access;
 use crate::resources::{ApplyError, Contents, Finding};
 
@@ -85,6 +85,12 @@ pub(in crate::resources) fn apply(
     spec: &ArchiveSpec,
 ) -> Result<(), ApplyError> {
     let (uid, gid) = machine.owners(spec.owner.as_deref(), spec.group.as_deref())?;
+    if let Some(creates) = &spec.creates {
+        if machine.files.look(creates)?.is_some() {
+            return Ok(());
+        }
+        judge_place(machine, spec, creates)?;
+    }
     let found = marked(machine, &spec.path);
     let is_unpacked = found.as_deref() == Some(mark(spec).as_bytes());
     if is_unpacked && spec.creates.is_none() {
@@ -115,9 +121,62 @@ pub(in crate::resources) fn apply(
     beside
         .file(&[MARKER.to_owned()], 0o600, &mut mark.as_bytes())
         .map_err(|error| refused(&error))?;
+    if let Some(creates) = &spec.creates {
+        judge_tree(spec, creates, &beside)?;
+        return Ok(beside.swap_in_new()?);
+    }
     // Only what was unpacked here before may go; anything else is moved aside.
-    let replaces = found.is_some() && spec.creates.is_none();
-    Ok(beside.swap_in(replaces)?)
+    Ok(beside.swap_in(found.is_some())?)
+}
+
+/// Whether a tree that is unpacked once may come to its place. What stands there may be what an
+/// application keeps, so that it is not even moved aside.
+fn judge_place(
+    machine: &Machine,
+    spec: &ArchiveSpec,
+    creates: &HostPath,
+) -> Result<(), ApplyError> {
+    let path = &spec.path;
+    match machine.files.look(path)? {
+        None => return Ok(()),
+        Some(entry)
+            if entry.kind == EntryKind::Directory && machine.files.list(path)?.is_empty() =>
+        {
+            return Ok(());
+        }
+        Some(_) => {}
+    }
+    Err(ApplyError::Refused(format!(
+        "{path} stands there without {creates}: move it away, or put {creates} back"
+    )))
+}
+
+/// Entries of a tree that are named.
+const NAMED: usize = 5;
+
+/// Whether what was unpacked has what shall be there afterwards: without it, it would be unpacked again
+/// and again.
+fn judge_tree(
+    spec: &ArchiveSpec,
+    creates: &HostPath,
+    beside: &Unpacked<'_>,
+) -> Result<(), ApplyError> {
+    if beside.holds(creates)? {
+        return Ok(());
+    }
+    // But for the marker.
+    let names = beside.names()?;
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let names: Vec<&str> = names.into_iter().filter(|name| *name != MARKER).collect();
+    let named = match names.len() {
+        0 => "nothing".to_owned(),
+        all if all > NAMED => format!("{} and {} more", names[..NAMED].join(", "), all - NAMED),
+        _ => names.join(", "),
+    };
+    Err(ApplyError::Refused(format!(
+        "archive {} is not unpacked: with `strip = {}` it brings {named} to {}, and not {creates}",
+        spec.artifact.sha256, spec.strip, spec.path
+    )))
 }
 
 pub(in crate::resources) fn remove(machine: &Machine, path: &HostPath) -> Result<(), ApplyError> {
@@ -200,6 +259,71 @@ mod tests {
         two.creates.clone_from(&one.creates);
         assert_eq!(observe(&machine, &two), Finding::Right);
         assert_eq!(read(&machine, "/srv/app/config").unwrap(), b"theirs");
+    }
+
+    #[test]
+    fn an_archive_of_another_depth_is_refused_each_time_and_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let machine = sandbox(dir.path());
+        let srv = HostPath::new("/srv").unwrap();
+        let files: Vec<String> = (1..8).map(|at| format!("app/{at}/a{at}")).collect();
+        let files: Vec<(&str, &str)> = files.iter().map(|name| (name.as_str(), "x")).collect();
+        let (pieces, mut one) = spec(&samples::tar_gz(&files));
+        one.creates = Some(HostPath::new("/srv/app/1/a1").unwrap());
+        for (strip, words) in [
+            (
+                0,
+                "`strip = 0` it brings app to /srv/app, and not /srv/app/1/a1",
+            ),
+            (2, "`strip = 2` it brings a1, a2, a3, a4, a5 and 2 more to"),
+            (3, "`strip = 3` it brings nothing to"),
+        ] {
+            one.strip = strip;
+            for _ in 0..3 {
+                let refused = apply(&machine, &pieces, &one).unwrap_err().to_string();
+                assert!(refused.contains(words), "{refused}");
+                assert_eq!(machine.files.list(&srv).unwrap(), [""; 0]);
+            }
+        }
+        one.creates = Some(HostPath::new("/srv/app/none").unwrap());
+        one.strip = 1;
+        let refused = apply(&machine, &pieces, &one).unwrap_err().to_string();
+        assert!(
+            refused.contains("brings 1, 2, 3, 4, 5 and 2 more"),
+            "{refused}"
+        );
+        one.creates = Some(HostPath::new("/srv/app/1/a1").unwrap());
+        std::fs::create_dir_all(dir.path().join("root/srv/app")).unwrap();
+        apply(&machine, &pieces, &one).unwrap();
+        assert_eq!(observe(&machine, &one), Finding::Right);
+        assert_eq!(machine.files.list(&srv).unwrap(), ["app"]);
+    }
+
+    #[test]
+    fn a_tree_that_lost_what_was_created_stays_where_it_is_whoever_made_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let machine = sandbox(dir.path());
+        let srv = HostPath::new("/srv").unwrap();
+        let (pieces, mut one) = spec(&samples::tar_gz(&[("app/a", "one"), ("app/b", "b")]));
+        one.creates = Some(HostPath::new("/srv/app/a").unwrap());
+        apply(&machine, &pieces, &one).unwrap();
+        let app = dir.path().join("root/srv/app");
+        std::fs::write(app.join("work"), "work").unwrap();
+        std::fs::rename(app.join("a"), app.join("away")).unwrap();
+        for has_marker in [true, false] {
+            assert_eq!(app.join(MARKER).exists(), has_marker);
+            let refused = apply(&machine, &pieces, &one).unwrap_err().to_string();
+            assert!(
+                refused.contains("/srv/app stands there without /srv/app/a: move it away"),
+                "{refused}"
+            );
+            assert_eq!(machine.files.list(&srv).unwrap(), ["app"]);
+            assert_eq!(read(&machine, "/srv/app/work").unwrap(), b"work");
+            let _ = std::fs::remove_file(app.join(MARKER));
+        }
+        std::fs::rename(app.join("away"), app.join("a")).unwrap();
+        apply(&machine, &pieces, &one).unwrap();
+        assert_eq!(observe(&machine, &one), Finding::Right);
     }
 
     #[test]

@@ -27,7 +27,7 @@ fn diff(seen: &PackageSeen, spec: &PackageSpec) -> Option<String> {
     let mut diff = Vec::new();
     match (&seen.presence, &spec.version) {
         (Presence::Gone, _) => return Some("not installed".to_owned()),
-        (Presence::Partly(word), _) => diff.push((*word).clone()),
+        (Presence::Partly { word, .. }, _) => diff.push((*word).clone()),
         (Presence::Installed(has), Some(wanted)) if has != wanted => {
             diff.push(format!("version {has}, not {wanted}"));
         }
@@ -49,7 +49,12 @@ pub(super) fn observe_vendor(
         Some(artifact) => vendor::observe(machine, id, spec, artifact),
         None => observe(machine, id, &spec.package),
     };
-    if !spec.verify || finding != Finding::Right {
+    let noted = match &finding {
+        Finding::Right => String::new(),
+        Finding::Noted(text) => format!("{text}; "),
+        _ => return finding,
+    };
+    if !spec.verify {
         return finding;
     }
     let name = vendor::installed_name(machine, spec);
@@ -63,8 +68,12 @@ pub(super) fn observe_vendor(
         machine.looked_through.insert(name.clone(), (now, changed));
     }
     match machine.looked_through.get(&name) {
-        Some((_, Ok(changed))) if !changed.is_empty() => Finding::Noted(told(changed)),
-        Some((_, Err(error))) => Finding::Unverified(format!("cannot be looked through: {error}")),
+        Some((_, Ok(changed))) if !changed.is_empty() => {
+            Finding::Noted(format!("{noted}{}", told(changed)))
+        }
+        Some((_, Err(error))) if noted.is_empty() => {
+            Finding::Unverified(format!("cannot be looked through: {error}"))
+        }
         _ => finding,
     }
 }

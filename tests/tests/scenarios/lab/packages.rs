@@ -59,7 +59,7 @@ fn the_operators_package_is_installed_upgraded_mended_looked_through_and_removed
         assert_eq!(waiting, "", "no file waits for the package tool any more");
 
         put(&operator, "5.0r1.deb", "powermta");
-        says(&fleet, "5.0r2 is installed and newer than 5.0r1").await;
+        says(&fleet, "5.0r2 is installed, newer than 5.0r1").await;
         put(&operator, "foreign.deb", "powermta");
         says(&fleet, "holds package elsewhere").await;
         put(&operator, "needy.deb", "powermta");

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use email_engine_protocol::desired::PackageSpec;
 
-use super::{INSTALL, PackageFile, QUICK, READ, argument, failed, verify};
+use super::{INSTALL, PackageFile, QUICK, READ, argument, failed, vercmp, verify};
 use crate::host::reach::Reach;
 use crate::host::real::must;
 use crate::host::spawn;
@@ -53,7 +53,10 @@ impl Rpm {
                 match versions[..] {
                     [only] if !only.contains(' ') => Presence::Installed(only.to_owned()),
                     // An upgrade that was cut off leaves both in the database.
-                    [_, _, ..] => Presence::Partly(format!("{} at once", versions.join(" and "))),
+                    [_, _, ..] => Presence::Partly {
+                        word: format!("{} at once", versions.join(" and ")),
+                        version: newest(&versions),
+                    },
                     _ => {
                         let odd = format!("{:?} is not understood", answer.output);
                         return Err(failed(self.tool("rpm"), 0, odd));
@@ -143,14 +146,21 @@ impl Rpm {
         verify::changed(&self.tool("rpm"), &words)
     }
 
-    pub(super) fn install_file(&self, file: &Path, downgrade: bool) -> Result<(), SystemError> {
+    pub(super) fn install_file(
+        &self,
+        file: &Path,
+        seen: &Presence,
+        downgrade: bool,
+    ) -> Result<(), SystemError> {
         let file = argument(file)?;
-        if self.has_dnf() {
+        // dnf has nothing to do where one of two versions is the file's.
+        let is_double = matches!(seen, Presence::Partly { .. });
+        if self.has_dnf() && !is_double {
             let verb = if downgrade { "downgrade" } else { "install" };
             return self.dnf(&[verb, file]);
         }
         let mut words = vec!["-U", "--nosignature", "--replacepkgs"];
-        if downgrade {
+        if downgrade || is_double {
             words.push("--oldpackage");
         }
         words.extend(["--", file]);
@@ -200,6 +210,11 @@ impl Rpm {
             .find(|line| line.eq_ignore_ascii_case(name))
             .map(str::to_owned))
     }
+}
+
+fn newest(versions: &[&str]) -> Option<String> {
+    let newest = versions.iter().max_by(|a, b| vercmp::compare(a, b));
+    newest.map(|version| (*version).to_owned())
 }
 
 #[cfg(test)]

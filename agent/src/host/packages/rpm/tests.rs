@@ -71,21 +71,84 @@ fn a_package_is_installed_upgraded_downgraded_and_removed_in_a_real_database() {
     let Some(bed) = Bed::new() else { return };
     assert_eq!(bed.presence("PowerMTA"), Presence::Gone);
     let (one, two) = (bed.rpm("r1", ""), bed.rpm("r2", ""));
-    bed.tools.install_file(&one, false).unwrap();
+    bed.tools
+        .install_file(&one, &Presence::Gone, false)
+        .unwrap();
     assert_eq!(bed.presence("PowerMTA"), installed("5.0-r1"));
     fs::write(bed.dir.path().join("root/etc/pmta/config"), "ours\n").unwrap();
-    bed.tools.install_file(&two, false).unwrap();
+    bed.tools
+        .install_file(&two, &Presence::Gone, false)
+        .unwrap();
     assert_eq!(bed.presence("PowerMTA"), installed("5.0-r2"));
     assert_eq!(bed.read("etc/pmta/config"), "ours\n", "nobody was asked");
     assert_eq!(bed.read("etc/pmta/program"), "r2\n");
-    let refused = bed.tools.install_file(&one, false).unwrap_err().to_string();
+    let refused = bed
+        .tools
+        .install_file(&one, &Presence::Gone, false)
+        .unwrap_err()
+        .to_string();
     assert!(refused.contains("newer than"), "{refused}");
-    bed.tools.install_file(&one, true).unwrap();
+    bed.tools.install_file(&one, &Presence::Gone, true).unwrap();
     assert_eq!(bed.presence("PowerMTA"), installed("5.0-r1"));
     // The inventory knows it by the role's small letters.
     bed.tools.remove("powermta").unwrap();
     assert_eq!(bed.presence("PowerMTA"), Presence::Gone);
     bed.tools.remove("powermta").unwrap();
+}
+
+#[test]
+fn two_versions_in_the_database_become_that_of_the_file() {
+    let Some(bed) = Bed::new() else { return };
+    let (one, two) = (bed.rpm("r1", ""), bed.rpm("r2", ""));
+    for (file, version) in [(&two, "5.0-r2"), (&one, "5.0-r1")] {
+        for both in [&one, &two] {
+            let added = ["-i", "--force", "--nodeps", "--justdb"];
+            let both = both.to_str().unwrap();
+            let words = bed.tools.rooted(&[&added[..], &[both]].concat());
+            let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
+            let done = Command::new("/usr/bin/rpm").args(words).output().unwrap();
+            assert!(done.status.success(), "{done:?}");
+        }
+        let seen = bed.presence("PowerMTA");
+        let Presence::Partly { word, version: has } = &seen else {
+            panic!("{seen:?}");
+        };
+        assert!(word.ends_with("at once"), "{word}");
+        assert_eq!(has.as_deref(), Some("5.0-r2"), "the newest of them");
+        bed.tools.install_file(file, &seen, false).unwrap();
+        assert_eq!(bed.presence("PowerMTA"), installed(version));
+    }
+}
+
+#[test]
+fn dnf_is_not_asked_about_two_versions() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["dnf", "rpm"] {
+        let script = format!(
+            "#!/bin/sh\necho \"{name} $*\" >> {}/calls\n",
+            dir.path().display()
+        );
+        fs::write(dir.path().join(name), script).unwrap();
+        let runs = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(dir.path().join(name), runs).unwrap();
+    }
+    let tools = Rpm::new(dir.path(), Reach::default());
+    let double = Presence::Partly {
+        word: "1 and 2 at once".to_owned(),
+        version: Some("2".to_owned()),
+    };
+    for seen in [Presence::Gone, double] {
+        tools
+            .install_file(Path::new("/a.rpm"), &seen, false)
+            .unwrap();
+    }
+    let calls = fs::read_to_string(dir.path().join("calls")).unwrap();
+    assert_eq!(
+        calls,
+        "dnf -y --setopt=install_weak_deps=False install /a.rpm\n\
+         rpm -U --nosignature --replacepkgs --oldpackage -- /a.rpm\n"
+    );
 }
 
 #[test]
@@ -98,7 +161,9 @@ fn a_file_says_what_it_is_and_one_that_is_damaged_or_of_sources_is_refused() {
         ("PowerMTA", "2:5.0-r1")
     );
     assert_eq!(found.architecture, bed.tools.architecture().unwrap());
-    bed.tools.install_file(&file, false).unwrap();
+    bed.tools
+        .install_file(&file, &Presence::Gone, false)
+        .unwrap();
     assert_eq!(
         bed.presence("PowerMTA"),
         installed("2:5.0-r1"),
@@ -128,7 +193,7 @@ fn what_the_file_needs_and_nobody_has_is_said() {
     let file = bed.rpm("r1", "Requires: libnowhere");
     let refused = bed
         .tools
-        .install_file(&file, false)
+        .install_file(&file, &Presence::Gone, false)
         .unwrap_err()
         .to_string();
     assert!(
@@ -152,7 +217,9 @@ fn database(folder: &Path) -> Option<PathBuf> {
 #[test]
 fn a_database_that_cannot_be_read_is_no_absent_package() {
     let Some(mut bed) = Bed::new() else { return };
-    bed.tools.install_file(&bed.rpm("r1", ""), false).unwrap();
+    bed.tools
+        .install_file(&bed.rpm("r1", ""), &Presence::Gone, false)
+        .unwrap();
     let root = bed.dir.path().join("root");
     let database = database(&root).expect("the tool has made one");
     fs::write(database, "damaged".repeat(1000)).unwrap();
@@ -165,7 +232,9 @@ fn a_database_that_cannot_be_read_is_no_absent_package() {
 #[test]
 fn what_somebody_changed_in_a_package_is_named_but_for_its_configuration() {
     let Some(bed) = Bed::new() else { return };
-    bed.tools.install_file(&bed.rpm("r1", ""), false).unwrap();
+    bed.tools
+        .install_file(&bed.rpm("r1", ""), &Presence::Gone, false)
+        .unwrap();
     assert_eq!(bed.tools.changed("PowerMTA").unwrap(), Vec::<String>::new());
     let root = bed.dir.path().join("root/etc/pmta");
     fs::write(root.join("config"), "ours\n").unwrap();

@@ -80,16 +80,36 @@ pub(super) fn observe(
     if let Err(reason) = fits(&spec.package, &found) {
         return Finding::Differs(reason);
     }
+    match machine.system.package(id, &found.name) {
+        Ok(seen) => judge(machine, spec, &seen, &found),
+        Err(error) => Finding::Unknown(error.to_string()),
+    }
+}
+
+/// A newer one that may not be downgraded does its work: what comes after it need not wait for a person.
+fn judge(
+    machine: &mut Machine,
+    spec: &VendorPackageSpec,
+    seen: &PackageSeen,
+    found: &PackageFile,
+) -> Finding {
     let wanted = PackageSpec {
         version: Some(found.version.clone()),
         ..spec.package.clone()
     };
-    match machine.system.package(id, &found.name) {
-        Ok(seen) => match super::diff(&seen, &wanted) {
-            Some(diff) => Finding::Differs(diff),
-            None => Finding::Right,
+    let Some(diff) = super::diff(seen, &wanted) else {
+        return Finding::Right;
+    };
+    let may_stay = matches!(seen.presence, Presence::Installed(_))
+        && seen.held == spec.package.hold
+        && !spec.downgrade;
+    match machine.system.package_files() {
+        Some(files) if may_stay => match is_downgrade(files, seen, found) {
+            Ok(true) => Finding::Noted(newer(seen, found)),
+            Ok(false) => Finding::Differs(diff),
+            Err(error) => Finding::Unknown(error.to_string()),
         },
-        Err(error) => Finding::Unknown(error.to_string()),
+        _ => Finding::Differs(diff),
     }
 }
 
@@ -146,17 +166,18 @@ pub(super) fn apply(
     let found = inspect(machine, &staged, &spec.package)?;
     remember(machine, artifact, &found);
     let mut seen = machine.system.package(id, &found.name)?;
-    if let Presence::Partly(_) = seen.presence {
+    if let Presence::Partly { .. } = seen.presence {
         files(machine)?.finish()?;
         seen = machine.system.package(id, &found.name)?;
     }
     let files = files(machine)?;
     if seen.presence != Presence::Installed(found.version.clone()) {
         let down = is_downgrade(files, &seen, &found)?;
-        if down && !spec.downgrade {
-            return Err(newer(&seen, &found));
+        if !down || spec.downgrade {
+            files.install(&staged, &seen.presence, down)?;
+        } else if let Presence::Partly { .. } = seen.presence {
+            return Err(ApplyError::Refused(newer(&seen, &found)));
         }
-        files.install(&staged, &seen.presence, down)?;
     }
     if seen.held != spec.package.hold {
         files.hold(&found.name, spec.package.hold)?;
@@ -165,16 +186,17 @@ pub(super) fn apply(
     Ok(())
 }
 
-fn newer(seen: &PackageSeen, found: &PackageFile) -> ApplyError {
-    let has = match &seen.presence {
-        Presence::Installed(version) => version,
-        Presence::Gone | Presence::Partly(_) => "what is there",
+fn newer(seen: &PackageSeen, found: &PackageFile) -> String {
+    let (has, how) = match &seen.presence {
+        Presence::Installed(version) => (version.as_str(), "installed"),
+        Presence::Partly { word, version } => (version.as_deref().unwrap_or(""), word.as_str()),
+        Presence::Gone => ("", "gone"),
     };
-    ApplyError::Refused(format!(
-        "{} {has} is installed and newer than {} of its artifact: a newer artifact is accepted, or \
+    format!(
+        "{} {has} is {how}, newer than {} of its artifact: a newer artifact is accepted, or \
          `downgrade = true` in the role",
         found.name, found.version
-    ))
+    )
 }
 
 fn is_downgrade(
@@ -183,8 +205,11 @@ fn is_downgrade(
     found: &PackageFile,
 ) -> Result<bool, SystemError> {
     match &seen.presence {
-        Presence::Installed(has) => files.is_older(&found.version, has),
-        Presence::Gone | Presence::Partly(_) => Ok(false),
+        Presence::Installed(has)
+        | Presence::Partly {
+            version: Some(has), ..
+        } => files.is_older(&found.version, has),
+        Presence::Gone | Presence::Partly { version: None, .. } => Ok(false),
     }
 }
 

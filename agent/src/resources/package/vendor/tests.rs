@@ -15,10 +15,13 @@ const QUERY: &str = "if [ -e HERE/version ]; then cat HERE/version; \
     else echo \"dpkg-query: no packages found matching $4\" >&2; exit 1; fi\n";
 const INSTALL: &str = "echo \"$(basename $0) $*\" | sed 's#/[^ ]*/packages/##' >> HERE/calls\n\
     if [ -e HERE/refuses ]; then cat HERE/refuses >&2; exit 100; fi\n\
+    case $* in *--fix-broken) echo 'install installed 5.0r1' > HERE/version;; esac\n\
     for last; do :; done\n\
     case $last in *.deb) \
     echo \"install installed $(/usr/bin/dpkg-deb --field $last Version)\" > HERE/version;; esac\n";
-const DPKG: &str = "case $1 in --verify) echo verified >> HERE/calls; cat HERE/changed; exit 0;; \
+const DPKG: &str = "if [ \"$2\" = --install ] && [ -e HERE/lacks ]; then \
+    echo dpkg lacks something >> HERE/calls; cat HERE/lacks >&2; exit 1; fi\n\
+    case $1 in --verify) echo verified >> HERE/calls; cat HERE/changed; exit 0;; \
     --compare-versions | --print-architecture) exec /usr/bin/dpkg \"$@\";; esac\n";
 
 struct Bed {
@@ -143,13 +146,20 @@ fn a_file_is_installed_known_again_upgraded_and_only_on_the_roles_word_downgrade
 
     assert_eq!(bed.apply(&two, |_| ()), Ok(Finding::Right));
     assert_eq!(bed.calls().len(), 1);
-    let refused = bed.apply(&one, |_| ()).unwrap_err();
+    let stays = bed.apply(&one, |_| ()).unwrap();
+    let Finding::Noted(said) = &stays else {
+        panic!("{stays:?}");
+    };
     assert!(
-        refused.contains("powermta 5.0r2 is installed and newer than 5.0r1"),
-        "{refused}"
+        said.contains("powermta 5.0r2 is installed, newer than 5.0r1"),
+        "{said}"
     );
-    assert!(refused.contains("downgrade = true"), "{refused}");
+    assert!(said.contains("downgrade = true"), "{said}");
+    assert!(stays.is_satisfied(), "what comes after it goes on");
     assert_eq!(bed.calls(), Vec::<String>::new());
+    let held = bed.apply(&one, |spec| spec.package.hold = true);
+    assert!(matches!(held, Ok(Finding::Differs(_))), "{held:?}");
+    assert_eq!(bed.calls(), ["apt-mark hold -- powermta"]);
     assert_eq!(
         bed.apply(&one, |spec| spec.downgrade = true),
         Ok(Finding::Right)
@@ -174,6 +184,33 @@ fn what_was_cut_off_is_finished_and_unpacked_again() {
             "{calls:?}"
         );
     }
+}
+
+#[test]
+fn what_is_newer_and_was_cut_off_is_not_downgraded_without_the_roles_word() {
+    let Some(mut bed) = Bed::new() else { return };
+    let one = bed.deb("powermta", "5.0r1", "all");
+    bed.write("version", "install half-configured 5.5\n");
+    let refused = bed.apply(&one, |_| ()).unwrap_err();
+    assert!(
+        refused.contains("powermta 5.5 is half-configured, newer than 5.0r1"),
+        "{refused}"
+    );
+    assert_eq!(bed.calls(), ["dpkg --force-confold --configure -a"]);
+    let done = bed.apply(&one, |spec| spec.downgrade = true);
+    assert_eq!(done, Ok(Finding::Right));
+}
+
+#[test]
+fn what_a_package_that_was_cut_off_depends_on_is_installed() {
+    let Some(mut bed) = Bed::new() else { return };
+    let one = bed.deb("powermta", "5.0r1", "all");
+    bed.write("version", "install unpacked 5.0r1\n");
+    bed.write("lacks", "powermta depends on libsomewhere\n");
+    assert_eq!(bed.apply(&one, |_| ()), Ok(Finding::Right));
+    let calls = bed.calls();
+    assert_eq!(calls[1], "dpkg lacks something");
+    assert_eq!(calls[2..], [format!("{WORDS} --fix-broken")]);
 }
 
 #[test]
