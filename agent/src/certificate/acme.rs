@@ -14,15 +14,15 @@ use email_engine_protocol::desired::{
 use email_engine_protocol::id::ResourceId;
 use email_engine_protocol::time::Timestamp;
 use instant_acme::{
-    AuthorizationStatus, ChallengeType, Error, Identifier, Key, NewOrder, Order, OrderStatus,
-    Problem, RetryPolicy,
+    AuthorizationStatus, ChallengeType, Error, Identifier, NewOrder, Order, OrderStatus, Problem,
+    RetryPolicy,
 };
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
-use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
+use super::account;
 use super::pair::{self, Pair};
 use super::pipe::Pipe;
-use super::record::{self, Account, Issued, Ordered, Place};
+use super::record::{Issued, Ordered, Place};
 use crate::host::{Cabinet, NewFile, Rooted};
 
 /// For the server to look at every name, and to issue.
@@ -87,7 +87,7 @@ pub(crate) struct Fault {
 }
 
 impl Fault {
-    fn own(reason: impl std::fmt::Display) -> Self {
+    pub(super) fn own(reason: impl std::fmt::Display) -> Self {
         Self {
             reason: plain(&reason.to_string()),
             refused: false,
@@ -110,12 +110,33 @@ impl From<Error> for Fault {
             Error::Api(problem) => Self {
                 // A server that is ill says no to nobody in particular.
                 refused: problem.status.is_none_or(|status| status < 500),
-                ends_order: true,
+                ends_order: !is_for_now(&problem),
                 reason: plain(&told(&problem)),
             },
             other => Self::own(other),
         }
     }
+}
+
+/// Whether a problem has an end by itself and says nothing of an order: one that was made, or has its
+/// certificate already, is gone on with. Each new one counts against the server's limits.
+fn is_for_now(problem: &Problem) -> bool {
+    let soft = ["rateLimited", "serverInternal", "badNonce"];
+    let status = problem.status.unwrap_or_default();
+    status >= 500 || status == 429 || is_one_of(problem, &soft)
+}
+
+/// Whether a problem is of one of these kinds.
+pub(super) fn is_one_of(problem: &Problem, kinds: &[&str]) -> bool {
+    let kind = problem.r#type.as_deref().unwrap_or_default();
+    let kind = kind.strip_prefix("urn:ietf:params:acme:error:");
+    kind.is_some_and(|kind| kinds.contains(&kind))
+}
+
+/// Whether a server says that it has no such order, or none of this account.
+fn knows_none(problem: &Problem) -> bool {
+    let kinds = ["malformed", "unauthorized", "accountDoesNotExist"];
+    !is_for_now(problem) && (problem.status == Some(404) || is_one_of(problem, &kinds))
 }
 
 /// A problem with what it says of single names.
@@ -151,7 +172,7 @@ pub(crate) async fn issue(
     clock: fn() -> Timestamp,
 ) -> Result<Issued, Fault> {
     sweep(desk, wanted)?;
-    let account = account(desk, pipe, &wanted.acme).await?;
+    let account = account::open(desk, pipe, &wanted.acme).await?;
     let (mut order, key) = order(desk, &account, wanted).await?;
     if order.state().status == OrderStatus::Pending {
         let proved = prove(desk, &mut order, wanted).await;
@@ -192,6 +213,7 @@ fn judged(
     let same =
         |one: &Issued| one.domains == wanted.domains && one.directory == wanted.acme.directory;
     let before = before.filter(same).map(|one| one.validity());
+    let before = before.filter(|before| pair::binds(*before, clock()));
     let seen = pair.judge_issued(&wanted.domains, before);
     let seen = seen.map_err(|error| refused(&error))?;
     Ok(Issued {
@@ -202,80 +224,6 @@ fn judged(
         not_after: seen.validity.not_after,
         issued_at: clock(),
     })
-}
-
-/// The account at the server: one for each host and directory.
-async fn account(
-    desk: &Desk,
-    pipe: &Pipe,
-    acme: &AcmeSpec,
-) -> Result<instant_acme::Account, Fault> {
-    let directory = &acme.directory;
-    let known = record::account(&desk.cabinet, directory).map_err(Fault::own)?;
-    let mut known = match known {
-        Some(known) => known,
-        None => {
-            let (_, key) = Key::generate_pkcs8()?;
-            let made = Account {
-                key: key.secret_pkcs8_der().to_vec(),
-                id: String::new(),
-                contact: String::new(),
-            };
-            record::keep_account(&desk.cabinet, directory, &made).map_err(Fault::own)?;
-            made
-        }
-    };
-    let builder = instant_acme::Account::builder_with_http(Box::new(pipe.clone()));
-    let key = PrivatePkcs8KeyDer::from(known.key.clone());
-    let account = if known.id.is_empty() {
-        // With a key that the server knows already it says which account that is.
-        let pair = (
-            Key::from_pkcs8_der(key.clone_key())?,
-            PrivateKeyDer::Pkcs8(key),
-        );
-        let (account, _) = builder.create_from_key(pair, directory.clone()).await?;
-        known.id = account.id().to_owned();
-        record::keep_account(&desk.cabinet, directory, &known).map_err(Fault::own)?;
-        account
-    } else {
-        builder
-            .from_parts(known.id.clone(), key, directory.clone())
-            .await?
-    };
-    let contact = acme.contact.clone().unwrap_or_default();
-    if contact != known.contact {
-        let address = format!("mailto:{contact}");
-        let all = [address.as_str()];
-        let told = if contact.is_empty() {
-            &[][..]
-        } else {
-            &all[..]
-        };
-        match account.update_contacts(told).await {
-            Ok(()) => {}
-            Err(error) => return Err(forgotten(desk, directory, known, error)),
-        }
-        known.contact = contact;
-        record::keep_account(&desk.cabinet, directory, &known).map_err(Fault::own)?;
-    }
-    Ok(account)
-}
-
-/// A server that does not know the account any more is told of its key again, next time.
-fn forgotten(desk: &Desk, directory: &str, mut known: Account, error: Error) -> Fault {
-    let unknown = "urn:ietf:params:acme:error:accountDoesNotExist";
-    let is_unknown =
-        matches!(&error, Error::Api(problem) if problem.r#type.as_deref() == Some(unknown));
-    let mut fault = Fault::from(error);
-    if is_unknown {
-        known.id.clear();
-        known.contact.clear();
-        if let Err(error) = record::keep_account(&desk.cabinet, directory, &known) {
-            return Fault::own(error);
-        }
-        fault.refused = false;
-    }
-    fault
 }
 
 /// An order that is under way, or a new one.
@@ -297,8 +245,7 @@ async fn order(
                     return Ok((order, known.clone()));
                 }
             }
-            // It does not know it any more.
-            Err(Error::Api(_)) => {}
+            Err(Error::Api(problem)) if knows_none(&problem) => {}
             Err(error) => return Err(error.into()),
         }
     }
@@ -323,14 +270,7 @@ async fn order(
         .collect();
     let order = match account.new_order(&NewOrder::new(&names)).await {
         Ok(order) => order,
-        Err(error) => {
-            let directory = &wanted.acme.directory;
-            let known = record::account(&desk.cabinet, directory).map_err(Fault::own)?;
-            return Err(match known {
-                Some(known) => forgotten(desk, directory, known, error),
-                None => error.into(),
-            });
-        }
+        Err(error) => return Err(account::doubted(desk, &wanted.acme.directory, error)),
     };
     ordered.url = order.url().to_owned();
     attempts.order = Some(ordered.clone());

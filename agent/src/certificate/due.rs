@@ -45,6 +45,16 @@ pub(crate) fn wait(attempts: &Attempts, now: Timestamp) -> u64 {
     }
 }
 
+/// The same with a beginning that is not ahead of the clock; nothing when it is none. The clock was ahead
+/// then and was set right: the pause counts from when that is seen, and not anew at every look.
+pub(crate) fn straightened(attempts: &Attempts, now: Timestamp) -> Option<Attempts> {
+    let is_ahead = attempts.begun_at.is_some_and(|begun_at| begun_at > now);
+    is_ahead.then(|| Attempts {
+        begun_at: Some(now),
+        ..attempts.clone()
+    })
+}
+
 /// The pause after an attempt that was cut off, so that an agent that ends again and again does not ask
 /// each time.
 pub(crate) fn cut_off(failures: u32) -> u64 {

@@ -22,8 +22,10 @@ use crate::identity::Validity;
 
 /// Certificates of a chain.
 const LINKS: usize = 10;
-/// Longest life that is believed; public authorities give 398 days at most.
-const LIFE: u64 = 5 * 366 * Timestamp::DAY;
+/// Longest life that is believed of what was issued; public authorities give 398 days at most.
+const LIFE: u64 = 400 * Timestamp::DAY;
+/// Farthest end of one in place that binds the next one.
+const FARTHEST_END: u64 = 398 * Timestamp::DAY;
 /// By this organisation a placeholder is told from what an authority issued.
 const PLACEHOLDER: &str = "Email-Engine placeholder, not issued by anybody";
 
@@ -216,7 +218,7 @@ impl Pair {
         let validity = seen.validity;
         let dates = |accepted| Err(PairFault::Dates { validity, accepted });
         if validity.not_after.since(validity.not_before) > LIFE {
-            return dates("at most five years are accepted");
+            return dates("at most 400 days are accepted");
         }
         if before.is_some_and(|before| validity.not_after <= before.not_after) {
             return dates("an end after that of the one in place is accepted");
@@ -233,6 +235,12 @@ impl Pair {
             Some(missing) => Err(other_names(&seen.names, std::slice::from_ref(missing))),
         }
     }
+}
+
+/// Whether one in place binds what takes its place to a later end. One that no public authority can have
+/// issued does not: no real one would ever be good enough.
+pub(crate) fn binds(in_place: Validity, now: Timestamp) -> bool {
+    in_place.not_after.since(now) <= FARTHEST_END
 }
 
 fn within(what: &'static str, got: usize, limit: usize) -> Result<(), PairFault> {
@@ -370,11 +378,16 @@ pub(crate) mod tests {
         let mut mixed = good;
         mixed.key.clone_from(&shorter.key);
         assert_eq!(mixed.judge_issued(&wanted, None), Err(PairFault::OtherKey));
-        let endless = authority.issue(&["a.example.com", "b.example.com"], 4000);
-        assert!(matches!(
-            endless.judge_issued(&wanted, None),
-            Err(PairFault::Dates { .. })
-        ));
+        for days in [401, 1830, 4000] {
+            let endless = authority.issue(&["a.example.com", "b.example.com"], days);
+            assert!(
+                matches!(
+                    endless.judge_issued(&wanted, None),
+                    Err(PairFault::Dates { .. })
+                ),
+                "{days} days"
+            );
+        }
     }
 
     #[test]

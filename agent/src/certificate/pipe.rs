@@ -24,6 +24,8 @@ use crate::halves::{
 
 /// For an answer: a little longer than the network half takes to give up.
 const ANSWER: Duration = Duration::from_secs(45);
+/// Longest `Retry-After` that is passed on: whoever adds it to a clock shall not overflow.
+const LONGEST_WISH: u64 = 7 * 24 * 3600;
 
 type Answer = Result<Box<Fetched>, String>;
 
@@ -221,10 +223,10 @@ impl Asking {
         if body.len() > FETCHED_BYTES {
             return Err(unanswered(format!("the answer has {} bytes", body.len())));
         }
+        // Seconds or nothing: a date is the server's clock against ours.
+        let seconds = retry_after.and_then(|text| text.trim().parse::<u64>().ok());
+        let seconds = seconds.map(|seconds| seconds.min(LONGEST_WISH));
         if status >= 400 {
-            let seconds = retry_after
-                .as_deref()
-                .and_then(|text| text.trim().parse().ok());
             *self.wish.lock().unwrap_or_else(PoisonError::into_inner) = seconds;
         }
         let mut response = Response::new(Full::new(bytes::Bytes::from(body)));
@@ -232,7 +234,7 @@ impl Asking {
         for (name, text) in [
             (header::HeaderName::from_static("replay-nonce"), nonce),
             (header::LOCATION, location),
-            (header::RETRY_AFTER, retry_after),
+            (header::RETRY_AFTER, seconds.map(|one| one.to_string())),
         ] {
             if let Some(text) = text {
                 let value = HeaderValue::from_str(&text).map_err(unanswered)?;

@@ -1,221 +1,26 @@
 //! Certificates from an ACME server in miniature, which stands where the network half is.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use data_encoding::BASE64URL_NOPAD;
 use email_engine_protocol::desired::{
     AcmeSpec, CertificateKey, CertificateSource, CertificateSpec, HostPath, OnRemove, Policy,
     Resource, Spec,
 };
 use email_engine_protocol::id::ResourceId;
+use email_engine_protocol::time::Timestamp;
 use proptest::prelude::*;
-use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::acme::{self, Desk, Fault, Wanted, is_token};
+use super::miniature::{Fails, HOST, Server};
 use super::pair::tests::{Authority, names};
 use super::pipe::{Answers, Pipe, Way};
 use super::record::{self, Issued};
-use crate::halves::{FETCHED_BYTES, Fetch, FetchMethod, Fetched, FromExecutor};
+use crate::halves::FromExecutor;
 use crate::host::{Cabinet, Rooted, clock};
-
-const HOST: &str = "acme.example.net";
-const TOKEN: &str = "evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA";
-
-/// What is wrong with the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fails {
-    Nowhere,
-    /// The first so many signed questions are answered with badNonce.
-    BadNonce(u32),
-    RateLimited,
-    /// It cannot see the first name.
-    Refuses,
-    BadToken,
-    /// Issues for another key, or other names, or a chain without end.
-    OtherKey,
-    OtherNames,
-    Oversized,
-    /// Names somebody else's address for its orders.
-    Elsewhere,
-    /// Is gone from this question on.
-    CutOff(&'static str),
-}
-
-struct Server {
-    authority: Authority,
-    root: PathBuf,
-    domains: Vec<String>,
-    fails: Fails,
-    seen: BTreeSet<usize>,
-    chain: Option<String>,
-    asked: Vec<String>,
-    accounts: BTreeSet<String>,
-}
-
-impl Server {
-    fn answer(&mut self, fetch: &Fetch) -> Result<Fetched, String> {
-        assert_eq!(fetch.host, HOST);
-        let path = fetch
-            .url
-            .strip_prefix("https://acme.example.net")
-            .unwrap()
-            .to_owned();
-        self.asked.push(path.clone());
-        if let Fails::CutOff(at) = self.fails
-            && path.starts_with(at)
-        {
-            return Err("the connection was reset".to_owned());
-        }
-        let payload = match fetch.method {
-            FetchMethod::Post => {
-                let jws: Value = serde_json::from_slice(&fetch.body).unwrap();
-                let part = |name: &str| {
-                    BASE64URL_NOPAD
-                        .decode(jws[name].as_str().unwrap().as_bytes())
-                        .unwrap()
-                };
-                let head: Value = serde_json::from_slice(&part("protected")).unwrap();
-                if path == "/account" {
-                    self.accounts.insert(head["jwk"].to_string());
-                }
-                if let Fails::BadNonce(left) = &mut self.fails
-                    && *left > 0
-                {
-                    *left -= 1;
-                    return Ok(problem(400, "badNonce", "used before"));
-                }
-                part("payload")
-            }
-            _ => Vec::new(),
-        };
-        self.route(&path, &payload)
-    }
-
-    fn route(&mut self, path: &str, payload: &[u8]) -> Result<Fetched, String> {
-        let at = |path: &str| format!("https://{HOST}{path}");
-        let which = path
-            .rsplit('/')
-            .next()
-            .and_then(|last| last.parse::<usize>().ok());
-        Ok(match path {
-            "/dir" => said(
-                200,
-                &json!({"newNonce": at("/nonce"), "newAccount": at("/account"),
-                    "newOrder": match self.fails {
-                        Fails::Elsewhere => "https://169.254.169.254/latest".to_owned(),
-                        _ => at("/order"),
-                    }, "revokeCert": at("/revoke"), "keyChange": at("/key")}),
-                None,
-            ),
-            "/nonce" => said(200, &json!({}), None),
-            "/account" => said(201, &json!({"status": "valid"}), Some(at("/account/1"))),
-            "/account/1" => said(200, &json!({"status": "valid"}), None),
-            "/order" if self.fails == Fails::RateLimited => {
-                let mut refused = problem(429, "rateLimited", "too many");
-                refused.retry_after = Some("7200".to_owned());
-                refused
-            }
-            "/order" => said(201, &self.order(), Some(at("/order/1"))),
-            "/order/1" => said(200, &self.order(), None),
-            "/finalize" => {
-                let payload: Value = serde_json::from_slice(payload).unwrap();
-                let request = payload["csr"].as_str().unwrap().as_bytes();
-                let request = BASE64URL_NOPAD.decode(request).unwrap();
-                let domains: Vec<&str> = self.domains.iter().map(String::as_str).collect();
-                self.chain = Some(match self.fails {
-                    Fails::OtherKey => self.authority.issue(&domains, 90).chain.clone(),
-                    Fails::OtherNames => self.authority.sign(&request, &domains[1..], 90),
-                    _ => self.authority.sign(&request, &domains, 90),
-                });
-                said(200, &self.order(), None)
-            }
-            "/certificate" => {
-                let mut answer = said(200, &json!({}), None);
-                answer.body = self.chain.clone().unwrap().into_bytes();
-                if self.fails == Fails::Oversized {
-                    answer.body.resize(FETCHED_BYTES + 1, b'\n');
-                }
-                answer
-            }
-            _ if path.starts_with("/name/") => said(200, &self.name(which.unwrap()), None),
-            _ if path.starts_with("/challenge/") => {
-                let which = which.unwrap();
-                let token = format!("{TOKEN}{which}");
-                let file = self
-                    .root
-                    .join("var/www/acme/.well-known/acme-challenge")
-                    .join(&token);
-                let words = std::fs::read_to_string(file).unwrap();
-                assert!(words.starts_with(&format!("{token}.")), "{words}");
-                self.seen.insert(which);
-                said(200, &self.challenge(which), None)
-            }
-            _ => problem(404, "malformed", "no such thing"),
-        })
-    }
-
-    fn order(&self) -> Value {
-        let names = 0..self.domains.len();
-        let names: Vec<String> = names
-            .map(|at| format!("https://{HOST}/name/{at}"))
-            .collect();
-        let status = match (&self.chain, self.seen.len() == self.domains.len()) {
-            (Some(_), _) => "valid",
-            (None, true) if self.fails == Fails::Refuses => "invalid",
-            (None, true) => "ready",
-            (None, false) => "pending",
-        };
-        json!({"status": status, "authorizations": names, "finalize": format!("https://{HOST}/finalize"),
-            "certificate": format!("https://{HOST}/certificate")})
-    }
-
-    fn name(&self, which: usize) -> Value {
-        let status = match (self.seen.contains(&which), self.fails) {
-            (true, Fails::Refuses) => "invalid",
-            (true, _) => "valid",
-            (false, _) => "pending",
-        };
-        json!({"status": status, "identifier": {"type": "dns", "value": self.domains[which]},
-            "challenges": [self.challenge(which)]})
-    }
-
-    fn challenge(&self, which: usize) -> Value {
-        let token = match self.fails {
-            Fails::BadToken => "../../../../etc/cron.d/x".to_owned(),
-            _ => format!("{TOKEN}{which}"),
-        };
-        let url = format!("https://{HOST}/challenge/{which}");
-        let mut challenge =
-            json!({"type": "http-01", "url": url, "token": token, "status": "pending"});
-        // As long as the name was not looked at, nothing is wrong with it.
-        let looked_at = self.seen.len() == self.domains.len();
-        if self.fails == Fails::Refuses && looked_at {
-            challenge["error"] = json!({"type": "urn:ietf:params:acme:error:connection",
-                "detail": "nobody\nlistens at port 80", "status": 400});
-        }
-        challenge
-    }
-}
-
-fn said(status: u16, body: &Value, location: Option<String>) -> Fetched {
-    Fetched {
-        status,
-        nonce: Some("bm9uY2U".to_owned()),
-        location,
-        retry_after: None,
-        body: body.to_string().into_bytes(),
-    }
-}
-
-fn problem(status: u16, kind: &str, detail: &str) -> Fetched {
-    let kind = format!("urn:ietf:params:acme:error:{kind}");
-    let body = json!({"type": kind, "detail": detail, "status": status});
-    said(status, &body, None)
-}
 
 /// A host and the server that it asks.
 struct Bed {
@@ -266,7 +71,7 @@ impl Bed {
             fails,
             seen: BTreeSet::new(),
             chain: None,
-            asked: Vec::new(),
+            orders: 0,
             accounts: BTreeSet::new(),
         }));
         let (events, mut questions) = mpsc::channel(16);
@@ -393,22 +198,31 @@ async fn a_token_that_is_a_path_writes_nothing_and_another_host_is_not_asked() {
 
 #[tokio::test]
 async fn one_that_is_cut_off_anywhere_goes_on_with_the_same_account_order_and_key() {
-    let ways = [
+    const WAYS: &[&str] = &[
         "/dir",
         "/nonce",
         "/account",
         "/order",
+        "/order/1",
         "/name",
         "/challenge",
         "/finalize",
         "/certificate",
     ];
-    for at in ways {
-        let bed = Bed::new(Fails::CutOff(at));
+    let failures = WAYS.iter().flat_map(|at| {
+        let at = std::slice::from_ref(at);
+        let ill = Fails::Ill(at, 503, "serverInternal");
+        let limited = Fails::Ill(at, 429, "rateLimited");
+        [Fails::CutOff(at[0]), ill, limited].map(|fails| (at[0], fails))
+    });
+    for (at, fails) in failures {
+        let bed = Bed::new(fails);
         let fault = bed.issue().await.unwrap_err();
+        let is_cut_off = !fault.refused && fault.reason.contains("reset");
+        let is_as_said = is_cut_off || !matches!(fails, Fails::CutOff(_));
         assert!(
-            !fault.refused && fault.reason.contains("reset"),
-            "{at}: {}",
+            is_as_said && !fault.ends_order,
+            "{fails:?}: {}",
             fault.reason
         );
         let before = bed.wanted.place.attempts(&bed.desk.cabinet);
@@ -425,11 +239,69 @@ async fn one_that_is_cut_off_anywhere_goes_on_with_the_same_account_order_and_ke
         assert_eq!(again.laid(), 0, "{at}");
         let server = again.server.lock().unwrap();
         assert!(server.accounts.len() <= 1, "{at}: one account");
-        let orders = server.asked.iter().filter(|path| *path == "/order").count();
+        assert_eq!(server.orders, 1, "{fails:?}");
+    }
+}
+
+#[tokio::test]
+async fn no_time_to_ask_again_that_a_server_names_ends_anything() {
+    let again = ["18446744073709551615", "Fri, 31 Dec 9999 23:59:59 GMT", "é"];
+    for when in again {
+        let bed = Bed::new(Fails::Again(when));
+        assert!(bed.issue().await.is_ok(), "{when}");
+    }
+}
+
+#[tokio::test]
+async fn an_account_that_nothing_is_taken_from_is_looked_up_and_made_anew_when_it_is_none() {
+    for kind in ["unauthorized", "malformed"] {
+        let bed = Bed::new(Fails::Nowhere);
+        let account = || record::account(&bed.desk.cabinet, &bed.wanted.acme.directory);
+        let begin_anew = |fails| {
+            bed.wanted.place.forget(&bed.desk.cabinet).unwrap();
+            let mut server = bed.server.lock().unwrap();
+            (server.chain, server.fails) = (None, fails);
+            server.seen.clear();
+        };
+        bed.issue().await.unwrap();
+        let first = account().unwrap().unwrap();
+        begin_anew(Fails::Ill(&["/order"], 403, kind));
+        bed.issue().await.unwrap_err();
+        let doubted = account().unwrap().unwrap();
+        assert!(doubted.key == first.key && doubted.id.is_empty(), "{kind}");
+        begin_anew(Fails::Nowhere);
+        bed.issue().await.unwrap();
         assert!(
-            orders <= if at == "/order" { 2 } else { 1 },
-            "{at}: {orders} orders"
+            account().unwrap().unwrap() == first,
+            "{kind}: found by its key"
         );
+        // Closed: the key leads nowhere.
+        begin_anew(Fails::Ill(&["/order", "/account"], 403, kind));
+        bed.issue().await.unwrap_err();
+        bed.issue().await.unwrap_err();
+        begin_anew(Fails::Nowhere);
+        bed.issue().await.unwrap();
+        assert!(account().unwrap().unwrap().key != first.key, "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn an_end_that_no_authority_gives_does_not_bind_what_comes_after_it() {
+    let bed = Bed::new(Fails::Nowhere);
+    let mut made_up = bed.issue().await.unwrap();
+    let anew = || {
+        let mut server = bed.server.lock().unwrap();
+        server.chain = None;
+        server.seen.clear();
+        let place = &bed.wanted.place;
+        place.keep_attempts(&bed.desk.cabinet, &record::Attempts::default())
+    };
+    for (days, is_used) in [(397, false), (5 * 366, true)] {
+        made_up.not_after = clock().plus(days * Timestamp::DAY);
+        let place = &bed.wanted.place;
+        place.keep_issued(&bed.desk.cabinet, &made_up).unwrap();
+        anew().unwrap();
+        assert_eq!(bed.issue().await.is_ok(), is_used, "{days} days");
     }
 }
 

@@ -11,16 +11,19 @@ use crate::host::{FileError, SqlError};
 use crate::inventory::{Item, Thing};
 use crate::resources::{self, ApplyError};
 
-/// A crash may have left a staged copy, with a secret in it, beside any file of ours.
+/// A crash may have left a staged copy, with a secret in it, beside any file or certificate of ours.
 pub(super) fn sweep(reconciler: &Reconciler, config: &HostConfig) {
     let wanted = config.resources.iter().map(Thing::of);
     let owned = reconciler.inventory.iter().map(|(thing, _)| thing.clone());
     let files: BTreeSet<Thing> = wanted.chain(owned).collect();
     for thing in files {
-        if let Thing::File(path) | Thing::Symlink(path) = thing
-            && let Err(error) = reconciler.machine.files.sweep(&path)
-        {
-            tracing::warn!(%path, %error, "a staged copy may be left");
+        let swept = match &thing {
+            Thing::File(path) | Thing::Symlink(path) => reconciler.machine.files.sweep(path),
+            Thing::Certificate(path) => resources::sweep_certificate(&reconciler.machine, path),
+            _ => Ok(()),
+        };
+        if let Err(error) = swept {
+            tracing::warn!(?thing, %error, "a staged copy may be left");
         }
     }
 }

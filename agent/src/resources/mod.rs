@@ -16,6 +16,7 @@ mod package;
 mod service;
 mod step;
 
+pub(crate) use certificate::sweep as sweep_certificate;
 #[cfg(test)]
 pub(crate) use database::tests as database_samples;
 pub(crate) use file::bytes as file_bytes;

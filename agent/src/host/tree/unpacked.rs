@@ -91,6 +91,21 @@ impl Rooted {
         })
     }
 
+    /// Removes what a crash may have left beside the path: a folder in the making, or the one whose place
+    /// it took.
+    ///
+    /// # Errors
+    /// When it is there and stays.
+    pub fn sweep_unpacked(&self, path: &HostPath) -> Result<(), FileError> {
+        let parent = match self.parent_of(path) {
+            Ok(parent) => parent,
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
+            Err(source) => return Err(io("open folder of", path)(source)),
+        };
+        self.check_own(&parent, path, Touch::Sibling)?;
+        remove_in(&parent, &staged_name(path), DEPTH).map_err(io("remove a cut off copy of", path))
+    }
+
     /// Removes a folder with all that is in it; one that is gone already is fine. First it gets a name
     /// of ours: whoever opens the path meanwhile finds the whole folder or none.
     ///

@@ -80,7 +80,17 @@ pub(super) fn apply(
     put(machine, spec, &known.pair)
 }
 
+/// Removes what a crash may have left of a key, in the folder and beside it.
+pub(crate) fn sweep(machine: &Machine, path: &HostPath) -> Result<(), FileError> {
+    machine.files.sweep_unpacked(path)?;
+    match below(path, KEY_FILE) {
+        Some(key) => machine.files.sweep(&key),
+        None => Ok(()),
+    }
+}
+
 /// Takes the folder away, and forgets what is known of it; only the latter when the folder is to stay.
+/// What somebody else put into it stays, with the folder, and is said.
 pub(super) fn remove(
     machine: &mut Machine,
     id: &ResourceId,
@@ -90,12 +100,12 @@ pub(super) fn remove(
     if stand_in::remove(machine, id, path)? {
         return Ok(());
     }
-    if gone && is_ours(machine, path) {
-        if let Some(key) = below(path, KEY_FILE) {
-            machine.files.wipe(&key)?;
-        }
-        machine.files.remove_unpacked(path)?;
-    }
+    let is_left = match gone.then(|| clear(machine, path)) {
+        None | Some(Ok(())) => false,
+        // No key stays for what is somebody's beside it, here or in the records.
+        Some(Err(FileError::NotEmpty(_))) => true,
+        Some(Err(error)) => return Err(error.into()),
+    };
     let place = Place::of(path);
     // What was put down for an ACME server when the asking was ended.
     for laid in place.attempts(&machine.notes).tokens {
@@ -103,7 +113,35 @@ pub(super) fn remove(
             machine.files.remove_file(&laid)?;
         }
     }
-    place.forget(&machine.notes).map_err(kept)
+    place.forget(&machine.notes).map_err(kept)?;
+    if is_left {
+        return Err(FileError::NotEmpty(path.clone()).into());
+    }
+    Ok(())
+}
+
+/// Overwrites the key of a folder that was put there by us, and removes what else is ours: the folder, or
+/// all but the marker where something else is in it, so that it goes once that is gone.
+fn clear(machine: &Machine, path: &HostPath) -> Result<(), FileError> {
+    machine.files.sweep_unpacked(path)?;
+    let stands = machine.files.look(path)?;
+    if !stands.is_some_and(|entry| entry.kind == EntryKind::Directory) {
+        return Ok(());
+    }
+    if !is_marked(&machine.files.list(path)?) {
+        return Ok(());
+    }
+    if let Some(key) = below(path, KEY_FILE) {
+        machine.files.wipe(&key)?;
+    }
+    let names = machine.files.list(path)?;
+    if names.iter().all(|name| is_known(name)) {
+        return machine.files.remove_unpacked(path);
+    }
+    if let Some(chain) = below(path, CHAIN_FILE) {
+        machine.files.remove_file(&chain)?;
+    }
+    Err(FileError::NotEmpty(path.clone()))
 }
 
 /// Where drift of it shows, beside the folder itself.
@@ -294,8 +332,16 @@ fn is_ours(machine: &Machine, path: &HostPath) -> bool {
     let Ok(names) = machine.files.list(path) else {
         return false;
     };
-    let known = |name: &String| [CHAIN_FILE, KEY_FILE, MARKER].contains(&name.as_str());
-    names.iter().all(known) && names.iter().any(|name| name == MARKER)
+    names.iter().all(|name| is_known(name)) && is_marked(&names)
+}
+
+fn is_known(name: &str) -> bool {
+    [CHAIN_FILE, KEY_FILE, MARKER].contains(&name)
+}
+
+/// Whether the folder with these names in it was put there by us.
+fn is_marked(names: &[String]) -> bool {
+    names.iter().any(|name| name == MARKER)
 }
 
 fn below(path: &HostPath, name: &str) -> Option<HostPath> {
