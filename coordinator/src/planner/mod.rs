@@ -4,14 +4,16 @@
 //! - [`plan`] takes one host at its pinned release: role bundle, planner version and settings revision
 //!   are the host's, so that a wave is not finished by accident; facts of identities always flow.
 //! - A role is data: `bundle` holds `ROLE/role.toml` and templates, `role` says what may stand in
-//!   them, `template` fills them in within limits, `build` makes resources of them.
-//! - `values` is what templates may know; the configuration of PowerMTA is made of `routes` by
-//!   [`crate::powermta`] and not by a template, because its rules are rules. `routes` also judges
-//!   what of it comes from an operator.
+//!   them, `template` fills them in within limits, `build` makes resources of them. A role may have
+//!   parts for some of its hosts (`part`), and layers of one tenant or host ([`crate::state::View`]).
+//! - What stands in a role file beside files, folders and services has a room of its own, which begins
+//!   with its grammar: `artifacts`, `basics`, `certificate`, `database`, `firewall`, `packages`.
+//! - `values` is what templates may know, `web` what of it labels say of web servers; the
+//!   configuration of PowerMTA is made of `routes` by [`crate::powermta`] and not by a template,
+//!   because its rules are rules. `routes` also judges what of it comes from an operator.
 //! - [`document`] compares a fleet file with the state, [`preview`] says what that does to the
 //!   hosts, [`cautions()`] what its author may not have in mind; [`lint`] judges role files before a
-//!   cluster has them; [`dns`] says which records identities
-//!   want.
+//!   cluster has them; [`dns`] says which records identities want.
 
 mod artifacts;
 mod basics;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use email_engine_protocol::desired::PackageSpec;
 
-use super::{INSTALL, PackageFile, QUICK, READ, argument, failed, verify};
+use super::{INSTALL, PackageFile, QUICK, READ, argument, failed, is_there, verify};
 use crate::host::reach::Reach;
 use crate::host::real::must;
 use crate::host::spawn;
@@ -110,12 +110,7 @@ impl Debian {
     }
 
     pub(super) fn install(&self, spec: &PackageSpec) -> Result<(), SystemError> {
-        let right = match (self.look(&spec.name)?.presence, &spec.version) {
-            (Presence::Installed(has), Some(wanted)) => has == *wanted,
-            (Presence::Installed(_), None) => true,
-            _ => false,
-        };
-        if !right {
+        if !is_there(&self.look(&spec.name)?.presence, spec) {
             let mut may_update = true;
             if self.must_be_known(&spec.name).is_err() {
                 self.update();

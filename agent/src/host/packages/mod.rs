@@ -283,6 +283,15 @@ fn failed(program: String, code: u8, output: String) -> SystemError {
     }
 }
 
+/// Whether a package is installed in a version that is wanted.
+fn is_there(presence: &Presence, wanted: &PackageSpec) -> bool {
+    match (presence, &wanted.version) {
+        (Presence::Installed(has), Some(version)) => has == version,
+        (Presence::Installed(_), None) => true,
+        _ => false,
+    }
+}
+
 /// A path as an argument.
 fn argument(file: &Path) -> Result<&str, SystemError> {
     file.to_str().ok_or_else(|| SystemError::Start {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use email_engine_protocol::desired::PackageSpec;
 
-use super::{INSTALL, PackageFile, QUICK, READ, argument, failed, vercmp, verify};
+use super::{INSTALL, PackageFile, QUICK, READ, argument, failed, is_there, vercmp, verify};
 use crate::host::reach::Reach;
 use crate::host::real::must;
 use crate::host::spawn;
@@ -81,12 +81,7 @@ impl Rpm {
     }
 
     pub(super) fn install(&self, spec: &PackageSpec) -> Result<(), SystemError> {
-        let right = match (self.look(&spec.name)?.presence, &spec.version) {
-            (Presence::Installed(has), Some(wanted)) => has == *wanted,
-            (Presence::Installed(_), None) => true,
-            _ => false,
-        };
-        if !right {
+        if !is_there(&self.look(&spec.name)?.presence, spec) {
             let wanted = spec.version.as_ref().map_or_else(
                 || spec.name.clone(),
                 |version| format!("{}-{version}", spec.name),
