@@ -40,6 +40,18 @@ impl Operator {
 
     fn with(fleet: &Fleet, name: &str, urls: Vec<String>, key: &str) -> Self {
         let folder = fleet.dir().join("operator");
+        Self::of_cluster(folder, name, fleet.ca_pem(), urls, key)
+    }
+
+    /// Of a cluster that this test did not start by itself, in this folder.
+    #[must_use]
+    pub fn of_cluster(
+        folder: PathBuf,
+        name: &str,
+        ca_pem: &str,
+        urls: Vec<String>,
+        key: &str,
+    ) -> Self {
         std::fs::create_dir_all(&folder).unwrap();
         let context = folder.join(format!("{name}.toml"));
         let mut options = std::fs::OpenOptions::new();
@@ -49,7 +61,7 @@ impl Operator {
             file,
             "cluster = \"{}\"\napi_key = \"{key}\"\nca_pem = '''\n{}'''\n",
             "01".repeat(16),
-            fleet.ca_pem()
+            ca_pem
         )
         .unwrap();
         for url in urls {

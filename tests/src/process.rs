@@ -15,12 +15,17 @@ pub struct Daemon {
     log: PathBuf,
 }
 
-/// Path of a binary of the workspace: beside the test's own binary.
+/// Path of a binary of the workspace: beside this one, or above it when this is a test.
 #[must_use]
 pub fn binary(name: &str) -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    // .../debug/deps/scenarios-0123 -> .../debug/NAME
-    let path = test.parent().unwrap().parent().unwrap().join(name);
+    let own = std::env::current_exe().unwrap();
+    // .../debug/deps/scenarios-0123 or .../debug/email-engine-lab -> .../debug/NAME
+    let folder = own.parent().unwrap();
+    let folder = match folder.ends_with("deps") {
+        true => folder.parent().unwrap(),
+        false => folder,
+    };
+    let path = folder.join(name);
     assert!(
         path.exists(),
         "{} is missing: run `cargo build --workspace --bins` first",

@@ -37,7 +37,7 @@ pub struct Guest {
     pid_file: PathBuf,
     /// Ended before the groups are removed and the folder goes.
     power: Daemon,
-    _wire: Wire,
+    wire: Wire,
     _cgroups: Cgroups,
     _folder: TempDir,
 }
@@ -105,12 +105,22 @@ impl Guest {
             power: Daemon::start(&format!("guest {name}"), power, &at("console")),
             root,
             pid_file,
-            _wire: wire,
+            wire,
             _cgroups: cgroups,
             _folder: folder,
         };
         guest.is_up("it was switched on").await;
         guest
+    }
+
+    /// Cuts it off from everybody else.
+    pub fn unplug(&self) {
+        succeeded(self.wire.set(false));
+    }
+
+    /// Ends what [`Self::unplug`] began.
+    pub fn plug(&self) {
+        succeeded(self.wire.set(true));
     }
 
     /// Brings what is sent to these addresses to its door; whether it has them is its own affair.
@@ -179,6 +189,21 @@ impl Guest {
             }
         })
         .await;
+    }
+
+    /// A program that runs another one in here, given its name and then its words: as `ssh` does, but
+    /// without a way to be cut off.
+    pub fn door(&self, program: &Path) {
+        let script = format!(
+            "#!/bin/bash\nread -r first _ < <(cat /proc/$(<{pid})/task/$(<{pid})/children)\n\
+             exec nsenter --target=\"$first\" --mount --uts --ipc --net --pid --root --wd -- \
+             env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 TERM=\"${{TERM-dumb}}\" \
+             sh -c \"$*\"\n",
+            pid = self.pid_file.display()
+        );
+        fs::write(program, script).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(program, mode).unwrap();
     }
 
     /// The guest's systemd, as its starter's only child.

@@ -3,12 +3,15 @@
 //!
 //! - [`ground()`] says whether there can be any here, and if not, why not; [`databases()`] the same of
 //!   hosts with database servers, [`web()`] of hosts with what an application needs.
-//! - [`Guest`] is one host: booted, plugged to the scenario's network by one wire, rebooted.
+//! - [`Guest`] is one host: booted, plugged to the scenario's switch by one wire, cut off, rebooted.
+//! - [`World`] is the whole lab: six bare machines, names and the receiver of all mail.
 
 mod cgroups;
 mod ground;
 mod guest;
 mod wire;
+mod world;
 
 pub use ground::{databases, ground, web};
 pub use guest::Guest;
+pub use world::{API, IDENTITIES, MAILWIZZ, NODES, POWERMTA, WORLD, World};

@@ -1,0 +1,247 @@
+//! The whole lab: six machines as they are rented, and the world around them.
+//!
+//! Three become the cluster's nodes, one each a host for MailWizz, PowerMTA and the API. They are plugged
+//! to one switch, with the name server and the receiver of all mail, which are the scenario's own.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{Guest, ground, web};
+use crate::mail::{Names, Receiver};
+use crate::{Api, Operator, binary, wait_for};
+
+/// Nodes of the cluster, with their addresses.
+pub const NODES: [(&str, &str); 3] = [
+    ("node1", "203.0.113.1"),
+    ("node2", "203.0.113.2"),
+    ("node3", "203.0.113.3"),
+];
+/// The host of the application, and its address.
+pub const MAILWIZZ: (&str, &str) = ("mailwizz1", "198.51.100.10");
+/// The host that sends, and its address.
+pub const POWERMTA: (&str, &str) = ("pmta1", "198.51.100.20");
+/// The host of the API, and its address.
+pub const API: (&str, &str) = ("api1", "198.51.100.30");
+/// Addresses that mail is sent from: `192.0.2.1` and on, whose packets the provider brings to
+/// [`POWERMTA`].
+pub const IDENTITIES: u8 = 20;
+
+const NAME_SERVER: &str = "203.0.113.53";
+const READERS: &str = "203.0.113.25";
+const OPERATOR: &str = "203.0.113.100";
+/// What is not a guest's.
+pub const WORLD: [&str; 3] = [NAME_SERVER, READERS, OPERATOR];
+
+const FLEET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/lab/fleet.toml");
+const STAND_INS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/stand-ins");
+/// Where programs and tokens lie on a machine before it is anything.
+const FOLDER: &str = "/opt/email-engine";
+
+/// The lab. Only within [`crate::mail::alone`], with [`WORLD`].
+#[derive(Debug)]
+pub struct World {
+    /// DNS.
+    pub names: Names,
+    /// Where all mail of the world arrives.
+    pub readers: Receiver,
+    guests: BTreeMap<&'static str, Guest>,
+    founded: Option<(Operator, Api)>,
+    folder: TempDir,
+}
+
+impl World {
+    /// Six machines with nothing on them but their distribution; the packages that hosts install are in
+    /// its store already. Nothing, said loudly, where there can be none.
+    pub async fn bare() -> Option<Self> {
+        let (base, web) = (ground()?, web()?);
+        let mut guests = BTreeMap::new();
+        for (name, address) in NODES.into_iter().chain([POWERMTA, API]) {
+            let guest = Guest::boot(name, &base, &[address], NAME_SERVER).await;
+            guests.insert(name, guest);
+        }
+        let application = Guest::boot(MAILWIZZ.0, &web, &[MAILWIZZ.1], NAME_SERVER).await;
+        guests.insert(MAILWIZZ.0, application);
+        let sending: Vec<String> = (1..=IDENTITIES).map(|n| format!("192.0.2.{n}")).collect();
+        let sending: Vec<&str> = sending.iter().map(String::as_str).collect();
+        guests[POWERMTA.0].route(&sending);
+
+        let names = Names::start(&[NAME_SERVER]).await;
+        names.exchanger("rcpt.example", READERS).await;
+        let folder = TempDir::new().unwrap();
+        fs::create_dir(folder.path().join("doors")).unwrap();
+        for (name, guest) in &guests {
+            guest.door(&folder.path().join("doors").join(name));
+        }
+        Some(Self {
+            names,
+            readers: Receiver::at(READERS).await,
+            guests,
+            founded: None,
+            folder,
+        })
+    }
+
+    /// One of the six.
+    #[must_use]
+    pub fn guest(&self, name: &str) -> &Guest {
+        &self.guests[name]
+    }
+
+    /// All six, by name.
+    pub fn guests(&self) -> impl Iterator<Item = (&'static str, &Guest)> {
+        self.guests.iter().map(|(name, guest)| (*name, guest))
+    }
+
+    /// Programs that run words on a machine, as [`Guest::door`] says; called after the machine.
+    #[must_use]
+    pub fn doors(&self) -> PathBuf {
+        self.folder.path().join("doors")
+    }
+
+    /// The fleet of the lab (`tests/lab/fleet.toml`).
+    #[must_use]
+    pub fn document() -> Value {
+        toml::from_str(&fs::read_to_string(FLEET).unwrap()).unwrap()
+    }
+
+    /// Whoever operates the cluster.
+    #[must_use]
+    pub fn operator(&self) -> &Operator {
+        &self.founded.as_ref().unwrap().0
+    }
+
+    /// The cluster's own door.
+    #[must_use]
+    pub fn api(&self) -> &Api {
+        &self.founded.as_ref().unwrap().1
+    }
+
+    /// Makes a cluster of the three machines that are for it, as their operator does: one run on each.
+    pub async fn found(&mut self) {
+        let programs = ["email-engine-bootstrap", "email-engine-coordinator"];
+        for (node, _) in NODES {
+            self.bring(node, &programs);
+        }
+        let said = self.bootstrap(NODES[0].0, &["coordinator", "--init", "--json"]);
+        let mut lines = said.lines().map(|line| {
+            let event: Value = serde_json::from_str(line).unwrap();
+            event
+        });
+        let keys = lines.find(|event| event["event"] == "founded").unwrap();
+        let text = |name: &str| keys[name].as_str().unwrap();
+        let (ca_pem, key) = (text("ca_pem"), text("admin_key"));
+        let urls: Vec<String> = NODES
+            .iter()
+            .map(|(_, address)| format!("https://{address}:7443"))
+            .collect();
+        let api = Api::new(ca_pem, urls.clone(), Some(key));
+        let folder = self.folder.path().join("operator");
+        let operator = Operator::of_cluster(folder, "admin", ca_pem, urls, key);
+        self.founded = Some((operator, api));
+        self.members(1).await;
+        for (count, (node, _)) in NODES.iter().enumerate().skip(1) {
+            self.join(node).await;
+            self.members(count + 1).await;
+        }
+    }
+
+    async fn join(&self, node: &str) {
+        let file = format!("{node}.token");
+        let operator = self.operator();
+        let _ = operator.prints(0, &["cluster", "add", "--out", &file]);
+        let token = fs::read(operator.folder().join(&file)).unwrap();
+        let place = self.guest(node).file(&format!("{FOLDER}/token"));
+        fs::write(&place, token).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        fs::set_permissions(&place, mode).unwrap();
+        let token = format!("{FOLDER}/token");
+        let _ = self.bootstrap(node, &["coordinator", "--join-file", &token, "--json"]);
+    }
+
+    /// As many voters as there shall be by now; whoever caught up is made one.
+    async fn members(&self, count: usize) {
+        wait_for("the cluster has its voters", async || {
+            let cluster = self.api().try_get("/cluster").await?.body;
+            let nodes = cluster["nodes"].as_array().cloned().unwrap_or_default();
+            let (voters, others): (Vec<&Value>, Vec<&Value>) =
+                nodes.iter().partition(|node| node["role"] == "voter");
+            if voters.len() == count {
+                return Ok(());
+            }
+            for learner in others {
+                let path = format!("/cluster/nodes/{}/promote", learner["id"]);
+                let _ = self.api().post(&path, &json!({})).await;
+            }
+            Err(cluster.to_string())
+        })
+        .await;
+    }
+
+    /// Puts programs of this build on a machine, as a download does.
+    pub fn bring(&self, name: &str, programs: &[&str]) {
+        let folder = self.guest(name).file(FOLDER);
+        fs::create_dir_all(&folder).unwrap();
+        for program in programs {
+            strip(&binary(program), &folder.join(program));
+        }
+    }
+
+    fn bootstrap(&self, name: &str, words: &[&str]) -> String {
+        let program = format!("{FOLDER}/email-engine-bootstrap");
+        self.guest(name).run(&[&[program.as_str()], words].concat())
+    }
+
+    /// Runs the operator's `deploy` of the lab's fleet file, with all that it asks for.
+    #[must_use]
+    pub fn deploy(&self) -> Output {
+        let via = format!("{}/{{host}}", self.doors().display());
+        let artifacts = artifacts(self.operator().folder());
+        let artifacts = artifacts.iter().flat_map(|one| ["--artifact", one]);
+        let call = ["deploy", "-f", FLEET, "--via", &via, "--yes"];
+        let words: Vec<&str> = call.into_iter().chain(artifacts).collect();
+        self.operator().run(&words)
+    }
+
+    /// Says in the DNS of the world what the cluster wants said.
+    pub async fn publish(&self) {
+        let domains = self.api().get("/domains").await.ok();
+        self.names.publish(&domains).await;
+    }
+}
+
+/// What an operator brings: the product's package and licence, and the application's archive, made here
+/// once. Each with its name in front.
+fn artifacts(folder: &Path) -> [String; 3] {
+    let (packages, archive) = (folder.join("packages"), folder.join("mailwizz.zip"));
+    if !archive.exists() {
+        let build = format!("{STAND_INS}/powermta/packaging/build");
+        let programs = binary("pmtad");
+        succeeds(
+            Command::new(build)
+                .arg(programs.parent().unwrap())
+                .arg(&packages),
+        );
+        succeeds(Command::new(format!("{STAND_INS}/mailwizz/pack")).arg(&archive));
+    }
+    [
+        format!("powermta={}/PowerMTA-5.0r1.deb", packages.display()),
+        format!("powermta-license={STAND_INS}/powermta/packaging/license"),
+        format!("mailwizz={}", archive.display()),
+    ]
+}
+
+/// A program without what only a debugger reads.
+fn strip(program: &Path, to: &Path) {
+    let strip = ["--strip-debug", "-o"];
+    succeeds(Command::new("strip").args(strip).args([to, program]));
+}
+
+fn succeeds(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
