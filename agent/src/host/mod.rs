@@ -20,6 +20,7 @@ mod spawn;
 mod sql;
 mod system;
 mod tree;
+mod units;
 mod wall;
 
 use std::collections::BTreeMap;

@@ -13,6 +13,7 @@ use super::spawn;
 use super::system::{
     Activity, AtBoot, Ended, PackageSeen, ServiceSeen, StandIn, System, SystemError,
 };
+use super::units::{UnitWords, Units};
 
 const QUICK: Duration = Duration::from_secs(30);
 const SERVICE: Duration = Duration::from_secs(120);
@@ -24,6 +25,8 @@ const SYSTEMCTL: &str = "/usr/bin/systemctl";
 pub(super) struct Real {
     packages: Packages,
     systemctl: String,
+    /// The service manager itself; without it, the program is asked.
+    units: Option<Units>,
     reach: Reach,
 }
 
@@ -32,6 +35,7 @@ impl Default for Real {
         Self {
             packages: Packages::default(),
             systemctl: SYSTEMCTL.to_owned(),
+            units: Some(Units::of_machine()),
             reach: Reach::default(),
         }
     }
@@ -66,14 +70,24 @@ pub(super) fn must(
     }
 }
 
-/// Reads `LoadState=`, `ActiveState=` and `UnitFileState=` (systemctl(1), `is-enabled`). What is not
-/// understood is not guessed.
+/// Reads `LoadState=`, `ActiveState=` and `UnitFileState=` (systemctl(1), `show`).
 fn parse_service(text: &str) -> Result<ServiceSeen, String> {
     let value = |key: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(key));
-        line.ok_or_else(|| format!("no {key} in {text:?}"))
+        let value = line.ok_or_else(|| format!("no {key} in {text:?}"))?;
+        Ok::<_, String>(value.to_owned())
     };
-    let activity = match value("ActiveState=")? {
+    judge(&UnitWords {
+        active: value("ActiveState=")?,
+        file: value("UnitFileState=")?,
+        load: value("LoadState=")?,
+    })
+}
+
+/// What the service manager's words mean (systemctl(1), `is-enabled`). What is not understood is not
+/// guessed.
+fn judge(words: &UnitWords) -> Result<ServiceSeen, String> {
+    let activity = match words.active.as_str() {
         "active" | "refreshing" | "reloading" => Activity::Running,
         "failed" => Activity::Failed,
         "inactive" => Activity::Stopped,
@@ -82,7 +96,7 @@ fn parse_service(text: &str) -> Result<ServiceSeen, String> {
         }
         other => return Err(format!("ActiveState is {other:?}")),
     };
-    let at_boot = match value("UnitFileState=")? {
+    let at_boot = match words.file.as_str() {
         "enabled" => AtBoot::Enabled,
         // What is enabled until the next boot only is not started by it; what is masked cannot be,
         // and enabling it fails with systemd's own words.
@@ -91,7 +105,7 @@ fn parse_service(text: &str) -> Result<ServiceSeen, String> {
         word @ ("alias" | "generated" | "indirect" | "static" | "transient") => {
             AtBoot::Fixed(word.to_owned())
         }
-        "" if value("LoadState=")? == "not-found" => AtBoot::Disabled,
+        "" if words.load == "not-found" => AtBoot::Disabled,
         "" => AtBoot::Fixed("without a unit file".to_owned()),
         other => return Err(format!("UnitFileState is {other:?}")),
     };
@@ -107,6 +121,7 @@ impl System for Real {
         Some(Box::new(Self {
             packages: Packages::of_machine(self.reach),
             systemctl: self.systemctl.clone(),
+            units: self.units.as_ref().map(|_| Units::of_machine()),
             reach: self.reach,
         }))
     }
@@ -128,6 +143,13 @@ impl System for Real {
     }
 
     fn service(&mut self, _id: &ResourceId, unit: &str) -> Result<ServiceSeen, SystemError> {
+        if let Some(units) = &mut self.units {
+            match units.look(unit).map(|words| judge(&words)) {
+                Ok(Ok(seen)) => return Ok(seen),
+                Ok(Err(reason)) => tracing::debug!(unit, reason, "the program is asked"),
+                Err(error) => tracing::debug!(unit, %error, "the program is asked"),
+            }
+        }
         // Unlike `is-active`, this fails when the service manager cannot be asked.
         let wanted = "--property=LoadState,ActiveState,UnitFileState";
         let answer = spawn::query(&self.systemctl, &["show", wanted, "--", unit], QUICK)?;
@@ -247,6 +269,7 @@ impl Real {
         Self {
             packages: Packages::default(),
             systemctl: systemctl.display().to_string(),
+            units: None,
             reach: Reach::default(),
         }
     }

@@ -45,7 +45,7 @@ const STALE: [&str; 6] = [
 
 /// Reads one line of `${db:Status-Want} ${db:Status-Status} ${Version}` (dpkg-query(1)). What is not
 /// understood is not guessed.
-fn parse(line: &str) -> Option<PackageSeen> {
+pub(super) fn parse(line: &str) -> Option<PackageSeen> {
     let mut fields = line.trim_end().split(' ');
     let held = match fields.next()? {
         "hold" => true,
@@ -277,7 +277,8 @@ impl Debian {
     }
 }
 
-const fn rank(seen: &PackageSeen) -> u8 {
+/// Which of several architectures counts: the one in which there is most of it.
+pub(super) const fn rank(seen: &PackageSeen) -> u8 {
     match seen.presence {
         Presence::Gone => 0,
         Presence::Installed(_) => 1,

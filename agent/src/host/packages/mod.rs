@@ -5,15 +5,18 @@
 
 mod debian;
 mod rpm;
+mod status;
 mod vercmp;
 mod verify;
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use email_engine_protocol::desired::PackageSpec;
 use serde::{Deserialize, Serialize};
 
+use self::status::Status;
 use super::reach::Reach;
 use super::system::{PackageSeen, Presence, SystemError};
 
@@ -22,6 +25,8 @@ const QUICK: Duration = Duration::from_secs(30);
 const READ: Duration = Duration::from_secs(300);
 const INSTALL: Duration = Duration::from_secs(1800);
 const TOOLS: &str = "/usr/bin";
+/// dpkg(1), FILES.
+const RECORD: &str = "/var/lib/dpkg";
 
 /// What a package file says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,6 +134,8 @@ pub trait PackageFiles {
 pub(super) struct Packages {
     folder: PathBuf,
     reach: Reach,
+    /// What dpkg wrote down, where that is the machine's own.
+    status: Option<Arc<Mutex<Status>>>,
 }
 
 impl Default for Packages {
@@ -143,6 +150,7 @@ impl Packages {
         Self {
             folder: folder.to_owned(),
             reach: Reach::default(),
+            status: None,
         }
     }
 }
@@ -158,6 +166,7 @@ impl Packages {
         Self {
             folder: Path::new(TOOLS).to_owned(),
             reach,
+            status: Some(Arc::new(Mutex::new(Status::of(Path::new(RECORD))))),
         }
     }
 
@@ -177,9 +186,17 @@ impl Packages {
 
     pub(super) fn look(&self, name: &str) -> Result<PackageSeen, SystemError> {
         match self.tools()? {
-            Tools::Debian(tools) => tools.look(name),
+            Tools::Debian(tools) => self.noted(name).map_or_else(|| tools.look(name), Ok),
             Tools::Rpm(tools) => tools.look(name),
         }
+    }
+
+    fn noted(&self, name: &str) -> Option<PackageSeen> {
+        let status = self.status.as_ref()?;
+        status
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .look(name)
     }
 
     pub(super) fn install(&self, spec: &PackageSpec) -> Result<(), SystemError> {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use email_engine_tests::lab::Guest;
-use email_engine_tests::{Fleet, binary};
+use email_engine_tests::{Fleet, binary, wait_for};
 
 pub(super) const EXECUTOR: &str = "email-engine-executor.service";
 pub(super) const NETWORK: &str = "email-engine-agent.service";
@@ -61,6 +61,27 @@ pub(super) fn install(guest: &Guest, token: &str) {
     }
     guest.run(&["systemctl", "daemon-reload"]);
     guest.run(&["systemctl", "enable", "--now", EXECUTOR, NETWORK]);
+}
+
+/// Lets the executor say when a pass ends; before it is installed.
+pub(super) fn tells_of_passes(guest: &Guest) {
+    let drop_in = format!("/etc/systemd/system/{EXECUTOR}.d/log.conf");
+    let level = "[Service]\nEnvironment=EMAIL_ENGINE_AGENT_LOG_LEVEL=debug\n";
+    put(guest, &drop_in, level.as_bytes(), 0o644);
+}
+
+/// Two passes have looked at the host since.
+pub(super) async fn passes(guest: &Guest) {
+    let seen = || {
+        let log = guest.run(&["journalctl", "--unit", EXECUTOR, "--output=cat"]);
+        log.matches("pass ended").count()
+    };
+    let before = seen();
+    wait_for("two passes went by", async || {
+        let now = seen();
+        if now >= before + 2 { Ok(()) } else { Err(now) }
+    })
+    .await;
 }
 
 /// Puts a file there.

@@ -42,6 +42,17 @@ echo 'deb [trusted=yes] file:/opt/packages ./' > /etc/apt/sources.list
 apt-get update
 ";
 
+/// Has the programs that could be asked about packages and services write down that they were.
+const LISTEN: &str = r#"
+set -eu
+for program in /usr/bin/systemctl /usr/bin/dpkg-query; do
+    mv $program $program.own
+    printf '#!/bin/sh\necho "$0 $*" >> /opt/asked\nexec "$0.own" "$@"\n' > $program
+    chmod 0755 $program
+done
+"#;
+const ASKED: &str = "/opt/asked";
+
 #[test]
 fn a_bare_host_gets_the_package_and_the_service_of_its_role_and_keeps_them() {
     let Some(base) = ground() else { return };
@@ -52,6 +63,7 @@ fn a_bare_host_gets_the_package_and_the_service_of_its_role_and_keeps_them() {
         guest.run(&["sh", "-c", UNINSTALL]);
         assert!(!runs(&guest).starts_with("install"), "{}", runs(&guest));
 
+        agent::tells_of_passes(&guest);
         agent::install(&guest, &fleet.host_token("mailwizz1", "mailwizz").await);
         fleet
             .host_converged("mailwizz1", "its agent was let in")
@@ -65,8 +77,17 @@ fn a_bare_host_gets_the_package_and_the_service_of_its_role_and_keeps_them() {
         let mode = fs::metadata(&file).unwrap().permissions().mode();
         assert_eq!(mode & 0o7777, 0o644);
 
-        guest.run(&["systemctl", "disable", "--now", "cron.service"]);
+        // Who looks asks no program; who mends does.
+        guest.run(&["sh", "-c", LISTEN]);
+        agent::passes(&guest).await;
+        assert!(!guest.file(ASKED).exists());
+        guest.run(&["systemctl.own", "disable", "--now", "cron.service"]);
         is_back(&guest, "the service that was switched off").await;
+        let asked = fs::read_to_string(guest.file(ASKED)).unwrap();
+        assert!(
+            asked.contains("systemctl enable -- cron.service"),
+            "{asked}"
+        );
         guest.run(&["dpkg", "--purge", "cron"]);
         is_back(&guest, "the package that was taken away").await;
         assert_eq!(fs::read_to_string(&file).unwrap(), wanted["text"]);
@@ -82,9 +103,19 @@ fn runs(guest: &Guest) -> String {
         let output = guest.try_run(words).unwrap();
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     };
-    let package = ask(&["dpkg-query", "-W", "-f=${Status}", "cron"]);
-    let enabled = ask(&["systemctl", "is-enabled", "cron.service"]);
-    let active = ask(&["systemctl", "is-active", "cron.service"]);
+    // By their own names where they have them, so that only the agent is heard.
+    let own = |program: &str| {
+        let own = format!("{program}.own");
+        if guest.file(&format!("/usr/bin/{own}")).exists() {
+            own
+        } else {
+            program.to_owned()
+        }
+    };
+    let (dpkg_query, systemctl) = (&own("dpkg-query"), &own("systemctl"));
+    let package = ask(&[dpkg_query, "-W", "-f=${Status}", "cron"]);
+    let enabled = ask(&[systemctl, "is-enabled", "cron.service"]);
+    let active = ask(&[systemctl, "is-active", "cron.service"]);
     format!("{package}, {enabled}, {active}")
 }
 

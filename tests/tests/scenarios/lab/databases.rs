@@ -24,9 +24,6 @@ database_users = ["mysql/shop", "postgresql/shop"]
 tables = ["mysql/shop.server", "postgresql/shop.server"]
 "#;
 
-/// Says when a pass ends.
-const LOG: &str = "[Service]\nEnvironment=EMAIL_ENGINE_AGENT_LOG_LEVEL=debug\n";
-
 /// Quotes of every kind, a way out of a statement, and a sign of four bytes.
 const HOSTILE: &str = r#"it's \"so\" `x` \\ '; DROP TABLE server; -- 😀 %_"#;
 
@@ -236,8 +233,7 @@ async fn comes_and_stays(base: PathBuf, engine: &'static str) {
     let guest = Guest::boot(HOST, &base, &["192.0.2.30"], COORDINATOR).await;
     let allow = "/etc/email-engine/allow.toml";
     agent::put(&guest, allow, ALLOWED.as_bytes(), 0o644);
-    let drop_in = "/etc/systemd/system/email-engine-executor.service.d/log.conf";
-    agent::put(&guest, drop_in, LOG.as_bytes(), 0o644);
+    agent::tells_of_passes(&guest);
     agent::install(&guest, &fleet.host_token(HOST, "api").await);
     // Rows wait for a table without making the host wrong.
     fleet.host_converged(HOST, "its agent was let in").await;
@@ -315,7 +311,7 @@ fn holds_hostile_values(product: &Product<'_>) {
 async fn stays_as_it_is(product: &Product<'_>) {
     let settled = wait_for("the server has come to rest", async || {
         let before = product.writes();
-        passes(product).await;
+        agent::passes(product.guest).await;
         let after = product.writes();
         if before == after {
             Ok(after)
@@ -324,25 +320,8 @@ async fn stays_as_it_is(product: &Product<'_>) {
         }
     })
     .await;
-    passes(product).await;
+    agent::passes(product.guest).await;
     assert_eq!(product.writes(), settled);
-}
-
-/// Two passes have looked at the database since.
-async fn passes(product: &Product<'_>) {
-    let unit = "email-engine-executor.service";
-    let seen = || {
-        let log = product
-            .guest
-            .run(&["journalctl", "--unit", unit, "--output=cat"]);
-        log.matches("pass ended").count()
-    };
-    let before = seen();
-    wait_for("two passes went by", async || {
-        let now = seen();
-        if now >= before + 2 { Ok(()) } else { Err(now) }
-    })
-    .await;
 }
 
 /// What somebody changes comes back, and what is not ours stays as they want it.

@@ -21,9 +21,6 @@ const SITE: &str = "/etc/nginx/sites-available/mailwizz.conf";
 const PASSWORD: &str = "/etc/email-engine/mailwizz/database-password";
 const PACK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/stand-ins/mailwizz/pack");
 
-/// Says when a pass ends.
-const LOG: &str = "[Service]\nEnvironment=EMAIL_ENGINE_AGENT_LOG_LEVEL=debug\n";
-
 /// What whoever sets the application up does in the wizard, from the host itself.
 const WIZARD: &str = r#"
 $words = http_build_query(['name' => 'mailwizz', 'user' => 'mailwizz', 'password' => trim(file_get_contents($argv[1]))]);
@@ -38,8 +35,7 @@ fn a_bare_host_serves_the_application_of_the_operators_archive_and_goes_on_servi
         let fleet = agent::fleet_at(COORDINATOR).await;
         fleet.apply(&samples::fleet(2)).await;
         let guest = Guest::boot(HOST, &base, &[ADDRESS], COORDINATOR).await;
-        let drop_in = "/etc/systemd/system/email-engine-executor.service.d/log.conf";
-        agent::put(&guest, drop_in, LOG.as_bytes(), 0o644);
+        agent::tells_of_passes(&guest);
         agent::install(&guest, &fleet.host_token(HOST, "mailwizz").await);
         // Before the archive is there, for all the rest.
         fleet.host_converged(HOST, "its agent was let in").await;
@@ -386,25 +382,10 @@ fn written(guest: &Guest) -> String {
 }
 
 async fn stays_as_it_is(guest: &Guest) {
-    passes(guest).await;
+    agent::passes(guest).await;
     let before = written(guest);
-    passes(guest).await;
+    agent::passes(guest).await;
     assert_eq!(written(guest), before);
-}
-
-/// Two passes have looked since.
-async fn passes(guest: &Guest) {
-    let unit = "email-engine-executor.service";
-    let seen = || {
-        let log = guest.run(&["journalctl", "--unit", unit, "--output=cat"]);
-        log.matches("pass ended").count()
-    };
-    let before = seen();
-    wait_for("two passes went by", async || {
-        let now = seen();
-        if now >= before + 2 { Ok(()) } else { Err(now) }
-    })
-    .await;
 }
 
 /// What somebody changes comes back, and the web server goes by it.
