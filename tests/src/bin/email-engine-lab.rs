@@ -1,18 +1,24 @@
 //! Keeps lab hosts switched on for somebody at a keyboard; `tests/lab/up` starts it where nobody else
-//! has its addresses.
+//! has its addresses. And lets one command run on a host of its own, for measurements.
 
 use std::io::Write as _;
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
-use email_engine_tests::lab::World;
+use email_engine_tests::lab::{Guest, World};
 use tokio::signal::unix::{SignalKind, signal};
 
-const USAGE: &str = "usage: email-engine-lab bare|founded|deployed FOLDER";
+const USAGE: &str = "usage: email-engine-lab bare|founded|deployed FOLDER
+       email-engine-lab run BASE ADDRESS FOLDER PLACE COMMAND...";
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
+    if let [run, base, address, folder, place, command @ ..] = words.as_slice()
+        && run == "run"
+    {
+        return run_there(base, address, folder, place, command).await;
+    }
     let [stage, folder] = words.as_slice() else {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
@@ -59,4 +65,40 @@ async fn keep(stage: &str, folder: &Path) -> ExitCode {
     }
     println!("ready");
     std::future::pending().await
+}
+
+/// Boots a host from a base, puts a folder at a place of it, and runs a command there.
+async fn run_there(
+    base: &str,
+    address: &str,
+    folder: &str,
+    place: &str,
+    command: &[String],
+) -> ExitCode {
+    // Whoever asks for a name is told at once that nobody answers.
+    let guest = Guest::boot("bench", Path::new(base), &[address], "127.0.0.1").await;
+    let copied = Command::new("cp")
+        .args(["-a", folder])
+        .arg(guest.file(place))
+        .status();
+    if !copied.is_ok_and(|status| status.success()) {
+        eprintln!("email-engine-lab: {folder} cannot be copied");
+        return ExitCode::FAILURE;
+    }
+    let words: Vec<&str> = command.iter().map(String::as_str).collect();
+    match guest.try_run(&words) {
+        Ok(output) => {
+            let _ = std::io::stdout().write_all(&output.stdout);
+            let _ = std::io::stderr().write_all(&output.stderr);
+            let code = output
+                .status
+                .code()
+                .and_then(|code| u8::try_from(code).ok());
+            ExitCode::from(code.unwrap_or(1))
+        }
+        Err(error) => {
+            eprintln!("email-engine-lab: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
