@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::cgroups::Cgroups;
-use super::wire::{self, Wire};
+use super::wire::Wire;
 use crate::{DEADLINE, Daemon, wait_for};
 
 /// Arguments: doors of the control groups in one word, then the guest. It ends with 133 when the
@@ -29,6 +29,15 @@ done
 exit $code
 "#;
 
+/// What [`Guest::write_door`] writes.
+const DOOR: &str = r#"#!/bin/sh
+set -eu
+nspawn=$(cat 'PID_FILE')
+first=$(cut -d " " -f 1 "/proc/$nspawn/task/$nspawn/children")
+exec nsenter --target="$first" --mount --uts --ipc --net --pid --root --wd -- \
+    env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 "$@"
+"#;
+
 /// A host that is on. Only within [`crate::mail::alone`], so that its mounts and processes go with the
 /// scenario however that ends.
 #[derive(Debug)]
@@ -37,7 +46,7 @@ pub struct Guest {
     pid_file: PathBuf,
     /// Ended before the groups are removed and the folder goes.
     power: Daemon,
-    _wire: Wire,
+    wire: Wire,
     _cgroups: Cgroups,
     _folder: TempDir,
 }
@@ -105,7 +114,7 @@ impl Guest {
             power: Daemon::start(&format!("guest {name}"), power, &at("console")),
             root,
             pid_file,
-            _wire: wire,
+            wire,
             _cgroups: cgroups,
             _folder: folder,
         };
@@ -116,7 +125,7 @@ impl Guest {
     /// Brings what is sent to these addresses to its door; whether it has them is its own affair.
     pub fn route(&self, addresses: &[&str]) {
         for address in addresses {
-            succeeded(wire::route(address));
+            succeeded(self.wire.route(address));
         }
     }
 
@@ -153,6 +162,14 @@ impl Guest {
             ])
             .args(words);
         command.output().map_err(|error| error.to_string())
+    }
+
+    /// Writes a program that runs its arguments in the guest, with its own standard input: a way in as
+    /// operators have one.
+    pub fn write_door(&self, path: &Path) {
+        let script = DOOR.replace("PID_FILE", &self.pid_file.display().to_string());
+        fs::write(path, script).unwrap();
+        fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     }
 
     /// Restarts it as its owner does, and waits until it is another boot.

@@ -5,17 +5,17 @@ use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
-/// Arguments: its process id, then the guest's addresses in one word.
+/// Arguments: its process id, the guest's addresses in one word, then the name of our end.
 const PLUG: &str = r#"
 set -e
 inside() { nsenter --target "$1" --net "${@:2}"; }
-ip link add wire type veth peer name eth0 netns "$1"
-ip link set wire up
+ip link add "$3" type veth peer name eth0 netns "$1"
+ip link set "$3" up
 inside "$1" ip link set lo up
 inside "$1" ip link set eth0 up
 for address in $2; do
     inside "$1" ip address add "$address/32" dev eth0
-    ip route add "$address/32" dev wire
+    ip route add "$address/32" dev "$3"
 done
 inside "$1" ip route add default dev eth0
 "#;
@@ -24,6 +24,8 @@ inside "$1" ip route add default dev eth0
 #[derive(Debug)]
 pub(super) struct Wire {
     keeper: Child,
+    /// Our end's.
+    name: String,
 }
 
 impl Wire {
@@ -38,27 +40,28 @@ impl Wire {
         let out = keeper.stdout.take().unwrap();
         BufReader::new(out).read_line(&mut said).unwrap();
         assert_eq!(said, "ready\n");
-        let wire = Self { keeper };
-        let id = wire.keeper.id().to_string();
+        let id = keeper.id().to_string();
+        let name = format!("wire{id}");
+        let wire = Self { keeper, name };
         let output = Command::new("bash")
-            .args(["-c", PLUG, "bash", &id, &addresses.join(" ")])
+            .args(["-c", PLUG, "bash", &id, &addresses.join(" "), &wire.name])
             .output()
             .unwrap();
         assert!(output.status.success(), "{output:?}");
         wire
     }
 
+    /// What is sent to an address goes over the wire.
+    pub(super) fn route(&self, address: &str) -> Output {
+        let route = format!("{address}/32");
+        let words = ["route", "add", &route, "dev", &self.name];
+        Command::new("ip").args(words).output().unwrap()
+    }
+
     /// The guest's end.
     pub(super) fn namespace(&self) -> PathBuf {
         format!("/proc/{}/ns/net", self.keeper.id()).into()
     }
-}
-
-/// What is sent to an address goes over the wire.
-pub(super) fn route(address: &str) -> Output {
-    let route = format!("{address}/32");
-    let words = ["route", "add", &route, "dev", "wire"];
-    Command::new("ip").args(words).output().unwrap()
 }
 
 impl Drop for Wire {
