@@ -305,6 +305,7 @@ mod tests {
             part: Part::Coordinator,
             entry: Entry::Init,
             patience: None,
+            awaits_convergence: true,
             advertise: Some("2001:db8::1".to_owned()),
         };
         let layout = layout(&request, &Bundle::new());

@@ -66,6 +66,9 @@ struct Asked {
     /// Do not wait until the machine is let in and has converged
     #[arg(long, conflicts_with = "uninstall")]
     no_wait: bool,
+    /// Wait until the machine is let in, and not until it has converged
+    #[arg(long, conflicts_with_all = ["no_wait", "uninstall"])]
+    no_converge: bool,
     /// How long to wait for each of the two
     #[arg(
         long, value_name = "N", default_value_t = 600,
@@ -133,6 +136,7 @@ fn start(part: Part, asked: &Asked, init: bool, advertise: Option<String>, purge
         part,
         entry,
         patience: (!asked.no_wait).then(|| Duration::from_secs(asked.wait_seconds)),
+        awaits_convergence: !asked.no_converge,
         advertise,
     };
     let until = match asked {

@@ -41,6 +41,7 @@ fn agent_request() -> Request {
             expires_at: Timestamp(10),
         })),
         patience: Some(Duration::from_secs(1)),
+        awaits_convergence: true,
         advertise: None,
     }
 }
@@ -353,6 +354,21 @@ fn what_somebody_wrote_is_left_and_what_a_run_wrote_is_renewed() {
     assert!(machine.plan().contains(&write));
     machine.put(&config, theirs, 0o644, "root");
     assert!(!machine.plan().contains(&write));
+}
+
+#[test]
+fn who_waits_for_enrolment_alone_leaves_no_token_and_goes() {
+    let mut machine = Machine::new(Request {
+        awaits_convergence: false,
+        ..agent_request()
+    });
+    let steps = machine.plan();
+    assert!(steps.contains(&Step::AwaitEnrolment), "{steps:?}");
+    assert!(!steps.contains(&Step::AwaitConvergence), "{steps:?}");
+    machine.run(usize::MAX).unwrap();
+    let token = machine.layout.token.clone().unwrap();
+    assert!(!machine.installed.paths.contains_key(&token));
+    assert_eq!(machine.plan(), Vec::new(), "a second run has nothing to do");
 }
 
 #[test]

@@ -72,6 +72,8 @@ pub struct Request {
     pub entry: Entry,
     /// How long to wait for each of enrolment and convergence; nothing: not at all.
     pub patience: Option<Duration>,
+    /// Whether to wait for a host's convergence too: who brings many hosts in sees that elsewhere.
+    pub awaits_convergence: bool,
     /// Under which name or address others reach a coordinator.
     pub advertise: Option<String>,
 }

@@ -206,6 +206,9 @@ fn try_install(
 /// What an installation that was asked for comes to.
 const fn end_of(request: &Request) -> &'static str {
     match (request.part, request.patience.is_some(), &request.entry) {
+        (Part::Agent, true, _) if !request.awaits_convergence => {
+            "This host is enrolled; whether it converges is not waited for."
+        }
         (Part::Agent, true, _) => "This host is enrolled and has converged.",
         (Part::Agent, false, _) => {
             "The agent runs; what comes of it is not waited for. The join token stays in its file \
@@ -230,6 +233,7 @@ fn try_remove(
         part,
         entry: Entry::Already,
         patience: None,
+        awaits_convergence: true,
         advertise: None,
     });
     if !rustix::process::geteuid().is_root() {

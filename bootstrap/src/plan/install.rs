@@ -83,8 +83,10 @@ impl Plan<'_> {
         if redeemed {
             self.step(lies_there, Step::RemoveFile { path: token });
         }
-        let converged = self.membership().converged;
-        self.wait(!converged, Step::AwaitConvergence);
+        if self.request.awaits_convergence {
+            let converged = self.membership().converged;
+            self.wait(!converged, Step::AwaitConvergence);
+        }
     }
 
     fn node(&mut self, layout: &Layout) {

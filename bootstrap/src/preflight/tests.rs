@@ -35,6 +35,7 @@ fn request(role: Role) -> Request {
         part: Part::Agent,
         entry: ticket(host(role)),
         patience: None,
+        awaits_convergence: true,
         advertise: None,
     }
 }
@@ -44,6 +45,7 @@ fn node_request() -> Request {
         part: Part::Coordinator,
         entry: Entry::Init,
         patience: None,
+        awaits_convergence: true,
         advertise: Some("192.0.2.9".to_owned()),
     }
 }

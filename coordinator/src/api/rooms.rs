@@ -1,14 +1,11 @@
 //! What the API needs of other rooms, as narrowly as it needs it.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
 use email_engine_protocol::api::{Change, DomainRecord, FleetDocument};
 use email_engine_protocol::bytes::ContentHash;
-use email_engine_protocol::desired::HostConfig;
 use email_engine_protocol::id::{HostId, NodeId, TenantId};
 
 use crate::command::{Answer, Command, Proposal, Rejection, RejectionCode};
@@ -105,18 +102,13 @@ pub trait Planning: Send + Sync + 'static {
     ///
     /// # Errors
     /// When the state does not allow a plan for it.
-    fn config(
-        &self,
-        state: &FleetState,
-        host: &HostId,
-    ) -> Result<(HostConfig, BTreeMap<ContentHash, Vec<u8>>), Rejection> {
-        let planned = planner::plan(state, host).map_err(|error| Rejection {
+    fn config(&self, state: &FleetState, host: &HostId) -> Result<planner::Planned, Rejection> {
+        planner::plan(state, host).map_err(|error| Rejection {
             code: RejectionCode::WrongState,
             field: "host".to_owned(),
             value: host.to_string(),
             accepted: error.to_string(),
-        })?;
-        Ok((planned.config, planned.bodies))
+        })
     }
     /// DNS records that an identity needs.
     fn records(&self, state: &FleetState, identity: &Identity) -> Vec<DomainRecord> {

@@ -13,7 +13,8 @@
 //!   because its rules are rules. `routes` also judges what of it comes from an operator.
 //! - [`document`] compares a fleet file with the state, [`preview`] says what that does to the
 //!   hosts, [`cautions()`] what its author may not have in mind; [`lint`] judges role files before a
-//!   cluster has them; [`dns`] says which records identities want.
+//!   cluster has them; [`asked`] says which files of operators a host's role asks for, [`dns`] which
+//!   records identities want.
 
 mod artifacts;
 mod basics;
@@ -48,6 +49,7 @@ use email_engine_protocol::id::{HostId, Role};
 use crate::powermta;
 use crate::state::{FleetState, Host, HostLifecycle, RoleBundle, View};
 
+pub use artifacts::{Asked, Need, asked};
 pub use bundle::{builtin_bundle, bundle_hash};
 pub use cautions::cautions;
 pub(crate) use cautions::word;

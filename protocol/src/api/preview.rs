@@ -90,6 +90,6 @@ pub(super) const fn is_zero(number: &u64) -> bool {
     clippy::trivially_copy_pass_by_ref,
     reason = "the signature that serde wants"
 )]
-const fn is_false(flag: &bool) -> bool {
+pub(super) const fn is_false(flag: &bool) -> bool {
     !*flag
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::preview::is_zero;
+use super::preview::{is_false, is_zero};
 use super::{ClusterView, HostChange, HostSpec, IpSpec};
 use crate::bytes::ContentHash;
 use crate::desired::Resource;
@@ -158,6 +158,10 @@ pub struct StatusView {
     pub stale: bool,
     /// Why it is not converged, for people.
     pub reasons: Vec<String>,
+    /// Whether there are changes that the leader has not planned yet: a host may look right that is to
+    /// change.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub unplanned: bool,
     /// The cluster.
     pub cluster: ClusterView,
     /// All hosts.
@@ -248,6 +252,10 @@ pub struct RenderedConfig {
     pub resources: Vec<Resource>,
     /// Files with public content.
     pub files: Vec<RenderedFile>,
+    /// Of what would be pushed: what an operator must know of it, such as which part of its role the host
+    /// does not get and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// A rendered file.

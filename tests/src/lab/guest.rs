@@ -29,6 +29,15 @@ done
 exit $code
 "#;
 
+/// What [`Guest::write_door`] writes.
+const DOOR: &str = r#"#!/bin/sh
+set -eu
+nspawn=$(cat 'PID_FILE')
+first=$(cut -d " " -f 1 "/proc/$nspawn/task/$nspawn/children")
+exec nsenter --target="$first" --mount --uts --ipc --net --pid --root --wd -- \
+    env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 "$@"
+"#;
+
 /// A host that is on. Only within [`crate::mail::alone`], so that its mounts and processes go with the
 /// scenario however that ends.
 #[derive(Debug)]
@@ -165,6 +174,14 @@ impl Guest {
         command.output().map_err(|error| error.to_string())
     }
 
+    /// Writes a program that runs its arguments in the guest, with its own standard input: a way in as
+    /// operators have one.
+    pub fn write_door(&self, path: &Path) {
+        let script = DOOR.replace("PID_FILE", &self.pid_file.display().to_string());
+        fs::write(path, script).unwrap();
+        fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+
     /// Restarts it as its owner does, and waits until it is another boot.
     pub async fn reboot(&self) {
         let before = self.first_process().unwrap();
@@ -189,21 +206,6 @@ impl Guest {
             }
         })
         .await;
-    }
-
-    /// A program that runs another one in here, given its name and then its words: as `ssh` does, but
-    /// without a way to be cut off.
-    pub fn door(&self, program: &Path) {
-        let script = format!(
-            "#!/bin/bash\nread -r first _ < <(cat /proc/$(<{pid})/task/$(<{pid})/children)\n\
-             exec nsenter --target=\"$first\" --mount --uts --ipc --net --pid --root --wd -- \
-             env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 TERM=\"${{TERM-dumb}}\" \
-             sh -c \"$*\"\n",
-            pid = self.pid_file.display()
-        );
-        fs::write(program, script).unwrap();
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        fs::set_permissions(program, mode).unwrap();
     }
 
     /// The guest's systemd, as its starter's only child.

@@ -75,7 +75,7 @@ impl World {
         let folder = TempDir::new().unwrap();
         fs::create_dir(folder.path().join("doors")).unwrap();
         for (name, guest) in &guests {
-            guest.door(&folder.path().join("doors").join(name));
+            guest.write_door(&folder.path().join("doors").join(name));
         }
         Some(Self {
             names,
@@ -97,7 +97,7 @@ impl World {
         self.guests.iter().map(|(name, guest)| (*name, guest))
     }
 
-    /// Programs that run words on a machine, as [`Guest::door`] says; called after the machine.
+    /// Programs that run words on a machine, as [`Guest::write_door`] says; called after the machine.
     #[must_use]
     pub fn doors(&self) -> PathBuf {
         self.folder.path().join("doors")

@@ -49,9 +49,14 @@ pub(in crate::api) async fn show(
 ) -> Result<Json<RenderedConfig>, ApiError> {
     if which.proposed {
         target(&api, &caller, &host)?;
-        let (config, bodies) = api.planning.config(&api.copy_of_state(), &host)?;
-        let files = files(&config, |hash| Ok(bodies.get(hash).cloned()))?;
-        return Ok(Json(rendered(config, None, files)));
+        let planned = api.planning.config(&api.copy_of_state(), &host)?;
+        let files = files(&planned.config, |hash| {
+            Ok(planned.bodies.get(hash).cloned())
+        })?;
+        return Ok(Json(RenderedConfig {
+            notes: planned.flags,
+            ..rendered(planned.config, None, files)
+        }));
     }
     let mut wanted = wanted(&api, &caller, &host)?;
     for _ in 1..LOOKS {
@@ -115,6 +120,7 @@ fn rendered(
         digest: config.digest(),
         resources: config.resources,
         files,
+        notes: Vec::new(),
     }
 }
 
@@ -211,8 +217,8 @@ async fn restart_of(api: &Api, host: HostId) -> Result<RestartView, ApiError> {
     }
     let planning = Arc::clone(&api.planning);
     let planned = beside(api, move |state| {
-        let (config, _) = planning.config(state, &host)?;
-        let lines = planner::restart_wanted(&config);
+        let planned = planning.config(state, &host)?;
+        let lines = planner::restart_wanted(&planned.config);
         let digest = planner::restart_digest(&lines);
         let allowed = state.restart_allowed.get(&host);
         Ok::<_, Rejection>(RestartView {

@@ -8,8 +8,8 @@ use clap::{Args, CommandFactory, Error, Parser, Subcommand};
 
 use crate::commands::token;
 use crate::commands::{
-    artifact, audit, cluster, config, fleet, hosts, ips, keys, pmta, roles, settings, status,
-    tenants,
+    artifact, audit, cluster, config, deploy, fleet, hosts, ips, keys, pmta, roles, settings,
+    status, tenants,
 };
 use crate::output::Format;
 use crate::trial;
@@ -63,9 +63,9 @@ from --context, else EMAIL_ENGINE_CONTEXT, else ~/.config/email-engine/context.t
 Exit codes:
     0  done; `status`: converged; `plan`: nothing would change
     1  refused, or something went wrong: the reason is on stderr
-    2  `plan`: something would change; `pmta lint`, `pmta import`, `roles lint`: not right
-    3  `status` only: converging
-    4  `status` only: degraded
+    2  `plan`, `deploy --plan`: something would change; `pmta lint`, `pmta import`, `roles lint`: not right
+    3  `status`: converging; `deploy`: hosts are on their way
+    4  `status`: degraded; `deploy`: some host is not what it shall be
     5  no node could be reached, or the cluster has no leader
    64  the command line is wrong (2 belongs to `plan`)
   130  interrupted";
@@ -106,6 +106,8 @@ pub(crate) enum Command {
     Apply(fleet::Apply),
     /// Show what `apply` would change; exit code 2 when there is something
     Plan(fleet::Plan),
+    /// Make the fleet what a file says, machines included: uploads, hosts let in, roles converged
+    Deploy(Box<deploy::Deploy>),
     /// Show the fleet's state; also without a leader, and then says so
     Status(status::Status),
     /// List, show or retire hosts

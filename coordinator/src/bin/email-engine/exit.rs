@@ -21,9 +21,9 @@ pub(crate) enum Exit {
     /// What was looked for is there: `plan`: something would change; `pmta lint`: something is wrong
     /// with the configuration.
     Found = 2,
-    /// `status` only: some host is on its way.
+    /// Some host is on its way.
     Converging = 3,
-    /// `status` only: something is wrong, or there is no leader.
+    /// Something is wrong with some host, or there is no leader.
     Degraded = 4,
     /// No node could be reached, or none has a leader.
     Unreachable = 5,
@@ -38,9 +38,9 @@ pub(crate) const TABLE: &str = "\
 Exit codes:
     0  done; `status`: converged; `plan`: nothing would change
     1  refused, or something went wrong: the reason is on stderr
-    2  `plan`: something would change; `pmta lint`, `pmta import`, `roles lint`: not right
-    3  `status` only: converging
-    4  `status` only: degraded
+    2  `plan`, `deploy --plan`: something would change; `pmta lint`, `pmta import`, `roles lint`: not right
+    3  `status`: converging; `deploy`: hosts are on their way
+    4  `status`: degraded; `deploy`: some host is not what it shall be
     5  no node could be reached, or the cluster has no leader
    64  the command line is wrong (2 belongs to `plan`)
   130  interrupted";

@@ -22,6 +22,8 @@
 //! A name stands for what the host's label `artifact-NAME` says, else for what the settings say that its
 //! release pins.
 
+mod asked;
+
 use std::collections::BTreeMap;
 
 use email_engine_protocol::desired::{ArchiveForm, ArchiveSpec, ArtifactRef, OnRemove, Spec};
@@ -33,6 +35,8 @@ use super::build::Build;
 use super::error::{BundleFault, PlanError};
 use super::role::RoleFile;
 use crate::state::{FleetState, Host};
+
+pub use asked::{Asked, Need, asked};
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -65,23 +69,8 @@ pub(super) fn resolve(
     host: &Host,
     role: &RoleFile,
 ) -> Result<Artifacts, PlanError> {
-    let files = role.files.iter();
-    let files = files.map(|entry| (entry.when_artifact.as_ref(), entry.artifact.as_ref()));
-    let packages = role.packages.iter();
-    let packages = packages.map(|entry| (entry.when_artifact.as_ref(), entry.artifact.as_ref()));
-    let groups = role.groups.iter();
-    let groups = groups.map(|entry| (entry.when_artifact.as_ref(), None));
-    let archives = role.archives.iter();
-    let archives = archives.map(|entry| (None, Some(&entry.artifact)));
-    let certificates = role.certificates.iter();
-    let certificates = certificates.map(|entry| (None, entry.artifact.as_ref()));
-    let named = files
-        .chain(packages)
-        .chain(groups)
-        .chain(archives)
-        .chain(certificates);
     let mut artifacts = Artifacts::new();
-    for (when, name) in named {
+    for (when, name) in named(role) {
         if when.is_some_and(|when| state.artifact_of(host, when).is_none()) {
             continue;
         }
@@ -92,6 +81,26 @@ pub(super) fn resolve(
         }
     }
     Ok(artifacts)
+}
+
+/// Every place of a role file that names artifacts: without which the entry is not part of a host, and which
+/// is in it.
+fn named(role: &RoleFile) -> impl Iterator<Item = (Option<&ArtifactName>, Option<&ArtifactName>)> {
+    let files = role.files.iter();
+    let files = files.map(|entry| (entry.when_artifact.as_ref(), entry.artifact.as_ref()));
+    let packages = role.packages.iter();
+    let packages = packages.map(|entry| (entry.when_artifact.as_ref(), entry.artifact.as_ref()));
+    let groups = role.groups.iter();
+    let groups = groups.map(|entry| (entry.when_artifact.as_ref(), None));
+    let archives = role.archives.iter();
+    let archives = archives.map(|entry| (None, Some(&entry.artifact)));
+    let certificates = role.certificates.iter();
+    let certificates = certificates.map(|entry| (None, entry.artifact.as_ref()));
+    files
+        .chain(packages)
+        .chain(groups)
+        .chain(archives)
+        .chain(certificates)
 }
 
 fn one(state: &FleetState, host: &Host, name: &ArtifactName) -> Result<ArtifactRef, PlanError> {

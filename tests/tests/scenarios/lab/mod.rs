@@ -7,6 +7,7 @@ mod basics;
 mod bootstrap;
 mod confined;
 mod databases;
+mod deploy;
 mod firewall;
 mod mailwizz;
 mod packages;

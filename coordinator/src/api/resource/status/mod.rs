@@ -70,12 +70,14 @@ pub(in crate::api) async fn show(
         let text = "the leader's planning came to nothing";
         overdue.push(format!("{text} {failed} times in a row: its log says why"));
     }
-    let unplanned = unplanned(asked, planned);
-    let (state, reasons) = judge(&hosts, &cluster, unplanned, overdue, now);
+    let waiting = unplanned(asked, planned);
+    let unplanned = waiting.is_some();
+    let (state, reasons) = judge(&hosts, &cluster, waiting, overdue, now);
     Ok(Json(StatusView {
         state,
         stale: freshness == Freshness::Stale,
         reasons,
+        unplanned,
         cluster,
         hosts,
         ips,

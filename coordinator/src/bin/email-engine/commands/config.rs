@@ -10,7 +10,7 @@ use email_engine_protocol::id::HostId;
 
 use super::Desk;
 use crate::exit::{Exit, Failure};
-use crate::output::{Output, or_dash, row, text, word};
+use crate::output::{Mood, Output, or_dash, row, text, word};
 
 /// Arguments of `config`.
 #[derive(Args, Debug)]
@@ -81,6 +81,9 @@ fn render(output: &Output, config: &RenderedConfig) -> String {
         ]));
     }
     shown.push_str(&text(&table));
+    for note in &config.notes {
+        let _ = write!(shown, "\n{}", output.line(&format!("! {note}"), Mood::Bad));
+    }
     for file in &config.files {
         let _ = write!(
             shown,

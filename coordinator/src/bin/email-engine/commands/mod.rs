@@ -4,6 +4,7 @@ pub(crate) mod artifact;
 pub(crate) mod audit;
 pub(crate) mod cluster;
 pub(crate) mod config;
+pub(crate) mod deploy;
 pub(crate) mod fleet;
 pub(crate) mod hosts;
 pub(crate) mod ips;
@@ -60,6 +61,10 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Plan(plan) => {
             let file = crate::fleet_file::read(&plan.file)?;
             fleet::plan(&desk()?, &plan, &file).await
+        }
+        Command::Deploy(arguments) => {
+            let file = crate::fleet_file::read(&arguments.file)?;
+            deploy::run(&desk()?, *arguments, file).await
         }
         Command::Status(status) => status::run(&desk()?, &status).await,
         Command::Hosts(hosts) => hosts::run(&desk()?, hosts).await,

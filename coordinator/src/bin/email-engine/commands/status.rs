@@ -168,6 +168,7 @@ mod tests {
             state,
             stale: false,
             reasons: vec!["no leader".to_owned()],
+            unplanned: false,
             cluster: ClusterView {
                 cluster: ClusterId([1; 16]),
                 epoch: 1,

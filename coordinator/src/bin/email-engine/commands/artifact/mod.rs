@@ -1,25 +1,22 @@
 //! `artifact`: files that hosts are given, such as a product's archive, a package or a licence.
 
 mod dump;
+mod upload;
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use indicatif::{ProgressBar, ProgressStyle};
-use ring::digest;
 
-use email_engine_protocol::api::{ArtifactRequest, ArtifactView};
+use email_engine_protocol::api::ArtifactView;
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::id::ArtifactName;
-use email_engine_protocol::limits;
 
 use super::Desk;
 use super::hosts::permitted;
 use crate::exit::{Exit, Failure};
 use crate::output::{Mood, Output, or_dash, text};
+
+pub(crate) use upload::{Source, Wanted, send};
 
 /// Arguments of `artifact`.
 #[derive(Args, Debug)]
@@ -113,7 +110,14 @@ pub(crate) async fn run(desk: &Desk, arguments: Artifact) -> Result<Exit, Failur
                 .show(&artifacts, |output| table(output, &artifacts))?;
         }
         Verb::Put(put) => {
-            let mut view = upload(desk, &put).await?;
+            let wanted = Wanted {
+                path: &put.file,
+                name: put.name.as_deref(),
+                secret: put.secret,
+                import_data: put.import_data,
+            };
+            let source = Source::read(&wanted, desk.output.quiet)?;
+            let mut view = send(desk, &source).await?;
             if let Some(name) = &put.uses {
                 let (sha256, release) = (Some(view.sha256), !put.hold);
                 client.name_artifact(name, sha256, release).await?;
@@ -146,129 +150,6 @@ pub(crate) async fn run(desk: &Desk, arguments: Artifact) -> Result<Exit, Failur
         }
     }
     Ok(Exit::Success)
-}
-
-/// Sends what the cluster lacks of a file.
-async fn upload(desk: &Desk, put: &Put) -> Result<ArtifactView, Failure> {
-    let cannot = |error: io::Error| {
-        let text = format!("{} cannot be read: {error}", put.file.display());
-        Failure::new(Exit::Failure, text)
-    };
-    let mut file = File::open(&put.file).map_err(cannot)?;
-    refuse_dump(&mut file, put)?;
-    let length = file.metadata().map_err(cannot)?.len();
-    let bar = bar(length, desk.output.quiet);
-    let request = described(&mut file, put, &bar).map_err(cannot)?;
-    let begun = desk.client.begin_artifact(&request).await?;
-    if begun.finished_at.is_some() {
-        bar.finish_and_clear();
-        desk.output.note("The cluster has it already.");
-        return Ok(begun);
-    }
-    let there = u64::from(begun.pieces).saturating_sub(begun.missing.len() as u64);
-    if there > 0 {
-        desk.output.note(&format!(
-            "{there} of {} pieces are there already.",
-            begun.pieces
-        ));
-    }
-    bar.set_message("sending");
-    bar.set_position(
-        there
-            .saturating_mul(limits::ARTIFACT_PIECE_BYTES)
-            .min(length),
-    );
-    for at in begun.missing {
-        let piece = piece_at(&file, at, length).map_err(cannot)?;
-        let sent = piece.len() as u64;
-        desk.client.put_piece(&request.sha256, at, piece).await?;
-        bar.inc(sent);
-    }
-    bar.set_message("comparing");
-    let finished = desk.client.finish_artifact(&request.sha256).await?;
-    bar.finish_and_clear();
-    Ok(finished)
-}
-
-/// Databases of a fleet begin empty.
-fn refuse_dump(file: &mut File, put: &Put) -> Result<(), Failure> {
-    if put.import_data {
-        return Ok(());
-    }
-    let found = dump::found(file, &put.file).map_err(|error| {
-        let text = format!("{} cannot be read: {error}", put.file.display());
-        Failure::new(Exit::Failure, text)
-    })?;
-    match found {
-        None => Ok(()),
-        Some(found) => {
-            let text = format!(
-                "{found}: hosts begin with empty databases, and an artifact lies on every node and in every \
-                 backup. Accepted is a file without it, or --import-data"
-            );
-            Err(Failure::new(Exit::Failure, text))
-        }
-    }
-}
-
-/// What the cluster is told of a file before anything of it is sent.
-fn described(file: &mut File, put: &Put, bar: &ProgressBar) -> io::Result<ArtifactRequest> {
-    let (mut pieces, mut length) = (Vec::new(), 0);
-    let mut whole = digest::Context::new(&digest::SHA256);
-    loop {
-        let mut piece = Vec::new();
-        let taken = file.by_ref().take(limits::ARTIFACT_PIECE_BYTES);
-        let read = { taken }.read_to_end(&mut piece)? as u64;
-        if read == 0 {
-            break;
-        }
-        length += read;
-        if length > limits::ARTIFACT_BYTES {
-            let text = format!("it is larger than {} bytes", limits::ARTIFACT_BYTES);
-            return Err(io::Error::other(text));
-        }
-        whole.update(&piece);
-        pieces.push(ContentHash::of(&piece));
-        bar.inc(read);
-    }
-    let mut sha256 = [0; 32];
-    sha256.copy_from_slice(whole.finish().as_ref());
-    Ok(ArtifactRequest {
-        name: put.name.clone().unwrap_or_else(|| file_name(&put.file)),
-        length,
-        sha256: ContentHash(sha256),
-        pieces,
-        secret: put.secret,
-    })
-}
-
-fn file_name(path: &Path) -> String {
-    let name = path.file_name().unwrap_or(path.as_os_str());
-    name.to_string_lossy().into_owned()
-}
-
-/// A file that is changed meanwhile gives other bytes, which the cluster refuses by their hash.
-fn piece_at(file: &File, at: u32, length: u64) -> io::Result<Vec<u8>> {
-    let from = u64::from(at) * limits::ARTIFACT_PIECE_BYTES;
-    let wanted = length
-        .saturating_sub(from)
-        .min(limits::ARTIFACT_PIECE_BYTES);
-    let mut piece = vec![0; usize::try_from(wanted).unwrap_or(0)];
-    file.read_exact_at(&mut piece, from)?;
-    Ok(piece)
-}
-
-/// Shown on a terminal alone.
-fn bar(length: u64, quiet: bool) -> ProgressBar {
-    if quiet {
-        return ProgressBar::hidden();
-    }
-    let form = "{msg:9} {bar:40} {binary_bytes} of {binary_total_bytes} {eta}";
-    let bar = ProgressBar::new(length).with_message("reading");
-    if let Ok(style) = ProgressStyle::with_template(form) {
-        bar.set_style(style);
-    }
-    bar
 }
 
 fn state(view: &ArtifactView) -> (String, Mood) {

@@ -101,7 +101,7 @@ pub(crate) async fn plan(desk: &Desk, arguments: &Plan, file: &FleetFile) -> Res
 }
 
 /// Sends the file; a refusal of one of its fields is shown where that stands.
-async fn send(
+pub(crate) async fn send(
     desk: &Desk,
     file: &FleetFile,
     dry_run: bool,
@@ -132,7 +132,7 @@ fn refuse_nothing(document: &FleetDocument) -> Result<(), Failure> {
     Ok(())
 }
 
-fn leave_out(answer: &mut ApplyAnswer, hosts: bool) {
+pub(crate) fn leave_out(answer: &mut ApplyAnswer, hosts: bool) {
     if hosts {
         answer.hosts.clear();
         answer.more_hosts = 0;
@@ -202,7 +202,7 @@ pub(crate) fn on_hosts(output: &Output, answer: &ApplyAnswer) -> Result<Exit, Fa
     Ok(if changes { Exit::Found } else { Exit::Success })
 }
 
-fn render(output: &Output, answer: &ApplyAnswer, dry_run: bool) -> String {
+pub(crate) fn render(output: &Output, answer: &ApplyAnswer, dry_run: bool) -> String {
     let mut shown = String::new();
     if !answer.changes.is_empty() {
         let mut table = output.table(&["", "KIND", "NAME", "DETAILS"]);

@@ -311,7 +311,7 @@ pub(crate) async fn domains(desk: &Desk, arguments: Domains) -> Result<Exit, Fai
 }
 
 /// As a zone file has them: names and values may be copied as they are.
-fn records(view: &DomainView) -> String {
+pub(crate) fn records(view: &DomainView) -> String {
     view.records
         .iter()
         .map(|record| format!("{}.\tIN\t{}\t{}", record.name, record.kind, record.value))

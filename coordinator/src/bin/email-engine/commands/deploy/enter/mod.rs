@@ -1,0 +1,199 @@
+//! Makes a machine a host: by an operator's command that reaches it, or by a token file for a person.
+//!
+//! By a command, one after the other: a folder, our programs in it as far as they are not there yet with
+//! the right hash, then the bootstrap, which reads the join token from its standard input and goes on from
+//! wherever an earlier run was cut off. Every remote command is made of words that no shell changes.
+
+mod programs;
+mod remote;
+pub(super) mod token;
+mod via;
+
+use std::time::{Duration, Instant};
+
+use email_engine_protocol::api::HostSpec;
+use zeroize::Zeroizing;
+
+use self::programs::{AGENT, BOOTSTRAP, FOLDER};
+use self::remote::{Ended, Feed, Order};
+use super::voice::Voice;
+use crate::client::Client;
+
+pub(super) use self::programs::Programs;
+pub(super) use self::via::Via;
+
+/// A look, a folder, a mode.
+const SHORT: Duration = Duration::from_secs(90);
+/// One program over a slow line.
+const COPY: Duration = Duration::from_secs(1800);
+/// Until a bootstrap that another run has left there is out of the way.
+const BUSY: Duration = Duration::from_secs(3);
+/// Beyond what the bootstrap itself waits.
+const MARGIN: Duration = Duration::from_secs(120);
+/// The longest that its own help accepts.
+const LONGEST_WAIT: u64 = 24 * 3600;
+/// How a bootstrap ends that found another at work.
+const IS_BUSY: i32 = 9;
+
+/// One machine on its way in.
+#[derive(Debug)]
+pub(super) struct Entering<'a> {
+    pub(super) client: &'a Client,
+    pub(super) programs: &'a Programs,
+    pub(super) host: &'a HostSpec,
+    pub(super) via: &'a [String],
+    pub(super) patience: Duration,
+    pub(super) voice: &'a Voice,
+}
+
+impl Entering<'_> {
+    /// Until the machine says that it is let in; else why not.
+    pub(super) async fn run(&self) -> Result<(), String> {
+        self.bring().await?;
+        self.bootstrap().await?;
+        // It has done its work, and installed what it brought.
+        let folder = &self.programs.folder;
+        if let Err(why) = self.order(&["rm", "-rf", folder], SHORT).await {
+            self.hear(&format!("{folder} stays on the machine: {why}"));
+        }
+        Ok(())
+    }
+
+    async fn bring(&self) -> Result<(), String> {
+        let folder = self.programs.folder.as_str();
+        self.order(&["install", "-d", "-m", "0700", FOLDER, folder], SHORT)
+            .await?;
+        let there = self.hashes().await?;
+        for program in &self.programs.both {
+            if there.contains(&program.sha256) {
+                continue;
+            }
+            self.hear(&format!("copying {}", program.name));
+            let file = program
+                .again()
+                .map_err(|error| format!("{} cannot be read: {error}", program.name))?;
+            let to = format!("of={}", self.programs.path(program.name));
+            let words = ["dd", to.as_str(), "bs=65536", "status=none"];
+            self.succeed(&words, Feed::File(&file), COPY).await?;
+        }
+        let there = self.hashes().await?;
+        for program in &self.programs.both {
+            if !there.contains(&program.sha256) {
+                return Err(format!(
+                    "{} did not arrive as it was sent; see the log",
+                    program.name
+                ));
+            }
+        }
+        let paths = self.paths();
+        let words = ["chmod", "0700", paths[0].as_str(), paths[1].as_str()];
+        self.order(&words, SHORT).await
+    }
+
+    fn paths(&self) -> [String; 2] {
+        [BOOTSTRAP, AGENT].map(|name| self.programs.path(name))
+    }
+
+    /// What is there already, by its hashes; nothing on a machine that never saw us.
+    async fn hashes(&self) -> Result<Vec<String>, String> {
+        let paths = self.paths();
+        let words = ["sha256sum", paths[0].as_str(), paths[1].as_str()];
+        let order = self.order_of(&words, Feed::Nothing, SHORT);
+        let ended = remote::run(order, &|_| {}).await;
+        let ended = ended.map_err(|error| error.to_string())?;
+        let lines = ended.tail.iter();
+        let hashes = lines.filter_map(|line| {
+            let (hash, path) = line.split_once(' ')?;
+            let known = paths.iter().any(|known| path.trim() == known);
+            known.then(|| hash.to_owned())
+        });
+        Ok(hashes.collect())
+    }
+
+    async fn bootstrap(&self) -> Result<(), String> {
+        let token = token::create(self.client, self.host, self.patience).await;
+        let token = token.map_err(|error| format!("no join token was made: {error}"))?;
+        let secret = Zeroizing::new(token.token);
+        let program = self.programs.path(BOOTSTRAP);
+        let seconds = self.patience.as_secs().clamp(1, LONGEST_WAIT).to_string();
+        let words = [
+            program.as_str(),
+            "agent",
+            "--join-file",
+            "-",
+            "--no-converge",
+            "--wait-seconds",
+            &seconds,
+        ];
+        let begun = Instant::now();
+        loop {
+            let feed = Feed::Secret(&secret);
+            let order = self.order_of(&words, feed, self.patience + MARGIN);
+            let heard = |line: &str| match line.contains(secret.as_str()) {
+                true => self.hear("(a line with the join token in it is left out)"),
+                false => self.hear(line),
+            };
+            let ended = remote::run(order, &heard).await;
+            let ended = ended.map_err(|error| error.to_string())?;
+            match ended.code {
+                Some(0) => {
+                    // It came in by the token of a run that was cut off: nobody needs another one.
+                    if matches!(token::is_open(self.client, &token.id).await, Ok(true)) {
+                        let _ = self.client.revoke_token(&token.id).await;
+                    }
+                    return Ok(());
+                }
+                // A run that was cut off has left one there, which goes on.
+                Some(IS_BUSY) if begun.elapsed() < self.patience => {
+                    tokio::time::sleep(BUSY).await;
+                }
+                // Nothing of the machine was changed: nobody has the token.
+                Some(2 | 5 | 126 | 127) => {
+                    let _ = self.client.revoke_token(&token.id).await;
+                    return Err(failed("the bootstrap", &ended));
+                }
+                _ => return Err(failed("the bootstrap", &ended)),
+            }
+        }
+    }
+
+    async fn order(&self, words: &[&str], limit: Duration) -> Result<(), String> {
+        self.succeed(words, Feed::Nothing, limit).await
+    }
+
+    async fn succeed(&self, words: &[&str], feed: Feed<'_>, limit: Duration) -> Result<(), String> {
+        let order = self.order_of(words, feed, limit);
+        let ended = remote::run(order, &|line| self.hear(line)).await;
+        let ended = ended.map_err(|error| error.to_string())?;
+        match ended.code {
+            Some(0) => Ok(()),
+            _ => Err(failed(words[0], &ended)),
+        }
+    }
+
+    const fn order_of<'b>(
+        &'b self,
+        words: &'b [&'b str],
+        feed: Feed<'b>,
+        limit: Duration,
+    ) -> Order<'b> {
+        Order {
+            via: self.via,
+            words,
+            feed,
+            limit,
+        }
+    }
+
+    fn hear(&self, line: &str) {
+        self.voice.host(&self.host.id, line);
+    }
+}
+
+fn failed(what: &str, ended: &Ended) -> String {
+    let code = match ended.code {
+        Some(code) => format!("ended with {code}"),
+        None => "was ended by a signal".to_owned(),
+    };
+    format!("{what} {code}: {}", ended.last_line())
+}
