@@ -10,5 +10,5 @@ mod ground;
 mod guest;
 mod wire;
 
-pub use ground::{databases, ground, web};
+pub use ground::{api, databases, ground, web};
 pub use guest::Guest;
