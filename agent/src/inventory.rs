@@ -192,7 +192,7 @@ impl Inventory {
                 Spec::File(file) => match &file.content {
                     FileContent::Artifact(artifact) => artifact.secret,
                     FileContent::Body { .. } => false,
-                    FileContent::Secret(_) => true,
+                    FileContent::Secret(_) | FileContent::Variable { .. } => true,
                 },
                 _ => false,
             };

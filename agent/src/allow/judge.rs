@@ -59,7 +59,7 @@ pub enum PathRule {
     Exactly(HostPath),
 }
 
-/// The entries of `packages` or of `services`.
+/// The entries of `packages`, of `services` and of other lists of names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
     /// Every name is allowed.
@@ -179,8 +179,16 @@ impl PathRule {
 }
 
 impl Names {
-    fn allows(&self, name: &str) -> bool {
-        self.all || self.listed.contains(name)
+    /// One `*` in an entry stands for one or more signs.
+    pub(super) fn allows(&self, name: &str) -> bool {
+        let fits = |entry: &String| {
+            let (before, behind) = entry.split_once('*')?;
+            let inner = name.strip_prefix(before)?.strip_suffix(behind)?;
+            Some(!inner.is_empty())
+        };
+        self.all
+            || self.listed.contains(name)
+            || self.listed.iter().any(|one| fits(one) == Some(true))
     }
 }
 
@@ -671,6 +679,24 @@ mod tests {
                 prop_assert!(!wanted_path.is_within(&own) && !own.is_within(&wanted_path));
                 prop_assert!(rules.iter().any(|rule| wanted_path.is_within(&path(rule))));
             }
+        }
+    }
+
+    #[test]
+    fn one_star_in_a_name_stands_for_what_differs() {
+        let known = names(&["postgresql/api_*", "web@*.service", "cron", "a*b*"]);
+        for good in ["postgresql/api_client_1", "web@x.service", "cron", "aXb*"] {
+            assert!(known.allows(good), "{good}");
+        }
+        for bad in [
+            "postgresql/api_",
+            "mysql/api_x",
+            "web@.service",
+            "web@x.socket",
+            "cron2",
+            "ab",
+        ] {
+            assert!(!known.allows(bad), "{bad}");
         }
     }
 }

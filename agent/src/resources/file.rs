@@ -12,6 +12,8 @@ use super::access::Access;
 use super::{ApplyError, ContentError, Contents, Finding, artifact};
 use crate::host::{Entry, EntryKind, FileError, Machine, NewFile, System, SystemError, Validator};
 
+/// With a variable's name before it.
+const LONGEST_SECRET: u64 = limits::SECRET_BYTES as u64 + 128;
 const VALIDATE: Duration = Duration::from_secs(60);
 
 fn access(spec: &FileSpec) -> Access<'_> {
@@ -82,7 +84,7 @@ fn compare(
             return Ok(Content::Differs(text));
         }
         FileContent::Body { length, .. } => *length,
-        FileContent::Secret(_) => limits::SECRET_BYTES as u64,
+        FileContent::Secret(_) | FileContent::Variable { .. } => LONGEST_SECRET,
     };
     let bytes = match machine.files.read(&spec.path, limit) {
         Ok(bytes) => Zeroizing::new(bytes),
@@ -94,7 +96,14 @@ fn compare(
     let same = match &spec.content {
         FileContent::Artifact(_) => false,
         FileContent::Body { hash, .. } => ContentHash::of(&bytes) == *hash,
-        FileContent::Secret(secret) => contents.is_secret(secret, &bytes)?,
+        FileContent::Secret(secret) | FileContent::Variable { secret, .. } => {
+            let (before, behind) = spec.content.around();
+            let inner = bytes.strip_prefix(before.as_bytes());
+            match inner.and_then(|inner| inner.strip_suffix(behind.as_bytes())) {
+                Some(inner) => contents.is_secret(secret, inner)?,
+                None => false,
+            }
+        }
     };
     Ok(if same {
         Content::Same
@@ -155,7 +164,17 @@ pub(crate) fn bytes(
             return Err(ContentError::Body { hash, reason });
         }
         FileContent::Body { hash, .. } => Zeroizing::new(contents.body(hash)?),
-        FileContent::Secret(secret) => Zeroizing::new(contents.secret(secret)?.bytes.clone()),
+        FileContent::Secret(secret) | FileContent::Variable { secret, .. } => {
+            let (before, behind) = spec.content.around();
+            let secret = contents.secret(secret)?;
+            // Room for all of it at once: what grows leaves a copy behind that nobody wipes.
+            let length = before.len() + secret.bytes.len() + behind.len();
+            let mut bytes = Zeroizing::new(Vec::with_capacity(length));
+            bytes.extend_from_slice(before.as_bytes());
+            bytes.extend_from_slice(&secret.bytes);
+            bytes.extend_from_slice(behind.as_bytes());
+            bytes
+        }
     })
 }
 

@@ -1,6 +1,6 @@
 //! The files of a change: kept as they were, swapped, put back.
 
-use email_engine_protocol::desired::{FileContent, FileSpec, HostPath, Resource, Spec};
+use email_engine_protocol::desired::{FileSpec, HostPath, Resource, Spec};
 use email_engine_protocol::id::ResourceId;
 use email_engine_protocol::limits;
 use email_engine_protocol::observed::Mode;
@@ -65,7 +65,7 @@ pub(super) fn keep(
         };
         previous.push(Previous {
             path: spec.path.clone(),
-            secret: matches!(spec.content, FileContent::Secret(_)),
+            secret: spec.content.secret().is_some(),
             kept,
         });
     }

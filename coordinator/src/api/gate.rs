@@ -291,6 +291,7 @@ fn no_leader() -> ApiError {
 
 fn forbidden(needed: AccessRole, caller: &Caller) -> ApiError {
     let word = |role| match role {
+        AccessRole::Metrics => "metrics",
         AccessRole::Viewer => "viewer",
         AccessRole::Operator => "operator",
         AccessRole::Admin => "admin",

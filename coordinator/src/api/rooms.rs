@@ -7,6 +7,7 @@ use futures::stream::BoxStream;
 use email_engine_protocol::api::{Change, DomainRecord, FleetDocument};
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::id::{HostId, NodeId, TenantId};
+use email_engine_protocol::secret::SecretBytes;
 
 use crate::command::{Answer, Command, Proposal, Rejection, RejectionCode};
 use crate::planner::document::{self, DocumentPlan};
@@ -15,7 +16,7 @@ use crate::planner::{self, dns};
 use crate::raft::{
     Contacts, Leadership, Planned, ProposeError, RaftStatus, ReadError, Sessions, StoreError,
 };
-use crate::state::{FleetState, Host, Identity};
+use crate::state::{FleetState, Host, Identity, SealedAtRest};
 
 /// The replicated fleet, as the API sees it.
 pub trait Fleet: Send + Sync + 'static {
@@ -53,7 +54,7 @@ pub trait Fleet: Send + Sync + 'static {
     fn backup(&self) -> BoxFuture<'_, Result<Backup, BackupError>>;
 }
 
-/// Pure thinking about the fleet, which is the planner's, and the stock of keys that new identities
+/// Pure thinking about the fleet, which is the planner's, sealing, and the stock of keys that new identities
 /// draw from.
 pub trait Planning: Send + Sync + 'static {
     /// What a document changes.
@@ -118,6 +119,8 @@ pub trait Planning: Send + Sync + 'static {
             .map(|tenant| dns::wanted_records(identity, tenant, host))
             .unwrap_or_default()
     }
+    /// Seals a secret with the key of this cluster, for the log.
+    fn seal(&self, secret: &SecretBytes) -> SealedAtRest;
     /// Makes sure that so many prepared DKIM keys are there.
     fn ensure_stock(&self, needed: usize) -> BoxFuture<'_, Result<(), StockError>>;
 }

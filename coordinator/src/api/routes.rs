@@ -17,7 +17,8 @@ use super::gate::{Gate, admit};
 use super::layers;
 use super::resource::releases::artifacts;
 use super::resource::{
-    apply, audit, cluster, hosts, ips, keys, releases, status, targets, tenants, tokens,
+    apply, audit, cluster, hosts, ips, keys, releases, status, targets, tenant_secrets, tenants,
+    tokens,
 };
 
 /// Whose objects a route touches.
@@ -83,7 +84,7 @@ fn headless(rule: Rule) -> Rule {
 /// Every keyed route with its rule.
 #[rustfmt::skip]
 pub(super) fn table() -> Vec<(Rule, Handler)> {
-    use AccessRole::{Admin, Operator, Viewer};
+    use AccessRole::{Admin, Metrics, Operator, Viewer};
     use Reach::{Fleet, Tenant};
     const GET: Method = Method::GET;
     const POST: Method = Method::POST;
@@ -96,6 +97,8 @@ pub(super) fn table() -> Vec<(Rule, Handler)> {
         (rule(GET, "/api/v1/tenants/{tenant}", Viewer, Tenant, &[]), get(tenants::show)),
         (rule(PUT, "/api/v1/tenants/{tenant}", Operator, Tenant, &[]), put(tenants::change)),
         (rule(DELETE, "/api/v1/tenants/{tenant}", Operator, Fleet, &[]), delete(tenants::remove)),
+        (rule(GET, "/api/v1/tenants/{tenant}/secrets", Viewer, Tenant, &[]), get(tenant_secrets::list)),
+        (rule(PUT, "/api/v1/tenants/{tenant}/secrets/{name}", Operator, Tenant, &[]), put(tenant_secrets::set)),
         (rule(GET, "/api/v1/hosts", Viewer, Tenant, &[]), get(hosts::list)),
         (rule(POST, "/api/v1/hosts", Operator, Fleet, &[]), post(hosts::add)),
         (rule(GET, "/api/v1/hosts/{host}", Viewer, Tenant, &[]), get(hosts::show)),
@@ -140,7 +143,7 @@ pub(super) fn table() -> Vec<(Rule, Handler)> {
         (rule(GET, "/api/v1/cluster/backup", Admin, Fleet, &[]), get(cluster::backup)),
         (rule(GET, "/api/v1/audit", Viewer, Fleet, &["before", "limit"]), get(audit::list)),
         (headless(rule(GET, "/api/v1/status", Viewer, Tenant, &[])), get(status::show)),
-        (headless(rule(GET, "/metrics", Viewer, Fleet, &[])), get(status::metrics)),
+        (headless(rule(GET, "/metrics", Metrics, Fleet, &[])), get(status::metrics)),
     ]
 }
 

@@ -15,7 +15,7 @@ use super::fixture::{
     recovery_key, redeem, spki, submission, tenant,
 };
 use super::*;
-use crate::state::{CertificateSubject, Release, ShownCertificate, TokenUse};
+use crate::state::{CertificateSubject, HostSecret, Release, SecretOf, ShownCertificate, TokenUse};
 
 const GOLDEN: &str = include_str!("format.golden");
 
@@ -204,6 +204,13 @@ fn submission_commands() -> Vec<Command> {
     ]
 }
 
+fn secret_commands() -> Vec<Command> {
+    let of = SecretOf::Host(host_id("api1"), HostSecret::MetricsKey);
+    vec![Command::SetSecret(Box::new(submission::secret(
+        1, of, true,
+    )))]
+}
+
 fn artifact_commands() -> Vec<Command> {
     let sha256 = ContentHash::of(b"b");
     vec![
@@ -241,6 +248,7 @@ pub(super) fn samples() -> Vec<Command> {
         cluster_commands(),
         submission_commands(),
         artifact_commands(),
+        secret_commands(),
     ];
     shelves.into_iter().flatten().collect()
 }
@@ -268,7 +276,7 @@ fn the_bytes_of_every_command_are_those_of_the_log() {
 #[test]
 fn every_kind_is_sampled_in_its_order_and_reads_back() {
     let samples = samples();
-    assert_eq!(samples.len(), 45);
+    assert_eq!(samples.len(), 46);
     for (at, command) in samples.iter().enumerate() {
         let bytes = postcard::to_stdvec(command).unwrap();
         assert_eq!(usize::from(bytes[0]), at, "{}", name(command));

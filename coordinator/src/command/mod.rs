@@ -48,6 +48,7 @@ pub use outcome::{Answer, BodyChange, Effect, Outcome, Rejection, RejectionCode}
 pub use payload::*;
 pub(crate) use submission::COVERED;
 pub use submission::{SetSubmissionAuthority, SetSubmissionCertificate};
+pub use tenant::SetSecret;
 
 /// A command with who, when and why: one entry of the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -160,4 +161,6 @@ pub enum Command {
     RemoveArtifact(RemoveArtifact),
     /// What role files call it.
     NameArtifact(NameArtifact),
+    /// A tenant or a host has a secret.
+    SetSecret(Box<SetSecret>),
 }

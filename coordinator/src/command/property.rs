@@ -362,9 +362,7 @@ fn command(fleet: &Fleet, step: Step) -> Command {
         42 => Command::SetSubmissionCertificate(Box::new(submission::drawn_certificate(
             fleet, step.which, step.how,
         ))),
-        43 => {
-            Command::SetDatabasePassword(Box::new(submission::drawn_password(step.which, step.how)))
-        }
+        43 => submission::drawn(step.which, step.how),
         45.. => drawn_artifact(step.verb - 45, step.which, step.how),
         21 | 22 if !has_target_host => batch_of(step),
         _ => other_command(fleet, step),

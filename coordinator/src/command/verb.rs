@@ -107,6 +107,7 @@ impl Command {
             Self::FinishArtifact(verb) => verb,
             Self::RemoveArtifact(verb) => verb,
             Self::NameArtifact(verb) => verb,
+            Self::SetSecret(verb) => &**verb,
             Self::Batch(_) => return None,
         })
     }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use email_engine_protocol::api::{IpSpec, IpStatus};
 use email_engine_protocol::bytes::Commitment;
-use email_engine_protocol::id::{HostId, Role};
+use email_engine_protocol::id::{HostId, Role, TenantId};
 use email_engine_protocol::mail::DomainName;
 
 use super::Violation;
@@ -258,17 +258,26 @@ pub fn every_key_is_one_identitys(state: &FleetState) -> Result<(), Violation> {
     }
 }
 
-/// How many passwords of databases there are: each of a live host, and none of them twice.
+/// How many passwords of databases and other secrets there are: each of a live host or of a tenant, and none
+/// of them twice.
 fn passwords(state: &FleetState, commitments: &mut BTreeSet<Commitment>) -> Result<usize, String> {
     let mut count = 0;
     for (id, secret) in &state.secrets {
-        let Some(rest) = id.as_str().strip_prefix("database/") else {
-            continue;
+        let mut parts = id.as_str().split('/');
+        let (kind, owner) = (parts.next(), parts.next().unwrap_or_default());
+        let is_there = match kind {
+            Some("database" | "host") => {
+                let host = HostId::new(owner).ok();
+                host.is_some_and(|host| state.live_host(&host).is_some())
+            }
+            Some("tenant") => {
+                let tenant = TenantId::new(owner).ok();
+                tenant.is_some_and(|tenant| state.tenants.contains_key(&tenant))
+            }
+            _ => continue,
         };
-        let host = rest.split('/').next().unwrap_or_default();
-        let host = HostId::new(host).ok();
-        if host.is_none_or(|host| state.live_host(&host).is_none()) {
-            return Err(format!("{id} is of no host"));
+        if !is_there {
+            return Err(format!("{id} is of no host and of no tenant"));
         }
         if secret.id != *id || !commitments.insert(secret.commitment) {
             return Err(format!("{id} is misfiled or shared"));

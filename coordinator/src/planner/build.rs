@@ -8,13 +8,12 @@ use email_engine_protocol::desired::{
     Policy, Resource, ServiceSpec, Spec, StepSpec,
 };
 use email_engine_protocol::id::{ArtifactName, ResourceId};
-use email_engine_protocol::secret::SecretRef;
 use minijinja::value::Serde;
 use minijinja::{Value, context};
 
 use super::artifacts::Artifacts;
 use super::error::{BundleFault, PlanError};
-use super::role::{EXTRA, Each, FileEntry, Generated, RoleFile, Secret, StepEntry};
+use super::role::{EXTRA, Each, FileEntry, Generated, RoleFile, Secret, ServiceEntry, StepEntry};
 use super::template::Templates;
 use super::values::{Item, Values};
 use super::{
@@ -24,6 +23,9 @@ use crate::powermta::CONFIG_PATH;
 
 /// Resources in order of id, and the bodies of their files.
 pub(super) type Built = (Vec<Resource>, BTreeMap<ContentHash, Vec<u8>>);
+
+/// A unit's name, what it comes after and what it needs.
+type Unit = (String, Vec<String>, Vec<String>);
 
 /// Makes the resources of one host.
 pub(super) fn build(
@@ -59,6 +61,7 @@ pub(super) fn build(
     for entry in &role.files {
         build.file_entry(entry)?;
     }
+    build.services()?;
     for entry in &role.transactions {
         let spec = transaction::spec(&build, entry)?;
         let id = format!("transaction:{}", entry.name);
@@ -70,6 +73,12 @@ pub(super) fn build(
     }
     build.edges(&told)?;
     Ok((build.resources.into_values().collect(), build.bodies))
+}
+
+/// Names of resources that are templates: of what is repeated, with its item.
+fn named(names: &[String]) -> impl Iterator<Item = &str> {
+    let texts = names.iter().map(String::as_str);
+    texts.filter(|name| name.contains("{{"))
 }
 
 /// What stands in files of its own in this room.
@@ -89,9 +98,15 @@ fn templates<'a>(
     }
     for entry in &role.services {
         templates.add_text(&entry.unit, &role.path)?;
+        for text in named(&entry.after).chain(named(&entry.needs)) {
+            templates.add_text(text, &role.path)?;
+        }
     }
     for entry in &role.files {
         templates.add_text(&entry.path, &role.path)?;
+        for text in named(&entry.after).chain(named(&entry.notify)) {
+            templates.add_text(text, &role.path)?;
+        }
         if let Some(path) = &entry.template {
             templates.add_file(files, path, &role.path)?;
         }
@@ -108,8 +123,8 @@ pub(super) struct Build<'a> {
     pub(super) templates: Templates<'a>,
     resources: BTreeMap<ResourceId, Resource>,
     bodies: BTreeMap<ContentHash, Vec<u8>>,
-    /// Files with the entries that they come from.
-    written: Vec<(String, &'a FileEntry)>,
+    /// Files with their edges, `after` and `notify`.
+    written: Vec<(String, Vec<String>, Vec<String>)>,
 }
 
 impl<'a> Build<'a> {
@@ -125,17 +140,6 @@ impl<'a> Build<'a> {
             let id = format!("directory:{}", entry.path);
             self.add(id, Spec::Directory(spec), entry.on_remove)?;
         }
-        for entry in &role.services {
-            let unit = self.unit(&entry.unit)?;
-            let id = format!("service:{unit}");
-            let spec = ServiceSpec {
-                unit,
-                enabled: true,
-                running: true,
-                on_notify: entry.on_notify,
-            };
-            self.add(id, Spec::Service(spec), entry.on_remove)?;
-        }
         for entry in &role.steps {
             let spec = self.step(entry)?;
             self.add(
@@ -147,10 +151,57 @@ impl<'a> Build<'a> {
         Ok(())
     }
 
-    /// Name of a unit; a template, because some are called after the version of what they run.
-    fn unit(&self, text: &str) -> Result<String, BundleFault> {
-        self.templates
-            .text(text, &self.role.path, &self.context(None))
+    /// Last, when it is known what there is of what they need.
+    fn services(&mut self) -> Result<(), BundleFault> {
+        for entry in &self.role.services {
+            for (unit, _, needs) in self.units(entry)? {
+                let is_there = |id: &String| {
+                    let id = ResourceId::new(id.clone()).ok();
+                    id.is_some_and(|id| self.resources.contains_key(&id))
+                };
+                if !needs.iter().all(is_there) {
+                    continue;
+                }
+                let id = format!("service:{unit}");
+                let spec = ServiceSpec {
+                    unit,
+                    enabled: true,
+                    running: true,
+                    on_notify: entry.on_notify,
+                };
+                self.add(id, Spec::Service(spec), entry.on_remove)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Names of an entry's units, what each comes after and what it needs; templates, because some are
+    /// called after the version of what they run, and some after their tenant.
+    fn units(&self, entry: &ServiceEntry) -> Result<Vec<Unit>, BundleFault> {
+        let contexts: Vec<Value> = match entry.each {
+            None => vec![self.context(None)],
+            Some(each) => {
+                let items = self.values.items(each).iter();
+                items.map(|item| self.context(Some(item))).collect()
+            }
+        };
+        let one = |context: Value| {
+            let unit = self
+                .templates
+                .text(&entry.unit, &self.role.path, &context)?;
+            let needs = self.names(&entry.needs, &context)?;
+            Ok((unit, self.names(&entry.after, &context)?, needs))
+        };
+        contexts.into_iter().map(one).collect()
+    }
+
+    /// Names of resources, templates among them filled in.
+    fn names(&self, names: &[String], context: &Value) -> Result<Vec<String>, BundleFault> {
+        let one = |name: &String| match name.contains("{{") {
+            true => self.templates.text(name, &self.role.path, context),
+            false => Ok(name.clone()),
+        };
+        names.iter().map(one).collect()
     }
 
     fn step(&self, entry: &StepEntry) -> Result<StepSpec, BundleFault> {
@@ -166,10 +217,6 @@ impl<'a> Build<'a> {
     }
 
     fn file_entry(&mut self, entry: &'a FileEntry) -> Result<(), BundleFault> {
-        if entry.secret == Some(Secret::DatabasePassword) && self.password(entry)?.is_none() {
-            // Still to be made: the file comes with it.
-            return Ok(());
-        }
         if !self.is_wanted(entry.when_artifact.as_ref()) {
             return Ok(());
         }
@@ -187,6 +234,10 @@ impl<'a> Build<'a> {
     }
 
     fn file(&mut self, entry: &'a FileEntry, item: Option<&Item>) -> Result<(), BundleFault> {
+        if entry.secret.is_some_and(Secret::is_awaited) && self.awaited(entry, item)?.is_none() {
+            // Still to be made or given: the file comes with it.
+            return Ok(());
+        }
         let context = self.context(item);
         let path = self
             .templates
@@ -209,7 +260,9 @@ impl<'a> Build<'a> {
             validate: None,
         };
         let id = format!("file:{path}");
-        self.written.push((id.clone(), entry));
+        let after = self.names(&entry.after, &context)?;
+        let notify = self.names(&entry.notify, &context)?;
+        self.written.push((id.clone(), after, notify));
         self.add(id, Spec::File(spec), entry.on_remove)
     }
 
@@ -245,6 +298,9 @@ impl<'a> Build<'a> {
                 .clone()
                 .ok_or_else(|| self.fault("only a powermta host has a powermta-config"))?,
             (None, None, Some(secret)) => return self.secret(entry, secret, item),
+            _ if entry.variable.is_some() => {
+                return Err(self.fault("variable is for a secret"));
+            }
             _ => {
                 return Err(self.fault(&format!(
                     "file {:?} has exactly one of artifact, template, generated, secret",
@@ -261,43 +317,6 @@ impl<'a> Build<'a> {
         let length = bytes.len() as u64;
         self.bodies.insert(hash, bytes);
         Ok(FileContent::Body { hash, length })
-    }
-
-    fn secret(
-        &self,
-        entry: &FileEntry,
-        secret: Secret,
-        item: Option<&Item>,
-    ) -> Result<FileContent, BundleFault> {
-        let (of, what) = match secret {
-            Secret::DatabasePassword => {
-                let secret = self.password(entry)?.cloned();
-                let missing = || self.fault("the password is still to be made");
-                return secret.map(FileContent::Secret).ok_or_else(missing);
-            }
-            Secret::DkimKey => (Each::Identity, "dkim-key is a secret of each identity"),
-            Secret::SubmissionCertificate => (
-                Each::Certificate,
-                "submission-certificate is a secret of each certificate",
-            ),
-        };
-        let reference = item.filter(|_| entry.each == Some(of));
-        reference
-            .and_then(|item| item.secret.clone())
-            .map(FileContent::Secret)
-            .ok_or_else(|| self.fault(&format!("{what} of a powermta host")))
-    }
-
-    /// The password that a file is to hold, once it is made.
-    fn password(&self, entry: &FileEntry) -> Result<Option<&SecretRef>, BundleFault> {
-        let name = entry.database.as_deref().unwrap_or_default();
-        if !database::has_password(self.role, name) || entry.each.is_some() {
-            return Err(self.fault(&format!(
-                "database is {name:?}, accepted is ENGINE/NAME of a database of this role with login = \
-                 \"password\", without each"
-            )));
-        }
-        Ok(self.values.passwords.get(name))
     }
 
     fn add(&mut self, id: String, spec: Spec, on_remove: OnRemove) -> Result<(), BundleFault> {
@@ -320,8 +339,10 @@ impl<'a> Build<'a> {
     fn edges(&mut self, made: &[(String, &[String], &[String])]) -> Result<(), BundleFault> {
         let role = self.role;
         for entry in &role.services {
-            let (after, unit) = (self.expand(&entry.after)?, self.unit(&entry.unit)?);
-            self.edge(&format!("service:{unit}"), after, Vec::new());
+            for (unit, after, _) in self.units(entry)? {
+                let after = self.expand(&after)?;
+                self.edge(&format!("service:{unit}"), after, Vec::new());
+            }
         }
         for entry in &role.steps {
             let (after, notify) = (self.expand(&entry.after)?, self.expand(&entry.notify)?);
@@ -339,8 +360,8 @@ impl<'a> Build<'a> {
             let (after, notify) = (self.expand(&entry.after)?, self.expand(&entry.notify)?);
             self.edge(&format!("transaction:{}", entry.name), after, notify);
         }
-        for (id, entry) in std::mem::take(&mut self.written) {
-            let (after, notify) = (self.expand(&entry.after)?, self.expand(&entry.notify)?);
+        for (id, after, notify) in std::mem::take(&mut self.written) {
+            let (after, notify) = (self.expand(&after)?, self.expand(&notify)?);
             self.edge(&id, after, notify);
         }
         Ok(())

@@ -7,10 +7,10 @@
 //!   them, `template` fills them in within limits, `build` makes resources of them. A role may have
 //!   parts for some of its hosts (`part`), and layers of one tenant or host ([`crate::state::View`]).
 //! - What stands in a role file beside files, folders and services has a room of its own, which begins
-//!   with its grammar: `artifacts`, `basics`, `certificate`, `database`, `firewall`, `packages`.
-//! - `values` is what templates may know, `web` what of it labels say of web servers; the
-//!   configuration of PowerMTA is made of `routes` by [`crate::powermta`] and not by a template,
-//!   because its rules are rules. `routes` also judges what of it comes from an operator.
+//!   with its grammar: `artifacts`, `basics`, `certificate`, `database`, `firewall`, `packages`, `secret`.
+//! - `values` is what templates may know, `web` what of it labels say of web servers, `monitoring` whom
+//!   Prometheus reads; the configuration of PowerMTA is made of `routes` by [`crate::powermta`] and not by a
+//!   template, because its rules are rules. `routes` also judges what of it comes from an operator.
 //! - [`document`] compares a fleet file with the state, [`preview`] says what that does to the
 //!   hosts, [`cautions()`] what its author may not have in mind; [`lint`] judges role files before a
 //!   cluster has them; [`asked`] says which files of operators a host's role asks for, [`dns`] which
@@ -28,11 +28,13 @@ pub mod document;
 mod error;
 mod firewall;
 pub mod lint;
+mod monitoring;
 mod packages;
 mod part;
 pub mod preview;
 mod role;
 mod routes;
+mod secret;
 mod suspension;
 mod template;
 mod transaction;

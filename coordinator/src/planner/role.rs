@@ -4,9 +4,9 @@
 //! together, and what all of that stands on ([`super::basics`]), databases with rows
 //! ([`super::database`]), certificates ([`super::certificate`]), and what may enter and leave
 //! ([`super::firewall`]). Some of it stands in files of its own, which not every host has
-//! ([`super::part`]). Texts marked as templates see the values of [`super::values`]; `each` repeats
-//! an entry for every identity or tenant, which is then
-//! `item`. Edges name resource ids; one that ends in `*` stands for all that begin so.
+//! ([`super::part`]), and secrets ([`super::secret`]). Texts marked as templates see the values of
+//! [`super::values`]; `each` repeats an entry for every identity or tenant, which is then `item`. Edges name
+//! resource ids; one that ends in `*` stands for all that begin so.
 //!
 //! A host's role may be listed in more than one file, in layers of the bundle: see [`crate::state::View`].
 
@@ -107,6 +107,8 @@ pub(super) struct FileEntry {
     pub(super) secret: Option<Secret>,
     /// Whose password it is, by engine and name, such as `mysql/mailwizz`.
     pub(super) database: Option<String>,
+    /// Writes a secret as a line of this variable.
+    pub(super) variable: Option<String>,
     /// A file of the operator's, by what it is called.
     pub(super) artifact: Option<ArtifactName>,
     /// A name without which it is not part of a host.
@@ -128,6 +130,10 @@ pub(super) struct FileEntry {
 #[serde(deny_unknown_fields)]
 pub(super) struct ServiceEntry {
     pub(super) unit: String,
+    pub(super) each: Option<Each>,
+    /// Ids of resources without which it is not there, as of files that wait for a secret.
+    #[serde(default)]
+    pub(super) needs: Vec<String>,
     pub(super) on_notify: OnNotify,
     pub(super) on_remove: OnRemove,
     #[serde(default)]
@@ -337,11 +343,33 @@ pub(super) enum Generated {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Secret {
+    /// A tenant's, by which its programs know each other.
+    ApiKey,
     /// That of the user of a database of this host.
     DatabasePassword,
     DkimKey,
+    /// That of Grafana's first user on this host.
+    GrafanaAdmin,
+    /// A tenant's for MailWizz, which an operator gives.
+    MailwizzApiKey,
+    /// By which this host's Prometheus reads the metrics of nodes.
+    MetricsKey,
     /// Certificate and key in one text.
     SubmissionCertificate,
+}
+
+impl Secret {
+    /// Whether files wait for it: it is made after the host is declared, or given some time.
+    pub(super) const fn is_awaited(self) -> bool {
+        match self {
+            Self::ApiKey
+            | Self::DatabasePassword
+            | Self::GrafanaAdmin
+            | Self::MailwizzApiKey
+            | Self::MetricsKey => true,
+            Self::DkimKey | Self::SubmissionCertificate => false,
+        }
+    }
 }
 
 /// Where a bundle may hold lines of the operator's own for `/etc/pmta/config`, which go to every

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use email_engine_protocol::api::{IpStatus, Phase, Purpose};
+use email_engine_protocol::api::{IpStatus, Phase, Purpose, TenantSecret};
 use email_engine_protocol::bytes::ContentHash;
-use email_engine_protocol::id::{HostId, Role, TenantId, VmtaName};
+use email_engine_protocol::id::{HostId, SecretId, TenantId, VmtaName};
 use email_engine_protocol::secret::SecretRef;
 use minijinja::Value;
 use minijinja::value::Serde;
@@ -14,17 +14,19 @@ use serde::Serialize;
 use super::certificate::WebValues;
 use super::error::PlanError;
 use super::firewall;
+use super::monitoring::{self, MonitoringValues};
 use super::role::Each;
 use super::routes;
-use super::web::MailwizzValues;
+use super::web::{ApiValues, MailwizzValues};
 use crate::fleet::{Share, takes_mail};
 use crate::powermta::{self, Configuration};
-use crate::state::{FleetState, Host, Identity};
+use crate::state::{FleetState, Host, HostSecret, Identity, SecretOf, account};
 
 /// Values of one host.
 #[derive(Debug)]
 pub(super) struct Values {
     pub(super) shared: Shared,
+    pub(super) host: HostId,
     /// Addresses that the host has itself.
     pub(super) own: BTreeSet<IpAddr>,
     pub(super) identities: Vec<Item>,
@@ -38,6 +40,8 @@ pub(super) struct Values {
     pub(super) authorities: Vec<Item>,
     /// Passwords of the host's databases, by engine and name.
     pub(super) passwords: BTreeMap<String, SecretRef>,
+    /// Other secrets of the host and of its tenants.
+    pub(super) secrets: BTreeMap<SecretId, SecretRef>,
     /// Text of the configuration, on a PowerMTA host.
     pub(super) powermta: Option<String>,
     /// Where fleet hosts submit, on a PowerMTA host.
@@ -72,6 +76,23 @@ pub(super) struct Item {
     pub(super) placed_at: u64,
 }
 
+impl Item {
+    /// Of a tenant.
+    pub(super) fn account(&self) -> Option<String> {
+        self.attribute("account")
+    }
+
+    /// Of a tenant.
+    pub(super) fn tenant(&self) -> Option<TenantId> {
+        TenantId::new(self.attribute("id")?).ok()
+    }
+
+    fn attribute(&self, name: &str) -> Option<String> {
+        let value = self.value.get_attr(name).ok()?;
+        value.as_str().map(str::to_owned)
+    }
+}
+
 /// A certificate for submission as templates see it.
 #[derive(Debug, Serialize)]
 struct CertificateValues {
@@ -89,12 +110,18 @@ struct AuthorityValues {
 #[derive(Debug, Serialize)]
 pub(super) struct Shared {
     host: HostId,
+    /// Where the exporter of the machine's own figures listens, where there is one.
+    exporter: Option<String>,
     warm_up: WarmUp,
     web: WebValues,
     /// On a PowerMTA host.
     powermta: Option<PowermtaValues>,
     /// On a MailWizz host.
     mailwizz: Option<MailwizzValues>,
+    /// On an API host.
+    api: Option<ApiValues>,
+    /// On an API host.
+    monitoring: Option<MonitoringValues>,
 }
 
 /// What a PowerMTA host's own programs and files are called.
@@ -144,6 +171,8 @@ struct IdentityValues<'a> {
 #[derive(Debug, Serialize)]
 struct TenantValues<'a> {
     id: &'a TenantId,
+    /// Its name in accounts, databases and units.
+    account: String,
     name: &'a str,
     identities: Vec<Value>,
 }
@@ -164,7 +193,8 @@ impl Values {
         let id = &host.spec.id;
         let allowed = state.restart_allowed.get(id);
         Self {
-            shared: Shared::of(host),
+            shared: Shared::of(state, host),
+            host: id.clone(),
             own: host.spec.addresses.iter().copied().collect(),
             identities: Vec::new(),
             leaving: Vec::new(),
@@ -173,6 +203,7 @@ impl Values {
             certificates: Vec::new(),
             authorities: Vec::new(),
             passwords: passwords(state, id),
+            secrets: secrets(state, host),
             powermta: None,
             submission: None,
             restart_allowed: allowed.map(|allowed| allowed.lines),
@@ -183,9 +214,10 @@ impl Values {
 }
 
 impl Shared {
-    fn of(host: &Host) -> Self {
+    fn of(state: &FleetState, host: &Host) -> Self {
         Self {
             host: host.spec.id.clone(),
+            exporter: monitoring::exporter(state, host).map(|at| at.to_string()),
             web: WebValues::of(&host.spec.labels),
             warm_up: WarmUp {
                 initial_quota: Phase::Week1.daily_quota(),
@@ -194,6 +226,8 @@ impl Shared {
             },
             powermta: None,
             mailwizz: None,
+            api: None,
+            monitoring: None,
         }
     }
 }
@@ -222,7 +256,7 @@ pub(super) fn of_powermta(
     });
     let smtp_ports = configuration.smtp_ports();
     let smtp_ports: Vec<String> = smtp_ports.iter().map(ToString::to_string).collect();
-    let mut shared = Shared::of(host);
+    let mut shared = Shared::of(state, host);
     shared.powermta = Some(PowermtaValues {
         version: routes::version_said(host).to_owned(),
         log_file: configuration.log_file(),
@@ -279,7 +313,7 @@ pub(super) fn of_mailwizz(state: &FleetState, host: &Host) -> Result<Values, Pla
         .tenant
         .as_ref()
         .ok_or_else(|| PlanError::NoTenant(host.spec.id.clone()))?;
-    let mut shared = Shared::of(host);
+    let mut shared = Shared::of(state, host);
     shared.mailwizz = Some(MailwizzValues::of(host)?);
     Ok(Values {
         shared,
@@ -291,20 +325,12 @@ pub(super) fn of_mailwizz(state: &FleetState, host: &Host) -> Result<Values, Pla
 
 /// Values of an API host: its tenant, or on a shared host every tenant without an API host of its own.
 pub(super) fn of_api(state: &FleetState, host: &Host) -> Result<Values, PlanError> {
-    let tenants = match &host.spec.tenant {
-        Some(tenant) => BTreeSet::from([tenant]),
-        None => {
-            let mut tenants: BTreeSet<_> = state.tenants.keys().collect();
-            for other in state.hosts.values().filter(|other| routes::works(other)) {
-                if let (Role::Api, Some(served)) = (other.spec.role, &other.spec.tenant) {
-                    tenants.remove(served);
-                }
-            }
-            tenants
-        }
-    };
+    let mut shared = Shared::of(state, host);
+    shared.api = Some(ApiValues::of(state, host)?);
+    shared.monitoring = Some(MonitoringValues::of(state, host));
     Ok(Values {
-        tenants: tenants_of(state, tenants)?,
+        shared,
+        tenants: tenants_of(state, state.tenants_served(host))?,
         authorities: authorities(state),
         ..Values::of(state, host)
     })
@@ -312,12 +338,12 @@ pub(super) fn of_api(state: &FleetState, host: &Host) -> Result<Values, PlanErro
 
 /// Values of a host whose role is an operator's own: its tenant with its identities, or all tenants.
 pub(super) fn of_own(state: &FleetState, host: &Host) -> Result<Values, PlanError> {
-    let (tenants, identities) = match &host.spec.tenant {
-        Some(tenant) => (BTreeSet::from([tenant]), items_of(state, tenant)?),
-        None => (state.tenants.keys().collect(), Vec::new()),
+    let identities = match &host.spec.tenant {
+        Some(tenant) => items_of(state, tenant)?,
+        None => Vec::new(),
     };
     Ok(Values {
-        tenants: tenants_of(state, tenants)?,
+        tenants: tenants_of(state, state.tenants_served(host))?,
         identities,
         ..Values::of(state, host)
     })
@@ -331,6 +357,7 @@ fn tenants_of(state: &FleetState, tenants: BTreeSet<&TenantId>) -> Result<Vec<It
         Ok(Item {
             value: Value::from(Serde(TenantValues {
                 id,
+                account: account(id),
                 name: &tenant.name,
                 identities: identities.into_iter().map(|item| item.value).collect(),
             })),
@@ -351,6 +378,22 @@ fn passwords(state: &FleetState, host: &HostId) -> BTreeMap<String, SecretRef> {
         Some((name.to_owned(), secret.reference()))
     });
     of_host.collect()
+}
+
+/// What was made for a host or given to its tenants.
+fn secrets(state: &FleetState, host: &Host) -> BTreeMap<SecretId, SecretRef> {
+    let own = [HostSecret::GrafanaAdmin, HostSecret::MetricsKey].into_iter();
+    let own = own.map(|secret| SecretOf::Host(host.spec.id.clone(), secret));
+    let tenants = state.tenants_served(host).into_iter();
+    let tenants = tenants.flat_map(|tenant| {
+        TenantSecret::ALL.map(|secret| SecretOf::Tenant(tenant.clone(), secret))
+    });
+    let there = own
+        .chain(tenants)
+        .filter_map(|of| state.secrets.get(&of.id()));
+    there
+        .map(|secret| (secret.id.clone(), secret.reference()))
+        .collect()
 }
 
 /// Who vouches for the hosts at which the fleet submits.

@@ -7,11 +7,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, TryFutureExt as _};
+use ring::rand::SystemRandom;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use email_engine_protocol::bytes::ContentHash;
+use email_engine_protocol::crypto::Entropy;
 use email_engine_protocol::id::NodeId;
+use email_engine_protocol::secret::SecretBytes;
 
 use super::backup::Backups;
 use super::members;
@@ -23,7 +26,7 @@ use crate::raft::{
     Sessions, StoreError,
 };
 use crate::seal::Vault;
-use crate::state::FleetState;
+use crate::state::{FleetState, SealedAtRest};
 use crate::tasks::{self, Plan, PlanFn, Stock};
 
 /// Everything that the API asks of others.
@@ -185,6 +188,11 @@ pub(super) fn membership(error: crate::raft::MembershipError) -> MembershipError
 }
 
 impl Planning for Rooms {
+    fn seal(&self, secret: &SecretBytes) -> SealedAtRest {
+        self.vault
+            .seal_secret(secret, &Entropy(&SystemRandom::new()))
+    }
+
     fn ensure_stock(&self, needed: usize) -> BoxFuture<'_, Result<(), StockError>> {
         self.stock
             .ensure(needed)

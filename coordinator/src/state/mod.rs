@@ -47,7 +47,10 @@ pub use identity::{GivenUp, Identity, Leaving, Place, Pool};
 pub use lookup::{Claim, ClaimKind, Lookup};
 pub(crate) use lookup::{claims, with_ancestors};
 pub use restored::{Restored, Return, ShownCertificate};
-pub use secret::{PreparedKey, SealedAtRest, StoredSecret};
+pub use secret::{
+    ACCOUNT, HostSecret, MONITORS_FLEET, MONITORS_LABEL, MONITORS_OWN, PreparedKey, SealedAtRest,
+    SecretOf, StoredSecret, account, metrics_key_prefix,
+};
 pub use submission::{
     HOST_NAME_LABEL, OWN_CERTIFICATE_LABEL, SubmissionAuthority, SubmissionAuthorityRecord,
     SubmissionCertificate, SubmissionNames, TRUSTS_LABEL, certificate_pem,

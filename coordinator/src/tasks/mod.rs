@@ -3,7 +3,7 @@
 //!
 //! - [`plan`] turns the state into targets. [`stock`] keeps DKIM keys made ahead of need.
 //! - [`certify`] keeps certificates on the hosts at which the fleet submits.
-//! - `password` makes passwords of databases.
+//! - `password` makes passwords of databases and other secrets that hosts' roles want.
 //! - [`expire`] cuts off hosts whose time for confirming their retirement is over.
 //! - `restart` gives the word for restarts that may be made at certain times.
 //! - [`renew`] (on every node) keeps the node's own certificate fresh.

@@ -1,21 +1,25 @@
-//! Passwords of databases: made once for each that a host's role wants, and kept sealed. What they open is
-//! on the host alone.
+//! Passwords of databases, and other secrets that hosts' roles want: each made once, and kept sealed. What they
+//! open is on the host alone, but for keys that read metrics.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
 use ring::rand::SystemRandom;
 use tokio::time::{sleep, timeout};
+use zeroize::Zeroizing;
 
 use email_engine_protocol::crypto::Entropy;
-use email_engine_protocol::id::HostId;
+use email_engine_protocol::id::{ApiKeyId, HostId};
 use email_engine_protocol::secret::SecretBytes;
 
 use super::leads;
-use crate::command::{Command, Rejection, SetDatabasePassword};
+use crate::api::ApiKeyText;
+use crate::command::{Command, Rejection, SetDatabasePassword, SetSecret};
 use crate::push::{Fleet, proposal};
 use crate::raft::ProposeError;
 use crate::seal::Vault;
+use crate::state::{FleetState, HostSecret, SecretOf, metrics_key_prefix};
 
 /// A look without a change.
 const IDLE: Duration = Duration::from_secs(60);
@@ -35,43 +39,98 @@ enum PasswordError {
     Propose(#[from] ProposeError),
 }
 
+/// What is to be made.
+#[derive(Debug)]
+enum Missing {
+    Password(HostId, String),
+    Secret(SecretOf),
+}
+
+impl Missing {
+    fn first(state: &FleetState) -> Option<Self> {
+        let password = state.passwords_missing().next();
+        let password = password.map(|(host, name)| Self::Password(host.clone(), name));
+        password.or_else(|| state.secrets_missing().next().map(Self::Secret))
+    }
+}
+
 /// Makes them while this node leads.
 pub(super) async fn run<F: Fleet>(fleet: F, vault: Arc<Vault>) {
     let mut applied = fleet.applied();
     let mut leadership = fleet.leadership();
     while leads(&mut leadership).await {
         applied.mark_unchanged();
-        let next = fleet.view(|state| {
-            let mut missing = state.passwords_missing();
-            missing.next().map(|(host, name)| (host.clone(), name))
-        });
-        let Some((host, database)) = next else {
+        let Some(missing) = fleet.view(Missing::first) else {
             if let Ok(Err(_)) = timeout(IDLE, applied.changed()).await {
                 return;
             }
             continue;
         };
-        if let Err(error) = make(&fleet, &vault, host, database).await {
-            tracing::warn!(%error, "no password for a database");
+        if let Err(error) = make(&fleet, &vault, missing).await {
+            tracing::warn!(%error, "a secret of a host's role is not made");
             sleep(AGAIN).await;
         }
     }
 }
 
-async fn make<F: Fleet>(
-    fleet: &F,
-    vault: &Vault,
-    host: HostId,
-    database: String,
-) -> Result<(), PasswordError> {
-    let command = sealed(vault, host.clone(), database.clone());
-    let command = Command::SetDatabasePassword(Box::new(command));
+async fn make<F: Fleet>(fleet: &F, vault: &Vault, missing: Missing) -> Result<(), PasswordError> {
+    let (command, what, why) = match missing {
+        Missing::Password(host, database) => (
+            Command::SetDatabasePassword(Box::new(sealed(vault, host.clone(), database.clone()))),
+            format!("password of {database} of host {host}"),
+            "the host's role has a database with a password",
+        ),
+        Missing::Secret(of) => (
+            Command::SetSecret(Box::new(made(vault, of.clone()))),
+            format!("secret of {of}"),
+            "a host's role has a file for it",
+        ),
+    };
     let actor = format!("node {}", fleet.node());
-    let why = "the host's role has a database with a password";
     let answer = fleet.propose(proposal(fleet, actor, why, command)).await?;
     answer.map_err(PasswordError::Rejected)?;
-    tracing::info!(%host, database, "a database has a password");
+    tracing::info!(what, "made");
     Ok(())
+}
+
+fn made(vault: &Vault, of: SecretOf) -> SetSecret {
+    let random = SystemRandom::new();
+    let entropy = Entropy(&random);
+    let (bytes, key) = match &of {
+        SecretOf::Host(host, HostSecret::MetricsKey) => {
+            let (text, id) = metrics_key(host, &entropy);
+            (
+                text.to_text().as_bytes().to_vec(),
+                Some((id, text.secret_hash())),
+            )
+        }
+        SecretOf::Host(_, HostSecret::GrafanaAdmin) | SecretOf::Tenant(..) => {
+            (word(&entropy), None)
+        }
+    };
+    let secret = SecretBytes {
+        salt: entropy.bytes(),
+        bytes,
+    };
+    SetSecret {
+        of,
+        made: true,
+        commitment: secret.commitment(),
+        sealed: vault.seal_secret(&secret, &entropy),
+        key,
+    }
+}
+
+/// Named after its host and not after any key before it, which the audit remembers.
+fn metrics_key(host: &HostId, entropy: &Entropy<'_>) -> (ApiKeyText, ApiKeyId) {
+    let own = HEXLOWER.encode(&entropy.bytes::<4>());
+    let id = ApiKeyId::new(format!("{}{own}", metrics_key_prefix(host)))
+        .expect("the beginning of a host's name between two words");
+    let text = ApiKeyText {
+        id: id.clone(),
+        secret: Zeroizing::new(entropy.bytes()),
+    };
+    (text, id)
 }
 
 fn sealed(vault: &Vault, host: HostId, database: String) -> SetDatabasePassword {
@@ -93,7 +152,7 @@ fn sealed(vault: &Vault, host: HostId, database: String) -> SetDatabasePassword 
 fn word(entropy: &Entropy<'_>) -> Vec<u8> {
     let mut word = Vec::with_capacity(LENGTH);
     while word.len() < LENGTH {
-        for byte in zeroize::Zeroizing::new(entropy.bytes::<64>()).iter() {
+        for byte in Zeroizing::new(entropy.bytes::<64>()).iter() {
             let fair = usize::from(*byte) < SIGNS.len() * 4;
             if fair && word.len() < LENGTH {
                 word.push(SIGNS[usize::from(*byte) % SIGNS.len()]);
@@ -106,6 +165,18 @@ fn word(entropy: &Entropy<'_>) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_metrics_key_can_be_used_as_it_is_kept() {
+        let random = SystemRandom::new();
+        let long = HostId::new("a".repeat(63)).unwrap();
+        for host in [HostId::new("api1").unwrap(), long] {
+            let (key, id) = metrics_key(&host, &Entropy(&random));
+            let read: ApiKeyText = key.to_text().parse().unwrap();
+            assert_eq!((&read.id, read.secret_hash()), (&id, key.secret_hash()));
+            assert!(id.as_str().starts_with(&metrics_key_prefix(&host)));
+        }
+    }
 
     #[test]
     fn a_password_is_a_word_that_is_never_the_same() {

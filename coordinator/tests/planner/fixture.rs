@@ -313,7 +313,9 @@ pub(crate) fn texts(planned: &Planned) -> std::collections::BTreeMap<String, Str
                 let text = String::from_utf8(planned.bodies[hash].clone()).unwrap();
                 Some((file.path.to_string(), text))
             }
-            FileContent::Artifact(_) | FileContent::Secret(_) => None,
+            FileContent::Artifact(_) | FileContent::Secret(_) | FileContent::Variable { .. } => {
+                None
+            }
         },
         _ => None,
     };

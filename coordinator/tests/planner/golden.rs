@@ -42,7 +42,7 @@ fn the_example_renders_as_it_was_read_and_found_good() {
         ),
         (
             "api1",
-            "/etc/email-engine/api/sos-holidays.env",
+            "/etc/email-engine/api/sos_holidays.env",
             "sos-holidays.env",
         ),
     ] {

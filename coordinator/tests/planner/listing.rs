@@ -133,6 +133,9 @@ pub(crate) fn listing(planned: &Planned) -> String {
                     FileContent::Artifact(artifact) => format!("artifact {}", artifact.sha256),
                     FileContent::Body { .. } => "text".to_owned(),
                     FileContent::Secret(secret) => format!("secret {}", secret.id),
+                    FileContent::Variable { name, secret } => {
+                        format!("{name}= secret {}", secret.id)
+                    }
                 };
                 let (owner, group) = (file.owner.as_deref(), file.group.as_deref());
                 format!(

@@ -1,5 +1,7 @@
 //! Who may do what: API keys and join tokens.
 
+use std::cmp::Ordering;
+
 use serde::{Deserialize, Serialize};
 
 use crate::bytes::ContentHash;
@@ -7,8 +9,8 @@ use crate::id::{ApiKeyId, TenantId, TokenId};
 use crate::join::Admission;
 use crate::time::Timestamp;
 
-/// What a key may do. Each role may also do what the ones below it may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// What a key may do. Each role may also do what the ones below it may: admin, operator, viewer, metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AccessRole {
     /// Reads.
@@ -17,6 +19,32 @@ pub enum AccessRole {
     Operator,
     /// Also keys, nodes, backups and forced changes.
     Admin,
+    /// Reads the metrics of nodes, and nothing else. The least of all; last, because stored keys are read by
+    /// their order here.
+    Metrics,
+}
+
+impl AccessRole {
+    const fn rank(self) -> u8 {
+        match self {
+            Self::Metrics => 0,
+            Self::Viewer => 1,
+            Self::Operator => 2,
+            Self::Admin => 3,
+        }
+    }
+}
+
+impl Ord for AccessRole {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.rank().cmp(&other.rank())
+    }
+}
+
+impl PartialOrd for AccessRole {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 /// Asks for a new API key.

@@ -12,6 +12,7 @@ mod leaving;
 mod preview;
 mod problem;
 mod release;
+mod secret;
 mod view;
 
 pub use access::{
@@ -30,6 +31,7 @@ pub use problem::Problem;
 pub use release::{
     BundleCreated, BundleRequest, BundleView, ReleaseRequest, ReleaseView, ReleasesView,
 };
+pub use secret::{TenantSecret, TenantSecretError, TenantSecretRequest, TenantSecretView};
 pub use view::{
     ApplyAnswer, Change, ChangeAction, DomainRecord, DomainView, FleetState, HostView, MailDay,
     MailView, RenderedConfig, RenderedFile, StatusView, TurnedAway,

@@ -230,7 +230,9 @@ impl HostConfig {
                 let body = match &resource.spec {
                     Spec::File(file) => match &file.content {
                         FileContent::Body { hash, .. } => Some(*hash),
-                        FileContent::Artifact(_) | FileContent::Secret(_) => None,
+                        FileContent::Artifact(_)
+                        | FileContent::Secret(_)
+                        | FileContent::Variable { .. } => None,
                     },
                     _ => None,
                 };
@@ -247,10 +249,7 @@ impl HostConfig {
         self.resources
             .iter()
             .filter_map(|resource| match &resource.spec {
-                Spec::File(file) => match &file.content {
-                    FileContent::Secret(secret) => Some(secret),
-                    FileContent::Artifact(_) | FileContent::Body { .. } => None,
-                },
+                Spec::File(file) => file.content.secret(),
                 spec => database::secret(spec),
             })
             .collect()
@@ -288,6 +287,10 @@ fn check_spec(resource: &Resource) -> Result<(), ConfigError> {
         Spec::File(file) => {
             if let FileContent::Body { length, .. } = &file.content {
                 bound("size of a file body", *length, limits::BODY_BYTES)?;
+            }
+            if let FileContent::Variable { name, .. } = &file.content {
+                let good = names::is_variable(name);
+                names::check(resource, "variable", name, good, names::VARIABLE)?;
             }
             file.mode
         }

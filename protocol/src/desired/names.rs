@@ -13,6 +13,9 @@ pub(super) const VERSION: &str = "a package's version: letters, digits, '.', '+'
 pub(super) const UNIT: &str = "a unit's name and not its path: letters, digits, ':', '_', '.', '@' and '-', then .service, \
      .timer, .socket, .path, .target or .mount, at most 255 characters";
 
+/// What [`is_variable`] accepts.
+pub(super) const VARIABLE: &str = "a variable's name: upper-case letters, digits and '_', beginning with a letter, at most 64 characters";
+
 const UNIT_KINDS: [&str; 6] = [
     ".service", ".timer", ".socket", ".path", ".target", ".mount",
 ];
@@ -63,9 +66,27 @@ pub(super) fn is_unit(unit: &str) -> bool {
         })
 }
 
+pub(super) fn is_variable(name: &str) -> bool {
+    let inner = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
+    (1..=64).contains(&name.len())
+        && name.starts_with(|c: char| c.is_ascii_uppercase())
+        && name.bytes().all(inner)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_variables_are_words_that_need_no_quoting() {
+        for good in ["A", "API_KEY", "IP10"] {
+            assert!(is_variable(good), "{good}");
+        }
+        let long = "A".repeat(65);
+        for bad in ["", "1A", "_A", "a", "A B", "A=", "A\nB", &long] {
+            assert!(!is_variable(bad), "{bad}");
+        }
+    }
 
     #[test]
     fn names_of_packages_are_no_paths_patterns_or_actions() {

@@ -206,6 +206,33 @@ pub enum FileContent {
     Secret(SecretRef),
     /// An operator's file.
     Artifact(ArtifactRef),
+    /// One line `NAME=` and a secret after it, as systemd reads environments.
+    Variable {
+        /// The name before it.
+        name: String,
+        /// What stands behind it.
+        secret: SecretRef,
+    },
+}
+
+impl FileContent {
+    /// The secret in it.
+    #[must_use]
+    pub const fn secret(&self) -> Option<&SecretRef> {
+        match self {
+            Self::Secret(secret) | Self::Variable { secret, .. } => Some(secret),
+            Self::Artifact(_) | Self::Body { .. } => None,
+        }
+    }
+
+    /// What stands before and behind the secret.
+    #[must_use]
+    pub fn around(&self) -> (String, &'static str) {
+        match self {
+            Self::Variable { name, .. } => (format!("{name}="), "\n"),
+            Self::Artifact(_) | Self::Body { .. } | Self::Secret(_) => (String::new(), ""),
+        }
+    }
 }
 
 /// A folder. Its entries are not touched unless they are resources of their own.

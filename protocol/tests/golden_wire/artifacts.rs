@@ -8,6 +8,14 @@ use email_engine_protocol::desired::{
 
 use super::samples::resource;
 
+/// A secret behind a variable's name.
+pub(crate) fn variable() -> FileContent {
+    FileContent::Variable {
+        name: "API_KEY".to_owned(),
+        secret: super::samples::secret(),
+    }
+}
+
 pub(crate) fn all() -> Vec<Resource> {
     let path = |text: &str| HostPath::new(text).unwrap();
     let made = |id: &str, spec| resource(id, spec, OnRemove::Delete, Policy::Enforce);

@@ -274,6 +274,7 @@ fn no_byte_of_wire_version_1_has_changed() {
     golden.add("firewall", &firewall::sample());
     golden.add("artifacts", &artifacts::all());
     golden.add("certificates", &certificates::all());
+    golden.add("variable", &artifacts::variable());
     let token = JoinToken {
         id: TokenId::new("t-1").unwrap(),
         cluster: CLUSTER,

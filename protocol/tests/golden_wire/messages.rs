@@ -108,6 +108,7 @@ fn states() -> Vec<&'static str> {
         &names!(FileContent, [
             FileContent::Body { .. } | FileContent::Secret(_) => "manifest",
             FileContent::Artifact(_) => "artifacts",
+            FileContent::Variable { .. } => "variable",
         ]),
     ]
     .concat()

@@ -12,6 +12,18 @@ const DATABASES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/lab/databases");
 /// The script that makes the layer of hosts with a web server, PHP and a database server.
 const WEB: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/lab/web");
 
+/// The script that makes the layer of hosts with all that serves an API.
+const API: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/lab/api");
+
+/// What hosts of an API begin with; nothing, said loudly, where there can be none.
+///
+/// # Panics
+/// As [`ground`].
+#[must_use]
+pub fn api() -> Option<PathBuf> {
+    made_by(API)
+}
+
 /// What hosts of an application begin with; nothing, said loudly, where there can be none.
 ///
 /// # Panics

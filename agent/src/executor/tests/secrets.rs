@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use email_engine_protocol::desired::{FileContent, Spec};
 use email_engine_protocol::id::HostId;
 use email_engine_protocol::observed::{Convergence, Stage};
 
@@ -51,6 +52,42 @@ fn a_secret_is_at_its_path_with_its_mode_and_nowhere_else() {
     wait_for("the secret comes back", || {
         std::fs::read(&path).is_ok_and(|bytes| bytes == KEY.as_bytes())
     });
+}
+
+#[test]
+fn a_secret_behind_a_variable_is_a_line_that_comes_back_and_is_taken_away() {
+    let mut rig = Rig::new();
+    let mut key = rig.secret_file("/etc/api.env", "tenant/a/api-key", 1, KEY);
+    let Spec::File(file) = &mut key.spec else {
+        panic!("a file");
+    };
+    let secret = file.content.secret().unwrap().clone();
+    let name = "API_KEY".to_owned();
+    file.content = FileContent::Variable { name, secret };
+    let config = rig.config(vec![key]);
+    rig.converge(&config, 1);
+    let path = rig.at("/etc/api.env");
+    let line = format!("API_KEY={KEY}\n");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), line);
+    assert_eq!(
+        files_with(rig.dir.path(), KEY.as_bytes()),
+        std::slice::from_ref(&path)
+    );
+    // The secret alone, another name, and a line too much.
+    for other in [
+        KEY,
+        &line.replace("API", "APP"),
+        &format!("{line}PATH=/tmp\n"),
+    ] {
+        std::fs::write(&path, other).unwrap();
+        wait_for("the line comes back", || {
+            std::fs::read_to_string(&path).is_ok_and(|text| text == line)
+        });
+    }
+    let mut empty = rig.config(Vec::new());
+    empty.large_removal = true;
+    rig.converge(&empty, 2);
+    wait_for("the line goes with its resource", || !path.exists());
 }
 
 #[test]

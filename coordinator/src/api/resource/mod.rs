@@ -9,5 +9,6 @@ pub(super) mod keys;
 pub(super) mod releases;
 pub(super) mod status;
 pub(super) mod targets;
+pub(super) mod tenant_secrets;
 pub(super) mod tenants;
 pub(super) mod tokens;

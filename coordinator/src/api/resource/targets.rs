@@ -141,6 +141,9 @@ fn files(
             FileContent::Secret(secret) => {
                 format!("(secret {} version {})", secret.id, secret.version)
             }
+            FileContent::Variable { name, secret } => {
+                format!("{name}=(secret {} version {})", secret.id, secret.version)
+            }
             FileContent::Body { hash, .. } => {
                 if !read.contains_key(hash) {
                     let bytes = body(hash)?.ok_or_else(|| missing(hash))?;

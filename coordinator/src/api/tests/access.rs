@@ -33,6 +33,7 @@ async fn every_route_asks_for_its_role_and_refuses_lesser_keys() {
             .await
             .refuses(401, "unauthenticated");
         for (key, role) in [
+            ("metrics", AccessRole::Metrics),
             ("viewer", AccessRole::Viewer),
             ("operator", AccessRole::Operator),
             ("admin", AccessRole::Admin),

@@ -7,11 +7,14 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
+use ring::rand::SystemRandom;
 use zeroize::Zeroizing;
 
 use email_engine_protocol::bytes::ContentHash;
+use email_engine_protocol::crypto::Entropy;
 use email_engine_protocol::id::{NodeId, RequestId};
 use email_engine_protocol::observed::Mode;
+use email_engine_protocol::secret::SecretBytes;
 use email_engine_protocol::time::Timestamp;
 
 use crate::api::{Backup, BackupError, Draft, Fleet, MembershipError, Planning, StockError};
@@ -27,7 +30,8 @@ use crate::raft::{
     Contacts, Hearing, Leadership, PeerContact, PlanErrors, Planned, ProposeError, RaftStatus,
     ReadError, Sessions, StoreError,
 };
-use crate::state::{FleetState, Host, Node, PreparedKey};
+use crate::seal::Vault;
+use crate::state::{FleetState, Host, Node, PreparedKey, SealedAtRest};
 
 pub(super) const NOW: Timestamp = Timestamp(1_795_240_800_000);
 
@@ -308,6 +312,11 @@ impl Planning for Planner {
         Ok(preview::preview(state, &after, may_see))
     }
 
+    fn seal(&self, secret: &SecretBytes) -> SealedAtRest {
+        let vault = Vault::new(1, Zeroizing::new([7; 32]));
+        vault.seal_secret(secret, &Entropy(&SystemRandom::new()))
+    }
+
     fn ensure_stock(&self, needed: usize) -> BoxFuture<'_, Result<(), StockError>> {
         let ahead = std::mem::take(&mut *self.0.ahead_of_keys.lock().unwrap());
         for command in ahead {
@@ -335,15 +344,15 @@ pub(super) const fn heard(node: u64) -> PeerContact {
 fn prepared_key() -> PreparedKey {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let random = ring::rand::SystemRandom::new();
-    let vault = crate::seal::Vault::new(1, Zeroizing::new([1; 32]));
-    let secret = email_engine_protocol::secret::SecretBytes {
+    let random = SystemRandom::new();
+    let vault = Vault::new(1, Zeroizing::new([1; 32]));
+    let secret = SecretBytes {
         salt: [1; 16],
         bytes: format!("key {number}").into_bytes(),
     };
     PreparedKey {
         commitment: secret.commitment(),
-        sealed: vault.seal_secret(&secret, &email_engine_protocol::crypto::Entropy(&random)),
+        sealed: vault.seal_secret(&secret, &Entropy(&random)),
         public: format!("public{number}"),
     }
 }

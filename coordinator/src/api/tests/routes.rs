@@ -3,20 +3,27 @@
 
 use serde_json::{Value, json};
 
-use email_engine_protocol::api::AccessRole::{self, Admin, Operator, Viewer};
+use email_engine_protocol::api::AccessRole::{self, Admin, Metrics, Operator, Viewer};
 
 use super::testbed::Testbed;
 use crate::api::routes::Reach::{self, Fleet, Tenant};
 use crate::api::routes::table;
 
 /// What a route demands, decided here apart from the router.
-const DEMANDS: [(&str, &str, AccessRole, Reach); 51] = [
+const DEMANDS: [(&str, &str, AccessRole, Reach); 53] = [
     ("POST", "/api/v1/fleet", Operator, Tenant),
     ("GET", "/api/v1/tenants", Viewer, Tenant),
     ("POST", "/api/v1/tenants", Operator, Fleet),
     ("GET", "/api/v1/tenants/{tenant}", Viewer, Tenant),
     ("PUT", "/api/v1/tenants/{tenant}", Operator, Tenant),
     ("DELETE", "/api/v1/tenants/{tenant}", Operator, Fleet),
+    ("GET", "/api/v1/tenants/{tenant}/secrets", Viewer, Tenant),
+    (
+        "PUT",
+        "/api/v1/tenants/{tenant}/secrets/{name}",
+        Operator,
+        Tenant,
+    ),
     ("GET", "/api/v1/hosts", Viewer, Tenant),
     ("POST", "/api/v1/hosts", Operator, Fleet),
     ("GET", "/api/v1/hosts/{host}", Viewer, Tenant),
@@ -76,7 +83,7 @@ const DEMANDS: [(&str, &str, AccessRole, Reach); 51] = [
     ("GET", "/api/v1/cluster/backup", Admin, Fleet),
     ("GET", "/api/v1/audit", Viewer, Fleet),
     ("GET", "/api/v1/status", Viewer, Tenant),
-    ("GET", "/metrics", Viewer, Fleet),
+    ("GET", "/metrics", Metrics, Fleet),
 ];
 
 #[test]
@@ -104,6 +111,7 @@ fn every_route_demands_what_was_decided_for_it() {
 fn foreign(method: &str, path: &str) -> (String, Option<Value>) {
     let named = path
         .replace("{tenant}", "blue")
+        .replace("secrets/{name}", "secrets/api-key")
         .replace("{host}", "blue-mail")
         .replace("{address}", "198.51.100.2")
         .replace("{domain}", "mail1.blue.example.com");
@@ -113,6 +121,7 @@ fn foreign(method: &str, path: &str) -> (String, Option<Value>) {
             {"address": "198.51.100.3", "domain": "m2.blue.example.com", "tenant": "blue"}
         )),
         ("PUT", "/api/v1/tenants/{tenant}") => Some(json!({"id": "blue", "name": "mine"})),
+        ("PUT", "/api/v1/tenants/{tenant}/secrets/{name}") => Some(json!({"value": "0123456789"})),
         ("GET" | "DELETE", _) => None,
         _ => panic!("say what is foreign to {method} {path}"),
     };

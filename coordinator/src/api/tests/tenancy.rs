@@ -118,3 +118,55 @@ async fn a_bound_key_does_not_come_to_hosts_by_a_document() {
         "hosts are not its to retire"
     );
 }
+
+#[tokio::test]
+async fn a_secret_is_given_by_its_tenant_and_never_said_again() {
+    const VALUE: &str = "0f3b0f3b0f3b0f3b";
+    let testbed = two_fleets().await;
+    let give = |key: &str, path: &str, value: &str| {
+        let ask = testbed.ask(key, "PUT", &format!("/api/v1/tenants/{path}"));
+        ask.json(json!({ "value": value })).send()
+    };
+    let own = "red/secrets/mailwizz-api-key";
+    let given = give("red-operator", own, VALUE).await.gives(200);
+    assert_eq!(given.body["name"], "mailwizz-api-key");
+    let first = given.body["version"].as_u64().unwrap();
+    let again = give("operator", own, "another-value").await.gives(200);
+    assert!(again.body["version"].as_u64().unwrap() > first);
+    let list = testbed.ask("red-operator", "GET", "/api/v1/tenants/red/secrets");
+    let list = list.send().await.gives(200);
+    assert_eq!(list.body[0], json!({ "name": "api-key", "version": null }));
+    assert_eq!(list.body[1]["version"], again.body["version"]);
+
+    for path in ["blue/secrets/api-key", "nobody/secrets/api-key"] {
+        give("red-operator", path, VALUE)
+            .await
+            .refuses(404, "not-found");
+    }
+    let list = testbed.ask("red-operator", "GET", "/api/v1/tenants/blue/secrets");
+    list.send().await.refuses(404, "not-found");
+    let unknown = give("operator", "red/secrets/dkim-key", VALUE).await;
+    assert!(
+        unknown.text.contains("mailwizz-api-key"),
+        "{}",
+        unknown.text
+    );
+    for bad in ["short", "two words", "line\nfeed-line", "quote\"quote"] {
+        let refused = give("operator", own, bad).await;
+        assert_eq!(refused.body["field"], "value", "{}", refused.text);
+        assert!(!refused.text.contains(bad), "{}", refused.text);
+    }
+    for proposal in testbed.fleet.log.lock().unwrap().iter() {
+        let said = format!("{proposal:?}");
+        assert!(
+            !said.contains(VALUE) && !said.contains("another-value"),
+            "{said}"
+        );
+        let bytes = postcard::to_stdvec(proposal).unwrap();
+        let mut parts = bytes.windows(VALUE.len());
+        assert!(
+            !parts.any(|part| part == VALUE.as_bytes()),
+            "it is sealed in the log"
+        );
+    }
+}

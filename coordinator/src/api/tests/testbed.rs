@@ -68,6 +68,7 @@ impl Testbed {
         for (name, role, tenant) in [
             ("admin", AccessRole::Admin, None),
             ("operator", AccessRole::Operator, None),
+            ("metrics", AccessRole::Metrics, None),
             ("viewer", AccessRole::Viewer, None),
             ("red-operator", AccessRole::Operator, Some("red")),
             ("blue-viewer", AccessRole::Viewer, Some("blue")),

@@ -46,6 +46,7 @@ impl Verb for RevokeApiKey {
         if let Some(key) = state.api_keys.get_mut(&self.id) {
             key.revoked_at = Some(turn.now());
         }
+        state.forget_metrics_key(&self.id);
         forget_oldest(state, REVOKED);
         Ok(Change::DONE)
     }

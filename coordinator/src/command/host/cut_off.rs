@@ -1,5 +1,6 @@
 //! `cut-off-host`.
 
+use email_engine_protocol::api::AccessRole;
 use email_engine_protocol::id::HostId;
 
 use crate::command::RejectionCode::WrongState;
@@ -9,7 +10,7 @@ use crate::command::identity::forget_leaving;
 use crate::command::refuse::{not_found, refuse};
 use crate::command::verb::{Change, Turn, Verb};
 use crate::command::{CutOffHost, Rejection};
-use crate::state::{CertificateSubject, FleetState, HostLifecycle};
+use crate::state::{CertificateSubject, FleetState, HostLifecycle, metrics_key_prefix};
 
 impl Verb for CutOffHost {
     fn name(&self) -> &'static str {
@@ -53,6 +54,15 @@ pub(super) fn cut_off(state: &mut FleetState, host: &HostId, turn: &mut Turn<'_>
     drop_target(state, host, turn);
     state.forget_submission(host);
     state.forget_passwords(host);
+    let prefix = metrics_key_prefix(host);
+    for key in state.api_keys.values_mut() {
+        let rest = key.id.as_str().strip_prefix(&prefix);
+        // Another host's name may begin with this one's.
+        let is_its = rest.is_some_and(|rest| !rest.contains('-'));
+        if is_its && key.role == AccessRole::Metrics && key.revoked_at.is_none() {
+            key.revoked_at = Some(turn.now());
+        }
+    }
     state.outcomes.remove(host);
     state.removal_allowed.remove(host);
     state.restart_allowed.remove(host);

@@ -31,6 +31,9 @@
 //! deactivate.status = { text = "inactive" }
 //! ```
 //!
+//! With `each = "tenant"` there is one for each, and `{{ item.account }}` in its name stands for it; so it does
+//! in `database` of the file with its password. That file may write it as a line: `variable = "NAME"`.
+//!
 //! A value is one of `text`, `integer`, `decimal`, `bool`, `json`, `php` (templates), `one_of`
 //! (templates: the first is written, each of them is right), `null` and `now`.
 //! Each also takes `after` and `notify`.
@@ -50,10 +53,13 @@ use super::build::Build;
 use super::error::BundleFault;
 use super::role::{Each, RoleFile};
 use super::values::Item;
+use crate::state::ACCOUNT;
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DatabaseEntry {
+    /// For every tenant: [`ACCOUNT`] in `name` and `user` stands for it.
+    each: Option<Each>,
     engine: Engine,
     name: String,
     charset: String,
@@ -171,27 +177,7 @@ pub(super) fn made<'a>(
 ) -> Result<Vec<Made<'a>>, BundleFault> {
     let mut made = Vec::new();
     for entry in &role.databases {
-        let Some(auth) = auth(build, entry) else {
-            continue;
-        };
-        let spec = DatabaseSpec {
-            engine: entry.engine,
-            name: entry.name.clone(),
-            charset: entry.charset.clone(),
-            collation: entry.collation.clone(),
-            user: entry.user.as_ref().unwrap_or(&entry.name).clone(),
-            auth,
-        };
-        made.push(Made {
-            id: format!("database:{}/{}", entry.engine, entry.name),
-            spec: Spec::Database(spec),
-            on_remove: match entry.on_remove {
-                DatabaseRemoval::DropEmpty => OnRemove::Delete,
-                DatabaseRemoval::Leave => OnRemove::Leave,
-            },
-            after: &entry.after,
-            notify: &entry.notify,
-        });
+        made.extend(databases(build, entry)?);
     }
     for entry in &role.sql_rows {
         match entry.each {
@@ -206,20 +192,68 @@ pub(super) fn made<'a>(
     Ok(made)
 }
 
+/// Those of one entry: one, or one for each tenant.
+fn databases<'a>(
+    build: &Build<'_>,
+    entry: &'a DatabaseEntry,
+) -> Result<Vec<Made<'a>>, BundleFault> {
+    let accounts: Vec<Option<String>> = match entry.each {
+        None => vec![None],
+        Some(Each::Tenant) if entry.name.contains(ACCOUNT) => {
+            let tenants = build.values.items(Each::Tenant).iter();
+            tenants.map(Item::account).collect()
+        }
+        Some(_) => {
+            return Err(build.fault(&format!(
+                "database {:?}: accepted is each = \"tenant\", with {ACCOUNT} in its name",
+                entry.name
+            )));
+        }
+    };
+    let one = |account: Option<String>| {
+        let text = |text: &String| match &account {
+            Some(account) => text.replace(ACCOUNT, account),
+            None => text.clone(),
+        };
+        let name = text(&entry.name);
+        let spec = DatabaseSpec {
+            engine: entry.engine,
+            charset: entry.charset.clone(),
+            collation: entry.collation.clone(),
+            user: entry.user.as_ref().map_or_else(|| name.clone(), text),
+            auth: auth(build, entry, &name)?,
+            name,
+        };
+        Some(Made {
+            id: format!("database:{}/{}", spec.engine, spec.name),
+            spec: Spec::Database(spec),
+            on_remove: match entry.on_remove {
+                DatabaseRemoval::DropEmpty => OnRemove::Delete,
+                DatabaseRemoval::Leave => OnRemove::Leave,
+            },
+            after: &entry.after,
+            notify: &entry.notify,
+        })
+    };
+    Ok(accounts.into_iter().filter_map(one).collect())
+}
+
 /// Whether a role has a database of this engine and name whose user has a password.
-pub(super) fn has_password(role: &RoleFile, name: &str) -> bool {
+pub(super) fn has_password(role: &RoleFile, name: &str, each: Option<Each>) -> bool {
     let is_it = |entry: &DatabaseEntry| {
-        entry.login == Login::Password && format!("{}/{}", entry.engine, entry.name) == name
+        entry.login == Login::Password
+            && entry.each == each
+            && format!("{}/{}", entry.engine, entry.name) == name
     };
     role.databases.iter().any(is_it)
 }
 
 /// Nothing while the password is still to be made: the database comes with it.
-fn auth(build: &Build<'_>, entry: &DatabaseEntry) -> Option<DatabaseAuth> {
+fn auth(build: &Build<'_>, entry: &DatabaseEntry, name: &str) -> Option<DatabaseAuth> {
     if entry.login == Login::Peer {
         return Some(DatabaseAuth::Peer);
     }
-    let name = format!("{}/{}", entry.engine, entry.name);
+    let name = format!("{}/{name}", entry.engine);
     let secret = build.values.passwords.get(&name)?;
     Some(DatabaseAuth::Password(secret.clone()))
 }

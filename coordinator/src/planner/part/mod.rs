@@ -5,7 +5,8 @@
 //! file = "mailwizz/application.toml"  # what may stand in a role file, but for firewall and parts
 //! artifact = "mailwizz"               # for hosts on which something stands for this name
 //! label = "mailwizz-setup"            # and whose label says
-//! is = "silent"
+//! is = "silent"                       # or is_not: it says something else, or nothing
+//! fleet = true                        # and whose Prometheus reads all of the fleet
 //! otherwise = "why it is missing"     # told with the plan of a host without it; nothing when absent
 //! ```
 //!
@@ -39,9 +40,10 @@ pub(super) fn join(
     }
     let mut told = Vec::new();
     for part in parts {
-        if part.label.is_some() != part.is.is_some() {
+        let words = usize::from(part.is.is_some()) + usize::from(part.is_not.is_some());
+        if usize::from(part.label.is_some()) != words {
             let reason = format!(
-                "part {}: label and is belong together: both or neither are accepted",
+                "part {}: label and is belong together, or label and is_not: both or neither are accepted",
                 part.file
             );
             return Err(fault(&role.path, reason));

@@ -115,6 +115,10 @@ fn facts(resource: &Resource) -> BTreeMap<&'static str, String> {
                     let shown = format!("secret {} version {}", secret.id, secret.version);
                     facts.insert("content", shown);
                 }
+                FileContent::Variable { name, secret } => {
+                    let shown = format!("{name}= secret {} version {}", secret.id, secret.version);
+                    facts.insert("content", shown);
+                }
             }
         }
         Spec::Directory(folder) => {
@@ -305,7 +309,9 @@ pub(super) fn text<'a>(resource: &Resource, planned: &'a Planned) -> Option<&'a 
     match &resource.spec {
         Spec::File(file) => match &file.content {
             FileContent::Body { hash, .. } => planned.bodies.get(hash).map(Vec::as_slice),
-            FileContent::Artifact(_) | FileContent::Secret(_) => None,
+            FileContent::Artifact(_) | FileContent::Secret(_) | FileContent::Variable { .. } => {
+                None
+            }
         },
         _ => None,
     }

@@ -1,14 +1,14 @@
-//! What labels say of how a host serves the application: `web-names`, `php-version` and
-//! `mailwizz-wizard`.
+//! What labels say of how a host serves: `web-names`, `php-version`, `mailwizz-wizard` and `monitors`.
 
 use std::collections::BTreeSet;
 
+use email_engine_protocol::id::TenantId;
 use email_engine_protocol::mail::DomainName;
 use ipnet::IpNet;
 use serde::Serialize;
 
 use super::error::PlanError;
-use crate::state::Host;
+use crate::state::{FleetState, Host, MONITORS_FLEET, MONITORS_LABEL, MONITORS_OWN, account};
 
 /// By which names it is asked; by any when absent.
 const NAMES_LABEL: &str = "web-names";
@@ -35,6 +35,39 @@ pub(super) struct MailwizzValues {
     wizard_from: Vec<String>,
 }
 
+/// An API host as templates see it.
+#[derive(Debug, Serialize)]
+pub(super) struct ApiValues {
+    web_names: Vec<String>,
+    /// Its tenants are told apart by the first word of the path: it is nobody's alone.
+    shared: bool,
+    tenants: Vec<TenantNames>,
+}
+
+/// A tenant of an API host as templates see it.
+#[derive(Debug, Serialize)]
+struct TenantNames {
+    id: TenantId,
+    account: String,
+}
+
+impl ApiValues {
+    pub(super) fn of(state: &FleetState, host: &Host) -> Result<Self, PlanError> {
+        let tenants = state.tenants_served(host).into_iter();
+        let names_said = host.spec.labels.get(NAMES_LABEL);
+        Ok(Self {
+            web_names: names(names_said.map_or("", String::as_str))?,
+            shared: host.spec.tenant.is_none(),
+            tenants: tenants
+                .map(|id| TenantNames {
+                    id: id.clone(),
+                    account: account(id),
+                })
+                .collect(),
+        })
+    }
+}
+
 impl MailwizzValues {
     pub(super) fn of(host: &Host) -> Result<Self, PlanError> {
         let label = |name: &str| host.spec.labels.get(name).map_or("", String::as_str);
@@ -53,6 +86,8 @@ pub(super) fn label_fault(label: &str, value: &str) -> Option<&'static str> {
     let fault = match label {
         NAMES_LABEL => names(value).err(),
         PHP_LABEL => php(value).err(),
+        MONITORS_LABEL if [MONITORS_FLEET, MONITORS_OWN].contains(&value) => None,
+        MONITORS_LABEL => return Some("fleet, or own: what is the host's tenant's alone"),
         WIZARD_LABEL if value == CLOSED => None,
         WIZARD_LABEL => networks(value).err(),
         _ => None,
@@ -149,6 +184,7 @@ mod tests {
             (PHP_LABEL, "8.3", "8.5"),
             (WIZARD_LABEL, CLOSED, "Closed"),
             (NAMES_LABEL, "news.example.com", "news"),
+            (MONITORS_LABEL, "own", "none"),
         ] {
             assert_eq!(label_fault(label, good), None);
             assert!(label_fault(label, bad).is_some(), "{label}");

@@ -101,6 +101,10 @@ pub(super) struct Listed {
     each: BTreeSet<String>,
     /// Databases whose user has a password, by engine and name.
     passwords: BTreeSet<String>,
+    /// Secrets that files hold, by their words.
+    secrets: BTreeSet<String>,
+    /// Packages of the distribution.
+    packages: BTreeSet<String>,
     /// Further files, of some hosts.
     parts: Vec<RolePart>,
 }
@@ -134,11 +138,18 @@ impl Listed {
             #[serde(default)]
             database: Vec<DatabaseEntry>,
             #[serde(default)]
+            package: Vec<PackageEntry>,
+            #[serde(default)]
             part: Vec<RolePart>,
         }
         #[derive(Deserialize)]
         struct FileEntry {
             each: Option<String>,
+            secret: Option<String>,
+        }
+        #[derive(Deserialize)]
+        struct PackageEntry {
+            name: String,
         }
         #[derive(Deserialize)]
         struct DatabaseEntry {
@@ -149,12 +160,12 @@ impl Listed {
         let entries: Entries = toml::from_str(text).unwrap_or_default();
         let databases = entries.database.into_iter();
         let with_password = databases.filter(|one| one.login == "password");
+        let files = entries.file.iter();
+        let packages = entries.package.into_iter();
         Self {
-            each: entries
-                .file
-                .into_iter()
-                .filter_map(|one| one.each)
-                .collect(),
+            each: files.clone().filter_map(|one| one.each.clone()).collect(),
+            secrets: files.filter_map(|one| one.secret.clone()).collect(),
+            packages: packages.map(|one| one.name).collect(),
             passwords: with_password
                 .map(|DatabaseEntry { engine, name, .. }| format!("{engine}/{name}"))
                 .collect(),
@@ -230,13 +241,36 @@ impl RoleBundle {
     /// says that the host has it.
     #[must_use]
     pub fn passwords(&self, host: &HostSpec, has: impl Fn(&RolePart) -> bool) -> BTreeSet<String> {
-        let mut all: BTreeSet<String> = BTreeSet::new();
+        let all = self.listed_with_parts(host, has).into_iter();
+        all.flat_map(|one| one.passwords.clone()).collect()
+    }
+
+    /// Words of the secrets that a host's files hold, parts as in [`passwords`](Self::passwords).
+    #[must_use]
+    pub fn secrets(&self, host: &HostSpec, has: impl Fn(&RolePart) -> bool) -> BTreeSet<&str> {
+        let all = self.listed_with_parts(host, has).into_iter();
+        all.flat_map(|one| one.secrets.iter().map(String::as_str))
+            .collect()
+    }
+
+    /// Whether a host is given a package of its distribution, parts as in [`passwords`](Self::passwords).
+    #[must_use]
+    pub fn installs(
+        &self,
+        host: &HostSpec,
+        has: impl Fn(&RolePart) -> bool,
+        package: &str,
+    ) -> bool {
+        let mut all = self.listed_with_parts(host, has).into_iter();
+        all.any(|one| one.packages.contains(package))
+    }
+
+    fn listed_with_parts(&self, host: &HostSpec, has: impl Fn(&RolePart) -> bool) -> Vec<&Listed> {
+        let mut all = Vec::new();
         for one in self.listed(host) {
-            all.extend(one.passwords.iter().cloned());
-            for part in one.parts.iter().filter(|part| has(part)) {
-                let listed = self.listed_at(host, &part.file);
-                all.extend(listed.into_iter().flat_map(|one| one.passwords.clone()));
-            }
+            all.push(one);
+            let parts = one.parts.iter().filter(|part| has(part));
+            all.extend(parts.filter_map(|part| self.listed_at(host, &part.file)));
         }
         all
     }

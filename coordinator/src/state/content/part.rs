@@ -18,6 +18,11 @@ pub struct RolePart {
     pub label: Option<String>,
     /// What the label says.
     pub is: Option<String>,
+    /// What the label does not say.
+    pub is_not: Option<String>,
+    /// The host reads the figures of the whole fleet.
+    #[serde(default)]
+    pub fleet: bool,
     /// What an operator is told of a host without it.
     pub otherwise: Option<String>,
 }
@@ -29,7 +34,14 @@ impl RolePart {
         let artifact = self.artifact.as_ref();
         let has_artifact = artifact.is_none_or(|name| state.artifact_of(host, name).is_some());
         let label = self.label.as_ref();
-        let says = |label: &String| host.spec.labels.get(label) == self.is.as_ref();
-        has_artifact && label.is_none_or(says)
+        let says = |label: &String| {
+            let said = host.spec.labels.get(label);
+            match &self.is_not {
+                Some(other) => said != Some(other),
+                None => said == self.is.as_ref(),
+            }
+        };
+        let watches = !self.fleet || state.watches_fleet(host);
+        watches && has_artifact && label.is_none_or(says)
     }
 }

@@ -39,7 +39,9 @@ pub const fn of(spec: &Spec) -> Option<&ArtifactRef> {
         },
         Spec::File(file) => match &file.content {
             FileContent::Artifact(artifact) => Some(artifact),
-            FileContent::Body { .. } | FileContent::Secret(_) => None,
+            FileContent::Body { .. } | FileContent::Secret(_) | FileContent::Variable { .. } => {
+                None
+            }
         },
         _ => None,
     }

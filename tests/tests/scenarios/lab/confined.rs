@@ -12,7 +12,7 @@ use super::agent::{self, EXECUTOR, NETWORK};
 const COORDINATOR: &str = "203.0.113.1";
 const GUEST: &str = "192.0.2.30";
 const SOCKET: &str = "/run/email-engine/executor.sock";
-const ENVIRONMENT: &str = "/etc/email-engine/api/client-1.env";
+const ENVIRONMENT: &str = "/etc/email-engine/api/client_1.env";
 
 #[test]
 fn the_executor_reaches_this_machine_alone_and_the_network_half_nothing_of_it() {

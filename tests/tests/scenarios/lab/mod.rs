@@ -1,6 +1,7 @@
 //! Real hosts with systemd: what a sandbox can only simulate is done.
 
 mod agent;
+mod api;
 mod application;
 mod bare_host;
 mod basics;

@@ -26,7 +26,10 @@ fn the_operators_package_is_installed_upgraded_mended_looked_through_and_removed
     alone(&[COORDINATOR, NAME_SERVER], async move {
         let _names = Names::start(&[NAME_SERVER]).await;
         let fleet = agent::fleet_at(COORDINATOR).await;
-        fleet.apply(&MailFleet::document()).await;
+        // The layer of bare hosts has no node exporter.
+        fleet
+            .apply(&MailFleet::labelled("node-exporter", "off"))
+            .await;
         let operator = Operator::of(&fleet);
         packed(operator.folder());
         fs::write(operator.folder().join("license"), LICENCE).unwrap();
@@ -115,9 +118,10 @@ async fn goes(fleet: &Fleet, guest: &Guest) {
         "/../deploy/roles/powermta/role.toml"
     );
     let shipped = fs::read_to_string(shipped).unwrap();
-    let (head, package) = shipped.split_once("artifact = \"powermta\"\n").unwrap();
+    let entry = "name = \"powermta\"\nartifact = \"powermta\"\n";
+    let (head, package) = shipped.split_once(entry).unwrap();
     let package = package.replacen("\"leave\"", "\"delete\"", 1);
-    let role = format!("{head}artifact = \"powermta\"\n{package}");
+    let role = format!("{head}{entry}{package}");
     let files = json!({ "from": before, "files": { "powermta/role.toml": role } });
     let bundle = api.post("/bundles", &files).await.ok()["bundle"].clone();
     api.post("/releases", &json!({ "bundle": bundle }))

@@ -13,7 +13,8 @@ use email_engine_protocol::api::{
     ApiKeyCreated, ApiKeyRequest, ApiKeyView, ApplyAnswer, BundleCreated, BundleRequest,
     BundleView, ClusterView, Consistency, DomainView, FleetDocument, GivenUpView, HostView,
     IpDocument, IpSpec, LeavingView, ReleaseRequest, ReleasesView, RenderedConfig, RestartRequest,
-    RestartView, Settings, StatusView, TenantSpec, TokenCreated, TokenRequest, TokenView,
+    RestartView, Settings, StatusView, TenantSecret, TenantSecretRequest, TenantSecretView,
+    TenantSpec, TokenCreated, TokenRequest, TokenView,
 };
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::id::{ApiKeyId, HostId, NodeId, RequestId, TenantId, TokenId};
@@ -155,6 +156,25 @@ impl Client {
 
     pub(crate) async fn tenant(&self, id: &TenantId) -> Result<TenantSpec, ClientError> {
         self.ask(Call::get(&["tenants", id.as_str()])).await
+    }
+
+    pub(crate) async fn tenant_secrets(
+        &self,
+        id: &TenantId,
+    ) -> Result<Vec<TenantSecretView>, ClientError> {
+        self.ask(Call::get(&["tenants", id.as_str(), "secrets"]))
+            .await
+    }
+
+    pub(crate) async fn set_secret(
+        &self,
+        id: &TenantId,
+        name: TenantSecret,
+        request: &TenantSecretRequest,
+    ) -> Result<TenantSecretView, ClientError> {
+        let path = ["tenants", id.as_str(), "secrets", name.as_str()];
+        self.ask(Call::write(Method::PUT, &path).json(request))
+            .await
     }
 
     pub(crate) async fn domains(&self) -> Result<Vec<DomainView>, ClientError> {

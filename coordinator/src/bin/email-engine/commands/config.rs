@@ -122,16 +122,21 @@ fn vendor(spec: &VendorPackageSpec) -> String {
     words
 }
 
+fn content(content: &FileContent) -> String {
+    match content {
+        FileContent::Artifact(artifact) => format!("artifact {}", artifact.sha256),
+        FileContent::Body { length, .. } => format!("{length} bytes"),
+        FileContent::Secret(secret) => format!("secret {} version {}", secret.id, secret.version),
+        FileContent::Variable { name, secret } => {
+            format!("{name}= secret {} version {}", secret.id, secret.version)
+        }
+    }
+}
+
 fn details(resource: &Resource) -> String {
     match &resource.spec {
         Spec::File(file) => {
-            let content = match &file.content {
-                FileContent::Artifact(artifact) => format!("artifact {}", artifact.sha256),
-                FileContent::Body { length, .. } => format!("{length} bytes"),
-                FileContent::Secret(secret) => {
-                    format!("secret {} version {}", secret.id, secret.version)
-                }
-            };
+            let content = content(&file.content);
             format!(
                 "{:04o} {}, {content}",
                 file.mode,

@@ -16,7 +16,7 @@ use crate::private_file::Reserved;
 /// Arguments of `keys`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-A viewer reads, an operator also changes the fleet, an admin also keys, nodes and backups. With
+A key of role metrics reads /metrics of nodes and nothing else. A viewer reads, an operator also changes the fleet, an admin also keys, nodes and backups. With
 --tenant a key sees and touches that tenant's objects only. The key is shown once.
 
 Examples:
@@ -59,6 +59,7 @@ enum KeysCommand {
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum RoleArgument {
     Admin,
+    Metrics,
     Operator,
     Viewer,
 }
@@ -67,6 +68,7 @@ impl From<RoleArgument> for AccessRole {
     fn from(role: RoleArgument) -> Self {
         match role {
             RoleArgument::Admin => Self::Admin,
+            RoleArgument::Metrics => Self::Metrics,
             RoleArgument::Operator => Self::Operator,
             RoleArgument::Viewer => Self::Viewer,
         }
