@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use email_engine_protocol::desired::{Disposition, HostConfig, Policy, Resource, ResourceKind};
+use email_engine_protocol::desired::{
+    Disposition, HostConfig, Policy, Resource, ResourceKind, Spec,
+};
 use email_engine_protocol::id::ResourceId;
 use email_engine_protocol::observed::{DrainStatus, ResourceState, ResourceStatus};
 
@@ -15,6 +17,7 @@ use super::pending::Pending;
 use super::plan::{self, Contested, Decision, Plan};
 use super::removal;
 use super::under_way::UnderWay;
+use crate::health::Checks;
 use crate::host::{Cabinet, Machine, RecordError};
 use crate::inventory::Inventory;
 use crate::resources::{self, Contents, Finding};
@@ -50,6 +53,8 @@ pub struct Outcome {
     pub interrupted: bool,
     /// Whether a content waits: another one is in force than the state names.
     pub waits: bool,
+    /// Whether something that must be well has not yet said whether it is.
+    pub is_untold: bool,
 }
 
 impl Outcome {
@@ -88,6 +93,7 @@ pub struct Reconciler {
     pending: Pending,
     pub(super) transactions: Transactions,
     pub(super) suspensions: Suspensions,
+    pub(super) health: Checks,
     contest: Contest,
     pub(super) findings: BTreeMap<ResourceId, Finding>,
     states: BTreeMap<ResourceId, ResourceState>,
@@ -114,6 +120,7 @@ impl Reconciler {
             machine,
             transactions: Transactions::open(cabinet.clone()),
             suspensions: Suspensions::open(cabinet.clone()),
+            health: Checks::default(),
             cabinet,
             inventory,
             unwritten: false,
@@ -154,6 +161,7 @@ impl Reconciler {
         self.states.clear();
         self.transactions.change_state();
         self.suspensions.change_state(fallen_back);
+        self.health.change_state();
     }
 
     /// When the product is to be asked what is left under names that go.
@@ -245,6 +253,7 @@ impl Reconciler {
         let ran = walk.changed > 0 || turns.values().any(|turn| *turn != Turn::Rest);
         halted += self.halt(config, ran, under_way);
         walk.changed += halted;
+        walk.changed += self.check_health(config, &mut walk, under_way);
         if *scope == Scope::All && !walk.interrupted {
             left.extend(self.let_go(config, &turns));
         }
@@ -276,7 +285,8 @@ impl Reconciler {
             if under_way.is_stopping() {
                 return;
             }
-            if self.suspensions.state(&resource.id).is_some() {
+            let is_asked = matches!(resource.spec, Spec::HealthCheck(_));
+            if is_asked || self.suspensions.state(&resource.id).is_some() {
                 continue;
             }
             if scope.covers(&resource.id) || !self.findings.contains_key(&resource.id) {
@@ -473,6 +483,7 @@ impl Reconciler {
             changed,
             interrupted,
             waits: self.transactions.is_waiting(),
+            is_untold: self.health.is_any_untold(),
         }
     }
 
@@ -501,7 +512,7 @@ impl Reconciler {
 #[cfg(test)]
 mod tests {
     use email_engine_protocol::bytes::ContentHash;
-    use email_engine_protocol::desired::{OnRemove, Spec};
+    use email_engine_protocol::desired::OnRemove;
     use email_engine_protocol::secret::{SecretBytes, SecretRef};
     use proptest::prelude::*;
     use zeroize::Zeroizing;

@@ -18,7 +18,7 @@ use super::role::{EXTRA, Each, FileEntry, Generated, RoleFile, Secret, StepEntry
 use super::template::Templates;
 use super::values::{Item, Values};
 use super::{
-    artifacts, basics, certificate, database, firewall, packages, suspension, transaction,
+    artifacts, basics, certificate, database, firewall, health, packages, suspension, transaction,
 };
 use crate::powermta::CONFIG_PATH;
 
@@ -53,6 +53,10 @@ pub(super) fn build(
         told.push((made.id.clone(), made.after, made.notify));
         build.add(made.id, made.spec, made.on_remove)?;
     }
+    for made in health::made(&build, role)? {
+        told.push((made.id.clone(), made.after, made.notify));
+        build.add(made.id, made.spec, made.on_remove)?;
+    }
     if let Some(made) = firewall::made(&build, files, role.firewall.as_ref())? {
         build.add(made.id, made.spec, made.on_remove)?;
     }
@@ -84,6 +88,7 @@ fn templates<'a>(
         .chain(basics::texts(&role.ip_addresses))
         .chain(database::texts(&role.sql_rows))
         .chain(certificate::texts(&role.certificates))
+        .chain(health::texts(&role.health_checks))
     {
         templates.add_text(text, &role.path)?;
     }
@@ -148,7 +153,7 @@ impl<'a> Build<'a> {
     }
 
     /// Name of a unit; a template, because some are called after the version of what they run.
-    fn unit(&self, text: &str) -> Result<String, BundleFault> {
+    pub(super) fn unit(&self, text: &str) -> Result<String, BundleFault> {
         self.templates
             .text(text, &self.role.path, &self.context(None))
     }

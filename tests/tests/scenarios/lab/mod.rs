@@ -10,4 +10,5 @@ mod databases;
 mod firewall;
 mod mailwizz;
 mod packages;
+mod rollback;
 mod rows;

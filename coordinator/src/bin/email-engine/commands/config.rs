@@ -188,6 +188,13 @@ fn details(resource: &Resource) -> String {
         }
         Spec::Database(spec) => format!("{} of user {}", spec.charset, spec.user),
         Spec::SqlRow(row) => format!("{} columns are kept", row.values.len()),
+        Spec::HealthCheck(spec) => {
+            let (probes, seconds) = (spec.probes.len(), spec.interval_seconds);
+            let attempts = spec.attempts;
+            let restarts = spec.restart.as_ref();
+            let restarts = restarts.map_or_else(String::new, |unit| format!(", restarts {unit}"));
+            format!("{probes} probes every {seconds} s, {attempts} attempts{restarts}")
+        }
         Spec::Suspension(spec) => {
             let (commands, bars) = (spec.halts.len(), spec.bars.len());
             format!("stands still by {commands} commands and {bars} barred addresses")
@@ -195,7 +202,7 @@ fn details(resource: &Resource) -> String {
         Spec::Transaction(spec) => {
             let members = spec.members.len();
             let probes = spec.read_back.len() + spec.health.len();
-            format!("{members} files change together, {probes} probes")
+            format!("{members} files and links change together, {probes} probes")
         }
     }
 }
