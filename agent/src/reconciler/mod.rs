@@ -17,12 +17,14 @@ pub mod guard;
 mod halts;
 mod health;
 pub mod order;
+mod outcome;
 mod pass;
 mod pending;
 pub mod plan;
 mod removal;
 mod under_way;
 
-pub use pass::{Outcome, PassError, Reconciler, Scope};
+pub use outcome::{Outcome, PassError};
+pub use pass::{Reconciler, Scope};
 pub use pending::Pending;
 pub use under_way::UnderWay;

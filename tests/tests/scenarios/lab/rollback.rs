@@ -171,7 +171,11 @@ async fn a_pool_is_refused_as_well(fleet: &Fleet, operator: &Operator, guest: &G
     release(operator, &[("pool.j2", &broken)]);
     says(
         operator,
-        &["transaction:php-fpm", "stage test", "invalid process manager"],
+        &[
+            "transaction:php-fpm",
+            "stage test",
+            "invalid process manager",
+        ],
     )
     .await;
     assert_eq!(fs::read(guest.file(POOL)).unwrap(), before);

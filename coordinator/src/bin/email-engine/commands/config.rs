@@ -5,7 +5,9 @@ use std::fmt::Write;
 use clap::{Args, Subcommand};
 
 use email_engine_protocol::api::RenderedConfig;
-use email_engine_protocol::desired::{FileContent, OnRemove, Resource, Spec, VendorPackageSpec};
+use email_engine_protocol::desired::{
+    FileContent, HealthCheckSpec, OnRemove, Resource, Spec, SuspensionSpec, VendorPackageSpec,
+};
 use email_engine_protocol::id::HostId;
 
 use super::Desk;
@@ -119,6 +121,18 @@ fn vendor(spec: &VendorPackageSpec) -> String {
     words
 }
 
+fn checked(spec: &HealthCheckSpec) -> String {
+    let (probes, seconds, attempts) = (spec.probes.len(), spec.interval_seconds, spec.attempts);
+    let unit = spec.restart.as_ref();
+    let restarts = unit.map_or_else(String::new, |unit| format!(", restarts {unit}"));
+    format!("{probes} probes every {seconds} s, {attempts} attempts{restarts}")
+}
+
+fn halted(spec: &SuspensionSpec) -> String {
+    let (commands, bars) = (spec.halts.len(), spec.bars.len());
+    format!("stands still by {commands} commands and {bars} barred addresses")
+}
+
 fn details(resource: &Resource) -> String {
     match &resource.spec {
         Spec::File(file) => {
@@ -188,17 +202,8 @@ fn details(resource: &Resource) -> String {
         }
         Spec::Database(spec) => format!("{} of user {}", spec.charset, spec.user),
         Spec::SqlRow(row) => format!("{} columns are kept", row.values.len()),
-        Spec::HealthCheck(spec) => {
-            let (probes, seconds) = (spec.probes.len(), spec.interval_seconds);
-            let attempts = spec.attempts;
-            let restarts = spec.restart.as_ref();
-            let restarts = restarts.map_or_else(String::new, |unit| format!(", restarts {unit}"));
-            format!("{probes} probes every {seconds} s, {attempts} attempts{restarts}")
-        }
-        Spec::Suspension(spec) => {
-            let (commands, bars) = (spec.halts.len(), spec.bars.len());
-            format!("stands still by {commands} commands and {bars} barred addresses")
-        }
+        Spec::HealthCheck(spec) => checked(spec),
+        Spec::Suspension(spec) => halted(spec),
         Spec::Transaction(spec) => {
             let members = spec.members.len();
             let probes = spec.read_back.len() + spec.health.len();
