@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use email_engine_protocol::desired::{HttpQuestion, Probe};
+use email_engine_protocol::desired::{CommandCheck, HttpQuestion, Probe};
 use email_engine_protocol::id::ResourceId;
 
 use crate::host::{Activity, System, SystemError};
@@ -70,7 +70,12 @@ pub(crate) fn once(
             judge(question, page).map_err(Unwell::Said)
         }
         Probe::Command { check } => {
-            resources::check(system, id, check).map_err(|error| match error {
+            let seconds = u32::try_from(left.as_secs().max(1)).unwrap_or(u32::MAX);
+            let check = CommandCheck {
+                seconds,
+                ..check.clone()
+            };
+            resources::check(system, id, &check).map_err(|error| match error {
                 CheckError::System(error) => Unwell::Asked(error),
                 said @ (CheckError::Refused { .. } | CheckError::Silent { .. }) => {
                     Unwell::Said(said.to_string())
@@ -119,7 +124,7 @@ mod tests {
     use std::io::{Read, Write};
     use std::net::TcpListener;
 
-    use email_engine_protocol::desired::{CommandCheck, CommandLine, HostPath};
+    use email_engine_protocol::desired::{CommandLine, HostPath};
 
     use super::*;
     use crate::host::Machine;
@@ -216,5 +221,11 @@ mod tests {
         assert!(silent.contains("did not say \"alive\""), "{silent}");
         let failed = asked(command("echo alive; exit 3")).unwrap_err();
         assert!(failed.to_string().contains("code 3"), "{failed}");
+        // A limit of its own that is longer does not count.
+        let begin = std::time::Instant::now();
+        let short = Duration::from_secs(1);
+        let late = once(system, &id, &command("echo alive; sleep 600"), short).unwrap_err();
+        assert!(late.to_string().contains("was ended after 1 s"), "{late}");
+        assert!(begin.elapsed() < LONG);
     }
 }

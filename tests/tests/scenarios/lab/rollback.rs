@@ -204,7 +204,8 @@ async fn an_ill_page_is_told_healed_and_well_again(
     release(operator, &[("application.toml", &sooner)]);
     fleet.host_converged(HOST, "its checks are others").await;
     let before = starts(guest);
-    guest.run(&["chmod", "0000", INDEX]);
+    let away = format!("{INDEX}.away");
+    guest.run(&["mv", INDEX, &away]);
     let words = [
         "health_check:page",
         "accepted is 200 to 399",
@@ -212,8 +213,8 @@ async fn an_ill_page_is_told_healed_and_well_again(
     ];
     says(operator, &words).await;
     assert_eq!(starts(guest), before + 1);
-    guest.run(&["chmod", "0640", INDEX]);
-    serves("PHP may read it again").await;
+    guest.run(&["mv", &away, INDEX]);
+    serves("the application is whole again").await;
     fleet.host_converged(HOST, "its page is well again").await;
     assert_eq!(starts(guest), before + 1, "it was restarted without need");
 }
