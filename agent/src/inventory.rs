@@ -66,6 +66,8 @@ pub enum Thing {
     Archive(HostPath),
     /// A folder with a certificate and its key.
     Certificate(HostPath),
+    /// A question leaves nothing that could be taken back.
+    HealthCheck(ResourceId),
 }
 
 impl Thing {
@@ -78,6 +80,7 @@ impl Thing {
             Spec::Package(spec) => Self::Package(spec.name.clone()),
             Spec::VendorPackage(spec) => Self::Package(spec.package.name.clone()),
             Spec::Service(spec) => Self::Service(spec.unit.clone()),
+            Spec::HealthCheck(_) => Self::HealthCheck(resource.id.clone()),
             Spec::Step(_) => Self::Step(resource.id.clone()),
             Spec::Transaction(_) => Self::Transaction(resource.id.clone()),
             Spec::Suspension(_) => Self::Suspension(resource.id.clone()),
@@ -129,6 +132,7 @@ impl Thing {
             Self::Database { .. }
             | Self::Firewall
             | Self::Group(_)
+            | Self::HealthCheck(_)
             | Self::IpAddress(_)
             | Self::Package(_)
             | Self::Service(_)

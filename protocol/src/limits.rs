@@ -34,6 +34,22 @@ pub const PROBE_DEFAULT_SECONDS: u32 = 10;
 pub const PROBE_SECONDS: u32 = 300;
 /// Most probes of one transaction.
 pub const PROBES: usize = 64;
+/// Longest time for which a probe may have to stay right, in seconds.
+pub const STEADY_SECONDS: u32 = 60;
+/// Bytes of a page that a probe looks at, the first ones.
+pub const PAGE_BYTES: usize = 1024 * 1024;
+/// Health checks of a host.
+pub const HEALTH_CHECKS: usize = 64;
+/// Most probes of one health check.
+pub const HEALTH_PROBES: usize = 16;
+/// Shortest time from one asking of a health check to the next, in seconds.
+pub const HEALTH_INTERVAL_LEAST: u32 = 5;
+/// The longest, in seconds.
+pub const HEALTH_INTERVAL_MOST: u32 = 3600;
+/// Most wrong answers in a row that a health check may wait for.
+pub const HEALTH_ATTEMPTS: u32 = 20;
+/// Longest time limit of a probe of a health check, in seconds.
+pub const HEALTH_SECONDS: u32 = 60;
 /// Most expectations of one probe, and most refusing texts of one command.
 pub const EXPECTATIONS: usize = 256;
 /// Longest expected text, pointer or restart line, in bytes.

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use email_engine_protocol::desired::{
-    CommandLine, DatabaseSpec, HostConfig, HostPath, Resource, Spec, VendorPackageSpec,
+    CommandLine, DatabaseSpec, HealthCheckSpec, HostConfig, HostPath, Probe, Resource, Spec,
+    VendorPackageSpec,
 };
 use email_engine_protocol::id::ResourceId;
 use ipnet::IpNet;
@@ -34,6 +35,8 @@ pub struct AllowList {
     pub interfaces: Names,
     /// Networks whose addresses they may get.
     pub addresses: Vec<IpNet>,
+    /// Ports of this host at which servers may be asked whether they are well.
+    pub ports: Names,
     /// Databases, by engine and name.
     pub databases: Names,
     /// Users of databases, by engine and name.
@@ -168,6 +171,11 @@ pub enum Disallowed {
     },
 }
 
+/// What a transaction asks a server of mail: that says its name to everybody.
+const fn is_greeting(probe: &Probe) -> bool {
+    matches!(probe, Probe::Greeting { .. })
+}
+
 impl PathRule {
     fn allows(&self, path: &HostPath) -> bool {
         match self {
@@ -229,11 +237,14 @@ impl AllowList {
                     // What is read is told in reports.
                     let mut logs = spec.logs();
                     logs.try_for_each(|log| self.judge_path(resource, log))?;
+                    let mut asked = spec.probes().filter(|probe| !is_greeting(probe));
+                    asked.try_for_each(|probe| self.judge_server(resource, probe))?;
                     let mut units = spec.units();
                     units.try_for_each(|unit| {
                         self.judge_name(resource, "services", &self.services, unit)
                     })
                 }
+                Spec::HealthCheck(spec) => self.judge_health(resource, spec),
                 Spec::Firewall(_) if self.firewall => Ok(()),
                 Spec::Firewall(_) => Err(Disallowed::Firewall {
                     resource: resource.id.clone(),
@@ -400,6 +411,26 @@ impl AllowList {
         let (name, user) = (listed(&spec.name), listed(&spec.user));
         self.judge_name(resource, "databases", &self.databases, &name)?;
         self.judge_name(resource, "database_users", &self.database_users, &user)
+    }
+
+    fn judge_health(&self, resource: &Resource, spec: &HealthCheckSpec) -> Result<(), Disallowed> {
+        for probe in &spec.probes {
+            self.judge_server(resource, probe)?;
+            if let Some(command) = probe.command() {
+                self.judge_command(resource, command)?;
+            }
+        }
+        let mut units = spec.units();
+        units.try_for_each(|unit| self.judge_name(resource, "services", &self.services, unit))
+    }
+
+    /// A server that is asked: it is at an address of this host, and only some of those are for asking.
+    fn judge_server(&self, resource: &Resource, probe: &Probe) -> Result<(), Disallowed> {
+        let Some(address) = probe.address() else {
+            return Ok(());
+        };
+        let port = address.port().to_string();
+        self.judge_name(resource, "ports", &self.ports, &port)
     }
 
     fn judge_address(&self, resource: &Resource, address: IpAddr) -> Result<(), Disallowed> {

@@ -1,5 +1,5 @@
 //! The allow-list: which paths, commands, packages, services, accounts, kernel settings, addresses,
-//! databases, tables, firewall and ACME servers a state may name on this host, whoever signed it.
+//! ports that are asked, databases, tables, firewall and ACME servers a state may name on this host, whoever signed it.
 //!
 //! It is the host's own word, shipped by the package or whoever set the host up, and guards against
 //! mistakes of the planner. `default.toml`, built in, documents every key and fits the roles that
@@ -76,6 +76,7 @@ struct Written {
     sysctls: Option<BTreeSet<String>>,
     interfaces: Option<BTreeSet<String>>,
     addresses: Option<Vec<String>>,
+    ports: Option<BTreeSet<u16>>,
     databases: Option<BTreeSet<String>>,
     database_users: Option<BTreeSet<String>>,
     tables: Option<BTreeSet<String>>,
@@ -171,6 +172,9 @@ fn parse(path: &Path, text: &str, over: Option<AllowList>) -> Result<AllowList, 
         if let Some(texts) = texts {
             *known = names(texts);
         }
+    }
+    if let Some(ports) = written.ports {
+        list.ports = names(ports.iter().map(u16::to_string).collect());
     }
     if let Some(allowed) = written.firewall {
         list.firewall = allowed;

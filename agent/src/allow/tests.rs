@@ -5,9 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::desired::{
-    ArtifactRef, CommandLine, Engine, Fate, FirewallSpec, GroupSpec, Guard, IpAddressSpec,
-    OnNotify, PackageSpec, Resource, ServiceSpec, Spec, StepSpec, SymlinkSpec, SysctlSpec,
-    UserSpec, VendorPackageSpec,
+    ArtifactRef, CommandCheck, CommandLine, Engine, Fate, FirewallSpec, GroupSpec, Guard,
+    HealthCheckSpec, HttpQuestion, IpAddressSpec, OnNotify, PackageSpec, Probe, Resource,
+    ServiceSpec, Spec, StepSpec, SymlinkSpec, SysctlSpec, UserSpec, VendorPackageSpec,
 };
 use email_engine_protocol::id::ResourceId;
 
@@ -63,6 +63,8 @@ fn a_file_that_cannot_be_used_stops_the_agent_and_is_never_the_built_in_list() {
             "addresses: \"192.0.2.1\" is no network",
         ),
         ("sysctls = \"*\"", "line 1"),
+        ("ports = [\"80\"]", "line 1"),
+        ("ports = [70000]", "line 1"),
     ] {
         let error = with_file(text, 0o600).unwrap_err().to_string();
         assert!(error.contains(expected), "{text}: {error}");
@@ -133,6 +135,106 @@ fn addresses(interface: Option<&str>, address: &str) -> Resource {
         interface: interface.map(str::to_owned),
         addresses: vec![address.parse().unwrap()],
     }))
+}
+
+fn health_check(probe: Probe, restart: Option<&str>) -> Resource {
+    basic(Spec::HealthCheck(HealthCheckSpec {
+        probes: vec![probe],
+        interval_seconds: 30,
+        attempts: 3,
+        restart: restart.map(str::to_owned),
+    }))
+}
+
+fn page(address: &str) -> Probe {
+    Probe::Http {
+        question: HttpQuestion {
+            address: address.parse().unwrap(),
+            tls: false,
+            host: None,
+            path: "/".to_owned(),
+            least_status: 200,
+            most_status: 399,
+            contains: None,
+        },
+        seconds: 5,
+        steady_seconds: 0,
+    }
+}
+
+#[test]
+fn what_a_health_check_asks_runs_and_restarts_is_listed() {
+    let text =
+        "ports = [80]\ncommands = [[\"/usr/bin/app\", \"status\"]]\nservices = [\"web.service\"]\n";
+    let list = with_file(text, 0o644).unwrap();
+    let judge = |probe: Probe, restart: Option<&str>| {
+        let judged = list.judge(&state(vec![health_check(probe, restart)]));
+        judged.map_err(|error| error.to_string())
+    };
+    assert_eq!(judge(page("127.0.0.1:80"), Some("web.service")), Ok(()));
+    assert_eq!(judge(page("192.0.2.10:80"), None), Ok(()));
+    let restart = judge(page("127.0.0.1:80"), Some("ssh.service")).unwrap_err();
+    assert!(
+        restart.contains("`services`") && restart.contains("ssh.service"),
+        "{restart}"
+    );
+    let (address, seconds) = ("127.0.0.1:2375".parse().unwrap(), 5);
+    let begins = "220".to_owned();
+    for probe in [
+        page("127.0.0.1:2375"),
+        Probe::Connect { address, seconds },
+        Probe::Greeting {
+            address,
+            begins,
+            seconds,
+        },
+    ] {
+        let refused = judge(probe, None).unwrap_err();
+        assert!(
+            refused.contains("`ports`") && refused.contains("2375"),
+            "{refused}"
+        );
+    }
+    let unit = "ssh.service".to_owned();
+    let running = judge(Probe::Running { unit, seconds }, None).unwrap_err();
+    assert!(running.contains("ssh.service"), "{running}");
+    let command = |word: &str| Probe::Command {
+        check: CommandCheck {
+            command: CommandLine {
+                program: HostPath::new("/usr/bin/app").unwrap(),
+                arguments: vec![word.to_owned()],
+            },
+            seconds: 5,
+            refused_by: Vec::new(),
+            must_say: Vec::new(),
+        },
+    };
+    assert_eq!(judge(command("status"), None), Ok(()));
+    let refused = judge(command("stop"), None).unwrap_err();
+    assert!(refused.contains("`/usr/bin/app stop`"), "{refused}");
+}
+
+#[test]
+fn a_transaction_asks_pages_at_listed_ports_alone() {
+    let list = with_file(
+        "ports = [80]\ncommands = [[]]\nservices = [\"*\"]\npaths = [\"/\"]\n",
+        0o644,
+    );
+    let list = list.unwrap();
+    let judge = |probe: Probe| {
+        let mut together = crate::transaction::tests::pair(&["/a"]);
+        if let Spec::Transaction(spec) = &mut together.spec {
+            spec.health.push(probe);
+        }
+        list.judge(&state(vec![file("/a"), together]))
+            .map_err(|error| error.to_string())
+    };
+    assert_eq!(judge(page("127.0.0.1:80")), Ok(()));
+    let refused = judge(page("127.0.0.1:8080")).unwrap_err();
+    assert!(
+        refused.contains("`ports`") && refused.contains("8080"),
+        "{refused}"
+    );
 }
 
 #[test]

@@ -122,6 +122,12 @@ impl Core {
         self.report_changes();
     }
 
+    /// Something answers otherwise than before: it is said, and what is due for it is done.
+    pub(super) fn look_at_health(&mut self) {
+        self.pass_all();
+        self.report_changes();
+    }
+
     /// Goes over everything.
     pub(super) fn pass_all(&mut self) {
         self.pass(&Scope::All);
@@ -184,7 +190,7 @@ impl Core {
         let changed = outcome.changed > 0;
         let whole = *scope == Scope::All && !outcome.interrupted;
         let (good, good_beside) = (outcome.is_good(), outcome.is_good_beside_halts());
-        let waits = outcome.waits;
+        let (waits, is_untold) = (outcome.waits, outcome.is_untold);
         let first_failure = outcome
             .statuses
             .iter()
@@ -204,8 +210,9 @@ impl Core {
         }
         if good_beside && whole {
             self.failures = 0;
-            // What waits was never in force: nobody may fall back on it.
-            if !waits {
+            // What waits was never in force, and of what has not answered nobody knows whether it is well:
+            // nobody may fall back on it.
+            if !waits && !is_untold {
                 self.remember_good(good);
             }
         }

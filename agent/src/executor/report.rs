@@ -99,10 +99,13 @@ impl Core {
             (Some(_), Some(outcome)) => {
                 let counts = count(&outcome.statuses);
                 let fallen_back = self.is_fallen_back();
+                let is_right = counts.satisfied() == counts.total() && !fallen_back;
                 if self.retires() && self.untidy {
                     // Its word would be taken for it that every secret is gone.
                     Convergence::Converging
-                } else if counts.satisfied() == counts.total() && !fallen_back {
+                } else if is_right && outcome.is_untold {
+                    Convergence::Converging
+                } else if is_right {
                     Convergence::Converged
                 } else {
                     Convergence::Degraded

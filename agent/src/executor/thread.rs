@@ -29,6 +29,8 @@ pub(super) enum Wake {
     Message(Box<ToExecutor>, Option<OwnedSemaphorePermit>),
     /// A certificate was issued, or was not.
     Certificates,
+    /// What must be well is not, or is again.
+    Health,
     Stop,
     Touched,
 }
@@ -88,6 +90,7 @@ pub(super) fn run(mut core: Core) -> std::io::Result<(WakeSender, Arc<Ended>)> {
     let alive = Arc::clone(&ended);
     let touch = sender.clone();
     let certificates = sender.clone();
+    let health = sender.clone();
     std::thread::Builder::new()
         .name("executor".to_owned())
         .spawn(move || {
@@ -100,6 +103,8 @@ pub(super) fn run(mut core: Core) -> std::io::Result<(WakeSender, Arc<Ended>)> {
             }
             let wake = certificates;
             core.start_issuer(move || drop(wake.send(Wake::Certificates)));
+            core.reconciler
+                .tells_of_health(move || drop(health.send(Wake::Health)));
             core.resume();
             serve(&mut core, &inbox, &alive);
             core.end();
@@ -183,6 +188,7 @@ fn serve(core: &mut Core, inbox: &Receiver<Wake>, alive: &Ended) {
                             drop(permit);
                         }
                         Wake::Certificates => core.look_at_certificates(),
+                        Wake::Health => core.look_at_health(),
                         Wake::Stop => return,
                         Wake::Touched => {
                             settled = settled.or_else(|| Some(settling.due(Instant::now())));

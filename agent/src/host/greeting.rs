@@ -1,27 +1,36 @@
-//! What a server of this machine says first.
+//! Whether a server of this machine takes connections, and what it says first.
 
 use std::io::{BufRead, BufReader, Read};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use super::system::SystemError;
+use crate::visit;
 
 /// Longest first line that is read.
 const LINE_BYTES: u64 = 512;
+
+/// Connects, and says nothing.
+///
+/// # Errors
+/// Why that is not possible, in words.
+pub(super) fn connect(address: SocketAddr, timeout: Duration) -> Result<TcpStream, SystemError> {
+    visit::check_own(address).map_err(|reason| SystemError::Stranger { address, reason })?;
+    let silent = |error: std::io::Error| SystemError::Silent {
+        address,
+        reason: error.to_string(),
+    };
+    TcpStream::connect_timeout(&address, timeout).map_err(silent)
+}
 
 /// Connects and reads one line, without its end.
 ///
 /// # Errors
 /// Why there is none, in words.
 pub(super) fn first_line(address: SocketAddr, timeout: Duration) -> Result<String, SystemError> {
-    // Only an address of this machine can be listened at; a state must not make us connect elsewhere.
-    TcpListener::bind((address.ip(), 0)).map_err(|error| SystemError::Stranger {
-        address,
-        reason: error.to_string(),
-    })?;
     let silent = |reason: String| SystemError::Greeting { address, reason };
     let said = |error: std::io::Error| silent(error.to_string());
-    let stream = TcpStream::connect_timeout(&address, timeout).map_err(said)?;
+    let stream = connect(address, timeout)?;
     stream.set_read_timeout(Some(timeout)).map_err(said)?;
     let mut line = Vec::new();
     BufReader::new(stream.take(LINE_BYTES))
@@ -36,6 +45,7 @@ pub(super) fn first_line(address: SocketAddr, timeout: Duration) -> Result<Strin
 #[cfg(test)]
 mod tests {
     use std::io::Write;
+    use std::net::TcpListener;
 
     use super::*;
 

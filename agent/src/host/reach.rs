@@ -6,20 +6,26 @@
 //! of the machine; it does the one thing and says what came of it in one line. So the codes, signals and
 //! time limits of what it ran are known exactly, and whatever the service manager says of its unit is
 //! only why there is no such line. There is one errand at a time: a former life's may still be at it, and
-//! nothing is begun beside that.
+//! nothing is begun beside that. Only what asks servers how they are, and changes nothing, has units of its
+//! own and waits for nobody.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
+use email_engine_protocol::desired::HttpQuestion;
 use serde::{Deserialize, Serialize};
 
 use super::greeting;
 use super::spawn;
 use super::system::{Ended, SystemError};
+use crate::visit::{self, Page, VisitError};
 
 const SYSTEMD_RUN: &str = "/usr/bin/systemd-run";
 const UNIT: &str = "--unit=email-engine-errand";
+/// Begins the names of units that only ask.
+const QUESTION_UNIT: &str = "--unit=email-engine-question";
 /// From the end of an errand's time to the end of its unit, and of whoever waits for that.
 const LATER: Duration = Duration::from_secs(20);
 /// Begins the line that says what came of it.
@@ -38,6 +44,10 @@ pub(super) enum Errand {
     },
     /// Ask a server of this machine for its first line.
     Greet { address: SocketAddr, millis: u64 },
+    /// Connect to a server of this machine.
+    Connect { address: SocketAddr, millis: u64 },
+    /// Ask a web server of this machine for a page.
+    Visit { question: HttpQuestion, millis: u64 },
 }
 
 /// What came of an errand.
@@ -45,6 +55,8 @@ pub(super) enum Errand {
 enum Done {
     Ended { code: u8, output: String },
     Line(String),
+    Connected,
+    Page(Page),
 }
 
 /// How things are done that may need more than this process has.
@@ -55,6 +67,8 @@ pub(super) enum Reach {
     Own,
     /// As errands.
     Errands,
+    /// By this process, but for questions that it may not ask itself: they are errands of their own.
+    Questions,
 }
 
 impl Reach {
@@ -68,7 +82,7 @@ impl Reach {
         arguments: &[&str],
         timeout: Duration,
     ) -> Result<Ended, SystemError> {
-        if self == Self::Own {
+        if self != Self::Errands {
             return spawn::run(program, arguments, timeout);
         }
         let errand = Errand::Run {
@@ -76,10 +90,15 @@ impl Reach {
             arguments: arguments.iter().map(|one| (*one).to_owned()).collect(),
             millis: millis(timeout),
         };
-        match send(&errand, timeout)? {
+        match self.send(&errand, timeout)? {
             Done::Ended { code, output } => Ok(Ended { code, output }),
-            Done::Line(_) => Err(lost("it answered something else".to_owned())),
+            _ => Err(other()),
         }
+    }
+
+    /// Whether this process may speak with this address.
+    fn reaches(self, address: SocketAddr) -> bool {
+        self == Self::Own || address.ip().is_loopback()
     }
 
     /// The first line of a server at an address of this machine.
@@ -91,15 +110,117 @@ impl Reach {
         address: SocketAddr,
         timeout: Duration,
     ) -> Result<String, SystemError> {
-        if self == Self::Own || address.ip().is_loopback() {
+        if self.reaches(address) {
             return greeting::first_line(address, timeout);
         }
         let millis = millis(timeout);
-        match send(&Errand::Greet { address, millis }, timeout)? {
+        match self.send(&Errand::Greet { address, millis }, timeout)? {
             Done::Line(line) => Ok(line),
-            Done::Ended { .. } => Err(lost("it answered something else".to_owned())),
+            _ => Err(other()),
         }
     }
+
+    /// Whether a server at an address of this machine takes connections.
+    ///
+    /// # Errors
+    /// As [`greeting::connect`], and when the errand cannot be run.
+    pub(super) fn connect(self, address: SocketAddr, timeout: Duration) -> Result<(), SystemError> {
+        if self.reaches(address) {
+            return greeting::connect(address, timeout).map(drop);
+        }
+        let millis = millis(timeout);
+        match self.send(&Errand::Connect { address, millis }, timeout)? {
+            Done::Connected => Ok(()),
+            _ => Err(other()),
+        }
+    }
+
+    /// What a web server at an address of this machine answers.
+    ///
+    /// # Errors
+    /// Why it does not, and when the errand cannot be run.
+    pub(super) fn visit(
+        self,
+        question: &HttpQuestion,
+        timeout: Duration,
+    ) -> Result<Page, SystemError> {
+        if self.reaches(question.address) {
+            return visited(question, timeout);
+        }
+        let errand = Errand::Visit {
+            question: question.clone(),
+            millis: millis(timeout),
+        };
+        match self.send(&errand, timeout)? {
+            Done::Page(page) => Ok(page),
+            _ => Err(other()),
+        }
+    }
+
+    /// Has an errand done and waits for what comes of it.
+    fn send(self, errand: &Errand, timeout: Duration) -> Result<Done, SystemError> {
+        let program = std::env::current_exe().map_err(|error| lost(error.to_string()))?;
+        // A program that was replaced while it runs has this behind its name; the new one stands there.
+        let program = program.display().to_string();
+        let program = program.strip_suffix(" (deleted)").unwrap_or(&program);
+        let seconds = (timeout + LATER).as_secs();
+        let limit = format!("--property=TimeoutStartSec={seconds}");
+        let request = encode(errand);
+        let unit = self.unit();
+        let arguments = [
+            "--quiet",
+            "--collect",
+            "--wait",
+            "--pipe",
+            unit.as_str(),
+            // Unlike other services, one that is ended by a signal has failed.
+            "--service-type=oneshot",
+            limit.as_str(),
+            "--property=TimeoutStopSec=10",
+            "--working-directory=/",
+            "--",
+            program,
+            "errand",
+            request.as_str(),
+        ];
+        let waits = timeout + LATER + LATER;
+        let answer = spawn::query_up_to(SYSTEMD_RUN, &arguments, waits, LINE_BYTES)?;
+        let line = answer
+            .output
+            .lines()
+            .rev()
+            .find_map(|line| line.strip_prefix(MARK));
+        let said =
+            line.and_then(|line| serde_json::from_str::<Result<Done, SystemError>>(line).ok());
+        said.unwrap_or_else(|| {
+            let code = answer.code;
+            Err(lost(format!("it ended with {code}: {}", answer.errors)))
+        })
+    }
+
+    /// The unit that an errand is.
+    fn unit(self) -> String {
+        static ASKED: AtomicU64 = AtomicU64::new(0);
+        match self {
+            Self::Own | Self::Errands => UNIT.to_owned(),
+            Self::Questions => {
+                let number = ASKED.fetch_add(1, Ordering::Relaxed);
+                format!("{QUESTION_UNIT}-{}-{number}", std::process::id())
+            }
+        }
+    }
+}
+
+fn visited(question: &HttpQuestion, timeout: Duration) -> Result<Page, SystemError> {
+    let address = question.address;
+    visit::visit(question, timeout).map_err(|error| match error {
+        VisitError::Silent(reason) => SystemError::Silent { address, reason },
+        VisitError::Stranger(reason) => SystemError::Stranger { address, reason },
+    })
+}
+
+fn other() -> SystemError {
+    lost("it answered something else".to_owned())
 }
 
 fn millis(timeout: Duration) -> u64 {
@@ -111,44 +232,6 @@ fn lost(reason: String) -> SystemError {
         program: format!("{SYSTEMD_RUN} {UNIT}"),
         reason,
     }
-}
-
-fn send(errand: &Errand, timeout: Duration) -> Result<Done, SystemError> {
-    let program = std::env::current_exe().map_err(|error| lost(error.to_string()))?;
-    // A program that was replaced while it runs has this behind its name; the new one stands there.
-    let program = program.display().to_string();
-    let program = program.strip_suffix(" (deleted)").unwrap_or(&program);
-    let seconds = (timeout + LATER).as_secs();
-    let limit = format!("--property=TimeoutStartSec={seconds}");
-    let request = encode(errand);
-    let arguments = [
-        "--quiet",
-        "--collect",
-        "--wait",
-        "--pipe",
-        UNIT,
-        // Unlike other services, one that is ended by a signal has failed.
-        "--service-type=oneshot",
-        limit.as_str(),
-        "--property=TimeoutStopSec=10",
-        "--working-directory=/",
-        "--",
-        program,
-        "errand",
-        request.as_str(),
-    ];
-    let waits = timeout + LATER + LATER;
-    let answer = spawn::query_up_to(SYSTEMD_RUN, &arguments, waits, LINE_BYTES)?;
-    let line = answer
-        .output
-        .lines()
-        .rev()
-        .find_map(|line| line.strip_prefix(MARK));
-    let said = line.and_then(|line| serde_json::from_str::<Result<Done, SystemError>>(line).ok());
-    said.unwrap_or_else(|| {
-        let code = answer.code;
-        Err(lost(format!("it ended with {code}: {}", answer.errors)))
-    })
 }
 
 /// One word without any sign that the service manager would expand.
@@ -182,6 +265,12 @@ pub fn run_errand(request: &str) -> u8 {
         }
         Errand::Greet { address, millis } => {
             greeting::first_line(address, Duration::from_millis(millis)).map(Done::Line)
+        }
+        Errand::Connect { address, millis } => {
+            greeting::connect(address, Duration::from_millis(millis)).map(|_| Done::Connected)
+        }
+        Errand::Visit { question, millis } => {
+            visited(&question, Duration::from_millis(millis)).map(Done::Page)
         }
     };
     println!("{MARK}{}", serde_json::to_string(&done).unwrap_or_default());

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use email_engine_protocol::desired::{CommandLine, OnNotify, PackageSpec, ServiceSpec};
+use email_engine_protocol::desired::{
+    CommandLine, HttpQuestion, OnNotify, PackageSpec, ServiceSpec,
+};
 use email_engine_protocol::id::ResourceId;
 use email_engine_protocol::limits;
 
@@ -14,6 +16,7 @@ use super::system::{
     Activity, AtBoot, Ended, PackageSeen, ServiceSeen, StandIn, System, SystemError,
 };
 use super::units::{UnitWords, Units};
+use crate::visit::Page;
 
 const QUICK: Duration = Duration::from_secs(30);
 const SERVICE: Duration = Duration::from_secs(120);
@@ -123,6 +126,19 @@ impl System for Real {
             systemctl: self.systemctl.clone(),
             units: self.units.as_ref().map(|_| Units::of_machine()),
             reach: self.reach,
+        }))
+    }
+
+    fn questioner(&self) -> Option<Box<dyn System>> {
+        let reach = match self.reach {
+            Reach::Own => Reach::Own,
+            Reach::Errands | Reach::Questions => Reach::Questions,
+        };
+        Some(Box::new(Self {
+            packages: Packages::of_machine(reach),
+            systemctl: self.systemctl.clone(),
+            units: self.units.as_ref().map(|_| Units::of_machine()),
+            reach,
         }))
     }
 
@@ -243,6 +259,24 @@ impl System for Real {
         timeout: Duration,
     ) -> Result<String, SystemError> {
         self.reach.greeting(address, timeout)
+    }
+
+    fn connect(
+        &mut self,
+        _id: &ResourceId,
+        address: SocketAddr,
+        timeout: Duration,
+    ) -> Result<(), SystemError> {
+        self.reach.connect(address, timeout)
+    }
+
+    fn visit(
+        &mut self,
+        _id: &ResourceId,
+        question: &HttpQuestion,
+        timeout: Duration,
+    ) -> Result<Page, SystemError> {
+        self.reach.visit(question, timeout)
     }
 
     fn has_run(&self, _id: &ResourceId) -> bool {

@@ -5,7 +5,8 @@
 //!
 //! `simulated.toml` in the agent's data folder shows it. Whoever wants to see a failure writes the
 //! resource's id on a line of `simulated-failures` beside it, for a command also `ID: WORDS`, which it
-//! says before it fails; a service that is restarted by it does not run then. What a transaction runs
+//! says before it fails; a service that is restarted by it does not run then, and a health check that is
+//! listed is ill. What a transaction runs
 //! is `ID/test`, `ID/activate`, `ID/read-back`, `ID/health` and, when it puts back what was there,
 //! `ID/activate-previous`.
 
@@ -13,7 +14,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use email_engine_protocol::desired::{CommandLine, OnNotify, PackageSpec, ServiceSpec};
+use email_engine_protocol::desired::{
+    CommandLine, HttpQuestion, OnNotify, PackageSpec, ServiceSpec,
+};
 use email_engine_protocol::id::ResourceId;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +25,7 @@ use super::record::Cabinet;
 use super::system::{
     Activity, AtBoot, Ended, PackageSeen, Presence, ServiceSeen, StandIn, System, SystemError,
 };
+use crate::visit::Page;
 
 const STATE: &str = "simulated.toml";
 const FAILURES: &str = "simulated-failures";
@@ -138,6 +142,10 @@ impl System for Simulated {
     }
 
     fn twin(&self) -> Option<Box<dyn System>> {
+        None
+    }
+
+    fn questioner(&self) -> Option<Box<dyn System>> {
         None
     }
 
@@ -265,6 +273,28 @@ impl System for Simulated {
         Ok(String::new())
     }
 
+    fn connect(
+        &mut self,
+        id: &ResourceId,
+        _address: SocketAddr,
+        _timeout: Duration,
+    ) -> Result<(), SystemError> {
+        self.count(id)
+    }
+
+    fn visit(
+        &mut self,
+        id: &ResourceId,
+        question: &HttpQuestion,
+        _timeout: Duration,
+    ) -> Result<Page, SystemError> {
+        self.count(id)?;
+        Ok(Page {
+            status: question.least_status,
+            contains: true,
+        })
+    }
+
     fn has_run(&self, id: &ResourceId) -> bool {
         self.state.commands.contains_key(id.as_str())
     }
@@ -277,6 +307,11 @@ impl System for Simulated {
 impl StandIn for Simulated {
     fn recorded(&self, key: &str) -> Option<&str> {
         self.state.basics.get(key).map(String::as_str)
+    }
+
+    fn ailment(&self, id: &ResourceId) -> Option<String> {
+        let failed = self.check(id).err().map(|error| error.to_string());
+        self.words(id).or(failed)
     }
 
     fn record(

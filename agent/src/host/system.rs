@@ -4,11 +4,14 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use email_engine_protocol::desired::{CommandLine, OnNotify, PackageSpec, ServiceSpec};
+use email_engine_protocol::desired::{
+    CommandLine, HttpQuestion, OnNotify, PackageSpec, ServiceSpec,
+};
 use email_engine_protocol::id::ResourceId;
 use serde::{Deserialize, Serialize};
 
 use super::packages::PackageFiles;
+use crate::visit::Page;
 
 /// Why the system did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -31,6 +34,14 @@ pub enum SystemError {
         /// The end of what it wrote.
         output: String,
     },
+    /// Nobody takes connections at an address of this machine, or what answers is no such server.
+    #[error("{address} does not answer: {reason}")]
+    Silent {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        reason: String,
+    },
     /// A test asked for this failure.
     #[error("simulated failure of {0}")]
     Simulated(ResourceId),
@@ -43,7 +54,7 @@ pub enum SystemError {
         reason: String,
     },
     /// A server was to be asked at an address that this machine does not have.
-    #[error("{address} does not greet: it is no address of this machine: {reason}")]
+    #[error("{address} is not asked: it is no address of this machine: {reason}")]
     Stranger {
         /// Where.
         address: SocketAddr,
@@ -255,8 +266,34 @@ pub trait System: Send + fmt::Debug {
         timeout: Duration,
     ) -> Result<String, SystemError>;
 
+    /// Whether a server at an address of this machine takes connections.
+    ///
+    /// # Errors
+    /// When the address is not this machine's, or nobody listens.
+    fn connect(
+        &mut self,
+        id: &ResourceId,
+        address: SocketAddr,
+        timeout: Duration,
+    ) -> Result<(), SystemError>;
+
+    /// What a web server at an address of this machine answers.
+    ///
+    /// # Errors
+    /// When the address is not this machine's, or no answer comes in time.
+    fn visit(
+        &mut self,
+        id: &ResourceId,
+        question: &HttpQuestion,
+        timeout: Duration,
+    ) -> Result<Page, SystemError>;
+
     /// Another door to the same machine, for another thread; none where nothing is real.
     fn twin(&self) -> Option<Box<dyn System>>;
+
+    /// The same for whoever asks how things are all the time, beside everything else: what it runs has
+    /// no more rights than this process, and what it asks waits for nobody. None where nothing is real.
+    fn questioner(&self) -> Option<Box<dyn System>>;
 
     /// Whether a simulated command ran before; false where commands are real.
     fn has_run(&self, id: &ResourceId) -> bool;
@@ -269,6 +306,9 @@ pub trait System: Send + fmt::Debug {
 pub trait StandIn {
     /// What was set under a name.
     fn recorded(&self, key: &str) -> Option<&str>;
+
+    /// What a health check fails with, where a test wants it to.
+    fn ailment(&self, id: &ResourceId) -> Option<String>;
 
     /// Writes down what would be set under a name, or strikes it out.
     ///

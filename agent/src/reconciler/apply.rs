@@ -259,11 +259,16 @@ impl<'a> Walk<'a> {
     }
 
     /// Says who blocks a resource, if somebody does.
-    fn blocked(&self, at: usize) -> Option<ResourceState> {
+    pub(super) fn blocked(&self, at: usize) -> Option<ResourceState> {
         let mut needs = self.order.needs[at].iter();
         let blocker = needs.find(|need| self.is_bad(**need))?;
         let id = &self.config.resources[*blocker].id;
         Some(ResourceState::Blocked(format!("{id} is not right")))
+    }
+
+    /// How a resource was found that is not made right by walking.
+    pub(super) fn found(&mut self, at: usize, state: ResourceState) {
+        self.states[at] = Some(state);
     }
 
     /// The state of every resource, those that were not reached as unknown.

@@ -53,9 +53,10 @@ impl Reconciler {
         self.suspensions.keep(&self.machine, config, through);
     }
 
-    /// Nothing is looked at between passes any more.
+    /// Nothing is looked at or asked between passes any more.
     pub(crate) fn rest(&mut self) {
         self.suspensions.rest();
+        self.health.rest();
     }
 
     fn are_through(&self, turns: &Turns) -> bool {

@@ -310,6 +310,8 @@ impl KindRank for Spec {
             Self::Suspension(_) => 13,
             // May wait for a connection, and nothing else shall wait with it.
             Self::Firewall(_) => 14,
+            // Looked at when all is done.
+            Self::HealthCheck(_) => 15,
         }
     }
 }

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use email_engine_protocol::desired::{Disposition, HostConfig, Policy, Resource, ResourceKind};
+use email_engine_protocol::desired::{
+    Disposition, HostConfig, Policy, Resource, ResourceKind, Spec,
+};
 use email_engine_protocol::id::ResourceId;
 use email_engine_protocol::observed::{DrainStatus, ResourceState, ResourceStatus};
 
@@ -11,11 +13,13 @@ use super::apply::Walk;
 use super::bind::{self, Turns};
 use super::contest::{self, Contest};
 use super::order::Order;
+use super::outcome::{Outcome, PassError};
 use super::pending::Pending;
 use super::plan::{self, Contested, Decision, Plan};
 use super::removal;
 use super::under_way::UnderWay;
-use crate::host::{Cabinet, Machine, RecordError};
+use crate::health::Checks;
+use crate::host::{Cabinet, Machine};
 use crate::inventory::Inventory;
 use crate::resources::{self, Contents, Finding};
 use crate::suspension::Suspensions;
@@ -39,43 +43,6 @@ impl Scope {
     }
 }
 
-/// What a pass left.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Outcome {
-    /// Every resource of the state, and what could not be removed.
-    pub statuses: Vec<ResourceStatus>,
-    /// Resources that were changed.
-    pub changed: usize,
-    /// Whether it was stopped before its end.
-    pub interrupted: bool,
-    /// Whether a content waits: another one is in force than the state names.
-    pub waits: bool,
-}
-
-impl Outcome {
-    /// Whether nothing failed and nothing is blocked.
-    #[must_use]
-    pub fn is_good(&self) -> bool {
-        !self.interrupted && self.bad().next().is_none()
-    }
-
-    pub(super) fn bad(&self) -> impl Iterator<Item = &ResourceStatus> {
-        use ResourceState::{Blocked, Failed};
-        let is_bad = |one: &&ResourceStatus| matches!(one.state, Blocked(_) | Failed(_));
-        self.statuses.iter().filter(is_bad)
-    }
-}
-
-/// Why a pass changed nothing: what must be durable first could not be written.
-#[derive(Debug, thiserror::Error)]
-#[error("nothing was changed, because {what} could not be written first: {source}")]
-pub struct PassError {
-    /// What.
-    pub what: &'static str,
-    /// Why.
-    pub source: RecordError,
-}
-
 /// The machine and what is known about it.
 #[derive(Debug)]
 pub struct Reconciler {
@@ -88,6 +55,7 @@ pub struct Reconciler {
     pending: Pending,
     pub(super) transactions: Transactions,
     pub(super) suspensions: Suspensions,
+    pub(super) health: Checks,
     contest: Contest,
     pub(super) findings: BTreeMap<ResourceId, Finding>,
     states: BTreeMap<ResourceId, ResourceState>,
@@ -114,6 +82,7 @@ impl Reconciler {
             machine,
             transactions: Transactions::open(cabinet.clone()),
             suspensions: Suspensions::open(cabinet.clone()),
+            health: Checks::default(),
             cabinet,
             inventory,
             unwritten: false,
@@ -154,6 +123,7 @@ impl Reconciler {
         self.states.clear();
         self.transactions.change_state();
         self.suspensions.change_state(fallen_back);
+        self.health.change_state();
     }
 
     /// When the product is to be asked what is left under names that go.
@@ -245,6 +215,7 @@ impl Reconciler {
         let ran = walk.changed > 0 || turns.values().any(|turn| *turn != Turn::Rest);
         halted += self.halt(config, ran, under_way);
         walk.changed += halted;
+        walk.changed += self.check_health(config, &mut walk, under_way);
         if *scope == Scope::All && !walk.interrupted {
             left.extend(self.let_go(config, &turns));
         }
@@ -276,7 +247,8 @@ impl Reconciler {
             if under_way.is_stopping() {
                 return;
             }
-            if self.suspensions.state(&resource.id).is_some() {
+            let is_asked = matches!(resource.spec, Spec::HealthCheck(_));
+            if is_asked || self.suspensions.state(&resource.id).is_some() {
                 continue;
             }
             if scope.covers(&resource.id) || !self.findings.contains_key(&resource.id) {
@@ -473,6 +445,7 @@ impl Reconciler {
             changed,
             interrupted,
             waits: self.transactions.is_waiting(),
+            is_untold: self.health.is_any_untold(),
         }
     }
 
@@ -501,7 +474,7 @@ impl Reconciler {
 #[cfg(test)]
 mod tests {
     use email_engine_protocol::bytes::ContentHash;
-    use email_engine_protocol::desired::{OnRemove, Spec};
+    use email_engine_protocol::desired::OnRemove;
     use email_engine_protocol::secret::{SecretBytes, SecretRef};
     use proptest::prelude::*;
     use zeroize::Zeroizing;

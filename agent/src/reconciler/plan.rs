@@ -283,7 +283,7 @@ fn removal_rank(thing: &Thing) -> (u8, std::cmp::Reverse<Option<&HostPath>>) {
         Thing::SqlRow { .. } => 0,
         Thing::Database { .. } => 1,
         Thing::Service(_) => 2,
-        Thing::Step(_) | Thing::Suspension(_) | Thing::Transaction(_) => 3,
+        Thing::HealthCheck(_) | Thing::Step(_) | Thing::Suspension(_) | Thing::Transaction(_) => 3,
         Thing::File(_)
         | Thing::Firewall
         | Thing::IpAddress(_)

@@ -101,6 +101,7 @@ fn status(thing: &Thing, item: &Item, error: &ApplyError) -> ResourceStatus {
         Thing::Firewall => ResourceKind::Firewall,
         Thing::Archive(_) => ResourceKind::Archive,
         Thing::Certificate(_) => ResourceKind::Certificate,
+        Thing::HealthCheck(_) => ResourceKind::HealthCheck,
     };
     let state = match error {
         ApplyError::File(FileError::NotEmpty(_)) | ApplyError::Sql(SqlError::Refused(_)) => {

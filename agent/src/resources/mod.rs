@@ -187,7 +187,9 @@ pub fn observe(machine: &mut Machine, contents: &dyn Contents, resource: &Resour
         Spec::VendorPackage(spec) => package::observe_vendor(machine, id, spec),
         Spec::Service(spec) => service::observe(machine, id, spec),
         Spec::Step(spec) => step::observe(machine, id, spec),
-        Spec::Suspension(_) => Finding::Unknown("not looked at yet".to_owned()),
+        Spec::HealthCheck(_) | Spec::Suspension(_) => {
+            Finding::Unknown("not looked at yet".to_owned())
+        }
         Spec::Transaction(_) => Finding::Unknown("its members tell".to_owned()),
         Spec::Group(_)
         | Spec::IpAddress(_)
@@ -225,8 +227,9 @@ pub fn ensure(
         Spec::VendorPackage(spec) => package::apply_vendor(machine, contents, id, spec)?,
         Spec::Service(spec) => machine.system.set_service(id, spec)?,
         Spec::Step(spec) => step::run(machine, id, spec)?,
-        // The reconciler lets transactions take their turn, and suspensions come before everything.
-        Spec::Suspension(_) | Spec::Transaction(_) => {}
+        // The reconciler lets transactions take their turn, suspensions come before everything and health
+        // checks after it.
+        Spec::HealthCheck(_) | Spec::Suspension(_) | Spec::Transaction(_) => {}
         Spec::Group(_)
         | Spec::IpAddress(_)
         | Spec::Symlink(_)
@@ -270,6 +273,7 @@ pub fn notify(machine: &mut Machine, resource: &Resource) -> Result<(), ApplyErr
         | Spec::File(_)
         | Spec::Firewall(_)
         | Spec::Group(_)
+        | Spec::HealthCheck(_)
         | Spec::IpAddress(_)
         | Spec::Package(_)
         | Spec::SqlRow(_)

@@ -53,6 +53,7 @@ impl Rig {
                 groups: Names::default(),
                 sysctls: Names::default(),
                 interfaces: Names::default(),
+                ports: Names::default(),
                 databases: Names::default(),
                 database_users: Names::default(),
                 tables: Names::default(),

@@ -8,8 +8,8 @@ use email_engine_protocol::limits;
 
 use super::decide::Revival;
 use super::quiet::{self, Marks};
-use super::shape;
 use super::standing::{Blame, Failure, Journal, Stage};
+use crate::health::ask::{self, Unwell};
 use crate::host::{Activity, AtBoot, Machine, System, SystemError};
 use crate::resources::{self, CheckError};
 
@@ -45,14 +45,15 @@ pub(super) fn await_answer(system: &mut dyn System, id: &ResourceId, probes: &[P
         Probe::Answer {
             command, seconds, ..
         } => Some((command, *seconds)),
-        Probe::Greeting { .. } | Probe::Quiet { .. } | Probe::Running { .. } => None,
+        _ => None,
     });
     let Some((command, seconds)) = answers.next() else {
         return;
     };
     let id = id_of(id, "answers");
     // What it answers is not looked at: that is of the files before.
-    let asked = until(system, seconds, |system, left| {
+    let deadline = Instant::now() + limit(seconds);
+    let asked = until(system, deadline, |system, left| {
         system.ask(&id, command, left).map(drop).map_err(Said::from)
     });
     if let Err(said) = asked {
@@ -174,11 +175,7 @@ pub(super) fn probe(
         Probe::Quiet { log, errors } => {
             quiet::judge(&machine.files, marks, log, errors).map_err(Said::of_content)
         }
-        Probe::Answer { seconds, .. }
-        | Probe::Greeting { seconds, .. }
-        | Probe::Running { seconds, .. } => {
-            ask(machine.system.as_mut(), &stage_id, probe, *seconds)
-        }
+        probe => ask(machine.system.as_mut(), &stage_id, probe, probe.seconds()),
     };
     // What the others set off is in the logs by then.
     let is_log = |probe: &&Probe| matches!(probe, Probe::Quiet { .. });
@@ -251,6 +248,16 @@ impl From<SystemError> for Said {
     }
 }
 
+impl From<Unwell> for Said {
+    fn from(unwell: Unwell) -> Self {
+        match unwell {
+            Unwell::Asked(error) => error.into(),
+            Unwell::Manager(error) => Self::of_machine(error),
+            Unwell::Said(reason) => Self::of_content(reason),
+        }
+    }
+}
+
 fn run(system: &mut dyn System, id: &ResourceId, check: &CommandCheck) -> Result<(), Said> {
     resources::check(system, id, check).map_err(|error| match error {
         CheckError::System(error) => error.into(),
@@ -260,74 +267,53 @@ fn run(system: &mut dyn System, id: &ResourceId, check: &CommandCheck) -> Result
     })
 }
 
-/// Asks until the answer is right or the time is over.
+/// Asks until the answer is right, and stays so for as long as it must, or the time is over.
 fn ask(system: &mut dyn System, id: &ResourceId, probe: &Probe, seconds: u32) -> Result<(), Said> {
-    until(system, seconds, |system, left| {
-        once(system, id, probe, left)
-    })
+    let deadline = Instant::now() + limit(seconds);
+    let steady = match probe {
+        Probe::Http { steady_seconds, .. } => (*steady_seconds).min(limits::STEADY_SECONDS),
+        _ => 0,
+    };
+    let steady = Duration::from_secs(u64::from(steady));
+    let once =
+        |system: &mut dyn System, left| ask::once(system, id, probe, left).map_err(Said::from);
+    loop {
+        until(system, deadline, once)?;
+        let right_since = Instant::now();
+        let stays = loop {
+            if system.is_simulated() || right_since.elapsed() >= steady {
+                return Ok(());
+            }
+            std::thread::sleep(ASK_AGAIN);
+            if let Err(said) = once(system, ASK_AGAIN.max(steady)) {
+                break said;
+            }
+        };
+        if Instant::now() >= deadline {
+            return Err(stays);
+        }
+    }
 }
 
-fn until(
-    system: &mut dyn System,
-    seconds: u32,
-    mut once: impl FnMut(&mut dyn System, Duration) -> Result<(), Said>,
-) -> Result<(), Said> {
+fn limit(seconds: u32) -> Duration {
     let seconds = match seconds {
         0 => limits::PROBE_DEFAULT_SECONDS,
         seconds => seconds.min(limits::PROBE_SECONDS),
     };
-    let deadline = Instant::now() + Duration::from_secs(u64::from(seconds));
+    Duration::from_secs(u64::from(seconds))
+}
+
+fn until(
+    system: &mut dyn System,
+    deadline: Instant,
+    mut once: impl FnMut(&mut dyn System, Duration) -> Result<(), Said>,
+) -> Result<(), Said> {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         match once(system, left.max(ASK_AGAIN)) {
             Ok(()) => return Ok(()),
             Err(said) if system.is_simulated() || left <= ASK_AGAIN => return Err(said),
             Err(_) => std::thread::sleep(ASK_AGAIN),
-        }
-    }
-}
-
-fn once(
-    system: &mut dyn System,
-    id: &ResourceId,
-    probe: &Probe,
-    left: Duration,
-) -> Result<(), Said> {
-    let simulated = system.is_simulated();
-    match probe {
-        Probe::Answer {
-            command, expect, ..
-        } => {
-            let answer = system.ask(id, command, left)?;
-            if simulated {
-                return Ok(());
-            }
-            shape::judge(&answer, expect).map_err(|reason| {
-                let mut words = vec![command.program.to_string()];
-                words.extend(command.arguments.iter().cloned());
-                Said::of_content(format!("answer of {}: {reason}", words.join(" ")))
-            })
-        }
-        Probe::Greeting {
-            address, begins, ..
-        } => {
-            let line = system.greeting(id, *address, left)?;
-            if simulated || line.starts_with(begins.as_str()) {
-                return Ok(());
-            }
-            let reason =
-                format!("{address} greets with {line:?}, which does not begin with {begins:?}");
-            Err(Said::of_content(reason))
-        }
-        Probe::Quiet { .. } => Ok(()),
-        Probe::Running { unit, .. } => {
-            match system.service(id, unit).map_err(Said::of_machine)?.activity {
-                Activity::Running => Ok(()),
-                Activity::Failed | Activity::Stopped => {
-                    Err(Said::of_content(format!("{unit} does not run")))
-                }
-                Activity::Between(word) => Err(Said::of_content(format!("{unit} is {word}"))),
-            }
         }
     }
 }

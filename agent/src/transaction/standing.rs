@@ -94,7 +94,7 @@ pub struct Previous {
 /// What is kept of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kept {
-    /// There was no file.
+    /// There was neither a file nor a link.
     Absent,
     /// A sealed copy, under the number of its place in the journal.
     Copy {
@@ -105,6 +105,8 @@ pub enum Kept {
         /// Owning group.
         gid: u32,
     },
+    /// A symbolic link, and where it led.
+    Link(String),
 }
 
 /// Why a change did not get through.

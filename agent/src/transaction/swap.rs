@@ -1,4 +1,4 @@
-//! The files of a change: kept as they were, swapped, put back.
+//! The files and links of a change: kept as they were, swapped, put back.
 
 use email_engine_protocol::desired::{FileSpec, HostPath, Resource, Spec};
 use email_engine_protocol::id::ResourceId;
@@ -32,6 +32,15 @@ pub(super) enum SwapError {
     Record(#[from] RecordError),
 }
 
+/// Where a member stands, and whether it is a secret.
+fn place_of(member: &Resource) -> Option<(&HostPath, bool)> {
+    match &member.spec {
+        Spec::File(spec) => Some((&spec.path, spec.content.secret().is_some())),
+        Spec::Symlink(spec) => Some((&spec.path, false)),
+        _ => None,
+    }
+}
+
 fn spec_of(member: &Resource) -> Option<&FileSpec> {
     match &member.spec {
         Spec::File(spec) => Some(spec),
@@ -48,12 +57,11 @@ pub(super) fn keep(
     members: &[&Resource],
 ) -> Result<Vec<Previous>, SwapError> {
     let mut previous = Vec::with_capacity(members.len());
-    for spec in members.iter().filter_map(|member| spec_of(member)) {
-        let entry = machine.files.look(&spec.path)?;
-        let kept = match entry.filter(|entry| entry.kind == EntryKind::File) {
-            None => Kept::Absent,
-            Some(entry) => {
-                let bytes = machine.files.read(&spec.path, limits::BODY_BYTES)?;
+    for (path, secret) in members.iter().filter_map(|member| place_of(member)) {
+        let entry = machine.files.look(path)?;
+        let kept = match entry {
+            Some(entry) if entry.kind == EntryKind::File => {
+                let bytes = machine.files.read(path, limits::BODY_BYTES)?;
                 let sealed = contents.seal(&Zeroizing::new(bytes))?;
                 shelf.keep_copy(id, previous.len(), &sealed)?;
                 Kept::Copy {
@@ -62,10 +70,15 @@ pub(super) fn keep(
                     gid: entry.gid,
                 }
             }
+            Some(entry) if entry.kind == EntryKind::Symlink => {
+                let target = machine.files.read_link(path)?;
+                target.map_or(Kept::Absent, Kept::Link)
+            }
+            _ => Kept::Absent,
         };
         previous.push(Previous {
-            path: spec.path.clone(),
-            secret: spec.content.secret().is_some(),
+            path: path.clone(),
+            secret,
             kept,
         });
     }
@@ -91,8 +104,12 @@ pub(super) fn swap(
         };
         machine.files.stage_beside(&file, &bytes)?;
     }
-    for spec in members.iter().filter_map(|member| spec_of(member)) {
-        machine.files.swap_in(&spec.path)?;
+    for member in members {
+        match &member.spec {
+            Spec::File(spec) => machine.files.swap_in(&spec.path)?,
+            Spec::Symlink(spec) => machine.files.make_link(&spec.path, spec.target.as_str())?,
+            _ => {}
+        }
     }
     Ok(())
 }
@@ -108,8 +125,13 @@ pub(super) fn put_back(
     good: Option<&Content>,
 ) -> Result<(), SwapError> {
     for (number, one) in previous.iter().enumerate() {
-        let Kept::Copy { mode, uid, gid } = one.kept else {
-            continue;
+        let (mode, uid, gid) = match &one.kept {
+            Kept::Absent => continue,
+            Kept::Copy { mode, uid, gid } => (*mode, *uid, *gid),
+            Kept::Link(target) => {
+                lead_back(machine, one, target)?;
+                continue;
+            }
         };
         let real = machine.mode() == Mode::Real;
         let bytes = match shelf.copy(id, number)? {
@@ -131,20 +153,36 @@ pub(super) fn put_back(
         machine.files.replace(&file, &bytes, None)?;
     }
     for one in previous.iter().rev().filter(|one| one.kept == Kept::Absent) {
-        // Anything but a file was not put there by the swap.
-        let entry = machine.files.look(&one.path)?;
-        if entry.is_some_and(|entry| entry.kind == EntryKind::File) {
-            if one.secret {
-                machine.files.wipe(&one.path)?;
-            } else {
-                machine.files.remove_file(&one.path)?;
-            }
-        }
+        take_away(machine, one)?;
     }
     for one in previous {
         machine.files.sweep(&one.path)?;
     }
     Ok(())
+}
+
+/// Takes away what the swap put there; anything but a file or a link is not of it.
+fn take_away(machine: &Machine, one: &Previous) -> Result<(), SwapError> {
+    let entry = machine.files.look(&one.path)?;
+    match entry.map(|entry| entry.kind) {
+        Some(EntryKind::File) if one.secret => machine.files.wipe(&one.path)?,
+        Some(EntryKind::File | EntryKind::Symlink) => machine.files.remove_file(&one.path)?,
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Leads a link where it led before. A file of the swap in its place is nobody's work that would have to be
+/// moved aside.
+fn lead_back(machine: &Machine, one: &Previous, target: &str) -> Result<(), SwapError> {
+    if machine.files.read_link(&one.path)?.as_deref() == Some(target) {
+        return Ok(());
+    }
+    let entry = machine.files.look(&one.path)?;
+    if entry.is_some_and(|entry| entry.kind == EntryKind::File) {
+        take_away(machine, one)?;
+    }
+    Ok(machine.files.make_link(&one.path, target)?)
 }
 
 fn member_at<'a>(content: &'a Content, path: &HostPath) -> Option<&'a FileSpec> {

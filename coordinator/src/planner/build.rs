@@ -17,7 +17,7 @@ use super::role::{EXTRA, Each, FileEntry, Generated, RoleFile, Secret, ServiceEn
 use super::template::Templates;
 use super::values::{Item, Values};
 use super::{
-    artifacts, basics, certificate, database, firewall, packages, suspension, transaction,
+    artifacts, basics, certificate, database, firewall, health, packages, suspension, transaction,
 };
 use crate::powermta::CONFIG_PATH;
 
@@ -52,6 +52,10 @@ pub(super) fn build(
     let made = made.chain(packages::made(&build, role)?);
     let made = made.chain(certificate::made(&build, role)?);
     for made in made.chain(artifacts::made(&build, role)?) {
+        told.push((made.id.clone(), made.after, made.notify));
+        build.add(made.id, made.spec, made.on_remove)?;
+    }
+    for made in health::made(&build, role)? {
         told.push((made.id.clone(), made.after, made.notify));
         build.add(made.id, made.spec, made.on_remove)?;
     }
@@ -93,6 +97,7 @@ fn templates<'a>(
         .chain(basics::texts(&role.ip_addresses))
         .chain(database::texts(&role.sql_rows))
         .chain(certificate::texts(&role.certificates))
+        .chain(health::texts(&role.health_checks))
     {
         templates.add_text(text, &role.path)?;
     }
@@ -202,6 +207,12 @@ impl<'a> Build<'a> {
             false => Ok(name.clone()),
         };
         names.iter().map(one).collect()
+    }
+
+    /// Name of a unit; a template, because some are called after the version of what they run.
+    pub(super) fn unit(&self, text: &str) -> Result<String, BundleFault> {
+        self.templates
+            .text(text, &self.role.path, &self.context(None))
     }
 
     fn step(&self, entry: &StepEntry) -> Result<StepSpec, BundleFault> {

@@ -7,7 +7,8 @@
 //!   them, `template` fills them in within limits, `build` makes resources of them. A role may have
 //!   parts for some of its hosts (`part`), and layers of one tenant or host ([`crate::state::View`]).
 //! - What stands in a role file beside files, folders and services has a room of its own, which begins
-//!   with its grammar: `artifacts`, `basics`, `certificate`, `database`, `firewall`, `packages`, `secret`.
+//!   with its grammar: `artifacts`, `basics`, `certificate`, `database`, `firewall`, `health`, `packages`,
+//!   `secret`.
 //! - `values` is what templates may know, `web` what of it labels say of web servers, `monitoring` whom
 //!   Prometheus reads; the configuration of PowerMTA is made of `routes` by [`crate::powermta`] and not by a
 //!   template, because its rules are rules. `routes` also judges what of it comes from an operator.
@@ -27,6 +28,7 @@ pub mod dns;
 pub mod document;
 mod error;
 mod firewall;
+mod health;
 pub mod lint;
 mod monitoring;
 mod packages;

@@ -2,11 +2,11 @@
 //!
 //! A role lists folders, files, packages ([`super::packages`]), services, steps, which files change
 //! together, and what all of that stands on ([`super::basics`]), databases with rows
-//! ([`super::database`]), certificates ([`super::certificate`]), and what may enter and leave
-//! ([`super::firewall`]). Some of it stands in files of its own, which not every host has
-//! ([`super::part`]), and secrets ([`super::secret`]). Texts marked as templates see the values of
-//! [`super::values`]; `each` repeats an entry for every identity or tenant, which is then `item`. Edges name
-//! resource ids; one that ends in `*` stands for all that begin so.
+//! ([`super::database`]), certificates ([`super::certificate`]), what must be well
+//! ([`super::health`]), and what may enter and leave ([`super::firewall`]). Some of it stands in files of
+//! its own, which not every host has ([`super::part`]), and secrets ([`super::secret`]). Texts marked as
+//! templates see the values of [`super::values`]; `each` repeats an entry for every identity or tenant,
+//! which is then `item`. Edges name resource ids; one that ends in `*` stands for all that begin so.
 //!
 //! A host's role may be listed in more than one file, in layers of the bundle: see [`crate::state::View`].
 
@@ -24,6 +24,7 @@ use super::certificate::CertificateEntry;
 use super::database::{DatabaseEntry, SqlRowEntry};
 use super::error::BundleFault;
 use super::firewall::FirewallEntry;
+use super::health::{HealthCheckEntry, ProbeEntry};
 use super::packages::PackageEntry;
 use crate::powermta::Verbatim;
 use crate::powermta::providers::Catalogue;
@@ -80,6 +81,8 @@ pub(super) struct RoleFile {
     pub(super) parts: Vec<RolePart>,
     #[serde(default, rename = "certificate")]
     pub(super) certificates: Vec<CertificateEntry>,
+    #[serde(default, rename = "health_check")]
+    pub(super) health_checks: Vec<HealthCheckEntry>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -160,9 +163,9 @@ pub(super) struct StepEntry {
 #[serde(deny_unknown_fields)]
 pub(super) struct TransactionEntry {
     pub(super) name: String,
-    /// Ids of files; the one that names the others last.
+    /// Ids of files and symbolic links; the one that names the others last.
     pub(super) members: Vec<String>,
-    /// The service that reads them.
+    /// The service that reads them. A template.
     pub(super) unit: Option<String>,
     pub(super) test: CheckEntry,
     pub(super) activate: CheckEntry,
@@ -184,7 +187,9 @@ pub(super) struct TransactionEntry {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CheckEntry {
+    /// A template, because some programs are called after their version.
     pub(super) program: String,
+    /// Templates.
     #[serde(default)]
     pub(super) arguments: Vec<String>,
     pub(super) timeout_seconds: u32,
@@ -215,43 +220,6 @@ pub(super) struct DrainEntry {
     /// No queues are meant where `list` is absent and what is above it is not.
     #[serde(default)]
     pub(super) absent_is_none: bool,
-}
-
-/// A question: exactly one of `program`, `greeting`, `quiet` and `running`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ProbeEntry {
-    /// Repeats it for a few items, those that were placed last.
-    pub(super) each: Option<Each>,
-    /// A command that answers in JSON.
-    pub(super) program: Option<String>,
-    /// Templates, so that `each` can name its item.
-    #[serde(default)]
-    pub(super) arguments: Vec<String>,
-    #[serde(default)]
-    pub(super) expect: Vec<ExpectEntry>,
-    /// A server whose first line is looked at.
-    pub(super) greeting: Option<Greeting>,
-    /// How that line begins.
-    pub(super) begins: Option<String>,
-    /// A unit.
-    pub(super) running: Option<String>,
-    /// A log that stays without lines that have one of `errors`. A template.
-    pub(super) quiet: Option<String>,
-    #[serde(default)]
-    pub(super) errors: Vec<String>,
-    #[serde(default)]
-    pub(super) timeout_seconds: u32,
-}
-
-/// What an answer holds at a JSON pointer: anything, unless one of the others says what, as a template.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ExpectEntry {
-    pub(super) pointer: String,
-    pub(super) equals: Option<String>,
-    pub(super) contains: Option<String>,
-    pub(super) mentions: Option<String>,
 }
 
 /// What stands still at once: one for every identity in one of these states.
@@ -310,14 +278,6 @@ pub(super) enum SoughtEntry {
     Something,
     /// A template.
     Text(String),
-}
-
-/// Where a server is expected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum Greeting {
-    /// Where the fleet's hosts submit.
-    Submission,
 }
 
 /// What an entry is repeated for.
@@ -451,6 +411,7 @@ impl RoleFile {
             archives,
             parts,
             certificates,
+            health_checks,
         } = other;
         // A fault that is found later is in one of them.
         self.path = format!("{} with {path}", self.path);
@@ -473,6 +434,7 @@ impl RoleFile {
         self.archives.extend(archives);
         self.parts.extend(parts);
         self.certificates.extend(certificates);
+        self.health_checks.extend(health_checks);
     }
 }
 

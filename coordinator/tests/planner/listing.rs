@@ -2,8 +2,9 @@
 
 use email_engine_coordinator::planner::Planned;
 use email_engine_protocol::desired::{
-    CommandLine, DatabaseAuth, DatabaseSpec, FileContent, Probe, Question, Resource, Spec,
-    SqlRowSpec, SqlValue, SuspensionSpec, TransactionSpec,
+    CommandCheck, CommandLine, DatabaseAuth, DatabaseSpec, FileContent, HealthCheckSpec,
+    HttpQuestion, Probe, Question, Resource, Spec, SqlRowSpec, SqlValue, SuspensionSpec,
+    TransactionSpec,
 };
 
 /// What a suspension runs and asks, line by line.
@@ -53,10 +54,13 @@ fn rowed(row: &SqlRowSpec) -> String {
     lines.join("\n    ")
 }
 
-/// What a transaction does, line by line.
-fn told(spec: &TransactionSpec) -> String {
-    let words = |command: &CommandLine| format!("{} {:?}", command.program, command.arguments);
-    let probe = |probe: &Probe| match probe {
+fn words(command: &CommandLine) -> String {
+    format!("{} {:?}", command.program, command.arguments)
+}
+
+/// What is asked, and what is right.
+fn probe(probe: &Probe) -> String {
+    match probe {
         Probe::Answer {
             command, expect, ..
         } => {
@@ -71,7 +75,48 @@ fn told(spec: &TransactionSpec) -> String {
         } => format!("{address} greets with {begins:?}"),
         Probe::Running { unit, .. } => format!("{unit} runs"),
         Probe::Quiet { log, errors } => format!("{log} stays without {errors:?}"),
-    };
+        Probe::Connect { address, .. } => format!("{address} takes connections"),
+        Probe::Http {
+            question,
+            steady_seconds,
+            ..
+        } => {
+            let HttpQuestion {
+                address,
+                tls,
+                host,
+                path,
+                least_status,
+                most_status,
+                contains,
+            } = question;
+            format!(
+                "{address} tls={tls} as {host:?} {path} answers {least_status} to {most_status} with {contains:?} \
+                 for {steady_seconds} s"
+            )
+        }
+        Probe::Command { check } => {
+            let CommandCheck {
+                command, must_say, ..
+            } = check;
+            format!("{} says {must_say:?}", words(command))
+        }
+    }
+}
+
+/// What is asked again and again, line by line.
+fn asked(spec: &HealthCheckSpec) -> String {
+    let (seconds, attempts) = (spec.interval_seconds, spec.attempts);
+    let mut lines = vec![format!(
+        " every {seconds} s x {attempts}, restarts {:?}",
+        spec.restart
+    )];
+    lines.extend(spec.probes.iter().map(probe));
+    lines.join("\n    ")
+}
+
+/// What a transaction does, line by line.
+fn told(spec: &TransactionSpec) -> String {
     let members: Vec<String> = spec.members.iter().map(ToString::to_string).collect();
     let mut lines = vec![
         String::new(),
@@ -152,6 +197,7 @@ pub(crate) fn listing(planned: &Planned) -> String {
             Spec::Step(step) => format!(" {} {:?}", step.command.program, step.command.arguments),
             Spec::Suspension(spec) => halted(spec),
             Spec::Transaction(spec) => told(spec),
+            Spec::HealthCheck(spec) => asked(spec),
             Spec::Package(_) | Spec::Service(_) | Spec::Group(_) => String::new(),
             Spec::Firewall(spec) => format!("\n  {}\n ", spec.lines().join("\n  ")),
             Spec::Archive(spec) => format!(" artifact {}", spec.artifact.sha256),

@@ -16,6 +16,7 @@ mod firewall;
 mod fixture;
 mod going_live;
 mod golden;
+mod health;
 mod import;
 mod laws;
 mod layers;

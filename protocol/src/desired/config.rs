@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::names::{self, is_unit};
 use super::{
     AccountingSpec, FileContent, HostPath, OnRemove, Resource, Spec, artifact, basics, certificate,
-    database, firewall, suspension, transaction, vendor,
+    database, firewall, health, suspension, transaction, vendor,
 };
 use crate::bytes::ContentHash;
 use crate::canonical;
@@ -119,6 +119,14 @@ pub enum ConfigError {
         /// What is wrong, and what would be accepted.
         reason: String,
     },
+    /// A health check that cannot be one.
+    #[error("resource {resource}: {reason}")]
+    Health {
+        /// Which one.
+        resource: ResourceId,
+        /// What is wrong, and what would be accepted.
+        reason: String,
+    },
     /// A name that its tool could take for something else.
     #[error("resource {resource}: {field} is {value:?}, accepted is {accepted}")]
     Name {
@@ -202,6 +210,7 @@ impl HostConfig {
         transaction::check(self)?;
         artifact::check_all(self)?;
         certificate::check_all(self)?;
+        health::check_all(self)?;
         let accounting = self.accounting.as_ref();
         bound(
             "number of accounting files",
@@ -319,6 +328,10 @@ fn check_spec(resource: &Resource) -> Result<(), ConfigError> {
         }
         Spec::Firewall(spec) => {
             firewall::check(resource, spec)?;
+            0
+        }
+        Spec::HealthCheck(spec) => {
+            health::check(resource, spec)?;
             0
         }
         Spec::Group(_)

@@ -12,6 +12,7 @@ mod config;
 mod database;
 mod drain;
 mod firewall;
+mod health;
 mod names;
 mod path;
 mod resource;
@@ -33,6 +34,7 @@ pub use drain::{CountSpec, DrainSpec, NAME};
 pub use firewall::{
     AddressSet, Direction, Fate, FirewallRule, FirewallSpec, Packet, PortRange, Protocol,
 };
+pub use health::{Expectation, HealthCheckSpec, Holds, HttpQuestion, Probe};
 pub use path::{HostPath, PathError};
 pub use resource::{
     CommandLine, DirectorySpec, FileContent, FileSpec, Guard, OnNotify, OnRemove, PackageSpec,
@@ -40,5 +42,5 @@ pub use resource::{
 };
 pub use suspension::{BarSpec, HaltSpec, Question, Sought, SuspensionSpec};
 pub use target::{EpochGrant, PlanKeyGrant, Target};
-pub use transaction::{CommandCheck, Expectation, Holds, Probe, RestartSpec, TransactionSpec};
+pub use transaction::{CommandCheck, RestartSpec, TransactionSpec};
 pub use vendor::VendorPackageSpec;

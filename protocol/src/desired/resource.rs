@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ArchiveSpec, ArtifactRef, CertificateSpec, DatabaseSpec, FirewallSpec, GroupSpec, HostPath,
-    IpAddressSpec, SqlRowSpec, SuspensionSpec, SymlinkSpec, SysctlSpec, TransactionSpec, UserSpec,
-    VendorPackageSpec,
+    ArchiveSpec, ArtifactRef, CertificateSpec, DatabaseSpec, FirewallSpec, GroupSpec,
+    HealthCheckSpec, HostPath, IpAddressSpec, SqlRowSpec, SuspensionSpec, SymlinkSpec, SysctlSpec,
+    TransactionSpec, UserSpec, VendorPackageSpec,
 };
 use crate::bytes::ContentHash;
 use crate::id::ResourceId;
@@ -75,6 +75,9 @@ pub enum Spec {
     VendorPackage(VendorPackageSpec),
     /// A certificate with its key.
     Certificate(CertificateSpec),
+    /// Something that must be well.
+    #[serde(rename = "health_check")]
+    HealthCheck(HealthCheckSpec),
 }
 
 /// The kind of a [`Spec`], for ids, tables and metrics.
@@ -120,6 +123,9 @@ pub enum ResourceKind {
     VendorPackage,
     /// See [`CertificateSpec`].
     Certificate,
+    /// See [`HealthCheckSpec`].
+    #[serde(rename = "health_check")]
+    HealthCheck,
 }
 
 impl Spec {
@@ -145,6 +151,7 @@ impl Spec {
             Self::Archive(_) => ResourceKind::Archive,
             Self::VendorPackage(_) => ResourceKind::VendorPackage,
             Self::Certificate(_) => ResourceKind::Certificate,
+            Self::HealthCheck(_) => ResourceKind::HealthCheck,
         }
     }
 
@@ -160,6 +167,7 @@ impl Spec {
             Self::Database(_)
             | Self::Firewall(_)
             | Self::Group(_)
+            | Self::HealthCheck(_)
             | Self::IpAddress(_)
             | Self::Package(_)
             | Self::Service(_)

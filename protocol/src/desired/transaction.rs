@@ -1,22 +1,23 @@
 //! Files that change together or not at all, with what judges them and brings them into force.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
 use super::config::at_most;
 use super::names::{self, is_unit};
-use super::{CommandLine, ConfigError, DrainSpec, HostConfig, HostPath, Policy, Resource, Spec};
+use super::{
+    CommandLine, ConfigError, DrainSpec, HostConfig, HostPath, Policy, Probe, Resource, Spec,
+};
 use crate::id::ResourceId;
 use crate::limits;
 
-/// Files of one product that go live together: swapped, tested, activated, read back and found
+/// Files and symbolic links of one product that go live together: swapped, tested, activated, read back and found
 /// healthy, or put back as they were.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TransactionSpec {
-    /// Files of the same state, in the order in which they are swapped: the one that names the
-    /// others last. They are told of and blocked by this resource alone.
+    /// Files and links of the same state, in the order in which they are swapped: the one that names
+    /// the others last. They are told of and blocked by this resource alone.
     pub members: Vec<ResourceId>,
     /// Judges the files at their live paths, while the product still runs with the old ones.
     pub test: CommandCheck,
@@ -69,70 +70,6 @@ impl CommandCheck {
     }
 }
 
-/// A question with the shape of its right answer. What is not of the expected form is a failure of
-/// its own, and never taken for an answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Probe {
-    /// A command that answers in JSON.
-    Answer {
-        /// What is run, without a shell. Success is code 0.
-        command: CommandLine,
-        /// Asked again until it is right, for so many seconds; see [`PROBE_SECONDS`].
-        ///
-        /// [`PROBE_SECONDS`]: crate::limits::PROBE_SECONDS
-        seconds: u32,
-        /// What the answer must hold; all of it.
-        expect: Vec<Expectation>,
-    },
-    /// The first line that a server at an address of this host sends.
-    Greeting {
-        /// Where; an address that is not this host's is refused.
-        address: SocketAddr,
-        /// How the line begins.
-        begins: String,
-        /// As in [`Probe::Answer`].
-        seconds: u32,
-    },
-    /// A service that runs.
-    Running {
-        /// Its unit.
-        unit: String,
-        /// As in [`Probe::Answer`].
-        seconds: u32,
-    },
-    /// A log that gets no line with any of these texts from the swap on.
-    Quiet {
-        /// Where it is. What is not there or cannot be read is said and not judged.
-        log: HostPath,
-        /// Texts that mean an error.
-        errors: Vec<String>,
-    },
-}
-
-/// One thing that an answer in JSON must hold.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Expectation {
-    /// A JSON pointer (RFC 6901), such as `/data/status`; empty for the whole answer.
-    pub pointer: String,
-    /// What must be there.
-    pub holds: Holds,
-}
-
-/// What must be at a place of an answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Holds {
-    /// A text that has this in it.
-    Contains(String),
-    /// This text, number or truth, in its JSON form without quotes.
-    Equals(String),
-    /// This text as a whole value, anywhere at or below the place, whatever its case.
-    Mentions(String),
-    /// Anything but `null`.
-    Present,
-}
-
 /// What only a restart of the product brings into force.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RestartSpec {
@@ -161,36 +98,28 @@ impl RestartSpec {
 }
 
 impl TransactionSpec {
+    /// Everything that is asked once the files are in force.
+    pub fn probes(&self) -> impl Iterator<Item = &Probe> {
+        self.read_back.iter().chain(&self.health)
+    }
+
     /// Every command that it would run.
     pub fn commands(&self) -> impl Iterator<Item = &CommandLine> {
-        let probes = self.read_back.iter().chain(&self.health);
-        let asked = probes.filter_map(|probe| match probe {
-            Probe::Answer { command, .. } => Some(command),
-            Probe::Greeting { .. } | Probe::Quiet { .. } | Probe::Running { .. } => None,
-        });
         let counted = self.drain.iter().map(|drain| &drain.question.command);
         [&self.test.command, &self.activate.command]
             .into_iter()
-            .chain(asked)
+            .chain(self.probes().filter_map(Probe::command))
             .chain(counted)
     }
 
     /// Every log that it would read.
     pub fn logs(&self) -> impl Iterator<Item = &HostPath> {
-        let probes = self.read_back.iter().chain(&self.health);
-        probes.filter_map(|probe| match probe {
-            Probe::Quiet { log, .. } => Some(log),
-            Probe::Answer { .. } | Probe::Greeting { .. } | Probe::Running { .. } => None,
-        })
+        self.probes().filter_map(Probe::log)
     }
 
     /// Every unit that it would look at, start or restart.
     pub fn units(&self) -> impl Iterator<Item = &str> {
-        let probes = self.read_back.iter().chain(&self.health);
-        let looked_at = probes.filter_map(|probe| match probe {
-            Probe::Running { unit, .. } => Some(unit.as_str()),
-            Probe::Answer { .. } | Probe::Greeting { .. } | Probe::Quiet { .. } => None,
-        });
+        let looked_at = self.probes().filter_map(Probe::unit);
         self.unit.as_deref().into_iter().chain(looked_at)
     }
 }
@@ -237,14 +166,14 @@ fn no_member(resource: &Resource) -> Option<&'static str> {
         Spec::File(file) if file.validate.is_some() => {
             Some("has a validator of its own, the transaction's test is accepted")
         }
-        Spec::File(_) if !resource.notify.is_empty() => {
+        Spec::File(_) | Spec::Symlink(_) if !resource.notify.is_empty() => {
             Some("notifies somebody itself, the transaction's notify is accepted")
         }
-        Spec::File(_) if resource.policy != Policy::Enforce => {
+        Spec::File(_) | Spec::Symlink(_) if resource.policy != Policy::Enforce => {
             Some("has a policy of its own, enforce is accepted")
         }
-        Spec::File(_) => None,
-        _ => Some("is no file"),
+        Spec::File(_) | Spec::Symlink(_) => None,
+        _ => Some("is neither a file nor a symbolic link"),
     }
 }
 
@@ -260,20 +189,8 @@ fn check_bounds(resource: &Resource, spec: &TransactionSpec) -> Result<(), Confi
     for check in [&spec.test, &spec.activate] {
         texts.extend(check.texts()?);
     }
-    for probe in spec.read_back.iter().chain(&spec.health) {
-        match probe {
-            Probe::Answer { expect, .. } => {
-                at_most("number of expectations", expect.len(), limits::EXPECTATIONS)?;
-                texts.extend(expect.iter().map(|one| &one.pointer));
-                texts.extend(expect.iter().filter_map(|one| one.holds.text()));
-            }
-            Probe::Greeting { begins, .. } => texts.push(begins),
-            Probe::Quiet { errors, .. } => {
-                at_most("number of errors", errors.len(), limits::EXPECTATIONS)?;
-                texts.extend(errors);
-            }
-            Probe::Running { .. } => {}
-        }
+    for probe in spec.probes() {
+        texts.extend(probe.texts(resource)?);
     }
     if let Some(drain) = &spec.drain {
         texts.extend(check_drain(drain)?);
@@ -304,15 +221,6 @@ fn check_drain(drain: &DrainSpec) -> Result<impl Iterator<Item = &String>, Confi
         &question.count,
     ];
     Ok(lists.into_iter().flatten().chain(places))
-}
-
-impl Holds {
-    const fn text(&self) -> Option<&String> {
-        match self {
-            Self::Contains(text) | Self::Equals(text) | Self::Mentions(text) => Some(text),
-            Self::Present => None,
-        }
-    }
 }
 
 #[cfg(test)]
@@ -412,7 +320,7 @@ mod tests {
             (files(), vec![], "at least one"),
             (files(), vec!["file:/c"], "which is not listed"),
             (files(), vec!["file:/a", "file:/a"], "once is accepted"),
-            (files(), vec!["transaction:pmta"], "is no file"),
+            (files(), vec!["transaction:pmta"], "is neither a file nor"),
             (vec![told, file("/b")], vec!["file:/a"], "notifies"),
             (vec![held], vec!["file:/a"], "policy"),
             (vec![judged], vec!["file:/a"], "validator"),

@@ -17,6 +17,7 @@ mod basics;
 mod certificates;
 mod database;
 mod firewall;
+mod health;
 mod messages;
 mod samples;
 mod variants;
@@ -275,6 +276,7 @@ fn no_byte_of_wire_version_1_has_changed() {
     golden.add("artifacts", &artifacts::all());
     golden.add("certificates", &certificates::all());
     golden.add("variable", &artifacts::variable());
+    golden.add("health", &health::sample());
     let token = JoinToken {
         id: TokenId::new("t-1").unwrap(),
         cluster: CLUSTER,

@@ -100,6 +100,7 @@ fn states() -> Vec<&'static str> {
             Spec::Firewall(_) => "firewall",
             Spec::Archive(_) | Spec::VendorPackage(_) => "artifacts",
             Spec::Certificate(_) => "certificates",
+            Spec::HealthCheck(_) => "health",
         ])[..],
         &names!(DatabaseAuth, [DatabaseAuth::Password(_) | DatabaseAuth::Peer => "database"]),
         &names!(CertificateSource, [

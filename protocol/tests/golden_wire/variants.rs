@@ -12,6 +12,7 @@ use email_engine_protocol::join::Admission;
 use email_engine_protocol::observed::{Convergence, Mode, Observed, ResourceState, Stage};
 
 use super::Golden;
+use super::health::{check, question};
 use super::samples::{AT, command};
 
 /// The variants of an enum, and a function that names each of them.
@@ -67,6 +68,7 @@ fn desired(golden: &mut Golden) {
         ResourceKind::Archive => ResourceKind::Archive,
         ResourceKind::VendorPackage => ResourceKind::VendorPackage,
         ResourceKind::Certificate => ResourceKind::Certificate,
+        ResourceKind::HealthCheck => ResourceKind::HealthCheck,
     ]);
     databases(golden);
     variants!(golden, "probe", Probe, [
@@ -75,6 +77,10 @@ fn desired(golden: &mut Golden) {
             => Probe::Greeting { .. },
         Probe::Running { unit: "pmta.service".to_owned(), seconds: 7 } => Probe::Running { .. },
         Probe::Quiet { log: path(), errors: vec![text()] } => Probe::Quiet { .. },
+        Probe::Connect { address: "127.0.0.1:6379".parse().unwrap(), seconds: 8 }
+            => Probe::Connect { .. },
+        Probe::Http { question: question(), seconds: 9, steady_seconds: 10 } => Probe::Http { .. },
+        Probe::Command { check: check() } => Probe::Command { .. },
     ]);
     variants!(golden, "sought", Sought, [
         Sought::Nothing => Sought::Nothing,

@@ -28,6 +28,7 @@ const HALVES: [Half; 2] = [
         rooms: &[
             "agent/src/drift",
             "agent/src/executor",
+            "agent/src/health",
             "agent/src/host",
             "agent/src/inventory",
             "agent/src/ledger",

@@ -1,7 +1,7 @@
 //! Which rooms are pure: their result depends on their arguments alone.
 
 /// Folder or file stem of each pure room.
-const PURE: [&str; 19] = [
+const PURE: [&str; 20] = [
     "protocol/src",
     "coordinator/src/state",
     "coordinator/src/command",
@@ -9,6 +9,7 @@ const PURE: [&str; 19] = [
     "coordinator/src/planner",
     "coordinator/src/powermta",
     "agent/src/allow/judge",
+    "agent/src/health/course",
     "agent/src/reconciler/bind",
     "agent/src/reconciler/plan",
     "agent/src/reconciler/order",

@@ -6,6 +6,7 @@ mod allowed;
 mod drift;
 mod floor;
 mod halts;
+mod health;
 mod life;
 mod removal;
 mod rig;

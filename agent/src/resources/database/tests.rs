@@ -165,7 +165,7 @@ impl Databases for Shared {
     }
 }
 
-struct Nothing;
+pub(crate) struct Nothing;
 
 impl Contents for Nothing {
     fn body(&self, hash: &ContentHash) -> Result<Vec<u8>, ContentError> {

@@ -5,6 +5,7 @@ mod bed;
 mod crashes;
 mod drains;
 mod held;
+mod pages;
 mod product;
 mod starts;
 mod suspended;

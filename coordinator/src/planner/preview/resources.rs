@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use email_engine_protocol::api::{ChangeAction, ResourceChange, TextDiff};
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::desired::{
-    CertificateSource, CommandLine, DatabaseAuth, FileContent, Resource, Spec, SqlCell,
+    CertificateSource, CommandLine, DatabaseAuth, FileContent, Probe, Resource, Spec, SqlCell,
     VendorPackageSpec,
 };
 use email_engine_protocol::id::ResourceId;
@@ -145,7 +145,7 @@ fn facts(resource: &Resource) -> BTreeMap<&'static str, String> {
             facts.insert("barred", bars.collect::<Vec<_>>().join("; "));
         }
         Spec::Transaction(spec) => {
-            facts.insert("members", format!("{} files", spec.members.len()));
+            facts.insert("members", format!("{} files and links", spec.members.len()));
             facts.insert("restart_lines", spec.restart.lines.join("; "));
             facts.insert("restart_allowed", spec.restart.allowed.to_string());
             facts.insert("attempt", spec.attempt.to_string());
@@ -188,6 +188,14 @@ fn basics(facts: &mut BTreeMap<&'static str, String>, resource: &Resource) {
             facts.insert("domains", spec.domains.join(" "));
             owners(facts, None, spec.group.as_ref());
             certificate(facts, &spec.source);
+        }
+        Spec::HealthCheck(spec) => {
+            let asked = spec.probes.iter().map(asked);
+            facts.insert("asked", asked.collect::<Vec<_>>().join("; "));
+            facts.insert("interval_seconds", spec.interval_seconds.to_string());
+            facts.insert("attempts", spec.attempts.to_string());
+            let restart = spec.restart.as_deref();
+            facts.insert("restart", restart.unwrap_or("nothing").to_owned());
         }
         Spec::Firewall(spec) => {
             facts.insert("rules", spec.lines().join("; "));
@@ -232,6 +240,18 @@ fn basics(facts: &mut BTreeMap<&'static str, String>, resource: &Resource) {
         | Spec::Suspension(_)
         | Spec::Transaction(_)
         | Spec::VendorPackage(_) => {}
+    }
+}
+
+/// What is asked, in a few words.
+fn asked(probe: &Probe) -> String {
+    match probe {
+        Probe::Answer { command, .. } => words(command),
+        Probe::Command { check } => words(&check.command),
+        Probe::Connect { address, .. } | Probe::Greeting { address, .. } => address.to_string(),
+        Probe::Http { question, .. } => format!("{} GET {}", question.address, question.path),
+        Probe::Quiet { log, .. } => log.to_string(),
+        Probe::Running { unit, .. } => unit.clone(),
     }
 }
 

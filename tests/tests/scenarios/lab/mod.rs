@@ -12,4 +12,5 @@ mod deploy;
 mod firewall;
 mod mailwizz;
 mod packages;
+mod rollback;
 mod rows;

@@ -115,6 +115,7 @@ impl Rig {
             groups: every.clone(),
             sysctls: every.clone(),
             interfaces: every.clone(),
+            ports: every.clone(),
             databases: every.clone(),
             database_users: every.clone(),
             tables: every.clone(),

@@ -5,7 +5,9 @@ use std::fmt::Write;
 use clap::{Args, Subcommand};
 
 use email_engine_protocol::api::RenderedConfig;
-use email_engine_protocol::desired::{FileContent, OnRemove, Resource, Spec, VendorPackageSpec};
+use email_engine_protocol::desired::{
+    FileContent, HealthCheckSpec, OnRemove, Resource, Spec, SuspensionSpec, VendorPackageSpec,
+};
 use email_engine_protocol::id::HostId;
 
 use super::Desk;
@@ -133,6 +135,18 @@ fn content(content: &FileContent) -> String {
     }
 }
 
+fn checked(spec: &HealthCheckSpec) -> String {
+    let (probes, seconds, attempts) = (spec.probes.len(), spec.interval_seconds, spec.attempts);
+    let unit = spec.restart.as_ref();
+    let restarts = unit.map_or_else(String::new, |unit| format!(", restarts {unit}"));
+    format!("{probes} probes every {seconds} s, {attempts} attempts{restarts}")
+}
+
+fn halted(spec: &SuspensionSpec) -> String {
+    let (commands, bars) = (spec.halts.len(), spec.bars.len());
+    format!("stands still by {commands} commands and {bars} barred addresses")
+}
+
 fn details(resource: &Resource) -> String {
     match &resource.spec {
         Spec::File(file) => {
@@ -196,14 +210,12 @@ fn details(resource: &Resource) -> String {
         }
         Spec::Database(spec) => format!("{} of user {}", spec.charset, spec.user),
         Spec::SqlRow(row) => format!("{} columns are kept", row.values.len()),
-        Spec::Suspension(spec) => {
-            let (commands, bars) = (spec.halts.len(), spec.bars.len());
-            format!("stands still by {commands} commands and {bars} barred addresses")
-        }
+        Spec::HealthCheck(spec) => checked(spec),
+        Spec::Suspension(spec) => halted(spec),
         Spec::Transaction(spec) => {
             let members = spec.members.len();
             let probes = spec.read_back.len() + spec.health.len();
-            format!("{members} files change together, {probes} probes")
+            format!("{members} files and links change together, {probes} probes")
         }
     }
 }
