@@ -143,7 +143,9 @@ fn refuse_reuse(state: &FleetState, key: &str, name: &str) -> Result<(), ApiErro
 }
 
 /// Name of a request that carries an `Idempotency-Key`: the caller's key and the client's key in one
-/// hash, so that two callers never meet, and what is asked in another, so that a reused key is seen.
+/// hash, so that two callers never meet, and what is asked in another, so that a reused key is seen. The
+/// client's key is in both: a body may be a secret, and its hash alone, which whoever reads the audit log
+/// sees, could be tried out.
 pub(super) fn idempotent_name(
     caller: &ApiKeyId,
     client_key: &str,
@@ -152,7 +154,12 @@ pub(super) fn idempotent_name(
     body: &[u8],
 ) -> String {
     let who = digest(&[caller.as_str().as_bytes(), client_key.as_bytes()]);
-    let what = digest(&[method.as_bytes(), target.as_bytes(), body]);
+    let what = digest(&[
+        client_key.as_bytes(),
+        method.as_bytes(),
+        target.as_bytes(),
+        body,
+    ]);
     format!("{}:{}", &who[..22], &what[..16])
 }
 

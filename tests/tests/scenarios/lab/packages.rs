@@ -27,9 +27,7 @@ fn the_operators_package_is_installed_upgraded_mended_looked_through_and_removed
         let _names = Names::start(&[NAME_SERVER]).await;
         let fleet = agent::fleet_at(COORDINATOR).await;
         // The layer of bare hosts has no node exporter.
-        fleet
-            .apply(&MailFleet::labelled("node-exporter", "off"))
-            .await;
+        fleet.apply(&MailFleet::document()).await;
         let operator = Operator::of(&fleet);
         packed(operator.folder());
         fs::write(operator.folder().join("license"), LICENCE).unwrap();
