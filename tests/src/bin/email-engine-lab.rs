@@ -49,10 +49,11 @@ async fn keep(stage: &str, folder: &Path) -> ExitCode {
         println!("three of them are a cluster");
     }
     if stage == "deployed" {
-        let output = world.deploy();
+        let output = world.deploy().await;
         let mut out = std::io::stdout();
-        let _ = out.write_all(&output.stdout);
         let _ = out.write_all(&output.stderr);
+        let _ = out.write_all(&output.stdout);
+        println!("deploy ended with {}; the machines stay on", output.status);
         world.publish().await;
     }
     let links = [("doors", world.doors())];

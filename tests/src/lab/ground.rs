@@ -9,6 +9,9 @@ const BASE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/lab/base");
 /// The script that makes the layer of hosts with database servers.
 const DATABASES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/lab/databases");
 
+/// The script that makes the layer of hosts that send.
+const SENDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/lab/sender");
+
 /// The script that makes the layer of hosts with a web server, PHP and a database server.
 const WEB: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/lab/web");
 
@@ -31,6 +34,15 @@ pub fn api() -> Option<PathBuf> {
 #[must_use]
 pub fn web() -> Option<PathBuf> {
     made_by(WEB)
+}
+
+/// What hosts that send begin with; nothing, said loudly, where there can be none.
+///
+/// # Panics
+/// As [`ground`].
+#[must_use]
+pub fn sender() -> Option<PathBuf> {
+    made_by(SENDER)
 }
 
 /// What hosts with MariaDB and PostgreSQL begin with; nothing, said loudly, where there can be none.

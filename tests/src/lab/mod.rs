@@ -12,6 +12,6 @@ mod guest;
 mod wire;
 mod world;
 
-pub use ground::{api, databases, ground, web};
+pub use ground::{api, databases, ground, sender, web};
 pub use guest::Guest;
 pub use world::{API, IDENTITIES, MAILWIZZ, NODES, POWERMTA, WORLD, World};

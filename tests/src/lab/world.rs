@@ -11,9 +11,9 @@ use std::process::{Command, Output};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{Guest, ground, web};
+use super::{Guest, api, ground, sender, web};
 use crate::mail::{Names, Receiver};
-use crate::{Api, Operator, binary, wait_for};
+use crate::{Api, Operator, binary, has_converged, wait_for};
 
 /// Nodes of the cluster, with their addresses.
 pub const NODES: [(&str, &str); 3] = [
@@ -58,14 +58,15 @@ impl World {
     /// Six machines with nothing on them but their distribution; the packages that hosts install are in
     /// its store already. Nothing, said loudly, where there can be none.
     pub async fn bare() -> Option<Self> {
-        let (base, web) = (ground()?, web()?);
+        let base = ground()?;
+        let roles = [(POWERMTA, sender()?), (MAILWIZZ, web()?), (API, api()?)];
         let mut guests = BTreeMap::new();
-        for (name, address) in NODES.into_iter().chain([POWERMTA, API]) {
-            let guest = Guest::boot(name, &base, &[address], NAME_SERVER).await;
+        let mut machines: Vec<_> = NODES.iter().map(|node| (*node, &base)).collect();
+        machines.extend(roles.iter().map(|(machine, base)| (*machine, base)));
+        for ((name, address), base) in machines {
+            let guest = Guest::boot(name, base, &[address], NAME_SERVER).await;
             guests.insert(name, guest);
         }
-        let application = Guest::boot(MAILWIZZ.0, &web, &[MAILWIZZ.1], NAME_SERVER).await;
-        guests.insert(MAILWIZZ.0, application);
         let sending: Vec<String> = (1..=IDENTITIES).map(|n| format!("192.0.2.{n}")).collect();
         let sending: Vec<&str> = sending.iter().map(String::as_str).collect();
         guests[POWERMTA.0].route(&sending);
@@ -197,14 +198,48 @@ impl World {
     }
 
     /// Runs the operator's `deploy` of the lab's fleet file, with all that it asks for.
-    #[must_use]
-    pub fn deploy(&self) -> Output {
+    pub async fn deploy(&self) -> Output {
         let via = format!("{}/{{host}}", self.doors().display());
         let artifacts = artifacts(self.operator().folder());
         let artifacts = artifacts.iter().flat_map(|one| ["--artifact", one]);
         let call = ["deploy", "-f", FLEET, "--via", &via, "--yes"];
-        let words: Vec<&str> = call.into_iter().chain(artifacts).collect();
-        self.operator().run(&words)
+        // Another's product, which can be had from its maker only.
+        let call = call.into_iter().chain(["--without", "grafana"]);
+        let words: Vec<&str> = call.chain(artifacts).collect();
+        let mut command = tokio::process::Command::from(self.operator().command(&words));
+        command.kill_on_drop(true).output().await.unwrap()
+    }
+
+    /// Lets nothing pass between a machine and the nodes of the cluster; everybody else hears it as before.
+    pub fn partition(&self, machine: (&str, &str)) {
+        let nodes = NODES.map(|(_, address)| address).join(", ");
+        let rules = format!(
+            "table bridge lab {{ chain between {{ type filter hook forward priority 0; policy accept;\n\
+             ip saddr {0} ip daddr {{ {nodes} }} drop\nip daddr {0} ip saddr {{ {nodes} }} drop\n}} }}\n",
+            machine.1
+        );
+        let file = self.folder.path().join("partition.nft");
+        fs::write(&file, rules).unwrap();
+        succeeds(Command::new("nft").arg("-f").arg(file));
+    }
+
+    /// Ends what [`Self::partition`] began.
+    pub fn heal(&self) {
+        succeeds(Command::new("nft").args(["delete", "table", "bridge", "lab"]));
+    }
+
+    /// Waits until the cluster says of all hosts that they are what they shall be.
+    pub async fn converged(&self, why: &str) {
+        wait_for(&format!("all hosts are as declared: {why}"), async || {
+            for (host, _) in [POWERMTA, MAILWIZZ, API] {
+                let view = self.api().try_get(&format!("/hosts/{host}")).await?.body;
+                if !has_converged(&view) {
+                    return Err(view.to_string());
+                }
+            }
+            Ok(())
+        })
+        .await;
     }
 
     /// Says in the DNS of the world what the cluster wants said.
@@ -214,10 +249,11 @@ impl World {
     }
 }
 
-/// What an operator brings: the product's package and licence, and the application's archive, made here
-/// once. Each with its name in front.
-fn artifacts(folder: &Path) -> [String; 3] {
+/// What an operator brings: the product's package and licence, the application's archive, and the bundle of
+/// the API's service, made here once. Each with its name in front.
+fn artifacts(folder: &Path) -> [String; 4] {
     let (packages, archive) = (folder.join("packages"), folder.join("mailwizz.zip"));
+    let bundle = folder.join("bundle.tar.gz");
     if !archive.exists() {
         let build = format!("{STAND_INS}/powermta/packaging/build");
         let programs = binary("pmtad");
@@ -226,12 +262,15 @@ fn artifacts(folder: &Path) -> [String; 3] {
                 .arg(programs.parent().unwrap())
                 .arg(&packages),
         );
+        let pack = format!("{STAND_INS}/api-bundle/pack");
+        succeeds(Command::new(pack).arg(&bundle).arg("1"));
         succeeds(Command::new(format!("{STAND_INS}/mailwizz/pack")).arg(&archive));
     }
     [
         format!("powermta={}/PowerMTA-5.0r1.deb", packages.display()),
         format!("powermta-license={STAND_INS}/powermta/packaging/license"),
         format!("mailwizz={}", archive.display()),
+        format!("api-bundle={}", bundle.display()),
     ]
 }
 

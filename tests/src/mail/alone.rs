@@ -38,7 +38,13 @@ pub fn alone<F: Future<Output = ()>>(addresses: &[&str], scenario: F) {
     let output = unshare
         .args(["sh", "-c", SCRIPT, "sh", &addresses.join(" ")])
         .arg(std::env::current_exe().unwrap())
-        .args([&name, "--exact", "--nocapture", "--test-threads=1"])
+        .args([
+            &name,
+            "--exact",
+            "--include-ignored",
+            "--nocapture",
+            "--test-threads=1",
+        ])
         .env(INSIDE, "1")
         .output()
         .unwrap_or_else(|error| panic!("`unshare` of util-linux does not start: {error}"));

@@ -62,7 +62,7 @@ fn said(output: &Output) -> String {
 }
 
 /// Paths with what they are, and contents under the path with a `#`.
-fn files(guest: &Guest) -> BTreeMap<String, String> {
+pub(super) fn files(guest: &Guest) -> BTreeMap<String, String> {
     let listed = guest.run(&["sh", "-c", LOOK]);
     assert!(listed.contains("/etc/passwd#|") && listed.contains("/usr/local/bin|directory"));
     let lines = listed.lines().filter_map(|line| line.rsplit_once('|'));
@@ -73,7 +73,10 @@ fn files(guest: &Guest) -> BTreeMap<String, String> {
 }
 
 /// What differs, each with how it is.
-fn changes(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Vec<String> {
+pub(super) fn changes(
+    before: &BTreeMap<String, String>,
+    after: &BTreeMap<String, String>,
+) -> Vec<String> {
     let gone = before.keys().filter(|path| !after.contains_key(*path));
     let gone = gone.map(|path| format!("{path} is gone"));
     let other = after
