@@ -55,10 +55,6 @@ pub(super) fn build(
         told.push((made.id.clone(), made.after, made.notify));
         build.add(made.id, made.spec, made.on_remove)?;
     }
-    for made in health::made(&build, role)? {
-        told.push((made.id.clone(), made.after, made.notify));
-        build.add(made.id, made.spec, made.on_remove)?;
-    }
     if let Some(made) = firewall::made(&build, files, role.firewall.as_ref())? {
         build.add(made.id, made.spec, made.on_remove)?;
     }
@@ -66,6 +62,12 @@ pub(super) fn build(
         build.file_entry(entry)?;
     }
     build.services()?;
+    for made in health::made(&build, role)? {
+        build
+            .written
+            .push((made.id.clone(), made.after, Vec::new()));
+        build.add(made.id, Spec::HealthCheck(made.spec), OnRemove::Leave)?;
+    }
     for entry in &role.transactions {
         let spec = transaction::spec(&build, entry)?;
         let id = format!("transaction:{}", entry.name);
@@ -80,7 +82,7 @@ pub(super) fn build(
 }
 
 /// Names of resources that are templates: of what is repeated, with its item.
-fn named(names: &[String]) -> impl Iterator<Item = &str> {
+pub(super) fn named(names: &[String]) -> impl Iterator<Item = &str> {
     let texts = names.iter().map(String::as_str);
     texts.filter(|name| name.contains("{{"))
 }
@@ -128,7 +130,7 @@ pub(super) struct Build<'a> {
     pub(super) templates: Templates<'a>,
     resources: BTreeMap<ResourceId, Resource>,
     bodies: BTreeMap<ContentHash, Vec<u8>>,
-    /// Files with their edges, `after` and `notify`.
+    /// Files and health checks with their edges, `after` and `notify`.
     written: Vec<(String, Vec<String>, Vec<String>)>,
 }
 
@@ -160,11 +162,7 @@ impl<'a> Build<'a> {
     fn services(&mut self) -> Result<(), BundleFault> {
         for entry in &self.role.services {
             for (unit, _, needs) in self.units(entry)? {
-                let is_there = |id: &String| {
-                    let id = ResourceId::new(id.clone()).ok();
-                    id.is_some_and(|id| self.resources.contains_key(&id))
-                };
-                if !needs.iter().all(is_there) {
+                if !self.has_all(&needs) {
                     continue;
                 }
                 let id = format!("service:{unit}");
@@ -178,6 +176,14 @@ impl<'a> Build<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Whether all of these resources are there.
+    pub(super) fn has_all(&self, ids: &[String]) -> bool {
+        ids.iter().all(|id| {
+            let id = ResourceId::new(id.clone()).ok();
+            id.is_some_and(|id| self.resources.contains_key(&id))
+        })
     }
 
     /// Names of an entry's units, what each comes after and what it needs; templates, because some are
@@ -201,7 +207,11 @@ impl<'a> Build<'a> {
     }
 
     /// Names of resources, templates among them filled in.
-    fn names(&self, names: &[String], context: &Value) -> Result<Vec<String>, BundleFault> {
+    pub(super) fn names(
+        &self,
+        names: &[String],
+        context: &Value,
+    ) -> Result<Vec<String>, BundleFault> {
         let one = |name: &String| match name.contains("{{") {
             true => self.templates.text(name, &self.role.path, context),
             false => Ok(name.clone()),

@@ -11,6 +11,7 @@ use super::build::Build;
 use super::error::BundleFault;
 use super::health;
 use super::role::{CheckEntry, DrainEntry, Generated, TransactionEntry};
+use super::values::Item;
 use crate::powermta::syntax::Sources;
 use crate::powermta::{self, CONFIG_PATH};
 
@@ -51,15 +52,15 @@ pub(super) fn spec(
     let digest = restart_digest(&lines);
     Ok(TransactionSpec {
         members: build.expand(&entry.members)?,
-        test: check(build, &entry.test)?,
-        activate: check(build, &entry.activate)?,
+        test: check(build, &entry.test, None)?,
+        activate: check(build, &entry.activate, None)?,
         unit: entry
             .unit
             .as_ref()
             .map(|unit| build.unit(unit))
             .transpose()?,
-        read_back: health::probes(build, &entry.read_back)?,
-        health: health::probes(build, &entry.health)?,
+        read_back: health::probes(build, &entry.read_back, None)?,
+        health: health::probes(build, &entry.health, None)?,
         restart: RestartSpec {
             lines,
             allowed: build.values.restart_allowed == Some(digest),
@@ -99,8 +100,12 @@ fn drained(build: &Build<'_>, entry: &DrainEntry) -> Result<DrainSpec, BundleFau
 }
 
 /// A command that judges.
-pub(super) fn check(build: &Build<'_>, entry: &CheckEntry) -> Result<CommandCheck, BundleFault> {
-    let context = build.context(None);
+pub(super) fn check(
+    build: &Build<'_>,
+    entry: &CheckEntry,
+    item: Option<&Item>,
+) -> Result<CommandCheck, BundleFault> {
+    let context = build.context(item);
     let filled = |text: &String| build.templates.text(text, &build.role.path, &context);
     let arguments = entry.arguments.iter().map(filled);
     Ok(CommandCheck {

@@ -2,7 +2,9 @@
 //!
 //! ```toml
 //! [[health_check]]
-//! name = "page"
+//! name = "page"                       # a template, so that `each` can name its item
+//! each = "tenant"                     # one for each; nothing when absent
+//! needs = ["service:app.service"]     # not there without these; nothing when absent
 //! interval_seconds = 30               # 5 to 3600
 //! attempts = 3                        # wrong answers in a row, 1 to 20
 //! restart = "nginx.service"           # restarted when it has failed, ever more rarely; nothing when absent
@@ -42,27 +44,32 @@
 //! things more: `quiet`, a log that gets no line with any of `errors`, and `steady_seconds` beside `http`,
 //! for so long it must stay right.
 //!
-//! `status` is one, or the lowest and the highest; 200-399 when absent. Addresses are the host's own, and
+//! `tls` may be a template of `true` or `false`. `status` is one, or the lowest and the highest; 200-399 when absent. Addresses are the host's own, and
 //! pages are always asked for by `GET`; nobody is sent on. Over TLS any certificate will do. Where a host
 //! allows what (`ports`, `commands`, `services`) is for its own list to say. Addresses, names, paths, texts,
 //! units and arguments are templates.
 
 mod probes;
 
-use email_engine_protocol::desired::{HealthCheckSpec, OnRemove, Spec};
+use email_engine_protocol::desired::HealthCheckSpec;
 use serde::Deserialize;
 
-use super::basics::Made;
-use super::build::Build;
+use super::build::{Build, named};
 use super::error::BundleFault;
-use super::role::RoleFile;
+use super::role::{Each, RoleFile};
+use super::values::Item;
 
 pub(super) use probes::{ProbeEntry, made as probes, texts as probe_texts};
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HealthCheckEntry {
+    /// A template.
     name: String,
+    each: Option<Each>,
+    /// Ids of resources without which it is not there.
+    #[serde(default)]
+    needs: Vec<String>,
     interval_seconds: u32,
     attempts: u32,
     /// A template.
@@ -77,35 +84,58 @@ pub(super) struct HealthCheckEntry {
 pub(super) fn texts(entries: &[HealthCheckEntry]) -> impl Iterator<Item = &str> {
     let probes = entries.iter().flat_map(|entry| &entry.probes);
     let restarts = entries.iter().filter_map(|entry| entry.restart.as_deref());
-    let mut texts: Vec<&str> = probes.flat_map(probe_texts).chain(restarts).collect();
+    let names = entries.iter().flat_map(|entry| {
+        let others = named(&entry.after).chain(named(&entry.needs));
+        others.chain([entry.name.as_str()])
+    });
+    let texts = probes.flat_map(probe_texts).chain(restarts);
+    let mut texts: Vec<&str> = texts.chain(names).collect();
     texts.sort_unstable();
     texts.dedup();
     texts.into_iter()
 }
 
-/// The health checks of a role file.
-pub(super) fn made<'a>(
-    build: &Build<'_>,
-    role: &'a RoleFile,
-) -> Result<Vec<Made<'a>>, BundleFault> {
+/// A health check, and what it comes after.
+pub(super) struct Check {
+    pub(super) id: String,
+    pub(super) spec: HealthCheckSpec,
+    pub(super) after: Vec<String>,
+}
+
+/// The health checks of a role file. What they need is known by then.
+pub(super) fn made(build: &Build<'_>, role: &RoleFile) -> Result<Vec<Check>, BundleFault> {
     let mut made = Vec::new();
     for entry in &role.health_checks {
-        let context = build.context(None);
-        let restart = entry.restart.as_ref();
-        let restart = restart.map(|unit| build.templates.text(unit, &build.role.path, &context));
-        let spec = HealthCheckSpec {
-            probes: probes(build, &entry.probes)?,
-            interval_seconds: entry.interval_seconds,
-            attempts: entry.attempts,
-            restart: restart.transpose()?,
-        };
-        made.push(Made {
-            id: format!("health_check:{}", entry.name),
-            spec: Spec::HealthCheck(spec),
-            on_remove: OnRemove::Leave,
-            after: &entry.after,
-            notify: &[],
-        });
+        match entry.each {
+            None => made.extend(check(build, entry, None)?),
+            Some(each) => {
+                for item in build.values.items(each) {
+                    made.extend(check(build, entry, Some(item))?);
+                }
+            }
+        }
     }
     Ok(made)
+}
+
+fn check(
+    build: &Build<'_>,
+    entry: &HealthCheckEntry,
+    item: Option<&Item>,
+) -> Result<Option<Check>, BundleFault> {
+    let context = build.context(item);
+    let text = |text: &String| build.templates.text(text, &build.role.path, &context);
+    if !build.has_all(&build.names(&entry.needs, &context)?) {
+        return Ok(None);
+    }
+    Ok(Some(Check {
+        id: format!("health_check:{}", text(&entry.name)?),
+        spec: HealthCheckSpec {
+            probes: probes(build, &entry.probes, item)?,
+            interval_seconds: entry.interval_seconds,
+            attempts: entry.attempts,
+            restart: entry.restart.as_ref().map(text).transpose()?,
+        },
+        after: build.names(&entry.after, &context)?,
+    }))
 }

@@ -83,9 +83,27 @@ struct HttpEntry {
     path: String,
     host: Option<String>,
     #[serde(default)]
-    tls: bool,
+    tls: Tls,
     status: Option<String>,
     contains: Option<String>,
+}
+
+/// Whether a page is asked for over TLS.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "accepted is true, false or a template of one of them"
+)]
+enum Tls {
+    Plain(bool),
+    /// Where it depends on the host.
+    Template(String),
+}
+
+impl Default for Tls {
+    fn default() -> Self {
+        Self::Plain(false)
+    }
 }
 
 /// Templates among the texts of a probe.
@@ -94,7 +112,11 @@ pub(in crate::planner) fn texts(probe: &ProbeEntry) -> impl Iterator<Item = &str
     let expected = expected.flat_map(|one| [&one.equals, &one.contains, &one.mentions]);
     let page = probe.http.iter().flat_map(|page| {
         let needed = [&page.address, &page.path].into_iter();
-        needed.chain(&page.host).chain(&page.contains)
+        let tls = match &page.tls {
+            Tls::Plain(_) => None,
+            Tls::Template(text) => Some(text),
+        };
+        needed.chain(&page.host).chain(&page.contains).chain(tls)
     });
     let places = [&probe.quiet, &probe.banner, &probe.running, &probe.tcp];
     let texts = probe.arguments.iter().chain(places.into_iter().flatten());
@@ -103,19 +125,24 @@ pub(in crate::planner) fn texts(probe: &ProbeEntry) -> impl Iterator<Item = &str
     texts.map(String::as_str).chain(command)
 }
 
-/// The questions of these entries.
+/// The questions of these entries, in something that stands for this item.
 pub(in crate::planner) fn made(
     build: &Build<'_>,
     entries: &[ProbeEntry],
+    item: Option<&Item>,
 ) -> Result<Vec<Probe>, BundleFault> {
-    let made = entries.iter().map(|entry| repeated(build, entry));
+    let made = entries.iter().map(|entry| repeated(build, entry, item));
     made.collect::<Result<Vec<_>, _>>()
         .map(|made| made.concat())
 }
 
-fn repeated(build: &Build<'_>, entry: &ProbeEntry) -> Result<Vec<Probe>, BundleFault> {
+fn repeated(
+    build: &Build<'_>,
+    entry: &ProbeEntry,
+    item: Option<&Item>,
+) -> Result<Vec<Probe>, BundleFault> {
     let Some(each) = entry.each else {
-        return Ok(vec![probe(build, entry, None)?]);
+        return Ok(vec![probe(build, entry, item)?]);
     };
     let items = newest(build.values.items(each));
     items
@@ -165,7 +192,7 @@ fn probe(build: &Build<'_>, entry: &ProbeEntry, item: Option<&Item>) -> Result<P
     }
     if let Some(check) = &entry.command {
         return Ok(Probe::Command {
-            check: transaction::check(build, check)?,
+            check: transaction::check(build, check, item)?,
         });
     }
     if let Some(text) = &entry.tcp {
@@ -224,9 +251,19 @@ fn question(
             ))
         })?,
     };
+    let tls = match &page.tls {
+        Tls::Plain(tls) => *tls,
+        Tls::Template(text) => {
+            let text = filled(text)?;
+            // Templates write what is true as Jinja does.
+            text.to_ascii_lowercase()
+                .parse()
+                .map_err(|_| build.fault(&format!("tls is {text:?}, accepted is true or false")))?
+        }
+    };
     Ok(HttpQuestion {
         address: address(build, &filled(&page.address)?)?,
-        tls: page.tls,
+        tls,
         host: page.host.as_ref().map(filled).transpose()?,
         path: filled(&page.path)?,
         least_status,

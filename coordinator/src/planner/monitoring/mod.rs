@@ -10,7 +10,7 @@ use email_engine_protocol::api::MemberRole;
 use serde::Serialize;
 
 use super::routes;
-use crate::state::{FleetState, Host};
+use crate::state::{FleetState, Host, HostSecret, SecretOf};
 
 /// What has an exporter of a machine's own figures.
 const EXPORTER: &str = "prometheus-node-exporter";
@@ -22,6 +22,8 @@ const PORT: u16 = 9100;
 pub(super) struct MonitoringValues {
     /// All of it.
     fleet: bool,
+    /// There is a key to read nodes by.
+    key: bool,
     hosts: Vec<Watched>,
     nodes: Vec<Member>,
     /// Who vouches for nodes, in PEM.
@@ -70,8 +72,10 @@ impl MonitoringValues {
             .cluster
             .as_ref()
             .map(|cluster| cluster.root.as_slice());
+        let key = SecretOf::Host(host.spec.id.clone(), HostSecret::MetricsKey);
         Self {
             fleet,
+            key: state.secrets.contains_key(&key.id()),
             hosts: hosts.filter_map(watched).collect(),
             nodes: nodes
                 .map(|node| Member {

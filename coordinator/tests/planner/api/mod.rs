@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use email_engine_coordinator::metrics;
+use email_engine_coordinator::planner::Planned;
 use email_engine_coordinator::state::{
     Artifact, FleetState, HostSecret, SealedAtRest, SecretOf, StoredSecret, account,
 };
 use email_engine_protocol::api::TenantSecret;
 use email_engine_protocol::bytes::{Commitment, ContentHash};
-use email_engine_protocol::desired::{FileContent, Spec};
+use email_engine_protocol::desired::{FileContent, HealthCheckSpec, HttpQuestion, Probe, Spec};
 use email_engine_protocol::id::{ArtifactName, HostId, SecretId, TenantId};
 use email_engine_protocol::time::Timestamp;
 
@@ -169,6 +170,75 @@ fn a_service_waits_for_its_secrets_and_no_text_holds_one() {
         secrets(&fleet)
             .contains(&"MAILWIZZ_API_KEY=tenant/sos-holidays/mailwizz-api-key".to_owned())
     );
+}
+
+/// The questions of a health check and the unit that is restarted for it, of those whose name begins so.
+fn checks(planned: &Planned, begin: &str) -> Vec<(String, HttpQuestion, Option<String>)> {
+    let resources = planned.config.resources.iter();
+    let checks = resources.filter_map(|resource| match &resource.spec {
+        Spec::HealthCheck(check) => Some((resource.id.as_str(), check)),
+        _ => None,
+    });
+    let checks = checks.filter(|(id, _)| id.starts_with(&format!("health_check:{begin}")));
+    let one = |(id, check): (&str, &HealthCheckSpec)| {
+        assert_eq!((check.interval_seconds, check.attempts), (30, 3));
+        let [Probe::Http { question, .. }] = &check.probes[..] else {
+            panic!("{id} asks {:?}", check.probes);
+        };
+        (id.to_owned(), question.clone(), check.restart.clone())
+    };
+    checks.map(one).collect()
+}
+
+#[test]
+fn a_tenants_api_is_asked_as_its_callers_ask_it_and_once_it_is_there() {
+    let fleet = given(Fleet::sos_holidays(), &["api-bundle"]);
+    assert!(checks(&fleet.plan(HOST), "api-").is_empty());
+    let fleet = made(fleet);
+    let [(_, question, _)] = &checks(&fleet.plan(HOST), "api-")[..] else {
+        panic!("one tenant");
+    };
+    assert_eq!(
+        (question.address.port(), question.tls, &question.path[..]),
+        (80, false, "/")
+    );
+    let named = labelled(fleet, &[("web-names", "api.example.com www.example.com")]);
+    let asked = checks(&named.plan(HOST), "api-");
+    let question = &asked[0].1;
+    assert_eq!((question.address.port(), question.tls), (443, true));
+    assert_eq!(question.host.as_deref(), Some("api.example.com"));
+}
+
+#[test]
+fn each_tenant_of_a_shared_host_has_a_check_that_restarts_its_own_unit() {
+    let fleet = made(given(Fleet::two_tenants(), &["api-bundle"]));
+    let asked = checks(&fleet.plan(HOST), "api-");
+    let wanted: Vec<_> = fleet
+        .state
+        .tenants
+        .keys()
+        .map(|tenant| {
+            let account = account(tenant);
+            (
+                format!("health_check:api-{account}"),
+                format!("/{tenant}/"),
+                Some(format!("email-engine-api-web@{account}.service")),
+            )
+        })
+        .collect();
+    let asked: Vec<_> = asked
+        .into_iter()
+        .map(|(id, question, restart)| (id, question.path, restart))
+        .collect();
+    assert_eq!(asked, wanted);
+}
+
+#[test]
+fn nodes_are_read_once_there_is_a_key_so_that_no_configuration_names_a_file_that_is_not_there() {
+    let fleet = given(Fleet::sos_holidays(), &["api-bundle"]);
+    let reads = |fleet: &Fleet| texts(&fleet.plan(HOST))[SCRAPE].contains("metrics-key");
+    assert!(!reads(&fleet));
+    assert!(reads(&made(fleet)));
 }
 
 #[test]

@@ -50,6 +50,9 @@ fn every_kind_of_question_can_be_asked_for() {
     assert_eq!((question.least_status, question.most_status), (204, 204));
     assert_eq!(question.contains.as_deref(), Some("mailwizz1"));
     assert!(question.tls);
+    let said = http.replace("tls = true", "tls = \"{{ host == 'another' }}\"");
+    let asked = format!("{:?}", planned(&check(&said)).probes);
+    assert!(asked.contains("tls: false"), "{asked}");
     for (probe, expected) in [
         (
             "tcp = \"127.0.0.1:6379\"",
@@ -102,6 +105,11 @@ fn what_cannot_be_asked_is_refused_with_what_would_do() {
         (page(", status = \"399-200\""), "status is \"399-200\""),
         (page(", host = \"a b\""), "host is \"a b\""),
         (page(", method = \"POST\""), "method"),
+        (
+            page(", tls = \"{{ host }}\""),
+            "tls is \"mailwizz1\", accepted is true or false",
+        ),
+        (page(", tls = 1"), "accepted is true, false or a template"),
         (
             "running = \"cron.service\"\nsteady_seconds = 3".to_owned(),
             "steady_seconds stands beside http",

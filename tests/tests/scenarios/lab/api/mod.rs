@@ -1,5 +1,8 @@
 //! A bare host becomes one that serves a tenant's API: from the operator's bundle to an answer over TLS, a job
-//! through cache and database and figures in Prometheus; it stays so, and a new bundle takes its place.
+//! through cache and database and figures in Prometheus; it stays so, says what is not well, and a new bundle
+//! takes its place.
+
+mod unwell;
 
 use std::fs;
 use std::net::SocketAddr;
@@ -12,6 +15,7 @@ use email_engine_tests::{Fleet, Operator, samples, wait_for};
 use serde_json::{Value, json};
 
 use super::agent;
+use unwell::says_what_is_not_well;
 
 const COORDINATOR: &str = "203.0.113.1";
 const HOST: &str = "api1";
@@ -58,6 +62,7 @@ fn a_bare_host_serves_the_api_of_the_operators_bundle_and_goes_on_serving_it() {
         upload(&fleet, "2");
         is_served(&guest, "2", "a new bundle was uploaded").await;
         starts_are_noted(&guest).await;
+        says_what_is_not_well(&fleet, &guest).await;
     });
 }
 

@@ -1,0 +1,95 @@
+//! What goes wrong on an API host by itself is told, healed where that does no harm, and over by itself.
+
+use std::fs;
+use std::path::Path;
+
+use email_engine_tests::lab::Guest;
+use email_engine_tests::{Fleet, Operator, wait_for};
+
+use super::{HOST, ask, is_served};
+
+const ROLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/roles/api");
+
+/// Has the host's own layer of the roles hold these files, with a text in the place of another, and nothing
+/// else.
+fn release(fleet: &Fleet, changed: &[(&str, &str, &str)]) {
+    let operator = Operator::of(fleet);
+    let roles = operator.folder().join("my-roles");
+    let layer = roles.join("overrides/hosts").join(HOST).join("api");
+    let _ = fs::remove_dir_all(&roles);
+    for (name, before, after) in changed {
+        let file = layer.join(name);
+        let text = fs::read_to_string(&file);
+        let text = text.or_else(|_| fs::read_to_string(Path::new(ROLES).join(name)));
+        let text = text.unwrap();
+        assert!(text.contains(before), "{name} has no {before:?}");
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, text.replace(before, after)).unwrap();
+    }
+    let stored = operator.prints(0, &["roles", "put", "my-roles"]);
+    let _ = operator.prints(0, &["roles", "use", stored.trim(), "--host", HOST]);
+}
+
+/// Waits until the operator is shown all of these words.
+async fn says(fleet: &Fleet, words: &[&str]) {
+    let operator = Operator::of(fleet);
+    wait_for(&format!("the host says {words:?}"), async || {
+        let shown = operator.prints(0, &["hosts", "show", HOST]);
+        if words.iter().all(|word| shown.contains(word)) {
+            Ok(())
+        } else {
+            Err(shown)
+        }
+    })
+    .await;
+}
+
+fn main_process(guest: &Guest, unit: &str) -> String {
+    guest.run(&["systemctl", "show", "-P", "MainPID", unit])
+}
+
+/// All checks are right on the host. A cache that stands still is told and left alone, a web service that does
+/// is restarted, and both are well again.
+pub(super) async fn says_what_is_not_well(fleet: &Fleet, guest: &Guest) {
+    fleet.host_converged(HOST, "all is well").await;
+    let config = fleet.api().get("/hosts/api1/config").await.ok().to_string();
+    for check in ["database", "cache", "api-client_1"] {
+        assert!(config.contains(&format!("health_check:{check}")), "{check}");
+    }
+    // This operator wants to know sooner.
+    let pace = (
+        "interval_seconds = 30\nattempts = 3\n",
+        "interval_seconds = 5\nattempts = 2\n",
+    );
+    let changed = [
+        pace,
+        ("timeout_seconds = 20\n", "timeout_seconds = 3\n"),
+        ("timeout_seconds = 9", "timeout_seconds = 2"),
+    ];
+    release(
+        fleet,
+        &changed.map(|(before, after)| ("service.toml", before, after)),
+    );
+    fleet.host_converged(HOST, "its checks are others").await;
+
+    let unit = "redis-server.service";
+    let before = main_process(guest, unit);
+    guest.run(&["kill", "-STOP", before.trim()]);
+    says(fleet, &["health_check:cache", "redis-cli"]).await;
+    assert_eq!(ask("GET", "/", "", "").await.unwrap().0, 200);
+    guest.run(&["kill", "-CONT", before.trim()]);
+    fleet.host_converged(HOST, "its cache is well again").await;
+    assert_eq!(main_process(guest, unit), before, "it was restarted");
+
+    let unit = "email-engine-api-web@client_1.service";
+    let before = main_process(guest, unit);
+    guest.run(&["kill", "-STOP", before.trim()]);
+    wait_for("its web service is another process", async || {
+        let now = main_process(guest, unit);
+        let is_another = now != before && now.trim() != "0";
+        if is_another { Ok(()) } else { Err(now) }
+    })
+    .await;
+    is_served(guest, "2", "its web service was restarted").await;
+    fleet.host_converged(HOST, "its API is well again").await;
+}
