@@ -8,7 +8,7 @@ use email_engine_tests::mail::alone;
 use email_engine_tests::{Fleet, samples, wait_for};
 use serde_json::json;
 
-use super::agent;
+use super::super::agent;
 
 const COORDINATOR: &str = "203.0.113.1";
 const HOST: &str = "api1";

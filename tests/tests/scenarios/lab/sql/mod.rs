@@ -1,0 +1,4 @@
+//! What the database servers of a real host hold.
+
+mod databases;
+mod rows;
