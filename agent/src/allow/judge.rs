@@ -10,6 +10,8 @@ use email_engine_protocol::desired::{
 use email_engine_protocol::id::ResourceId;
 use ipnet::IpNet;
 
+use super::CommandRule;
+
 /// What is allowed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AllowList {
@@ -17,8 +19,8 @@ pub struct AllowList {
     pub origin: String,
     /// Paths of files and folders.
     pub paths: Vec<PathRule>,
-    /// First words of commands.
-    pub commands: Vec<Vec<String>>,
+    /// First words of commands, or all of them.
+    pub commands: Vec<CommandRule>,
     /// Names of packages.
     pub packages: Names,
     /// Names of packages that may come from an operator's file.
@@ -447,10 +449,7 @@ impl AllowList {
     fn judge_command(&self, resource: &Resource, command: &CommandLine) -> Result<(), Disallowed> {
         let mut words = vec![command.program.as_str()];
         words.extend(command.arguments.iter().map(String::as_str));
-        let begins = |rule: &Vec<String>| {
-            rule.len() <= words.len() && rule.iter().zip(&words).all(|(one, other)| one == other)
-        };
-        if self.commands.iter().any(begins) {
+        if self.commands.iter().any(|rule| rule.allows(&words)) {
             return Ok(());
         }
         Err(Disallowed::Command {
@@ -488,7 +487,9 @@ mod tests {
                 PathRule::Exactly(path("/etc/engine")),
                 PathRule::Below(Some(path("/lib/agent"))),
             ],
-            commands: vec![vec!["/usr/sbin/pmta".to_owned(), "reload".to_owned()]],
+            commands: vec![
+                CommandRule::read(vec!["/usr/sbin/pmta".to_owned(), "reload".to_owned()]).unwrap(),
+            ],
             packages: names(&["cron"]),
             services: names(&["pmta.service"]),
             set_id: vec![PathRule::Exactly(path("/etc/pmta/shared"))],
@@ -701,7 +702,7 @@ mod tests {
             let open = AllowList {
                 origin: String::new(),
                 paths: rules.iter().map(|rule| PathRule::Below(Some(path(rule)))).collect(),
-                commands: vec![Vec::new()],
+                commands: vec![CommandRule::default()],
                 own: BTreeSet::from([own.clone()]),
                 ..AllowList::default()
             };

@@ -8,6 +8,7 @@
 //! list. What is the agent's own (`own`) is refused whatever is listed.
 
 mod certificate;
+mod command;
 pub mod judge;
 mod own;
 
@@ -22,6 +23,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 
 use crate::config::Config;
+pub use command::CommandRule;
 pub use judge::{AllowList, Disallowed, Names, PathRule};
 pub use own::own_places;
 
@@ -153,7 +155,7 @@ fn parse(path: &Path, text: &str, over: Option<AllowList>) -> Result<AllowList, 
         list.set_id = path_rules("set_id", &texts).map_err(refuse)?;
     }
     if let Some(rules) = written.commands {
-        let rules = rules.into_iter().map(command_rule);
+        let rules = rules.into_iter().map(CommandRule::read);
         list.commands = rules.collect::<Result<_, _>>().map_err(refuse)?;
     }
     for (texts, known) in [
@@ -212,16 +214,6 @@ fn path_rule(text: &str) -> Result<PathRule, String> {
         Some(folder) => PathRule::Below(Some(path(folder)?)),
         None => PathRule::Exactly(path(text)?),
     })
-}
-
-fn command_rule(words: Vec<String>) -> Result<Vec<String>, String> {
-    match words.first() {
-        Some(program) => HostPath::new(program.as_str())
-            .map(|_| ())
-            .map_err(|error| format!("commands: {error}"))?,
-        None => tracing::warn!("the allow-list allows every command"),
-    }
-    Ok(words)
 }
 
 #[cfg(test)]

@@ -56,6 +56,10 @@ fn a_file_that_cannot_be_used_stops_the_agent_and_is_never_the_built_in_list() {
         ("paths = [\"/a/../b\"]", "absolute"),
         ("commands = [[\"pmta\"]]", "absolute"),
         ("commands = [\"/usr/sbin/pmta\"]", "line 1"),
+        (
+            "commands = [[\"/bin/a\", \"$\", \"b\"]]",
+            "accepted as the last one alone",
+        ),
         ("packages = \"cron\"", "line 1"),
         ("set_id = [\"srv\"]", "set_id: path"),
         (
@@ -321,6 +325,50 @@ fn what_services_stand_on_is_listed_by_name_network_and_where_a_link_leads() {
     for resource in [user(&[]), group("app"), sysctl("net.core.somaxconn")] {
         assert!(built_in.judge(&state(vec![resource])).is_err());
     }
+}
+
+#[test]
+fn the_built_in_list_leaves_no_further_words_to_programs_that_do_more_for_them() {
+    let list = load(&Config::default()).unwrap();
+    let judged = |words: &str| {
+        let mut words = words.split(' ').map(str::to_owned);
+        let program = HostPath::new(words.next().unwrap()).unwrap();
+        let command = CommandLine {
+            program,
+            arguments: words.collect(),
+        };
+        let step = basic(Spec::Step(StepSpec {
+            command,
+            guard: Guard::Notified,
+            timeout_seconds: 1,
+            success_codes: Vec::new(),
+        }));
+        list.judge(&state(vec![step])).is_ok()
+    };
+    for (listed, further) in [
+        ("/usr/bin/mariadb-admin ping", "drop mailwizz --force"),
+        ("/usr/bin/systemctl daemon-reload", "--root=/srv"),
+        ("/usr/bin/systemctl reload nginx.service", "ssh.service"),
+        (
+            "/usr/bin/systemctl restart php8.2-fpm.service",
+            "ssh.service",
+        ),
+        (
+            "/usr/bin/systemctl restart prometheus.service",
+            "ssh.service",
+        ),
+        ("/usr/sbin/nginx -t", "-c /srv/nginx.conf"),
+        ("/usr/sbin/php-fpm8.4 -t", "-d extension=/srv/x.so"),
+        ("/usr/sbin/update-ca-certificates", "--hooksdir /srv"),
+    ] {
+        assert!(judged(listed), "{listed}");
+        assert!(
+            !judged(&format!("{listed} {further}")),
+            "{listed} {further}"
+        );
+    }
+    // What it is asked follows from the names that the host sends under.
+    assert!(judged("/usr/sbin/pmta --json show settings example.com/v1"));
 }
 
 fn text<'a>(entry: &'a toml::Table, key: &str) -> &'a str {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backon::BackoffBuilder;
-use email_engine_protocol::desired::{Disposition, Target};
+use email_engine_protocol::desired::{Disposition, Spec, Target};
 use email_engine_protocol::observed::{ResourceState, Stage};
 
 use super::core::{Core, Enforced, now};
@@ -122,9 +122,19 @@ impl Core {
         self.report_changes();
     }
 
-    /// Something answers otherwise than before: it is said, and what is due for it is done.
+    /// Something answers otherwise than before: it is said, and what is due for it is done. Whatever else
+    /// fails is tried again at its own pace; where nothing does, the state may be good from now on, and
+    /// only a look at all of it says so.
     pub(super) fn look_at_health(&mut self) {
-        self.pass_all();
+        let fails = |outcome: &Outcome| outcome.is_bad_beside_health();
+        if self.outcome.as_ref().is_some_and(fails) {
+            let config = self.enforced.iter().flat_map(|one| &one.config.resources);
+            let checks = config.filter(|one| matches!(one.spec, Spec::HealthCheck(_)));
+            let ids = checks.map(|one| one.id.clone()).collect();
+            self.pass(&Scope::Some(ids));
+        } else {
+            self.pass_all();
+        }
         self.report_changes();
     }
 

@@ -1,6 +1,7 @@
 //! The executor's thread: wakes on messages, touches and time, and hands them to the core.
 
 use std::iter;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -73,6 +74,25 @@ impl Ended {
     }
 }
 
+/// Wakes for news of health checks: one waits in the queue, however much news there is while the thread is
+/// busy.
+#[derive(Debug, Default)]
+struct Bell(AtomicBool);
+
+impl Bell {
+    fn ring(&self, queue: &WakeSender) {
+        if !self.0.swap(true, Ordering::AcqRel) {
+            // Without a receiver the thread is gone.
+            let _ = queue.send(Wake::Health);
+        }
+    }
+
+    /// To be called before looking: what comes from now on rings again.
+    fn is_heard(&self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
 /// Rings when the thread ends, also by a panic.
 struct Ring(Arc<Ended>);
 
@@ -91,6 +111,7 @@ pub(super) fn run(mut core: Core) -> std::io::Result<(WakeSender, Arc<Ended>)> {
     let touch = sender.clone();
     let certificates = sender.clone();
     let health = sender.clone();
+    let bell = Arc::new(Bell::default());
     std::thread::Builder::new()
         .name("executor".to_owned())
         .spawn(move || {
@@ -103,10 +124,11 @@ pub(super) fn run(mut core: Core) -> std::io::Result<(WakeSender, Arc<Ended>)> {
             }
             let wake = certificates;
             core.start_issuer(move || drop(wake.send(Wake::Certificates)));
+            let ringing = Arc::clone(&bell);
             core.reconciler
-                .tells_of_health(move || drop(health.send(Wake::Health)));
+                .tells_of_health(move || ringing.ring(&health));
             core.resume();
-            serve(&mut core, &inbox, &alive);
+            serve(&mut core, &inbox, &alive, &bell);
             core.end();
             tracing::info!("executor stopped");
         })?;
@@ -148,7 +170,7 @@ impl Settling {
     }
 }
 
-fn serve(core: &mut Core, inbox: &Receiver<Wake>, alive: &Ended) {
+fn serve(core: &mut Core, inbox: &Receiver<Wake>, alive: &Ended, bell: &Bell) {
     let mut settling = Settling::new();
     let mut settled: Option<Instant> = None;
     while !core.is_stopping() {
@@ -181,6 +203,7 @@ fn serve(core: &mut Core, inbox: &Receiver<Wake>, alive: &Ended) {
         match inbox.recv_timeout(next.saturating_duration_since(Instant::now())) {
             Ok(wake) => {
                 let waiting = inbox.try_iter().take(AT_ONCE);
+                let mut is_health_news = false;
                 for wake in iter::once(wake).chain(waiting) {
                     match wake {
                         Wake::Message(message, permit) => {
@@ -188,12 +211,16 @@ fn serve(core: &mut Core, inbox: &Receiver<Wake>, alive: &Ended) {
                             drop(permit);
                         }
                         Wake::Certificates => core.look_at_certificates(),
-                        Wake::Health => core.look_at_health(),
+                        Wake::Health => is_health_news = true,
                         Wake::Stop => return,
                         Wake::Touched => {
                             settled = settled.or_else(|| Some(settling.due(Instant::now())));
                         }
                     }
+                }
+                if is_health_news {
+                    bell.is_heard();
+                    core.look_at_health();
                 }
                 core.proceed();
             }
@@ -206,6 +233,19 @@ fn serve(core: &mut Core, inbox: &Receiver<Wake>, alive: &Ended) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_much_news_of_health_one_wake_waits_and_what_comes_later_wakes_again() {
+        let (sender, inbox) = mpsc::channel();
+        let bell = Bell::default();
+        for _ in 0..2 {
+            for _ in 0..1000 {
+                bell.ring(&sender);
+            }
+            assert_eq!(inbox.try_iter().count(), 1);
+            bell.is_heard();
+        }
+    }
 
     #[test]
     fn endless_touches_that_change_nothing_are_looked_at_once_a_second() {

@@ -45,6 +45,24 @@ pub enum Verdict {
     Ill,
 }
 
+/// How often and when the unit of a check was restarted. It outlives what the check asks: else every new
+/// state would begin with a restart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Restarts {
+    /// Those that are not forgotten.
+    count: u32,
+    last: Option<Duration>,
+}
+
+impl Restarts {
+    /// Whether all of them are so long ago that each would be forgotten, had it been well since.
+    #[must_use]
+    pub fn are_over(self, now: Duration) -> bool {
+        let over = |last: Duration| now.saturating_sub(last) >= QUIET * self.count;
+        self.last.is_none_or(over)
+    }
+}
+
 /// One health check.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Course {
@@ -54,15 +72,31 @@ pub struct Course {
     wrong_since: Option<Duration>,
     well_since: Option<Duration>,
     reason: String,
-    /// Restarts that are not forgotten.
-    restarts: u32,
-    restarted: Option<Duration>,
+    restarts: Restarts,
+    /// Whether it was said that a restart is due.
+    is_due_told: bool,
 }
 
 impl Course {
-    /// An answer came. Says whether that is news.
+    /// A new one, of a check whose unit was restarted before.
+    #[must_use]
+    pub fn after(restarts: Restarts) -> Self {
+        Self {
+            restarts,
+            ..Self::default()
+        }
+    }
+
+    /// The restarts that its successor goes on from.
+    #[must_use]
+    pub fn handed_on(mut self, now: Duration) -> Restarts {
+        self.forget(now);
+        self.restarts
+    }
+
+    /// An answer came. Says whether the verdict is another one; a reason in other words is no news.
     pub fn answered(&mut self, rule: Rule, answer: Result<(), String>, now: Duration) -> bool {
-        let before = (self.verdict, self.reason.clone());
+        let before = self.verdict;
         match answer {
             Ok(()) => {
                 self.verdict = Verdict::Well;
@@ -83,7 +117,7 @@ impl Course {
                 }
             }
         }
-        before != (self.verdict, self.reason.clone())
+        before != self.verdict
     }
 
     /// It was well until now: what is long ago is forgotten.
@@ -93,7 +127,7 @@ impl Course {
         };
         let steps = now.saturating_sub(since).as_secs() / QUIET.as_secs();
         let steps = u32::try_from(steps).unwrap_or(u32::MAX);
-        self.restarts = self.restarts.saturating_sub(steps);
+        self.restarts.count = self.restarts.count.saturating_sub(steps);
     }
 
     /// What its answers say.
@@ -111,7 +145,7 @@ impl Course {
     /// Restarts that are not forgotten.
     #[must_use]
     pub const fn restarts(&self) -> u32 {
-        self.restarts
+        self.restarts.count
     }
 
     /// When it is asked again.
@@ -132,21 +166,31 @@ impl Course {
             && self.wrong >= rule.attempts
             && self.wrong_since.is_some_and(has_had_its_time)
             && self
-                .restarted
+                .restarts
+                .last
                 .is_none_or(|at| now.saturating_sub(at) >= self.distance())
+    }
+
+    /// Whether a restart is due now and nobody was told since the last one: whoever is busy is told once.
+    pub fn falls_due(&mut self, rule: Rule, now: Duration) -> bool {
+        let was_told = self.is_due_told;
+        self.is_due_told = self.needs_restart(rule, now);
+        self.is_due_told && !was_told
     }
 
     /// From the last restart to the next.
     #[must_use]
     pub fn distance(&self) -> Duration {
-        let nth = self.restarts.saturating_sub(1) as usize;
+        let nth = self.restarts.count.saturating_sub(1) as usize;
         PAUSES[nth.min(PAUSES.len() - 1)]
     }
 
     /// Its unit was restarted, or refused to be.
     pub fn restarted(&mut self, now: Duration) {
-        self.restarts = self.restarts.saturating_add(1).min(PAUSES.len() as u32);
-        self.restarted = Some(now);
+        let count = self.restarts.count.saturating_add(1);
+        self.restarts.count = count.min(PAUSES.len() as u32);
+        self.restarts.last = Some(now);
+        self.is_due_told = false;
         self.wrong = 0;
         self.wrong_since = Some(now);
     }
@@ -186,9 +230,10 @@ mod tests {
         );
         let other = Err("status 502".to_owned());
         assert!(
-            course.answered(RULE, other, seconds(50)),
-            "another reason is news"
+            !course.answered(RULE, other, seconds(50)),
+            "other words are no news"
         );
+        assert_eq!(course.reason(), "status 502", "and are kept all the same");
         assert!(course.answered(RULE, Ok(()), seconds(60)));
         assert_eq!((course.verdict(), course.reason()), (Verdict::Well, ""));
         for at in [70, 80] {
@@ -234,12 +279,69 @@ mod tests {
         assert_eq!(course.restarts(), 2);
     }
 
+    #[test]
+    fn a_restart_that_is_due_is_told_once_until_it_was_made() {
+        let mut course = Course::default();
+        let mut told = Vec::new();
+        // Whoever is to restart is busy for the first hundred seconds.
+        for at in (0..200).step_by(10).map(seconds) {
+            course.answered(RULE, wrong(), at);
+            if course.falls_due(RULE, at) {
+                told.push(at.as_secs());
+            }
+            if at == seconds(100) {
+                course.restarted(at);
+            }
+        }
+        assert_eq!(told, [20, 130]);
+        // One wrong answer is enough, and it is due again when it is asked next.
+        let hasty = Rule {
+            interval: seconds(60),
+            attempts: 1,
+        };
+        let mut course = Course::default();
+        for at in [seconds(0), seconds(60)] {
+            course.answered(hasty, wrong(), at);
+            assert!(course.falls_due(hasty, at), "{at:?}");
+            course.restarted(at);
+        }
+    }
+
+    #[test]
+    fn a_successor_goes_on_from_the_restarts_and_from_nothing_else() {
+        let mut course = Course::default();
+        for at in [0, 10, 20].map(seconds) {
+            course.answered(RULE, wrong(), at);
+        }
+        course.restarted(seconds(20));
+        let handed = course.clone().handed_on(seconds(25));
+        let mut next = Course::after(handed);
+        assert_eq!((next.verdict(), next.reason()), (Verdict::Unknown, ""));
+        let hasty = Rule {
+            interval: seconds(1),
+            attempts: 1,
+        };
+        next.answered(hasty, wrong(), seconds(26));
+        assert_eq!(next.verdict(), Verdict::Ill);
+        assert!(
+            !next.needs_restart(hasty, seconds(49)),
+            "30 s after the last"
+        );
+        assert!(next.needs_restart(hasty, seconds(50)));
+        // It was well for long.
+        course.answered(RULE, Ok(()), seconds(30));
+        let late = seconds(30) + QUIET;
+        assert_eq!(Course::after(course.handed_on(late)).restarts(), 0);
+        assert!(!handed.are_over(seconds(19) + QUIET));
+        assert!(handed.are_over(seconds(20) + QUIET));
+    }
+
     proptest! {
-        /// Whatever is answered whenever: nobody is ill without so many wrong answers, a right one ends it,
+        /// Whatever is answered whenever, and however often another state begins: nobody is ill without so many wrong answers, a right one ends it,
         /// and no unit is restarted more often than five times in ten minutes.
         #[test]
         fn nobody_is_restarted_without_reason_or_without_rest(
-            answers in proptest::collection::vec((any::<bool>(), 0_u64..40), 1..300),
+            answers in proptest::collection::vec((any::<bool>(), 0_u64..40, 0_u8..10), 1..300),
             attempts in 1_u32..6,
         ) {
             let rule = Rule { interval: seconds(5), attempts };
@@ -247,8 +349,12 @@ mod tests {
             let mut now = seconds(0);
             let mut in_a_row = 0;
             let mut restarts: Vec<Duration> = Vec::new();
-            for (right, later) in answers {
+            for (right, later, other) in answers {
                 now += seconds(later);
+                if other == 0 {
+                    course = Course::after(course.handed_on(now));
+                    in_a_row = 0;
+                }
                 let answer = if right { Ok(()) } else { wrong() };
                 course.answered(rule, answer, now);
                 in_a_row = if right { 0 } else { in_a_row + 1 };

@@ -27,7 +27,7 @@ use email_engine_protocol::observed::ResourceState;
 
 use crate::host::{Machine, System};
 use crate::reconciler::UnderWay;
-use course::{Course, Rule, Verdict};
+use course::{Course, Restarts, Rule, Verdict};
 use watch::{Tell, Watch};
 
 /// In a simulation one answer is enough.
@@ -39,6 +39,8 @@ const SIMULATED: Rule = Rule {
 /// Every health check of a host.
 pub struct Checks {
     running: BTreeMap<ResourceId, Running>,
+    /// Restarts of those that are not asked any more, by their unit as well.
+    restarts: BTreeMap<(ResourceId, String), Restarts>,
     tell: Tell,
     begin: Instant,
 }
@@ -76,6 +78,7 @@ impl Default for Checks {
     fn default() -> Self {
         Self {
             running: BTreeMap::new(),
+            restarts: BTreeMap::new(),
             tell: Arc::new(|| {}),
             begin: Instant::now(),
         }
@@ -88,9 +91,15 @@ impl Checks {
         self.tell = Arc::new(tell);
     }
 
-    /// Another state is enforced from now on: it is good only once its checks have answered.
+    /// Another state is enforced from now on: it is good only once its checks have answered. How often their
+    /// units were restarted is not forgotten for it.
     pub fn change_state(&mut self) {
-        self.running.clear();
+        let ids: Vec<ResourceId> = self.running.keys().cloned().collect();
+        for id in &ids {
+            self.leave(id);
+        }
+        let now = self.begin.elapsed();
+        self.restarts.retain(|_, restarts| !restarts.are_over(now));
     }
 
     /// Nothing is asked any more.
@@ -106,12 +115,19 @@ impl Checks {
         let id = &resource.id;
         let known = self.running.get(id).and_then(Running::spec);
         if known != Some(spec) {
+            self.leave(id);
+            let key = spec.restart.clone().map(|unit| (id.clone(), unit));
+            let restarts = key.and_then(|key| self.restarts.get(&key));
+            let course = Course::after(restarts.copied().unwrap_or_default());
             let running = match machine.system.questioner() {
-                None => Running::Simulated(spec.clone(), Course::default()),
-                Some(system) => Watch::begin(id, spec, system, Arc::clone(&self.tell)).map_or_else(
-                    |error| Running::Not(format!("nothing asks it: {error}")),
-                    Running::Real,
-                ),
+                None => Running::Simulated(spec.clone(), course),
+                Some(system) => {
+                    let (time, tell) = ((self.begin, course), Arc::clone(&self.tell));
+                    Watch::begin(id, spec, system, time, tell).map_or_else(
+                        |error| Running::Not(format!("nothing asks it: {error}")),
+                        Running::Real,
+                    )
+                }
             };
             self.running.insert(id.clone(), running);
         }
@@ -122,9 +138,22 @@ impl Checks {
         }
     }
 
-    /// Asks this one no more.
+    /// Asks this one no more. Only its restarts are remembered.
     pub fn leave(&mut self, id: &ResourceId) {
-        self.running.remove(id);
+        let (spec, course) = match self.running.remove(id) {
+            // Also when its thread is gone.
+            Some(Running::Real(watch)) => (watch.spec().clone(), watch.course().clone()),
+            Some(Running::Simulated(spec, course)) => (spec, course),
+            Some(Running::Not(_)) | None => return,
+        };
+        let Some(unit) = spec.restart else { return };
+        let (key, now) = ((id.clone(), unit), self.begin.elapsed());
+        let restarts = course.handed_on(now);
+        if restarts.are_over(now) {
+            self.restarts.remove(&key);
+        } else {
+            self.restarts.insert(key, restarts);
+        }
     }
 
     /// Something was changed on the host.

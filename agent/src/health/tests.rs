@@ -102,6 +102,12 @@ fn what_answers_wrong_fails_with_its_reason_and_is_well_again_by_itself() {
     until(&checks, &resource.id, |state| {
         *state == ResourceState::Converged
     });
+    // It is told right after it can be seen.
+    let begin = Instant::now();
+    while told.load(Ordering::SeqCst) < 2 {
+        assert!(begin.elapsed() < LONG, "the second news is not told");
+        std::thread::yield_now();
+    }
     assert_eq!(told.load(Ordering::SeqCst), 2, "once for each news");
 }
 
@@ -273,4 +279,47 @@ fn what_is_no_more_in_the_state_is_asked_no_more() {
         assert!(begin.elapsed() < LONG, "its thread goes on");
         std::thread::yield_now();
     }
+}
+
+#[test]
+fn another_state_is_asked_anew_and_does_not_begin_with_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut machine = with_service_manager(dir.path());
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
+    let connect = Probe::Connect {
+        address: nobody.unwrap(),
+        seconds: 20,
+    };
+    let resource = check(connect.clone(), Some("web.service"));
+    let mut checks = Checks::default();
+    let go = UnderWay::default();
+    let told = || std::fs::read_to_string(dir.path().join("told")).unwrap_or_default();
+    checks.keep(&mut machine, &resource);
+    until(&checks, &resource.id, |state| is_failed(state, "refused"));
+    assert!(checks.heal(&mut machine, &resource, &go));
+    // A state that differs elsewhere, what it comes after is not right for a while, and another rule.
+    let mut slower = resource.clone();
+    if let Spec::HealthCheck(spec) = &mut slower.spec {
+        spec.interval_seconds = 6;
+    }
+    for (leaves, resource) in [(0, &resource), (1, &resource), (2, &slower)] {
+        match leaves {
+            0 => checks.change_state(),
+            1 => checks.leave(&resource.id),
+            _ => {}
+        }
+        checks.keep(&mut machine, resource);
+        until(&checks, &resource.id, |state| {
+            is_failed(state, "and is again after 30 s")
+        });
+        assert!(!checks.heal(&mut machine, resource, &go), "{leaves}");
+    }
+    assert_eq!(told(), "restart -- web.service\n");
+    // Of another unit nothing is known.
+    let other = check(connect, Some("app.service"));
+    checks.change_state();
+    checks.keep(&mut machine, &other);
+    until(&checks, &other.id, |state| is_failed(state, "refused"));
+    assert!(checks.heal(&mut machine, &other, &go));
+    assert_eq!(told(), "restart -- web.service\nrestart -- app.service\n");
 }

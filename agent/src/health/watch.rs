@@ -29,7 +29,7 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Begins to ask.
+    /// Begins to ask. Time goes since `begin`.
     ///
     /// # Errors
     /// When there is no thread for it.
@@ -37,10 +37,11 @@ impl Watch {
         id: &ResourceId,
         spec: &HealthCheckSpec,
         system: Box<dyn System>,
+        (begin, course): (Instant, Course),
         tell: Tell,
     ) -> std::io::Result<Self> {
         let (wake, woken) = mpsc::channel();
-        let (begin, course) = (Instant::now(), Arc::<Mutex<Course>>::default());
+        let course = Arc::new(Mutex::new(course));
         let asking = Asking {
             id: id.clone(),
             spec: spec.clone(),
@@ -111,7 +112,7 @@ impl Asking {
             let (news, pause) = {
                 let mut course = self.course.lock().unwrap_or_else(PoisonError::into_inner);
                 let news = course.answered(rule, answer, now);
-                let restarts = self.spec.restart.is_some() && course.needs_restart(rule, now);
+                let restarts = self.spec.restart.is_some() && course.falls_due(rule, now);
                 (news || restarts, course.pause(rule))
             };
             // Whoever dropped it does not want to hear of it.

@@ -216,6 +216,7 @@ fn visited(question: &HttpQuestion, timeout: Duration) -> Result<Page, SystemErr
     visit::visit(question, timeout).map_err(|error| match error {
         VisitError::Silent(reason) => SystemError::Silent { address, reason },
         VisitError::Stranger(reason) => SystemError::Stranger { address, reason },
+        VisitError::Unreadable(reason) => SystemError::Unreadable { address, reason },
     })
 }
 

@@ -34,7 +34,7 @@ pub enum SystemError {
         /// The end of what it wrote.
         output: String,
     },
-    /// Nobody takes connections at an address of this machine, or what answers is no such server.
+    /// Nobody takes connections at an address of this machine, or answers in time.
     #[error("{address} does not answer: {reason}")]
     Silent {
         /// Where.
@@ -73,6 +73,14 @@ pub enum SystemError {
         seconds: u64,
         /// The end of what it wrote.
         output: String,
+    },
+    /// What answers at an address of this machine is no such server.
+    #[error("{address} gives no page: {reason}")]
+    Unreadable {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        reason: String,
     },
 }
 

@@ -213,6 +213,25 @@ impl Said {
         }
     }
 
+    /// Of what was asked whether all is well. That no page comes, or not in time, may be an illness of what
+    /// stands behind it, such as a database that recovers after a boot, and is no word about this content;
+    /// a greeting depends on nothing else.
+    fn of_asking(probe: &Probe, unwell: Unwell) -> Self {
+        let is_silence = matches!(&unwell, Unwell::Asked(SystemError::Silent { .. }));
+        let said = match unwell {
+            Unwell::Asked(error) => error.into(),
+            Unwell::Manager(error) => Self::of_machine(error),
+            Unwell::Said(reason) => Self::of_content(reason),
+        };
+        match probe {
+            Probe::Connect { .. } | Probe::Http { .. } if is_silence => Self {
+                blame: Blame::Machine,
+                ..said
+            },
+            _ => said,
+        }
+    }
+
     fn at(self, stage: Stage) -> Failure {
         Failure {
             stage,
@@ -248,16 +267,6 @@ impl From<SystemError> for Said {
     }
 }
 
-impl From<Unwell> for Said {
-    fn from(unwell: Unwell) -> Self {
-        match unwell {
-            Unwell::Asked(error) => error.into(),
-            Unwell::Manager(error) => Self::of_machine(error),
-            Unwell::Said(reason) => Self::of_content(reason),
-        }
-    }
-}
-
 fn run(system: &mut dyn System, id: &ResourceId, check: &CommandCheck) -> Result<(), Said> {
     resources::check(system, id, check).map_err(|error| match error {
         CheckError::System(error) => error.into(),
@@ -275,8 +284,10 @@ fn ask(system: &mut dyn System, id: &ResourceId, probe: &Probe, seconds: u32) ->
         _ => 0,
     };
     let steady = Duration::from_secs(u64::from(steady));
-    let once =
-        |system: &mut dyn System, left| ask::once(system, id, probe, left).map_err(Said::from);
+    let once = |system: &mut dyn System, left| {
+        let asked = ask::once(system, id, probe, left);
+        asked.map_err(|unwell| Said::of_asking(probe, unwell))
+    };
     loop {
         until(system, deadline, once)?;
         let right_since = Instant::now();
@@ -303,17 +314,32 @@ fn limit(seconds: u32) -> Duration {
     Duration::from_secs(u64::from(seconds))
 }
 
+/// Asks until the answer is right or the time is over, and gives the last answer then. The end of the time
+/// cuts the last question short: what had less of it than the one before took says nothing, and a wrong
+/// answer that takes its time stays a wrong answer.
 fn until(
     system: &mut dyn System,
     deadline: Instant,
     mut once: impl FnMut(&mut dyn System, Duration) -> Result<(), Said>,
 ) -> Result<(), Said> {
+    let mut last: Option<(Said, Duration)> = None;
     loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        match once(system, left.max(ASK_AGAIN)) {
-            Ok(()) => return Ok(()),
-            Err(said) if system.is_simulated() || left <= ASK_AGAIN => return Err(said),
-            Err(_) => std::thread::sleep(ASK_AGAIN),
+        let begin = Instant::now();
+        let left = deadline.saturating_duration_since(begin);
+        let limit = left.max(ASK_AGAIN);
+        let Err(said) = once(system, limit) else {
+            return Ok(());
+        };
+        let said = match last.take() {
+            Some((before, took)) if said.blame == Blame::Machine && limit < took * 2 => {
+                (before, took)
+            }
+            _ => (said, begin.elapsed()),
+        };
+        if system.is_simulated() || left <= ASK_AGAIN {
+            return Err(said.0);
         }
+        last = Some(said);
+        std::thread::sleep(ASK_AGAIN);
     }
 }

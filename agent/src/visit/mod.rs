@@ -4,6 +4,9 @@
 //! servers at the machine's own addresses, nobody is sent on to another, and nothing of the agent's is
 //! sent along.
 
+use std::error::Error;
+use std::io::{self, ErrorKind};
+use std::iter::successors;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +18,14 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::{DigitallySignedStruct, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use serde::{Deserialize, Serialize};
+
+/// What says that nobody is there.
+const SILENCE: [ErrorKind; 4] = [
+    ErrorKind::ConnectionRefused,
+    ErrorKind::HostUnreachable,
+    ErrorKind::NetworkUnreachable,
+    ErrorKind::TimedOut,
+];
 
 /// What a web server answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,9 +42,12 @@ pub enum VisitError {
     /// The address is not this machine's.
     #[error("{0}")]
     Stranger(String),
-    /// Nobody answers there, or not in time, or what comes is no answer.
+    /// Nobody answers there, or not in time.
     #[error("{0}")]
     Silent(String),
+    /// Somebody does, and it is no answer to a browser.
+    #[error("{0}")]
+    Unreadable(String),
 }
 
 /// Makes sure that an address is one of this machine's. Only those can be listened at; a state must not
@@ -59,9 +73,12 @@ pub fn visit(question: &HttpQuestion, timeout: Duration) -> Result<Page, VisitEr
     let asked = runtime.block_on(async {
         tokio::time::timeout(timeout, ask(question))
             .await
-            .unwrap_or_else(|_| Err(format!("nothing came within {} s", timeout.as_secs_f32())))
+            .unwrap_or_else(|_| {
+                let reason = format!("nothing came within {} s", timeout.as_secs_f32());
+                Err(VisitError::Silent(reason))
+            })
     });
-    asked.map_err(VisitError::Silent)
+    asked
 }
 
 /// The place of the page, by the name that the server is asked by.
@@ -74,18 +91,18 @@ fn url(question: &HttpQuestion) -> String {
     }
 }
 
-async fn ask(question: &HttpQuestion) -> Result<Page, String> {
+async fn ask(question: &HttpQuestion) -> Result<Page, VisitError> {
     let mut client = reqwest::Client::builder()
-        .tls_backend_preconfigured(tls().map_err(|error| error.to_string())?)
+        .tls_backend_preconfigured(tls().map_err(|error| VisitError::Silent(error.to_string()))?)
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .user_agent(concat!("email-engine-agent/", env!("CARGO_PKG_VERSION")));
     if let Some(host) = &question.host {
         client = client.resolve(host, question.address);
     }
-    let client = client.build().map_err(|error| with_causes(&error))?;
+    let client = client.build().map_err(|error| unanswered(&error))?;
     let sent = client.get(url(question)).send().await;
-    let mut answer = sent.map_err(|error| with_causes(&error))?;
+    let mut answer = sent.map_err(|error| unanswered(&error))?;
     let status = answer.status().as_u16();
     let Some(wanted) = &question.contains else {
         return Ok(Page {
@@ -94,7 +111,7 @@ async fn ask(question: &HttpQuestion) -> Result<Page, String> {
         });
     };
     let mut page = Vec::new();
-    while let Some(chunk) = answer.chunk().await.map_err(|error| with_causes(&error))? {
+    while let Some(chunk) = answer.chunk().await.map_err(|error| unanswered(&error))? {
         page.extend_from_slice(&chunk);
         if page.len() >= limits::PAGE_BYTES {
             page.truncate(limits::PAGE_BYTES);
@@ -108,9 +125,24 @@ async fn ask(question: &HttpQuestion) -> Result<Page, String> {
     })
 }
 
+/// Whether nobody listens, or somebody answers something else.
+fn unanswered(error: &reqwest::Error) -> VisitError {
+    let mut causes = successors(error.source(), |&cause| cause.source());
+    let is_silence = causes.any(|cause| {
+        let failed = cause.downcast_ref::<io::Error>();
+        failed.is_some_and(|failed| SILENCE.contains(&failed.kind()))
+    });
+    let reason = with_causes(error);
+    if is_silence || error.is_timeout() {
+        VisitError::Silent(reason)
+    } else {
+        VisitError::Unreadable(reason)
+    }
+}
+
 /// The chain of causes says whether nobody listens, or somebody answers something else.
 fn with_causes(error: &reqwest::Error) -> String {
-    let mut cause = std::error::Error::source(error);
+    let mut cause = error.source();
     let mut text = String::new();
     while let Some(deeper) = cause {
         text = deeper.to_string();

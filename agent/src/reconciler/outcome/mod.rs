@@ -1,5 +1,6 @@
 //! What a pass leaves, or why there was none.
 
+use email_engine_protocol::desired::ResourceKind;
 use email_engine_protocol::observed::{ResourceState, ResourceStatus};
 
 use crate::host::RecordError;
@@ -24,6 +25,12 @@ impl Outcome {
     #[must_use]
     pub fn is_good(&self) -> bool {
         !self.interrupted && self.bad().next().is_none()
+    }
+
+    /// Whether anything failed or is blocked that is no health check.
+    #[must_use]
+    pub fn is_bad_beside_health(&self) -> bool {
+        self.bad().any(|one| one.kind != ResourceKind::HealthCheck)
     }
 
     pub(in crate::reconciler) fn bad(&self) -> impl Iterator<Item = &ResourceStatus> {

@@ -218,3 +218,77 @@ fn a_page_that_stays_wrong_takes_the_content_back_although_the_workers_of_before
     let hasty = with(&bed, "broken", 0);
     assert!(bed.accept(&hasty).is_good());
 }
+
+/// A host on which a good site is in force, and another one whose page is asked for.
+fn another(address: SocketAddr) -> (Bed, HostConfig) {
+    let mut bed = Bed::with_programs();
+    let product = judged(&bed);
+    let good = linked(&bed, "site", "good", &product);
+    assert!(bed.accept(&good).is_good());
+    let other = linked(&bed, "site", "other", |spec| {
+        product(spec);
+        spec.health.push(asks(address, 0));
+    });
+    (bed, other)
+}
+
+/// Answers everybody with this status, after so long.
+fn answers(listener: TcpListener, status: &'static str, after: Duration) {
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let mut heard = [0; 1024];
+            let _ = stream.read(&mut heard);
+            std::thread::sleep(after);
+            let answer =
+                format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+}
+
+#[test]
+fn silence_says_nothing_of_a_content_and_it_goes_live_once_there_are_answers() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (mut bed, other) = another(address);
+    // Whoever connects waits for an answer that does not come.
+    let outcome = bed.accept(&other);
+    let reason = failure(&outcome);
+    assert!(
+        reason.contains("is tried again") && reason.contains("nothing came within"),
+        "{reason}"
+    );
+    assert_eq!(text(&bed, "site").as_deref(), Some("good"));
+    drop(listener);
+    let outcome = bed.look(&other);
+    let reason = failure(&outcome);
+    assert!(
+        reason.contains("is tried again") && reason.contains("refused"),
+        "{reason}"
+    );
+    assert_eq!(bed.standing().refused, None);
+    assert_eq!(text(&bed, "site").as_deref(), Some("good"));
+    answers(
+        TcpListener::bind(address).unwrap(),
+        "200 OK",
+        Duration::ZERO,
+    );
+    assert!(bed.look(&other).is_good());
+    assert_eq!(text(&bed, "site").as_deref(), Some("other"));
+}
+
+#[test]
+fn a_wrong_page_that_takes_its_time_is_a_wrong_page_and_no_silence() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (mut bed, other) = another(address);
+    // The last question of a second is cut off long before its answer.
+    answers(listener, "500 Oh", Duration::from_millis(200));
+    let outcome = bed.accept(&other);
+    let reason = failure(&outcome);
+    assert!(
+        reason.contains("was refused at stage health") && reason.contains("status 500"),
+        "{reason}"
+    );
+}

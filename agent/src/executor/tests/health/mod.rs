@@ -5,8 +5,9 @@ use std::net::TcpListener;
 
 use email_engine_protocol::desired::{HealthCheckSpec, HttpQuestion, Probe, Resource, Spec};
 use email_engine_protocol::id::ResourceId;
-use email_engine_protocol::observed::Convergence;
+use email_engine_protocol::observed::{Convergence, ResourceState};
 
+use super::life::service;
 use super::rig::{Rig, generation};
 use crate::host::Machine;
 
@@ -87,4 +88,43 @@ fn a_state_whose_check_fails_is_told_and_gives_way_when_the_host_is_alone() {
     let enforced = core.enforced.as_ref().unwrap();
     assert_eq!(enforced.target.generation, generation(1));
     assert_eq!(std::fs::read(rig.at("/etc/a")).unwrap(), b"good");
+}
+
+#[test]
+fn news_of_health_are_told_and_have_nothing_else_tried_again_before_its_time() {
+    let mut rig = Rig::new();
+    let asked = check(&mut rig, "127.0.0.1:80".parse().unwrap());
+    let web = service(&mut rig, "web");
+    let state = rig.config(vec![asked, web]);
+    let failures = rig.data().join("simulated-failures");
+    std::fs::write(&failures, "service:web\n").unwrap();
+    rig.offer(&state, 1);
+    rig.stop();
+    let (sender, _events) = tokio::sync::mpsc::channel(64);
+    let mut core = rig.core(sender);
+    core.resume();
+    let states = |core: &crate::executor::core::Core| {
+        let statuses = &core.outcome.as_ref().unwrap().statuses;
+        let is_failed = |one: &str| {
+            let found = statuses.iter().find(|status| status.id.as_str() == one);
+            matches!(found.unwrap().state, ResourceState::Failed(_))
+        };
+        (is_failed("service:web"), is_failed("health_check:page"))
+    };
+    assert_eq!(states(&core), (true, false));
+    std::fs::write(&failures, "health_check:page: it is gone\n").unwrap();
+    core.look_at_health();
+    assert_eq!(
+        states(&core),
+        (true, true),
+        "the service waits for its turn"
+    );
+    core.audit();
+    assert_eq!(states(&core), (false, true));
+    // Nothing else fails now: the news make the state the good one.
+    std::fs::write(&failures, "").unwrap();
+    assert_eq!(core.ledger.page().last_good, None);
+    core.look_at_health();
+    assert_eq!(states(&core), (false, false));
+    assert!(core.ledger.page().last_good.is_some());
 }

@@ -20,7 +20,7 @@ use email_engine_protocol::observed::StatisticsBatch;
 use email_engine_protocol::secret::{SecretBytes, SecretRef};
 use ring::rand::SystemRandom;
 
-use crate::allow::{AllowList, Names, PathRule};
+use crate::allow::{AllowList, CommandRule, Names, PathRule};
 use crate::executor::core::Core;
 use crate::executor::thread::Ended;
 use crate::executor::{ExecutorConfig, ExecutorHandle, Root, Started, launch, start};
@@ -107,7 +107,7 @@ impl Rig {
         let allow = AllowList {
             origin: "the rig's list".to_owned(),
             paths: vec![PathRule::Below(None)],
-            commands: vec![Vec::new()],
+            commands: vec![CommandRule::default()],
             packages: every.clone(),
             package_files: every.clone(),
             services: every.clone(),
