@@ -153,6 +153,11 @@ fn deploy<'a>(further: &[&'a str]) -> Vec<&'a str> {
         "powermta=pmta.deb",
         "--artifact",
         "powermta-license=license",
+        // Of its role a host needs none of the two.
+        "--without",
+        "api-bundle",
+        "--without",
+        "grafana",
     ];
     [&common[..], further].concat()
 }
