@@ -34,12 +34,16 @@ async fn all_that_is_missing_is_told_at_once_and_nothing_is_changed() {
         "ssh root@{address}",
         "--programs",
         "nowhere",
+        "--without",
+        "api-bundle",
+        "--without",
+        "grafana",
         "--yes",
     ];
     let said = refused(&operator, 1, &many);
     for finding in [
         "--artifact powermta: nowhere.deb cannot be read",
-        "--artifact powermta-licence: no host of the fleet file asks for it; asked for are: mailwizz, \
+        "--artifact powermta-licence: no host of the fleet file asks for it; asked for are: api-bundle, grafana, mailwizz, \
          powermta, powermta-license",
         "artifact mailwizz of mailwizz1 is not there",
         "artifact powermta-license of pmta1 is not there",
