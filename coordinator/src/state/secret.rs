@@ -150,6 +150,15 @@ pub fn metrics_key_prefix(host: &HostId) -> String {
     format!("metrics-{host}-")
 }
 
+/// Whether a host reads the figures of the whole fleet, where there are so many tenants.
+pub(super) fn watches_fleet(host: &email_engine_protocol::api::HostSpec, tenants: usize) -> bool {
+    match host.labels.get(MONITORS_LABEL).map(String::as_str) {
+        Some(MONITORS_FLEET) => true,
+        Some(MONITORS_OWN) => false,
+        _ => host.tenant.is_none() || tenants == 1,
+    }
+}
+
 impl FleetState {
     /// The tenants that a host serves: on an API host its own or, where it has none, all that have no API
     /// host of theirs; on a host of an operator's own role its own or all.
@@ -175,11 +184,7 @@ impl FleetState {
     /// alone, or all of the fleet is one tenant's.
     #[must_use]
     pub fn watches_fleet(&self, host: &Host) -> bool {
-        match host.spec.labels.get(MONITORS_LABEL).map(String::as_str) {
-            Some(MONITORS_FLEET) => true,
-            Some(MONITORS_OWN) => false,
-            _ => host.spec.tenant.is_none() || self.tenants.len() == 1,
-        }
+        watches_fleet(&host.spec, self.tenants.len())
     }
 
     /// Secrets that the cluster makes for a host.

@@ -9,7 +9,7 @@ use email_engine_protocol::time::Timestamp;
 use super::named;
 use crate::planner::error::BundleFault;
 use crate::planner::role::RoleFile;
-use crate::state::{RoleBundle, RolePart};
+use crate::state::RoleBundle;
 
 /// What becomes of a host for which a name stands for nothing.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,17 +32,21 @@ pub struct Asked {
 }
 
 /// Names that the role of a host asks for in a bundle, in order: those of its entries, and those of parts
-/// that its labels let it have.
+/// that it has in a fleet of so many tenants as soon as their files are there.
 ///
 /// # Errors
 /// When a file of the role cannot be read.
-pub fn asked(files: &BTreeMap<String, String>, host: &HostSpec) -> Result<Vec<Asked>, BundleFault> {
+pub fn asked(
+    files: &BTreeMap<String, String>,
+    host: &HostSpec,
+    tenants: usize,
+) -> Result<Vec<Asked>, BundleFault> {
     let bundle = RoleBundle::new(files.clone(), Timestamp(0));
     let view = bundle.view(host);
     let role = RoleFile::read(&view)?;
     let mut needs = BTreeMap::new();
     of_entries(&role, None, &mut needs);
-    for part in role.parts.iter().filter(|part| fits(part, host)) {
+    for part in role.parts.iter().filter(|part| part.suits(host, tenants)) {
         if let Some(name) = &part.artifact {
             note(&mut needs, name, Need::Optional);
         }
@@ -51,12 +55,6 @@ pub fn asked(files: &BTreeMap<String, String>, host: &HostSpec) -> Result<Vec<As
     }
     let asked = needs.into_iter();
     Ok(asked.map(|(name, need)| Asked { name, need }).collect())
-}
-
-/// Whether the label of a part is as it shall be.
-fn fits(part: &RolePart, host: &HostSpec) -> bool {
-    let label = part.label.as_ref();
-    label.is_none_or(|label| host.labels.get(label) == part.is.as_ref())
 }
 
 /// Those of the entries of a file that a host has where something stands for `within`.
@@ -91,7 +89,7 @@ fn note(needs: &mut BTreeMap<ArtifactName, Need>, name: &ArtifactName, need: Nee
 mod tests {
     use std::collections::BTreeMap;
 
-    use email_engine_protocol::id::{HostId, Role};
+    use email_engine_protocol::id::{HostId, Role, TenantId};
 
     use super::*;
     use crate::planner::builtin_bundle;
@@ -107,7 +105,7 @@ mod tests {
     }
 
     fn told(files: &BTreeMap<String, String>, host: &HostSpec) -> Vec<(String, Need)> {
-        let asked = asked(files, host).unwrap().into_iter();
+        let asked = asked(files, host, 2).unwrap().into_iter();
         asked.map(|one| (one.name.to_string(), one.need)).collect()
     }
 
@@ -164,6 +162,36 @@ mod tests {
         relay.labels.insert("kind".to_owned(), "big".to_owned());
         expected.insert(4, ("heavy".to_owned(), Need::Always));
         assert_eq!(told(&files, &relay), expected);
-        assert!(asked(&files, &host("nothing")).is_err());
+        assert!(asked(&files, &host("nothing"), 2).is_err());
+    }
+
+    #[test]
+    fn parts_are_judged_as_the_planner_does_where_a_label_must_not_say_something_or_the_fleet_is_read()
+     {
+        let mut files = builtin_bundle();
+        let part = |name: &str, when: &str| {
+            format!("[[part]]\nfile = \"relay/{name}.toml\"\nartifact = \"{name}\"\n{when}")
+        };
+        files.insert(
+            "relay/role.toml".to_owned(),
+            part("small", "label = \"kind\"\nis_not = \"big\"\n")
+                + &part("figures", "fleet = true\n"),
+        );
+        for name in ["small", "figures"] {
+            files.insert(format!("relay/{name}.toml"), String::new());
+        }
+        let names = |host: &HostSpec, tenants| -> Vec<String> {
+            let asked = asked(&files, host, tenants).unwrap().into_iter();
+            asked.map(|one| one.name.to_string()).collect()
+        };
+        let mut relay = host("relay");
+        assert_eq!(names(&relay, 2), ["figures", "small"]);
+        relay.labels.insert("kind".to_owned(), "little".to_owned());
+        assert_eq!(names(&relay, 2), ["figures", "small"]);
+        relay.labels.insert("kind".to_owned(), "big".to_owned());
+        assert_eq!(names(&relay, 2), ["figures"]);
+        relay.tenant = Some(TenantId::new("red").unwrap());
+        assert_eq!(names(&relay, 2), [""; 0]);
+        assert_eq!(names(&relay, 1), ["figures"]);
     }
 }

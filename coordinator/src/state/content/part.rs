@@ -2,8 +2,10 @@
 
 use serde::Deserialize;
 
+use email_engine_protocol::api::HostSpec;
 use email_engine_protocol::id::ArtifactName;
 
+use crate::state::secret::watches_fleet;
 use crate::state::{FleetState, Host};
 
 /// An entry `[[part]]` of a role file: another role file, for the hosts that all of its conditions fit.
@@ -33,15 +35,21 @@ impl RolePart {
     pub fn is_for(&self, state: &FleetState, host: &Host) -> bool {
         let artifact = self.artifact.as_ref();
         let has_artifact = artifact.is_none_or(|name| state.artifact_of(host, name).is_some());
+        has_artifact && self.suits(&host.spec, state.tenants.len())
+    }
+
+    /// Whether a host has it where something stands for its artifact, in a fleet of so many tenants.
+    #[must_use]
+    pub fn suits(&self, host: &HostSpec, tenants: usize) -> bool {
         let label = self.label.as_ref();
         let says = |label: &String| {
-            let said = host.spec.labels.get(label);
+            let said = host.labels.get(label);
             match &self.is_not {
                 Some(other) => said != Some(other),
                 None => said == self.is.as_ref(),
             }
         };
-        let watches = !self.fleet || state.watches_fleet(host);
-        watches && has_artifact && label.is_none_or(says)
+        let watches = !self.fleet || watches_fleet(host, tenants);
+        watches && label.is_none_or(says)
     }
 }

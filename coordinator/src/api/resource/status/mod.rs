@@ -181,8 +181,9 @@ fn silent_voters(cluster: &ClusterView) -> Vec<String> {
     named
 }
 
-/// What keeps a host from being converged.
-pub(super) fn trouble(host: &HostView) -> Option<(Overall, String)> {
+/// What keeps a host from being converged, in words for people.
+#[must_use]
+pub fn trouble(host: &HostView) -> Option<(Overall, String)> {
     if host.lifecycle == "retired" {
         return None;
     }

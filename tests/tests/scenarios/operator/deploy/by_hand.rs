@@ -20,7 +20,11 @@ async fn token(folder: &Path, host: &str) -> (PathBuf, String) {
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_wait_in_private_files_for_people_and_outlive_an_interruption() {
     let (mut fleet, operator, _machines) = ground(1).await;
-    let run = deploy(&["--without", "mailwizz", "--yes"]);
+    // However quiet it is: without the commands nobody could go on.
+    let run = deploy(&["--without", "mailwizz", "--yes", "--quiet"]);
+    let result = operator.folder().join("log/result.json");
+    fs::create_dir_all(operator.folder().join("log")).unwrap();
+    fs::write(&result, "that of an earlier run").unwrap();
     let said = operator.folder().join("said");
     let start = || Daemon::start("deploy", operator.command(&run), &said);
     let mut daemon = start();
@@ -39,6 +43,7 @@ async fn tokens_wait_in_private_files_for_people_and_outlive_an_interruption() {
     })
     .await;
     assert_eq!(daemon.interrupt().code(), Some(130));
+    assert!(!result.exists(), "an interrupted run has no result");
 
     // One is spoilt meanwhile; the other is as good as before.
     fs::write(operator.folder().join("log/tokens/pmta1.token"), "spoilt\n").unwrap();
@@ -63,6 +68,7 @@ async fn tokens_wait_in_private_files_for_people_and_outlive_an_interruption() {
     }
     let ended = daemon.wait_exit("its machines came");
     assert_eq!(ended.code(), Some(0), "{}", daemon.log_tail());
+    assert!(result.exists());
     let left = fs::read_dir(operator.folder().join("log/tokens")).unwrap();
     assert_eq!(left.count(), 0, "they were redeemed");
     fleet.converged("people took the tokens there").await;

@@ -39,6 +39,10 @@ async fn a_run_that_is_cut_off_anywhere_goes_on_with_what_is_left() {
         .filter(|token| token["state"] == "redeemed")
         .count();
     assert_eq!(redeemed, 3, "{tokens}");
+    let mut states = tokens.as_array().unwrap().iter();
+    assert!(!states.any(|token| token["state"] == "open"), "{tokens}");
+    let left = fs::read_dir(operator.folder().join("log/tokens")).unwrap();
+    assert_eq!(left.count(), 0, "token files");
     let said = operator.prints(0, &run);
     assert!(said.contains("Nothing was changed"), "{said}");
 }

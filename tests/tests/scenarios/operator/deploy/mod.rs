@@ -18,8 +18,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// What is run in the place of a machine. Arguments: its folder, then the words of the command.
-const MACHINE: &str = r#"#!/bin/sh
-set -eu
+const MACHINE: &str = r#"#!/bin/bash
+set -euo pipefail
 root=$PWD/$1
 shift
 mkdir -p "$root"
@@ -37,7 +37,7 @@ case $1 in
             set -- "$@" "$word"
         done
         "$@" | sed "s|$root||g"
-        exit 0
+        exit
         ;;
 esac
 test -x "$root$1" || { echo "$1 is not there" >&2; exit 127; }
@@ -60,6 +60,10 @@ until grep -qs 'session begins' "$root/log"; do
     kill -0 "$(cat "$root/pid")" || { rm "$root/pid"; echo "its agent ended" >&2; exit 3; }
     sleep 0.05
 done
+if [ -e "$root/ends" ]; then
+    echo "what it says is lost" >&2
+    exit "$(cat "$root/ends")"
+fi
 echo "done     let in"
 "#;
 
@@ -149,6 +153,11 @@ fn deploy<'a>(further: &[&'a str]) -> Vec<&'a str> {
         "powermta=pmta.deb",
         "--artifact",
         "powermta-license=license",
+        // Of its role a host needs none of the two.
+        "--without",
+        "api-bundle",
+        "--without",
+        "grafana",
     ];
     [&common[..], further].concat()
 }

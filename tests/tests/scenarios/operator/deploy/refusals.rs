@@ -34,12 +34,16 @@ async fn all_that_is_missing_is_told_at_once_and_nothing_is_changed() {
         "ssh root@{address}",
         "--programs",
         "nowhere",
+        "--without",
+        "api-bundle",
+        "--without",
+        "grafana",
         "--yes",
     ];
     let said = refused(&operator, 1, &many);
     for finding in [
         "--artifact powermta: nowhere.deb cannot be read",
-        "--artifact powermta-licence: no host of the fleet file asks for it; asked for are: mailwizz, \
+        "--artifact powermta-licence: no host of the fleet file asks for it; asked for are: api-bundle, grafana, mailwizz, \
          powermta, powermta-license",
         "artifact mailwizz of mailwizz1 is not there",
         "artifact powermta-license of pmta1 is not there",
@@ -68,6 +72,12 @@ async fn all_that_is_missing_is_told_at_once_and_nothing_is_changed() {
     assert!(
         said.contains("+ pmta1 (powermta, 192.0.2.20) by hand, with a join token"),
         "{said}"
+    );
+    let quiet = [&good[..], &["--quiet"]].concat();
+    let said = refused(&operator, 1, &quiet);
+    assert!(
+        said.contains("+ pmta1 (powermta, 192.0.2.20) by hand"),
+        "what is asked about is shown: {said}"
     );
     let plan = [&good[..], &["--plan"]].concat();
     let shown = operator.prints(2, &plan);
@@ -134,4 +144,33 @@ async fn a_host_that_fails_is_named_with_its_log_and_stops_no_other() {
         .host_converged("mailwizz1", "it refuses no more")
         .await;
     assert_eq!(machines.commands("pmta1"), before, "it was in already");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn machines_that_came_in_although_nobody_heard_of_it_are_in_no_trouble() {
+    let (fleet, operator, machines) = ground(1).await;
+    // The way to the one is lost; of the other its bootstrap itself says that it failed.
+    for (host, code) in [("mailwizz1", "255"), ("pmta1", "6")] {
+        fs::create_dir_all(machines.of(host)).unwrap();
+        fs::write(machines.of(host).join("ends"), code).unwrap();
+    }
+    let run = deploy(&[&Machines::VIA[..], &["--without", "mailwizz", "--yes"]].concat());
+    let said = operator.prints(0, &run);
+    assert!(said.contains("Deployed: all 3 hosts"), "{said}");
+    for host in samples::HOSTS {
+        fleet.host_converged(host, "it came in").await;
+    }
+    let result = fs::read_to_string(operator.folder().join("log/result.json")).unwrap();
+    let result: Value = serde_json::from_str(&result).unwrap();
+    for host in result["hosts"].as_array().unwrap() {
+        let seen = (&host["let_in"], &host["trouble"]);
+        assert_eq!(seen, (&json!(true), &Value::Null), "{host}");
+    }
+    let heard = fs::read_to_string(operator.folder().join("log/run.log")).unwrap();
+    assert!(
+        heard.contains("host pmta1: not let in: the bootstrap ended with 6"),
+        "{heard}"
+    );
+    let left = fs::read_dir(operator.folder().join("log/tokens")).unwrap();
+    assert_eq!(left.count(), 0, "they were redeemed");
 }

@@ -73,12 +73,14 @@ removed that the file omits; hosts that it does not name are left alone.
 How machines come in. `--via` is a command of yours, parted into words as a shell does and run without
 one, with {host}, {address} (the first of the host) and {role} filled in; the words to be run on the
 machine are added at its end, and need root there. Programs and join token go through its standard input,
-never through a command line. A host's label deploy-via = \"COMMAND\" is for that host alone, \"none\" lets
-a person do it. Without a command a token file for each host lies in LOG_DIR/tokens (mode 0600), the
-command for it is shown, and the machines are waited for.
+never through a command line. The command has no terminal: ssh is not to ask (`-o BatchMode=yes`), and
+`-o StrictHostKeyChecking=accept-new` lets it take the key of a machine that it never saw as that machine's,
+and refuse one whose key has changed. A host's label deploy-via = \"COMMAND\" is for that host alone, \"none\" lets
+a person do it. A token file for each host lies in LOG_DIR/tokens (mode 0600)
+until it is let in; without a command for the host, the one to be typed is shown, and the machine is waited for.
 
 In LOG_DIR: run.log, hosts/HOST.log, tokens/HOST.token, dns-records.csv, dns-records.txt (as `domains show`
-prints them), result.json. No log holds a secret.
+prints them), result.json (of the last run that came to its end). No log holds a secret.
 
 Exit codes:
     0  every host is what it shall be (and with --plan: nothing would change)
@@ -92,7 +94,8 @@ Exit codes:
 
 Examples:
   email-engine deploy -f fleet.toml --plan --without powermta --without powermta-license
-  email-engine deploy -f fleet.toml --via 'ssh -o BatchMode=yes root@{address}' \\
+  email-engine deploy -f fleet.toml \\
+      --via 'ssh -o BatchMode=yes -o StrictHostKeyChecking=accept-new root@{address}' \\
       --artifact mailwizz=mailwizz.zip --artifact powermta=PowerMTA-5.0r8.deb \\
       --artifact powermta-license=license
   email-engine deploy -f fleet.toml --yes --output json > result.json";

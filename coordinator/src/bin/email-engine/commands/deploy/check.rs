@@ -5,13 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use email_engine_coordinator::planner::{Asked, Need, asked, builtin_bundle};
-use email_engine_protocol::api::{ApplyAnswer, ArtifactView, HostSpec, HostView, ReleasesView};
+use email_engine_protocol::api::{
+    ApplyAnswer, ArtifactView, HostSpec, HostView, ReleasesView, TenantSpec,
+};
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::id::{ArtifactName, HostId};
 
 use super::args::Deploy;
 use super::enter::{Programs, Via};
-use super::needs::{Needs, Verdict};
+use super::needs::{Needs, Verdict, listed};
 use super::plan::{Entrance, Plan, Upload};
 use crate::commands::Desk;
 use crate::commands::artifact::{Source, Wanted};
@@ -43,6 +45,7 @@ struct There {
     hosts: Vec<HostView>,
     artifacts: Vec<ArtifactView>,
     releases: ReleasesView,
+    tenants: Vec<TenantSpec>,
 }
 
 pub(super) async fn check(
@@ -56,6 +59,7 @@ pub(super) async fn check(
         hosts: desk.client.hosts().await?,
         artifacts: desk.client.artifacts().await?,
         releases: desk.client.releases().await?,
+        tenants: desk.client.tenants().await?,
     };
     let fleet = match fleet::send(desk, file, true, false).await {
         Ok(answer) => answer,
@@ -66,7 +70,8 @@ pub(super) async fn check(
         Err(failure) => return Err(failure),
     };
     let sources = sources(desk, arguments, &mut findings);
-    let asked = asked_for(desk, &hosts, &there, &mut findings).await?;
+    findings.extend(held_open(&sources, &there.artifacts));
+    let asked = asked_for(desk, file, &there, &mut findings).await?;
     let given: BTreeMap<ArtifactName, ContentHash> = sources
         .iter()
         .map(|(name, source)| (name.clone(), source.request.sha256))
@@ -85,6 +90,7 @@ pub(super) async fn check(
     .judge();
     unplanned(&fleet, &asked, &mut findings);
     let let_in = let_in(&hosts, &there.hosts, arguments.via.as_ref(), &mut findings);
+    findings.extend(same_way(&let_in));
     let mut programs = None;
     if let_in.iter().any(|entrance| entrance.via.is_some()) {
         match folder(arguments.programs.clone()).and_then(|folder| Programs::read(&folder)) {
@@ -172,7 +178,7 @@ fn sources(
 /// What each host asks for, by the bundle that it is, or is going to be, made from.
 async fn asked_for(
     desk: &Desk,
-    hosts: &[HostSpec],
+    file: &FleetFile,
     there: &There,
     findings: &mut Vec<String>,
 ) -> Result<BTreeMap<HostId, Vec<Asked>>, Failure> {
@@ -181,9 +187,11 @@ async fn asked_for(
         .default
         .as_ref()
         .map(|release| release.bundle);
+    let tenants = there.tenants.iter().chain(&file.document.tenants);
+    let tenants: BTreeSet<_> = tenants.map(|tenant| &tenant.id).collect();
     let mut bundles = BTreeMap::new();
     let mut needs = BTreeMap::new();
-    for host in hosts {
+    for host in &file.document.hosts {
         let pinned = there.releases.hosts.get(&host.id);
         let bundle = pinned.map(|release| release.bundle).or(default);
         let files = match bundles.entry(bundle) {
@@ -193,7 +201,7 @@ async fn asked_for(
                 None => builtin_bundle(),
             }),
         };
-        match asked(files, host) {
+        match asked(files, host, tenants.len()) {
             Ok(asked) => {
                 needs.insert(host.id.clone(), asked);
             }
@@ -261,6 +269,52 @@ fn let_in(
     entrances
 }
 
+/// Machines that would be one: what is meant for the second would be brought to the first.
+fn same_way(entrances: &[Entrance]) -> Vec<String> {
+    let mut ways: BTreeMap<&[String], Vec<HostId>> = BTreeMap::new();
+    for entrance in entrances {
+        if let Some(via) = &entrance.via {
+            ways.entry(via).or_default().push(entrance.host.clone());
+        }
+    }
+    let shared = ways.into_iter().filter(|(_, hosts)| hosts.len() > 1);
+    let finding = |(via, hosts): (&[String], Vec<HostId>)| {
+        format!(
+            "hosts {} are reached by the same words, {}, and cannot be one machine: accepted is a command \
+             with {{host}} or {{address}} in it, and a label {VIA_LABEL} for a host that has another way",
+            listed(&hosts),
+            via.join(" ")
+        )
+    };
+    shared.map(finding).collect()
+}
+
+/// Files that shall be confidential and lie in the cluster as if they were not: it would go on with them so.
+fn held_open(sources: &BTreeMap<ArtifactName, Source>, artifacts: &[ArtifactView]) -> Vec<String> {
+    let wanted = sources.iter().filter(|(_, source)| source.request.secret);
+    let wanted = wanted.map(|(name, source)| (name, source.request.sha256));
+    open_of(wanted, artifacts)
+}
+
+fn open_of<'a>(
+    wanted: impl Iterator<Item = (&'a ArtifactName, ContentHash)>,
+    artifacts: &[ArtifactView],
+) -> Vec<String> {
+    let is_open = |sha256| {
+        let mut artifacts = artifacts.iter();
+        artifacts.any(|one| one.sha256 == sha256 && !one.secret)
+    };
+    let open = wanted.filter(|(_, sha256)| is_open(*sha256));
+    let finding = |(name, sha256)| {
+        format!(
+            "--artifact {name}: it shall be confidential, and the cluster has it ({sha256}) as a file that \
+             everybody on a host may read: take its names away (`email-engine artifact unuse`), then \
+             `email-engine artifact remove {sha256}`"
+        )
+    };
+    open.map(finding).collect()
+}
+
 /// Where our own programs lie.
 fn folder(told: Option<PathBuf>) -> Result<PathBuf, String> {
     if let Some(folder) = told {
@@ -296,6 +350,8 @@ fn uploads(
 
 #[cfg(test)]
 mod tests {
+    use email_engine_protocol::time::Timestamp;
+
     use super::*;
     use crate::commands::hosts::tests::host;
 
@@ -340,5 +396,52 @@ mod tests {
         );
         assert_eq!(findings.len(), 1, "{findings:?}");
         assert!(findings[0].starts_with("host pmta5: its label deploy-via: {hots}"));
+    }
+
+    #[test]
+    fn two_machines_that_are_reached_by_the_same_words_are_a_finding() {
+        let hosts = [
+            spec("pmta1", Some("ssh root@192.0.2.7")),
+            spec("pmta2", Some("ssh 'root@192.0.2.7'")),
+            spec("pmta3", Some("ssh root@192.0.2.8")),
+            spec("pmta4", Some("none")),
+            spec("pmta5", Some("none")),
+        ];
+        let mut findings = Vec::new();
+        let entrances = let_in(&hosts, &[], None, &mut findings);
+        assert!(findings.is_empty(), "{findings:?}");
+        let findings = same_way(&entrances);
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        let expected =
+            "hosts pmta1, pmta2 are reached by the same words, ssh root@192.0.2.7, and cannot";
+        assert!(findings[0].starts_with(expected), "{findings:?}");
+        assert!(same_way(&entrances[1..]).is_empty());
+    }
+
+    #[test]
+    fn a_file_that_shall_be_confidential_and_is_not_in_the_cluster_is_a_finding() {
+        let name = ArtifactName::new("powermta-license").unwrap();
+        let mut there = ArtifactView {
+            sha256: ContentHash([7; 32]),
+            name: "license".to_owned(),
+            length: 10,
+            secret: false,
+            pieces: 1,
+            missing: Vec::new(),
+            begun_at: Timestamp(0),
+            finished_at: None,
+            named: Vec::new(),
+            hosts: Vec::new(),
+        };
+        let found = |there: &ArtifactView, sha256| {
+            let wanted = [(&name, ContentHash(sha256))];
+            open_of(wanted.into_iter(), std::slice::from_ref(there))
+        };
+        let findings = found(&there, [7; 32]);
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        assert!(findings[0].starts_with("--artifact powermta-license: it shall be confidential"));
+        assert!(found(&there, [8; 32]).is_empty());
+        there.secret = true;
+        assert!(found(&there, [7; 32]).is_empty());
     }
 }

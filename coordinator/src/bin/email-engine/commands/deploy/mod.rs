@@ -4,7 +4,7 @@
 //! operators are there, [`plan`] shows what would be done. Then [`watch`] takes the steps of [`steps`]: it
 //! tells the cluster, lets machines in ([`enter`], each reached by the operator's own command) and waits for
 //! hosts. [`voice`] is what it says and logs, [`records`] the DNS records as files, [`left`] what a person
-//! still has to do, [`outcome`] how it ended. Nothing is kept here that the cluster does not know: a run that
+//! still has to do, [`outcome`] how it ended, [`patience`] outlasts elections. Nothing is kept here that the cluster does not know: a run that
 //! was cut off begins with what is left.
 
 mod args;
@@ -13,6 +13,7 @@ mod enter;
 mod left;
 mod needs;
 mod outcome;
+mod patience;
 mod plan;
 mod records;
 mod steps;
@@ -29,12 +30,14 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use self::check::{Checked, check};
 use self::outcome::{Taken, conclude};
+use self::patience::patiently;
 use self::steps::Step;
 use self::voice::Voice;
 use self::watch::Run;
 use super::{Desk, fleet};
 use crate::exit::{Exit, Failure};
 use crate::fleet_file::FleetFile;
+use crate::output::{Output, to_stderr};
 use crate::private_file;
 use crate::prompt::{self, Reply};
 
@@ -65,11 +68,9 @@ pub(crate) async fn run(
     let voice = Voice::open(&arguments.log_dir, desk.output)
         .map_err(|error| Failure::new(Exit::Failure, error))?;
     voice.record(&format!("email-engine {}", env!("CARGO_PKG_VERSION")));
-    let plain = crate::output::Output {
-        colour: false,
-        ..desk.output
-    };
-    voice.record(&plan.render(&plain));
+    // What an earlier run has come to is not the result of this one, however it ends.
+    outcome::forget(&voice)?;
+    voice.record(&plan.render(&plain(desk)));
     let io = |error| Failure::new(Exit::Failure, error);
     let mut interrupts = signal(SignalKind::interrupt()).map_err(io)?;
     let mut requests = signal(SignalKind::terminate()).map_err(io)?;
@@ -97,11 +98,23 @@ pub(crate) async fn run(
     ended
 }
 
+/// Without colours: standard error and logs spell out what steers a terminal.
+const fn plain(desk: &Desk) -> Output {
+    Output {
+        colour: false,
+        ..desk.output
+    }
+}
+
 /// Shows the plan and asks, unless there is nothing to ask about.
 fn agreed(desk: &Desk, arguments: &Deploy, checked: &Checked) -> Result<(), Failure> {
     let plan = &checked.plan;
-    desk.output.note(&plan.render(&desk.output));
-    if plan.is_empty() {
+    let is_asked = !arguments.yes && !plan.is_empty();
+    // Nobody can agree to what was not shown, however quiet the rest is.
+    if is_asked || !desk.output.quiet {
+        to_stderr(&plan.render(&plain(desk)));
+    }
+    if !is_asked {
         return Ok(());
     }
     match prompt::confirm("Deploy this?", arguments.yes) {
@@ -149,6 +162,7 @@ async fn take(mut run: Run<'_>) -> Result<Exit, Failure> {
     let right = run.converge(run.hosts(Step::OtherHosts)).await?;
     steps.end(Step::OtherHosts, names(&right, run.trouble.len() - before));
     steps.begin(Step::Databases);
+    run.look_again(true).await?;
     // What came in later may have changed what those before shall be.
     let right = run.converge(run.all_hosts()).await?;
     let done = databases(&run, &right).await?;
@@ -157,7 +171,7 @@ async fn take(mut run: Run<'_>) -> Result<Exit, Failure> {
     let domains = domains(&run).await?;
     let done = written(&run, &domains)?;
     steps.end(Step::Records, done);
-    conclude(&run, steps.taken, &domains).await
+    conclude(&mut run, steps.taken, &domains).await
 }
 
 /// Steps as they are told.
@@ -195,7 +209,8 @@ fn names(hosts: &[HostId], failed: usize) -> String {
 
 /// Identities whose hosts the file names.
 async fn domains(run: &Run<'_>) -> Result<Vec<DomainView>, Failure> {
-    let mut domains = run.desk.client.domains().await?;
+    let ask = async || run.desk.client.domains().await;
+    let mut domains = patiently(run.voice, ask).await?;
     let hosts: BTreeSet<&HostId> = run.checked.hosts.iter().map(|host| &host.id).collect();
     let file = &run.arguments.document().document;
     domains.retain(|view| {
@@ -215,7 +230,7 @@ async fn keys(run: &Run<'_>) -> Result<String, Failure> {
     }
     let mut done = Vec::new();
     for host in run.hosts(Step::PowermtaRole) {
-        let config = run.desk.client.config(&host, false).await?;
+        let config = run.config(&host).await?;
         let files = config.files.iter();
         let count = files.filter(|file| file.path.starts_with(KEYS)).count();
         if count > 0 {
@@ -233,7 +248,7 @@ async fn databases(run: &Run<'_>, right: &[HostId]) -> Result<String, Failure> {
     let mut done = Vec::new();
     let status = run.status().await?;
     for host in right {
-        let config = run.desk.client.config(host, false).await?;
+        let config = run.config(host).await?;
         let made = config.resources.iter();
         let mut made: Vec<String> = made
             .filter(|resource| matches!(resource.spec, Spec::Database(_)))

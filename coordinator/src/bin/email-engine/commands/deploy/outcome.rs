@@ -1,6 +1,7 @@
 //! How a run ended: for programs, for people, and as an exit code.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 
 use email_engine_protocol::api::DomainView;
@@ -8,8 +9,10 @@ use email_engine_protocol::id::HostId;
 use serde::Serialize;
 
 use super::left::{self, Known, Left};
+use super::patience::{may_pass, patiently};
 use super::records;
 use super::steps::Step;
+use super::voice::Voice;
 use super::watch::Run;
 use crate::exit::{Exit, Failure};
 use crate::private_file;
@@ -45,19 +48,56 @@ struct Host {
     log: String,
 }
 
+/// Takes the result of an earlier run away.
+pub(super) fn forget(voice: &Voice) -> Result<(), Failure> {
+    let path = voice.file(ANSWER);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            let text = format!("cannot remove {}: {error}", path.display());
+            Err(Failure::new(Exit::Failure, text))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What is planned of each host says to people. What is not known of one is said of that one.
+async fn notes(run: &Run<'_>) -> BTreeMap<HostId, Vec<String>> {
+    let mut notes = BTreeMap::new();
+    let mut is_gone = false;
+    for host in run.all_hosts() {
+        let ask = async || run.desk.client.config(&host, true).await;
+        let planned = match is_gone {
+            false => patiently(run.voice, ask).await,
+            // It was waited for once.
+            true => ask().await,
+        };
+        let said = match planned {
+            Ok(planned) => planned.notes,
+            Err(error) => {
+                is_gone = may_pass(&error);
+                let why = Failure::from(error);
+                vec![format!("what its role leaves to you is not known: {why}")]
+            }
+        };
+        if !said.is_empty() {
+            notes.insert(host, said);
+        }
+    }
+    notes
+}
+
 /// Says how it ended and what is left.
 pub(super) async fn conclude(
-    run: &Run<'_>,
+    run: &mut Run<'_>,
     steps: Vec<Taken>,
     domains: &[DomainView],
 ) -> Result<Exit, Failure> {
-    let mut notes = BTreeMap::new();
-    for host in run.all_hosts() {
-        let planned = run.desk.client.config(&host, true).await?;
-        if !planned.notes.is_empty() {
-            notes.insert(host, planned.notes);
-        }
+    // Whether or not the cluster answers now, what is known is told.
+    if let Err(failure) = run.look_again(false).await {
+        run.voice
+            .say(&format!("hosts were not looked at once more: {failure}"));
     }
+    let notes = notes(run).await;
     let shown = |path: &Path| path.display().to_string();
     let trouble = run.trouble.iter().map(|(host, trouble)| {
         let log = shown(&run.voice.host_log(host));

@@ -1,5 +1,6 @@
 //! The ten steps, and where a host stands in them. Pure.
 
+use email_engine_coordinator::api::trouble;
 use email_engine_protocol::api::{HostView, StatusView};
 use email_engine_protocol::id::{HostId, Role};
 use email_engine_protocol::observed::Convergence;
@@ -77,7 +78,8 @@ pub(super) fn standing(status: &StatusView, id: &HostId) -> Standing {
     let Some(host) = view(status, id) else {
         return Standing::Underway("is not listed by the cluster yet".to_owned());
     };
-    let told = reason(status, id);
+    // The host's own view: the status names the reasons of the first few hosts alone.
+    let told = trouble(host).map(|(_, reason)| reason);
     if let Some(error) = &host.plan_error {
         return Standing::Wrong(format!("cannot be planned: {error}"));
     }
@@ -127,17 +129,9 @@ pub(super) fn progress(host: &HostView) -> String {
     )
 }
 
-/// What the cluster itself says of a host.
-fn reason(status: &StatusView, id: &HostId) -> Option<String> {
-    let told = format!("{id}: ");
-    let mut reasons = status.reasons.iter();
-    let found = reasons.find_map(|line| line.strip_prefix(&told));
-    found.map(str::to_owned)
-}
-
 #[cfg(test)]
 pub(super) mod tests {
-    use email_engine_protocol::api::{ClusterView, FleetState};
+    use email_engine_protocol::api::{ClusterView, FleetState, TurnedAway};
     use email_engine_protocol::id::{ClusterId, NodeId};
     use email_engine_protocol::observed::{Attempt, Stage};
     use email_engine_protocol::time::Timestamp;
@@ -170,16 +164,11 @@ pub(super) mod tests {
         }
     }
 
-    fn stands(change: impl FnOnce(&mut HostView, &mut Vec<String>)) -> Standing {
+    fn stands(change: impl FnOnce(&mut HostView)) -> Standing {
         let mut one = host("pmta1");
-        let mut reasons = Vec::new();
-        change(&mut one, &mut reasons);
+        change(&mut one);
         let id = one.spec.id.clone();
-        let status = StatusView {
-            reasons,
-            ..status(vec![one])
-        };
-        standing(&status, &id)
+        standing(&status(vec![one]), &id)
     }
 
     #[test]
@@ -198,17 +187,17 @@ pub(super) mod tests {
 
     #[test]
     fn a_host_is_right_only_by_the_word_of_its_agent_on_what_is_planned() {
-        assert_eq!(stands(|_, _| {}), Standing::Right);
+        assert_eq!(stands(|_| {}), Standing::Right);
         assert_eq!(
-            stands(|host, _| host.lifecycle = "declared".to_owned()),
+            stands(|host| host.lifecycle = "declared".to_owned()),
             Standing::Absent
         );
         assert!(matches!(
-            stands(|host, _| host.target = None),
+            stands(|host| host.target = None),
             Standing::Underway(_)
         ));
         assert!(matches!(
-            stands(|host, _| host.running = None),
+            stands(|host| host.running = None),
             Standing::Underway(_)
         ));
         let one = host("pmta1");
@@ -220,14 +209,18 @@ pub(super) mod tests {
 
     #[test]
     fn what_is_wrong_is_told_in_the_words_of_the_cluster() {
-        let silent = stands(|host, reasons| {
+        // None of them is among the reasons of the status, which names the first few alone.
+        let at = Timestamp(0);
+        let silent = stands(|host| {
             host.connected = None;
-            reasons.push("pmta10: another".to_owned());
-            reasons.push("pmta1: its agent is not connected; it called".to_owned());
+            let reason = "its clock is wrong".to_owned();
+            host.turned_away = Some(TurnedAway { at, reason });
         });
-        let expected = "its agent is not connected; it called".to_owned();
+        let expected = format!(
+            "its agent is not connected; it called at {at} and got no session: its clock is wrong"
+        );
         assert_eq!(silent, Standing::Wrong(expected));
-        let refused = stands(|host, _| {
+        let refused = stands(|host| {
             host.attempted = host.target.map(|generation| Attempt {
                 generation,
                 stage: Stage::Plan,
@@ -235,11 +228,14 @@ pub(super) mod tests {
             });
             host.running = None;
         });
-        assert!(matches!(refused, Standing::Wrong(_)), "{refused:?}");
-        let unplanned = stands(|host, _| host.plan_error = Some("no artifact".to_owned()));
+        assert!(
+            matches!(&refused, Standing::Wrong(why) if why.ends_with(": removes data")),
+            "{refused:?}"
+        );
+        let unplanned = stands(|host| host.plan_error = Some("no artifact".to_owned()));
         let expected = "cannot be planned: no artifact".to_owned();
         assert_eq!(unplanned, Standing::Wrong(expected));
-        let retired = stands(|host, _| host.lifecycle = "retired".to_owned());
+        let retired = stands(|host| host.lifecycle = "retired".to_owned());
         assert!(matches!(retired, Standing::Wrong(_)), "{retired:?}");
     }
 }

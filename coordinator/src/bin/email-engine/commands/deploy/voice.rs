@@ -13,7 +13,7 @@ use email_engine_protocol::time::Timestamp;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use rustix::fs::{FlockOperation, flock};
 
-use crate::output::{Output, harmless};
+use crate::output::{Output, harmless, to_stderr};
 use crate::private_file::{self, PrivateFileError};
 
 const RUN: &str = "run.log";
@@ -60,11 +60,6 @@ impl Voice {
     /// Makes or takes the folder.
     pub(super) fn open(folder: &Path, output: Output) -> Result<Self, FolderError> {
         private_file::folder(folder)?;
-        // Tokens must not enter a checkout that it happens to stand in.
-        private_file::write(&folder.join(".gitignore"), b"*\n")?;
-        for part in ["hosts", "tokens"] {
-            private_file::folder(&folder.join(part))?;
-        }
         let lock = opened(&folder.join("lock"))?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
@@ -78,6 +73,10 @@ impl Voice {
                     source: error.into(),
                 });
             }
+        }
+        ignored(&folder.join(".gitignore"))?;
+        for part in ["hosts", "tokens"] {
+            private_file::folder(&folder.join(part))?;
         }
         Ok(Self {
             output,
@@ -117,8 +116,21 @@ impl Voice {
 
     /// Says something and logs it.
     pub(super) fn say(&self, text: &str) {
+        self.tell(text, self.output.quiet);
+    }
+
+    /// Says what nothing goes on without, also when quiet, and logs it.
+    pub(super) fn insist(&self, text: &str) {
+        self.tell(text, false);
+    }
+
+    fn tell(&self, text: &str, quiet: bool) {
         self.record(text);
-        let note = || self.output.note(text);
+        let note = || {
+            if !quiet {
+                to_stderr(text);
+            }
+        };
         match &self.all {
             Some(all) => all.suspend(note),
             None => note(),
@@ -170,6 +182,23 @@ impl Voice {
         });
         bar.clone()
     }
+}
+
+/// Keeps tokens out of a checkout that the folder happens to stand in. What somebody else wrote there stays.
+fn ignored(path: &Path) -> Result<(), FolderError> {
+    let mut file = match private_file::create_new(path) {
+        Ok(file) => file,
+        Err(PrivateFileError::Io { source, .. })
+            if source.kind() == io::ErrorKind::AlreadyExists =>
+        {
+            return Ok(());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    file.write_all(b"*\n").map_err(|source| FolderError::Io {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Opens a log to go on in it.
@@ -240,5 +269,16 @@ mod tests {
         voice.host(&host, "is back");
         assert!(fs::metadata(&path).unwrap().len() < 100);
         assert!(dir.join("hosts/pmta1.log.1").exists());
+    }
+
+    #[test]
+    fn what_stands_in_a_folder_that_was_there_before_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".gitignore");
+        drop(Voice::open(folder.path(), PLAIN).unwrap());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "*\n");
+        fs::write(&path, "target\n").unwrap();
+        drop(Voice::open(folder.path(), PLAIN).unwrap());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "target\n");
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use email_engine_protocol::api::{Consistency, HostSpec, StatusView};
+use email_engine_protocol::api::{Consistency, HostSpec, RenderedConfig, StatusView};
 use email_engine_protocol::id::HostId;
 use futures::StreamExt as _;
 use futures::future::join;
@@ -11,7 +11,8 @@ use futures::stream;
 
 use super::args::Deploy;
 use super::check::Checked;
-use super::enter::{Entering, token};
+use super::enter::{Entering, Unsaid, token};
+use super::patience::{LOOK, patiently};
 use super::plan::Entrance;
 use super::steps::{self, Standing, Step};
 use super::voice::Voice;
@@ -20,9 +21,6 @@ use crate::commands::Desk;
 use crate::commands::artifact;
 use crate::exit::{Exit, Failure};
 
-const LOOK: Duration = Duration::from_millis(500);
-/// A cluster that does not answer for so long has lost its majority, or we our way to it.
-const UNANSWERED: Duration = Duration::from_secs(180);
 /// From the word of a machine that it is let in to that of the cluster.
 const WORD: Duration = Duration::from_secs(60);
 /// Tries of a change whose keys take longer than a request may.
@@ -34,6 +32,8 @@ pub(super) struct Trouble {
     pub(super) why: String,
     /// It was on its way when the time was over.
     pub(super) is_late: bool,
+    /// No machine had become it then.
+    was_absent: bool,
 }
 
 /// A run.
@@ -68,33 +68,40 @@ impl Run<'_> {
         for host in &self.checked.hosts {
             if !plan.let_in.iter().any(|one| one.host == host.id) {
                 // A person took it there while nobody looked.
-                token::remove(&self.voice.token(&host.id))?;
+                token::withdraw(&self.desk.client, host, self.voice).await?;
             }
         }
         for entrance in plan.let_in.iter().filter(|one| one.via.is_none()) {
-            let host = self.spec(entrance);
-            let path = self.token_file(host).await?;
-            self.voice.say(&format!(
+            self.hand_out(entrance, true).await?;
+            done.push(format!("token of {}", entrance.host));
+        }
+        Ok(done.join(", "))
+    }
+
+    /// A token file for a machine that a person lets in. The person is told when it is a new one, or `always`.
+    async fn hand_out(&self, entrance: &Entrance, always: bool) -> Result<(), Failure> {
+        let host = self.spec(entrance);
+        let patience = self.arguments.wait_hosts();
+        let (path, is_new) = token::file(&self.desk.client, host, patience, self.voice).await?;
+        if is_new || always {
+            self.voice.insist(&format!(
                 "{} ({}) waits for its machine: bring email-engine-bootstrap and email-engine-agent there, \
                  both in one folder of root's PATH, then\n    {}",
                 host.id,
                 host.role,
                 token::by_hand(host, &path)
             ));
-            done.push(format!("token of {}", host.id));
         }
-        Ok(done.join(", "))
-    }
-
-    async fn token_file(&self, host: &HostSpec) -> Result<std::path::PathBuf, Failure> {
-        let patience = self.arguments.wait_hosts();
-        token::file(&self.desk.client, host, patience, self.voice).await
+        Ok(())
     }
 
     fn spec(&self, entrance: &Entrance) -> &HostSpec {
-        let mut hosts = self.checked.hosts.iter();
-        let found = hosts.find(|host| host.id == entrance.host);
+        let found = self.spec_of(&entrance.host);
         found.expect("an entrance is that of a host of the file")
+    }
+
+    fn spec_of(&self, id: &HostId) -> Option<&HostSpec> {
+        self.checked.hosts.iter().find(|host| host.id == *id)
     }
 
     /// Keys of new identities may take longer than a request: the same again goes on.
@@ -152,36 +159,96 @@ impl Run<'_> {
         let due = due.filter(|one| !steps::is_let_in(&status, &one.host));
         let (reached, by_hand): (Vec<_>, Vec<_>) = due.partition(|one| one.via.is_some());
         let hands: Vec<HostId> = by_hand.iter().map(|one| one.host.clone()).collect();
+        for entrance in &by_hand {
+            // The steps before may have taken most of its time.
+            self.hand_out(entrance, false).await?;
+        }
         let patience = self.arguments.wait_hosts();
+        let begun = Instant::now();
         let (reached, waited) = join(self.reach(&reached), self.enrolled(&hands, patience)).await;
         let mut trouble = waited?;
-        let mut said: Vec<HostId> = Vec::new();
+        let (mut said, mut lost) = (Vec::new(), BTreeMap::new());
         for (host, came) in reached {
             match came {
                 Ok(()) => said.push(host),
-                Err(why) => {
+                Err(Unsaid { why, may_come }) if may_come => {
+                    self.voice.host(&host, &why);
+                    lost.insert(host, why);
+                }
+                Err(Unsaid { why, .. }) => {
                     trouble.insert(host, (why, false));
                 }
             }
         }
         trouble.extend(self.enrolled(&said, WORD).await?);
+        // A bootstrap goes on when the way to its machine is lost.
+        let awaited: Vec<HostId> = lost.keys().cloned().collect();
+        let left = patience.saturating_sub(begun.elapsed()).max(WORD);
+        for host in self.enrolled(&awaited, left).await?.into_keys() {
+            let why = lost.remove(&host).unwrap_or_default();
+            trouble.insert(host, (why, false));
+        }
         self.voice.settle();
         for (host, (why, is_late)) in trouble {
             let why = format!("not let in: {why}");
             self.voice.host(&host, &why);
-            self.trouble.insert(host, Trouble { why, is_late });
+            let was_absent = true;
+            let trouble = Trouble {
+                why,
+                is_late,
+                was_absent,
+            };
+            self.trouble.insert(host, trouble);
         }
         let came: Vec<HostId> = self.sound(all.into_iter());
-        self.entered.extend(came.iter().cloned());
         for host in &came {
-            // It was redeemed, by whoever took it there.
-            token::remove(&self.voice.token(host))?;
+            self.came(host).await?;
         }
         Ok(came)
     }
 
+    /// A machine became the host: nobody else shall by its token.
+    async fn came(&mut self, id: &HostId) -> Result<(), Failure> {
+        self.entered.insert(id.clone());
+        match self.spec_of(id) {
+            Some(host) => token::withdraw(&self.desk.client, host, self.voice).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Looks at hosts in trouble once more: those that are right by now have none. While there is a step to
+    /// come, one that came in meanwhile, or gets on again, is taken along by it.
+    pub(super) async fn look_again(&mut self, a_step_is_to_come: bool) -> Result<(), Failure> {
+        if self.trouble.is_empty() {
+            return Ok(());
+        }
+        let status = self.status().await?;
+        let mut well = Vec::new();
+        for (host, trouble) in &self.trouble {
+            let is_well = match steps::standing(&status, host) {
+                Standing::Right => true,
+                Standing::Underway(_) => {
+                    a_step_is_to_come && (trouble.was_absent || !trouble.is_late)
+                }
+                Standing::Absent | Standing::Wrong(_) => false,
+            };
+            if is_well {
+                well.push((host.clone(), trouble.was_absent));
+            }
+        }
+        for (host, was_absent) in well {
+            self.trouble.remove(&host);
+            self.voice.host(&host, "is in trouble no more");
+            if was_absent {
+                self.came(&host).await?;
+            }
+        }
+        self.voice.settle();
+        Ok(())
+    }
+
     /// Goes to several machines at once; none stops the others.
-    async fn reach(&self, entrances: &[&Entrance]) -> Vec<(HostId, Result<(), String>)> {
+    async fn reach(&self, entrances: &[&Entrance]) -> Vec<(HostId, Result<(), Unsaid>)> {
         let come = entrances.iter().map(|entrance| async {
             let host = self.spec(entrance);
             let (Some(programs), Some(via)) = (&self.checked.programs, &entrance.via) else {
@@ -252,7 +319,11 @@ impl Run<'_> {
                 match ended {
                     Some(Ok(())) => false,
                     Some(Err(is_late)) => {
-                        let trouble = Trouble { why: line, is_late };
+                        let trouble = Trouble {
+                            why: line,
+                            is_late,
+                            was_absent: false,
+                        };
                         self.trouble.insert(host.clone(), trouble);
                         false
                     }
@@ -291,31 +362,17 @@ impl Run<'_> {
         }
     }
 
-    /// How the fleet stands; waited for while the cluster elects a leader.
+    /// How the fleet stands.
     pub(super) async fn status(&self) -> Result<StatusView, Failure> {
-        let begun = Instant::now();
-        loop {
-            let asked = self
-                .desk
-                .client
-                .status(Consistency::Linearizable, None)
-                .await;
-            let error = match asked {
-                Ok(status) => return Ok(status),
-                Err(error) => error,
-            };
-            let passing = matches!(
-                error,
-                ClientError::Unavailable { .. } | ClientError::Unreachable { .. }
-            );
-            let failure = Failure::from(error);
-            if !passing || begun.elapsed() >= UNANSWERED {
-                return Err(failure);
-            }
-            self.voice
-                .record(&format!("the cluster does not answer: {failure}"));
-            tokio::time::sleep(LOOK).await;
-        }
+        let client = &self.desk.client;
+        let ask = async || client.status(Consistency::Linearizable, None).await;
+        Ok(patiently(self.voice, ask).await?)
+    }
+
+    /// What a host has been given.
+    pub(super) async fn config(&self, host: &HostId) -> Result<RenderedConfig, Failure> {
+        let ask = async || self.desk.client.config(host, false).await;
+        Ok(patiently(self.voice, ask).await?)
     }
 
     /// How it ends: with trouble that is only late, or with any other.

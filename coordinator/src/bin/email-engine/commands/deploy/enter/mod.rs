@@ -15,9 +15,11 @@ use email_engine_protocol::api::HostSpec;
 use zeroize::Zeroizing;
 
 use self::programs::{AGENT, BOOTSTRAP, FOLDER};
-use self::remote::{Ended, Feed, Order};
+use self::remote::{Ended, Feed, Order, RemoteError};
 use super::voice::Voice;
 use crate::client::Client;
+use crate::exit::Failure;
+use crate::private_file;
 
 pub(super) use self::programs::Programs;
 pub(super) use self::via::Via;
@@ -34,6 +36,8 @@ const MARGIN: Duration = Duration::from_secs(120);
 const LONGEST_WAIT: u64 = 24 * 3600;
 /// How a bootstrap ends that found another at work.
 const IS_BUSY: i32 = 9;
+/// How `ssh` ends that lost its machine; no bootstrap does.
+const LOST: i32 = 255;
 
 /// One machine on its way in.
 #[derive(Debug)]
@@ -46,9 +50,24 @@ pub(super) struct Entering<'a> {
     pub(super) voice: &'a Voice,
 }
 
+/// Why a machine does not say that it is let in.
+#[derive(Debug)]
+pub(super) struct Unsaid {
+    pub(super) why: String,
+    /// The way to it was lost, and not what goes on there: it may come all the same.
+    pub(super) may_come: bool,
+}
+
+impl From<String> for Unsaid {
+    fn from(why: String) -> Self {
+        let may_come = false;
+        Self { why, may_come }
+    }
+}
+
 impl Entering<'_> {
     /// Until the machine says that it is let in; else why not.
-    pub(super) async fn run(&self) -> Result<(), String> {
+    pub(super) async fn run(&self) -> Result<(), Unsaid> {
         self.bring().await?;
         self.bootstrap().await?;
         // It has done its work, and installed what it brought.
@@ -99,21 +118,32 @@ impl Entering<'_> {
         let paths = self.paths();
         let words = ["sha256sum", paths[0].as_str(), paths[1].as_str()];
         let order = self.order_of(&words, Feed::Nothing, SHORT);
-        let ended = remote::run(order, &|_| {}).await;
+        let heard = |line: &str| {
+            if hash(line, &paths).is_none() {
+                self.hear(line);
+            }
+        };
+        let ended = remote::run(order, &heard).await;
         let ended = ended.map_err(|error| error.to_string())?;
+        // One that is not there is an answer too.
+        if !matches!(ended.code, Some(0 | 1)) {
+            return Err(failed(words[0], &ended));
+        }
         let lines = ended.tail.iter();
-        let hashes = lines.filter_map(|line| {
-            let (hash, path) = line.split_once(' ')?;
-            let known = paths.iter().any(|known| path.trim() == known);
-            known.then(|| hash.to_owned())
-        });
-        Ok(hashes.collect())
+        let hashes = lines.filter_map(|line| hash(line, &paths));
+        Ok(hashes.map(str::to_owned).collect())
     }
 
-    async fn bootstrap(&self) -> Result<(), String> {
-        let token = token::create(self.client, self.host, self.patience).await;
+    /// That of a run that was cut off while it is open, else a new one.
+    async fn token(&self) -> Result<Zeroizing<String>, Failure> {
+        let (path, _) = token::file(self.client, self.host, self.patience, self.voice).await?;
+        Ok(private_file::read(&path)?)
+    }
+
+    async fn bootstrap(&self) -> Result<(), Unsaid> {
+        let token = self.token().await;
         let token = token.map_err(|error| format!("no join token was made: {error}"))?;
-        let secret = Zeroizing::new(token.token);
+        let secret = token.trim();
         let program = self.programs.path(BOOTSTRAP);
         let seconds = self.patience.as_secs().clamp(1, LONGEST_WAIT).to_string();
         let words = [
@@ -127,32 +157,36 @@ impl Entering<'_> {
         ];
         let begun = Instant::now();
         loop {
-            let feed = Feed::Secret(&secret);
+            let feed = Feed::Secret(secret);
             let order = self.order_of(&words, feed, self.patience + MARGIN);
-            let heard = |line: &str| match line.contains(secret.as_str()) {
+            let heard = |line: &str| match line.contains(secret) {
                 true => self.hear("(a line with the join token in it is left out)"),
                 false => self.hear(line),
             };
             let ended = remote::run(order, &heard).await;
-            let ended = ended.map_err(|error| error.to_string())?;
+            let ended = ended.map_err(|error| Unsaid {
+                why: error.to_string(),
+                may_come: !matches!(error, RemoteError::Start { .. }),
+            })?;
             match ended.code {
-                Some(0) => {
-                    // It came in by the token of a run that was cut off: nobody needs another one.
-                    if matches!(token::is_open(self.client, &token.id).await, Ok(true)) {
-                        let _ = self.client.revoke_token(&token.id).await;
-                    }
-                    return Ok(());
-                }
+                Some(0) => return Ok(()),
                 // A run that was cut off has left one there, which goes on.
                 Some(IS_BUSY) if begun.elapsed() < self.patience => {
                     tokio::time::sleep(BUSY).await;
                 }
                 // Nothing of the machine was changed: nobody has the token.
                 Some(2 | 5 | 126 | 127) => {
-                    let _ = self.client.revoke_token(&token.id).await;
-                    return Err(failed("the bootstrap", &ended));
+                    let why = failed("the bootstrap", &ended);
+                    let withdrawn = token::withdraw(self.client, self.host, self.voice).await;
+                    let told = withdrawn.map_err(|error| format!("{why}; {error}"));
+                    return Err(told.map_or_else(Unsaid::from, |()| why.into()));
                 }
-                _ => return Err(failed("the bootstrap", &ended)),
+                code => {
+                    return Err(Unsaid {
+                        why: failed("the bootstrap", &ended),
+                        may_come: matches!(code, None | Some(LOST)),
+                    });
+                }
             }
         }
     }
@@ -188,6 +222,13 @@ impl Entering<'_> {
     fn hear(&self, line: &str) {
         self.voice.host(&self.host.id, line);
     }
+}
+
+/// The hash of one of these files, in a line of `sha256sum`.
+fn hash<'a>(line: &'a str, paths: &[String]) -> Option<&'a str> {
+    let (hash, path) = line.split_once(' ')?;
+    let known = paths.iter().any(|known| path.trim() == known);
+    known.then_some(hash)
 }
 
 fn failed(what: &str, ended: &Ended) -> String {

@@ -8,7 +8,8 @@ use email_engine_protocol::api::HostSpec;
 /// What may be filled in.
 const ACCEPTED: &str = "{host}, {address} (the host's first) and {role}";
 
-/// A command with places to be filled in, such as `ssh -o BatchMode=yes root@{address}`.
+/// A command with places to be filled in, such as
+/// `ssh -o BatchMode=yes -o StrictHostKeyChecking=accept-new root@{address}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::commands::deploy) struct Via {
     /// As a shell would part them; places are filled in afterwards, so that no value is more than a part of
@@ -31,7 +32,8 @@ impl FromStr for Via {
         let words = shlex::split(text).ok_or("a quote or a backslash in it has no end")?;
         if words.is_empty() {
             return Err(format!(
-                "it has no word; accepted is a command such as ssh root@{{address}}, with {ACCEPTED}"
+                "it has no word; accepted is a command such as ssh -o BatchMode=yes -o \
+                 StrictHostKeyChecking=accept-new root@{{address}}, with {ACCEPTED}"
             ));
         }
         let words = words.iter().map(|word| pieces(word));
