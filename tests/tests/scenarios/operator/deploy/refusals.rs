@@ -7,6 +7,28 @@ use serde_json::{Value, json};
 
 use super::{Machines, changes_of_operators, deploy, ground};
 
+/// A command line that is wrong in many ways.
+const MANY: [&str; 18] = [
+    "deploy",
+    "-f",
+    "labelled.toml",
+    "--log-dir",
+    "log",
+    "--artifact",
+    "powermta=nowhere.deb",
+    "--artifact",
+    "powermta-licence=license",
+    "--via",
+    "ssh root@{address}",
+    "--programs",
+    "nowhere",
+    "--without",
+    "api-bundle",
+    "--without",
+    "grafana",
+    "--yes",
+];
+
 fn refused(operator: &Operator, code: i32, arguments: &[&str]) -> String {
     let said = operator.notes(code, arguments);
     assert!(!operator.folder().join("log").exists(), "{said}");
@@ -20,27 +42,7 @@ async fn all_that_is_missing_is_told_at_once_and_nothing_is_changed() {
     let mut document = samples::fleet(1);
     document["hosts"][2]["labels"] = json!({ "deploy-via": "run {hots}" });
     let _ = operator.file("labelled.toml", &document);
-    let many = [
-        "deploy",
-        "-f",
-        "labelled.toml",
-        "--log-dir",
-        "log",
-        "--artifact",
-        "powermta=nowhere.deb",
-        "--artifact",
-        "powermta-licence=license",
-        "--via",
-        "ssh root@{address}",
-        "--programs",
-        "nowhere",
-        "--without",
-        "api-bundle",
-        "--without",
-        "grafana",
-        "--yes",
-    ];
-    let said = refused(&operator, 1, &many);
+    let said = refused(&operator, 1, &MANY);
     for finding in [
         "--artifact powermta: nowhere.deb cannot be read",
         "--artifact powermta-licence: no host of the fleet file asks for it; asked for are: api-bundle, grafana, mailwizz, \
