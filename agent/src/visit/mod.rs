@@ -70,15 +70,14 @@ pub fn visit(question: &HttpQuestion, timeout: Duration) -> Result<Page, VisitEr
         .enable_all()
         .build()
         .map_err(|error| VisitError::Silent(error.to_string()))?;
-    let asked = runtime.block_on(async {
+    runtime.block_on(async {
         tokio::time::timeout(timeout, ask(question))
             .await
             .unwrap_or_else(|_| {
                 let reason = format!("nothing came within {} s", timeout.as_secs_f32());
                 Err(VisitError::Silent(reason))
             })
-    });
-    asked
+    })
 }
 
 /// The place of the page, by the name that the server is asked by.
