@@ -63,7 +63,7 @@ from --context, else EMAIL_ENGINE_CONTEXT, else ~/.config/email-engine/context.t
 Exit codes:
     0  done; `status`: converged; `plan`: nothing would change
     1  refused, or something went wrong: the reason is on stderr
-    2  `plan`, `deploy --plan`: something would change; `pmta lint`, `pmta import`, `roles lint`: not right
+    2  `plan`, `deploy --plan`: something would change; a `lint` or `import`: not right
     3  `status`: converging; `deploy`: hosts are on their way
     4  `status`: degraded; `deploy`: some host is not what it shall be
     5  no node could be reached, or the cluster has no leader
