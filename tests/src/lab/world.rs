@@ -214,8 +214,8 @@ impl World {
     pub fn partition(&self, machine: (&str, &str)) {
         let nodes = NODES.map(|(_, address)| address).join(", ");
         let rules = format!(
-            "table bridge lab {{ chain between {{ type filter hook forward priority 0; policy accept;\n\
-             ip saddr {0} ip daddr {{ {nodes} }} drop\nip daddr {0} ip saddr {{ {nodes} }} drop\n}} }}\n",
+            "table bridge lab {{\nchain between {{\ntype filter hook forward priority 0; policy accept;\n\
+             ip saddr {0} ip daddr {{ {nodes} }} drop\nip daddr {0} ip saddr {{ {nodes} }} drop\n}}\n}}\n",
             machine.1
         );
         let file = self.folder.path().join("partition.nft");
