@@ -26,9 +26,6 @@ const PACK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/stand-ins/api-bundle/pa
 const MAILWIZZ_KEY: &str = "0f3b0f3b0f3b0f3b0f3b0f3b0f3b0f3b0f3b0f3b";
 const SERVICES: [&str; 3] = ["web", "worker", "scheduler"];
 
-/// Says when a pass ends.
-const LOG: &str = "[Service]\nEnvironment=EMAIL_ENGINE_AGENT_LOG_LEVEL=debug\n";
-
 #[test]
 fn a_bare_host_serves_the_api_of_the_operators_bundle_and_goes_on_serving_it() {
     let Some(base) = api() else { return };
@@ -43,8 +40,7 @@ fn a_bare_host_serves_the_api_of_the_operators_bundle_and_goes_on_serving_it() {
         let fleet = Fleet::configured(1, &settings).await;
         fleet.apply(&document(true)).await;
         let guest = Guest::boot(HOST, &base, &[ADDRESS], COORDINATOR).await;
-        let drop_in = "/etc/systemd/system/email-engine-executor.service.d/log.conf";
-        agent::put(&guest, drop_in, LOG.as_bytes(), 0o644);
+        agent::tells_of_passes(&guest);
         agent::install(&guest, &fleet.host_token(HOST, "api").await);
         fleet.host_converged(HOST, "its agent was let in").await;
 
@@ -326,25 +322,10 @@ fn written(guest: &Guest) -> String {
 }
 
 async fn stays_as_it_is(guest: &Guest) {
-    passes(guest).await;
+    agent::passes(guest).await;
     let before = written(guest);
-    passes(guest).await;
+    agent::passes(guest).await;
     assert_eq!(written(guest), before);
-}
-
-/// Two passes have looked since.
-async fn passes(guest: &Guest) {
-    let unit = "email-engine-executor.service";
-    let seen = || {
-        let log = guest.run(&["journalctl", "--unit", unit, "--output=cat"]);
-        log.matches("pass ended").count()
-    };
-    let before = seen();
-    wait_for("two passes went by", async || {
-        let now = seen();
-        if now >= before + 2 { Ok(()) } else { Err(now) }
-    })
-    .await;
 }
 
 /// From elsewhere the web server answers, and what is not for everybody does not; keys are not taken in the

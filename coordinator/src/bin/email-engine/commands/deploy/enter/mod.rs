@@ -75,6 +75,11 @@ impl Entering<'_> {
         if let Err(why) = self.order(&["rm", "-rf", folder], SHORT).await {
             self.hear(&format!("{folder} stays on the machine: {why}"));
         }
+        // Another desk may have its own programs there.
+        let parent = ["rmdir", "--ignore-fail-on-non-empty", FOLDER];
+        if let Err(why) = self.order(&parent, SHORT).await {
+            self.hear(&format!("{FOLDER} stays on the machine: {why}"));
+        }
         Ok(())
     }
 
