@@ -24,6 +24,8 @@ pub struct Facts {
     pub bundle: Bundle,
     /// What came of calling each coordinator of the token; empty when none was called.
     pub reach: Vec<(Endpoint, Measured<()>)>,
+    /// What came of calling a mail server of the world; nothing when none was called.
+    pub mail: Option<(Endpoint, Measured<()>)>,
 }
 
 /// The machine as it came.

@@ -307,6 +307,7 @@ mod tests {
             patience: None,
             awaits_convergence: true,
             advertise: Some("2001:db8::1".to_owned()),
+            mail_probe: None,
         };
         let layout = layout(&request, &Bundle::new());
         let config = layout.file(&Path::new(ETC).join("coordinator.toml"));

@@ -10,7 +10,7 @@ use email_engine_bootstrap::exit::{self, Exit};
 use email_engine_bootstrap::request::{Entry, Part, Request};
 use email_engine_bootstrap::run::{self, Removing, Until, with_causes};
 use email_engine_bootstrap::token::{self, TokenText};
-use email_engine_protocol::join::JoinToken;
+use email_engine_protocol::join::{Endpoint, JoinToken};
 
 const LONGEST_WAIT: u64 = 24 * 3600;
 
@@ -75,6 +75,13 @@ struct Asked {
         value_parser = clap::value_parser!(u64).range(1..=LONGEST_WAIT)
     )]
     wait_seconds: u64,
+    /// Mail server that a host which is to send calls first, to see whether mail leaves the machine; `none`
+    /// calls nobody
+    #[arg(
+        long, value_name = "HOST:PORT", default_value = "gmail-smtp-in.l.google.com:25",
+        value_parser = mail_probe, conflicts_with = "uninstall"
+    )]
+    mail_probe: MailProbe,
     /// Stop the services and remove units, programs, configuration and data. What the agent keeps on
     /// this host for its role stays as it is: `email-engine hosts retire` comes before
     #[arg(long, conflicts_with_all = ["join", "join_file"])]
@@ -94,6 +101,24 @@ fn host(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     Err("a host name or an address, without a port, such as 192.0.2.1".to_owned())
+}
+
+/// Who is called, or nobody.
+#[derive(Clone, Debug)]
+struct MailProbe(Option<Endpoint>);
+
+fn mail_probe(text: &str) -> Result<MailProbe, String> {
+    if text == "none" {
+        return Ok(MailProbe(None));
+    }
+    let is_right = text.rsplit_once(':').is_some_and(|(name, port)| {
+        host(name.trim_matches(['[', ']'])).is_ok()
+            && port.parse::<u16>().is_ok_and(|port| port > 0)
+    });
+    match is_right {
+        true => Ok(MailProbe(Some(text.to_owned()))),
+        false => Err("a mail server with its port, such as mx.example.com:25, or none".to_owned()),
+    }
 }
 
 fn main() -> ExitCode {
@@ -138,6 +163,7 @@ fn start(part: Part, asked: &Asked, init: bool, advertise: Option<String>, purge
         patience: (!asked.no_wait).then(|| Duration::from_secs(asked.wait_seconds)),
         awaits_convergence: !asked.no_converge,
         advertise,
+        mail_probe: asked.mail_probe.0.clone(),
     };
     let until = match asked {
         Asked { check: true, .. } => Until::Check,

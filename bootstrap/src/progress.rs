@@ -4,7 +4,7 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
@@ -86,7 +86,8 @@ impl Progress {
         if !std::io::stdout().is_terminal() {
             return Self::Lines(String::new());
         }
-        let bar = ProgressBar::new(0);
+        // Shown once there is something to be done.
+        let bar = ProgressBar::hidden();
         if let Ok(style) = ProgressStyle::with_template("{spinner} [{pos}/{len}] {wide_msg}") {
             bar.set_style(style);
         }
@@ -140,6 +141,7 @@ impl Progress {
     pub fn begin(&self, count: usize) {
         if let Self::Bar(bar) = self {
             bar.set_length(count as u64);
+            bar.set_draw_target(ProgressDrawTarget::stderr());
             bar.enable_steady_tick(TICK);
         }
     }

@@ -43,6 +43,7 @@ fn agent_request() -> Request {
         patience: Some(Duration::from_secs(1)),
         awaits_convergence: true,
         advertise: None,
+        mail_probe: None,
     }
 }
 
@@ -51,6 +52,7 @@ fn init_request() -> Request {
         part: Part::Coordinator,
         entry: Entry::Init,
         advertise: Some("192.0.2.1".to_owned()),
+        mail_probe: None,
         ..agent_request()
     }
 }

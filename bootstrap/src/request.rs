@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use email_engine_protocol::id::ClusterId;
+use email_engine_protocol::id::{ClusterId, Role};
 use email_engine_protocol::join::{Admission, Endpoint, JoinToken};
 use email_engine_protocol::time::Timestamp;
 use serde::Serialize;
@@ -76,4 +76,24 @@ pub struct Request {
     pub awaits_convergence: bool,
     /// Under which name or address others reach a coordinator.
     pub advertise: Option<String>,
+    /// A mail server of the world that a host which is to send calls; none where nobody shall be called.
+    pub mail_probe: Option<Endpoint>,
+}
+
+impl Request {
+    /// The mail server that is called before the machine becomes a host that sends.
+    #[must_use]
+    pub fn mail_server(&self) -> Option<&Endpoint> {
+        let Entry::Join(ticket) = &self.entry else {
+            return None;
+        };
+        let sends = matches!(
+            ticket.admission,
+            Admission::Host {
+                role: Role::Powermta,
+                ..
+            }
+        );
+        self.mail_probe.as_ref().filter(|_| sends)
+    }
 }

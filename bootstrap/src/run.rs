@@ -133,6 +133,10 @@ impl Known {
             installed: host::installed(self.request.part, &self.layout, &self.bundle),
             bundle: self.bundle.clone(),
             reach: host::reach(endpoints),
+            mail: self.request.mail_server().map(|server| {
+                let answer = host::mail_leaves(server);
+                (server.clone(), answer)
+            }),
         }
     }
 
@@ -235,6 +239,7 @@ fn try_remove(
         patience: None,
         awaits_convergence: true,
         advertise: None,
+        mail_probe: None,
     });
     if !rustix::process::geteuid().is_root() {
         return Err(Ended {

@@ -3,9 +3,11 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use email_engine_protocol::desired::HostPath;
 
+use super::people::People;
 use super::tree::rooted::{FileError, Rooted};
 
 const LIMIT: u64 = 4 * 1024 * 1024;
@@ -50,6 +52,7 @@ type Numbers = BTreeMap<String, u32>;
 pub(super) struct Accounts {
     users: RefCell<Option<Numbers>>,
     groups: RefCell<Option<Numbers>>,
+    people: RefCell<Option<Arc<People>>>,
 }
 
 impl Accounts {
@@ -71,10 +74,23 @@ impl Accounts {
         found.ok_or_else(|| AccountError::UnknownGroup(name.to_owned()))
     }
 
+    /// All that the files say.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub(super) fn people(&self, tree: &Rooted) -> Result<Arc<People>, FileError> {
+        let mut known = self.people.borrow_mut();
+        if let Some(people) = &*known {
+            return Ok(people.clone());
+        }
+        Ok(known.insert(Arc::new(People::read(tree)?)).clone())
+    }
+
     /// They are read anew when they are needed next.
     pub(super) fn forget(&self) {
         self.users.take();
         self.groups.take();
+        self.people.take();
     }
 }
 

@@ -12,6 +12,7 @@ mod facts;
 mod greeting;
 mod network;
 mod packages;
+mod people;
 mod reach;
 mod real;
 mod record;
@@ -25,6 +26,7 @@ mod wall;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use email_engine_protocol::observed::{Facts, Mode};
@@ -39,6 +41,7 @@ pub use network::filter::{Bar, Filter, FilterError};
 pub(crate) use network::tests::Remembered;
 pub use network::{Held, Network, NetworkError};
 pub use packages::{PackageFile, PackageFiles, PackageForm};
+pub(crate) use people::{People, UserSeen};
 pub use reach::run_errand;
 pub use record::{Cabinet, RecordError};
 #[cfg(test)]
@@ -47,6 +50,7 @@ pub use sql::{Databases, RowPlace, SeenCell, SqlError, differing};
 pub use system::{
     Activity, AtBoot, Ended, PackageSeen, Presence, ServiceSeen, StandIn, System, SystemError,
 };
+pub use tree::looked::Looked;
 pub use tree::own::OwnPlaces;
 pub use tree::replace::{NewFile, Source, Validator};
 pub use tree::rooted::{Entry, EntryKind, FileError, Links, Rooted};
@@ -173,6 +177,14 @@ impl Machine {
         let uid = owner.map(|name| self.accounts.user_id(&self.files, name));
         let gid = group.map(|name| self.accounts.group_id(&self.files, name));
         Ok((uid.transpose()?, gid.transpose()?))
+    }
+
+    /// Users and groups of its files.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub(crate) fn people(&self) -> Result<Arc<People>, FileError> {
+        self.accounts.people(&self.files)
     }
 
     /// Users and groups may have changed: a pass begins, or a program ran that may have made some.

@@ -180,6 +180,12 @@ impl System for Real {
         parse_service(&answer.output).map_err(failed)
     }
 
+    fn foresee(&mut self, units: &[&str]) {
+        if let Some(service_manager) = &mut self.units {
+            service_manager.foresee(units);
+        }
+    }
+
     fn set_service(&mut self, id: &ResourceId, spec: &ServiceSpec) -> Result<(), SystemError> {
         let seen = self.service(id, &spec.unit)?;
         if seen.at_boot.differs(spec.enabled) {

@@ -211,6 +211,9 @@ pub trait System: Send + fmt::Debug {
     /// When that cannot be told.
     fn service(&mut self, id: &ResourceId, unit: &str) -> Result<ServiceSeen, SystemError>;
 
+    /// These services are about to be looked at, each once: who can tell of all at once does so.
+    fn foresee(&mut self, _units: &[&str]) {}
+
     /// Enables or disables, starts or stops a service.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 //! busy with itself), the caller asks the program, which has ways of its own. (The manager's private socket
 //! needs no bus; but its answers come from a name that the specification does not allow for a sender.)
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -69,6 +70,8 @@ pub(super) enum UnitsError {
 pub(super) struct Units {
     socket: PathBuf,
     line: Option<Line>,
+    /// Answers to what was going to be asked; each is good for one question.
+    foreseen: BTreeMap<String, UnitWords>,
 }
 
 struct Line {
@@ -96,25 +99,48 @@ impl Units {
         Self {
             socket: socket.to_owned(),
             line: None,
+            foreseen: BTreeMap::new(),
         }
     }
 
     /// How a unit is, and whether it is started at boot. A connection from before that is good no more is
     /// made anew, once.
     pub(super) fn look(&mut self, unit: &str) -> Result<UnitWords, UnitsError> {
+        if let Some(words) = self.foreseen.remove(unit) {
+            return Ok(words);
+        }
+        let mut seen = self.ask(&[unit])?;
+        seen.remove(unit)
+            .ok_or_else(|| UnitsError::Silent(unit.to_owned()))
+    }
+
+    /// Asks at once what is about to be asked one by one: a question waits for two other processes to be
+    /// woken, however little it is about. What is not answered is asked again in its turn.
+    pub(super) fn foresee(&mut self, units: &[&str]) {
+        self.foreseen.clear();
+        if units.len() < 2 {
+            return;
+        }
+        match self.ask(units) {
+            Ok(seen) => self.foreseen = seen,
+            Err(error) => tracing::debug!(%error, "units are asked about one by one"),
+        }
+    }
+
+    fn ask(&mut self, units: &[&str]) -> Result<BTreeMap<String, UnitWords>, UnitsError> {
         let was_open = self.line.is_some();
-        match self.ask(unit) {
-            Err(UnitsError::Bus(_)) if was_open => self.ask(unit),
+        match self.ask_once(units) {
+            Err(UnitsError::Bus(_)) if was_open => self.ask_once(units),
             answer => answer,
         }
     }
 
-    fn ask(&mut self, unit: &str) -> Result<UnitWords, UnitsError> {
+    fn ask_once(&mut self, units: &[&str]) -> Result<BTreeMap<String, UnitWords>, UnitsError> {
         let line = match self.line.take() {
             Some(line) => line,
             None => Line::open(&self.socket)?,
         };
-        let words = line.runtime.block_on(words(&line.connection, unit));
+        let words = line.runtime.block_on(words(&line.connection, units));
         if !matches!(words, Err(UnitsError::Bus(_))) {
             self.line = Some(line);
         }
@@ -143,21 +169,35 @@ impl Line {
     }
 }
 
-/// One call for what is in its memory, and one for the unit's file, which it looks at once and remembers
-/// until it is told to look again.
-async fn words(connection: &zbus::Connection, unit: &str) -> Result<UnitWords, UnitsError> {
+/// One call for what is in its memory, and one for each unit's file, which it looks at once and remembers
+/// until it is told to look again. Rows are in the order of what was asked for, and name a unit by its first
+/// name, whichever it was asked by; what is no name of a unit has none.
+async fn words(
+    connection: &zbus::Connection,
+    units: &[&str],
+) -> Result<BTreeMap<String, UnitWords>, UnitsError> {
     let manager = Some(NAME);
-    let names = &vec![unit];
+    let names = &units.to_vec();
     let call = connection.call_method(manager, OBJECT, Some(MANAGER), "ListUnitsByNames", names);
     let rows: Vec<Row> = call.await?.body().deserialize()?;
-    let row = rows.into_iter().next();
-    let (_, _, load, active, _, _, object, ..) =
-        row.ok_or_else(|| UnitsError::Silent(unit.to_owned()))?;
-    let asked = &(UNIT, "UnitFileState");
-    let call = connection.call_method(manager, object.as_str(), Some(PROPERTIES), "Get", asked);
-    let value: OwnedVariant = call.await?.body().deserialize()?;
-    let file = String::try_from(value)?;
-    Ok(UnitWords { load, active, file })
+    let file = async |object: &OwnedObjectPath| {
+        let asked = &(UNIT, "UnitFileState");
+        let call = connection.call_method(manager, object.as_str(), Some(PROPERTIES), "Get", asked);
+        let value: OwnedVariant = call.await?.body().deserialize()?;
+        Ok::<_, UnitsError>(String::try_from(value)?)
+    };
+    let files = rows.iter().map(|row| file(&row.6));
+    let files = futures::future::try_join_all(files).await?;
+    let all_have_one = rows.len() == units.len();
+    let mut words = BTreeMap::new();
+    for (at, ((name, _, load, active, ..), file)) in rows.into_iter().zip(files).enumerate() {
+        let name = match all_have_one {
+            true => units[at].to_owned(),
+            false => name,
+        };
+        words.insert(name, UnitWords { load, active, file });
+    }
+    Ok(words)
 }
 
 #[cfg(test)]

@@ -243,18 +243,25 @@ impl Reconciler {
         scope: &Scope,
         under_way: &UnderWay,
     ) {
-        for resource in &config.resources {
+        let is_due = |resource: &&Resource| {
+            let is_asked = matches!(resource.spec, Spec::HealthCheck(_));
+            let is_new = || !self.findings.contains_key(&resource.id);
+            !is_asked
+                && self.suspensions.state(&resource.id).is_none()
+                && (scope.covers(&resource.id) || is_new())
+        };
+        let due: Vec<&Resource> = config.resources.iter().filter(is_due).collect();
+        let units = due.iter().filter_map(|resource| match &resource.spec {
+            Spec::Service(service) => Some(service.unit.as_str()),
+            _ => None,
+        });
+        self.machine.system.foresee(&units.collect::<Vec<_>>());
+        for resource in due {
             if under_way.is_stopping() {
                 return;
             }
-            let is_asked = matches!(resource.spec, Spec::HealthCheck(_));
-            if is_asked || self.suspensions.state(&resource.id).is_some() {
-                continue;
-            }
-            if scope.covers(&resource.id) || !self.findings.contains_key(&resource.id) {
-                let finding = resources::observe(&mut self.machine, contents, resource);
-                self.findings.insert(resource.id.clone(), finding);
-            }
+            let finding = resources::observe(&mut self.machine, contents, resource);
+            self.findings.insert(resource.id.clone(), finding);
         }
     }
 

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::access::Access;
 use super::{ApplyError, ContentError, Contents, Finding, artifact};
-use crate::host::{Entry, EntryKind, FileError, Machine, NewFile, System, SystemError, Validator};
+use crate::host::{EntryKind, FileError, Looked, Machine, NewFile, System, SystemError, Validator};
 
 /// With a variable's name before it.
 const LONGEST_SECRET: u64 = limits::SECRET_BYTES as u64 + 128;
@@ -31,19 +31,20 @@ enum Content {
 }
 
 pub(super) fn observe(machine: &Machine, contents: &dyn Contents, spec: &FileSpec) -> Finding {
-    let entry = match machine.files.look(&spec.path) {
-        Ok(Some(entry)) => entry,
+    let seen = match machine.files.look_closely(&spec.path) {
+        Ok(Some(seen)) => seen,
         Ok(None) => return Finding::Differs("missing".to_owned()),
         Err(error) => return Finding::Differs(error.to_string()),
     };
+    let entry = &seen.entry;
     if entry.kind != EntryKind::File {
         return Finding::Differs(format!("{}, not a regular file", entry.kind.as_str()));
     }
-    let mut diff = match access(spec).diff(machine, &entry) {
+    let mut diff = match access(spec).diff(machine, entry) {
         Ok(diff) => diff,
         Err(error) => return Finding::Differs(error.to_string()),
     };
-    match compare(machine, contents, spec, &entry) {
+    match compare(machine, contents, spec, &seen) {
         Ok(Content::Same) => {}
         Ok(Content::Differs(text)) => diff.push(text),
         // Unreadable is not right: written anew, it is known.
@@ -63,8 +64,9 @@ fn compare(
     machine: &Machine,
     contents: &dyn Contents,
     spec: &FileSpec,
-    entry: &Entry,
+    seen: &Looked,
 ) -> Result<Content, ContentError> {
+    let entry = &seen.entry;
     let limit = match &spec.content {
         FileContent::Artifact(artifact) => {
             if entry.size != artifact.length {
@@ -86,8 +88,8 @@ fn compare(
         FileContent::Body { length, .. } => *length,
         FileContent::Secret(_) | FileContent::Variable { .. } => LONGEST_SECRET,
     };
-    let bytes = match machine.files.read(&spec.path, limit) {
-        Ok(bytes) => Zeroizing::new(bytes),
+    let bytes = match seen.read(&spec.path, limit) {
+        Ok(bytes) => bytes,
         Err(FileError::TooLarge { .. }) => {
             return Ok(Content::Differs("content differs".to_owned()));
         }
@@ -97,6 +99,7 @@ fn compare(
         FileContent::Artifact(_) => false,
         FileContent::Body { hash, .. } => ContentHash::of(&bytes) == *hash,
         FileContent::Secret(secret) | FileContent::Variable { secret, .. } => {
+            let bytes = Zeroizing::new(bytes);
             let (before, behind) = spec.content.around();
             let inner = bytes.strip_prefix(before.as_bytes());
             match inner.and_then(|inner| inner.strip_suffix(behind.as_bytes())) {
@@ -119,11 +122,11 @@ pub(super) fn apply(
     spec: &FileSpec,
 ) -> Result<(), ApplyError> {
     let (uid, gid) = machine.owners(spec.owner.as_deref(), spec.group.as_deref())?;
-    if let Some(entry) = machine.files.look(&spec.path)?
-        && entry.kind == EntryKind::File
+    if let Some(seen) = machine.files.look_closely(&spec.path)?
+        && seen.entry.kind == EntryKind::File
         // Under another name it may be somebody else's file.
-        && entry.links == 1
-        && matches!(compare(machine, contents, spec, &entry)?, Content::Same)
+        && seen.entry.links == 1
+        && matches!(compare(machine, contents, spec, &seen)?, Content::Same)
     {
         // The same file stays: whoever has it open keeps it.
         let kind = EntryKind::File;

@@ -39,6 +39,8 @@ pub enum Check {
     Disk,
     /// What is installed already.
     Installation,
+    /// Whether mail can leave.
+    Mail,
     /// Memory.
     Memory,
     /// The operating system.
@@ -69,6 +71,7 @@ impl Check {
             Self::Cpus => "processors",
             Self::Disk => "disk",
             Self::Installation => "installation",
+            Self::Mail => "mail",
             Self::Memory => "memory",
             Self::OperatingSystem => "operating system",
             Self::Port => "port",

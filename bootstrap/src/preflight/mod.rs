@@ -54,6 +54,7 @@ pub fn preflight(
     }
     entry(request, member, history, now, &mut findings);
     reach(request, member, facts, &mut findings);
+    mail(facts, &mut findings);
     advertised(request, member, &mut findings);
     findings.sort_by_key(|finding| finding.severity);
     findings
@@ -250,6 +251,21 @@ fn reach(request: &Request, member: Option<&Member>, facts: &Facts, findings: &m
             Finding::refusal(Check::Reach, text)
         });
     }
+}
+
+/// What is sent out of the machine is its work; whose names its addresses have is asked elsewhere, once it is
+/// known which they are.
+fn mail(facts: &Facts, findings: &mut Vec<Finding>) {
+    let Some((server, Err(reason))) = &facts.mail else {
+        return;
+    };
+    findings.push(Finding::warning(
+        Check::Mail,
+        format!(
+            "no mail leaves this machine: {server} does not greet it ({reason}); many providers keep TCP port \
+             25 shut until they are asked, --mail-probe names another server to call"
+        ),
+    ));
 }
 
 fn advertised(request: &Request, member: Option<&Member>, findings: &mut Vec<Finding>) {

@@ -37,6 +37,7 @@ fn request(role: Role) -> Request {
         patience: None,
         awaits_convergence: true,
         advertise: None,
+        mail_probe: None,
     }
 }
 
@@ -47,6 +48,7 @@ fn node_request() -> Request {
         patience: None,
         awaits_convergence: true,
         advertise: Some("192.0.2.9".to_owned()),
+        mail_probe: None,
     }
 }
 
@@ -90,6 +92,7 @@ fn facts() -> Facts {
             ("192.0.2.1:7443".to_owned(), Ok(())),
             ("192.0.2.2:7443".to_owned(), Ok(())),
         ],
+        mail: None,
     }
 }
 
@@ -248,6 +251,44 @@ fn one_coordinator_that_answers_is_enough() {
         refused(&request(Role::Api), &facts),
         [Check::Reach, Check::Reach]
     );
+}
+
+#[test]
+fn mail_that_cannot_leave_is_a_warning() {
+    let server = "mx.example.com:25".to_owned();
+    let mut facts = facts();
+    facts.mail = Some((server.clone(), Ok(())));
+    assert_eq!(judge(&request(Role::Powermta), &facts), []);
+    facts.mail = Some((server, Err("timed out".to_owned())));
+    let findings = judge(&request(Role::Powermta), &facts);
+    assert_eq!(findings.len(), 1);
+    assert_eq!(
+        (findings[0].severity, findings[0].check),
+        (Severity::Warning, Check::Mail)
+    );
+    let text = &findings[0].text;
+    assert!(
+        text.contains("mx.example.com:25 does not greet it (timed out)"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_mail_server_is_called_by_hosts_that_send_and_by_nobody_else() {
+    let server = Some("mx.example.com:25".to_owned());
+    let called = |mut request: Request| {
+        request.mail_probe = server.clone();
+        request.mail_server().cloned()
+    };
+    assert_eq!(called(request(Role::Powermta)), server);
+    assert_eq!(called(request(Role::Mailwizz)), None);
+    assert_eq!(called(node_request()), None);
+    let again = Request {
+        entry: Entry::Already,
+        ..request(Role::Powermta)
+    };
+    assert_eq!(called(again), None);
+    assert_eq!(request(Role::Powermta).mail_server(), None);
 }
 
 #[test]

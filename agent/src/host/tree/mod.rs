@@ -2,6 +2,7 @@
 //!
 //! - [`rooted`]: looking, reading, making folders, opening the folder of a path.
 //! - `links`: which symbolic links on the way are followed on a real machine.
+//! - [`looked`]: looking and reading in one.
 //! - [`own`]: what is the agent's own, whatever it is called here, is refused.
 //! - [`replace`]: a file replaced whole; what stands in the way is moved aside.
 //! - [`stretch`]: pieces of a file that others write to.
@@ -12,6 +13,7 @@
 
 mod failpoint;
 mod links;
+pub(super) mod looked;
 pub(super) mod own;
 pub(super) mod replace;
 pub(super) mod rooted;

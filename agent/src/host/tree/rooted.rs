@@ -78,7 +78,7 @@ pub enum FileError {
     },
 }
 
-fn unread(path: &HostPath, error: &std::io::Error) -> FileError {
+pub(super) fn unread(path: &HostPath, error: &std::io::Error) -> FileError {
     io("read", path)(Errno::from_io_error(error).unwrap_or(Errno::IO))
 }
 
@@ -216,14 +216,7 @@ impl Rooted {
     /// # Errors
     /// When that cannot be told.
     pub fn look(&self, path: &HostPath) -> Result<Option<Entry>, FileError> {
-        let found = self
-            .parent_of(path)
-            .and_then(|dir| fs::statat(&dir, path.file_name(), AtFlags::SYMLINK_NOFOLLOW));
-        match found {
-            Ok(stat) => Ok(Some(Entry::from(&stat))),
-            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
-            Err(source) => Err(io("look at", path)(source)),
-        }
+        Ok(self.look_closely(path)?.map(|looked| looked.entry))
     }
 
     /// Reads a regular file of at most `limit` bytes; never follows a link, never waits on a pipe.
@@ -231,18 +224,9 @@ impl Rooted {
     /// # Errors
     /// When it is missing, something else, larger or unreadable.
     pub fn read(&self, path: &HostPath, limit: u64) -> Result<Vec<u8>, FileError> {
-        let (file, size) = self.open_file(path)?;
-        let mut bytes = Vec::with_capacity(usize::try_from(size.min(limit)).unwrap_or(0) + 1);
-        file.take(limit + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|error| unread(path, &error))?;
-        if bytes.len() as u64 > limit {
-            return Err(FileError::TooLarge {
-                path: path.clone(),
-                limit,
-            });
-        }
-        Ok(bytes)
+        let looked = self.look_closely(path)?;
+        let looked = looked.ok_or_else(|| io("read", path)(Errno::NOENT))?;
+        looked.read(path, limit)
     }
 
     /// At most so many bytes of a regular file from a place in it on.
@@ -265,20 +249,10 @@ impl Rooted {
 
     /// A regular file with its size.
     fn open_file(&self, path: &HostPath) -> Result<(File, u64), FileError> {
-        let dir = self.parent_of(path).map_err(io("open folder of", path))?;
-        let name = path.file_name();
-        let stat = fs::statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW).map_err(io("read", path))?;
-        if Entry::from(&stat).kind != EntryKind::File {
-            return Err(FileError::NotRegular(path.clone()));
-        }
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = fs::openat(&dir, name, flags, Mode::empty()).map_err(io("read", path))?;
-        let stat = fs::fstat(&file).map_err(io("read", path))?;
-        if Entry::from(&stat).kind != EntryKind::File {
-            return Err(FileError::NotRegular(path.clone()));
-        }
-        let size = u64::try_from(stat.st_size).unwrap_or(0);
-        Ok((File::from(file), size))
+        let looked = self.look_closely(path)?;
+        looked
+            .ok_or_else(|| io("read", path)(Errno::NOENT))?
+            .open(path)
     }
 
     /// Names in a folder, in order, without `.` and `..`.

@@ -11,9 +11,8 @@ use email_engine_protocol::id::ResourceId;
 
 use super::super::{ApplyError, Finding};
 use super::place;
-use crate::host::{FileError, Machine};
+use crate::host::{Machine, People, UserSeen};
 
-const LIMIT: u64 = 4 * 1024 * 1024;
 const TOOL: Duration = Duration::from_secs(60);
 /// Numbers from which on accounts are of people (SYS_UID_MAX and SYS_GID_MAX of login.defs(5), which
 /// Debian, Ubuntu and the RHEL family agree on).
@@ -21,26 +20,6 @@ const PEOPLE: u32 = 1000;
 const NO_SHELL: &str = "/usr/sbin/nologin";
 const NO_SHELLS: [&str; 4] = [NO_SHELL, "/sbin/nologin", "/bin/false", "/usr/bin/false"];
 const NO_HOME: &str = "/nonexistent";
-
-/// A user as the files have it.
-#[derive(Debug, PartialEq, Eq)]
-struct UserSeen {
-    uid: u32,
-    gid: u32,
-    home: String,
-    shell: String,
-    /// Whether there is a password to log in with.
-    opens: bool,
-    expires: bool,
-}
-
-/// A group as the file has it.
-#[derive(Debug, PartialEq, Eq)]
-struct GroupSeen {
-    name: String,
-    gid: u32,
-    members: Vec<String>,
-}
 
 pub(super) fn passwd_file() -> HostPath {
     place("/etc/passwd".to_owned())
@@ -51,10 +30,15 @@ pub(super) fn group_file() -> HostPath {
 }
 
 pub(super) fn observe_group(machine: &Machine, spec: &GroupSpec) -> Finding {
-    match groups(machine).map(|groups| find(&groups, &spec.name).map(|group| group.gid)) {
-        Ok(None) => Finding::Differs("missing".to_owned()),
-        Ok(Some(gid)) => foreign("group", &spec.name, gid).map_or(Finding::Right, Finding::Differs),
-        Err(error) => Finding::Unknown(error.to_string()),
+    let people = match machine.people() {
+        Ok(people) => people,
+        Err(error) => return Finding::Unknown(error.to_string()),
+    };
+    match people.group(&spec.name) {
+        None => Finding::Differs("missing".to_owned()),
+        Some(group) => {
+            foreign("group", &spec.name, group.gid).map_or(Finding::Right, Finding::Differs)
+        }
     }
 }
 
@@ -63,7 +47,8 @@ pub(super) fn apply_group(
     id: &ResourceId,
     spec: &GroupSpec,
 ) -> Result<(), ApplyError> {
-    match find(&groups(machine)?, &spec.name) {
+    machine.forget_accounts();
+    match machine.people()?.group(&spec.name) {
         Some(group) => foreign("group", &spec.name, group.gid)
             .map_or(Ok(()), |reason| Err(ApplyError::Refused(reason))),
         None => run(machine, id, "groupadd", &["--system", "--", &spec.name]),
@@ -75,7 +60,8 @@ pub(super) fn remove_group(
     id: &ResourceId,
     name: &str,
 ) -> Result<(), ApplyError> {
-    match find(&groups(machine)?, name) {
+    machine.forget_accounts();
+    match machine.people()?.group(name) {
         Some(group) if foreign("group", name, group.gid).is_none() => {
             run(machine, id, "groupdel", &["--", name])
         }
@@ -84,24 +70,24 @@ pub(super) fn remove_group(
 }
 
 pub(super) fn observe_user(machine: &Machine, spec: &UserSpec) -> Finding {
-    let seen = user(machine, &spec.name).and_then(|seen| Ok((seen, groups(machine)?)));
-    match seen {
-        Ok((None, _)) => Finding::Differs("missing".to_owned()),
-        Ok((Some(user), groups)) => {
-            let diff = match foreign("user", &spec.name, user.uid) {
-                Some(reason) => vec![reason],
-                None => changes(spec, &user, &groups)
-                    .into_iter()
-                    .map(|one| one.0)
-                    .collect(),
-            };
-            if diff.is_empty() {
-                Finding::Right
-            } else {
-                Finding::Differs(diff.join("; "))
-            }
-        }
-        Err(error) => Finding::Unknown(error.to_string()),
+    let people = match machine.people() {
+        Ok(people) => people,
+        Err(error) => return Finding::Unknown(error.to_string()),
+    };
+    let Some(user) = people.user(&spec.name) else {
+        return Finding::Differs("missing".to_owned());
+    };
+    let diff = match foreign("user", &spec.name, user.uid) {
+        Some(reason) => vec![reason],
+        None => changes(spec, user, &people)
+            .into_iter()
+            .map(|one| one.0)
+            .collect(),
+    };
+    if diff.is_empty() {
+        Finding::Right
+    } else {
+        Finding::Differs(diff.join("; "))
     }
 }
 
@@ -110,9 +96,10 @@ pub(super) fn apply_user(
     id: &ResourceId,
     spec: &UserSpec,
 ) -> Result<(), ApplyError> {
-    let groups = groups(machine)?;
-    let Some(user) = user(machine, &spec.name)? else {
-        let arguments = creation(spec, find(&groups, spec.primary()).is_some());
+    machine.forget_accounts();
+    let people = machine.people()?;
+    let Some(user) = people.user(&spec.name) else {
+        let arguments = creation(spec, people.group(spec.primary()).is_some());
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         return run(machine, id, "useradd", &arguments);
     };
@@ -120,14 +107,14 @@ pub(super) fn apply_user(
         return Err(ApplyError::Refused(reason));
     }
     let mut arguments: Vec<String> = Vec::new();
-    for (_, option) in changes(spec, &user, &groups) {
+    for (_, option) in changes(spec, user, &people) {
         arguments.extend(option);
     }
     if arguments.is_empty() {
         return Ok(());
     }
     // Nobody else makes the group of its own name, which may have gone with an earlier user.
-    if spec.group.is_none() && find(&groups, &spec.name).is_none() {
+    if spec.group.is_none() && people.group(&spec.name).is_none() {
         run(machine, id, "groupadd", &["--system", "--", &spec.name])?;
     }
     arguments.extend(["--".to_owned(), spec.name.clone()]);
@@ -142,7 +129,8 @@ pub(super) fn remove_user(
     name: &str,
     delete: bool,
 ) -> Result<(), ApplyError> {
-    match user(machine, name)? {
+    machine.forget_accounts();
+    match machine.people()?.user(name) {
         Some(user) if foreign("user", name, user.uid).is_none() => {
             if delete {
                 run(machine, id, "userdel", &["--", name])
@@ -197,21 +185,26 @@ fn creation(spec: &UserSpec, has_group: bool) -> Vec<String> {
 }
 
 /// What differs, each with what makes it right.
-fn changes(spec: &UserSpec, user: &UserSeen, groups: &[GroupSeen]) -> Vec<(String, Vec<String>)> {
+fn changes(spec: &UserSpec, user: &UserSeen, people: &People) -> Vec<(String, Vec<String>)> {
     let mut changes = Vec::new();
     let mut change = |diff: String, option: &[&str]| {
         let option = option.iter().map(|word| (*word).to_owned()).collect();
         changes.push((diff, option));
     };
     let primary = spec.primary();
-    if find(groups, primary).is_none_or(|group| group.gid != user.gid) {
+    if people
+        .group(primary)
+        .is_none_or(|group| group.gid != user.gid)
+    {
         change(
             format!("group {}, not {primary}", user.gid),
             &["--gid", primary],
         );
     }
-    let is_in =
-        |name: &String| find(groups, name).is_some_and(|group| group.members.contains(&spec.name));
+    let is_in = |name: &String| {
+        let group = people.group(name);
+        group.is_some_and(|group| group.members.contains(&spec.name))
+    };
     let missing: Vec<&str> = spec
         .groups
         .iter()
@@ -255,7 +248,9 @@ fn run(
         program: place(format!("/usr/sbin/{tool}")),
         arguments: arguments.iter().map(|word| (*word).to_owned()).collect(),
     };
-    let ended = machine.system.run(id, &command, TOOL)?;
+    let ended = machine.system.run(id, &command, TOOL);
+    machine.forget_accounts();
+    let ended = ended?;
     if ended.code == 0 {
         return Ok(());
     }
@@ -263,70 +258,6 @@ fn run(
         program: command.program.to_string(),
         code: ended.code,
         output: ended.output,
-    })
-}
-
-fn text(machine: &Machine, path: &HostPath) -> Result<String, FileError> {
-    let bytes = machine.files.read(path, LIMIT)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-fn groups(machine: &Machine) -> Result<Vec<GroupSeen>, FileError> {
-    Ok(parse_groups(&text(machine, &group_file())?))
-}
-
-fn user(machine: &Machine, name: &str) -> Result<Option<UserSeen>, FileError> {
-    let passwd = text(machine, &passwd_file())?;
-    let shadow = zeroize::Zeroizing::new(text(machine, &place("/etc/shadow".to_owned()))?);
-    Ok(parse_user(&passwd, &shadow, name))
-}
-
-fn find<'a>(groups: &'a [GroupSeen], name: &str) -> Option<&'a GroupSeen> {
-    groups.iter().find(|group| group.name == name)
-}
-
-fn parse_groups(text: &str) -> Vec<GroupSeen> {
-    let group = |line: &str| {
-        let mut fields = line.split(':');
-        let name = fields.next()?.to_owned();
-        let gid = fields.nth(1)?.parse().ok()?;
-        let members = fields.next().unwrap_or_default().split(',');
-        let members = members.filter(|member| !member.is_empty());
-        Some(GroupSeen {
-            name,
-            gid,
-            members: members.map(str::to_owned).collect(),
-        })
-    };
-    text.lines().filter_map(group).collect()
-}
-
-/// Of two lines with one name the first counts.
-fn parse_user(passwd: &str, shadow: &str, name: &str) -> Option<UserSeen> {
-    let of = |text: &str| -> Option<Vec<String>> {
-        let mut lines = text.lines().map(|line| line.split(':'));
-        let line = lines.find(|fields| fields.clone().next() == Some(name))?;
-        Some(line.map(str::to_owned).collect())
-    };
-    let fields = of(passwd)?;
-    let field = |at: usize| fields.get(at).cloned().unwrap_or_default();
-    let shut = |password: &str| password.starts_with(['!', '*']);
-    let (opens, expires) = match (field(1).as_str(), of(shadow)) {
-        ("x", Some(fields)) => (
-            !fields.get(1).is_some_and(|password| shut(password)),
-            fields.get(7).is_some_and(|date| !date.is_empty()),
-        ),
-        // Without a line in shadow(5) nobody gets in by it.
-        ("x", None) => (false, false),
-        (password, _) => (!shut(password), false),
-    };
-    Some(UserSeen {
-        uid: field(2).parse().ok()?,
-        gid: field(3).parse().ok()?,
-        home: field(5),
-        shell: field(6),
-        opens,
-        expires,
     })
 }
 
@@ -403,8 +334,9 @@ mod tests {
     fn a_user_that_somebody_opened_is_shut_again() {
         let opened = PASSWD.replace("/var/lib/app:/usr/sbin/nologin", "/var/lib/app:/bin/bash");
         let shadow = SHADOW.replace("app:!:20000::::::", "app:$y$hash:20000:::::1:");
-        let user = parse_user(&opened, &shadow, "app").unwrap();
-        let made = changes(&spec(&[], None), &user, &parse_groups(GROUP));
+        let people = People::parse(&opened, &shadow, GROUP);
+        let user = people.user("app").unwrap();
+        let made = changes(&spec(&[], None), user, &people);
         let words: Vec<&str> = made
             .iter()
             .flat_map(|one| &one.1)
@@ -413,12 +345,6 @@ mod tests {
         assert_eq!(words, ["--shell", NO_SHELL, "--lock", "--expiredate", ""]);
         let said: Vec<&str> = made.iter().map(|one| one.0.as_str()).collect();
         assert_eq!(said, ["shell \"/bin/bash\"", "has a password", "expires"]);
-        assert!(
-            parse_user("app::1:1::/:/bin/false\n", "", "app")
-                .unwrap()
-                .opens
-        );
-        assert_eq!(parse_user("app:x:one:1::/:/bin/false\n", "", "app"), None);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use email_engine_tests::{Fleet, Operator, samples, wait_for};
 use serde_json::{Value, json};
 
 use super::agent;
-use unwell::says_what_is_not_well;
+use unwell::{goes_on_when_an_override_is_broken, says_what_is_not_well};
 
 const COORDINATOR: &str = "203.0.113.1";
 const HOST: &str = "api1";
@@ -59,6 +59,7 @@ fn a_bare_host_serves_the_api_of_the_operators_bundle_and_goes_on_serving_it() {
         is_served(&guest, "2", "a new bundle was uploaded").await;
         starts_are_noted(&guest).await;
         says_what_is_not_well(&fleet, &guest).await;
+        goes_on_when_an_override_is_broken(&fleet, &guest).await;
     });
 }
 

@@ -1,4 +1,5 @@
-//! What goes wrong on an API host by itself is told, healed where that does no harm, and over by itself.
+//! What goes wrong on an API host by itself is told, healed where that does no harm, and over by itself. What
+//! a broken file would make go wrong never begins.
 
 use std::fs;
 use std::path::Path;
@@ -6,8 +7,10 @@ use std::path::Path;
 use email_engine_tests::lab::Guest;
 use email_engine_tests::{Fleet, Operator, wait_for};
 
-use super::{HOST, ask, is_served};
+use super::{HOST, ask, is_served, is_watched};
 
+const SITE: &str = "/etc/nginx/sites-available/email-engine-api.conf";
+const ALERTS: &str = "/etc/email-engine/monitoring/alerts.yml";
 const ROLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/roles/api");
 
 /// Has the host's own layer of the roles hold these files, with a text in the place of another, and nothing
@@ -92,4 +95,40 @@ pub(super) async fn says_what_is_not_well(fleet: &Fleet, guest: &Guest) {
     .await;
     is_served(guest, "2", "its web service was restarted").await;
     fleet.host_converged(HOST, "its API is well again").await;
+}
+
+/// What nginx or Prometheus refuses never takes the place of what is there, and what nginx answers nobody
+/// with is taken back.
+pub(super) async fn goes_on_when_an_override_is_broken(fleet: &Fleet, guest: &Guest) {
+    let read = |path: &str| fs::read(guest.file(path)).unwrap();
+    let before = (read(SITE), read(ALERTS));
+    let process = guest.run(&["cat", "/run/nginx.pid"]);
+    let site = "nginx/site.j2";
+    let broken = [
+        (site, "server_name _;", "server_nam _;"),
+        ("prometheus/alerts.j2", "expr: up", "expr: up ="),
+    ];
+    release(fleet, &broken);
+    let refused = [
+        "transaction:nginx",
+        "unknown directive \"server_nam\"",
+        "transaction:prometheus",
+        "stage test",
+    ];
+    says(fleet, &refused).await;
+    assert_eq!((read(SITE), read(ALERTS)), before);
+    assert_eq!(ask("GET", "/", "", "").await.unwrap().0, 200);
+    // What stands there is what nginx would start with.
+    guest.run(&["nginx", "-t"]);
+    is_watched(guest).await;
+
+    let silent = "listen 443 ssl http2;\n    return 444;";
+    release(fleet, &[(site, "listen 443 ssl http2;", silent)]);
+    says(fleet, &["transaction:nginx", "stage health"]).await;
+    assert_eq!(read(SITE), before.0);
+    is_served(guest, "2", "the site of before is back").await;
+    assert_eq!(guest.run(&["cat", "/run/nginx.pid"]), process);
+
+    release(fleet, &[(site, "server_name _;", "server_name _;")]);
+    fleet.host_converged(HOST, "it has the shipped files").await;
 }

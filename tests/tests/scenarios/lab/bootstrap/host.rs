@@ -63,8 +63,7 @@ fn a_bare_machine_becomes_a_host_by_one_run_that_may_be_cut_off_repeated_and_tak
         assert_eq!(changes(&before, &files(&guest)), Vec::<String>::new());
         assert_eq!(processes(&guest), process);
 
-        let taken_back = bootstrap(&guest, &["agent", "--uninstall", "--yes"]);
-        assert_eq!(taken_back.status.code(), Some(0), "{}", said(&taken_back));
+        is_taken_back_at_a_terminal(&guest);
         let runtime = guest.try_run(&["test", "-e", "/run/email-engine"]).unwrap();
         assert_eq!(runtime.status.code(), Some(1));
         let managed = managed(&fleet, "api1").await;
@@ -121,6 +120,39 @@ async fn a_refused_token_has_its_own_exit_code(guest: &Guest, fleet: &Fleet) {
     let run = ["agent", "--join-file", TOKEN, "--wait-seconds", "60"];
     let refused = bootstrap(guest, &run);
     assert_eq!(refused.status.code(), Some(3), "{}", said(&refused));
+}
+
+/// Whoever watches sees how far it is, which no pipe is told.
+fn is_taken_back_at_a_terminal(guest: &Guest) {
+    let words = format!(
+        "stty cols 100 rows 24; exec env TERM=xterm {FOLDER}/email-engine-bootstrap agent --uninstall --yes"
+    );
+    let ran = [
+        "script",
+        "--quiet",
+        "--return",
+        "--command",
+        &words,
+        "/dev/null",
+    ];
+    let ran = guest.try_run(&ran).unwrap();
+    let shown = said(&ran);
+    assert_eq!(ran.status.code(), Some(0), "{shown}");
+    let steps = shown
+        .lines()
+        .filter(|line| line.starts_with("  - "))
+        .count();
+    assert!(steps > 3, "{shown}");
+    // The bar is redrawn in its place, and gone at the end.
+    let drawn: Vec<&str> = shown.split('\r').map(str::trim_end).collect();
+    let at_step = |number: usize| {
+        let position = format!("[{number}/{steps}] ");
+        drawn.iter().any(|line| line.contains(&position))
+    };
+    assert!((0..steps).all(at_step), "{shown}");
+    let last = drawn.iter().rfind(|line| !line.is_empty());
+    // Behind the order that clears its line (ECMA-48, EL).
+    assert_eq!(last, Some(&"\x1b[2KRemoved."), "{shown}");
 }
 
 /// The processes of our units.

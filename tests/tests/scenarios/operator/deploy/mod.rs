@@ -130,12 +130,15 @@ impl Drop for Machines {
     }
 }
 
+/// One whose time is over, which is told and forbids nothing.
+const LICENSE: &str = "product: PowerMTA\nexpires: 2020-01-31\n";
+
 /// A cluster, its operator with a fleet file of three hosts, and bare machines for them.
 async fn ground(identities: usize) -> (Fleet, Operator, Machines) {
     let fleet = Fleet::single().await;
     let operator = Operator::of(&fleet);
     let _ = operator.file("fleet.toml", &samples::fleet(identities));
-    fs::write(operator.folder().join("license"), "a licence\n").unwrap();
+    fs::write(operator.folder().join("license"), LICENSE).unwrap();
     fs::write(operator.folder().join("pmta.deb"), vec![7; 300_000]).unwrap();
     let machines = Machines::new(&operator);
     (fleet, operator, machines)

@@ -55,6 +55,15 @@ impl Source {
         })
     }
 
+    /// All of it, where it is a text of at most so many bytes.
+    pub(crate) fn text(&self, longest: u64) -> Option<String> {
+        let length = self.request.length;
+        let length = (length <= longest).then(|| usize::try_from(length).ok())??;
+        let mut bytes = vec![0; length];
+        self.file.read_exact_at(&mut bytes, 0).ok()?;
+        String::from_utf8(bytes).ok()
+    }
+
     /// Where it lies.
     pub(crate) fn path(&self) -> &Path {
         &self.path

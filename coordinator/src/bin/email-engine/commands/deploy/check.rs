@@ -13,8 +13,10 @@ use email_engine_protocol::id::{ArtifactName, HostId};
 
 use super::args::Deploy;
 use super::enter::{Programs, Via};
+use super::license::{self, Caution};
 use super::needs::{Needs, Verdict, listed};
 use super::plan::{Entrance, Plan, Upload};
+use super::voice::now;
 use crate::commands::Desk;
 use crate::commands::artifact::{Source, Wanted};
 use crate::commands::fleet;
@@ -108,6 +110,7 @@ pub(super) async fn check(
     let uploads = uploads(&sources, &there.artifacts, &used);
     Ok(Checked {
         plan: Plan {
+            cautions: cautions(&sources, &used),
             uploads,
             let_in,
             fleet,
@@ -313,6 +316,24 @@ fn open_of<'a>(
         )
     };
     open.map(finding).collect()
+}
+
+/// What the licence that was given says of itself.
+fn cautions(
+    sources: &BTreeMap<ArtifactName, Source>,
+    used: &BTreeMap<ArtifactName, Vec<HostId>>,
+) -> Vec<Caution> {
+    let today = now().to_string();
+    let today = today.split_once('T').map_or("", |(today, _)| today);
+    let given = sources
+        .iter()
+        .find(|(name, _)| name.as_str() == license::NAME);
+    let judged = given.and_then(|(name, source)| {
+        let text = source.text(license::LONGEST)?;
+        let hosts = used.get(name).map_or(&[][..], Vec::as_slice);
+        Some(license::cautions(name, &text, hosts, today))
+    });
+    judged.unwrap_or_default()
 }
 
 /// Where our own programs lie.

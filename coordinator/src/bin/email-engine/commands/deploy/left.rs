@@ -7,6 +7,7 @@ use email_engine_protocol::api::DomainView;
 use email_engine_protocol::id::{ArtifactName, HostId};
 use serde::Serialize;
 
+use super::license::Caution;
 use super::needs::listed;
 use super::records;
 
@@ -19,7 +20,7 @@ const SHOWN: usize = 20;
 pub(super) enum Kind {
     /// A host that is not what it shall be.
     Host,
-    /// A file that nobody has given.
+    /// A file that nobody has given, or that may not do.
     Artifact,
     /// What the role of a host leaves to a person, in its own words.
     Role,
@@ -33,7 +34,7 @@ impl Kind {
     const fn title(self) -> &'static str {
         match self {
             Self::Host => "Hosts that are not what they shall be",
-            Self::Artifact => "Artifacts that are not there",
+            Self::Artifact => "Artifacts that are not there, or may not do",
             Self::Role => "What roles leave to you",
             Self::ReverseName => "Names of addresses (PTR), at their providers",
             Self::Records => "DNS records",
@@ -58,6 +59,8 @@ pub(super) struct Known<'a> {
     pub(super) trouble: &'a BTreeMap<HostId, String>,
     /// Names that hosts go without.
     pub(super) missing: &'a BTreeMap<ArtifactName, Vec<HostId>>,
+    /// What should be known of files that were given.
+    pub(super) cautions: &'a [Caution],
     /// What the plan of each host says.
     pub(super) notes: &'a BTreeMap<HostId, Vec<String>>,
     pub(super) domains: &'a [DomainView],
@@ -79,6 +82,13 @@ impl Known<'_> {
                 listed(hosts)
             );
             add(Kind::Artifact, name.to_string(), what);
+        }
+        for caution in self.cautions {
+            add(
+                Kind::Artifact,
+                caution.about.to_string(),
+                caution.what.clone(),
+            );
         }
         // The same words of many hosts are read once.
         let mut by_note: BTreeMap<&String, Vec<&HostId>> = BTreeMap::new();
@@ -162,6 +172,10 @@ mod tests {
     fn all_that_is_left_is_told_by_kind_and_each_word_of_a_role_once() {
         let trouble = [(host("pmta2"), "not let in: no route".to_owned())].into();
         let license = ArtifactName::new("powermta-license").unwrap();
+        let cautions = [Caution {
+            about: license.clone(),
+            what: "it says units 1".to_owned(),
+        }];
         let missing = [(license, vec![host("pmta1")])].into();
         let wizard = || vec!["the wizard waits".to_owned()];
         let notes = [(host("mw1"), wizard()), (host("mw2"), wizard())].into();
@@ -169,6 +183,7 @@ mod tests {
         let left = Known {
             trouble: &trouble,
             missing: &missing,
+            cautions: &cautions,
             notes: &notes,
             domains: &domains,
             records: "log/dns-records.txt",
@@ -179,7 +194,8 @@ mod tests {
             "Left for you:\n  \
              Hosts that are not what they shall be\n    \
              pmta2: not let in: no route\n  \
-             Artifacts that are not there\n    \
+             Artifacts that are not there, or may not do\n    \
+             powermta-license: it says units 1\n    \
              powermta-license: pmta1 goes without; `email-engine artifact put FILE --use powermta-license` \
              brings it\n  \
              What roles leave to you\n    \
@@ -208,6 +224,7 @@ mod tests {
         let known = Known {
             trouble: &BTreeMap::new(),
             missing: &BTreeMap::new(),
+            cautions: &[],
             notes: &BTreeMap::new(),
             domains: &domains,
             records: "x",

@@ -106,6 +106,7 @@ pub(super) async fn conclude(
     let left = Known {
         trouble: &trouble.collect(),
         missing: &run.checked.missing,
+        cautions: &run.checked.plan.cautions,
         notes: &notes,
         domains,
         records: &shown(&run.voice.file(records::TEXT)),

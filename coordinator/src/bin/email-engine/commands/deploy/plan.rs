@@ -6,6 +6,7 @@ use email_engine_protocol::api::ApplyAnswer;
 use email_engine_protocol::id::{ArtifactName, HostId, Role};
 use serde::Serialize;
 
+use super::license::Caution;
 use super::needs::listed;
 use crate::commands::fleet;
 use crate::output::{Mood, Output};
@@ -44,6 +45,8 @@ pub(super) struct Entrance {
 /// All that would change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Plan {
+    /// What should be known first.
+    pub(super) cautions: Vec<Caution>,
     pub(super) uploads: Vec<Upload>,
     pub(super) let_in: Vec<Entrance>,
     pub(super) fleet: ApplyAnswer,
@@ -79,7 +82,15 @@ impl Plan {
             );
         }
         shown.push_str(&fleet::render(output, &self.fleet, true));
-        shown
+        let mut first = String::new();
+        for caution in &self.cautions {
+            let text = format!("! {caution}");
+            let _ = writeln!(first, "{}", output.line(&text, Mood::Bad));
+        }
+        if !first.is_empty() {
+            first.push('\n');
+        }
+        first + &shown
     }
 }
 
@@ -145,6 +156,10 @@ mod tests {
             via: via.map(|via| via.split(' ').map(str::to_owned).collect()),
         };
         Plan {
+            cautions: vec![Caution {
+                about: ArtifactName::new("powermta-license").unwrap(),
+                what: "it says units 1".to_owned(),
+            }],
             uploads: vec![upload("powermta", true), upload("powermta-license", false)],
             let_in: vec![
                 entrance("pmta1", Some("ssh root@192.0.2.20")),
@@ -175,7 +190,8 @@ mod tests {
     fn a_plan_shows_uploads_hosts_and_what_plan_shows() {
         assert_eq!(
             plan().render(&PLAIN),
-            "Artifacts:\n  \
+            "! powermta-license: it says units 1\n\n\
+             Artifacts:\n  \
              + powermta: powermta.bin, 2048 bytes: the cluster has it, and it is named, for pmta1\n  \
              + powermta-license: powermta-license.bin, 2048 bytes, confidential: uploaded and named, for \
              pmta1\n\n\
@@ -202,7 +218,11 @@ mod tests {
         plan.fleet.changes.clear();
         plan.fleet.hosts.clear();
         assert!(plan.is_empty());
-        assert_eq!(plan.render(&PLAIN), "Nothing to change (revision 4).");
+        let shown = plan.render(&PLAIN);
+        assert!(
+            shown.ends_with("units 1\n\nNothing to change (revision 4)."),
+            "{shown}"
+        );
         plan.uploads[0].is_named = false;
         assert!(!plan.is_empty());
     }
