@@ -70,7 +70,9 @@ def policy():
     files = "".join(promise(f"{path}/.", "folder", 'create => "true"') for path in LIST["directories"])
     files += "".join(promise(path, "plain", f'copy_from => same("{source}")') for path, source in LIST["files"])
     links = "".join(f'      "{path}" link_from => leads("{target}");\n' for path, target in LIST["links"])
-    users = "".join(f'      "{name}" policy => "locked", shell => "{NO_SHELL}";\n' for name in LIST["users"])
+    # Its promise knows no accounts of the system: it is told numbers that are theirs.
+    users = "".join(f'      "{name}" policy => "locked", uid => "{700 + at}", shell => "{NO_SHELL}";\n'
+                    for at, name in enumerate(LIST["users"]))
     classes = commands = ""
 
     def holds(command):

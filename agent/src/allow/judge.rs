@@ -229,7 +229,9 @@ impl AllowList {
                 Spec::Service(service) => {
                     self.judge_name(resource, "services", &self.services, &service.unit)
                 }
-                Spec::Step(step) => self.judge_command(resource, &step.command),
+                Spec::Step(step) => step
+                    .commands()
+                    .try_for_each(|command| self.judge_command(resource, command)),
                 Spec::Suspension(spec) => spec
                     .commands()
                     .try_for_each(|command| self.judge_command(resource, command)),

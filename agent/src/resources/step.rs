@@ -1,28 +1,66 @@
-//! A guarded command: run while a path is missing, or when something that it depends on changed.
+//! A guarded command: run while a path is missing or there, while another command says so, or when something
+//! that it depends on changed.
 
 use std::time::Duration;
 
-use email_engine_protocol::desired::{CommandCheck, Guard, StepSpec};
+use email_engine_protocol::desired::{CommandCheck, CommandLine, Guard, HostPath, StepSpec};
 use email_engine_protocol::id::ResourceId;
 use email_engine_protocol::limits;
 
 use super::{ApplyError, Finding};
 use crate::host::{Machine, System, SystemError};
 
-pub(super) fn observe(machine: &Machine, id: &ResourceId, spec: &StepSpec) -> Finding {
+/// What asks whether a step is needed is no work.
+const QUESTION: Duration = Duration::from_secs(30);
+
+pub(super) fn observe(machine: &mut Machine, id: &ResourceId, spec: &StepSpec) -> Finding {
     let simulated = machine.system.is_simulated();
-    match &spec.guard {
-        Guard::Notified if simulated => Finding::Simulated,
-        Guard::Notified => Finding::Right,
+    let needed = match &spec.guard {
+        Guard::Notified => Ok(None),
         // A simulated command makes nothing: that it ran must do.
-        Guard::Creates(_) if simulated && machine.system.has_run(id) => Finding::Simulated,
-        Guard::Creates(path) => match machine.files.look(path) {
-            Ok(Some(_)) if simulated => Finding::Simulated,
-            Ok(Some(_)) => Finding::Right,
-            Ok(None) => Finding::Differs(format!("{path} does not exist")),
-            Err(error) => Finding::Unknown(error.to_string()),
-        },
+        _ if simulated && machine.system.has_run(id) => Ok(None),
+        Guard::Creates(path) => stands(machine, path)
+            .map(|stands| (!stands).then(|| format!("{path} does not exist"))),
+        Guard::Removes(path) => {
+            stands(machine, path).map(|stands| stands.then(|| format!("{path} exists")))
+        }
+        Guard::OnlyIf(_) | Guard::Unless(_) if simulated => {
+            Ok(Some("it has not run yet".to_owned()))
+        }
+        Guard::OnlyIf(command) => {
+            asked(machine, id, command).map(|code| (code == 0).then(|| said(command, code)))
+        }
+        Guard::Unless(command) => {
+            asked(machine, id, command).map(|code| (code != 0).then(|| said(command, code)))
+        }
+    };
+    match needed {
+        Ok(None) if simulated => Finding::Simulated,
+        Ok(None) => Finding::Right,
+        Ok(Some(why)) => Finding::Differs(why),
+        Err(error) => Finding::Unknown(error),
     }
+}
+
+fn stands(machine: &Machine, path: &HostPath) -> Result<bool, String> {
+    let entry = machine.files.look(path);
+    entry
+        .map(|entry| entry.is_some())
+        .map_err(|error| error.to_string())
+}
+
+/// The code of a command that only asks: it has the rights of this process and no more.
+fn asked(machine: &mut Machine, id: &ResourceId, command: &CommandLine) -> Result<u8, String> {
+    let ended = machine.system.run(id, command, QUESTION);
+    ended
+        .map(|ended| ended.code)
+        .map_err(|error| error.to_string())
+}
+
+fn said(command: &CommandLine, code: u8) -> String {
+    let mut words = vec![command.program.as_str()];
+    words.extend(command.arguments.iter().map(String::as_str));
+    format!("{} says so with code {code}", words.join(" "))
 }
 
 pub(super) fn run(
@@ -139,9 +177,71 @@ mod tests {
         let script = format!("touch {}/made", dir.path().display());
         let spec = step(guard, &script);
         let missing = Finding::Differs("/made does not exist".to_owned());
-        assert_eq!(observe(&machine, &id, &spec), missing);
+        assert_eq!(observe(&mut machine, &id, &spec), missing);
         run(&mut machine, &id, &spec).unwrap();
-        assert_eq!(observe(&machine, &id, &spec), Finding::Right);
+        assert_eq!(observe(&mut machine, &id, &spec), Finding::Right);
+    }
+
+    #[test]
+    fn a_command_is_needed_while_its_path_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut machine = Machine::with_programs(dir.path());
+        let id = ResourceId::new("step:clear").unwrap();
+        let guard = Guard::Removes(HostPath::new("/old").unwrap());
+        let spec = step(guard, &format!("rmdir {}/old", dir.path().display()));
+        assert_eq!(observe(&mut machine, &id, &spec), Finding::Right);
+        std::fs::create_dir(dir.path().join("old")).unwrap();
+        let there = Finding::Differs("/old exists".to_owned());
+        assert_eq!(observe(&mut machine, &id, &spec), there);
+        run(&mut machine, &id, &spec).unwrap();
+        assert_eq!(observe(&mut machine, &id, &spec), Finding::Right);
+    }
+
+    #[test]
+    fn another_command_says_whether_one_is_needed() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut machine = Machine::with_programs(dir.path());
+        let id = ResourceId::new("step:told").unwrap();
+        let command = |program: &str| CommandLine {
+            program: HostPath::new(program).unwrap(),
+            arguments: Vec::new(),
+        };
+        let (yes, no) = (command("/bin/true"), command("/bin/false"));
+        let mut see = |guard| observe(&mut machine, &id, &step(guard, ""));
+        assert_eq!(see(Guard::Unless(yes.clone())), Finding::Right);
+        assert_eq!(see(Guard::OnlyIf(no.clone())), Finding::Right);
+        let differs = |text: &str| Finding::Differs(text.to_owned());
+        assert_eq!(
+            see(Guard::OnlyIf(yes)),
+            differs("/bin/true says so with code 0")
+        );
+        assert_eq!(
+            see(Guard::Unless(no)),
+            differs("/bin/false says so with code 1")
+        );
+        // Whoever cannot be asked says neither.
+        for guard in [Guard::OnlyIf, Guard::Unless] {
+            let finding = see(guard(command("/bin/nobody-has-this")));
+            assert!(matches!(finding, Finding::Unknown(_)), "{finding:?}");
+        }
+    }
+
+    #[test]
+    fn in_a_sandbox_a_command_is_needed_until_it_was_noted() {
+        let dir = tempfile::tempdir().unwrap();
+        let cabinet = crate::host::Cabinet::open(&dir.path().join("data")).unwrap();
+        let root = crate::host::Root::Sandbox(dir.path().join("root"));
+        let mut machine = Machine::open(&root, cabinet).unwrap();
+        let id = ResourceId::new("step:told").unwrap();
+        let question = CommandLine {
+            program: HostPath::new("/bin/true").unwrap(),
+            arguments: Vec::new(),
+        };
+        let spec = step(Guard::Unless(question), "");
+        let finding = observe(&mut machine, &id, &spec);
+        assert!(matches!(finding, Finding::Differs(_)), "{finding:?}");
+        run(&mut machine, &id, &spec).unwrap();
+        assert_eq!(observe(&mut machine, &id, &spec), Finding::Simulated);
     }
 
     #[test]

@@ -322,6 +322,31 @@ pub enum Guard {
     Creates(HostPath),
     /// Needed only when a resource that names it in `notify` changed.
     Notified,
+    /// Needed while something stands at this path.
+    Removes(HostPath),
+    /// Needed while this command ends with code 0. It only asks: it is run again and again, and may change
+    /// nothing.
+    OnlyIf(CommandLine),
+    /// Needed while this command ends with another code than 0; it only asks, too.
+    Unless(CommandLine),
+}
+
+impl Guard {
+    /// The command that it asks.
+    #[must_use]
+    pub const fn command(&self) -> Option<&CommandLine> {
+        match self {
+            Self::OnlyIf(command) | Self::Unless(command) => Some(command),
+            Self::Creates(_) | Self::Notified | Self::Removes(_) => None,
+        }
+    }
+}
+
+impl StepSpec {
+    /// All that may be run for it.
+    pub fn commands(&self) -> impl Iterator<Item = &CommandLine> {
+        std::iter::once(&self.command).chain(self.guard.command())
+    }
 }
 
 /// What happens to a resource that the next state no longer names.

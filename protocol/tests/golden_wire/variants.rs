@@ -100,6 +100,9 @@ fn desired(golden: &mut Golden) {
     variants!(golden, "guard", Guard, [
         Guard::Creates(path()) => Guard::Creates(_),
         Guard::Notified => Guard::Notified,
+        Guard::Removes(path()) => Guard::Removes(_),
+        Guard::OnlyIf(command()) => Guard::OnlyIf(_),
+        Guard::Unless(command()) => Guard::Unless(_),
     ]);
     variants!(golden, "on-remove", OnRemove, [
         OnRemove::Delete => OnRemove::Delete,
