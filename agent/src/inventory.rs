@@ -68,6 +68,8 @@ pub enum Thing {
     Certificate(HostPath),
     /// A question leaves nothing that could be taken back.
     HealthCheck(ResourceId),
+    /// A source of packages by name.
+    PackageRepository(String),
 }
 
 impl Thing {
@@ -79,6 +81,7 @@ impl Thing {
             Spec::File(spec) => Self::File(spec.path.clone()),
             Spec::Package(spec) => Self::Package(spec.name.clone()),
             Spec::VendorPackage(spec) => Self::Package(spec.package.name.clone()),
+            Spec::PackageRepository(spec) => Self::PackageRepository(spec.name.clone()),
             Spec::Service(spec) => Self::Service(spec.unit.clone()),
             Spec::HealthCheck(_) => Self::HealthCheck(resource.id.clone()),
             Spec::Step(_) => Self::Step(resource.id.clone()),
@@ -135,6 +138,7 @@ impl Thing {
             | Self::HealthCheck(_)
             | Self::IpAddress(_)
             | Self::Package(_)
+            | Self::PackageRepository(_)
             | Self::Service(_)
             | Self::SqlRow { .. }
             | Self::Sysctl(_)

@@ -86,6 +86,12 @@ pub const CERTIFICATES: usize = 64;
 pub const CERTIFICATE_NAMES: usize = 100;
 /// Largest chain with its key in PEM, in bytes.
 pub const PAIR_BYTES: usize = 128 * 1024;
+/// Package repositories of a host.
+pub const REPOSITORIES: usize = 32;
+/// Addresses, suites, components and architectures of one, each.
+pub const REPOSITORY_WORDS: usize = 16;
+/// Largest key of a package repository, in bytes of its armour.
+pub const REPOSITORY_KEY_BYTES: usize = 64 * 1024;
 /// File systems that the facts of a report list, the largest ones.
 pub const DISKS_PER_REPORT: usize = 64;
 /// Addresses that the facts of a report list, the lowest ones.

@@ -25,6 +25,8 @@ pub struct AllowList {
     pub packages: Names,
     /// Names of packages that may come from an operator's file.
     pub package_files: Names,
+    /// How addresses of package repositories begin, each without a slash at its end.
+    pub package_repositories: Vec<String>,
     /// Names of units.
     pub services: Names,
     /// Names of users that services run as.
@@ -226,6 +228,7 @@ impl AllowList {
                     self.judge_name(resource, "packages", &self.packages, &package.name)
                 }
                 Spec::VendorPackage(spec) => self.judge_vendor(resource, spec),
+                Spec::PackageRepository(spec) => self.judge_repository(resource, spec),
                 Spec::Service(service) => {
                     self.judge_name(resource, "services", &self.services, &service.unit)
                 }

@@ -1,5 +1,6 @@
-//! The allow-list: which paths, commands, packages, services, accounts, kernel settings, addresses,
-//! ports that are asked, databases, tables, firewall and ACME servers a state may name on this host, whoever signed it.
+//! The allow-list: which paths, commands, packages and where they come from, services, accounts, kernel
+//! settings, addresses, ports that are asked, databases, tables, firewall and ACME servers a state may name on
+//! this host, whoever signed it.
 //!
 //! It is the host's own word, shipped by the package or whoever set the host up, and guards against
 //! mistakes of the planner. `default.toml`, built in, documents every key and fits the roles that
@@ -11,6 +12,7 @@ mod certificate;
 mod command;
 pub mod judge;
 mod own;
+mod repository;
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -72,6 +74,7 @@ struct Written {
     commands: Option<Vec<Vec<String>>>,
     packages: Option<BTreeSet<String>>,
     package_files: Option<BTreeSet<String>>,
+    package_repositories: Option<Vec<String>>,
     services: Option<BTreeSet<String>>,
     users: Option<BTreeSet<String>>,
     groups: Option<BTreeSet<String>>,
@@ -174,6 +177,9 @@ fn parse(path: &Path, text: &str, over: Option<AllowList>) -> Result<AllowList, 
         if let Some(texts) = texts {
             *known = names(texts);
         }
+    }
+    if let Some(texts) = &written.package_repositories {
+        list.package_repositories = repository::prefixes(texts).map_err(refuse)?;
     }
     if let Some(ports) = written.ports {
         list.ports = names(ports.iter().map(u16::to_string).collect());

@@ -29,6 +29,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::observed::{Facts, Mode};
 use email_engine_protocol::time::Timestamp;
 
@@ -110,12 +111,16 @@ pub struct Machine {
     pub(crate) notes: Cabinet,
     /// When which package was looked through, and what was changed in it.
     pub(crate) looked_through: LookedThrough,
+    /// Sources of packages that could not be read.
+    pub(crate) unread: Unread,
     mode: Mode,
     accounts: Accounts,
 }
 
 /// Packages by name.
 pub(crate) type LookedThrough = BTreeMap<String, (Instant, Result<Vec<String>, SystemError>)>;
+/// When a source of packages, by name, was last tried with what content, and why it was not read.
+pub(crate) type Unread = BTreeMap<String, (Instant, ContentHash, SystemError)>;
 
 impl Machine {
     /// Opens the machine or makes the sandbox.
@@ -150,6 +155,7 @@ impl Machine {
             reconnect: Box::new(wall::Nobody),
             notes: cabinet,
             looked_through: LookedThrough::new(),
+            unread: Unread::new(),
             mode,
             accounts: Accounts::default(),
         })
@@ -215,6 +221,7 @@ impl Machine {
             reconnect: Box::new(walls::Told::default()),
             notes: Cabinet::open(&folder.join("notes")).unwrap(),
             looked_through: LookedThrough::new(),
+            unread: Unread::new(),
             mode: Mode::Real,
             accounts: Accounts::default(),
         }

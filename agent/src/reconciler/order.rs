@@ -293,25 +293,27 @@ trait KindRank {
 impl KindRank for Spec {
     fn kind_rank(&self) -> u8 {
         match self {
-            Self::Package(_) | Self::VendorPackage(_) => 0,
-            Self::Group(_) => 1,
-            Self::User(_) => 2,
-            Self::Sysctl(_) => 3,
-            Self::IpAddress(_) => 4,
-            Self::Archive(_) | Self::Directory(_) => 5,
-            Self::Certificate(_) | Self::File(_) => 6,
-            Self::Symlink(_) => 7,
-            Self::Transaction(_) => 8,
-            Self::Step(_) => 9,
-            Self::Service(_) => 10,
-            Self::Database(_) => 11,
-            Self::SqlRow(_) => 12,
+            // What packages are installed from is read before any of them is.
+            Self::PackageRepository(_) => 0,
+            Self::Package(_) | Self::VendorPackage(_) => 1,
+            Self::Group(_) => 2,
+            Self::User(_) => 3,
+            Self::Sysctl(_) => 4,
+            Self::IpAddress(_) => 5,
+            Self::Archive(_) | Self::Directory(_) => 6,
+            Self::Certificate(_) | Self::File(_) => 7,
+            Self::Symlink(_) => 8,
+            Self::Transaction(_) => 9,
+            Self::Step(_) => 10,
+            Self::Service(_) => 11,
+            Self::Database(_) => 12,
+            Self::SqlRow(_) => 13,
             // Set before all of them, whatever the order.
-            Self::Suspension(_) => 13,
+            Self::Suspension(_) => 14,
             // May wait for a connection, and nothing else shall wait with it.
-            Self::Firewall(_) => 14,
+            Self::Firewall(_) => 15,
             // Looked at when all is done.
-            Self::HealthCheck(_) => 15,
+            Self::HealthCheck(_) => 16,
         }
     }
 }

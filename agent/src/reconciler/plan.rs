@@ -276,8 +276,8 @@ fn above_in<'a>(path: &HostPath, places: &'a BTreeSet<HostPath>) -> Option<&'a H
 }
 
 /// Rows go while their database is there and their server runs, services stop before their files go,
-/// files before their package, the deepest folder first, and accounts when nothing is theirs any more: a
-/// user before its group.
+/// files before their package, a package before what it came from, the deepest folder first, and accounts
+/// when nothing is theirs any more: a user before its group.
 fn removal_rank(thing: &Thing) -> (u8, std::cmp::Reverse<Option<&HostPath>>) {
     let kind = match thing {
         Thing::SqlRow { .. } => 0,
@@ -290,7 +290,10 @@ fn removal_rank(thing: &Thing) -> (u8, std::cmp::Reverse<Option<&HostPath>>) {
         | Thing::Symlink(_)
         | Thing::Sysctl(_) => 4,
         Thing::Package(_) => 5,
-        Thing::Archive(_) | Thing::Certificate(_) | Thing::Directory(_) => 6,
+        Thing::Archive(_)
+        | Thing::Certificate(_)
+        | Thing::Directory(_)
+        | Thing::PackageRepository(_) => 6,
         Thing::User(_) => 7,
         Thing::Group(_) => 8,
     };

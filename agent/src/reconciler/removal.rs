@@ -102,6 +102,7 @@ fn status(thing: &Thing, item: &Item, error: &ApplyError) -> ResourceStatus {
         Thing::Archive(_) => ResourceKind::Archive,
         Thing::Certificate(_) => ResourceKind::Certificate,
         Thing::HealthCheck(_) => ResourceKind::HealthCheck,
+        Thing::PackageRepository(_) => ResourceKind::PackageRepository,
     };
     let state = match error {
         ApplyError::File(FileError::NotEmpty(_)) | ApplyError::Sql(SqlError::Refused(_)) => {

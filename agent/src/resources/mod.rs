@@ -13,6 +13,7 @@ mod directory;
 mod file;
 mod firewall;
 mod package;
+mod repository;
 mod service;
 mod step;
 
@@ -20,6 +21,8 @@ pub(crate) use certificate::sweep as sweep_certificate;
 #[cfg(test)]
 pub(crate) use database::tests as database_samples;
 pub(crate) use file::bytes as file_bytes;
+#[cfg(test)]
+pub(crate) use repository::tests as repository_samples;
 pub(crate) use step::{CheckError, check, time_limit};
 
 use email_engine_protocol::bytes::ContentHash;
@@ -184,6 +187,7 @@ pub fn observe(machine: &mut Machine, contents: &dyn Contents, resource: &Resour
         Spec::File(spec) => file::observe(machine, contents, spec),
         Spec::Firewall(spec) => firewall::observe(machine, spec),
         Spec::Package(spec) => package::observe(machine, id, spec),
+        Spec::PackageRepository(spec) => repository::observe(machine, spec),
         Spec::VendorPackage(spec) => package::observe_vendor(machine, id, spec),
         Spec::Service(spec) => service::observe(machine, id, spec),
         Spec::Step(spec) => step::observe(machine, id, spec),
@@ -224,6 +228,7 @@ pub fn ensure(
         Spec::File(spec) => file::apply(machine, contents, id, spec)?,
         Spec::Firewall(spec) => firewall::apply(machine, id, spec)?,
         Spec::Package(spec) => machine.system.install(id, spec)?,
+        Spec::PackageRepository(spec) => repository::apply(machine, id, spec)?,
         Spec::VendorPackage(spec) => package::apply_vendor(machine, contents, id, spec)?,
         Spec::Service(spec) => machine.system.set_service(id, spec)?,
         Spec::Step(spec) => step::run(machine, id, spec)?,
@@ -276,6 +281,7 @@ pub fn notify(machine: &mut Machine, resource: &Resource) -> Result<(), ApplyErr
         | Spec::HealthCheck(_)
         | Spec::IpAddress(_)
         | Spec::Package(_)
+        | Spec::PackageRepository(_)
         | Spec::SqlRow(_)
         | Spec::Suspension(_)
         | Spec::Symlink(_)
@@ -311,6 +317,7 @@ pub fn remove(
         }
         Thing::Directory(path) if delete => Ok(machine.files.remove_folder(path)?),
         Thing::Package(name) if delete => package::remove(machine, &item.id, name),
+        Thing::PackageRepository(name) => repository::remove(machine, item, name),
         Thing::Service(unit) if item.on_remove != OnRemove::Leave => {
             service::switch_off(machine, &item.id, unit)
         }
@@ -331,6 +338,7 @@ pub(crate) fn watched(spec: &Spec) -> Vec<HostPath> {
         Spec::Archive(archive) => artifact::marker(&archive.path).into_iter().collect(),
         Spec::Firewall(_) => vec![firewall::watched()],
         Spec::Certificate(spec) => certificate::watched(spec),
+        Spec::PackageRepository(spec) => repository::watched(spec),
         other => basics::watched(other),
     }
 }

@@ -48,6 +48,7 @@ impl Rig {
                 commands: Vec::new(),
                 packages: Names::default(),
                 package_files: Names::default(),
+                package_repositories: Vec::new(),
                 services: Names::default(),
                 users: Names::default(),
                 groups: Names::default(),

@@ -17,7 +17,8 @@ use super::role::{EXTRA, Each, FileEntry, Generated, RoleFile, Secret, ServiceEn
 use super::template::Templates;
 use super::values::{Item, Values};
 use super::{
-    artifacts, basics, certificate, database, firewall, health, packages, suspension, transaction,
+    artifacts, basics, certificate, cron, database, firewall, health, packages, suspension,
+    transaction,
 };
 use crate::powermta::CONFIG_PATH;
 
@@ -49,7 +50,7 @@ pub(super) fn build(
     let made = basics::made(&build, role)?.into_iter();
     let mut told = Vec::new();
     let made = made.chain(database::made(&build, role)?);
-    let made = made.chain(packages::made(&build, role)?);
+    let made = made.chain(packages::made(&build, files, role)?);
     let made = made.chain(certificate::made(&build, role)?);
     for made in made.chain(artifacts::made(&build, role)?) {
         told.push((made.id.clone(), made.after, made.notify));
@@ -60,6 +61,11 @@ pub(super) fn build(
     }
     for entry in &role.files {
         build.file_entry(entry)?;
+    }
+    for job in cron::made(&build, role)? {
+        build.bodies.insert(job.hash, job.bytes);
+        build.written.push((job.id.clone(), job.after, job.notify));
+        build.add(job.id, Spec::File(job.spec), job.on_remove)?;
     }
     build.services()?;
     for made in health::made(&build, role)? {
@@ -100,8 +106,14 @@ fn templates<'a>(
         .chain(database::texts(&role.sql_rows))
         .chain(certificate::texts(&role.certificates))
         .chain(health::texts(&role.health_checks))
+        .chain(packages::texts(&role.package_repositories))
+        .chain(cron::texts(&role.cron_jobs))
     {
         templates.add_text(text, &role.path)?;
+    }
+    let tables = role.cron_jobs.iter();
+    for path in tables.filter_map(|entry| entry.template.as_deref()) {
+        templates.add_file(files, path, &role.path)?;
     }
     for entry in &role.services {
         templates.add_text(&entry.unit, &role.path)?;
@@ -130,7 +142,7 @@ pub(super) struct Build<'a> {
     pub(super) templates: Templates<'a>,
     resources: BTreeMap<ResourceId, Resource>,
     bodies: BTreeMap<ContentHash, Vec<u8>>,
-    /// Files and health checks with their edges, `after` and `notify`.
+    /// Files, jobs and health checks with their edges, `after` and `notify`.
     written: Vec<(String, Vec<String>, Vec<String>)>,
 }
 
@@ -452,7 +464,7 @@ impl<'a> Build<'a> {
 }
 
 /// A text under a head that names its hash and nothing that changes without it.
-fn headed(sign: &str, text: &str) -> String {
+pub(super) fn headed(sign: &str, text: &str) -> String {
     let hash = ContentHash::of(text.as_bytes());
     format!(
         "{sign} Written by Email-Engine; what is changed here is changed back.\n\

@@ -23,6 +23,7 @@ mod build;
 mod bundle;
 mod cautions;
 mod certificate;
+mod cron;
 mod database;
 pub mod dns;
 pub mod document;

@@ -3,7 +3,7 @@
 //! A role lists folders, files, packages ([`super::packages`]), services, steps, which files change
 //! together, and what all of that stands on ([`super::basics`]), databases with rows
 //! ([`super::database`]), certificates ([`super::certificate`]), what must be well
-//! ([`super::health`]), and what may enter and leave ([`super::firewall`]). Some of it stands in files of
+//! ([`super::health`]), what runs when ([`super::cron`]), and what may enter and leave ([`super::firewall`]). Some of it stands in files of
 //! its own, which not every host has ([`super::part`]), and secrets ([`super::secret`]). Texts marked as
 //! templates see the values of [`super::values`]; `each` repeats an entry for every identity or tenant,
 //! which is then `item`. Edges name resource ids; one that ends in `*` stands for all that begin so.
@@ -21,11 +21,12 @@ use serde::Deserialize;
 use super::artifacts::ArchiveEntry;
 use super::basics::{GroupEntry, IpAddressEntry, SymlinkEntry, SysctlEntry, UserEntry};
 use super::certificate::CertificateEntry;
+use super::cron::CronJobEntry;
 use super::database::{DatabaseEntry, SqlRowEntry};
 use super::error::BundleFault;
 use super::firewall::FirewallEntry;
 use super::health::{HealthCheckEntry, ProbeEntry};
-use super::packages::PackageEntry;
+use super::packages::{PackageEntry, PackageRepositoryEntry};
 use crate::powermta::Verbatim;
 use crate::powermta::providers::Catalogue;
 use crate::state::{RoleBundle, RolePart, View};
@@ -52,6 +53,8 @@ pub(super) struct RoleFile {
     pub(super) files: Vec<FileEntry>,
     #[serde(default, rename = "package")]
     pub(super) packages: Vec<PackageEntry>,
+    #[serde(default, rename = "package_repository")]
+    pub(super) package_repositories: Vec<PackageRepositoryEntry>,
     #[serde(default, rename = "service")]
     pub(super) services: Vec<ServiceEntry>,
     #[serde(default, rename = "step")]
@@ -83,6 +86,8 @@ pub(super) struct RoleFile {
     pub(super) certificates: Vec<CertificateEntry>,
     #[serde(default, rename = "health_check")]
     pub(super) health_checks: Vec<HealthCheckEntry>,
+    #[serde(default, rename = "cron_job")]
+    pub(super) cron_jobs: Vec<CronJobEntry>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -358,6 +363,21 @@ pub(super) fn catalogue(bundle: &RoleBundle) -> Result<Arc<Catalogue>, BundleFau
 }
 
 impl RoleFile {
+    /// Files of the bundle that its entries name.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        let templates = self
+            .files
+            .iter()
+            .filter_map(|file| file.template.as_deref());
+        let tables = self
+            .cron_jobs
+            .iter()
+            .filter_map(|job| job.template.as_deref());
+        let keys = self.package_repositories.iter();
+        let keys = keys.flat_map(PackageRepositoryEntry::files);
+        templates.chain(tables).chain(keys)
+    }
+
     /// Reads what a host's role lists: its own file, and the entries beside those.
     pub(super) fn read(view: &View<'_>) -> Result<Self, BundleFault> {
         let mut sources = view.sources.iter();
@@ -396,6 +416,7 @@ impl RoleFile {
             directories,
             files,
             packages,
+            package_repositories,
             services,
             steps,
             transactions,
@@ -412,6 +433,7 @@ impl RoleFile {
             parts,
             certificates,
             health_checks,
+            cron_jobs,
         } = other;
         // A fault that is found later is in one of them.
         self.path = format!("{} with {path}", self.path);
@@ -419,6 +441,7 @@ impl RoleFile {
         self.directories.extend(directories);
         self.files.extend(files);
         self.packages.extend(packages);
+        self.package_repositories.extend(package_repositories);
         self.services.extend(services);
         self.steps.extend(steps);
         self.transactions.extend(transactions);
@@ -435,6 +458,7 @@ impl RoleFile {
         self.parts.extend(parts);
         self.certificates.extend(certificates);
         self.health_checks.extend(health_checks);
+        self.cron_jobs.extend(cron_jobs);
     }
 }
 

@@ -201,6 +201,10 @@ pub(crate) fn listing(planned: &Planned) -> String {
             Spec::Package(_) | Spec::Service(_) | Spec::Group(_) => String::new(),
             Spec::Firewall(spec) => format!("\n  {}\n ", spec.lines().join("\n  ")),
             Spec::Archive(spec) => format!(" artifact {}", spec.artifact.sha256),
+            Spec::PackageRepository(spec) => {
+                let uris: Vec<&str> = spec.uris().collect();
+                format!(" {} enabled={}", uris.join(" "), spec.enabled)
+            }
             Spec::VendorPackage(spec) => {
                 let artifact = spec.artifact.as_ref();
                 let artifact = artifact.map(|artifact| artifact.sha256.to_string());

@@ -9,6 +9,7 @@ mod api;
 mod artifacts;
 mod basics;
 mod certificates;
+mod cron;
 mod databases;
 mod dns;
 mod document;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::names::{self, is_unit};
 use super::{
     AccountingSpec, FileContent, HostPath, OnRemove, Resource, Spec, artifact, basics, certificate,
-    database, firewall, health, suspension, transaction, vendor,
+    database, firewall, health, repository, suspension, transaction, vendor,
 };
 use crate::bytes::ContentHash;
 use crate::canonical;
@@ -211,6 +211,7 @@ impl HostConfig {
         artifact::check_all(self)?;
         certificate::check_all(self)?;
         health::check_all(self)?;
+        repository::check_all(self)?;
         let accounting = self.accounting.as_ref();
         bound(
             "number of accounting files",
@@ -310,6 +311,10 @@ fn check_spec(resource: &Resource) -> Result<(), ConfigError> {
         }
         Spec::VendorPackage(spec) => {
             vendor::check(resource, spec)?;
+            0
+        }
+        Spec::PackageRepository(spec) => {
+            repository::check(resource, spec)?;
             0
         }
         Spec::Service(service) => {

@@ -15,6 +15,7 @@ mod firewall;
 mod health;
 mod names;
 mod path;
+mod repository;
 mod resource;
 mod suspension;
 mod target;
@@ -36,6 +37,7 @@ pub use firewall::{
 };
 pub use health::{Expectation, HealthCheckSpec, Holds, HttpQuestion, Probe};
 pub use path::{HostPath, PathError};
+pub use repository::{AptSource, DnfSource, PackageRepositorySpec, is_repository_uri};
 pub use resource::{
     CommandLine, DirectorySpec, FileContent, FileSpec, Guard, OnNotify, OnRemove, PackageSpec,
     Policy, Resource, ResourceKind, ServiceSpec, Spec, StepSpec,

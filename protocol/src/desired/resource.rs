@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ArchiveSpec, ArtifactRef, CertificateSpec, DatabaseSpec, FirewallSpec, GroupSpec,
-    HealthCheckSpec, HostPath, IpAddressSpec, SqlRowSpec, SuspensionSpec, SymlinkSpec, SysctlSpec,
-    TransactionSpec, UserSpec, VendorPackageSpec,
+    HealthCheckSpec, HostPath, IpAddressSpec, PackageRepositorySpec, SqlRowSpec, SuspensionSpec,
+    SymlinkSpec, SysctlSpec, TransactionSpec, UserSpec, VendorPackageSpec,
 };
 use crate::bytes::ContentHash;
 use crate::id::ResourceId;
@@ -78,6 +78,9 @@ pub enum Spec {
     /// Something that must be well.
     #[serde(rename = "health_check")]
     HealthCheck(HealthCheckSpec),
+    /// A source of packages.
+    #[serde(rename = "package_repository")]
+    PackageRepository(PackageRepositorySpec),
 }
 
 /// The kind of a [`Spec`], for ids, tables and metrics.
@@ -126,6 +129,9 @@ pub enum ResourceKind {
     /// See [`HealthCheckSpec`].
     #[serde(rename = "health_check")]
     HealthCheck,
+    /// See [`PackageRepositorySpec`].
+    #[serde(rename = "package_repository")]
+    PackageRepository,
 }
 
 impl Spec {
@@ -152,6 +158,7 @@ impl Spec {
             Self::VendorPackage(_) => ResourceKind::VendorPackage,
             Self::Certificate(_) => ResourceKind::Certificate,
             Self::HealthCheck(_) => ResourceKind::HealthCheck,
+            Self::PackageRepository(_) => ResourceKind::PackageRepository,
         }
     }
 
@@ -170,6 +177,7 @@ impl Spec {
             | Self::HealthCheck(_)
             | Self::IpAddress(_)
             | Self::Package(_)
+            | Self::PackageRepository(_)
             | Self::Service(_)
             | Self::SqlRow(_)
             | Self::Step(_)

@@ -19,6 +19,7 @@ mod database;
 mod firewall;
 mod health;
 mod messages;
+mod repository;
 mod samples;
 mod variants;
 
@@ -277,6 +278,7 @@ fn no_byte_of_wire_version_1_has_changed() {
     golden.add("certificates", &certificates::all());
     golden.add("variable", &artifacts::variable());
     golden.add("health", &health::sample());
+    golden.add("repository", &repository::sample());
     let token = JoinToken {
         id: TokenId::new("t-1").unwrap(),
         cluster: CLUSTER,

@@ -101,6 +101,7 @@ fn states() -> Vec<&'static str> {
             Spec::Archive(_) | Spec::VendorPackage(_) => "artifacts",
             Spec::Certificate(_) => "certificates",
             Spec::HealthCheck(_) => "health",
+            Spec::PackageRepository(_) => "repository",
         ])[..],
         &names!(DatabaseAuth, [DatabaseAuth::Password(_) | DatabaseAuth::Peer => "database"]),
         &names!(CertificateSource, [

@@ -69,6 +69,7 @@ fn desired(golden: &mut Golden) {
         ResourceKind::VendorPackage => ResourceKind::VendorPackage,
         ResourceKind::Certificate => ResourceKind::Certificate,
         ResourceKind::HealthCheck => ResourceKind::HealthCheck,
+        ResourceKind::PackageRepository => ResourceKind::PackageRepository,
     ]);
     databases(golden);
     variants!(golden, "probe", Probe, [

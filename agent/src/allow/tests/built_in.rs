@@ -193,6 +193,9 @@ fn the_built_in_list_allows_the_roles_that_come_with_the_project() {
         for entry in tables("archive").iter().chain(&tables("symlink")) {
             all.push(file(&place(entry)));
         }
+        for job in tables("cron_job") {
+            all.push(file(&format!("/etc/cron.d/{}", text(&job, "name"))));
+        }
         for user in tables("user") {
             let name = text(&user, "name");
             assert!(list.users.listed.contains(name), "{name}");

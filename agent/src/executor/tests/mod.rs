@@ -12,4 +12,5 @@ mod removal;
 mod rig;
 mod sandbox;
 mod secrets;
+mod sources;
 mod stopping;

@@ -33,6 +33,16 @@ const INSTALLING: [&str; 8] = [
     "-o",
     LOCK,
 ];
+/// How the lists of one source are read: the others are left out and their lists kept, everything that is
+/// wrong counts, and who does not answer is not waited for as long as apt would.
+const ONE_SOURCE: [&str; 6] = [
+    "Dir::Etc::sourceparts=-",
+    "APT::Get::List-Cleanup=0",
+    "APT::Update::Error-Mode=any",
+    "Acquire::Retries=1",
+    "Acquire::http::Timeout=20",
+    "Acquire::https::Timeout=20",
+];
 /// What apt says when its lists may be older than its repositories, or were never fetched.
 const STALE: [&str; 6] = [
     "Unable to locate package",
@@ -166,6 +176,22 @@ impl Debian {
         if let Err(error) = must(self.reach, &self.tool("apt-get"), &["update"], READ) {
             tracing::warn!(%error, "not all lists of packages are new");
         }
+    }
+
+    /// Reads one source alone: what other sources lack is not its fault. Without the mode, a signature that
+    /// is no good is a warning where older lists are there. apt does nothing at all while two sources
+    /// contradict each other, so all of them are looked at afterwards.
+    pub(super) fn read_source(&self, file: &str) -> Result<(), SystemError> {
+        let only = format!("Dir::Etc::sourcelist={file}");
+        let mut words = vec!["update", "-o", only.as_str()];
+        words.extend(ONE_SOURCE.iter().flat_map(|option| ["-o", option]));
+        must(self.reach, &self.tool("apt-get"), &words, READ)?;
+        let tool = self.tool("apt-cache");
+        let answer = spawn::query(&tool, &["policy"], QUICK)?;
+        if answer.code == 0 {
+            return Ok(());
+        }
+        Err(failed(tool, answer.code, answer.errors))
     }
 
     /// Configures what dpkg was cut off in. A package that cannot be is for whoever wants it to say.

@@ -122,6 +122,14 @@ pub trait PackageFiles {
     /// When that cannot be told.
     fn changed(&mut self, name: &str) -> Result<Vec<String>, SystemError>;
 
+    /// Reads the lists of one source of packages anew, and of no other; then looks whether the package tool
+    /// understands all of its sources together. The source is told by its file, and by the name that it has
+    /// in it.
+    ///
+    /// # Errors
+    /// When they cannot be had, or are not signed by its key.
+    fn read_source(&mut self, file: &str, name: &str) -> Result<(), SystemError>;
+
     /// Keeps the package tool from upgrading a package, or no longer.
     ///
     /// # Errors
@@ -281,6 +289,13 @@ impl PackageFiles for Packages {
         match self.tools()? {
             Tools::Debian(tools) => tools.changed(name),
             Tools::Rpm(tools) => tools.changed(name),
+        }
+    }
+
+    fn read_source(&mut self, file: &str, name: &str) -> Result<(), SystemError> {
+        match self.tools()? {
+            Tools::Debian(tools) => tools.read_source(file),
+            Tools::Rpm(tools) => tools.read_source(name),
         }
     }
 

@@ -201,15 +201,13 @@ fn unused(files: &BTreeMap<String, String>, report: &mut Report) {
         .into();
     for path in files.keys().filter(|path| lists(path)) {
         if let Ok(role) = role::RoleFile::parse(files, path) {
+            read.extend(role.names().map(str::to_owned));
             for part in role.parts {
                 if let Ok(role) = role::RoleFile::parse(files, &part.file) {
-                    let templates = role.files.into_iter().filter_map(|file| file.template);
-                    read.extend(templates);
+                    read.extend(role.names().map(str::to_owned));
                 }
                 read.insert(part.file);
             }
-            let templates = role.files.into_iter().filter_map(|file| file.template);
-            read.extend(templates);
         }
     }
     for path in files.keys() {
@@ -302,6 +300,46 @@ mod tests {
         });
         assert_eq!(report.findings, [].into(), "{report:#?}");
         assert_eq!(report.planned[&HostId::new("relay").unwrap()], 3);
+    }
+
+    #[test]
+    fn the_repository_and_the_job_that_the_documentation_shows_are_ones() {
+        let key =
+            "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmAEE\n-----END PGP PUBLIC KEY BLOCK-----\n";
+        let files = |key: &str| {
+            linted(|files| {
+                let role = shown("`my-roles/relay/role.toml`");
+                put(files, "relay/role.toml", &role);
+                let config = shown("`my-roles/relay/haproxy.cfg.j2`");
+                put(files, "relay/haproxy.cfg.j2", &config);
+                let extra = shown("`my-roles/relay/extra.toml`");
+                put(files, "relay/extra.toml", &extra);
+                put(files, "relay/haproxy.asc", key);
+            })
+        };
+        let report = files(key);
+        assert_eq!(report.findings, [].into(), "{report:#?}");
+        assert_eq!(report.planned[&HostId::new("relay").unwrap()], 6);
+        let report = files(&key.replace("PUBLIC", "PRIVATE"));
+        assert!(!report.is_good());
+        finds(&report, "relay/role.toml", None, "never a private key");
+    }
+
+    #[test]
+    fn a_table_of_jobs_that_cron_would_pass_over_is_found() {
+        let report = linted(|files| {
+            put(
+                files,
+                "mailwizz/cron.j2",
+                "# ours\n0 24 * * * root /bin/true\n",
+            );
+        });
+        finds(
+            &report,
+            "mailwizz/cron.j2",
+            None,
+            "line 2 of the table that it makes: hour is \"24\"",
+        );
     }
 
     #[test]

@@ -16,7 +16,12 @@
 //! on_remove = "leave"
 //! ```
 //!
-//! Each also takes `after` and `notify`. Files and groups take `when_artifact` as well.
+//! Each also takes `after` and `notify`. Files and groups take `when_artifact` as well. Further sources of
+//! packages are `[[package_repository]]` ([`repository`]).
+
+mod repository;
+
+use std::collections::BTreeMap;
 
 use email_engine_protocol::desired::{OnRemove, PackageSpec, Spec, VendorPackageSpec};
 use email_engine_protocol::id::ArtifactName;
@@ -26,6 +31,8 @@ use super::basics::Made;
 use super::build::Build;
 use super::error::BundleFault;
 use super::role::RoleFile;
+
+pub(super) use repository::{PackageRepositoryEntry, texts};
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -49,14 +56,18 @@ pub(super) struct PackageEntry {
     notify: Vec<String>,
 }
 
-/// The packages of a role file that a host gets.
+/// The packages of a role file that a host gets, and where they come from.
 pub(super) fn made<'a>(
     build: &Build<'_>,
+    files: &BTreeMap<String, String>,
     role: &'a RoleFile,
 ) -> Result<Vec<Made<'a>>, BundleFault> {
+    let mut made = repository::made(build, files, role)?;
     let entries = role.packages.iter();
-    let entries = entries.filter(|entry| build.is_wanted(entry.when_artifact.as_ref()));
-    entries.map(|entry| one(build, entry)).collect()
+    for entry in entries.filter(|entry| build.is_wanted(entry.when_artifact.as_ref())) {
+        made.push(one(build, entry)?);
+    }
+    Ok(made)
 }
 
 fn one<'a>(build: &Build<'_>, entry: &'a PackageEntry) -> Result<Made<'a>, BundleFault> {

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use email_engine_protocol::api::{ChangeAction, ResourceChange, TextDiff};
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::desired::{
-    CertificateSource, CommandLine, DatabaseAuth, FileContent, Probe, Resource, Spec, SqlCell,
-    VendorPackageSpec,
+    CertificateSource, CommandLine, DatabaseAuth, FileContent, PackageRepositorySpec, Probe,
+    Resource, Spec, SqlCell, VendorPackageSpec,
 };
 use email_engine_protocol::id::ResourceId;
 
@@ -151,6 +151,7 @@ fn facts(resource: &Resource) -> BTreeMap<&'static str, String> {
             facts.insert("attempt", spec.attempt.to_string());
         }
         Spec::VendorPackage(spec) => vendor(&mut facts, spec),
+        Spec::PackageRepository(spec) => repository(&mut facts, spec),
         _ => basics(&mut facts, resource),
     }
     facts
@@ -173,6 +174,23 @@ fn vendor(facts: &mut BTreeMap<&'static str, String>, spec: &VendorPackageSpec) 
     }
     facts.insert("hold", spec.package.hold.to_string());
     facts.insert("verify", spec.verify.to_string());
+}
+
+/// Where packages come from. A key is told by its hash: another one is another line.
+fn repository(facts: &mut BTreeMap<&'static str, String>, spec: &PackageRepositorySpec) {
+    facts.insert("enabled", spec.enabled.to_string());
+    if let Some(apt) = &spec.apt {
+        let (suites, components) = (apt.suites.join(" "), apt.components.join(" "));
+        let said = format!("{} {suites} {components}", apt.uris.join(" "));
+        facts.insert("apt", said);
+        facts.insert("apt_architectures", apt.architectures.join(" "));
+        facts.insert("apt_key", ContentHash::of(apt.key.as_bytes()).to_string());
+    }
+    if let Some(dnf) = &spec.dnf {
+        facts.insert("dnf", dnf.uris.join(" "));
+        facts.insert("dnf_signed_lists", dnf.signed_lists.to_string());
+        facts.insert("dnf_key", ContentHash::of(dnf.key.as_bytes()).to_string());
+    }
 }
 
 /// The same of what services stand on and keep.
@@ -235,6 +253,7 @@ fn basics(facts: &mut BTreeMap<&'static str, String>, resource: &Resource) {
         | Spec::File(_)
         | Spec::Group(_)
         | Spec::Package(_)
+        | Spec::PackageRepository(_)
         | Spec::Service(_)
         | Spec::Step(_)
         | Spec::Suspension(_)

@@ -35,15 +35,15 @@ fn a_template_of_a_tenant_or_a_host_stands_in_the_place_of_that_of_all() {
     let of_tenant = format!("overrides/tenants/{tenant}/mailwizz/cron.j2");
     let fleet = before
         .clone()
-        .with_file(&of_tenant, "of {{ values.web_user }}\n");
+        .with_file(&of_tenant, "# of {{ values.web_user }}\n");
     let cron = text(&fleet, &one, CRON).unwrap();
-    assert!(cron.ends_with("of www-data\n"), "{cron}");
+    assert!(cron.ends_with("# of www-data\n"), "{cron}");
     assert_eq!(text(&fleet, &two, CRON), text(&before, &two, CRON));
 
     let of_host = format!("overrides/hosts/{one}/mailwizz/cron.j2");
-    let fleet = fleet.with_file(&of_host, "of this host\n");
+    let fleet = fleet.with_file(&of_host, "# of this host\n");
     let cron = text(&fleet, &one, CRON).unwrap();
-    assert!(cron.ends_with("of this host\n"), "{cron}");
+    assert!(cron.ends_with("# of this host\n"), "{cron}");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Packages of operators, as role files name them.
 
+mod repository;
+
 use email_engine_protocol::desired::{FileContent, Resource, Spec};
 
 use crate::artifacts::{call, put};

@@ -32,6 +32,7 @@ pub(super) fn check(resource: &Resource) -> Result<(), ConfigError> {
         | Spec::Firewall(_)
         | Spec::HealthCheck(_)
         | Spec::Package(_)
+        | Spec::PackageRepository(_)
         | Spec::Service(_)
         | Spec::SqlRow(_)
         | Spec::Step(_)
@@ -90,6 +91,7 @@ fn claimed(spec: &Spec) -> Vec<String> {
             claims
         }
         Spec::Package(spec) => vec![format!("package {}", spec.name)],
+        Spec::PackageRepository(spec) => vec![format!("package repository {}", spec.name)],
         Spec::Sysctl(setting) => vec![format!("kernel setting {}", setting.key)],
         Spec::User(user) => vec![format!("user {}", user.name)],
         Spec::VendorPackage(spec) => vec![format!("package {}", spec.package.name)],

@@ -14,4 +14,5 @@ mod mailwizz;
 mod packages;
 mod rollback;
 mod six;
+mod sources;
 mod sql;

@@ -76,6 +76,36 @@ pub(super) fn wait_for(why: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// A list that allows everything, and a source of packages.
+fn everything() -> AllowList {
+    let every = Names {
+        all: true,
+        ..Names::default()
+    };
+    AllowList {
+        origin: "the rig's list".to_owned(),
+        paths: vec![PathRule::Below(None)],
+        commands: vec![CommandRule::default()],
+        packages: every.clone(),
+        package_files: every.clone(),
+        package_repositories: vec!["https://packages.example.com/apt".to_owned()],
+        services: every.clone(),
+        users: every.clone(),
+        groups: every.clone(),
+        sysctls: every.clone(),
+        interfaces: every.clone(),
+        ports: every.clone(),
+        databases: every.clone(),
+        database_users: every.clone(),
+        tables: every.clone(),
+        acme_directories: every,
+        addresses: vec!["192.0.2.0/24".parse().unwrap()],
+        firewall: true,
+        set_id: vec![PathRule::Below(None)],
+        own: BTreeSet::new(),
+    }
+}
+
 impl Rig {
     /// A host that was let in and has a session.
     pub(super) fn new() -> Self {
@@ -100,31 +130,7 @@ impl Rig {
             epoch: 1,
         };
         let dir = tempfile::tempdir().unwrap();
-        let every = Names {
-            all: true,
-            ..Names::default()
-        };
-        let allow = AllowList {
-            origin: "the rig's list".to_owned(),
-            paths: vec![PathRule::Below(None)],
-            commands: vec![CommandRule::default()],
-            packages: every.clone(),
-            package_files: every.clone(),
-            services: every.clone(),
-            users: every.clone(),
-            groups: every.clone(),
-            sysctls: every.clone(),
-            interfaces: every.clone(),
-            ports: every.clone(),
-            databases: every.clone(),
-            database_users: every.clone(),
-            tables: every.clone(),
-            acme_directories: every,
-            addresses: vec!["192.0.2.0/24".parse().unwrap()],
-            firewall: true,
-            set_id: vec![PathRule::Below(None)],
-            own: BTreeSet::new(),
-        };
+        let allow = everything();
         let started = start(ExecutorConfig {
             data_dir: dir.path().join("data"),
             root: Root::Sandbox(dir.path().join("root")),

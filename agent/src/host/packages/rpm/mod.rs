@@ -97,6 +97,16 @@ impl Rpm {
         must(self.reach, &self.tool("dnf"), &arguments, INSTALL).map(|_| ())
     }
 
+    /// Reads the lists of one repository alone. Elsewhere one that does not answer is passed over.
+    pub(super) fn read_source(&self, name: &str) -> Result<(), SystemError> {
+        let (only, strict) = (
+            format!("--repo={name}"),
+            format!("--setopt={name}.skip_if_unavailable=0"),
+        );
+        let words = ["-y", "makecache", "--refresh", &only, &strict];
+        must(self.reach, &self.tool("dnf"), &words, READ).map(|_| ())
+    }
+
     fn has_dnf(&self) -> bool {
         self.root.is_none() && self.folder.join("dnf").exists()
     }

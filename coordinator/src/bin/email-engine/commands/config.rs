@@ -177,6 +177,11 @@ fn details(resource: &Resource) -> String {
             format!("{version}{hold}")
         }
         Spec::VendorPackage(spec) => vendor(spec),
+        Spec::PackageRepository(spec) => {
+            let passed_over = if spec.enabled { "" } else { ", passed over" };
+            let uris: Vec<&str> = spec.uris().collect();
+            format!("packages from {}{passed_over}", uris.join(" "))
+        }
         Spec::Service(service) => format!(
             "{}, {}",
             if service.running {
