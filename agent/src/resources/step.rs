@@ -19,8 +19,9 @@ pub(super) fn observe(machine: &mut Machine, id: &ResourceId, spec: &StepSpec) -
         Guard::Notified => Ok(None),
         // A simulated command makes nothing: that it ran must do.
         _ if simulated && machine.system.has_run(id) => Ok(None),
-        Guard::Creates(path) => stands(machine, path)
-            .map(|stands| (!stands).then(|| format!("{path} does not exist"))),
+        Guard::Creates(path) => {
+            stands(machine, path).map(|stands| (!stands).then(|| format!("{path} does not exist")))
+        }
         Guard::Removes(path) => {
             stands(machine, path).map(|stands| stands.then(|| format!("{path} exists")))
         }

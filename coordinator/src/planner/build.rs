@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::desired::{
-    ArtifactRef, CommandLine, DirectorySpec, FileContent, FileSpec, Guard, HostPath, OnRemove,
-    Policy, Resource, ServiceSpec, Spec, StepSpec,
+    ArtifactRef, DirectorySpec, FileContent, FileSpec, HostPath, OnRemove, Policy, Resource,
+    ServiceSpec, Spec,
 };
 use email_engine_protocol::id::{ArtifactName, ResourceId};
 use minijinja::value::Serde;
@@ -13,11 +13,11 @@ use minijinja::{Value, context};
 
 use super::artifacts::Artifacts;
 use super::error::{BundleFault, PlanError};
-use super::role::{EXTRA, Each, FileEntry, Generated, RoleFile, Secret, ServiceEntry, StepEntry};
+use super::role::{EXTRA, Each, FileEntry, Generated, RoleFile, Secret, ServiceEntry};
 use super::template::Templates;
 use super::values::{Item, Values};
 use super::{
-    artifacts, basics, certificate, cron, database, firewall, health, packages, suspension,
+    artifacts, basics, certificate, cron, database, firewall, health, packages, step, suspension,
     transaction,
 };
 use crate::powermta::CONFIG_PATH;
@@ -160,7 +160,7 @@ impl<'a> Build<'a> {
             self.add(id, Spec::Directory(spec), entry.on_remove)?;
         }
         for entry in &role.steps {
-            let spec = self.step(entry)?;
+            let spec = step::spec(self, entry)?;
             self.add(
                 format!("step:{}", entry.name),
                 Spec::Step(spec),
@@ -235,18 +235,6 @@ impl<'a> Build<'a> {
     pub(super) fn unit(&self, text: &str) -> Result<String, BundleFault> {
         self.templates
             .text(text, &self.role.path, &self.context(None))
-    }
-
-    fn step(&self, entry: &StepEntry) -> Result<StepSpec, BundleFault> {
-        Ok(StepSpec {
-            command: CommandLine {
-                program: self.path(&entry.program)?,
-                arguments: entry.arguments.clone(),
-            },
-            guard: Guard::Notified,
-            timeout_seconds: entry.timeout_seconds,
-            success_codes: vec![0],
-        })
     }
 
     fn file_entry(&mut self, entry: &'a FileEntry) -> Result<(), BundleFault> {

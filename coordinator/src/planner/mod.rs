@@ -38,6 +38,7 @@ pub mod preview;
 mod role;
 mod routes;
 mod secret;
+mod step;
 mod suspension;
 mod template;
 mod transaction;

@@ -1,6 +1,6 @@
 //! What may stand in a `role.toml`.
 //!
-//! A role lists folders, files, packages ([`super::packages`]), services, steps, which files change
+//! A role lists folders, files, packages ([`super::packages`]), services, steps ([`super::step`]), which files change
 //! together, and what all of that stands on ([`super::basics`]), databases with rows
 //! ([`super::database`]), certificates ([`super::certificate`]), what must be well
 //! ([`super::health`]), what runs when ([`super::cron`]), and what may enter and leave ([`super::firewall`]). Some of it stands in files of
@@ -27,6 +27,7 @@ use super::error::BundleFault;
 use super::firewall::FirewallEntry;
 use super::health::{HealthCheckEntry, ProbeEntry};
 use super::packages::{PackageEntry, PackageRepositoryEntry};
+use super::step::StepEntry;
 use crate::powermta::Verbatim;
 use crate::powermta::providers::Catalogue;
 use crate::state::{RoleBundle, RolePart, View};
@@ -146,21 +147,6 @@ pub(super) struct ServiceEntry {
     pub(super) on_remove: OnRemove,
     #[serde(default)]
     pub(super) after: Vec<String>,
-}
-
-/// Runs only when told: `notify` of what changed.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct StepEntry {
-    pub(super) name: String,
-    pub(super) program: String,
-    #[serde(default)]
-    pub(super) arguments: Vec<String>,
-    pub(super) timeout_seconds: u32,
-    #[serde(default)]
-    pub(super) after: Vec<String>,
-    #[serde(default)]
-    pub(super) notify: Vec<String>,
 }
 
 /// Files that change together: swapped in this order, tested, activated, read back, found healthy.

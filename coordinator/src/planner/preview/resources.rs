@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use email_engine_protocol::api::{ChangeAction, ResourceChange, TextDiff};
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::desired::{
-    CertificateSource, CommandLine, DatabaseAuth, FileContent, PackageRepositorySpec, Probe,
+    CertificateSource, CommandLine, DatabaseAuth, FileContent, Guard, PackageRepositorySpec, Probe,
     Resource, Spec, SqlCell, VendorPackageSpec,
 };
 use email_engine_protocol::id::ResourceId;
@@ -136,6 +136,7 @@ fn facts(resource: &Resource) -> BTreeMap<&'static str, String> {
         }
         Spec::Step(step) => {
             facts.insert("command", words(&step.command));
+            facts.insert("needed", needed(&step.guard));
         }
         Spec::Suspension(spec) => {
             let words = spec.halts.iter().map(|halt| words(&halt.set.command));
@@ -316,6 +317,16 @@ fn addresses(listed: &[IpAddr]) -> String {
     }
     let hash = ContentHash::of(text.as_bytes());
     format!("{} addresses, sha256 {hash}", listed.len())
+}
+
+fn needed(guard: &Guard) -> String {
+    match guard {
+        Guard::Creates(path) => format!("while {path} does not exist"),
+        Guard::Removes(path) => format!("while {path} exists"),
+        Guard::OnlyIf(command) => format!("while {} ends with 0", words(command)),
+        Guard::Unless(command) => format!("until {} ends with 0", words(command)),
+        Guard::Notified => "when it is told to".to_owned(),
+    }
 }
 
 fn words(command: &CommandLine) -> String {
