@@ -21,7 +21,7 @@ use super::token::{self, TokenError};
 use super::{RunError, Task, mode, with_causes};
 use crate::config::Config;
 use crate::halves::{ExecutorKeys, Trust};
-use crate::identity::{Identity, IdentityStore};
+use crate::identity::{Identity, IdentityError, IdentityStore};
 use crate::ledger::expected::ExpectError;
 use crate::link::enroll::{Enrollment, enroll};
 use crate::link::hold;
@@ -79,7 +79,7 @@ impl Entrance<'_> {
     }
 
     /// The identity on disk, unless it is of a life that is over.
-    fn known(self) -> Result<Option<Identity>, Stop> {
+    fn known(self) -> Result<Option<Identity>, IdentityError> {
         let identity = self.store.load()?;
         let trust = identity.as_ref().map(|identity| &identity.trust);
         if let Some(trust) = trust.filter(|_| self.pinned.is_none())
