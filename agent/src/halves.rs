@@ -71,7 +71,8 @@ pub const FETCHES: usize = 4;
 /// From the network half to the executor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToExecutor {
-    /// The host was let into a cluster. Pinned for ever: a second, different one is refused.
+    /// The host was let into a cluster. Believed when it is the one that the executor was told to expect, and
+    /// pinned for ever: a second, different one is refused.
     Admitted(Box<Trust>),
     /// A session began: reports carry this nonce from now on, and one is due at once.
     Session {

@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use email_engine_agent::allow;
 use email_engine_agent::config::{Config, Overrides};
 use email_engine_agent::host;
+use email_engine_agent::ledger::expected::ExpectError;
 use email_engine_agent::link::enroll::EnrollError;
 use email_engine_agent::run::{self, End, RunError, Task};
 use email_engine_agent::status;
@@ -16,7 +17,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  done, or stopped by SIGTERM or SIGINT
   1  anything that is not named here
-  2  bad usage or configuration, or no join token where one is needed
+  2  bad usage or configuration, no join token where one is needed, or one that nobody told the executor of
   3  the cluster refuses the join token
   4  whoever answers is not the cluster of the join token (CA pin, cluster)
   5  the host was retired or its certificate revoked: do not restart
@@ -46,6 +47,10 @@ struct Cli {
 enum Command {
     /// Redeem the join token and stop; a host that is enrolled is left as it is
     Enroll,
+    /// Tell the executor whom this host may belong to, by the join token that the network half will redeem: as
+    /// the user of the executor, root. It believes nobody else's trust. `run` and `enroll` do so themselves, and
+    /// email-engine-bootstrap does
+    Expect,
     /// The executor half alone, as root: keeps the host at its desired state and speaks to the network
     /// half, through a socket, and to nobody else
     Executor,
@@ -86,6 +91,7 @@ fn main() -> ExitCode {
     let task = match cli.command {
         Command::Enroll => Task::Enroll,
         Command::Errand { .. } => unreachable!("it was done above"),
+        Command::Expect => return expect(&config),
         Command::Executor => Task::Executor,
         Command::Network => Task::Network,
         Command::Run => Task::Run,
@@ -114,6 +120,20 @@ fn show_allow_list(config: &Config) -> ExitCode {
     }
 }
 
+fn expect(config: &Config) -> ExitCode {
+    run::logging::init(config);
+    match run::expect(config) {
+        Ok(expected) => {
+            println!(
+                "This machine may become host {} (role {}) of cluster {}.",
+                expected.host, expected.role, expected.cluster
+            );
+            ExitCode::SUCCESS
+        }
+        Err(error) => complain(&error, code(&error)),
+    }
+}
+
 fn show_status(config: &Config) -> ExitCode {
     match status::read(config) {
         Ok(status) => {
@@ -127,7 +147,11 @@ fn show_status(config: &Config) -> ExitCode {
 const fn code(error: &RunError) -> u8 {
     match error {
         RunError::AllowList(_) | RunError::Token(_) | RunError::OtherHost { .. } => 2,
-        RunError::NetworkUser { .. } => 2,
+        RunError::NetworkUser { .. } | RunError::Unexpected(_) => 2,
+        RunError::Expect(error) => match error {
+            ExpectError::Record(_) => 1,
+            ExpectError::NotForHosts | ExpectError::Other(..) | ExpectError::Spent { .. } => 2,
+        },
         RunError::Enroll(EnrollError::NotForHosts) | RunError::KeysLost { .. } => 2,
         RunError::Enroll(EnrollError::Refused { .. }) => 3,
         RunError::Enroll(EnrollError::Server { .. } | EnrollError::Mismatch { .. }) => 4,

@@ -12,6 +12,8 @@ use serde::Serialize;
 
 use crate::config::Config;
 use crate::host::{Cabinet, RecordError};
+use crate::ledger::expected::Expected;
+use crate::ledger::tombstone::Tombstone;
 use crate::ledger::{self, Ledger};
 
 /// Why nothing can be said.
@@ -45,9 +47,13 @@ pub struct Status {
     pub attempted: Option<Attempt>,
     /// Whether the host was retired and wiped.
     pub retired: bool,
+    /// Whom it may belong to while it has no trust.
+    pub expected: Option<Enrolled>,
+    /// What it was, when it was retired and nobody has joined the machine anew since.
+    pub tombstone: Option<Tombstone>,
 }
 
-/// A host that was let in.
+/// A host that was let in, or may be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Enrolled {
     /// Its cluster.
@@ -71,12 +77,21 @@ pub fn read(config: &Config) -> Result<Status, StatusError> {
         Err(source) => return Err(StatusError::Folder { path, source }),
     }
     let cabinet = Cabinet::open(&path).map_err(|source| StatusError::Folder { path, source })?;
-    let enrolled = ledger::read_trust(&cabinet)?.map(|trust| Enrolled {
+    let page = Ledger::page_of(&cabinet)?.unwrap_or_default();
+    // One that was retired has nothing but a part of its traces left.
+    let trust = ledger::read_trust(&cabinet)?.filter(|_| !page.retired);
+    let enrolled = trust.map(|trust| Enrolled {
         cluster: trust.cluster,
         host: trust.host,
         role: trust.role,
     });
-    let page = Ledger::page_of(&cabinet)?.unwrap_or_default();
+    let expected = Expected::read(&cabinet)?.filter(|_| !page.retired);
+    let expected = expected.map(|expected| Enrolled {
+        cluster: expected.cluster,
+        host: expected.host,
+        role: expected.role,
+    });
+    let tombstone = Tombstone::read(&cabinet)?;
     let accepted = page.accepted.map(|accepted| accepted.target);
     let right = accepted.is_some() && accepted == page.last_good;
     Ok(Status {
@@ -85,7 +100,9 @@ pub fn read(config: &Config) -> Result<Status, StatusError> {
         accepted: accepted.map(|target| target.generation),
         last_good: page.last_good.map(|target| target.generation),
         attempted: page.attempted,
-        retired: page.retired,
+        retired: page.retired || tombstone.is_some(),
+        expected,
+        tombstone,
     })
 }
 

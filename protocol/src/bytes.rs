@@ -150,6 +150,10 @@ byte_type!(
     CaPin, 32, "CA pin"
 );
 byte_type!(
+    /// SHA-256 of the public halves of a cluster's recovery key.
+    RecoveryPin, 32, "recovery pin"
+);
+byte_type!(
     /// Salted SHA-256 of a secret: says which bytes are meant without telling them.
     Commitment, 32, "commitment"
 );

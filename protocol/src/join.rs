@@ -1,7 +1,7 @@
 //! The join token: one string that lets one new machine in.
 //!
-//! It carries where to call, the pin of the CA to expect there, what the machine may become, and a
-//! single-use secret of which the cluster stores only the hash.
+//! It carries where to call, the pin of the CA to expect there, what the machine may become, whom it may
+//! believe from then on, and a single-use secret of which the cluster stores only the hash.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,7 +10,7 @@ use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::bytes::{CaPin, SecretHash};
+use crate::bytes::{CaPin, RecoveryPin, SecretHash};
 use crate::canonical;
 use crate::id::{ClusterId, HostId, Role, TokenId};
 use crate::limits;
@@ -34,6 +34,19 @@ pub enum Admission {
     Node,
 }
 
+/// Whom a new machine may believe, by whoever made its token: the root of all that is signed for hosts,
+/// and where the fleet stood. Somebody between the two cannot put another cluster in its place, nor a plan
+/// key that was replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrustPin {
+    /// Hash of the recovery key's public halves.
+    pub recovery: RecoveryPin,
+    /// The plan key in force: none below it is believed.
+    pub plan_key_version: u32,
+    /// The epoch in force: one above it needs the recovery key's grant.
+    pub epoch: u64,
+}
+
 /// A join token as its bearer holds it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JoinToken {
@@ -43,6 +56,8 @@ pub struct JoinToken {
     pub cluster: ClusterId,
     /// Hash of the CA's public key: the coordinator must show a chain to it.
     pub ca_pin: CaPin,
+    /// Whom to believe.
+    pub trust: TrustPin,
     /// Where to call.
     pub endpoints: Vec<Endpoint>,
     /// What it lets its bearer become.
@@ -75,12 +90,35 @@ pub enum JoinTokenError {
     /// Cut or mistyped.
     #[error("join token is damaged: its checksum does not fit; copy it again, whole")]
     Checksum,
+    /// Made by an older version.
+    #[error(
+        "join token was made by an older version of Email-Engine and does not say whom to believe: make \
+         another one with `email-engine token create`"
+    )]
+    Outdated,
     /// Made by a newer version.
     #[error("join token was made by a newer version of Email-Engine")]
     Version,
 }
 
-const PREFIX: &str = "eejoin1.";
+const PREFIX: &str = "eejoin2.";
+/// Of every form that there was or will be: the form's number follows, and a dot.
+const FAMILY: &str = "eejoin";
+const FORM: u32 = 2;
+
+/// What follows the beginning of a token of our form.
+fn body(text: &str) -> Result<&str, JoinTokenError> {
+    let versioned = text.strip_prefix(FAMILY).ok_or(JoinTokenError::Form)?;
+    let (form, body) = versioned.split_once('.').ok_or(JoinTokenError::Form)?;
+    match form.parse::<u32>() {
+        // One number has one text: `eejoin02.` is nobody's.
+        Ok(number) if number.to_string() != form => Err(JoinTokenError::Form),
+        Ok(FORM) => Ok(body),
+        Ok(number) if number < FORM => Err(JoinTokenError::Outdated),
+        Ok(_) => Err(JoinTokenError::Version),
+        Err(_) => Err(JoinTokenError::Form),
+    }
+}
 
 impl JoinToken {
     /// What the cluster stores instead of the secret.
@@ -121,7 +159,7 @@ impl FromStr for JoinToken {
         if text.len() > limits::TOKEN_CHARS {
             return Err(JoinTokenError::Form);
         }
-        let body = text.strip_prefix(PREFIX).ok_or(JoinTokenError::Form)?;
+        let body = body(text)?;
         let bytes = Zeroizing::new(
             BASE64URL_NOPAD
                 .decode(body.as_bytes())
@@ -145,6 +183,11 @@ mod tests {
             id: TokenId::new("t-1").unwrap(),
             cluster: ClusterId([1; 16]),
             ca_pin: CaPin([2; 32]),
+            trust: TrustPin {
+                recovery: RecoveryPin([3; 32]),
+                plan_key_version: 1,
+                epoch: 1,
+            },
             endpoints: vec!["192.0.2.10:7443".to_owned()],
             admission: Admission::Host {
                 host: HostId::new("pmta1").unwrap(),
@@ -165,6 +208,25 @@ mod tests {
             "hello".parse::<JoinToken>().unwrap_err(),
             JoinTokenError::Form
         );
+    }
+
+    #[test]
+    fn a_token_of_another_form_is_refused_by_its_age_whatever_is_in_it() {
+        let ours = token().to_text();
+        let body = ours.strip_prefix(PREFIX).unwrap();
+        for (beginning, refusal) in [
+            ("eejoin1.", JoinTokenError::Outdated),
+            ("eejoin0.", JoinTokenError::Outdated),
+            ("eejoin3.", JoinTokenError::Version),
+            ("eejoin02.", JoinTokenError::Form),
+            ("eejoin+2.", JoinTokenError::Form),
+            ("eejoin.", JoinTokenError::Form),
+            ("eejoin99999999999.", JoinTokenError::Form),
+        ] {
+            let text = format!("{beginning}{body}");
+            assert_eq!(text.parse::<JoinToken>(), Err(refusal), "{beginning}");
+        }
+        assert_eq!(PREFIX, format!("{FAMILY}{FORM}."));
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
+
+use serde_json::Value;
 
 use crate::process::under_umask;
 use crate::{Daemon, binary};
@@ -128,6 +130,11 @@ impl AgentProcess {
 
     /// Starts it.
     pub fn start(&mut self, token: Option<&str>) {
+        if self.apart
+            && let Some(token) = token
+        {
+            self.expect(token);
+        }
         if self.apart && self.executor.is_none() {
             self.start_executor();
         }
@@ -136,11 +143,43 @@ impl AgentProcess {
         self.daemon = Some(Daemon::start(&name, self.command(token), &self.log()));
     }
 
+    /// Tells the executor whom the host may belong to, as whoever holds the machine.
+    pub fn expect(&self, token: &str) {
+        let told = self.try_expect(token);
+        assert!(told.status.success(), "{told:?}");
+    }
+
+    /// As [`expect`](Self::expect), and gives how that ended.
+    #[must_use]
+    pub fn try_expect(&self, token: &str) -> Output {
+        self.command_of("expect", Some(token)).output().unwrap()
+    }
+
+    /// What `status` says on this host.
+    #[must_use]
+    pub fn status(&self) -> Value {
+        let said = self.command_of("status", None).output().unwrap();
+        assert!(said.status.success(), "{said:?}");
+        serde_json::from_slice(&said.stdout).unwrap()
+    }
+
+    /// What the executor has said, where it is a process of its own.
+    #[must_use]
+    pub fn executor_log(&self) -> PathBuf {
+        self.dir.join("executor.log")
+    }
+
+    /// Starts the network half alone, and tells nobody of its token.
+    pub fn start_network(&mut self, token: Option<&str>) {
+        let name = format!("network half {}", self.host);
+        self.daemon = Some(Daemon::start(&name, self.command(token), &self.log()));
+    }
+
     /// Starts the executor alone.
     pub fn start_executor(&mut self) {
         let name = format!("executor {}", self.host);
         let command = self.command_of("executor", None);
-        let log = self.dir.join("executor.log");
+        let log = self.executor_log();
         self.executor = Some(Daemon::start(&name, command, &log));
     }
 

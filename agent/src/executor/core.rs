@@ -57,8 +57,6 @@ pub(super) struct Core {
     pub(super) cabinet: Cabinet,
     pub(super) keys: ExecutorSecrets,
     pub(super) trust: Option<Trust>,
-    /// Whether an earlier life retired the host.
-    pub(super) was_retired: bool,
     pub(super) grants: Grants,
     pub(super) ledger: Ledger,
     pub(super) reconciler: Reconciler,
@@ -112,7 +110,7 @@ impl Core {
         events: Sender<FromExecutor>,
         under_way: Arc<UnderWay>,
     ) -> Result<Self, ExecutorError> {
-        let (ledger, was_retired) = open_ledger(&cabinet)?;
+        let ledger = open_ledger(&cabinet)?;
         let random = ring::rand::SystemRandom::new();
         let keys = ExecutorSecrets::open(&cabinet, &Entropy(&random)).map_err(|source| {
             ExecutorError::Identity {
@@ -150,7 +148,6 @@ impl Core {
             accounting: Accounting::open(&cabinet),
             keys,
             trust,
-            was_retired,
             grants,
             ledger,
             reconciler: Reconciler::open(machine, cabinet.clone()),
@@ -354,16 +351,15 @@ impl Core {
     }
 }
 
-/// Opens the ledger, and says whether it was that of a retired host, which is forgotten.
-fn open_ledger(cabinet: &Cabinet) -> Result<(Ledger, bool), ExecutorError> {
+/// Opens the ledger; that of a retired host is forgotten.
+fn open_ledger(cabinet: &Cabinet) -> Result<Ledger, ExecutorError> {
     let ledger = Ledger::open(cabinet.clone()).map_err(ExecutorError::Ledger)?;
     if !ledger.page().retired {
-        return Ok((ledger, false));
+        return Ok(ledger);
     }
     tracing::info!("this host was retired: its identity is forgotten");
     ledger::forget_all(cabinet).map_err(ExecutorError::Ledger)?;
-    let ledger = Ledger::open(cabinet.clone()).map_err(ExecutorError::Ledger)?;
-    Ok((ledger, true))
+    Ledger::open(cabinet.clone()).map_err(ExecutorError::Ledger)
 }
 
 /// The machine's clock.

@@ -3,14 +3,27 @@
 use email_engine_protocol::crypto::Signed;
 use email_engine_protocol::desired::{EpochGrant, PlanKeyGrant};
 
-use super::accept::{self, Standpoint};
+use super::accept::{self, GrantRefused, Standpoint};
 use super::core::Core;
 use crate::halves::Trust;
+use crate::host::RecordError;
 use crate::ledger;
+use crate::ledger::expected::{self, Unexpected};
 use crate::ledger::grants::Grants;
 
+/// Why a first trust is not believed.
+#[derive(Debug, thiserror::Error)]
+enum TrustRefused {
+    #[error("its plan key is not granted: {0}")]
+    PlanKey(#[from] GrantRefused),
+    #[error("whom this host may belong to cannot be read: {0}")]
+    Record(#[from] RecordError),
+    #[error(transparent)]
+    Unexpected(#[from] Unexpected),
+}
+
 impl Core {
-    /// Pins the trust, once and for ever.
+    /// Pins the trust, once and for ever, when it is the one that is expected.
     pub(super) fn admit(&mut self, trust: Trust) {
         if let Some(pinned) = &self.trust {
             let same = pinned.cluster == trust.cluster
@@ -24,16 +37,13 @@ impl Core {
             }
             return;
         }
-        let grant = accept::judge_plan_key(
-            trust.cluster,
-            &trust.recovery.verifying,
-            None,
-            &trust.plan_key,
-        );
-        if let Err(error) = grant {
-            tracing::error!(%error, "trust is refused: its plan key is not granted");
-            return;
-        }
+        let trust = match self.judge_first(trust) {
+            Ok(trust) => trust,
+            Err(error) => {
+                tracing::error!(%error, "trust is refused");
+                return;
+            }
+        };
         match ledger::pin_trust(&self.cabinet, &trust) {
             Ok(()) => {
                 tracing::info!(cluster = %trust.cluster, host = %trust.host, "trust is pinned");
@@ -43,6 +53,17 @@ impl Core {
             }
             Err(error) => tracing::error!(%error, "trust cannot be pinned"),
         }
+    }
+
+    /// Read anew each time: whoever holds the machine may have spoken since this life began.
+    fn judge_first(&self, trust: Trust) -> Result<Trust, TrustRefused> {
+        let expected = expected::expected(&self.cabinet)??;
+        let trust = expected.judge(trust)?;
+        let verifying = &trust.recovery.verifying;
+        let grant = accept::judge_plan_key(trust.cluster, verifying, None, &trust.plan_key)?;
+        // Without one that is trusted, any that is granted is new.
+        expected.judge_plan_key(grant.map_or(0, |grant| grant.version))?;
+        Ok(trust)
     }
 
     /// Takes over grants that are newer than what is trusted.

@@ -29,6 +29,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use email_engine_protocol::join::JoinToken;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::allow::AllowList;
@@ -36,6 +37,7 @@ use crate::certificate::pipe;
 use crate::halves::{ExecutorKeys, FromExecutor, Standing, ToExecutor, Trust};
 pub use crate::host::Root;
 use crate::host::{Cabinet, OwnPlaces, RecordError};
+use crate::ledger::expected::{self, ExpectError, Expected, Unexpected};
 use crate::ledger::{self, interrupted};
 use crate::reconciler::UnderWay;
 use thread::{Wake, WakeSender};
@@ -129,8 +131,7 @@ pub struct Started {
     pub standing: Standing,
     /// The trust that was pinned in an earlier life.
     pub trust: Option<Trust>,
-    /// Whether an earlier life retired the host and ended before it could say so: everything is
-    /// forgotten now.
+    /// Whether the host was retired and nobody has joined the machine anew since: it trusts nobody.
     pub retired: bool,
     /// The way to it.
     pub handle: ExecutorHandle,
@@ -163,22 +164,22 @@ fn launch(
     let keys = core.keys.public();
     let standing = core.standing();
     let trust = core.trust.clone();
-    let retired = core.was_retired;
     let (wake, ended) = thread::run(core).map_err(ExecutorError::Thread)?;
+    let handle = ExecutorHandle {
+        wake,
+        room: Arc::new(Semaphore::new(WAITING)),
+        under_way,
+        answers,
+        fetched,
+        cabinet,
+        ended,
+    };
     Ok(Started {
         keys,
         standing,
         trust,
-        retired,
-        handle: ExecutorHandle {
-            wake,
-            room: Arc::new(Semaphore::new(WAITING)),
-            under_way,
-            answers,
-            fetched,
-            cabinet,
-            ended,
-        },
+        retired: handle.is_retired(),
+        handle,
         events,
     })
 }
@@ -201,6 +202,31 @@ impl ExecutorHandle {
             tracing::error!(%error, "the pinned trust cannot be read");
             None
         })
+    }
+
+    /// Whom the host may belong to by the word of whoever holds the machine, or why nobody.
+    ///
+    /// # Errors
+    /// When nobody is expected.
+    pub fn expected(&self) -> Result<Expected, Unexpected> {
+        expected::expected(&self.cabinet).unwrap_or_else(|error| {
+            tracing::error!(%error, "whom this host may belong to cannot be read");
+            Err(Unexpected::Nobody)
+        })
+    }
+
+    /// Takes a token's word for it: whoever gives it must be the one that holds the machine.
+    ///
+    /// # Errors
+    /// When the token is not for this machine, or the disk refuses.
+    pub fn expect(&self, token: &JoinToken) -> Result<Expected, ExpectError> {
+        expected::expect(&self.cabinet, token)
+    }
+
+    /// Whether the host was retired and nobody has joined the machine anew since.
+    #[must_use]
+    pub fn is_retired(&self) -> bool {
+        self.trust().is_none() && matches!(self.expected(), Err(Unexpected::Retired(_)))
     }
 
     /// Whether the executor's thread does something: it came by within a while, or has an action under

@@ -7,12 +7,16 @@
 //! - [`keys`], the pinned trust and the [`grants`] that followed it lie beside it, so that losing the
 //!   ledger loses none of them. An agent
 //!   that lost its ledger has no floor: it takes the current target again and rebuilds its host.
+//! - [`expected`] says whom the host may belong to, until a trust is pinned; [`tombstone`] what it was,
+//!   after it was retired.
 
+pub mod expected;
 pub mod grants;
 pub mod interrupted;
 pub mod keys;
 pub mod page;
 pub mod store;
+pub mod tombstone;
 
 use email_engine_protocol::desired::HostConfig;
 
@@ -25,6 +29,7 @@ use crate::transaction::shelf;
 use keys::ExecutorSecrets;
 use page::Page;
 use store::Store;
+use tombstone::Tombstone;
 
 const PAGE: &str = "ledger/page";
 const TRUST: &str = "trust";
@@ -133,7 +138,8 @@ pub fn pin_trust(cabinet: &Cabinet, trust: &Trust) -> Result<(), RecordError> {
     cabinet.write(TRUST, trust)
 }
 
-/// Forgets everything: the host was retired and said so.
+/// Forgets everything but that the host was: it was retired and said so. Nobody else is believed from then on
+/// until somebody is expected.
 ///
 /// # Errors
 /// When something stays.
@@ -143,7 +149,10 @@ pub fn forget_all(cabinet: &Cabinet) -> Result<(), RecordError> {
     ExecutorSecrets::wipe(cabinet)?;
     shelf::forget_all(cabinet)?;
     certificate::forget_all(cabinet)?;
+    // When room was made, and as long as it is known what the host was.
+    Tombstone::set(cabinet, &Ledger::page_of(cabinet)?.unwrap_or_default())?;
     let plain = [
+        expected::RECORD,
         TRUST,
         grants::RECORD,
         interrupted::RECORD,

@@ -237,6 +237,11 @@ fn check(
         ("the host", host.to_string(), admission.host.to_string()),
         ("the role", role.to_string(), admission.role.to_string()),
         ("the CA pin", token.ca_pin.to_string(), pin.to_string()),
+        (
+            "the recovery key",
+            token.trust.recovery.to_string(),
+            admission.recovery.pin().to_string(),
+        ),
     ];
     for (what, expected, got) in pairs {
         if expected != got {

@@ -5,6 +5,9 @@
 //! secrets would stay closed: then the host is enrolled anew with a token made by
 //! `token create --replace`, which is waited for; meanwhile the cluster is told why, as often as it is
 //! logged.
+//!
+//! The executor believes no other trust than the one that it was told to expect (`expect`), so no token is
+//! spent on another one.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -13,11 +16,13 @@ use std::time::{Duration, Instant};
 use email_engine_protocol::id::TokenId;
 use email_engine_protocol::join::{Admission, JoinToken};
 
+use super::expect::Witness;
 use super::token::{self, TokenError};
 use super::{RunError, Task, mode, with_causes};
 use crate::config::Config;
 use crate::halves::{ExecutorKeys, Trust};
-use crate::identity::{Identity, IdentityStore};
+use crate::identity::{Identity, IdentityError, IdentityStore};
+use crate::ledger::expected::ExpectError;
 use crate::link::enroll::{Enrollment, enroll};
 use crate::link::hold;
 use crate::link::{ExecutorSide, LinkEnd};
@@ -50,12 +55,14 @@ pub(super) struct Entrance<'a> {
     pub(super) keys: ExecutorKeys,
     /// The trust that the executor has pinned.
     pub(super) pinned: Option<&'a Trust>,
+    /// By whose word it would pin one.
+    pub(super) witness: &'a Witness,
 }
 
 impl Entrance<'_> {
     /// The host's identity, which is enrolled if need be.
     pub(super) async fn identity(self, side: &mut ExecutorSide) -> Result<Identity, Stop> {
-        let Some(identity) = self.store.load()? else {
+        let Some(identity) = self.known()? else {
             let token = token::read(self.config.join_token_file.as_deref())?;
             check_token(self.pinned, &token)?;
             return self.join(&token, side).await;
@@ -65,10 +72,28 @@ impl Entrance<'_> {
         if ours && identity.executor != self.keys {
             return self.regain(&identity, side).await;
         }
+        if self.pinned.is_none() {
+            self.witness.believes(&identity.trust)?;
+        }
+        Ok(identity)
+    }
+
+    /// The identity on disk, unless it is of a life that is over.
+    fn known(self) -> Result<Option<Identity>, IdentityError> {
+        let identity = self.store.load()?;
+        let trust = identity.as_ref().map(|identity| &identity.trust);
+        if let Some(trust) = trust.filter(|_| self.pinned.is_none())
+            && self.witness.is_over(trust)
+        {
+            tracing::warn!(host = %trust.host, cluster = %trust.cluster, "a former identity is forgotten");
+            self.store.forget()?;
+            return Ok(None);
+        }
         Ok(identity)
     }
 
     async fn join(self, token: &JoinToken, side: &mut ExecutorSide) -> Result<Identity, Stop> {
+        self.witness.admits(token)?;
         let enrollment = Enrollment {
             keys: self.keys,
             mode: mode(self.config),
@@ -138,6 +163,9 @@ impl Entrance<'_> {
     fn keys_lost(self, former: &Trust, reason: String) -> RunError {
         let file = self.config.join_token_file.as_deref();
         let way = match file.filter(|path| *path != Path::new("-")) {
+            _ if matches!(self.witness, Witness::There(_)) => {
+                "run `email-engine-bootstrap agent --join-file FILE` with it as root".to_owned()
+            }
             Some(file) => format!("put it into {}: it is taken up by itself", file.display()),
             None => format!(
                 "start the agent with it, in a file (--join-token-file FILE) or in {}",
@@ -169,6 +197,15 @@ impl Said {
             self.last = Some((now, reason.to_owned()));
         }
         due
+    }
+}
+
+/// Whether somebody came to join a machine anew with nothing that could.
+pub(super) fn has_nothing_new(error: &RunError) -> bool {
+    match error {
+        RunError::Token(error) => is_absent(error),
+        RunError::Expect(ExpectError::Spent { .. }) => true,
+        _ => false,
     }
 }
 

@@ -44,6 +44,11 @@ pub(super) fn executor(config: &Config) -> Result<End, RunError> {
         let started = start(config, root.map_or(Root::Confined, Root::Sandbox))?;
         let _ = fs::remove_file(words_of(&config.socket));
         let executor = started.handle.clone();
+        if started.trust.is_none()
+            && let Err(nobody) = executor.expected()
+        {
+            tracing::warn!("no trust is believed: {nobody}");
+        }
         let lives = executor.clone();
         tokio::spawn(alive::watchdog(move || lives.is_alive(STUCK)));
         alive::ready();

@@ -4,11 +4,13 @@
 //!   manager that it lives, `folders` are whose they shall be.
 //! - `network` is what the network half does either way: `admission` lets the host in, then the link
 //!   runs.
+//! - [`expect()`] tells the executor beforehand whom the host may belong to.
 //! - `last_words` is for the cluster, from an agent that cannot run.
 
 mod admission;
 mod alive;
 mod apart;
+mod expect;
 mod folders;
 mod last_words;
 pub mod logging;
@@ -23,6 +25,7 @@ use email_engine_protocol::id::{HostId, Role};
 use email_engine_protocol::observed::Mode;
 use tokio::runtime::Runtime;
 
+pub use self::expect::expect;
 use self::network::Other;
 use self::token::TokenError;
 use crate::allow::{self, AllowListError};
@@ -30,6 +33,7 @@ use crate::config::Config;
 use crate::executor::{self, ExecutorConfig, ExecutorError, Root, Started};
 use crate::host::AccountError;
 use crate::identity::{IdentityError, IdentityStore};
+use crate::ledger::expected::{ExpectError, Unexpected};
 use crate::link::enroll::EnrollError;
 use crate::socket::place::PlaceError;
 
@@ -142,6 +146,12 @@ pub enum RunError {
         /// What the token or identity says.
         other: String,
     },
+    /// A join token cannot say whom this host may belong to.
+    #[error(transparent)]
+    Expect(#[from] ExpectError),
+    /// The executor would not believe what the host was to be let in by.
+    #[error("this machine does not join: {0}")]
+    Unexpected(#[from] Unexpected),
     /// The system gives no threads, signals or sockets.
     #[error("the runtime cannot start")]
     Runtime(#[source] io::Error),

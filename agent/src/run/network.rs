@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
-use super::admission::{Entrance, Stop, same_host};
+use super::admission::{Entrance, Stop, has_nothing_new, same_host};
+use super::expect::Witness;
 use super::{End, RunError, Task, VERSION, mode};
 use crate::config::Config;
 use crate::executor::{ExecutorHandle, Started};
@@ -26,6 +27,7 @@ pub(super) struct Other {
     keys: ExecutorKeys,
     standing: Standing,
     trust: Option<Trust>,
+    witness: Witness,
     retired: bool,
     to: mpsc::Sender<ToExecutor>,
     from: mpsc::Receiver<FromExecutor>,
@@ -38,6 +40,7 @@ impl Other {
             keys: started.keys,
             standing: started.standing,
             trust: started.trust,
+            witness: Witness::Here(started.handle.clone()),
             retired: started.retired,
             to: forward(started.handle),
             from: started.events,
@@ -52,6 +55,7 @@ impl From<Called> for Other {
             keys: begin.keys,
             standing: begin.standing,
             trust: begin.trust,
+            witness: Witness::There(begin.expected),
             retired: begin.retired,
             to,
             from,
@@ -71,12 +75,22 @@ pub(super) async fn half(
         keys,
         standing,
         trust,
+        witness,
         retired,
         to,
         from,
     } = other;
-    if retired && matches!(store.load(), Ok(Some(_))) {
-        return ended(LinkEnd::Retired, store);
+    if retired {
+        store.forget()?;
+        match &witness {
+            // Whoever holds the machine has not spoken, and cannot by us.
+            Witness::There(_) => return ended(LinkEnd::Retired, store),
+            Witness::Here(executor) => {
+                if let Err(why) = executor.expected() {
+                    tracing::warn!("no trust is believed: {why}");
+                }
+            }
+        }
     }
     let mut side = ExecutorSide::new(to, from, standing, shutdown);
     let entrance = Entrance {
@@ -85,11 +99,15 @@ pub(super) async fn half(
         store,
         keys,
         pinned: trust.as_ref(),
+        witness: &witness,
     };
     let admitted = entrance.identity(&mut side).await;
     let identity = match admitted {
         Ok(identity) => identity,
         Err(Stop::Link(end)) => return ended(end, store),
+        Err(Stop::Failed(error)) if retired && has_nothing_new(&error) => {
+            return ended(LinkEnd::Retired, store);
+        }
         Err(Stop::Failed(error)) if trust.is_some() && task != Task::Enroll => {
             // The executor knows what this host shall be: that goes on without us.
             tracing::error!(%error, "no identity, so no coordinator; the last good state is kept");

@@ -76,9 +76,9 @@ fn read_file(path: &Path) -> Result<Zeroizing<String>, TokenError> {
 
 #[cfg(test)]
 mod tests {
-    use email_engine_protocol::bytes::CaPin;
+    use email_engine_protocol::bytes::{CaPin, RecoveryPin};
     use email_engine_protocol::id::{ClusterId, TokenId};
-    use email_engine_protocol::join::Admission;
+    use email_engine_protocol::join::{Admission, TrustPin};
     use email_engine_protocol::time::Timestamp;
 
     use super::*;
@@ -89,6 +89,11 @@ mod tests {
             id: TokenId::new("t-1").unwrap(),
             cluster: ClusterId([1; 16]),
             ca_pin: CaPin([2; 32]),
+            trust: TrustPin {
+                recovery: RecoveryPin([3; 32]),
+                plan_key_version: 1,
+                epoch: 1,
+            },
             endpoints: vec!["192.0.2.10:7443".to_owned()],
             admission: Admission::Node,
             expires_at: Timestamp(5),

@@ -23,10 +23,11 @@ pub use frames::SocketError;
 use serde::{Deserialize, Serialize};
 
 use crate::halves::{ExecutorKeys, Standing, Trust};
+use crate::ledger::expected::Expected;
 
 /// Version of what is said here. Both halves are one program; between an upgrade of the file and the
 /// restart of both they may differ, and say so instead of misunderstanding each other.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// The executor's first word on a connection, after its [`VERSION`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +38,8 @@ pub struct Begin {
     pub standing: Standing,
     /// The trust that it has pinned.
     pub trust: Option<Trust>,
-    /// Whether an earlier life retired the host and ended before it could say so.
+    /// Whom the host may belong to while it has none: another one is refused.
+    pub expected: Option<Expected>,
+    /// Whether the host was retired and nobody has joined the machine anew since.
     pub retired: bool,
 }

@@ -44,8 +44,6 @@ struct Side {
     events: mpsc::Receiver<FromExecutor>,
     keys: ExecutorKeys,
     standing: Standing,
-    /// An earlier life retired the host.
-    was_retired: bool,
     /// This life did.
     retired: bool,
     /// Bodies that the executor asked for and has not had.
@@ -76,7 +74,6 @@ pub async fn serve(
         events: started.events,
         keys: started.keys,
         standing: started.standing,
-        was_retired: started.retired,
         retired: false,
         wanted: Wanted::default(),
     };
@@ -171,10 +168,9 @@ impl Side {
         }
     }
 
-    /// Whether nothing is left to be done here. A host that was let in again since it was retired has
-    /// a trust.
+    /// Whether nothing is left to be done here.
     fn is_retired(&self) -> bool {
-        self.retired || (self.was_retired && self.handle.trust().is_none())
+        self.retired || self.handle.is_retired()
     }
 
     fn begin(&self) -> Begin {
@@ -182,6 +178,7 @@ impl Side {
             keys: self.keys,
             standing: self.standing.clone(),
             trust: self.handle.trust(),
+            expected: self.handle.expected().ok(),
             retired: self.is_retired(),
         }
     }

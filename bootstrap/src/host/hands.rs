@@ -53,6 +53,7 @@ impl Hands for RealHands<'_> {
             Step::AwaitService => waiting().service(voice)?,
             Step::CreateUser { user } => accounts::create(user).map_err(ended)?,
             Step::EnableUnit { unit } => systemd::enable(unit).map_err(ended)?,
+            Step::Expect => self.expect()?,
             Step::ForgetJournal => Journal::forget(&self.layout.journal).map_err(failed)?,
             Step::Found => self.found(voice)?,
             Step::Join => self.join()?,
@@ -117,6 +118,19 @@ impl RealHands<'_> {
         let mut text = token.to_text();
         text.push('\n');
         files::replace(path, text.as_bytes(), rights).map_err(failed)
+    }
+
+    /// By the agent's own program, which knows where the executor looks.
+    fn expect(&self) -> Result<(), StepError> {
+        // A run that continues without a token relies on what was said before.
+        let Some(token) = self.token else {
+            return Ok(());
+        };
+        let mut program = child::program(Layout::program(Part::Agent));
+        program.args(["expect", "--join-token-file", "-"]);
+        let text = token.to_text();
+        let said = child::run_with(&mut program, text.as_bytes());
+        said.map(drop).map_err(ended)
     }
 
     /// The node's program as the node's user.

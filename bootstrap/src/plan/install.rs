@@ -69,6 +69,8 @@ impl Plan<'_> {
         let member = self.membership().enrolled.is_some();
         let token = layout.token.clone().unwrap_or_default();
         let leaves_token = !member && matches!(self.request.entry, Entry::Join(_));
+        // Before the token, which is taken up as soon as it lies there.
+        self.step(leaves_token, Step::Expect);
         self.step(
             leaves_token,
             Step::WriteToken {

@@ -25,6 +25,9 @@ pub enum Step {
         /// Its name.
         unit: String,
     },
+    /// Tells the agent's executor whom this host may belong to: what the join token says. Nobody else can, so
+    /// whoever speaks for the host to its cluster cannot put another one in its place.
+    Expect,
     /// Forgets what was done here: the last step of a removal.
     ForgetJournal,
     /// Founds a cluster and shows its keys.
@@ -104,6 +107,7 @@ impl fmt::Display for Step {
             Self::AwaitService => write!(f, "wait until the node serves"),
             Self::CreateUser { user } => write!(f, "create user and group {user}"),
             Self::EnableUnit { unit } => write!(f, "enable {unit}"),
+            Self::Expect => write!(f, "tell the agent whom this host may belong to"),
             Self::ForgetJournal => write!(f, "forget the journal of this installation"),
             Self::Found => write!(f, "found the cluster and show its keys"),
             Self::Join => write!(f, "enter the cluster as a node"),

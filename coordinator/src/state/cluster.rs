@@ -9,7 +9,7 @@ use email_engine_protocol::bytes::CaPin;
 use email_engine_protocol::crypto::{RecoveryPublic, Sealed, Signed};
 use email_engine_protocol::desired::{EpochGrant, PlanKeyGrant};
 use email_engine_protocol::id::{ClusterId, NodeId};
-use email_engine_protocol::join::Endpoint;
+use email_engine_protocol::join::{Endpoint, TrustPin};
 use email_engine_protocol::observed::Mode;
 use email_engine_protocol::time::Timestamp;
 
@@ -42,6 +42,18 @@ pub struct ClusterRecord {
     pub plan_keys: BTreeMap<u32, PlanKey>,
     /// When the cluster was made.
     pub created_at: Timestamp,
+}
+
+impl ClusterRecord {
+    /// Whom a machine that joins now may believe.
+    #[must_use]
+    pub fn trust_pin(&self) -> TrustPin {
+        TrustPin {
+            recovery: self.recovery.pin(),
+            plan_key_version: self.plan_keys.keys().next_back().copied().unwrap_or(0),
+            epoch: self.epoch,
+        }
+    }
 }
 
 /// An intermediate certificate authority.

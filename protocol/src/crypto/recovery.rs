@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{Entropy, SealingKey, SigningKey};
-use crate::bytes::{SealingPublicKey, VerifyingKey};
+use crate::bytes::{RecoveryPin, SealingPublicKey, VerifyingKey};
 
 /// What a cluster and its agents keep of the recovery key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +22,20 @@ pub struct RecoveryPublic {
     pub verifying: VerifyingKey,
     /// Backups are sealed to it.
     pub sealing: SealingPublicKey,
+}
+
+impl RecoveryPublic {
+    /// By which it is known to somebody who has not seen it yet: both halves under a domain.
+    #[must_use]
+    pub fn pin(&self) -> RecoveryPin {
+        let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+        context.update(b"email-engine/recovery-pin/v1\0");
+        context.update(&self.verifying.0);
+        context.update(&self.sealing.0);
+        let mut pin = [0; 32];
+        pin.copy_from_slice(context.finish().as_ref());
+        RecoveryPin(pin)
+    }
 }
 
 /// The recovery key itself. Printed by [`RecoveryKey::to_text`] only.
@@ -162,6 +176,18 @@ mod tests {
             "secret".parse::<RecoveryKey>().unwrap_err(),
             RecoveryKeyError::Form
         );
+    }
+
+    #[test]
+    fn a_pin_is_of_both_halves() {
+        let public = key().public();
+        let mut others = [public; 2];
+        others[0].verifying.0[0] ^= 1;
+        others[1].sealing.0[0] ^= 1;
+        assert_eq!(public.pin(), key().public().pin());
+        for other in others {
+            assert_ne!(other.pin(), public.pin(), "{other:?}");
+        }
     }
 
     #[test]

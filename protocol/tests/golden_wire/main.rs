@@ -26,7 +26,9 @@ mod variants;
 use std::fmt::Write as _;
 
 use data_encoding::HEXLOWER;
-use email_engine_protocol::bytes::{CaPin, ContentHash, SealingPublicKey, VerifyingKey};
+use email_engine_protocol::bytes::{
+    CaPin, ContentHash, RecoveryPin, SealingPublicKey, VerifyingKey,
+};
 use email_engine_protocol::crypto::SealedSecret;
 use email_engine_protocol::desired::Target;
 use email_engine_protocol::enroll::{
@@ -34,7 +36,7 @@ use email_engine_protocol::enroll::{
     NodeAdmission, NodeEnrollment, TokenSecret,
 };
 use email_engine_protocol::id::{NodeId, Role, TokenId};
-use email_engine_protocol::join::{Admission, JoinToken};
+use email_engine_protocol::join::{Admission, JoinToken, TrustPin};
 use email_engine_protocol::observed::Mode;
 use email_engine_protocol::wire::v1::{AgentMessage, BodyReply, BodyRequest, CoordinatorMessage};
 use email_engine_protocol::wire::{Refusal, RefusalCode, frame};
@@ -283,6 +285,11 @@ fn no_byte_of_wire_version_1_has_changed() {
         id: TokenId::new("t-1").unwrap(),
         cluster: CLUSTER,
         ca_pin: CaPin([0xca; 32]),
+        trust: TrustPin {
+            recovery: RecoveryPin([0x9b; 32]),
+            plan_key_version: 2,
+            epoch: 3,
+        },
         endpoints: vec!["192.0.2.1:7443".to_owned()],
         admission: Admission::Host {
             host: host(),

@@ -4,6 +4,7 @@ mod acceptance;
 mod accounting;
 mod allowed;
 mod drift;
+mod first_trust;
 mod floor;
 mod halts;
 mod health;

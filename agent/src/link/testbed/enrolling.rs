@@ -29,6 +29,7 @@ fn token(cluster: &TestCluster, endpoints: &[Endpoint]) -> JoinToken {
         id: TokenId::new("t-1").unwrap(),
         cluster: cluster.id,
         ca_pin: cluster.pin(),
+        trust: cluster.trust_pin(),
         endpoints: endpoints.to_vec(),
         admission: Admission::Host {
             host: HostId::new("pmta1").unwrap(),

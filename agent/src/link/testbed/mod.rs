@@ -16,7 +16,7 @@ use email_engine_protocol::crypto::{Entropy, RecoveryKey, Signed, SigningKey};
 use email_engine_protocol::desired::{Disposition, PlanKeyGrant};
 use email_engine_protocol::enroll::HostAdmission;
 use email_engine_protocol::id::{ClusterId, HostId, Role};
-use email_engine_protocol::join::Endpoint;
+use email_engine_protocol::join::{Endpoint, TrustPin};
 use email_engine_protocol::observed::{HostReport, Observed};
 use email_engine_protocol::time::Timestamp;
 use rcgen::{
@@ -71,6 +71,14 @@ impl TestCluster {
 
     pub(crate) fn pin(&self) -> CaPin {
         key_pin(&self.root).unwrap()
+    }
+
+    pub(crate) fn trust_pin(&self) -> TrustPin {
+        TrustPin {
+            recovery: self.recovery.public().pin(),
+            plan_key_version: 1,
+            epoch: 1,
+        }
     }
 
     pub(crate) fn grant(&self) -> Signed<PlanKeyGrant> {

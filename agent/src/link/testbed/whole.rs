@@ -21,6 +21,7 @@ async fn a_machine_enrols_reports_and_stops_when_it_is_revoked() {
         id: TokenId::new("t-1").unwrap(),
         cluster: cluster.id,
         ca_pin: cluster.pin(),
+        trust: cluster.trust_pin(),
         endpoints: vec![coordinator.name()],
         admission: Admission::Host {
             host: HostId::new("pmta1").unwrap(),

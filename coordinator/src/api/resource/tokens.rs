@@ -111,10 +111,10 @@ fn draft(api: &Api, request: &TokenRequest) -> Result<JoinToken, ApiError> {
         let cluster = state
             .cluster
             .as_ref()
-            .map(|cluster| (cluster.id, cluster.ca_pin));
+            .map(|cluster| (cluster.id, cluster.ca_pin, cluster.trust_pin()));
         (cluster, endpoints(state))
     });
-    let (cluster, ca_pin) = cluster.ok_or_else(|| {
+    let (cluster, ca_pin, trust) = cluster.ok_or_else(|| {
         ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "not-ready",
@@ -125,6 +125,7 @@ fn draft(api: &Api, request: &TokenRequest) -> Result<JoinToken, ApiError> {
         id: TokenId::new(id).expect("'t-' and hex digits are a slug"),
         cluster,
         ca_pin,
+        trust,
         endpoints,
         admission: request.admission.clone(),
         expires_at: api.now().plus(request.ttl_seconds * Timestamp::SECOND),

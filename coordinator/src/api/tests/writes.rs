@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::memory::MemoryFleet;
 use super::testbed::Testbed;
+use crate::api::Fleet as _;
 use crate::planner::document;
 
 #[tokio::test]
@@ -71,6 +72,13 @@ async fn a_secret_is_shown_in_one_answer_only() {
     let text = issued.body["token"].as_str().unwrap();
     let token: email_engine_protocol::join::JoinToken = text.parse().unwrap();
     assert_eq!(token.endpoints, ["192.0.2.1:7443"]);
+    let mut record = None;
+    testbed
+        .fleet
+        .view(&mut |state| record.clone_from(&state.cluster));
+    let record = record.unwrap();
+    assert_eq!(token.trust, record.trust_pin());
+    assert_eq!(token.trust.recovery, record.recovery.pin());
     assert_eq!(
         token.expires_at.to_string(),
         issued.body["expires_at"].as_str().unwrap()

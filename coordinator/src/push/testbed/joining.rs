@@ -17,6 +17,7 @@ fn token(node: &TestNode, name: &str) -> JoinToken {
         id: TokenId::new(name).unwrap(),
         cluster: node.pki.record.id,
         ca_pin: node.pki.record.ca_pin,
+        trust: node.pki.record.trust_pin(),
         endpoints: vec![node.push.local_addr().to_string()],
         admission: Admission::Node,
         expires_at,

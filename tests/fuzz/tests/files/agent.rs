@@ -7,6 +7,7 @@ use email_engine_agent::halves::{ExecutorKeys, Trust};
 use email_engine_agent::host::Cabinet;
 use email_engine_agent::identity::IdentityStore;
 use email_engine_agent::inventory::Inventory;
+use email_engine_agent::ledger::expected::Expected;
 use email_engine_agent::ledger::grants::Grants;
 use email_engine_agent::ledger::page::{Accepted, Page};
 use email_engine_agent::ledger::read_trust;
@@ -15,7 +16,8 @@ use email_engine_protocol::bytes::{ContentHash, SealingPublicKey, VerifyingKey};
 use email_engine_protocol::crypto::{RecoveryPublic, SigningKey};
 use email_engine_protocol::desired::{EpochGrant, HostConfig, PlanKeyGrant, Target};
 use email_engine_protocol::generation::Generation;
-use email_engine_protocol::id::{ClusterId, HostId, Role};
+use email_engine_protocol::id::{ClusterId, HostId, Role, TokenId};
+use email_engine_protocol::join::TrustPin;
 use email_engine_protocol::time::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -107,6 +109,39 @@ fn any_trust_is_read_or_refused() {
         put("trust/trust", &record(payload));
         matches!(read_trust(&cabinet("trust")), Ok(Some(_)))
     });
+}
+
+#[test]
+fn any_word_for_whom_to_believe_is_read_or_refused() {
+    fuzz!(vec![postcard::to_stdvec(&expected()).unwrap()], |payload| {
+        put("expected/expected", &record(payload));
+        match Expected::read(&cabinet("expected")) {
+            Ok(Some(read)) => {
+                // Only what says the same of all four lets the trust in.
+                let words = |it: Expected| (it.cluster, it.host, it.role, it.trust.recovery);
+                let lets_in = read.judge(trust()).is_ok();
+                assert_eq!(lets_in, words(read) == words(expected()));
+                true
+            }
+            Ok(None) => panic!("a file is there"),
+            Err(_) => false,
+        }
+    });
+}
+
+fn expected() -> Expected {
+    let trust = trust();
+    Expected {
+        token: TokenId::new("t-1").unwrap(),
+        cluster: trust.cluster,
+        host: trust.host,
+        role: trust.role,
+        trust: TrustPin {
+            recovery: trust.recovery.pin(),
+            plan_key_version: 1,
+            epoch: 1,
+        },
+    }
 }
 
 fn trust() -> Trust {

@@ -4,14 +4,14 @@ use std::fmt::{Debug, Display};
 use std::str::FromStr;
 
 use email_engine_fuzz::{SLOW_RUNS, fuzz};
-use email_engine_protocol::bytes::{CaPin, ContentHash, Nonce};
+use email_engine_protocol::bytes::{CaPin, ContentHash, Nonce, RecoveryPin};
 use email_engine_protocol::crypto::RecoveryKey;
 use email_engine_protocol::desired::HostPath;
 use email_engine_protocol::generation::Generation;
 use email_engine_protocol::id::{
     ApiKeyId, ClusterId, HostId, PoolName, RequestId, ResourceId, Role, SecretId, TenantId, TokenId,
 };
-use email_engine_protocol::join::{Admission, JoinToken};
+use email_engine_protocol::join::{Admission, JoinToken, TrustPin};
 use email_engine_protocol::limits::TOKEN_CHARS;
 use email_engine_protocol::mail::{DomainName, LocalPart, MailAddress};
 use email_engine_protocol::time::Timestamp;
@@ -151,6 +151,11 @@ fn token() -> JoinToken {
         id: TokenId::new("t-1").unwrap(),
         cluster: ClusterId([1; 16]),
         ca_pin: CaPin([2; 32]),
+        trust: TrustPin {
+            recovery: RecoveryPin([3; 32]),
+            plan_key_version: 1,
+            epoch: 1,
+        },
         endpoints: vec![
             "192.0.2.10:7443".to_owned(),
             "[2001:db8::1]:7443".to_owned(),
@@ -198,7 +203,7 @@ fn a_join_token_has_one_form() {
     fuzz!(vec![postcard::to_stdvec(&token()).unwrap()], |payload| {
         let sum = crc32c::crc32c(payload).to_be_bytes();
         let body = data_encoding::BASE64URL_NOPAD.encode(&[payload, &sum].concat());
-        let text = format!("eejoin1.{body}");
+        let text = format!("eejoin2.{body}");
         text.parse::<JoinToken>().is_ok_and(|token| {
             assert!(text.len() <= TOKEN_CHARS);
             assert_eq!(*token.to_text(), text);

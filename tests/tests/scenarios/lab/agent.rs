@@ -54,6 +54,8 @@ pub(super) fn install(guest: &Guest, token: &str) {
     );
     put(guest, TOKEN, token.as_bytes(), 0o640);
     guest.run(&["chgrp", "email-engine", TOKEN]);
+    let program = "/usr/local/bin/email-engine-agent";
+    guest.run(&[program, "expect", "--join-token-file", TOKEN]);
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/systemd");
     for unit in [EXECUTOR, NETWORK] {
         let text = fs::read(shipped.join(unit)).unwrap();

@@ -3,7 +3,7 @@
 use std::fs;
 
 use email_engine_protocol::join::JoinToken;
-use email_engine_tests::{Fleet, wait_for, wait_until};
+use email_engine_tests::{Fleet, samples, wait_for, wait_until};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -77,9 +77,53 @@ async fn an_agent_that_lost_its_executors_keys_says_how_to_come_back_and_does() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_executor_that_lost_its_folder_comes_back_when_it_is_told_anew_whom_it_belongs_to() {
+    let mut fleet = Fleet::single().await;
+    fleet.apply(&samples::fleet(1)).await;
+    fleet
+        .start_prepared_agents(&["pmta1"], |_, agent| agent.apart())
+        .await;
+    fleet.converged("its agent was enrolled").await;
+    let admission = json!({ "host": { "host": "pmta1", "role": "powermta" } });
+    let token = fleet.token(&admission, true).await;
+    let agent = fleet.agents.get_mut("pmta1").unwrap();
+    let config = agent.file("/etc/pmta/config");
+    agent.kill();
+    fs::remove_dir_all(agent.data_dir().join("executor")).unwrap();
+    fs::remove_file(&config).unwrap();
+    let log = agent.log();
+    fs::write(&log, "").unwrap();
+
+    // A token that the network half alone was given is not spent.
+    agent.start_executor();
+    agent.start_network(Some(&token));
+    let cure = "run `email-engine-bootstrap agent --join-file FILE` with it as root";
+    wait_until("it says what is lost and how to come back", async || {
+        let text = fs::read_to_string(&log).unwrap();
+        text.contains(cure) && text.contains("nobody has told this machine whom it may belong to")
+    })
+    .await;
+    let id = token.parse::<JoinToken>().unwrap().id;
+    let tokens = fleet.api().get("/tokens").await.ok();
+    let mut listed = tokens.as_array().unwrap().iter();
+    let ours = listed.find(|one| one["id"] == id.as_str()).unwrap();
+    assert_eq!(ours["state"], "open", "{ours}");
+    assert!(!config.exists(), "nobody told it what to do");
+
+    // As the bootstrap does: the executor is told, and the other half started anew.
+    let agent = fleet.agents.get_mut("pmta1").unwrap();
+    agent.kill_network();
+    agent.start(Some(&token));
+    wait_until("the host is rebuilt", async || config.exists()).await;
+    fleet
+        .host_converged("pmta1", "its agent was enrolled anew")
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_cannot_start_tells_the_cluster_why() {
     let mut fleet = Fleet::single().await;
-    fleet.apply(&email_engine_tests::samples::fleet(1)).await;
+    fleet.apply(&samples::fleet(1)).await;
     fleet.start_agents(&["pmta1"]).await;
     // With its certificate for submission, or the next target comes while it is silent.
     fleet.converged("its agent was enrolled").await;

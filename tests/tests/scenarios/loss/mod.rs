@@ -2,3 +2,4 @@
 
 mod lost_keys;
 mod lost_ledger;
+mod lost_time;

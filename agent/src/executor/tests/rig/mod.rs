@@ -11,13 +11,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use email_engine_protocol::bytes::{ContentHash, Nonce};
+use email_engine_protocol::bytes::{CaPin, ContentHash, Nonce};
 use email_engine_protocol::crypto::{Entropy, RecoveryKey, SigningKey};
 use email_engine_protocol::desired::PlanKeyGrant;
 use email_engine_protocol::generation::Generation;
-use email_engine_protocol::id::{ClusterId, HostId, Role};
+use email_engine_protocol::id::{ClusterId, HostId, Role, TokenId};
+use email_engine_protocol::join::{Admission, JoinToken, TrustPin};
 use email_engine_protocol::observed::StatisticsBatch;
 use email_engine_protocol::secret::{SecretBytes, SecretRef};
+use email_engine_protocol::time::Timestamp;
 use ring::rand::SystemRandom;
 
 use crate::allow::{AllowList, CommandRule, Names, PathRule};
@@ -26,6 +28,7 @@ use crate::executor::thread::Ended;
 use crate::executor::{ExecutorConfig, ExecutorHandle, Root, Started, launch, start};
 use crate::halves::{ExecutorKeys, FromExecutor, ToExecutor, Trust};
 use crate::host::{Cabinet, Machine, OwnPlaces};
+use crate::ledger::expected::{self, ExpectError, Expected};
 use crate::reconciler::UnderWay;
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -113,6 +116,15 @@ impl Rig {
     }
 
     pub(super) fn with_audit(audit_interval: Duration) -> Self {
+        let mut rig = Self::bare(audit_interval);
+        rig.expect(&rig.token("t-1")).unwrap();
+        rig.tell(ToExecutor::Admitted(Box::new(rig.trust.clone())));
+        rig.begin_session();
+        rig
+    }
+
+    /// A machine that was let in by nobody, nor told whom it may belong to.
+    pub(super) fn bare(audit_interval: Duration) -> Self {
         let random = SystemRandom::new();
         let recovery = RecoveryKey::generate(&Entropy(&random));
         let plan = SigningKey::from_seed([3; 32]);
@@ -140,7 +152,7 @@ impl Rig {
             agent_version: VERSION.to_owned(),
         })
         .unwrap();
-        let mut rig = Self {
+        Self {
             dir,
             recovery: recovery.signing_key(),
             plan,
@@ -163,10 +175,34 @@ impl Rig {
             retired: false,
             misdirected: None,
             statistics: Vec::new(),
-        };
-        rig.tell(ToExecutor::Admitted(Box::new(rig.trust.clone())));
-        rig.begin_session();
-        rig
+        }
+    }
+
+    /// A token by which the machine may become the host of the rig's cluster.
+    pub(super) fn token(&self, id: &str) -> JoinToken {
+        JoinToken {
+            id: TokenId::new(id).unwrap(),
+            cluster: CLUSTER,
+            ca_pin: CaPin([2; 32]),
+            trust: TrustPin {
+                recovery: self.trust.recovery.pin(),
+                plan_key_version: 1,
+                epoch: 1,
+            },
+            endpoints: vec!["192.0.2.1:7443".to_owned()],
+            admission: Admission::Host {
+                host: host(),
+                role: Role::Powermta,
+            },
+            expires_at: Timestamp(5),
+            secret: [9; 32],
+        }
+    }
+
+    /// Whoever holds the machine says whom it may belong to.
+    pub(super) fn expect(&self, token: &JoinToken) -> Result<Expected, ExpectError> {
+        let cabinet = Cabinet::open(&self.data()).unwrap();
+        expected::expect(&cabinet, token)
     }
 
     fn executor_config(&self) -> ExecutorConfig {

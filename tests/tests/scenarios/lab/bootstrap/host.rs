@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{FOLDER, TOKEN, bootstrap, bring, changes, files, give, said};
 
-const COORDINATOR: &str = "203.0.113.1";
+pub(super) const COORDINATOR: &str = "203.0.113.1";
 const HOST: &str = "192.0.2.30";
 const JOURNAL: &str = "/var/lib/email-engine-bootstrap/journal/agent";
 
@@ -56,6 +56,11 @@ fn a_bare_machine_becomes_a_host_by_one_run_that_may_be_cut_off_repeated_and_tak
         fleet.host_converged("api1", "its bootstrap says so").await;
         assert!(!guest.file("/etc/email-engine/join-token").exists());
 
+        // Root's own, and no secret of the token is in it.
+        let told = "/var/lib/email-engine-agent/executor/expected";
+        let whose = guest.run(&["stat", "-c", "%U:%G %a", told]);
+        assert_eq!(whose.trim(), "root:root 600");
+
         let (before, process) = (files(&guest), processes(&guest));
         let again = bootstrap(&guest, &run);
         assert_eq!(again.status.code(), Some(0), "{}", said(&again));
@@ -80,7 +85,7 @@ fn a_bare_machine_becomes_a_host_by_one_run_that_may_be_cut_off_repeated_and_tak
     });
 }
 
-async fn cluster() -> Fleet {
+pub(super) async fn cluster() -> Fleet {
     let listen = |port: u16| format!("{COORDINATOR}:{port}");
     let (agent, raft, api) = (listen(7443), listen(7444), listen(7443));
     let settings = [

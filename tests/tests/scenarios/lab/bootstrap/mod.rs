@@ -1,5 +1,6 @@
 //! One run on a bare machine, as an operator starts it.
 
+mod anew;
 mod host;
 mod node;
 

@@ -29,7 +29,7 @@ async fn tokens_wait_in_private_files_for_people_and_outlive_an_interruption() {
     let start = || Daemon::start("deploy", operator.command(&run), &said);
     let mut daemon = start();
     let (path, first) = token(operator.folder(), "mailwizz1").await;
-    assert!(first.starts_with("eejoin1."));
+    assert!(first.starts_with("eejoin2."));
     let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode, 0o600);
     let command = "ssh root@192.0.2.10 email-engine-bootstrap agent --join-file - < log/tokens/mailwizz1.token";
@@ -58,7 +58,7 @@ async fn tokens_wait_in_private_files_for_people_and_outlive_an_interruption() {
         token(operator.folder(), "pmta1")
             .await
             .1
-            .starts_with("eejoin1.")
+            .starts_with("eejoin2.")
     );
     for host in samples::HOSTS {
         let (_, token) = token(operator.folder(), host).await;

@@ -127,7 +127,7 @@ fn is_tidy(machines: &Machines, host: &str) {
     let words = "email-engine-bootstrap agent --join-file - --no-converge --wait-seconds 1800\n";
     assert!(commands.contains(words), "{commands}");
     assert!(
-        !commands.contains("eejoin1") && !commands.contains("leak"),
+        !commands.contains("eejoin2") && !commands.contains("leak"),
         "{commands}"
     );
     let brought = machines.of(host).join("var/lib/email-engine-deploy");
@@ -135,7 +135,7 @@ fn is_tidy(machines: &Machines, host: &str) {
 }
 
 fn no_secret(texts: &str) {
-    for secret in ["eejoin1.", "expires: 2020", "eek1."] {
+    for secret in ["eejoin2.", "expires: 2020", "eek1."] {
         assert!(!texts.contains(secret), "{secret}: {texts}");
     }
 }

@@ -1,5 +1,7 @@
 //! The agent's halves as two processes: each may die or be somebody else's, and the host stays kept.
 
+mod first_trust;
+
 use std::fs;
 use std::path::PathBuf;
 
@@ -99,6 +101,12 @@ struct Intruder {
 impl Intruder {
     async fn of(agent: &mut AgentProcess) -> Self {
         agent.kill_network();
+        Self::at(agent).await
+    }
+
+    /// Where no network half was yet.
+    async fn at(agent: &AgentProcess) -> Self {
+        wait_until("the executor listens", async || agent.socket().exists()).await;
         let called = call(&agent.socket()).await.unwrap();
         Self {
             called,
