@@ -8,7 +8,7 @@ use email_engine_tests::{wait_for, wait_until};
 use serde_json::{Value, json};
 
 use super::super::bootstrap::{changes, files};
-use super::{application, deployed, mail};
+use super::{application, deployed, mail, pages};
 
 const HOSTS: [(&str, &str); 3] = [POWERMTA, MAILWIZZ, API];
 /// A folder that every host has of its role.
@@ -30,8 +30,8 @@ fn a_deployed_fleet_outlives_partitions_kills_and_reboots_and_is_taken_back_with
             .into_iter()
             .collect();
         world.found().await;
-        deployed(&world).await;
-        world.publish().await;
+        deployed(&world, World::FLEET).await;
+        world.publish();
         application::is_set_up(&world).await;
         let mut round = 1;
         mail::arrives(&world, round).await;
@@ -46,7 +46,7 @@ fn a_deployed_fleet_outlives_partitions_kills_and_reboots_and_is_taken_back_with
             guest.reboot().await;
             world.converged(&format!("{machine} was rebooted")).await;
         }
-        application::answers(&world).await;
+        pages::are_certified(&world).await;
         round += 1;
         mail::arrives(&world, round).await;
 
