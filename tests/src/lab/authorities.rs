@@ -32,43 +32,26 @@ const ISSUER_ROOT: &str = "https://acme.world.example:15000/roots/0";
 const UPDATES: &str = "/opt/updates";
 const KEY: &str = "/etc/bind/operator.key";
 
-/// Files of the machine, as they lie on it.
+/// What the machine has, and what it is called in [`OWN`].
 const FILES: [(&str, &str); 13] = [
-    ("etc/bind/named.conf", include_str!("../../lab/world/named.conf")),
+    ("etc/bind/named.conf", "named.conf"),
     (
         "etc/systemd/system/named.service.d/key.conf",
-        include_str!("../../lab/world/named.service.conf"),
+        "named.service.conf",
     ),
-    ("var/lib/bind/root.zone", include_str!("../../lab/world/root.zone")),
-    (
-        "var/lib/bind/world.example.zone",
-        include_str!("../../lab/world/world.example.zone"),
-    ),
-    (
-        "var/lib/bind/rcpt.example.zone",
-        include_str!("../../lab/world/rcpt.example.zone"),
-    ),
-    (
-        "var/lib/bind/example.com.zone",
-        include_str!("../../lab/world/example.com.zone"),
-    ),
-    ("var/lib/bind/2.0.192.zone", include_str!("../../lab/world/2.0.192.zone")),
-    (
-        "var/lib/bind/100.51.198.zone",
-        include_str!("../../lab/world/100.51.198.zone"),
-    ),
-    (
-        "var/lib/bind/113.0.203.zone",
-        include_str!("../../lab/world/113.0.203.zone"),
-    ),
-    ("var/lib/rbldns/dnsbl", include_str!("../../lab/world/dnsbl")),
-    ("etc/default/rbldnsd", include_str!("../../lab/world/rbldnsd")),
-    ("etc/pebble/config.json", include_str!("../../lab/world/pebble.json")),
-    (
-        "etc/systemd/system/pebble.service",
-        include_str!("../../lab/world/pebble.service"),
-    ),
+    ("var/lib/bind/root.zone", "root.zone"),
+    ("var/lib/bind/world.example.zone", "world.example.zone"),
+    ("var/lib/bind/rcpt.example.zone", "rcpt.example.zone"),
+    ("var/lib/bind/example.com.zone", "example.com.zone"),
+    ("var/lib/bind/2.0.192.zone", "2.0.192.zone"),
+    ("var/lib/bind/100.51.198.zone", "100.51.198.zone"),
+    ("var/lib/bind/113.0.203.zone", "113.0.203.zone"),
+    ("var/lib/rbldns/dnsbl", "dnsbl"),
+    ("etc/default/rbldnsd", "rbldnsd"),
+    ("etc/pebble/config.json", "pebble.json"),
+    ("etc/systemd/system/pebble.service", "pebble.service"),
 ];
+const OWN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/lab/world");
 
 /// Whom the hosts of the lab may ask for certificates. The rest of their lists is the built-in one.
 const ALLOWED: &str = "acme_directories = [\"acme.world.example\"]\n";
@@ -96,11 +79,13 @@ impl Authorities {
         let CertifiedKey { cert, signing_key } = issued.unwrap();
         let door = cert.pem();
         let prepare = |root: &Path| {
-            for (path, text) in FILES {
-                put(root, path, text, 0o644);
+            for (path, own) in FILES {
+                let text = fs::read_to_string(Path::new(OWN).join(own)).unwrap();
+                put(root, path, &text, 0o644);
             }
+            let key = signing_key.serialize_pem();
             put(root, "etc/pebble/chain.pem", &door, 0o644);
-            put(root, "etc/pebble/key.pem", &signing_key.serialize_pem(), 0o600);
+            put(root, "etc/pebble/key.pem", &key, 0o600);
             let wanted = root.join("etc/systemd/system/multi-user.target.wants/pebble.service");
             symlink("/etc/systemd/system/pebble.service", wanted).unwrap();
         };
@@ -200,7 +185,9 @@ fn updates(records: &str) -> String {
 fn put(root: &Path, path: &str, text: &str, mode: u32) {
     let file = root.join(path);
     let folder = file.parent().unwrap();
-    let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    let set = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
     if !folder.exists() {
         fs::create_dir_all(folder).unwrap();
         set(folder, 0o755);

@@ -11,6 +11,7 @@ mod authorities;
 mod cgroups;
 mod ground;
 mod guest;
+mod release;
 mod wire;
 mod world;
 

@@ -12,9 +12,10 @@ use std::process::{Command, Output};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::release::{self, succeeds};
 use super::{Authorities, Guest, NAMES, api, ground, names, sender, web};
 use crate::mail::Receiver;
-use crate::{Api, Operator, binary, has_converged, wait_for};
+use crate::{Api, Operator, has_converged, wait_for};
 
 /// Nodes of the cluster, with their addresses.
 pub const NODES: [(&str, &str); 3] = [
@@ -37,7 +38,6 @@ const OPERATOR: &str = "203.0.113.100";
 /// What is not a guest's.
 pub const WORLD: [&str; 2] = [READERS, OPERATOR];
 
-const STAND_INS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/stand-ins");
 /// Where programs and tokens lie on a machine before it is anything.
 const FOLDER: &str = "/opt/email-engine";
 /// Where `deploy` writes the records for the operator, in the operator's folder.
@@ -199,8 +199,9 @@ impl World {
     pub fn bring(&self, name: &str, programs: &[&str]) {
         let folder = self.guest(name).file(FOLDER);
         fs::create_dir_all(&folder).unwrap();
+        let release = release::programs(self.folder.path());
         for program in programs {
-            strip(&binary(program), &folder.join(program));
+            fs::copy(release.join(program), folder.join(program)).unwrap();
         }
     }
 
@@ -212,11 +213,14 @@ impl World {
     /// Runs the operator's `deploy` of a fleet file, with all that it asks for.
     pub async fn deploy(&self, file: &str) -> Output {
         let via = format!("{}/{{host}}", self.doors().display());
-        let artifacts = artifacts(self.operator().folder());
+        let programs = release::programs(self.folder.path());
+        let programs = programs.display().to_string();
+        let artifacts = release::artifacts(self.operator().folder());
         let artifacts = artifacts.iter().flat_map(|one| ["--artifact", one]);
         let call = ["deploy", "-f", file, "--via", &via, "--yes"];
         // Another's product, which can be had from its maker only.
-        let call = call.into_iter().chain(["--without", "grafana"]);
+        let more = ["--without", "grafana", "--programs", &programs];
+        let call = call.into_iter().chain(more);
         let words: Vec<&str> = call.chain(artifacts).collect();
         let mut command = tokio::process::Command::from(self.operator().command(&words));
         command.kill_on_drop(true).output().await.unwrap()
@@ -259,40 +263,4 @@ impl World {
         let records = fs::read_to_string(self.operator().folder().join(RECORDS)).unwrap();
         self.authorities.publish(&records);
     }
-}
-
-/// What an operator brings: the product's package and licence, the application's archive, and the bundle of
-/// the API's service, made here once. Each with its name in front.
-fn artifacts(folder: &Path) -> [String; 4] {
-    let (packages, archive) = (folder.join("packages"), folder.join("mailwizz.zip"));
-    let bundle = folder.join("bundle.tar.gz");
-    if !archive.exists() {
-        let build = format!("{STAND_INS}/powermta/packaging/build");
-        let programs = binary("pmtad");
-        succeeds(
-            Command::new(build)
-                .arg(programs.parent().unwrap())
-                .arg(&packages),
-        );
-        let pack = format!("{STAND_INS}/api-bundle/pack");
-        succeeds(Command::new(pack).arg(&bundle).arg("1"));
-        succeeds(Command::new(format!("{STAND_INS}/mailwizz/pack")).arg(&archive));
-    }
-    [
-        format!("powermta={}/PowerMTA-5.0r1.deb", packages.display()),
-        format!("powermta-license={STAND_INS}/powermta/packaging/license"),
-        format!("mailwizz={}", archive.display()),
-        format!("api-bundle={}", bundle.display()),
-    ]
-}
-
-/// A program without what only a debugger reads.
-fn strip(program: &Path, to: &Path) {
-    let strip = ["--strip-debug", "-o"];
-    succeeds(Command::new("strip").args(strip).args([to, program]));
-}
-
-fn succeeds(command: &mut Command) {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{output:?}");
 }

@@ -12,7 +12,13 @@ use email_engine_tests::mail::alone;
 
 #[test]
 fn six_bare_machines_become_a_fleet_that_sends_by_one_deploy() {
-    let layers = [lab::ground(), lab::sender(), lab::web(), lab::api(), lab::names()];
+    let layers = [
+        lab::ground(),
+        lab::sender(),
+        lab::web(),
+        lab::api(),
+        lab::names(),
+    ];
     if layers.contains(&None) {
         return;
     }

@@ -14,18 +14,24 @@ pub(super) fn are_the_operators(world: &World) {
 
 /// Whoever asks about an address as RFC 5782 has it is told whether it is listed, also when that changes.
 pub(super) async fn tell_who_is_listed(world: &World) {
-    assert!(is_listed(world, "127.0.0.2"), "its first test point is on it");
+    assert!(
+        is_listed(world, "127.0.0.2"),
+        "its first test point is on it"
+    );
     assert!(!is_listed(world, "127.0.0.1"), "its second one is not");
     let sender = "192.0.2.200";
     assert!(!is_listed(world, sender));
     world.authorities.list(sender);
-    wait_until("an address that was put on the list is listed", async || {
-        is_listed(world, sender)
-    })
+    wait_until(
+        "an address that was put on the list is listed",
+        async || is_listed(world, sender),
+    )
     .await;
     assert!(!is_listed(world, "127.0.0.1"), "nobody else is");
     // Another machine, the same names.
-    let exchanger = world.guest(POWERMTA.0).run(&["getent", "ahostsv4", "mx.rcpt.example"]);
+    let exchanger = world
+        .guest(POWERMTA.0)
+        .run(&["getent", "ahostsv4", "mx.rcpt.example"]);
     assert!(exchanger.starts_with("203.0.113.25"), "{exchanger}");
 }
 

@@ -52,7 +52,9 @@ pub(super) async fn are_in_the_clear(world: &World) {
 
 /// The operator's word for the application's page.
 pub(super) fn somebody_agrees(world: &World) {
-    let _ = world.operator().prints(0, &["apply", "-f", World::FLEET, "--yes"]);
+    let _ = world
+        .operator()
+        .prints(0, &["apply", "-f", World::FLEET, "--yes"]);
 }
 
 /// They come over TLS under their names, and the ACME server's own authority vouches for that.
