@@ -86,8 +86,11 @@ impl Authorities {
             let key = signing_key.serialize_pem();
             put(root, "etc/pebble/chain.pem", &door, 0o644);
             put(root, "etc/pebble/key.pem", &key, 0o600);
-            let wanted = root.join("etc/systemd/system/multi-user.target.wants/pebble.service");
+            let units = root.join("etc/systemd/system");
+            let wanted = units.join("multi-user.target.wants/pebble.service");
             symlink("/etc/systemd/system/pebble.service", wanted).unwrap();
+            // The distribution's own would take every address of the machine for the list.
+            symlink("/dev/null", units.join("rbldnsd.socket")).unwrap();
         };
         let addresses = [NAMES.1, LIST_SERVER];
         Self {
