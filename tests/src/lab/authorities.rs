@@ -108,6 +108,7 @@ impl Authorities {
         let root = wait_for("the ACME server tells its root", async || {
             let said = |error: reqwest::Error| format!("{error:?}");
             let answer = client.get(ISSUER_ROOT).send().await.map_err(said)?;
+            let answer = answer.error_for_status().map_err(said)?;
             answer.bytes().await.map_err(said)
         })
         .await;
