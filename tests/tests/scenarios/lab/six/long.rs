@@ -10,9 +10,12 @@ use serde_json::{Value, json};
 use super::super::bootstrap::{changes, files};
 use super::{application, deployed, mail, pages};
 
-const HOSTS: [(&str, &str); 3] = [POWERMTA, MAILWIZZ, API];
-/// A folder that every host has of its role.
-const DRIFT: &str = "/etc/email-engine";
+/// Hosts, each with a folder that it has of its role.
+const HOSTS: [((&str, &str), &str); 3] = [
+    (POWERMTA, "/etc/pmta"),
+    (MAILWIZZ, "/etc/email-engine"),
+    (API, "/etc/email-engine"),
+];
 const BOOTSTRAP: &str = "/opt/email-engine/email-engine-bootstrap";
 /// How long a host stays cut off.
 const CUT_OFF: Duration = Duration::from_secs(120);
@@ -38,8 +41,8 @@ fn a_deployed_fleet_outlives_partitions_kills_and_reboots_and_is_taken_back_with
         let mut round = 1;
         mail::arrives(&world, round).await;
 
-        for host in HOSTS {
-            is_cut_off_for_minutes(&world, host, &mut round).await;
+        for (host, folder) in HOSTS {
+            is_cut_off_for_minutes(&world, host, folder, &mut round).await;
         }
         for (number, node) in NODES.iter().enumerate() {
             loses_a_node(&world, node.0, number).await;
@@ -57,7 +60,12 @@ fn a_deployed_fleet_outlives_partitions_kills_and_reboots_and_is_taken_back_with
 }
 
 /// Mail goes on all the while, and what somebody changes on the host comes back.
-async fn is_cut_off_for_minutes(world: &World, host: (&str, &str), round: &mut usize) {
+async fn is_cut_off_for_minutes(
+    world: &World,
+    host: (&str, &str),
+    folder: &str,
+    round: &mut usize,
+) {
     world.partition(host);
     let begin = Instant::now();
     let path = format!("/hosts/{}", host.0);
@@ -74,7 +82,7 @@ async fn is_cut_off_for_minutes(world: &World, host: (&str, &str), round: &mut u
     for part in 1..=ROUNDS {
         // Whoever does it oftener than five times fights with the agent, which then takes its time.
         if part % 3 == 1 {
-            drifts_and_is_mended(guest).await;
+            drifts_and_is_mended(guest, folder).await;
         }
         *round += 1;
         mail::arrives(world, *round).await;
@@ -88,10 +96,10 @@ async fn is_cut_off_for_minutes(world: &World, host: (&str, &str), round: &mut u
     world.converged("a partition has ended").await;
 }
 
-async fn drifts_and_is_mended(guest: &Guest) {
-    let mode = || guest.run(&["stat", "-c", "%a", DRIFT]).trim().to_owned();
+async fn drifts_and_is_mended(guest: &Guest, folder: &str) {
+    let mode = || guest.run(&["stat", "-c", "%a", folder]).trim().to_owned();
     let good = mode();
-    guest.run(&["chmod", "0777", DRIFT]);
+    guest.run(&["chmod", "0777", folder]);
     wait_until("a folder has its mode again", async || mode() == good).await;
 }
 
@@ -131,7 +139,7 @@ async fn loses_a_node(world: &World, node: &str, number: usize) {
 
 /// Hosts keep what their roles brought and nothing of ours; nodes are as on their first day.
 fn is_taken_back(world: &World, bare: &[std::collections::BTreeMap<String, String>]) {
-    for (host, _) in HOSTS {
+    for ((host, _), _) in HOSTS {
         let guest = world.guest(host);
         world.bring(host, &["email-engine-bootstrap"]);
         guest.run(&[BOOTSTRAP, "agent", "--uninstall", "--yes"]);
