@@ -18,6 +18,18 @@ const WEB: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/lab/web");
 /// The script that makes the layer of hosts with all that serves an API.
 const API: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/lab/api");
 
+/// The script that makes the layer of the host that names everybody.
+const NAMES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/lab/names");
+
+/// What the host with the name server begins with; nothing, said loudly, where there can be none.
+///
+/// # Panics
+/// As [`ground`].
+#[must_use]
+pub fn names() -> Option<PathBuf> {
+    made_by(NAMES)
+}
+
 /// What hosts of an API begin with; nothing, said loudly, where there can be none.
 ///
 /// # Panics

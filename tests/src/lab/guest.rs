@@ -54,6 +54,20 @@ pub struct Guest {
 impl Guest {
     /// Boots a host from this base, with these addresses on its wire and this name server.
     pub async fn boot(name: &str, base: &Path, addresses: &[&str], name_server: &str) -> Self {
+        let guest = Self::switch_on(name, base, addresses, name_server, |_| ());
+        guest.is_up("it was switched on").await;
+        guest
+    }
+
+    /// Begins [`Self::boot`]; [`Self::is_up`] ends it, so that several can be on their way. `prepare` puts
+    /// files into the root before anything runs in it.
+    pub(super) fn switch_on(
+        name: &str,
+        base: &Path,
+        addresses: &[&str],
+        name_server: &str,
+        prepare: impl FnOnce(&Path),
+    ) -> Self {
         let folder = TempDir::new().unwrap();
         let at = |part: &str| folder.path().join(part);
         let root = at("root");
@@ -79,6 +93,7 @@ impl Guest {
         fs::write(root.join("etc/hostname"), format!("{name}\n")).unwrap();
         let resolver = format!("nameserver {name_server}\n");
         fs::write(root.join("etc/resolv.conf"), resolver).unwrap();
+        prepare(&root);
 
         let wire = Wire::plug(addresses);
         // The folder's name is nobody else's; process ids are, in here.
@@ -110,16 +125,14 @@ impl Guest {
                 wire.namespace().display()
             ))
             .env("GUEST_PID", &pid_file);
-        let guest = Self {
+        Self {
             power: Daemon::start(&format!("guest {name}"), power, &at("console")),
             root,
             pid_file,
             wire,
             _cgroups: cgroups,
             _folder: folder,
-        };
-        guest.is_up("it was switched on").await;
-        guest
+        }
     }
 
     /// Cuts it off from everybody else.
@@ -197,7 +210,7 @@ impl Guest {
         self.is_up("it was rebooted").await;
     }
 
-    async fn is_up(&self, why: &str) {
+    pub(super) async fn is_up(&self, why: &str) {
         wait_for(&format!("the guest is up, because {why}"), async || {
             let output = self.try_run(&["systemctl", "is-system-running"])?;
             match String::from_utf8_lossy(&output.stdout).trim() {

@@ -1,7 +1,8 @@
 //! The whole lab: six machines as they are rented, and the world around them.
 //!
 //! Three become the cluster's nodes, one each a host for MailWizz, PowerMTA and the API. They are plugged
-//! to one switch, with the name server and the receiver of all mail, which are the scenario's own.
+//! to one switch, with a seventh that names everybody ([`Authorities`]) and the receiver of all mail, which is
+//! the scenario's own.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,9 +12,10 @@ use std::process::{Command, Output};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{Guest, api, ground, sender, web};
-use crate::mail::{Names, Receiver};
-use crate::{Api, Operator, binary, has_converged, wait_for};
+use super::release::{self, succeeds};
+use super::{Authorities, Guest, NAMES, api, ground, names, sender, web};
+use crate::mail::Receiver;
+use crate::{Api, Operator, has_converged, wait_for};
 
 /// Nodes of the cluster, with their addresses.
 pub const NODES: [(&str, &str); 3] = [
@@ -31,22 +33,21 @@ pub const API: (&str, &str) = ("api1", "198.51.100.30");
 /// [`POWERMTA`].
 pub const IDENTITIES: u8 = 20;
 
-const NAME_SERVER: &str = "203.0.113.53";
 const READERS: &str = "203.0.113.25";
 const OPERATOR: &str = "203.0.113.100";
 /// What is not a guest's.
-pub const WORLD: [&str; 3] = [NAME_SERVER, READERS, OPERATOR];
+pub const WORLD: [&str; 2] = [READERS, OPERATOR];
 
-const FLEET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/lab/fleet.toml");
-const STAND_INS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/stand-ins");
 /// Where programs and tokens lie on a machine before it is anything.
 const FOLDER: &str = "/opt/email-engine";
+/// Where `deploy` writes the records for the operator, in the operator's folder.
+const RECORDS: &str = "email-engine-deploy/dns-records.txt";
 
 /// The lab. Only within [`crate::mail::alone`], with [`WORLD`].
 #[derive(Debug)]
 pub struct World {
-    /// DNS.
-    pub names: Names,
+    /// Names and certificates.
+    pub authorities: Authorities,
     /// Where all mail of the world arrives.
     pub readers: Receiver,
     guests: BTreeMap<&'static str, Guest>,
@@ -55,36 +56,46 @@ pub struct World {
 }
 
 impl World {
+    /// The fleet file of the lab.
+    pub const FLEET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/lab/fleet.toml");
+
     /// Six machines with nothing on them but their distribution; the packages that hosts install are in
     /// its store already. Nothing, said loudly, where there can be none.
     pub async fn bare() -> Option<Self> {
         let base = ground()?;
         let roles = [(POWERMTA, sender()?), (MAILWIZZ, web()?), (API, api()?)];
+        let mut authorities = Authorities::switch_on(&names()?);
         let mut guests = BTreeMap::new();
-        let mut machines: Vec<_> = NODES.iter().map(|node| (*node, &base)).collect();
-        machines.extend(roles.iter().map(|(machine, base)| (*machine, base)));
-        for ((name, address), base) in machines {
-            let guest = Guest::boot(name, base, &[address], NAME_SERVER).await;
+        for (name, address) in NODES {
+            let guest = Guest::switch_on(name, &base, &[address], NAMES.1, |_| ());
             guests.insert(name, guest);
+        }
+        for ((name, address), base) in &roles {
+            // Nothing of ours is there yet but the word of whoever has the machine.
+            let prepare = |root: &Path| authorities.admit(root);
+            let guest = Guest::switch_on(name, base, &[*address], NAMES.1, prepare);
+            guests.insert(*name, guest);
+        }
+        authorities.are_up().await;
+        for guest in guests.values() {
+            guest.is_up("it was switched on").await;
         }
         let sending: Vec<String> = (1..=IDENTITIES).map(|n| format!("192.0.2.{n}")).collect();
         let sending: Vec<&str> = sending.iter().map(String::as_str).collect();
         guests[POWERMTA.0].route(&sending);
 
-        let names = Names::start(&[NAME_SERVER]).await;
-        names.exchanger("rcpt.example", READERS).await;
-        let folder = TempDir::new().unwrap();
-        fs::create_dir(folder.path().join("doors")).unwrap();
-        for (name, guest) in &guests {
-            guest.write_door(&folder.path().join("doors").join(name));
-        }
-        Some(Self {
-            names,
+        let world = Self {
+            authorities,
             readers: Receiver::at(READERS).await,
             guests,
             founded: None,
-            folder,
-        })
+            folder: TempDir::new().unwrap(),
+        };
+        fs::create_dir(world.doors()).unwrap();
+        for (name, guest) in world.guests() {
+            guest.write_door(&world.doors().join(name));
+        }
+        Some(world)
     }
 
     /// One of the six.
@@ -93,9 +104,10 @@ impl World {
         &self.guests[name]
     }
 
-    /// All six, by name.
+    /// All six and the seventh, by name.
     pub fn guests(&self) -> impl Iterator<Item = (&'static str, &Guest)> {
-        self.guests.iter().map(|(name, guest)| (*name, guest))
+        let six = self.guests.iter().map(|(name, guest)| (*name, guest));
+        six.chain([(NAMES.0, self.authorities.guest())])
     }
 
     /// Programs that run words on a machine, as [`Guest::write_door`] says; called after the machine.
@@ -104,10 +116,10 @@ impl World {
         self.folder.path().join("doors")
     }
 
-    /// The fleet of the lab (`tests/lab/fleet.toml`).
+    /// What is in [`Self::FLEET`].
     #[must_use]
     pub fn document() -> Value {
-        toml::from_str(&fs::read_to_string(FLEET).unwrap()).unwrap()
+        toml::from_str(&fs::read_to_string(Self::FLEET).unwrap()).unwrap()
     }
 
     /// Whoever operates the cluster.
@@ -187,8 +199,9 @@ impl World {
     pub fn bring(&self, name: &str, programs: &[&str]) {
         let folder = self.guest(name).file(FOLDER);
         fs::create_dir_all(&folder).unwrap();
+        let release = release::programs(self.folder.path());
         for program in programs {
-            strip(&binary(program), &folder.join(program));
+            fs::copy(release.join(program), folder.join(program)).unwrap();
         }
     }
 
@@ -197,14 +210,17 @@ impl World {
         self.guest(name).run(&[&[program.as_str()], words].concat())
     }
 
-    /// Runs the operator's `deploy` of the lab's fleet file, with all that it asks for.
-    pub async fn deploy(&self) -> Output {
+    /// Runs the operator's `deploy` of a fleet file, with all that it asks for.
+    pub async fn deploy(&self, file: &str) -> Output {
         let via = format!("{}/{{host}}", self.doors().display());
-        let artifacts = artifacts(self.operator().folder());
+        let programs = release::programs(self.folder.path());
+        let programs = programs.display().to_string();
+        let artifacts = release::artifacts(self.operator().folder());
         let artifacts = artifacts.iter().flat_map(|one| ["--artifact", one]);
-        let call = ["deploy", "-f", FLEET, "--via", &via, "--yes"];
+        let call = ["deploy", "-f", file, "--via", &via, "--yes"];
         // Another's product, which can be had from its maker only.
-        let call = call.into_iter().chain(["--without", "grafana"]);
+        let more = ["--without", "grafana", "--programs", &programs];
+        let call = call.into_iter().chain(more);
         let words: Vec<&str> = call.chain(artifacts).collect();
         let mut command = tokio::process::Command::from(self.operator().command(&words));
         command.kill_on_drop(true).output().await.unwrap()
@@ -242,45 +258,9 @@ impl World {
         .await;
     }
 
-    /// Says in the DNS of the world what the cluster wants said.
-    pub async fn publish(&self) {
-        let domains = self.api().get("/domains").await.ok();
-        self.names.publish(&domains).await;
+    /// Publishes the records that [`Self::deploy`] wrote out for the operator.
+    pub fn publish(&self) {
+        let records = fs::read_to_string(self.operator().folder().join(RECORDS)).unwrap();
+        self.authorities.publish(&records);
     }
-}
-
-/// What an operator brings: the product's package and licence, the application's archive, and the bundle of
-/// the API's service, made here once. Each with its name in front.
-fn artifacts(folder: &Path) -> [String; 4] {
-    let (packages, archive) = (folder.join("packages"), folder.join("mailwizz.zip"));
-    let bundle = folder.join("bundle.tar.gz");
-    if !archive.exists() {
-        let build = format!("{STAND_INS}/powermta/packaging/build");
-        let programs = binary("pmtad");
-        succeeds(
-            Command::new(build)
-                .arg(programs.parent().unwrap())
-                .arg(&packages),
-        );
-        let pack = format!("{STAND_INS}/api-bundle/pack");
-        succeeds(Command::new(pack).arg(&bundle).arg("1"));
-        succeeds(Command::new(format!("{STAND_INS}/mailwizz/pack")).arg(&archive));
-    }
-    [
-        format!("powermta={}/PowerMTA-5.0r1.deb", packages.display()),
-        format!("powermta-license={STAND_INS}/powermta/packaging/license"),
-        format!("mailwizz={}", archive.display()),
-        format!("api-bundle={}", bundle.display()),
-    ]
-}
-
-/// A program without what only a debugger reads.
-fn strip(program: &Path, to: &Path) {
-    let strip = ["--strip-debug", "-o"];
-    succeeds(Command::new("strip").args(strip).args([to, program]));
-}
-
-fn succeeds(command: &mut Command) {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{output:?}");
 }

@@ -15,7 +15,7 @@ use super::names;
 use super::powermta::in_room;
 use super::receiver::Mail;
 
-/// Findings of the `mail-auth` library, by the names in the scenario's DNS.
+/// Findings of the `mail-auth` library, by the names of a DNS server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// SPF of the envelope sender.
@@ -33,9 +33,14 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// Looks at a message as it arrived.
+    /// Looks at a message as it arrived, by the names on the scenario's own host.
     pub async fn of(mail: &Mail) -> Self {
-        let checker = checker();
+        Self::by(names::ADDRESS, mail).await
+    }
+
+    /// Looks at a message as it arrived, by the names that this server knows.
+    pub async fn by(name_server: &str, mail: &Mail) -> Self {
+        let checker = checker(name_server);
         let client = mail.client.unwrap();
         let message = AuthenticatedMessage::parse(mail.text.as_bytes()).unwrap();
         let helo = mail.helo.as_str();
@@ -83,8 +88,8 @@ impl Verdict {
     }
 }
 
-fn checker() -> MessageAuthenticator {
-    let address = names::ADDRESS.parse().unwrap();
+fn checker(name_server: &str) -> MessageAuthenticator {
+    let address = name_server.parse().unwrap();
     let connections = vec![ConnectionConfig::udp(), ConnectionConfig::tcp()];
     let server = NameServerConfig::new(address, true, connections);
     let config = ResolverConfig::from_parts(None, Vec::new(), vec![server]);

@@ -49,9 +49,11 @@ fn a_bare_host_serves_the_api_of_the_operators_bundle_and_goes_on_serving_it() {
         secrets_are_where_they_belong(&fleet, &guest).await;
         does_jobs(&guest).await;
         nothing_is_open(&guest);
-        is_watched(&guest).await;
+        fleet.host_converged(HOST, "it has all that it needs").await;
         stays_as_it_is(&guest).await;
         lets_in_what_it_shall(&guest).await;
+        // Prometheus looks three times a minute.
+        is_watched(&guest).await;
 
         guest.reboot().await;
         is_served(&guest, "1", "it was rebooted").await;

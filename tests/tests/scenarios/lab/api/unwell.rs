@@ -64,8 +64,13 @@ pub(super) async fn says_what_is_not_well(fleet: &Fleet, guest: &Guest) {
         "interval_seconds = 30\nattempts = 3\n",
         "interval_seconds = 5\nattempts = 2\n",
     );
+    let own_pace = (
+        "interval_seconds = 10\nattempts = 5\n",
+        "interval_seconds = 3\nattempts = 3\n",
+    );
     let changed = [
         pace,
+        own_pace,
         ("timeout_seconds = 20\n", "timeout_seconds = 3\n"),
         ("timeout_seconds = 9", "timeout_seconds = 2"),
     ];

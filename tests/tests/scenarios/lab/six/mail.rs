@@ -1,6 +1,6 @@
 //! Mail from the application's host to the world, by way of the host that sends.
 
-use email_engine_tests::lab::{IDENTITIES, MAILWIZZ, POWERMTA, World};
+use email_engine_tests::lab::{IDENTITIES, MAILWIZZ, NAMES, POWERMTA, World};
 use email_engine_tests::mail::{RECIPIENT, Verdict, identities};
 use email_engine_tests::wait_for;
 
@@ -44,7 +44,7 @@ foreach ($rows as $row) {
 "#;
 
 /// One message of each identity, submitted under TLS where the application runs, arrives from that one's
-/// address, signed by its key; `round` from 1.
+/// address, signed by its key, and the names that were published say so; `round` from 1.
 pub(super) async fn arrives(world: &World, round: usize) {
     takes_mail(world).await;
     let own = identities(&World::document());
@@ -57,7 +57,7 @@ pub(super) async fn arrives(world: &World, round: usize) {
     for one in arrived.iter().skip(own.len() * (round - 1)) {
         let domain = one.from.rsplit('@').next().unwrap();
         assert_eq!(one.client, Some(own[domain]), "{domain}");
-        let verdict = Verdict::of(one).await;
+        let verdict = Verdict::by(NAMES.1, one).await;
         assert!(verdict.is_clean(domain), "{verdict:?}\n{}", one.text);
     }
 }
