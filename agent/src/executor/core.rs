@@ -305,7 +305,10 @@ impl Core {
         self.doubted = None;
         self.disallowed
             .take_if(|over| over.generation <= generation);
-        if let Err(error) = self.ledger.note(|page| page.attempted = Some(attempt)) {
+        // That a newer one did not get in is the news; how the enforced one fares, its statuses say.
+        let known = self.ledger.page().attempted.as_ref();
+        let is_old = known.is_some_and(|known| known.generation > generation);
+        if !is_old && let Err(error) = self.ledger.note(|page| page.attempted = Some(attempt)) {
             tracing::error!(%error, "ledger cannot be written");
         }
         self.say_standing();

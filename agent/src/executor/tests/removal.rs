@@ -34,6 +34,34 @@ fn a_state_that_removes_too_much_is_refused_without_the_operators_word() {
 }
 
 #[test]
+fn why_a_state_is_refused_is_told_although_the_one_before_keeps_failing() {
+    let mut rig = Rig::new();
+    let service = service(&mut rig, "pmta");
+    let mut all: Vec<_> = (0..9)
+        .map(|at| rig.file(&format!("/etc/{at}"), "x"))
+        .collect();
+    let few = all[..5].to_vec();
+    all.push(service);
+    std::fs::write(rig.data().join("simulated-failures"), "service:pmta\n").unwrap();
+    let config = rig.config(all);
+    let report = rig.offer(&config, 1);
+    assert_eq!(report.generations.attempted.unwrap().stage, Stage::Apply);
+    let few = rig.config(few);
+    let report = rig.offer(&few, 2);
+    assert_eq!(report.generations.attempted.unwrap().stage, Stage::Plan);
+    let repairs = report.repairs;
+    std::fs::remove_file(rig.at("/etc/0")).unwrap();
+    let report = rig.report_where("another pass has failed", |report| {
+        report.repairs > repairs && report.counts.failed == 1
+    });
+    let attempt = report.generations.attempted.unwrap();
+    assert_eq!(
+        (attempt.generation, attempt.stage),
+        (generation(2), Stage::Plan)
+    );
+}
+
+#[test]
 fn on_remove_decides_and_only_what_is_owned_goes() {
     let mut rig = Rig::new();
     let stays: Vec<_> = (0..8)
