@@ -66,7 +66,7 @@ pub(super) async fn says_what_is_not_well(fleet: &Fleet, guest: &Guest) {
     );
     let own_pace = (
         "interval_seconds = 10\nattempts = 5\n",
-        "interval_seconds = 3\nattempts = 3\n",
+        "interval_seconds = 5\nattempts = 2\n",
     );
     let changed = [
         pace,
