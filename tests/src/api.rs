@@ -44,6 +44,7 @@ impl Api {
     pub fn new(ca_pem: &str, bases: Vec<String>, key: Option<&str>) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder()
+            .no_proxy()
             .tls_certs_only([reqwest::Certificate::from_pem(ca_pem.as_bytes()).unwrap()])
             .connect_timeout(Duration::from_secs(2))
             .timeout(Duration::from_secs(40))
@@ -152,6 +153,7 @@ impl Api {
     #[must_use]
     pub fn http1(&self, ca_pem: &str) -> Self {
         let client = Client::builder()
+            .no_proxy()
             .tls_certs_only([reqwest::Certificate::from_pem(ca_pem.as_bytes()).unwrap()])
             .timeout(Duration::from_secs(40))
             .http1_only()

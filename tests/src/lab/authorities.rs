@@ -166,6 +166,7 @@ fn client(root: Certificate, name: &str, address: &str) -> Client {
     // Port 0 is that of the URL.
     let place = SocketAddr::new(address.parse().unwrap(), 0);
     Client::builder()
+        .no_proxy()
         .tls_certs_only([root])
         .redirect(reqwest::redirect::Policy::none())
         .resolve(name, place)

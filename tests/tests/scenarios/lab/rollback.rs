@@ -55,6 +55,7 @@ fn upload(operator: &Operator) {
 /// The status of the first page, and a header of a mended site.
 async fn page() -> Result<(u16, bool), String> {
     let client = reqwest::Client::builder()
+        .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .build()
         .map_err(|error| error.to_string())?;

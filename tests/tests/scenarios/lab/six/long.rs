@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use email_engine_tests::lab::{API, Guest, MAILWIZZ, NODES, POWERMTA, WORLD, World, ground};
+use email_engine_tests::lab::{API, Guest, MAILWIZZ, NODES, POWERMTA, WORLD, World};
 use email_engine_tests::mail::alone;
 use email_engine_tests::{wait_for, wait_until};
 use serde_json::{Value, json};
 
 use super::super::bootstrap::{changes, files};
-use super::{application, deployed, mail, pages};
+use super::{application, deployed, has_layers, mail, pages};
 
 /// Hosts, each with a folder that it has of its role.
 const HOSTS: [((&str, &str), &str); 3] = [
@@ -25,7 +25,7 @@ const ROUNDS: u32 = 12;
 #[test]
 #[ignore = "minutes long: tests/run --lab"]
 fn a_deployed_fleet_outlives_partitions_kills_and_reboots_and_is_taken_back_without_a_trace() {
-    if ground().is_none() {
+    if !has_layers() {
         return;
     }
     alone(&WORLD, async move {

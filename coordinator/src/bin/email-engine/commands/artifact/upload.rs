@@ -55,13 +55,13 @@ impl Source {
         })
     }
 
-    /// All of it, where it is a text of at most so many bytes.
+    /// All of it, where it has at most so many bytes; what is not UTF-8 is not legible.
     pub(crate) fn text(&self, longest: u64) -> Option<String> {
         let length = self.request.length;
         let length = (length <= longest).then(|| usize::try_from(length).ok())??;
         let mut bytes = vec![0; length];
         self.file.read_exact_at(&mut bytes, 0).ok()?;
-        String::from_utf8(bytes).ok()
+        Some(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// Where it lies.

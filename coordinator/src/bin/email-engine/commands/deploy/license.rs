@@ -18,6 +18,9 @@ pub(super) const NAME: &str = "powermta-license";
 /// The longest text that is looked through; licences have some hundred bytes.
 pub(super) const LONGEST: u64 = 64 * 1024;
 
+/// Most characters of a value that are shown.
+const SHOWN: usize = 40;
+
 /// Something that should be known, and that forbids nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Caution {
@@ -42,8 +45,11 @@ pub(super) fn cautions(
     if let Some(ended) = field(text, "expires").filter(|date| is_date(date) && *date < today) {
         said.push(format!("it says that it expired on {ended}"));
     }
-    let product = field(text, "product");
-    if let Some(other) = product.filter(|product| !product.eq_ignore_ascii_case("PowerMTA")) {
+    // Editions and signs of trade stand beside the name.
+    let is_other = |product: &&str| !product.to_ascii_lowercase().contains("powermta");
+    if let Some(other) = field(text, "product").filter(is_other) {
+        // A licence is nobody's to read: as little of it as tells which one it is.
+        let other: String = other.chars().take(SHOWN).collect();
         said.push(format!(
             "it says that it is for {other:?}, not for PowerMTA"
         ));
@@ -123,6 +129,12 @@ mod tests {
             judged(&GOOD.replace("PowerMTA", "Momentum"), 1),
             ["powermta-license: it says that it is for \"Momentum\", not for PowerMTA"]
         );
+        let long = judged(&format!("product: {}\n", "x".repeat(200)), 1);
+        assert!(long[0].len() < 120, "{long:?}");
+        for edition in ["PowerMTA Enterprise", "PowerMTA(TM)", "powermta"] {
+            let named = judged(&GOOD.replace("PowerMTA", edition), 1);
+            assert_eq!(named, Vec::<String>::new());
+        }
         let all = GOOD.to_uppercase().replace("2027", "2025");
         assert_eq!(judged(&all.replace(':', " ="), 3).len(), 2);
     }

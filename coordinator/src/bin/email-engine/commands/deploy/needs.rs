@@ -29,7 +29,7 @@ pub(super) struct Needs<'a> {
 pub(super) struct Verdict {
     /// What must be put right first.
     pub(super) findings: Vec<String>,
-    /// Hosts that will have a name.
+    /// Hosts that will have what is given for a name.
     pub(super) used: BTreeMap<ArtifactName, Vec<HostId>>,
     /// Hosts that go without one, by an operator's word.
     pub(super) missing: BTreeMap<ArtifactName, Vec<HostId>>,
@@ -55,6 +55,7 @@ impl Needs<'_> {
             let asked = self.asked.get(&host.id).map_or(&[][..], Vec::as_slice);
             for Asked { name, need } in asked {
                 match self.stands(host, name) {
+                    Stands::For if !self.gets_given(host, name) => {}
                     Stands::For => {
                         let used = verdict.used.entry(name.clone()).or_default();
                         used.push(host.id.clone());
@@ -93,6 +94,13 @@ impl Needs<'_> {
             }));
         self.strangers(&mut verdict.findings);
         verdict
+    }
+
+    /// Whether a name means on a host what is given for it: its label may mean another file.
+    fn gets_given(&self, host: &HostSpec, name: &ArtifactName) -> bool {
+        let given = self.given.get(name).map(ToString::to_string);
+        let label = host.labels.get(&format!("{LABEL}{name}"));
+        label.is_none_or(|label| given.as_ref() == Some(label))
     }
 
     fn must_have(&self, host: &HostSpec, need: &Need) -> bool {
