@@ -25,7 +25,16 @@ pub struct Facts {
     /// What came of calling each coordinator of the token; empty when none was called.
     pub reach: Vec<(Endpoint, Measured<()>)>,
     /// What came of calling a mail server of the world; nothing when none was called.
-    pub mail: Option<(Endpoint, Measured<()>)>,
+    pub mail: Option<(Endpoint, Result<(), MailTrouble>)>,
+}
+
+/// Why a mail server did not greet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MailTrouble {
+    /// It could not be called.
+    Unknown(String),
+    /// It was called.
+    Shut(String),
 }
 
 /// The machine as it came.

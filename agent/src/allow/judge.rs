@@ -545,6 +545,20 @@ mod tests {
     fn a_command_must_begin_with_the_listed_words() {
         assert!(allowed(step(&["/usr/sbin/pmta", "reload"])));
         assert!(allowed(step(&["/usr/sbin/pmta", "reload", "--now"])));
+        // What only asks is run as well.
+        for guard in [Guard::OnlyIf, Guard::Unless] {
+            let asked = CommandLine {
+                program: path("/usr/bin/asked"),
+                arguments: Vec::new(),
+            };
+            let mut guarded = step(&["/usr/sbin/pmta", "reload"]);
+            let Spec::Step(spec) = &mut guarded.spec else {
+                panic!("a step");
+            };
+            spec.guard = guard(asked);
+            let reason = refused(guarded);
+            assert!(reason.contains("/usr/bin/asked"), "{reason}");
+        }
         for words in [
             &["/bin/sh", "-c", "true"][..],
             &["/usr/sbin/pmta"],

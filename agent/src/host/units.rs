@@ -171,7 +171,8 @@ impl Line {
 
 /// One call for what is in its memory, and one for each unit's file, which it looks at once and remembers
 /// until it is told to look again. Rows are in the order of what was asked for, and name a unit by its first
-/// name, whichever it was asked by; what is no name of a unit has none.
+/// name, whichever it was asked by. What is no name of a unit has none, and then nobody can tell whose the others
+/// are.
 async fn words(
     connection: &zbus::Connection,
     units: &[&str],
@@ -180,6 +181,9 @@ async fn words(
     let names = &units.to_vec();
     let call = connection.call_method(manager, OBJECT, Some(MANAGER), "ListUnitsByNames", names);
     let rows: Vec<Row> = call.await?.body().deserialize()?;
+    if rows.len() != units.len() {
+        return Err(UnitsError::Silent(units.join(" or ")));
+    }
     let file = async |object: &OwnedObjectPath| {
         let asked = &(UNIT, "UnitFileState");
         let call = connection.call_method(manager, object.as_str(), Some(PROPERTIES), "Get", asked);
@@ -188,16 +192,16 @@ async fn words(
     };
     let files = rows.iter().map(|row| file(&row.6));
     let files = futures::future::try_join_all(files).await?;
-    let all_have_one = rows.len() == units.len();
-    let mut words = BTreeMap::new();
-    for (at, ((name, _, load, active, ..), file)) in rows.into_iter().zip(files).enumerate() {
-        let name = match all_have_one {
-            true => units[at].to_owned(),
-            false => name,
-        };
-        words.insert(name, UnitWords { load, active, file });
-    }
-    Ok(words)
+    let words = rows
+        .into_iter()
+        .map(|(_, _, load, active, ..)| (load, active))
+        .zip(files)
+        .map(|((load, active), file)| UnitWords { load, active, file });
+    Ok(units
+        .iter()
+        .map(|unit| (*unit).to_owned())
+        .zip(words)
+        .collect())
 }
 
 #[cfg(test)]

@@ -260,9 +260,16 @@ impl Reconciler {
             if under_way.is_stopping() {
                 return;
             }
-            let finding = resources::observe(&mut self.machine, contents, resource);
+            let mut look = || resources::observe(&mut self.machine, contents, resource);
+            let finding = match &resource.spec {
+                // What it asks may take its time.
+                Spec::Step(_) => under_way.run(&resource.id, look),
+                _ => look(),
+            };
             self.findings.insert(resource.id.clone(), finding);
         }
+        // What was told and not asked for is old by the next question.
+        self.machine.system.foresee(&[]);
     }
 
     fn plan(&mut self, config: &HostConfig) -> Plan {

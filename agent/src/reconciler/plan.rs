@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use email_engine_protocol::desired::{Engine, HostConfig, HostPath, Policy, Resource, Spec};
+use email_engine_protocol::desired::{Engine, Guard, HostConfig, HostPath, Policy, Resource, Spec};
 use email_engine_protocol::id::ResourceId;
 use email_engine_protocol::observed::ResourceState;
 
@@ -81,6 +81,7 @@ pub fn plan(
         .collect();
     look_again_below_made_folders(config, &mut decisions);
     look_again_in_made_databases(config, findings, &mut decisions);
+    ask_steps_again(config, &mut decisions);
     let ground = Ground::of(config);
     let mut orphans = inventory.orphans(config);
     orphans.sort_by(|(one, _), (two, _)| removal_rank(one).cmp(&removal_rank(two)));
@@ -229,6 +230,34 @@ fn look_again_below_made_folders(config: &HostConfig, decisions: &mut [Decision]
     }
 }
 
+/// Whether a step is needed was asked before what it comes after is made: that may bring what it asks about, or
+/// what answers.
+fn ask_steps_again(config: &HostConfig, decisions: &mut [Decision]) {
+    let is_made = |decision: &Decision| matches!(decision, Decision::Make { .. });
+    let at = |id: &ResourceId| config.resources.binary_search_by(|known| known.id.cmp(id));
+    // One that is asked again may be what another one comes after.
+    loop {
+        let due = config
+            .resources
+            .iter()
+            .zip(&*decisions)
+            .position(|(resource, decision)| {
+                let is_guarded =
+                    matches!(&resource.spec, Spec::Step(step) if step.guard != Guard::Notified);
+                let mut before = resource.after.iter().filter_map(|id| at(id).ok());
+                is_guarded
+                    && resource.policy == Policy::Enforce
+                    && !is_made(decision)
+                    && before.any(|before| is_made(&decisions[before]))
+            });
+        let Some(due) = due else { return };
+        decisions[due] = Decision::Make {
+            diff: "what it comes after is changed".to_owned(),
+            repair: false,
+        };
+    }
+}
+
 /// A row waits no longer for a database that is made in the same walk.
 fn look_again_in_made_databases(
     config: &HostConfig,
@@ -304,8 +333,8 @@ fn removal_rank(thing: &Thing) -> (u8, std::cmp::Reverse<Option<&HostPath>>) {
 pub(crate) mod tests {
     use email_engine_protocol::bytes::ContentHash;
     use email_engine_protocol::desired::{
-        DirectorySpec, Disposition, FileContent, FileSpec, IpAddressSpec, OnNotify, OnRemove,
-        ServiceSpec,
+        CommandLine, DirectorySpec, Disposition, FileContent, FileSpec, IpAddressSpec, OnNotify,
+        OnRemove, ServiceSpec, StepSpec,
     };
     use email_engine_protocol::id::{ClusterId, HostId, Role};
     use proptest::prelude::*;
@@ -460,6 +489,43 @@ pub(crate) mod tests {
             .map(|decision| matches!(decision, Decision::Make { .. }))
             .collect();
         assert_eq!(made, [true, true, false]);
+    }
+
+    #[test]
+    fn a_step_is_asked_again_when_what_it_comes_after_is_made() {
+        let path = |text: &str| HostPath::new(text).unwrap();
+        let step = |name: &str, guard, after: &Resource| {
+            let command = CommandLine {
+                program: path("/bin/app"),
+                arguments: Vec::new(),
+            };
+            let spec = Spec::Step(StepSpec {
+                command,
+                guard,
+                timeout_seconds: 1,
+                success_codes: vec![0],
+            });
+            let mut made = resource(format!("step:{name}"), spec);
+            made.after.push(after.id.clone());
+            made
+        };
+        let made = file("/archive");
+        // The first of them by name comes last.
+        let second = step("b", Guard::Removes(path("/old")), &made);
+        let first = step("a", Guard::Creates(path("/new")), &second);
+        let told = step("told", Guard::Notified, &made);
+        let alone = step("z", Guard::Removes(path("/old")), &file("/elsewhere"));
+        let config = config(vec![made, first, second, told, alone]);
+        let decisions = |finding: &Finding| {
+            let mut findings = found(&config, &Finding::Right);
+            findings.insert(ResourceId::new("file:/archive").unwrap(), finding.clone());
+            let plan = plan(&config, &findings, &Inventory::default(), &Contested::new());
+            let made = |decision: &Decision| matches!(decision, Decision::Make { .. });
+            plan.decisions.iter().map(made).collect::<Vec<_>>()
+        };
+        let differs = Finding::Differs("new".to_owned());
+        assert_eq!(decisions(&differs), [true, true, true, false, false]);
+        assert_eq!(decisions(&Finding::Right), [false; 5]);
     }
 
     #[test]

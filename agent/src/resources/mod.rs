@@ -220,6 +220,11 @@ pub fn ensure(
         });
     }
     let id = &resource.id;
+    // Everything else is made right where it cannot be told; what a command does is nobody's to guess.
+    if let (Spec::Step(_), Finding::Unknown(reason)) = (&resource.spec, &before) {
+        let reason = format!("whether it is needed cannot be told: {reason}");
+        return Err(ApplyError::Refused(reason));
+    }
     match &resource.spec {
         Spec::Database(_) | Spec::SqlRow(_) => database::apply(machine, contents, resource)?,
         Spec::Archive(spec) => artifact::apply(machine, contents, spec)?,

@@ -10,8 +10,8 @@ use email_engine_protocol::limits;
 use super::{ApplyError, Finding};
 use crate::host::{Machine, System, SystemError};
 
-/// What asks whether a step is needed is no work.
-const QUESTION: Duration = Duration::from_secs(30);
+/// What asks whether a step is needed is no work, and everything else waits for it.
+const QUESTION: Duration = Duration::from_secs(5);
 
 pub(super) fn observe(machine: &mut Machine, id: &ResourceId, spec: &StepSpec) -> Finding {
     let simulated = machine.system.is_simulated();
@@ -225,6 +225,38 @@ mod tests {
             let finding = see(guard(command("/bin/nobody-has-this")));
             assert!(matches!(finding, Finding::Unknown(_)), "{finding:?}");
         }
+    }
+
+    #[test]
+    fn nothing_is_run_when_nobody_can_tell_whether_it_is_needed() {
+        use email_engine_protocol::desired::{OnRemove, Policy, Resource, Spec};
+
+        let dir = tempfile::tempdir().unwrap();
+        let mut machine = Machine::with_programs(dir.path());
+        // Asked once it says that it is needed, and then it is gone.
+        let asked = dir.path().join("asked");
+        std::fs::write(&asked, "#!/bin/sh\nrm \"$0\"; exit 1\n").unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&asked, mode).unwrap();
+        let question = CommandLine {
+            program: HostPath::new(asked.to_str().unwrap()).unwrap(),
+            arguments: Vec::new(),
+        };
+        let script = format!("touch {}/ran", dir.path().display());
+        let resource = Resource {
+            id: ResourceId::new("step:once").unwrap(),
+            spec: Spec::Step(step(Guard::Unless(question), &script)),
+            on_remove: OnRemove::Leave,
+            policy: Policy::Enforce,
+            after: Vec::new(),
+            notify: Vec::new(),
+        };
+        let contents = crate::resources::database_samples::Nothing;
+        let found = crate::resources::observe(&mut machine, &contents, &resource);
+        assert!(matches!(found, Finding::Differs(_)), "{found:?}");
+        let error = crate::resources::ensure(&mut machine, &contents, &resource).unwrap_err();
+        assert!(error.to_string().contains("cannot be told"), "{error}");
+        assert!(!dir.path().join("ran").exists());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use email_engine_protocol::id::Role;
 use email_engine_protocol::join::Admission;
 use email_engine_protocol::time::Timestamp;
 
-use crate::facts::{Facts, Member};
+use crate::facts::{Facts, MailTrouble, Member};
 use crate::layout::{AGENT, COORDINATOR, Layout};
 use crate::plan::History;
 use crate::request::{Entry, Part, Request, Ticket};
@@ -256,16 +256,20 @@ fn reach(request: &Request, member: Option<&Member>, facts: &Facts, findings: &m
 /// What is sent out of the machine is its work; whose names its addresses have is asked elsewhere, once it is
 /// known which they are.
 fn mail(facts: &Facts, findings: &mut Vec<Finding>) {
-    let Some((server, Err(reason))) = &facts.mail else {
+    let Some((server, Err(trouble))) = &facts.mail else {
         return;
     };
-    findings.push(Finding::warning(
-        Check::Mail,
-        format!(
+    let text = match trouble {
+        MailTrouble::Shut(reason) => format!(
             "no mail leaves this machine: {server} does not greet it ({reason}); many providers keep TCP port \
              25 shut until they are asked, --mail-probe names another server to call"
         ),
-    ));
+        MailTrouble::Unknown(reason) => format!(
+            "whether mail leaves this machine is unknown: {server} cannot be called ({reason}); --mail-probe \
+             names another server to call, or none"
+        ),
+    };
+    findings.push(Finding::warning(Check::Mail, text));
 }
 
 fn advertised(request: &Request, member: Option<&Member>, findings: &mut Vec<Finding>) {

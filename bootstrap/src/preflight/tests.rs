@@ -8,7 +8,9 @@ use email_engine_protocol::join::Admission;
 use email_engine_protocol::time::Timestamp;
 
 use super::{Check, Finding, Severity, preflight};
-use crate::facts::{Facts, Installed, Machine, Member, Membership, Os, Port, Program, UnitState};
+use crate::facts::{
+    Facts, Installed, Machine, MailTrouble, Member, Membership, Os, Port, Program, UnitState,
+};
 use crate::layout::{AGENT, COORDINATOR, layout};
 use crate::plan::History;
 use crate::request::{Entry, Part, Request, Ticket};
@@ -259,7 +261,16 @@ fn mail_that_cannot_leave_is_a_warning() {
     let mut facts = facts();
     facts.mail = Some((server.clone(), Ok(())));
     assert_eq!(judge(&request(Role::Powermta), &facts), []);
-    facts.mail = Some((server, Err("timed out".to_owned())));
+    let unknown = MailTrouble::Unknown("no such name".to_owned());
+    facts.mail = Some((server.clone(), Err(unknown)));
+    let findings = judge(&request(Role::Powermta), &facts);
+    assert!(
+        findings[0]
+            .text
+            .contains("is unknown: mx.example.com:25 cannot be called")
+    );
+    let shut = MailTrouble::Shut("timed out".to_owned());
+    facts.mail = Some((server, Err(shut)));
     let findings = judge(&request(Role::Powermta), &facts);
     assert_eq!(findings.len(), 1);
     assert_eq!(

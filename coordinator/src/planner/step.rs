@@ -12,7 +12,7 @@
 //!
 //! Or, in place of `creates`: `removes = "PATH"`, run while something stands there; `only_if = { program =
 //! "...", arguments = [] }`, run while that command ends with 0; `unless`, likewise, while it does not. Those
-//! two are asked in every pass and may change nothing; a path is the cheaper question. After it ran the
+//! two are asked in every pass, have five seconds, and may change nothing; a path is the cheaper question. After it ran the
 //! question is asked again: a step that is needed still has failed. Without any of the four a step runs only
 //! when it is told to: an entry that changed names it in `notify`. One that has a guard can be told as well.
 //!
