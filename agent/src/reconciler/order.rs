@@ -293,7 +293,8 @@ trait KindRank {
 impl KindRank for Spec {
     fn kind_rank(&self) -> u8 {
         match self {
-            // What packages are installed from is read before any of them is.
+            // Before packages that may come next as well. One that waits for something comes later than
+            // they do; those that are meant from it say that they come after it.
             Self::PackageRepository(_) => 0,
             Self::Package(_) | Self::VendorPackage(_) => 1,
             Self::Group(_) => 2,

@@ -102,8 +102,9 @@ pub fn plan(state: &FleetState, host: &HostId) -> Result<Planned, PlanError> {
     let Made {
         built: (resources, bodies),
         accounting,
-        flags,
+        mut flags,
     } = make(state, record)?;
+    flags.extend(cron::unread(resources.iter().map(|resource| &resource.id)));
     let config = HostConfig {
         cluster,
         host: host.clone(),

@@ -21,7 +21,9 @@
 //! backslash. In a table lines are as crontab(5) reads them, and a `%` there is a line's end. All of it is
 //! judged by what cron would read: a table with one line that is none is not taken at all by it, and nobody is
 //! told. Jobs come after `package:cron` (or `cronie`) and after the user that they run as, where these are
-//! listed, because cron passes over a line of a user that is not there yet. It looks for new files itself.
+//! listed, because cron passes over a table with a user that is not there yet; a job whose user comes with a package
+//! says `after` that one. It looks for new files itself. Where neither package is listed, the plan and `roles
+//! lint` say that nothing may read the jobs.
 
 mod schedule;
 mod table;
@@ -30,6 +32,7 @@ use std::collections::BTreeMap;
 
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::desired::{FileContent, FileSpec, OnRemove};
+use email_engine_protocol::id::ResourceId;
 use minijinja::Value;
 use serde::Deserialize;
 
@@ -103,6 +106,39 @@ pub(super) fn made(build: &Build<'_>, role: &RoleFile) -> Result<Vec<Job>, Bundl
     Ok(made)
 }
 
+/// What runs jobs on a host.
+const READERS: [&str; 2] = ["package:cron", "package:cronie"];
+/// Jobs that a note names.
+const NAMED: usize = 3;
+
+/// What is to be told of jobs that may have nobody who runs them: their files are there all the same, and the
+/// host counts as converged.
+pub(super) fn unread<'a>(resources: impl Iterator<Item = &'a ResourceId>) -> Option<String> {
+    let mut jobs: Vec<&str> = Vec::new();
+    for id in resources.map(ResourceId::as_str) {
+        if READERS.contains(&id) {
+            return None;
+        }
+        jobs.extend(id.strip_prefix("cron_job:"));
+    }
+    let more = jobs.len().saturating_sub(NAMED);
+    let mut named = jobs
+        .iter()
+        .take(NAMED)
+        .map(|job| format!("cron_job {job}"))
+        .collect::<Vec<_>>();
+    if more > 0 {
+        named.push(format!("{more} more"));
+    }
+    (!jobs.is_empty()).then(|| {
+        format!(
+            "{}: the role lists neither package cron nor cronie, and without one nothing runs what is in \
+             /etc/cron.d",
+            named.join(", ")
+        )
+    })
+}
+
 const NAME: &str = "letters, digits, '-' and '_', at most 64: cron passes over files with any other sign in \
      their names";
 
@@ -121,15 +157,13 @@ fn job(build: &Build<'_>, entry: &CronJobEntry, context: &Value) -> Result<Job, 
         &entry.command,
     ) {
         (Some(template), None, None, None) if entry.environment.is_empty() => {
-            let rendered = build.templates.file(template, context)?;
+            let rendered = table::with_ends(&build.templates.file(template, context)?);
             let users = table::users(&rendered).map_err(|reason| BundleFault {
                 file: template.clone(),
                 line: None,
                 reason,
             })?;
-            // cron passes over a last line without an end.
-            let end = if rendered.ends_with('\n') { "" } else { "\n" };
-            (format!("{rendered}{end}"), users)
+            (rendered, users)
         }
         (None, Some(schedule), Some(user), Some(command)) => {
             let mut environment = BTreeMap::new();
@@ -150,7 +184,7 @@ fn job(build: &Build<'_>, entry: &CronJobEntry, context: &Value) -> Result<Job, 
     };
     let mut after = build.names(&entry.after, context)?;
     let users = users.iter().map(|user| format!("user:{user}"));
-    let packages = ["package:cron", "package:cronie"].map(str::to_owned);
+    let packages = READERS.map(str::to_owned);
     let natural = users.chain(packages);
     after.extend(natural.filter(|id| build.has_all(std::slice::from_ref(id))));
     after.sort();

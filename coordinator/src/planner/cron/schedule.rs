@@ -17,10 +17,12 @@ const WORDS: [&str; 8] = [
 
 struct Field {
     name: &'static str,
-    low: u8,
-    high: u8,
+    low: u32,
+    high: u32,
     /// What may stand for the numbers from the lowest on.
     names: &'static [&'static str],
+    /// How that is told.
+    named: &'static str,
 }
 
 const MONTHS: [&str; 12] = [
@@ -37,26 +39,30 @@ const FIELDS: [Field; 5] = [
         low: 1,
         high: 12,
         names: &MONTHS,
+        named: "; one of jan to dec may stand for a number that is no step",
     },
-    // Sunday is the first and the last.
+    // Sunday is the first and the last. Its name is the first: behind a '-' Debian's cron reads it as the last,
+    // and cronie passes over the table.
     Field {
         name: "day of the week",
         low: 0,
         high: 7,
         names: &DAYS,
+        named: "; one of sun (0) to sat may stand for a number that is no step, and fri-7 ends on a Sunday",
     },
 ];
 
 /// Days of the longest month of this number.
-const LONGEST: [u8; 12] = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+const LONGEST: [u32; 12] = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 
 impl Field {
-    const fn numbers(name: &'static str, low: u8, high: u8) -> Self {
+    const fn numbers(name: &'static str, low: u32, high: u32) -> Self {
         Self {
             name,
             low,
             high,
             names: &[],
+            named: "",
         }
     }
 
@@ -65,26 +71,18 @@ impl Field {
             name,
             low,
             high,
-            names,
+            named,
+            ..
         } = self;
         let text: String = text.chars().take(120).collect();
-        let words = match (names.first(), names.last()) {
-            (Some(first), Some(last)) => format!(", or one alone of {first} to {last}"),
-            _ => String::new(),
-        };
         format!(
             "{name} is {text:?}, accepted is *, a number from {low} to {high}, a range such as {low}-{high}, * or \
-             a range with a step such as */2 (1 to {}), several of these with ',' between them{words}",
-            high - low
+             a range with a step from 1 such as */2, several of these with ',' between them{named}"
         )
     }
 
     /// The numbers that a text stands for, as bits.
     fn read(&self, text: &str) -> Result<u64, String> {
-        let lower = text.to_ascii_lowercase();
-        if let Some(at) = (0..).zip(self.names).find(|(_, name)| **name == lower) {
-            return Ok(1 << (self.low + at.0));
-        }
         text.split(',').try_fold(0, |bits, part| {
             let range = self.range(part).ok_or_else(|| self.refuse(text))?;
             Ok(bits | range)
@@ -98,23 +96,33 @@ impl Field {
         };
         let (low, high) = match range.split_once('-') {
             _ if range == "*" => (self.low, self.high),
-            Some((low, high)) => (number(low)?, number(high)?),
+            Some((low, high)) => (self.value(low)?, self.value(high)?),
             // A step goes from one to another, and cron refuses it behind one alone.
             None if step.is_some() => return None,
-            None => (number(range)?, number(range)?),
+            None => (self.value(range)?, self.value(range)?),
         };
-        let good = self.low <= low && low <= high && high <= self.high;
-        let step = step.unwrap_or(1);
-        if !good || !(1..=self.high - self.low).contains(&step) {
+        // A step beyond the last leaves the first.
+        let step = usize::try_from(step.unwrap_or(1)).ok()?;
+        if step == 0 || low < self.low || low > high || high > self.high {
             return None;
         }
-        let numbers = (low..=high).step_by(usize::from(step));
+        let numbers = (low..=high).step_by(step);
         Some(numbers.fold(0, |bits, number| bits | 1 << number))
+    }
+
+    /// A number, or the one that a name stands for.
+    fn value(&self, text: &str) -> Option<u32> {
+        let names = (self.low..).zip(self.names);
+        let mut named = names.filter(|(_, name)| name.eq_ignore_ascii_case(text));
+        named
+            .next()
+            .map_or_else(|| number(text), |(at, _)| Some(at))
     }
 }
 
-fn number(text: &str) -> Option<u8> {
-    let digits = (1..=2).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+/// Few enough digits for whatever cron counts in.
+fn number(text: &str) -> Option<u32> {
+    let digits = (1..=9).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
     if digits { text.parse().ok() } else { None }
 }
 
@@ -151,8 +159,8 @@ pub(super) fn check(schedule: &str) -> Result<(), String> {
     let [_, _, days, months, _] = bits;
     // A day of the week beside it is another chance.
     let by_week = !texts[4].starts_with('*');
-    let is_in = |month: u8| months & (1 << month) != 0;
-    let mut longest = (1_u8..).zip(LONGEST).filter(|(month, _)| is_in(*month));
+    let is_in = |month: u32| months & (1 << month) != 0;
+    let mut longest = (1_u32..).zip(LONGEST).filter(|(month, _)| is_in(*month));
     let comes = longest.any(|(_, last)| days & ((1_u64 << (last + 1)) - 1) != 0);
     if comes || by_week {
         return Ok(());
@@ -178,6 +186,12 @@ mod tests {
             "5,20-40/10,59 0-23/2 1,15 jan Mon",
             "05 07 1 12 7",
             "0\t4  * * 1-5",
+            "0 4 * * mon-fri",
+            "0 4 * Jan,feb,12 *",
+            "0 4 * jan-6/2 SUN,2-thu,fri-7/3",
+            "*/60 */24 * * *",
+            "0-5/100000 * * * *",
+            "001 * * * *",
             "0 0 31 1,2 *",
             "0 0 29 2 *",
             "0 0 31 2 mon",
@@ -199,16 +213,20 @@ mod tests {
             ("* * 0 * *", "day of the month is \"0\""),
             ("* * * 13 *", "month is \"13\""),
             ("* * * * 8", "day of the week is \"8\""),
-            ("* * * * mon-fri", "or one alone of sun to sat"),
-            ("* * * jan,feb *", "or one alone of jan to dec"),
-            ("*/0 * * * *", "(1 to 59)"),
-            ("*/60 * * * *", "(1 to 59)"),
+            ("* * * * fri-sun", "and fri-7 ends on a Sunday"),
+            ("* * * * monday", "one of sun (0) to sat may stand"),
+            ("* * * mon *", "one of jan to dec may stand"),
+            ("* * * jan/2 *", "month is \"jan/2\""),
+            ("* jan * * *", "hour is \"jan\""),
+            ("* * * * */tue", "for a number that is no step"),
+            ("* * * * mon-", "day of the week is \"mon-\""),
+            ("*/0 * * * *", "a step from 1 such as */2"),
+            ("*/1000000000 * * * *", "minute is"),
             ("5/10 * * * *", "* or a range with a step"),
             ("20-10 * * * *", "minute is \"20-10\""),
             ("1, * * * *", "minute is \"1,\""),
             ("-1 * * * *", "minute is \"-1\""),
             ("+1 * * * *", "minute is \"+1\""),
-            ("001 * * * *", "minute is \"001\""),
             ("1/2/3 * * * *", "minute"),
             ("* * L * *", "day of the month is \"L\""),
             ("* * * * 5#2", "day of the week is \"5#2\""),
@@ -228,15 +246,30 @@ mod tests {
     proptest! {
         /// A number is accepted where it is in its field, and nowhere else; so is what is made of some.
         #[test]
-        fn fields_are_what_they_may_be(numbers in prop::array::uniform5(0_u8..70), step in 1_u8..70) {
+        fn fields_are_what_they_may_be(numbers in prop::array::uniform5(0_u32..70), step in 1_u32..2_000) {
             for (at, field) in FIELDS.iter().enumerate() {
                 let mut texts = ["*"; 5].map(str::to_owned);
                 texts[at] = numbers[at].to_string();
                 let fits = (field.low..=field.high).contains(&numbers[at]);
                 prop_assert_eq!(check(&texts.join(" ")).is_ok(), fits);
                 texts[at] = format!("{}-{}/{step}", field.low, numbers[at]);
-                let fits = fits && step <= field.high - field.low;
                 prop_assert_eq!(check(&texts.join(" ")).is_ok(), fits);
+            }
+        }
+
+        /// A name is as good as its number, wherever one may stand but as a step.
+        #[test]
+        fn names_are_numbers(from in 0_usize..7, to in 0_usize..7, step in 1_u32..40) {
+            for (at, field) in FIELDS.iter().enumerate().skip(3) {
+                let spell = |form: &dyn Fn(usize) -> String| {
+                    format!("{},{}-{}/{step}", form(to), form(from), form(to))
+                };
+                let numbers = spell(&|name| (field.low as usize + name).to_string());
+                let names = spell(&|name| field.names[name].to_uppercase());
+                prop_assert_eq!(field.read(&names).ok(), field.read(&numbers).ok());
+                prop_assert_eq!(field.read(&names).is_ok(), from <= to, "{} {}", at, names);
+                let step = format!("*/{}", field.names[to]);
+                prop_assert!(field.read(&step).is_err());
             }
         }
 

@@ -13,7 +13,7 @@ use email_engine_protocol::api::FleetDocument;
 use email_engine_protocol::id::{HostId, Role, TenantId};
 
 use super::error::{BundleFault, PlanError};
-use super::{plan, role};
+use super::{cron, plan, role};
 use crate::command::{PutBundle, Rejection};
 use crate::powermta::providers::Catalogue;
 use crate::state::{FleetState, OVERRIDES};
@@ -97,6 +97,10 @@ pub fn lint(
     for (id, host) in &state.hosts {
         match plan(&state, id) {
             Ok(planned) => {
+                let ids = planned.config.resources.iter().map(|resource| &resource.id);
+                if let Some(reason) = cron::unread(ids) {
+                    report.warn(&format!("{}/role.toml", host.spec.role), reason);
+                }
                 report
                     .planned
                     .insert(id.clone(), planned.config.resources.len());
@@ -319,10 +323,27 @@ mod tests {
         };
         let report = files(key);
         assert_eq!(report.findings, [].into(), "{report:#?}");
-        assert_eq!(report.planned[&HostId::new("relay").unwrap()], 6);
+        assert_eq!(report.planned[&HostId::new("relay").unwrap()], 7);
         let report = files(&key.replace("PUBLIC", "PRIVATE"));
         assert!(!report.is_good());
         finds(&report, "relay/role.toml", None, "never a private key");
+    }
+
+    #[test]
+    fn a_job_that_nothing_would_run_is_a_warning() {
+        let linted = |more: &str| {
+            let job = "[[cron_job]]\nname = \"report\"\nschedule = \"@daily\"\nuser = \"root\"\n\
+                       command = \"/bin/true\"\non_remove = \"delete\"\n";
+            linted(|files| put(files, "relay/role.toml", &format!("{job}{more}")))
+        };
+        let report = linted("");
+        assert!(report.is_good());
+        let reason = "cron_job report: the role lists neither package cron nor cronie";
+        finds(&report, "relay/role.toml", None, reason);
+        for reader in ["cron", "cronie"] {
+            let package = format!("[[package]]\nname = \"{reader}\"\non_remove = \"leave\"\n");
+            assert_eq!(linted(&package).findings, [].into());
+        }
     }
 
     #[test]

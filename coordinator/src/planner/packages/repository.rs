@@ -24,8 +24,10 @@
 //! One of the two tables is enough; a host with the other tool says that it is not described for it. A key
 //! is the armoured public one (`gpg --armor --export`). It is the only one that counts for apt, and for lists
 //! that dnf reads; packages that dnf installs may be signed by any key that rpm has. Hosts allow no source
-//! that their own list does not name (`package_repositories`). Packages come after all sources
-//! without being told; those that say `after = ["package_repository:NAME"]` also wait until it was read.
+//! that their own list does not name (`package_repositories`). A package that is meant from a source says
+//! `after = ["package_repository:NAME"]` and waits until it was read. Without it the source comes first only where
+//! it waits for nothing itself: one with an `after` may be read when the package is installed already, from
+//! elsewhere.
 //! Each also takes `notify`.
 
 use std::collections::BTreeMap;

@@ -105,8 +105,8 @@ fn what_cron_would_pass_over_is_refused_where_it_is_planned() {
         ),
         (
             "user = \"report\"",
-            "user = \"Report\"",
-            "user is \"Report\"",
+            "user = \"re port\"",
+            "user is \"re port\"",
         ),
         ("date +%F", "date +\\\\%F", "no backslash before them"),
         ("command = \"/usr", "command = \"a\\nb /usr", "command is"),
@@ -164,6 +164,13 @@ fn a_table_of_an_operators_own_is_judged_line_by_line() {
         "MAILTO=\"\"\n* * * * * www-data /bin/true\n",
         "its last line has an end"
     );
+    let crlf = table("MAILTO=\"\"\r\n* * * * mon-fri {{ values.web_user }} /bin/true\r\n")
+        .plan("mailwizz1");
+    assert_eq!(
+        below_head(&texts(&crlf)["/etc/cron.d/mailwizz"]),
+        "MAILTO=\"\"\n* * * * mon-fri www-data /bin/true\n",
+        "no carriage return is a part of a command"
+    );
     let fleet = table("# ours\n* * * * 9 {{ values.web_user }} /bin/true\n");
     let refused = fleet.refusal_of("mailwizz1").to_string();
     assert!(
@@ -171,4 +178,39 @@ fn a_table_of_an_operators_own_is_judged_line_by_line() {
             && refused.contains("line 2 of the table that it makes: day of the week is \"9\""),
         "{refused}"
     );
+}
+
+#[test]
+fn jobs_that_nothing_may_run_are_told_with_the_plan() {
+    let jobs = |count: usize| -> String {
+        let job = JOB.split_once("[[user]]").unwrap().1;
+        let named = |number| {
+            format!(
+                "[[cron_job]]{}",
+                job.split_once("[[cron_job]]").unwrap().1.replacen(
+                    "report",
+                    &format!("report{number}"),
+                    1
+                )
+            )
+        };
+        let user = "[[user]]\nname = \"report\"\non_remove = \"leave\"\n";
+        (0..count).fold(user.to_owned(), |text, number| text + &named(number))
+    };
+    let said = "the role lists neither package cron nor cronie, and without one nothing runs what is in /etc/cron.d";
+    for (count, named) in [
+        (1, "cron_job report0"),
+        (
+            5,
+            "cron_job report0, cron_job report1, cron_job report2, 2 more",
+        ),
+    ] {
+        let flags = with(&jobs(count)).plan("pmta1").flags;
+        assert!(flags.contains(&format!("{named}: {said}")), "{flags:?}");
+    }
+    let reader = "[[package]]\nname = \"cronie\"\non_remove = \"leave\"\n";
+    for more in [String::new(), JOB.to_owned(), reader.to_owned() + &jobs(1)] {
+        let flags = with(&more).plan("pmta1").flags;
+        assert!(!flags.iter().any(|flag| flag.contains("cron")), "{flags:?}");
+    }
 }

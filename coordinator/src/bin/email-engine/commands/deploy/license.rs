@@ -101,7 +101,7 @@ mod tests {
 
     fn judged(text: &str, hosts: usize) -> Vec<String> {
         let hosts: Vec<HostId> = (1..=hosts)
-            .map(|number| HostId::new(&format!("pmta{number}")).unwrap())
+            .map(|number| HostId::new(format!("pmta{number}")).unwrap())
             .collect();
         let name = ArtifactName::new(NAME).unwrap();
         let cautions = cautions(&name, text, &hosts, "2026-11-22");
