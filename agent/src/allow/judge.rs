@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use email_engine_protocol::desired::{
     CommandLine, DatabaseSpec, HealthCheckSpec, HostConfig, HostPath, Probe, Resource, Spec,
-    VendorPackageSpec,
+    UserSpec, VendorPackageSpec,
 };
 use email_engine_protocol::id::ResourceId;
 use ipnet::IpNet;
@@ -265,14 +265,7 @@ impl AllowList {
                 Spec::Group(group) => {
                     self.judge_name(resource, "groups", &self.groups, &group.name)
                 }
-                Spec::User(user) => {
-                    self.judge_name(resource, "users", &self.users, &user.name)?;
-                    // One of its own name comes with it.
-                    let mut groups = user.all_groups().filter(|group| *group != user.name);
-                    groups.try_for_each(|group| {
-                        self.judge_name(resource, "groups", &self.groups, group)
-                    })
-                }
+                Spec::User(user) => self.judge_user(resource, user),
                 Spec::Database(spec) => self.judge_database(resource, spec),
                 Spec::SqlRow(row) => {
                     let name = format!("{}/{}.{}", row.engine, row.database, row.table);
@@ -290,6 +283,13 @@ impl AllowList {
             }
         })?;
         self.judge_accounting(config)
+    }
+
+    fn judge_user(&self, resource: &Resource, user: &UserSpec) -> Result<(), Disallowed> {
+        self.judge_name(resource, "users", &self.users, &user.name)?;
+        // One of its own name comes with it.
+        let mut groups = user.all_groups().filter(|group| *group != user.name);
+        groups.try_for_each(|group| self.judge_name(resource, "groups", &self.groups, group))
     }
 
     /// What is read must be listed as well: counts and names of it leave the host.

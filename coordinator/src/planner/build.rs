@@ -12,14 +12,12 @@ use minijinja::value::Serde;
 use minijinja::{Value, context};
 
 use super::artifacts::Artifacts;
+use super::commands::{step, suspension, transaction};
 use super::error::{BundleFault, PlanError};
 use super::role::{EXTRA, Each, FileEntry, Generated, RoleFile, Secret, ServiceEntry};
 use super::template::Templates;
 use super::values::{Item, Values};
-use super::{
-    artifacts, basics, certificate, cron, database, firewall, health, packages, step, suspension,
-    transaction,
-};
+use super::{artifacts, basics, certificate, cron, database, firewall, health, packages};
 use crate::powermta::CONFIG_PATH;
 
 /// Resources in order of id, and the bodies of their files.

@@ -23,6 +23,7 @@ mod build;
 mod bundle;
 mod cautions;
 mod certificate;
+mod commands;
 mod cron;
 mod database;
 pub mod dns;
@@ -38,10 +39,7 @@ pub mod preview;
 mod role;
 mod routes;
 mod secret;
-mod step;
-mod suspension;
 mod template;
-mod transaction;
 mod values;
 mod web;
 
@@ -59,8 +57,8 @@ pub use artifacts::{Asked, Need, asked};
 pub use bundle::{builtin_bundle, bundle_hash};
 pub use cautions::cautions;
 pub(crate) use cautions::word;
+pub use commands::transaction::{restart_digest, restart_wanted};
 pub use error::{BundleFault, PlanError};
-pub use transaction::{restart_digest, restart_wanted};
 
 /// Version of what [`plan`] does with the same state. A host is planned at the version that its
 /// release pins.

@@ -1,6 +1,6 @@
 //! What may stand in a `role.toml`.
 //!
-//! A role lists folders, files, packages ([`super::packages`]), services, steps ([`super::step`]), which files change
+//! A role lists folders, files, packages ([`super::packages`]), services, steps ([`super::commands::step`]), which files change
 //! together, and what all of that stands on ([`super::basics`]), databases with rows
 //! ([`super::database`]), certificates ([`super::certificate`]), what must be well
 //! ([`super::health`]), what runs when ([`super::cron`]), and what may enter and leave ([`super::firewall`]). Some of it stands in files of
@@ -21,13 +21,13 @@ use serde::Deserialize;
 use super::artifacts::ArchiveEntry;
 use super::basics::{GroupEntry, IpAddressEntry, SymlinkEntry, SysctlEntry, UserEntry};
 use super::certificate::CertificateEntry;
+use super::commands::step::StepEntry;
 use super::cron::CronJobEntry;
 use super::database::{DatabaseEntry, SqlRowEntry};
 use super::error::BundleFault;
 use super::firewall::FirewallEntry;
 use super::health::{HealthCheckEntry, ProbeEntry};
 use super::packages::{PackageEntry, PackageRepositoryEntry};
-use super::step::StepEntry;
 use crate::powermta::Verbatim;
 use crate::powermta::providers::Catalogue;
 use crate::state::{RoleBundle, RolePart, View};

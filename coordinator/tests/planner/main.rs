@@ -27,4 +27,3 @@ mod mailwizz;
 mod own_lines;
 mod packages;
 mod release;
-mod steps;

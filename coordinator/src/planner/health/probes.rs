@@ -7,9 +7,9 @@ use email_engine_protocol::desired::{CommandLine, Expectation, Holds, HttpQuesti
 use serde::Deserialize;
 
 use super::super::build::Build;
+use super::super::commands::transaction;
 use super::super::error::BundleFault;
 use super::super::role::{CheckEntry, Each};
-use super::super::transaction;
 use super::super::values::Item;
 
 /// Items that a probe with `each` is repeated for, because each costs a command at every change: those

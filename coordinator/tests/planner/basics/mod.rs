@@ -1,5 +1,7 @@
 //! What services stand on, as a role file has it.
 
+mod steps;
+
 use email_engine_coordinator::planner::PlanError;
 use email_engine_protocol::desired::{HostPath, Spec, UserSpec};
 

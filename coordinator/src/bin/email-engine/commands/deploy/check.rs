@@ -13,7 +13,7 @@ use email_engine_protocol::id::{ArtifactName, HostId};
 
 use super::args::Deploy;
 use super::enter::{Programs, Via};
-use super::license::{self, Caution};
+use super::needs::license::{self, Caution};
 use super::needs::{Needs, Verdict, listed};
 use super::plan::{Entrance, Plan, Upload};
 use super::voice::now;

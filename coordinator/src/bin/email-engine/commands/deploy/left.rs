@@ -7,7 +7,7 @@ use email_engine_protocol::api::DomainView;
 use email_engine_protocol::id::{ArtifactName, HostId};
 use serde::Serialize;
 
-use super::license::Caution;
+use super::needs::license::Caution;
 use super::needs::listed;
 use super::records;
 

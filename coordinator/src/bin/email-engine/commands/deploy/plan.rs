@@ -6,7 +6,7 @@ use email_engine_protocol::api::ApplyAnswer;
 use email_engine_protocol::id::{ArtifactName, HostId, Role};
 use serde::Serialize;
 
-use super::license::Caution;
+use super::needs::license::Caution;
 use super::needs::listed;
 use crate::commands::fleet;
 use crate::output::{Mood, Output};

@@ -11,21 +11,21 @@ use email_engine_protocol::id::{ArtifactName, HostId};
 
 use serde::Serialize;
 
-use super::needs::listed;
+use super::listed;
 
 /// What roles call it.
-pub(super) const NAME: &str = "powermta-license";
+pub(in super::super) const NAME: &str = "powermta-license";
 /// The longest text that is looked through; licences have some hundred bytes.
-pub(super) const LONGEST: u64 = 64 * 1024;
+pub(in super::super) const LONGEST: u64 = 64 * 1024;
 
 /// Most characters of a value that are shown.
 const SHOWN: usize = 40;
 
 /// Something that should be known, and that forbids nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Caution {
-    pub(super) about: ArtifactName,
-    pub(super) what: String,
+pub(in super::super) struct Caution {
+    pub(in super::super) about: ArtifactName,
+    pub(in super::super) what: String,
 }
 
 impl fmt::Display for Caution {
@@ -35,7 +35,7 @@ impl fmt::Display for Caution {
 }
 
 /// What should be known before it is brought to these hosts; `today` as `2026-11-22`.
-pub(super) fn cautions(
+pub(in super::super) fn cautions(
     name: &ArtifactName,
     text: &str,
     hosts: &[HostId],

@@ -8,12 +8,14 @@ use email_engine_protocol::desired::{
 };
 use minijinja::Value;
 
-use super::build::Build;
-use super::error::BundleFault;
-use super::role::{BarEntry, CheckEntry, HaltEntry, QuestionEntry, SoughtEntry, SuspensionEntry};
+use super::super::build::Build;
+use super::super::error::BundleFault;
+use super::super::role::{
+    BarEntry, CheckEntry, HaltEntry, QuestionEntry, SoughtEntry, SuspensionEntry,
+};
 
 /// Templates among the texts of these entries, each once.
-pub(super) fn texts(entries: &[SuspensionEntry]) -> impl Iterator<Item = &str> {
+pub(in crate::planner) fn texts(entries: &[SuspensionEntry]) -> impl Iterator<Item = &str> {
     let mut texts: BTreeSet<&str> = BTreeSet::new();
     for entry in entries {
         texts.insert(&entry.name);
@@ -36,7 +38,9 @@ pub(super) fn texts(entries: &[SuspensionEntry]) -> impl Iterator<Item = &str> {
 }
 
 /// The suspensions of a host, by name.
-pub(super) fn specs(build: &Build<'_>) -> Result<Vec<(String, SuspensionSpec)>, BundleFault> {
+pub(in crate::planner) fn specs(
+    build: &Build<'_>,
+) -> Result<Vec<(String, SuspensionSpec)>, BundleFault> {
     let mut made = Vec::new();
     for entry in &build.role.suspensions {
         // What drains in quarantine is not set free by its removal.

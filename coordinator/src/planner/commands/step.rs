@@ -22,13 +22,13 @@ use email_engine_protocol::desired::{CommandLine, Guard, HostPath, StepSpec};
 use email_engine_protocol::limits;
 use serde::Deserialize;
 
-use super::build::Build;
-use super::error::BundleFault;
+use super::super::build::Build;
+use super::super::error::BundleFault;
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct StepEntry {
-    pub(super) name: String,
+pub(in crate::planner) struct StepEntry {
+    pub(in crate::planner) name: String,
     program: String,
     #[serde(default)]
     arguments: Vec<String>,
@@ -39,9 +39,9 @@ pub(super) struct StepEntry {
     only_if: Option<CommandEntry>,
     unless: Option<CommandEntry>,
     #[serde(default)]
-    pub(super) after: Vec<String>,
+    pub(in crate::planner) after: Vec<String>,
     #[serde(default)]
-    pub(super) notify: Vec<String>,
+    pub(in crate::planner) notify: Vec<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -52,7 +52,10 @@ struct CommandEntry {
     arguments: Vec<String>,
 }
 
-pub(super) fn spec(build: &Build<'_>, entry: &StepEntry) -> Result<StepSpec, BundleFault> {
+pub(in crate::planner) fn spec(
+    build: &Build<'_>,
+    entry: &StepEntry,
+) -> Result<StepSpec, BundleFault> {
     let command = |program: &str, arguments: &[String]| {
         Ok(CommandLine {
             program: build.path(program)?,

@@ -7,16 +7,16 @@ use email_engine_protocol::desired::{
     TransactionSpec,
 };
 
-use super::build::Build;
-use super::error::BundleFault;
-use super::health;
-use super::role::{CheckEntry, DrainEntry, Generated, TransactionEntry};
-use super::values::Item;
+use super::super::build::Build;
+use super::super::error::BundleFault;
+use super::super::health;
+use super::super::role::{CheckEntry, DrainEntry, Generated, TransactionEntry};
+use super::super::values::Item;
 use crate::powermta::syntax::Sources;
 use crate::powermta::{self, CONFIG_PATH};
 
 /// Templates among the texts of these entries, each once.
-pub(super) fn texts(entries: &[TransactionEntry]) -> impl Iterator<Item = &str> {
+pub(in crate::planner) fn texts(entries: &[TransactionEntry]) -> impl Iterator<Item = &str> {
     let probes = entries
         .iter()
         .flat_map(|entry| entry.read_back.iter().chain(&entry.health));
@@ -32,13 +32,13 @@ pub(super) fn texts(entries: &[TransactionEntry]) -> impl Iterator<Item = &str> 
 }
 
 /// Templates among the texts of a command that judges.
-pub(super) fn check_texts(entry: &CheckEntry) -> impl Iterator<Item = &str> {
+pub(in crate::planner) fn check_texts(entry: &CheckEntry) -> impl Iterator<Item = &str> {
     let arguments = entry.arguments.iter().map(String::as_str);
     std::iter::once(entry.program.as_str()).chain(arguments)
 }
 
 /// The transaction of an entry; its members are known already.
-pub(super) fn spec(
+pub(in crate::planner) fn spec(
     build: &Build<'_>,
     entry: &TransactionEntry,
 ) -> Result<TransactionSpec, BundleFault> {
@@ -100,7 +100,7 @@ fn drained(build: &Build<'_>, entry: &DrainEntry) -> Result<DrainSpec, BundleFau
 }
 
 /// A command that judges.
-pub(super) fn check(
+pub(in crate::planner) fn check(
     build: &Build<'_>,
     entry: &CheckEntry,
     item: Option<&Item>,

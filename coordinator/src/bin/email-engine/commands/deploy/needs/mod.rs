@@ -1,4 +1,7 @@
-//! Which files of operators the hosts ask for, and whether each is there. Pure.
+//! Which files of operators the hosts ask for, whether each is there, and what a licence says of itself
+//! ([`license`]). Pure.
+
+pub(super) mod license;
 
 use std::collections::{BTreeMap, BTreeSet};
 
