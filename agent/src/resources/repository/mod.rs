@@ -2,41 +2,28 @@
 //!
 //! Its lists are read, by that key alone, before it counts as right, so that the packages that come after
 //! it can be installed. What cannot be read does not stay: one source that is no good would be in the way of
-//! everything else that is installed here. Which files were read is written down, so that looking starts
-//! no program. In a sandbox the files are real, and reading is only written down.
+//! everything else that is installed here: what was read before comes back, also in the agent's next life.
+//! What was read is written down, so that looking starts no program. In a sandbox the files are real, and
+//! reading is only written down.
 
+mod pair;
+mod record;
 mod text;
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::desired::{HostPath, OnRemove, PackageRepositorySpec};
 use email_engine_protocol::id::ResourceId;
-use email_engine_protocol::limits;
 
+use self::pair::{current, differs, files, is_in_the_way, place, replace, withdraw};
 use self::text::{Written, written};
 use super::{ApplyError, Finding};
-use crate::host::{EntryKind, FileError, Machine, NewFile, PackageForm, SystemError};
+use crate::host::{Machine, PackageForm, SystemError};
 use crate::inventory::Item;
 
-/// What was read of which source, in the agent's own folder.
-const READ: &str = "package-sources";
-const MODE: u32 = 0o644;
-/// A key with its file's own words, or a source with all that it may name.
-const LIMIT: u64 = limits::REPOSITORY_KEY_BYTES as u64 * 2;
 /// From a try that failed to the next one: who does not answer keeps everything waiting.
 const PAUSE: Duration = Duration::from_secs(120);
-
-/// Hash of both files of a source, by its name.
-type Read = BTreeMap<String, ContentHash>;
-
-/// A file that shall be.
-#[derive(Clone, Copy)]
-struct Wanted<'a> {
-    path: &'a HostPath,
-    text: &'a str,
-}
 
 pub(super) fn observe(machine: &mut Machine, spec: &PackageRepositorySpec) -> Finding {
     let wanted = match for_machine(machine, spec) {
@@ -68,7 +55,12 @@ pub(super) fn apply(
     spec: &PackageRepositorySpec,
 ) -> Result<(), ApplyError> {
     let wanted = for_machine(machine, spec)?;
-    if !spec.enabled || is_read(machine, &spec.name, &wanted) {
+    if !spec.enabled {
+        // Who had it turned off shall not find it turned on again when another form of it fails.
+        forget(machine, id, &spec.name)?;
+        return Ok(place(machine, &wanted)?);
+    }
+    if is_read(machine, &spec.name, &wanted) {
         return Ok(place(machine, &wanted)?);
     }
     let now = Instant::now();
@@ -76,29 +68,32 @@ pub(super) fn apply(
         && *hash == hash_of(&wanted)
         && now.duration_since(*at) < PAUSE
     {
-        return Err(error.clone().into());
+        let error = error.clone();
+        // It may not have been possible when it failed.
+        take_back(machine, &spec.name, &wanted);
+        return Err(error.into());
     }
-    let before = proven(machine, &spec.name, &wanted);
-    place(machine, &wanted)?;
-    match read(machine, id, spec, &wanted) {
-        Ok(()) => {
-            machine.unread.remove(&spec.name);
-            Ok(())
-        }
-        Err(error) => {
-            let tried = (now, hash_of(&wanted), error.clone());
-            machine.unread.insert(spec.name.clone(), tried);
-            match before {
-                Some(before) => place(machine, &before)?,
-                None => withdraw(machine, &wanted.source, &wanted.key)?,
-            }
-            Err(error.into())
-        }
+    let done = place(machine, &wanted)
+        .map_err(ApplyError::from)
+        .and_then(|()| {
+            read(machine, id, spec, &wanted).map_err(|error| {
+                let tried = (now, hash_of(&wanted), error.clone());
+                machine.unread.insert(spec.name.clone(), tried);
+                error.into()
+            })
+        });
+    match &done {
+        Ok(()) => _ = machine.unread.remove(&spec.name),
+        Err(_) => take_back(machine, &spec.name, &wanted),
     }
+    done
 }
 
 /// Takes both files away, of whichever tool, or has the tool pass over the source.
 pub(super) fn remove(machine: &mut Machine, item: &Item, name: &str) -> Result<(), ApplyError> {
+    if item.on_remove == OnRemove::Disable {
+        forget(machine, &item.id, name)?;
+    }
     for form in [PackageForm::Deb, PackageForm::Rpm] {
         let (source, key) = text::places(form, name);
         match item.on_remove {
@@ -106,8 +101,7 @@ pub(super) fn remove(machine: &mut Machine, item: &Item, name: &str) -> Result<(
             OnRemove::Disable => {
                 if let Some(text) = current(machine, &source)? {
                     let text = text::disabled(form, &text);
-                    let path = &source;
-                    put(machine, Wanted { path, text: &text })?;
+                    replace(machine, &source, &text)?;
                 }
             }
             OnRemove::Leave => {}
@@ -147,109 +141,40 @@ fn for_machine(machine: &mut Machine, spec: &PackageRepositorySpec) -> Result<Wr
     })
 }
 
-/// The key first: a source without it would be in the way of others.
-fn files(wanted: &Written) -> [Wanted<'_>; 2] {
-    let of = |path, text| Wanted { path, text };
-    [
-        of(&wanted.key, &wanted.key_text),
-        of(&wanted.source, &wanted.source_text),
-    ]
-}
-
-fn differs(machine: &Machine, file: Wanted<'_>) -> Result<Option<String>, FileError> {
-    let Some(entry) = machine.files.look(file.path)? else {
-        return Ok(Some("is missing".to_owned()));
+/// Brings back what was read before, from the agent's own record: the files may have been written anew in a
+/// life that was cut off, or by somebody else.
+fn take_back(machine: &Machine, name: &str, wanted: &Written) {
+    let before = record::last_read_there(&machine.notes, name, wanted);
+    let done = match &before {
+        Some(before) => place(machine, before),
+        None => withdraw(machine, &wanted.source, &wanted.key),
     };
-    if entry.kind != EntryKind::File {
-        let what = entry.kind.as_str();
-        return Ok(Some(format!("is {what}, not a regular file")));
+    let Err(error) = done else { return };
+    tracing::warn!(%error, "source {name} of packages is not as it was before");
+    if let Some(before) = before
+        && is_in_the_way(machine, &before)
+        && let Err(error) = withdraw(machine, &wanted.source, &wanted.key)
+    {
+        tracing::warn!(%error, "source {name} of packages could not be read, and stays");
     }
-    if entry.mode != MODE {
-        let mode = entry.mode;
-        return Ok(Some(format!("has mode {mode:04o}, not {MODE:04o}")));
-    }
-    if entry.uid != rustix::process::geteuid().as_raw() {
-        return Ok(Some(format!("belongs to user {}", entry.uid)));
-    }
-    let is_same = machine.files.read(file.path, LIMIT)? == file.text.as_bytes();
-    Ok((!is_same).then(|| "has another content".to_owned()))
-}
-
-fn place(machine: &Machine, wanted: &Written) -> Result<(), FileError> {
-    for file in files(wanted) {
-        // What cannot be read there is not right either.
-        if !matches!(differs(machine, file), Ok(None)) {
-            put(machine, file)?;
-        }
-    }
-    Ok(())
-}
-
-fn put(machine: &Machine, file: Wanted<'_>) -> Result<(), FileError> {
-    machine.files.make_parents(file.path)?;
-    let new = NewFile {
-        path: file.path,
-        mode: MODE,
-        uid: Some(rustix::process::geteuid().as_raw()),
-        gid: None,
-    };
-    machine.files.replace(&new, file.text.as_bytes(), None)
-}
-
-/// The source first: without its key it would be in the way of others.
-fn withdraw(machine: &Machine, source: &HostPath, key: &HostPath) -> Result<(), FileError> {
-    for path in [source, key] {
-        machine.files.remove_file(path)?;
-        machine.files.sweep(path)?;
-    }
-    Ok(())
-}
-
-/// What stands in a file; nothing where there is no such file.
-fn current(machine: &Machine, path: &HostPath) -> Result<Option<String>, FileError> {
-    match machine.files.look(path)? {
-        Some(entry) if entry.kind == EntryKind::File => {
-            let bytes = machine.files.read(path, LIMIT)?;
-            Ok(String::from_utf8(bytes).ok())
-        }
-        _ => Ok(None),
-    }
-}
-
-/// What is in force here of this source, if it was read once: what somebody else put there comes not back.
-fn proven(machine: &Machine, name: &str, wanted: &Written) -> Option<Written> {
-    let text = |path| current(machine, path).ok().flatten();
-    let before = Written {
-        key_text: text(&wanted.key)?,
-        source_text: text(&wanted.source)?,
-        ..wanted.clone()
-    };
-    let is_it = known(machine).get(name) == Some(&hash_of(&before));
-    is_it.then_some(before)
 }
 
 fn hash_of(wanted: &Written) -> ContentHash {
     ContentHash::of(format!("{}\0{}", wanted.source_text, wanted.key_text).as_bytes())
 }
 
-fn known(machine: &Machine) -> Read {
-    let read = machine.notes.read::<Read>(READ).unwrap_or_else(|error| {
-        tracing::warn!(%error, "sources of packages are read again");
-        None
-    });
-    read.unwrap_or_default()
-}
-
 /// Under which name a sandbox writes down what would have been read.
-fn record(name: &str) -> String {
+fn simulated(name: &str) -> String {
     format!("lists of package repository {name}")
 }
 
 fn is_read(machine: &mut Machine, name: &str, wanted: &Written) -> bool {
-    let hash = hash_of(wanted);
     match machine.system.stand_in() {
-        Some(stand_in) => stand_in.recorded(&record(name)) == Some(hash.to_string().as_str()),
-        None => known(machine).get(name) == Some(&hash),
+        Some(stand_in) => {
+            let hash = hash_of(wanted).to_string();
+            stand_in.recorded(&simulated(name)) == Some(hash.as_str())
+        }
+        None => record::last_read(&machine.notes, name).as_ref() == Some(wanted),
     }
 }
 
@@ -259,34 +184,24 @@ fn read(
     spec: &PackageRepositorySpec,
     wanted: &Written,
 ) -> Result<(), SystemError> {
-    let hash = hash_of(wanted);
     if let Some(stand_in) = machine.system.stand_in() {
-        return stand_in.record(id, &record(&spec.name), Some(hash.to_string()));
-    }
-    if let Some(tools) = machine.system.package_files() {
+        let hash = hash_of(wanted).to_string();
+        stand_in.record(id, &simulated(&spec.name), Some(hash))?;
+    } else if let Some(tools) = machine.system.package_files() {
         tools.read_source(wanted.source.as_str(), &text::id(&spec.name))?;
     }
-    let mut known = known(machine);
-    known.insert(spec.name.clone(), hash);
-    if let Err(error) = machine.notes.write(READ, &known) {
-        tracing::warn!(%error, "a source of packages will be read again");
-    }
+    record::keep(&machine.notes, &spec.name, wanted);
     Ok(())
 }
 
 fn forget(machine: &mut Machine, id: &ResourceId, name: &str) -> Result<(), ApplyError> {
     machine.unread.remove(name);
-    if let Some(stand_in) = machine.system.stand_in() {
-        return Ok(stand_in.record(id, &record(name), None)?);
-    }
-    let mut known = known(machine);
-    if known.remove(name).is_some()
-        && let Err(error) = machine.notes.write(READ, &known)
+    if let Some(stand_in) = machine.system.stand_in()
+        && stand_in.recorded(&simulated(name)).is_some()
     {
-        // At worst one that comes back is not read anew.
-        tracing::warn!(%error, "a source of packages that is gone counts as read");
+        stand_in.record(id, &simulated(name), None)?;
     }
-    Ok(())
+    record::forget(&machine.notes, name)
 }
 
 #[cfg(test)]

@@ -4,13 +4,14 @@
 use std::fmt::Write as _;
 
 use email_engine_protocol::desired::{AptSource, DnfSource, HostPath, PackageRepositorySpec};
+use serde::{Deserialize, Serialize};
 
 use crate::host::PackageForm;
 
 const HEAD: &str = "# Written by Email-Engine; what is changed here is changed back.\n";
 
 /// Both files of a source.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Written {
     pub(super) key: HostPath,
     pub(super) key_text: String,
