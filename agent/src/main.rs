@@ -149,7 +149,7 @@ const fn code(error: &RunError) -> u8 {
         RunError::AllowList(_) | RunError::Token(_) | RunError::OtherHost { .. } => 2,
         RunError::NetworkUser { .. } | RunError::Unexpected(_) => 2,
         RunError::Expect(error) => match error {
-            ExpectError::Record(_) => 1,
+            ExpectError::Record(_) | ExpectError::Retiring(_) => 1,
             ExpectError::NotForHosts | ExpectError::Other(..) | ExpectError::Spent { .. } => 2,
         },
         RunError::Enroll(EnrollError::NotForHosts) | RunError::KeysLost { .. } => 2,

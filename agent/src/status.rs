@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::config::Config;
 use crate::host::{Cabinet, RecordError};
+use crate::identity::IdentityStore;
 use crate::ledger::expected::Expected;
 use crate::ledger::tombstone::Tombstone;
 use crate::ledger::{self, Ledger};
@@ -37,6 +38,9 @@ pub enum StatusError {
 pub struct Status {
     /// Who it is; nothing before it was let in.
     pub enrolled: Option<Enrolled>,
+    /// Whether it was let in and its network half has lost the proof of it: that comes by a token only which was
+    /// made by `token create --replace`.
+    pub identity_lost: bool,
     /// The state that it accepted last.
     pub accepted: Option<Generation>,
     /// The newest that was right once.
@@ -95,6 +99,7 @@ pub fn read(config: &Config) -> Result<Status, StatusError> {
     let accepted = page.accepted.map(|accepted| accepted.target);
     let right = accepted.is_some() && accepted == page.last_good;
     Ok(Status {
+        identity_lost: enrolled.is_some() && !IdentityStore::is_there(&config.data_dir),
         enrolled,
         converged: right && page.attempted.is_none() && !page.retired,
         accepted: accepted.map(|target| target.generation),

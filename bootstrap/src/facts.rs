@@ -159,12 +159,23 @@ pub struct UnitState {
 pub struct Membership {
     /// Host or node of a cluster; nothing before it was let in.
     pub enrolled: Option<Member>,
+    /// Whether it was let in and cannot prove it any more: it needs a token as if it never had been.
+    #[serde(default)]
+    pub identity_lost: bool,
     /// Whether its first state was right once.
     #[serde(default)]
     pub converged: bool,
     /// What did not get through, for people.
     #[serde(default)]
     pub trouble: Option<String>,
+}
+
+impl Membership {
+    /// Whether it was let in and can prove it.
+    #[must_use]
+    pub const fn is_in(&self) -> bool {
+        self.enrolled.is_some() && !self.identity_lost
+    }
 }
 
 /// A member of a cluster.

@@ -100,6 +100,16 @@ impl IdentityStore {
         Ok(Self { dir })
     }
 
+    /// Whether an identity lies there, whole or not. Looks, and neither makes nor opens anything: whoever asks
+    /// may not be the one that it belongs to.
+    #[must_use]
+    pub fn is_there(data_dir: &Path) -> bool {
+        let path = data_dir.join("identity").join(IDENTITY);
+        let absent =
+            fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        !absent
+    }
+
     /// The identity, when the host was enrolled.
     ///
     /// # Errors

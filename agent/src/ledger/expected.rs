@@ -4,6 +4,8 @@
 //! The executor believes a first trust by this alone, whatever the network half brings. It is kept until the
 //! host is retired: a trust that is pinned needs it no longer, and one that was lost is asked for anew.
 
+use std::path::PathBuf;
+
 use email_engine_protocol::bytes::RecoveryPin;
 use email_engine_protocol::id::{ClusterId, HostId, Role, TokenId};
 use email_engine_protocol::join::{Admission, JoinToken, TrustPin};
@@ -109,6 +111,13 @@ pub enum ExpectError {
     /// What was written down cannot be read or written.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// The host was retired, and its executor still runs: at its end it would forget what it is told now.
+    #[error(
+        "the host that this machine was is retired, and its executor, which runs on {}, still has to forget it: \
+         it ends by itself within a minute, or by `systemctl stop email-engine-executor.service`; then do this \
+         again", .0.display()
+    )]
+    Retiring(PathBuf),
     /// It is the one by which the host was let in before it was retired.
     #[error(
         "{was}, which join token {token} had let in: make another one with `email-engine token create`"
@@ -153,15 +162,15 @@ impl Expected {
         cabinet.write(RECORD, self)
     }
 
-    /// The trust as far as it may be believed. Its epoch is only claimed: one above that of the token needs a
-    /// grant, as ever.
+    /// The trust as far as it may be believed. Its epoch is only claimed, so that of the token is taken: one above
+    /// it needs a grant, as ever, and one below it would let nodes speak that a recovery threw out.
     ///
     /// # Errors
     /// When it is another one than is expected.
     pub fn judge(&self, trust: Trust) -> Result<Trust, Unexpected> {
         self.compare(trust.cluster, &trust.host, trust.role, trust.recovery.pin())?;
         Ok(Trust {
-            epoch: trust.epoch.min(self.trust.epoch),
+            epoch: self.trust.epoch,
             ..trust
         })
     }
@@ -192,6 +201,16 @@ impl Expected {
             // Whoever redeems it says what it is for.
             None => Ok(()),
         }
+    }
+
+    /// Whether it is what was pinned already.
+    ///
+    /// # Errors
+    /// When the machine is another host, or one of somebody else's.
+    pub fn judge_pinned(&self, pinned: &Trust) -> Result<(), ExpectError> {
+        let recovery = pinned.recovery.pin();
+        self.compare(pinned.cluster, &pinned.host, pinned.role, recovery)
+            .map_err(|why| ExpectError::Other(pinned.host.clone(), why))
     }
 
     fn compare(
@@ -236,9 +255,7 @@ impl Expected {
 pub fn expect(cabinet: &Cabinet, token: &JoinToken) -> Result<Expected, ExpectError> {
     let expected = Expected::by(token).ok_or(ExpectError::NotForHosts)?;
     if let Some(trust) = read_trust(cabinet)? {
-        let host = trust.host.clone();
-        let judged = expected.judge(trust);
-        judged.map_err(|why| ExpectError::Other(host, why))?;
+        expected.judge_pinned(&trust)?;
     }
     let tombstone = Tombstone::read(cabinet).unwrap_or_else(|error| {
         tracing::warn!(%error, "what the host was cannot be told");

@@ -134,7 +134,7 @@ impl Link {
     pub async fn run(mut self) -> LinkEnd {
         match self.rounds().await {
             // The executor forgets its keys at its end: an identity without them is of no use.
-            LinkEnd::Shutdown if self.relay.retired => LinkEnd::Retired,
+            LinkEnd::ExecutorGone | LinkEnd::Shutdown if self.relay.retired => LinkEnd::Retired,
             end => end,
         }
     }

@@ -93,7 +93,7 @@ impl Entrance<'_> {
     }
 
     async fn join(self, token: &JoinToken, side: &mut ExecutorSide) -> Result<Identity, Stop> {
-        self.witness.admits(token)?;
+        self.witness.admits(token, self.pinned)?;
         let enrollment = Enrollment {
             keys: self.keys,
             mode: mode(self.config),
@@ -115,6 +115,7 @@ impl Entrance<'_> {
         let mut reason = String::new();
         let mut said = Said::default();
         loop {
+            let mut is_early = false;
             match token::read(from) {
                 // Shown again and again, it would be taken for a stolen one.
                 Ok(token) if refused.as_ref() == Some(&token.id) => {}
@@ -126,7 +127,8 @@ impl Entrance<'_> {
                     Err(Stop::Link(end)) => return Err(Stop::Link(end)),
                     Err(Stop::Failed(error)) => {
                         reason = with_causes(&error);
-                        refused = Some(token.id);
+                        is_early = self.witness.may_be_told(&error, self.pinned);
+                        refused = (!is_early).then_some(token.id);
                     }
                 },
                 Err(error) if is_absent(&error) => "there is no join token".clone_into(&mut reason),
@@ -141,6 +143,15 @@ impl Entrance<'_> {
                 let reason = lost.to_string();
                 let told = hold::tell(self.store, known, &reason);
                 side.during(told).await.map_err(Stop::Link)?;
+            }
+            if is_early {
+                // Called anew, as if it had gone, the executor says whom it expects by then. Not more often than
+                // the reason is to be read.
+                let pause = SAY_AGAIN.min(self.config.reconnect_max());
+                let slept = side.during(tokio::time::sleep(pause)).await;
+                slept.map_err(Stop::Link)?;
+                tracing::info!("whom the executor expects is asked anew");
+                return Err(Stop::Link(LinkEnd::ExecutorGone));
             }
             // Standard input has nothing more to say.
             from = from.filter(|path| *path != Path::new("-"));

@@ -116,7 +116,7 @@ pub(super) fn network(config: &Config) -> Result<End, RunError> {
             };
             let other = Other::from(called);
             match half(config, Task::Network, &store, other, shutdown.clone()).await {
-                Err(RunError::ExecutorGone) => tracing::warn!("the executor is gone"),
+                Err(RunError::ExecutorGone) => tracing::warn!("the executor is called anew"),
                 ended => return ended,
             }
         }

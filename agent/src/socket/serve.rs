@@ -12,7 +12,7 @@ use email_engine_protocol::bytes::ContentHash;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::frames::{self, SocketError};
 use super::place::{NetworkUser, is_network_half};
@@ -23,6 +23,10 @@ use crate::halves::{ExecutorKeys, FromExecutor, Standing};
 /// A network half that reads nothing for so long is let go, to be started anew.
 const STALLED: Duration = Duration::from_secs(10);
 
+/// After the host was retired, for whoever carries the last word away: many times what it gives a coordinator
+/// for that. The keys are wiped afterwards, and the machine can be joined anew, whoever stays.
+const FAREWELL: Duration = Duration::from_secs(30);
+
 /// After a connection that could not be taken.
 const REFUSED_PAUSE: Duration = Duration::from_millis(100);
 
@@ -31,7 +35,7 @@ const REFUSED_PAUSE: Duration = Duration::from_millis(100);
 pub enum ServeEnd {
     /// The executor's thread is gone.
     ExecutorGone,
-    /// The host was retired, and whoever carried the last word away has hung up.
+    /// The host was retired, and whoever carried the last word away has hung up, or had the time to.
     Retired,
     /// It was asked to.
     Shutdown,
@@ -44,8 +48,9 @@ struct Side {
     events: mpsc::Receiver<FromExecutor>,
     keys: ExecutorKeys,
     standing: Standing,
-    /// This life did.
-    retired: bool,
+    /// When it ends at the latest, once this life has retired the host, and how long after that.
+    leave: Option<Instant>,
+    farewell: Duration,
     /// Bodies that the executor asked for and has not had.
     wanted: Wanted,
 }
@@ -67,14 +72,26 @@ pub async fn serve(
     listener: UnixListener,
     user: NetworkUser,
     started: Started,
+    shutdown: watch::Receiver<bool>,
+) -> ServeEnd {
+    serve_until(listener, user, started, shutdown, FAREWELL).await
+}
+
+/// As [`serve`], and no longer than `farewell` after the host was retired.
+pub(super) async fn serve_until(
+    listener: UnixListener,
+    user: NetworkUser,
+    started: Started,
     mut shutdown: watch::Receiver<bool>,
+    farewell: Duration,
 ) -> ServeEnd {
     let mut side = Side {
         handle: started.handle,
         events: started.events,
         keys: started.keys,
         standing: started.standing,
-        retired: false,
+        leave: None,
+        farewell,
         wanted: Wanted::default(),
     };
     let mut newer = None;
@@ -90,6 +107,7 @@ pub async fn serve(
                     }
                     None => return ServeEnd::ExecutorGone,
                 },
+                () = has_come(side.leave) => return ServeEnd::Retired,
                 () = asked_to_stop(&mut shutdown) => return ServeEnd::Shutdown,
             },
         };
@@ -159,7 +177,10 @@ impl Side {
     fn note(&mut self, said: &FromExecutor) {
         match said {
             FromExecutor::Standing(standing) => self.standing.clone_from(standing),
-            FromExecutor::Retired => self.retired = true,
+            FromExecutor::Retired => {
+                let farewell = self.farewell;
+                self.leave.get_or_insert_with(|| Instant::now() + farewell);
+            }
             FromExecutor::BodiesWanted(hashes) => {
                 let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
                 wanted.extend(hashes);
@@ -170,7 +191,7 @@ impl Side {
 
     /// Whether nothing is left to be done here.
     fn is_retired(&self) -> bool {
-        self.retired || self.handle.is_retired()
+        self.leave.is_some() || self.handle.is_retired()
     }
 
     fn begin(&self) -> Begin {
@@ -211,6 +232,7 @@ impl Side {
                 }
                 heard = &mut hearing => break heard.unwrap_or(Closed::ByPeer),
                 newer = &mut next => break Closed::Newer(newer),
+                () = has_come(self.leave) => break Closed::Serve(ServeEnd::Retired),
                 () = asked_to_stop(shutdown) => break Closed::Serve(ServeEnd::Shutdown),
             }
         };
@@ -247,6 +269,13 @@ async fn hear(mut from: OwnedReadHalf, handle: ExecutorHandle, wanted: Wanted) -
             Ok(None) => return Closed::ByPeer,
             Err(error) => return Closed::Failed(error),
         }
+    }
+}
+
+async fn has_come(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 

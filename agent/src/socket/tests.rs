@@ -7,17 +7,17 @@ use email_engine_protocol::bytes::{ContentHash, Nonce};
 use email_engine_protocol::limits;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use super::call::{CallError, call};
 use super::frames::{self, FROM_EXECUTOR};
 use super::place::{self, NetworkUser, PlaceError, is_executor, is_network_half};
-use super::serve::{ServeEnd, serve};
+use super::serve::{ServeEnd, serve, serve_until};
 use super::{Begin, VERSION};
 use crate::allow::{AllowList, Names};
-use crate::executor::{self, ExecutorConfig, Root};
-use crate::halves::ToExecutor;
+use crate::executor::{self, ExecutorConfig, Root, Started};
+use crate::halves::{FromExecutor, ToExecutor};
 use crate::host::OwnPlaces;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -36,39 +36,44 @@ fn ourselves() -> NetworkUser {
     }
 }
 
+/// An executor of a sandbox that allows nothing.
+fn started(dir: &Path) -> Started {
+    executor::start(ExecutorConfig {
+        data_dir: dir.join("executor"),
+        root: Root::Sandbox(dir.join("root")),
+        allow: AllowList {
+            origin: "an empty list".to_owned(),
+            paths: Vec::new(),
+            commands: Vec::new(),
+            packages: Names::default(),
+            package_files: Names::default(),
+            package_repositories: Vec::new(),
+            services: Names::default(),
+            users: Names::default(),
+            groups: Names::default(),
+            sysctls: Names::default(),
+            interfaces: Names::default(),
+            ports: Names::default(),
+            databases: Names::default(),
+            database_users: Names::default(),
+            tables: Names::default(),
+            acme_directories: Names::default(),
+            addresses: Vec::new(),
+            firewall: true,
+            set_id: Vec::new(),
+            own: BTreeSet::new(),
+        },
+        own: OwnPlaces::new(),
+        audit_interval: Duration::from_secs(60),
+        agent_version: "1.2.3".to_owned(),
+    })
+    .unwrap()
+}
+
 impl Rig {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let started = executor::start(ExecutorConfig {
-            data_dir: dir.path().join("executor"),
-            root: Root::Sandbox(dir.path().join("root")),
-            allow: AllowList {
-                origin: "an empty list".to_owned(),
-                paths: Vec::new(),
-                commands: Vec::new(),
-                packages: Names::default(),
-                package_files: Names::default(),
-                package_repositories: Vec::new(),
-                services: Names::default(),
-                users: Names::default(),
-                groups: Names::default(),
-                sysctls: Names::default(),
-                interfaces: Names::default(),
-                ports: Names::default(),
-                databases: Names::default(),
-                database_users: Names::default(),
-                tables: Names::default(),
-                acme_directories: Names::default(),
-                addresses: Vec::new(),
-                firewall: true,
-                set_id: Vec::new(),
-                own: BTreeSet::new(),
-            },
-            own: OwnPlaces::new(),
-            audit_interval: Duration::from_secs(60),
-            agent_version: "1.2.3".to_owned(),
-        })
-        .unwrap();
+        let started = started(dir.path());
         let listener = place::listen(&dir.path().join("run/socket"), ourselves()).unwrap();
         let (stop, shutdown) = watch::channel(false);
         let served = tokio::spawn(serve(listener, ourselves(), started, shutdown));
@@ -202,6 +207,33 @@ async fn the_largest_body_passes_when_it_is_wanted_and_not_a_byte_of_another() {
         }
         drop(there);
         soon(sending).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn who_stays_after_the_host_was_retired_or_does_not_come_holds_nothing_up() {
+    for stays in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut started = started(dir.path());
+        let (say, events) = mpsc::channel(4);
+        let _own = std::mem::replace(&mut started.events, events);
+        let path = dir.path().join("run/socket");
+        let listener = place::listen(&path, ourselves()).unwrap();
+        let (_stop, shutdown) = watch::channel(false);
+        let farewell = Duration::from_millis(50);
+        let serving = serve_until(listener, ourselves(), started, shutdown, farewell);
+        let served = tokio::spawn(serving);
+        let mut called = None;
+        if stays {
+            called = Some(soon(call(&path)).await.unwrap());
+        }
+        say.send(FromExecutor::Retired).await.unwrap();
+        if let Some(called) = &mut called {
+            let said = soon(called.from.recv()).await;
+            assert_eq!(said, Some(FromExecutor::Retired), "it is told");
+        }
+        let ended = soon(served).await.unwrap();
+        assert_eq!(ended, ServeEnd::Retired, "somebody stays: {stays}");
     }
 }
 

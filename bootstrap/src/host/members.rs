@@ -14,6 +14,8 @@ use crate::request::Part;
 #[derive(Deserialize)]
 struct HostSays {
     enrolled: Option<Host>,
+    #[serde(default)]
+    identity_lost: bool,
     converged: bool,
     attempted: Option<Attempt>,
     retired: bool,
@@ -89,6 +91,7 @@ fn host(said: HostSays) -> Membership {
             name: host.host.to_string(),
             role: Some(host.role),
         }),
+        identity_lost: said.identity_lost,
         converged: said.converged,
         trouble,
     }
@@ -101,6 +104,7 @@ fn node(said: NodeSays) -> Membership {
             name: node.node.to_string(),
             role: None,
         }),
+        identity_lost: false,
         converged: false,
         trouble: None,
     }

@@ -30,7 +30,7 @@ impl Waiting<'_> {
         let late = "the cluster has not let this host in; its agent goes on trying, and this run \
                     may be repeated";
         self.until(voice, Exit::NotEnrolled, late, |membership| {
-            membership.enrolled.is_some()
+            membership.is_in()
         })
     }
 

@@ -66,7 +66,7 @@ impl Plan<'_> {
     }
 
     fn host(&mut self, layout: &Layout) {
-        let member = self.membership().enrolled.is_some();
+        let member = self.membership().is_in();
         let token = layout.token.clone().unwrap_or_default();
         let leaves_token = !member && matches!(self.request.entry, Entry::Join(_));
         // Before the token, which is taken up as soon as it lies there.
@@ -78,7 +78,9 @@ impl Plan<'_> {
             },
         );
         self.units(layout);
-        self.wait(!member, Step::AwaitEnrolment);
+        // One that lost its identity goes on without it until there is a token.
+        let comes_in = leaves_token || self.membership().enrolled.is_none();
+        self.wait(comes_in, Step::AwaitEnrolment);
         // Once redeemed it opens nothing, but a secret that is not there cannot be misread.
         let redeemed = member || self.steps.contains(&Step::AwaitEnrolment);
         let lies_there = leaves_token || self.installed.paths.contains_key(&token);

@@ -12,7 +12,7 @@ use email_engine_protocol::id::Role;
 use email_engine_protocol::join::Admission;
 use email_engine_protocol::time::Timestamp;
 
-use crate::facts::{Facts, MailTrouble, Member};
+use crate::facts::{Facts, MailTrouble, Member, Membership};
 use crate::layout::{AGENT, COORDINATOR, Layout};
 use crate::plan::History;
 use crate::request::{Entry, Part, Request, Ticket};
@@ -28,8 +28,10 @@ pub fn preflight(
     history: &History,
     now: Timestamp,
 ) -> Vec<Finding> {
-    let member = facts.installed.membership.as_ref().ok();
-    let member = member.and_then(|membership| membership.enrolled.as_ref());
+    let membership = facts.installed.membership.as_ref().ok();
+    let member = membership.and_then(|membership| membership.enrolled.as_ref());
+    // Whom it still can prove to be: without that, it needs what a machine needs that never was let in.
+    let proven = member.filter(|_| membership.is_some_and(Membership::is_in));
     let mut findings = Vec::new();
     os::judge(
         request.part,
@@ -52,8 +54,9 @@ pub fn preflight(
             format!("what is installed here cannot be read: {reason}"),
         ));
     }
-    entry(request, member, history, now, &mut findings);
-    reach(request, member, facts, &mut findings);
+    entry(request, member, history, &mut findings);
+    identity(request, member, proven, now, &mut findings);
+    reach(request, proven, facts, &mut findings);
     mail(facts, &mut findings);
     advertised(request, member, &mut findings);
     findings.sort_by_key(|finding| finding.severity);
@@ -146,7 +149,6 @@ fn entry(
     request: &Request,
     member: Option<&Member>,
     history: &History,
-    now: Timestamp,
     findings: &mut Vec<Finding>,
 ) {
     let ticket = match (&request.entry, member) {
@@ -175,16 +177,39 @@ fn entry(
         (Entry::Join(ticket), _) => ticket,
     };
     admission(request.part, ticket, findings);
-    match member {
-        Some(member) => same_member(ticket, member, findings),
-        None if ticket.expires_at <= now => findings.push(Finding::refusal(
+    if let Some(member) = member {
+        same_member(ticket, member, findings);
+    }
+}
+
+/// What a machine is let in by that cannot prove to be in.
+fn identity(
+    request: &Request,
+    member: Option<&Member>,
+    proven: Option<&Member>,
+    now: Timestamp,
+    findings: &mut Vec<Finding>,
+) {
+    if proven.is_some() {
+        return;
+    }
+    match (&request.entry, member) {
+        (Entry::Join(ticket), _) if ticket.expires_at <= now => findings.push(Finding::refusal(
             Check::Token,
             format!(
                 "the join token ended at {}, and it is {now} here: make another one",
                 ticket.expires_at
             ),
         )),
-        None => {}
+        (Entry::Already, Some(member)) => findings.push(Finding::warning(
+            Check::Installation,
+            format!(
+                "this machine is host {} and has lost its identity, so it speaks with no coordinator: make a \
+                 token with `email-engine token create --host {} --replace`, and give it by --join-file FILE",
+                member.name, member.name
+            ),
+        )),
+        _ => {}
     }
 }
 

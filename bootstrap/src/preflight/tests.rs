@@ -231,6 +231,34 @@ fn a_token_that_was_redeemed_here_may_have_ended() {
 }
 
 #[test]
+fn a_host_that_lost_its_identity_needs_what_one_needs_that_was_never_let_in() {
+    let mut facts = facts();
+    member(&mut facts, 1, "host1");
+    let membership = facts.installed.membership.as_mut().unwrap();
+    membership.identity_lost = true;
+    let mut late = request(Role::Api);
+    assert_eq!(judge(&late, &facts), []);
+    if let Entry::Join(ticket) = &mut late.entry {
+        ticket.expires_at = NOW;
+    }
+    assert_eq!(refused(&late, &facts), [Check::Token]);
+    let mut away = facts.clone();
+    for (_, answer) in &mut away.reach {
+        *answer = Err("no answer".to_owned());
+    }
+    let unreached = refused(&request(Role::Api), &away);
+    assert_eq!(unreached, [Check::Reach, Check::Reach]);
+    // It is that host still, and without a token its programs may be renewed.
+    member(&mut facts, 1, "host2");
+    assert_eq!(refused(&request(Role::Api), &facts), [Check::Installation]);
+    late.entry = Entry::Already;
+    let findings = judge(&late, &facts);
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert_eq!(findings[0].severity, Severity::Warning);
+    assert!(findings[0].text.contains("--replace"), "{findings:?}");
+}
+
+#[test]
 fn a_token_is_for_one_part() {
     let mut node = node_request();
     node.entry = ticket(host(Role::Api));

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use email_engine_protocol::crypto::{Entropy, RecoveryKey, SigningKey};
 use email_engine_protocol::desired::{HostConfig, PlanKeyGrant};
+use email_engine_protocol::generation::Generation;
 use email_engine_protocol::id::{ClusterId, HostId, Role, TokenId};
 use email_engine_protocol::join::{Admission, JoinToken};
 use tokio::sync::mpsc;
 
 use super::rig::{CLUSTER, Rig, generation, host, wait_for};
+use crate::executor::accept::{OfferRefused, Verdict, judge_target};
 use crate::executor::core::Core;
 use crate::halves::{ToExecutor, Trust};
 use crate::host::Cabinet;
@@ -128,14 +130,36 @@ fn a_plan_key_that_was_replaced_before_the_token_was_made_is_not_the_first_one()
 }
 
 #[test]
-fn an_epoch_above_that_of_the_token_is_no_more_than_a_claim() {
-    for (claimed, believed) in [(9, 1), (1, 1), (0, 0)] {
-        let (rig, mut core) = machine();
-        rig.expect(&rig.token("t-1")).unwrap();
+fn the_epoch_of_a_first_trust_is_the_tokens_whatever_is_claimed() {
+    for claimed in [9, 2, 1, 0] {
+        let (mut rig, mut core) = machine();
+        let mut token = rig.token("t-1");
+        token.trust.epoch = 2;
+        rig.expect(&token).unwrap();
         let mut trust = rig.trust();
         trust.epoch = claimed;
         assert!(admits(&mut core, &trust), "{claimed}");
-        assert_eq!(core.trust.map(|trust| trust.epoch), Some(believed));
+        // By the plan key, which a recovery keeps, and which nodes that it threw out may hold.
+        let mut judge = |epoch| {
+            let config = HostConfig::retired(CLUSTER, host(), Role::Powermta);
+            let target = rig.target(&config, Generation { epoch, number: 1 });
+            let signed = rig.plan.sign(&target);
+            core.with_standpoint(|at| judge_target(at, &signed))
+                .unwrap()
+        };
+        for thrown_out in [0, 1] {
+            let refused = judge(thrown_out);
+            assert!(
+                matches!(refused, Err(OfferRefused::Epoch { known: 2, .. })),
+                "{claimed}: {refused:?}"
+            );
+        }
+        assert!(matches!(judge(2), Ok(Verdict::New(_))), "{claimed}");
+        let ahead = judge(9);
+        assert!(
+            matches!(ahead, Err(OfferRefused::Epoch { .. })),
+            "{claimed}"
+        );
     }
 }
 

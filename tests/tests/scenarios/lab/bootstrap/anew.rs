@@ -1,4 +1,5 @@
-//! A machine whose host was retired is nobody's, whatever is started on it, and becomes another host by one run.
+//! A machine whose host was retired is nobody's, whatever is started on it, and becomes another host by one run;
+//! a host that lost its identity becomes itself again.
 
 use email_engine_tests::lab::{Guest, ground};
 use email_engine_tests::mail::alone;
@@ -64,6 +65,50 @@ fn a_retired_machine_is_nobodys_when_it_is_rebooted_and_is_joined_anew_by_one_ru
         assert!(status["tombstone"].is_null(), "{status}");
         wait_for("the host is connected", async || {
             let view = fleet.host(SECOND).await;
+            let connected = !view["connected"].is_null();
+            connected.then_some(()).ok_or(view)
+        })
+        .await;
+        let again = bootstrap(&guest, &RUN);
+        assert!(said(&again).contains("\"changed\":0"), "{}", said(&again));
+    });
+}
+
+#[test]
+fn a_host_whose_network_half_lost_its_identity_is_brought_back_by_one_run() {
+    let Some(base) = ground() else { return };
+    alone(&[COORDINATOR], async move {
+        let fleet = cluster().await;
+        let guest = Guest::boot(FIRST, &base, &ADDRESSES, COORDINATOR).await;
+        bring(&guest, &["email-engine-bootstrap", "email-engine-agent"]);
+        give(&guest, &fleet.host_token(FIRST, "api").await);
+        let joined = bootstrap(&guest, &RUN);
+        assert_eq!(joined.status.code(), Some(0), "{}", said(&joined));
+
+        guest.run(&["systemctl", "stop", NETWORK]);
+        let data = "/var/lib/email-engine-agent";
+        guest.run(&["rm", &format!("{data}/identity/identity")]);
+        // As on a host that was let in before anybody was told of its token.
+        guest.run(&["rm", &format!("{data}/executor/expected")]);
+        guest.run(&["systemctl", "start", NETWORK]);
+        let status = status(&guest);
+        assert_eq!(status["identity_lost"], true, "{status}");
+
+        // Without a token it is told what is missing, and not waited for.
+        let told = bootstrap(&guest, &["agent", "--json", "--no-converge"]);
+        assert_eq!(told.status.code(), Some(0), "{}", said(&told));
+        assert!(said(&told).contains("--replace"), "{}", said(&told));
+
+        let admission = json!({ "host": { "host": FIRST, "role": "api" } });
+        give(&guest, &fleet.token(&admission, true).await);
+        let joined = bootstrap(&guest, &RUN);
+        assert_eq!(joined.status.code(), Some(0), "{}", said(&joined));
+        assert!(!guest.file("/etc/email-engine/join-token").exists());
+        let status = self::status(&guest);
+        assert_eq!(status["identity_lost"], false, "{status}");
+        assert_eq!(status["enrolled"]["host"], FIRST, "{status}");
+        wait_for("the host is connected", async || {
+            let view = fleet.host(FIRST).await;
             let connected = !view["connected"].is_null();
             connected.then_some(()).ok_or(view)
         })

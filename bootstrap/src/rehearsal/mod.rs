@@ -1,5 +1,7 @@
 //! Whole runs on a machine made up in memory, which can be cut off anywhere.
 
+mod lost_identity;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -228,7 +230,9 @@ impl Machine {
     }
 
     fn enrol(&mut self) {
-        self.installed.membership.as_mut().unwrap().enrolled = Some(Member {
+        let membership = self.installed.membership.as_mut().unwrap();
+        membership.identity_lost = false;
+        membership.enrolled = Some(Member {
             cluster: CLUSTER,
             name: "api1".to_owned(),
             role: None,
