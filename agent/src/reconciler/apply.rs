@@ -38,6 +38,8 @@ pub(super) struct Walk<'a> {
     pub(super) changed: usize,
     /// Whether it was stopped on the way.
     pub(super) interrupted: bool,
+    /// Whether a check that has not answered yet was told as such.
+    pub(super) untold: bool,
 }
 
 impl<'a> Walk<'a> {
@@ -61,6 +63,7 @@ impl<'a> Walk<'a> {
             undone: Vec::new(),
             changed: 0,
             interrupted: false,
+            untold: false,
         }
     }
 

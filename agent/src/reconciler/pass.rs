@@ -442,7 +442,7 @@ impl Reconciler {
                 .unwrap_or(state),
         };
         let changed = walk.changed;
-        let interrupted = walk.interrupted;
+        let (interrupted, untold) = (walk.interrupted, walk.untold);
         let mut statuses: Vec<ResourceStatus> = config
             .resources
             .iter()
@@ -459,7 +459,7 @@ impl Reconciler {
             changed,
             interrupted,
             waits: self.transactions.is_waiting(),
-            is_untold: self.health.is_any_untold(),
+            is_untold: untold || self.health.is_any_untold(),
         }
     }
 

@@ -10,6 +10,9 @@ use rustix::io::Errno;
 
 use super::rooted::{Entry, EntryKind, FileError, Rooted, io, unread};
 
+/// What is asked for at least: more than any setting of the kernel has.
+const AT_ONCE: u64 = 4096;
+
 /// What stands at a path, and the folder that it was found in.
 #[derive(Debug)]
 pub struct Looked {
@@ -67,8 +70,11 @@ impl Looked {
 
 /// All of a file that has this size, or had: who writes to it meanwhile is read as far as `limit`.
 fn bounded(mut file: File, path: &HostPath, size: u64, limit: u64) -> Result<Vec<u8>, FileError> {
-    let room =
-        |bytes: u64| usize::try_from(bytes.min(limit).saturating_add(1)).unwrap_or(usize::MAX);
+    // The kernel's own files have no size, and give all that they have at once or never (proc(5)).
+    let room = |bytes: u64| {
+        let bytes = bytes.max(AT_ONCE).min(limit).saturating_add(1);
+        usize::try_from(bytes).unwrap_or(usize::MAX)
+    };
     let mut bytes = vec![0; room(size)];
     let mut filled = 0;
     loop {
@@ -123,6 +129,16 @@ mod tests {
             let file = File::open(&at).unwrap();
             let error = bounded(file, &path("/f"), size, 99_999).unwrap_err();
             assert!(matches!(error, FileError::TooLarge { limit: 99_999, .. }));
+        }
+    }
+
+    #[test]
+    fn a_setting_of_the_kernel_is_read_whole() {
+        let tree = Rooted::open(std::path::Path::new("/")).unwrap();
+        for name in ["/proc/sys/kernel/ostype", "/proc/sys/kernel/osrelease"] {
+            let bytes = tree.read(&path(name), 4096).unwrap();
+            assert_eq!(bytes, std::fs::read(name).unwrap());
+            assert!(bytes.len() > 2, "{bytes:?}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! Health checks within a pass: begun once what they come after is right, read, and healed.
 
 use email_engine_protocol::desired::{HostConfig, Spec};
+use email_engine_protocol::observed::ResourceState;
 
 use super::Reconciler;
 use super::apply::Walk;
@@ -34,6 +35,8 @@ impl Reconciler {
             let is_healed = self.health.heal(&mut self.machine, resource, under_way);
             healed += usize::from(is_healed);
             if let Some(state) = self.health.state(&resource.id) {
+                // Whatever is answered by the time that the pass is told of.
+                walk.untold |= matches!(state, ResourceState::Unknown(_));
                 walk.found(at, state);
             }
         }
