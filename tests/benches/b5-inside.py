@@ -70,9 +70,6 @@ def policy():
     files = "".join(promise(f"{path}/.", "folder", 'create => "true"') for path in LIST["directories"])
     files += "".join(promise(path, "plain", f'copy_from => same("{source}")') for path, source in LIST["files"])
     links = "".join(f'      "{path}" link_from => leads("{target}");\n' for path, target in LIST["links"])
-    # Its promise knows no accounts of the system: it is told numbers that are theirs.
-    users = "".join(f'      "{name}" policy => "locked", uid => "{700 + at}", shell => "{NO_SHELL}";\n'
-                    for at, name in enumerate(LIST["users"]))
     classes = commands = ""
 
     def holds(command):
@@ -84,6 +81,10 @@ def policy():
 
     wanted = [(f"group_{at}", holds(f"/usr/bin/getent group {name}"), f"/usr/sbin/groupadd --system {name}")
               for at, name in enumerate(LIST["groups"])]
+    # Its own promise of users makes no accounts of the system.
+    wanted += [(f"user_{at}", holds(f"/usr/bin/getent passwd {name}"),
+                f"/usr/sbin/useradd --system --user-group --no-create-home --shell {NO_SHELL} {name}")
+               for at, name in enumerate(LIST["users"])]
     wanted += [(f"package_{at}", holds(f"/usr/bin/dpkg -s {name}"), f"/usr/bin/apt-get install -qy {name}")
                for at, name in enumerate(LIST["packages"])]
     wanted += [(f"unit_{at}", both(unit), f"/usr/bin/systemctl enable --now {unit}")
@@ -101,8 +102,6 @@ body contain quiet {{ useshell => "noshell"; no_output => "true"; }}
 bundle agent bench {{
   files:
 {files}{links}
-  users:
-{users}
   classes:
 {classes}
   commands:
