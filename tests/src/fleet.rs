@@ -364,28 +364,6 @@ impl Fleet {
         }
     }
 
-    /// Waits until one host runs its newest target, by the word of the agent that runs now, and gives
-    /// what the cluster says of it.
-    pub async fn host_converged(&self, host: &str, why: &str) -> Value {
-        let agent = self.agents.get(host);
-        wait_for(
-            &format!("{host} has converged, because {why}"),
-            async || {
-                if agent.is_some_and(|agent| !agent.has_reached_the_cluster()) {
-                    return Err("its agent has begun no session".to_owned());
-                }
-                let answer = self.api().try_get(&format!("/hosts/{host}")).await?;
-                let view = answer.body;
-                if has_converged(&view) {
-                    Ok(view)
-                } else {
-                    Err(view.to_string())
-                }
-            },
-        )
-        .await
-    }
-
     /// A small fleet that has converged: one tenant, three hosts, `identities` identities.
     pub async fn converged_with(nodes: u64, identities: usize) -> Self {
         let mut fleet = Self::of(nodes).await;

@@ -19,6 +19,7 @@ mod agent;
 mod api;
 mod fleet;
 mod haystack;
+mod hosts;
 pub mod lab;
 pub mod lying;
 pub mod mail;

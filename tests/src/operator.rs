@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-use crate::{Fleet, NodeProcess, binary};
+use crate::{Fleet, NodeProcess, binary, wait_for};
 
 /// Somebody who operates a fleet, in a folder of their own and without a terminal.
 #[derive(Debug)]
@@ -114,6 +114,19 @@ impl Operator {
     pub fn prints(&self, code: i32, arguments: &[&str]) -> String {
         let output = self.ends(code, arguments);
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Waits until all of these words are in what is shown of a host.
+    pub async fn is_shown(&self, host: &str, words: &[&str]) {
+        wait_for(&format!("{host} is shown with {words:?}"), async || {
+            let shown = self.prints(0, &["hosts", "show", host]);
+            if words.iter().all(|word| shown.contains(word)) {
+                Ok(())
+            } else {
+                Err(shown)
+            }
+        })
+        .await;
     }
 
     /// What a command that ended with this code noted beside its answer (standard error).

@@ -80,7 +80,12 @@ fn what_services_stand_on_comes_stays_outlives_a_reboot_and_goes() {
     alone(&[COORDINATOR], async move {
         let fleet = agent::fleet_at(COORDINATOR).await;
         fleet.apply(&samples::fleet(1)).await;
-        release(&fleet, &format!("{KEPT}{BASICS}{}", addresses())).await;
+        fleet
+            .give_files(
+                HOST,
+                &[("api/role.toml", &format!("{KEPT}{BASICS}{}", addresses()))],
+            )
+            .await;
         let guest = Guest::boot(HOST, &base, &["192.0.2.30"], COORDINATOR).await;
         let before = guest.run(&["sysctl", "-n", SETTING]);
         agent::put(
@@ -142,7 +147,7 @@ async fn drifts(guest: &Guest) {
 
 /// With the operator's word all of it goes.
 async fn goes(fleet: &Fleet, guest: &Guest) {
-    release(fleet, KEPT).await;
+    fleet.give_files(HOST, &[("api/role.toml", KEPT)]).await;
     let view = wait_for("the host refuses so large a removal", async || {
         let view = fleet.host(HOST).await.to_string();
         if view.contains("nobody allowed") {
@@ -205,14 +210,4 @@ async fn is_good(guest: &Guest, why: &str) {
         }
     })
     .await;
-}
-
-/// Gives the host another role file.
-async fn release(fleet: &Fleet, role: &str) {
-    let api = fleet.api();
-    let known = api.get("/releases").await.ok()["default"]["bundle"].clone();
-    let files = json!({ "from": known, "files": { "api/role.toml": role } });
-    let bundle = api.post("/bundles", &files).await.ok()["bundle"].clone();
-    let release = json!({ "hosts": [HOST], "bundle": bundle });
-    api.post("/releases", &release).await.ok();
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use email_engine_tests::lab::{Guest, ground};
 use email_engine_tests::mail::alone;
 use email_engine_tests::{Fleet, samples, wait_for, wait_until};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::net::TcpSocket;
 
 use super::agent::{self, EXECUTOR, NETWORK};
@@ -261,18 +261,6 @@ async fn outlives_a_reboot(guest: &Guest) {
     guest.run(&["systemctl", "enable", "--now", EXECUTOR, NETWORK]);
 }
 
-async fn said(fleet: &Fleet, words: &str) {
-    wait_for(&format!("the host says: {words}"), async || {
-        let view = fleet.host(HOST).await.to_string();
-        if view.contains(words) {
-            Ok(())
-        } else {
-            Err(view)
-        }
-    })
-    .await;
-}
-
 /// Whether the rule that cuts the host off is in force.
 fn is_cut(guest: &Guest) -> bool {
     table(guest, "email_engine").to_string().contains("\"cut\"")
@@ -285,11 +273,12 @@ async fn is_taken_back(fleet: &Fleet, guest: &Guest) {
         if is_cut(guest) { Ok(()) } else { Err(()) }
     })
     .await;
-    said(
-        fleet,
-        "taken back: no new connection to a coordinator within 10 s",
-    )
-    .await;
+    fleet
+        .host_says(
+            HOST,
+            "taken back: no new connection to a coordinator within 10 s",
+        )
+        .await;
     assert!(!is_cut(guest));
     holds().await;
     // Nor are they tried again.
@@ -316,11 +305,12 @@ async fn outlives_a_kill(fleet: &Fleet, guest: &Guest) {
         if is_cut(guest) { Err(()) } else { Ok(()) }
     })
     .await;
-    said(
-        fleet,
-        "taken back: the agent was ended while they were tried",
-    )
-    .await;
+    fleet
+        .host_says(
+            HOST,
+            "taken back: the agent was ended while they were tried",
+        )
+        .await;
     holds().await;
 }
 
@@ -332,27 +322,26 @@ async fn refuses(fleet: &Fleet, guest: &Guest) {
         .await;
     let before = counted(guest);
     release(fleet, &role(60, &[WEB])).await;
-    said(fleet, "nobody could reach tcp port 22").await;
+    fleet
+        .host_says(HOST, "nobody could reach tcp port 22")
+        .await;
     let against = CUT.replace("from = [\"192.0.2.30\"]", "ports = [\"7443\"]");
     release(fleet, &role(60, &[SSH, WEB, &against])).await;
-    said(
-        fleet,
-        "the coordinator at 203.0.113.1:7443 could not be reached",
-    )
-    .await;
+    fleet
+        .host_says(
+            HOST,
+            "the coordinator at 203.0.113.1:7443 could not be reached",
+        )
+        .await;
     assert_eq!(counted(guest).0, before.0);
     holds().await;
 }
 
 /// Gives the host another role file.
 async fn release(fleet: &Fleet, role: &str) {
-    let api = fleet.api();
-    let known = api.get("/releases").await.ok()["default"]["bundle"].clone();
-    let files = json!({ "from": known, "files": {
-        "api/role.toml": role,
-        "firewall.toml": "enabled = true\n",
-    } });
-    let bundle = api.post("/bundles", &files).await.ok()["bundle"].clone();
-    let release = json!({ "hosts": [HOST], "bundle": bundle });
-    api.post("/releases", &release).await.ok();
+    let files = [
+        ("api/role.toml", role),
+        ("firewall.toml", "enabled = true\n"),
+    ];
+    fleet.give_files(HOST, &files).await;
 }

@@ -60,11 +60,13 @@ fn the_operators_package_is_installed_upgraded_mended_looked_through_and_removed
         assert_eq!(waiting, "", "no file waits for the package tool any more");
 
         put(&operator, "5.0r1.deb", "powermta");
-        says(&fleet, "5.0r2 is installed, newer than 5.0r1").await;
+        fleet
+            .host_says(HOST, "5.0r2 is installed, newer than 5.0r1")
+            .await;
         put(&operator, "foreign.deb", "powermta");
-        says(&fleet, "holds package elsewhere").await;
+        fleet.host_says(HOST, "holds package elsewhere").await;
         put(&operator, "needy.deb", "powermta");
-        says(&fleet, "libnowhere").await;
+        fleet.host_says(HOST, "libnowhere").await;
         is_installed(&guest, "5.0r2").await;
 
         dies_in_the_middle(&fleet, &operator, &guest).await;
@@ -94,11 +96,9 @@ async fn dies_in_the_middle(fleet: &Fleet, operator: &Operator, guest: &Guest) {
 async fn is_looked_through(fleet: &Fleet, guest: &Guest) {
     guest.run(&["sh", "-c", "echo '# patched' >> /usr/sbin/pmtawatch"]);
     guest.run(&["systemctl", "restart", EXECUTOR]);
-    says(
-        fleet,
-        "not as the package brought them: /usr/sbin/pmtawatch",
-    )
-    .await;
+    fleet
+        .host_says(HOST, "not as the package brought them: /usr/sbin/pmtawatch")
+        .await;
     let text = fs::read_to_string(guest.file("/usr/sbin/pmtawatch")).unwrap();
     assert!(text.ends_with("# patched\n"));
     guest.run(&["sed", "-i", "$d", "/usr/sbin/pmtawatch"]);
@@ -164,19 +164,6 @@ async fn is_installed(guest: &Guest, version: &str) {
             Ok(())
         } else {
             Err(now)
-        }
-    })
-    .await;
-}
-
-/// The host says so.
-async fn says(fleet: &Fleet, words: &str) {
-    wait_for(&format!("the host says: {words}"), async || {
-        let view = fleet.host(HOST).await.to_string();
-        if view.contains(words) {
-            Ok(())
-        } else {
-            Err(view)
         }
     })
     .await;

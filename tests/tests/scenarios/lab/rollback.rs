@@ -95,19 +95,6 @@ fn shipped(name: &str) -> String {
     fs::read_to_string(Path::new(ROLES).join("mailwizz").join(name)).unwrap()
 }
 
-/// Waits until the operator is shown all of these words.
-async fn says(operator: &Operator, words: &[&str]) {
-    wait_for(&format!("the host says {words:?}"), async || {
-        let shown = operator.prints(0, &["hosts", "show", HOST]);
-        if words.iter().all(|word| shown.contains(word)) {
-            Ok(())
-        } else {
-            Err(shown)
-        }
-    })
-    .await;
-}
-
 async fn is_refused_before_it_is_live(operator: &Operator, guest: &Guest) {
     let before = fs::read(guest.file(SITE)).unwrap();
     let begun = guest.run(&["cat", "/run/nginx.pid"]);
@@ -118,7 +105,7 @@ async fn is_refused_before_it_is_live(operator: &Operator, guest: &Guest) {
         "stage test",
         "unknown directive \"server_nam\"",
     ];
-    says(operator, &words).await;
+    operator.is_shown(HOST, &words).await;
     assert_eq!(fs::read(guest.file(SITE)).unwrap(), before);
     assert_eq!(page().await, Ok((302, false)));
     // What stands there is what nginx would start with.
@@ -135,7 +122,7 @@ async fn is_taken_back_after_it_was_live(operator: &Operator, guest: &Guest) {
         "stage health",
         "status 500, accepted is 200 to 399",
     ];
-    says(operator, &words).await;
+    operator.is_shown(HOST, &words).await;
     assert_eq!(fs::read(guest.file(SITE)).unwrap(), before);
     serves("the site of before is back").await;
     // Refused once, and not tried again.
@@ -146,7 +133,7 @@ async fn is_taken_back_after_it_was_live(operator: &Operator, guest: &Guest) {
     };
     let before = tried();
     guest.run(&["systemctl", "restart", agent::EXECUTOR]);
-    says(operator, &words).await;
+    operator.is_shown(HOST, &words).await;
     assert_eq!(tried(), before);
 }
 
@@ -170,15 +157,16 @@ async fn a_pool_is_refused_as_well(fleet: &Fleet, operator: &Operator, guest: &G
     let before = fs::read(guest.file(POOL)).unwrap();
     let broken = shipped("pool.j2").replace("pm = ondemand", "pm = sometimes");
     release(operator, &[("pool.j2", &broken)]);
-    says(
-        operator,
-        &[
-            "transaction:php-fpm",
-            "stage test",
-            "invalid process manager",
-        ],
-    )
-    .await;
+    operator
+        .is_shown(
+            HOST,
+            &[
+                "transaction:php-fpm",
+                "stage test",
+                "invalid process manager",
+            ],
+        )
+        .await;
     assert_eq!(fs::read(guest.file(POOL)).unwrap(), before);
     serves("PHP goes on with the pool of before").await;
     release(operator, &[("pool.j2", &shipped("pool.j2"))]);
@@ -212,7 +200,7 @@ async fn an_ill_page_is_told_healed_and_well_again(
         "accepted is 200 to 399",
         "nginx.service was restarted for it",
     ];
-    says(operator, &words).await;
+    operator.is_shown(HOST, &words).await;
     assert_eq!(starts(guest), before + 1);
     guest.run(&["mv", &away, INDEX]);
     serves("the application is whole again").await;

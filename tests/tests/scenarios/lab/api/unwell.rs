@@ -33,20 +33,6 @@ fn release(fleet: &Fleet, changed: &[(&str, &str, &str)]) {
     let _ = operator.prints(0, &["roles", "use", stored.trim(), "--host", HOST]);
 }
 
-/// Waits until the operator is shown all of these words.
-async fn says(fleet: &Fleet, words: &[&str]) {
-    let operator = Operator::of(fleet);
-    wait_for(&format!("the host says {words:?}"), async || {
-        let shown = operator.prints(0, &["hosts", "show", HOST]);
-        if words.iter().all(|word| shown.contains(word)) {
-            Ok(())
-        } else {
-            Err(shown)
-        }
-    })
-    .await;
-}
-
 fn main_process(guest: &Guest, unit: &str) -> String {
     guest.run(&["systemctl", "show", "-P", "MainPID", unit])
 }
@@ -54,6 +40,7 @@ fn main_process(guest: &Guest, unit: &str) -> String {
 /// All checks are right on the host. A cache that stands still is told and left alone, a web service that does
 /// is restarted, and both are well again.
 pub(super) async fn says_what_is_not_well(fleet: &Fleet, guest: &Guest) {
+    let operator = Operator::of(fleet);
     fleet.host_converged(HOST, "all is well").await;
     let config = fleet.api().get("/hosts/api1/config").await.ok().to_string();
     for check in ["database", "cache", "api-client_1"] {
@@ -83,7 +70,9 @@ pub(super) async fn says_what_is_not_well(fleet: &Fleet, guest: &Guest) {
     let unit = "redis-server.service";
     let before = main_process(guest, unit);
     guest.run(&["kill", "-STOP", before.trim()]);
-    says(fleet, &["health_check:cache", "redis-cli"]).await;
+    operator
+        .is_shown(HOST, &["health_check:cache", "redis-cli"])
+        .await;
     assert_eq!(ask("GET", "/", "", "").await.unwrap().0, 200);
     guest.run(&["kill", "-CONT", before.trim()]);
     fleet.host_converged(HOST, "its cache is well again").await;
@@ -105,6 +94,7 @@ pub(super) async fn says_what_is_not_well(fleet: &Fleet, guest: &Guest) {
 /// What nginx or Prometheus refuses never takes the place of what is there, and what nginx answers nobody
 /// with is taken back.
 pub(super) async fn goes_on_when_an_override_is_broken(fleet: &Fleet, guest: &Guest) {
+    let operator = Operator::of(fleet);
     let read = |path: &str| fs::read(guest.file(path)).unwrap();
     let before = (read(SITE), read(ALERTS));
     let process = guest.run(&["cat", "/run/nginx.pid"]);
@@ -120,7 +110,7 @@ pub(super) async fn goes_on_when_an_override_is_broken(fleet: &Fleet, guest: &Gu
         "transaction:prometheus",
         "stage test",
     ];
-    says(fleet, &refused).await;
+    operator.is_shown(HOST, &refused).await;
     assert_eq!((read(SITE), read(ALERTS)), before);
     assert_eq!(ask("GET", "/", "", "").await.unwrap().0, 200);
     // What stands there is what either would start with.
@@ -130,7 +120,9 @@ pub(super) async fn goes_on_when_an_override_is_broken(fleet: &Fleet, guest: &Gu
 
     let silent = "listen 443 ssl http2;\n    return 444;";
     release(fleet, &[(site, "listen 443 ssl http2;", silent)]);
-    says(fleet, &["transaction:nginx", "stage health"]).await;
+    operator
+        .is_shown(HOST, &["transaction:nginx", "stage health"])
+        .await;
     assert_eq!(read(SITE), before.0);
     is_served(guest, "2", "the site of before is back").await;
     assert_eq!(guest.run(&["cat", "/run/nginx.pid"]), process);

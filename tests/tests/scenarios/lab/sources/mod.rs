@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use email_engine_tests::lab::{Guest, ground};
 use email_engine_tests::mail::alone;
-use email_engine_tests::{Fleet, Operator, samples, wait_for, wait_until};
+use email_engine_tests::{Fleet, Operator, samples, wait_until};
 use serde_json::json;
 
 use super::agent::{self, EXECUTOR};
@@ -107,7 +107,9 @@ fn packages_come_from_a_signed_repository_that_the_host_lists_and_a_job_runs() {
         ]);
         agent::put(&guest, LIST, ALLOWED.as_bytes(), 0o644);
         agent::install(&guest, &fleet.host_token(HOST, "api").await);
-        says(&fleet, "no entry of `package_repositories`").await;
+        fleet
+            .host_says(HOST, "no entry of `package_repositories`")
+            .await;
         for path in [SOURCE, KEYRING, TABLE] {
             assert!(!guest.file(path).exists(), "{path}");
         }
@@ -135,7 +137,7 @@ fn packages_come_from_a_signed_repository_that_the_host_lists_and_a_job_runs() {
         assert!(ran.starts_with("at-1"), "{ran}");
 
         release(&fleet, &all, &key("stranger")).await;
-        says(&fleet, "NO_PUBKEY").await;
+        fleet.host_says(HOST, "NO_PUBKEY").await;
         assert_eq!(fs::read_to_string(guest.file(SOURCE)).unwrap(), good);
         assert_eq!(
             fs::read_to_string(guest.file(KEYRING)).unwrap(),
@@ -167,7 +169,7 @@ async fn is_repaired(guest: &Guest, good: &str) {
 /// With the operator's word all of it goes.
 async fn goes(fleet: &Fleet, guest: &Guest) {
     release(fleet, KEPT, "none").await;
-    says(fleet, "nobody allowed").await;
+    fleet.host_says(HOST, "nobody allowed").await;
     let path = format!("/hosts/{HOST}/allow-removal");
     fleet.api().post(&path, &json!({})).await.ok();
     wait_until(
@@ -188,26 +190,8 @@ fn installed(guest: &Guest) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-/// The host says so.
-async fn says(fleet: &Fleet, words: &str) {
-    wait_for(&format!("the host says: {words}"), async || {
-        let view = fleet.host(HOST).await.to_string();
-        if view.contains(words) {
-            Ok(())
-        } else {
-            Err(view)
-        }
-    })
-    .await;
-}
-
 /// Gives the host another role file, and the key that it names.
 async fn release(fleet: &Fleet, role: &str, key: &str) {
-    let api = fleet.api();
-    let known = api.get("/releases").await.ok()["default"]["bundle"].clone();
-    let files = json!({ "api/role.toml": role, "api/vendor.asc": key });
-    let files = json!({ "from": known, "files": files });
-    let bundle = api.post("/bundles", &files).await.ok()["bundle"].clone();
-    let release = json!({ "hosts": [HOST], "bundle": bundle });
-    api.post("/releases", &release).await.ok();
+    let files = [("api/role.toml", role), ("api/vendor.asc", key)];
+    fleet.give_files(HOST, &files).await;
 }

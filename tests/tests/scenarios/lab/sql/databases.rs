@@ -229,7 +229,9 @@ fn a_database_of_postgresql_and_its_rows_come_stay_and_are_nobodys_ruin() {
 async fn comes_and_stays(base: PathBuf, engine: &'static str) {
     let fleet = agent::fleet_at(COORDINATOR).await;
     fleet.apply(&samples::fleet(1)).await;
-    release(&fleet, &role(engine, &["one", "two"])).await;
+    fleet
+        .give_files(HOST, &[("api/role.toml", &role(engine, &["one", "two"]))])
+        .await;
     let guest = Guest::boot(HOST, &base, &["192.0.2.30"], COORDINATOR).await;
     let allow = "/etc/email-engine/allow.toml";
     agent::put(&guest, allow, ALLOWED.as_bytes(), 0o644);
@@ -261,7 +263,9 @@ async fn comes_and_stays(base: PathBuf, engine: &'static str) {
     goes_down_and_comes_back(&fleet, &product).await;
 
     // Removed from the role: switched off, and left.
-    release(&fleet, &role(engine, &["one"])).await;
+    fleet
+        .give_files(HOST, &[("api/role.toml", &role(engine, &["one"]))])
+        .await;
     product
         .is_row("two", "50 untouched 0", "it is no longer wanted")
         .await;
@@ -391,14 +395,4 @@ async fn goes_down_and_comes_back(fleet: &Fleet, product: &Product<'_>) {
         .is_row("one", "50 untouched 1", "its server is back")
         .await;
     fleet.host_converged(HOST, "its server is back").await;
-}
-
-/// Gives the host another role file.
-async fn release(fleet: &Fleet, role: &str) {
-    let api = fleet.api();
-    let known = api.get("/releases").await.ok()["default"]["bundle"].clone();
-    let files = json!({ "from": known, "files": { "api/role.toml": role } });
-    let bundle = api.post("/bundles", &files).await.ok()["bundle"].clone();
-    let release = json!({ "hosts": [HOST], "bundle": bundle });
-    api.post("/releases", &release).await.ok();
 }

@@ -2,8 +2,7 @@
 
 use email_engine_tests::lab::{Guest, databases};
 use email_engine_tests::mail::alone;
-use email_engine_tests::{Fleet, samples, wait_for};
-use serde_json::json;
+use email_engine_tests::{samples, wait_for};
 
 use super::super::agent;
 
@@ -108,25 +107,13 @@ async fn quota_is(guest: &Guest, wanted: &str, why: &str) {
     .await;
 }
 
-async fn says(fleet: &Fleet, words: &str) {
-    wait_for(&format!("the host says {words:?}"), async || {
-        let said = fleet.host(HOST).await.to_string();
-        if said.contains(words) {
-            Ok(())
-        } else {
-            Err(said)
-        }
-    })
-    .await;
-}
-
 #[test]
 fn whoever_owns_a_table_gets_nothing_of_the_rights_of_the_one_who_keeps_a_row_in_it() {
     let Some(base) = databases() else { return };
     alone(&[COORDINATOR], async move {
         let fleet = agent::fleet_at(COORDINATOR).await;
         fleet.apply(&samples::fleet(1)).await;
-        release(&fleet).await;
+        fleet.give_files(HOST, &[("api/role.toml", ROLE)]).await;
         let guest = Guest::boot(HOST, &base, &["192.0.2.30"], COORDINATOR).await;
         let allow = "/etc/email-engine/allow.toml";
         agent::put(&guest, allow, ALLOWED.as_bytes(), 0o644);
@@ -143,7 +130,9 @@ fn whoever_owns_a_table_gets_nothing_of_the_rights_of_the_one_who_keeps_a_row_in
 
         owner(&guest, TRAP);
         owner(&guest, VIEW);
-        says(&fleet, "is no table but of the kind VIEW").await;
+        fleet
+            .host_says(HOST, "is no table but of the kind VIEW")
+            .await;
         assert_eq!(ask(&guest, "SELECT COUNT(*) FROM loot"), "0");
         // It would have worked on the administrator.
         ask(&guest, "SELECT * FROM server");
@@ -155,7 +144,7 @@ fn whoever_owns_a_table_gets_nothing_of_the_rights_of_the_one_who_keeps_a_row_in
         quota_is(&guest, "50", "it was changed").await;
         owner(&guest, TRIGGER);
         owner(&guest, "DELETE FROM server");
-        says(&fleet, "denied").await;
+        fleet.host_says(HOST, "denied").await;
         assert_eq!(ask(&guest, "SELECT COUNT(*) FROM loot"), "0");
         owner(&guest, "DROP TRIGGER springs");
         quota_is(&guest, "50", "nothing is in its way any more").await;
@@ -178,13 +167,4 @@ fn is_limited(guest: &Guest) {
         .collect();
     let own = "GRANT SELECT, INSERT, UPDATE, DELETE ON `shop`.`server`";
     assert_eq!(heads, ["GRANT USAGE ON *.*", own]);
-}
-
-async fn release(fleet: &Fleet) {
-    let api = fleet.api();
-    let known = api.get("/releases").await.ok()["default"]["bundle"].clone();
-    let files = json!({ "from": known, "files": { "api/role.toml": ROLE } });
-    let bundle = api.post("/bundles", &files).await.ok()["bundle"].clone();
-    let release = json!({ "hosts": [HOST], "bundle": bundle });
-    api.post("/releases", &release).await.ok();
 }

@@ -1,0 +1,56 @@
+//! One host of a fleet: what it is given, what it says, and when it is what it shall be.
+
+use serde_json::{Value, json};
+
+use crate::{Fleet, has_converged, wait_for};
+
+impl Fleet {
+    /// Waits until one host runs its newest target, by the word of the agent that runs now, and gives
+    /// what the cluster says of it.
+    pub async fn host_converged(&self, host: &str, why: &str) -> Value {
+        let agent = self.agents.get(host);
+        wait_for(
+            &format!("{host} has converged, because {why}"),
+            async || {
+                if agent.is_some_and(|agent| !agent.has_reached_the_cluster()) {
+                    return Err("its agent has begun no session".to_owned());
+                }
+                let answer = self.api().try_get(&format!("/hosts/{host}")).await?;
+                let view = answer.body;
+                if has_converged(&view) {
+                    Ok(view)
+                } else {
+                    Err(view.to_string())
+                }
+            },
+        )
+        .await
+    }
+
+    /// Waits until what the cluster says of a host has these words.
+    pub async fn host_says(&self, host: &str, words: &str) {
+        wait_for(&format!("{host} says {words:?}"), async || {
+            let view = self.host(host).await.to_string();
+            if view.contains(words) {
+                Ok(())
+            } else {
+                Err(view)
+            }
+        })
+        .await;
+    }
+
+    /// Gives one host other files in the place of those that the default bundle has by these names.
+    pub async fn give_files(&self, host: &str, files: &[(&str, &str)]) {
+        let api = self.api();
+        let known = api.get("/releases").await.ok()["default"]["bundle"].clone();
+        let files = files
+            .iter()
+            .map(|(name, text)| ((*name).to_owned(), json!(text)));
+        let files: serde_json::Map<String, Value> = files.collect();
+        let bundle = json!({ "from": known, "files": files });
+        let bundle = api.post("/bundles", &bundle).await.ok()["bundle"].clone();
+        let release = json!({ "hosts": [host], "bundle": bundle });
+        api.post("/releases", &release).await.ok();
+    }
+}
