@@ -136,6 +136,10 @@ name_type!(
     TokenId, "token id", is_slug, SLUG_RULE
 );
 name_type!(
+    /// Whoever judges mail by one set of rules: a provider of the catalogue, such as `gmail`, or `other`.
+    ReceiverGroup, "receiver group", is_slug, SLUG_RULE
+);
+name_type!(
     /// What role files call an artifact, such as `mailwizz`: which one is meant is said apart.
     ArtifactName, "artifact name", is_slug, SLUG_RULE
 );
@@ -198,6 +202,14 @@ impl Serialize for ClusterId {
 impl<'de> Deserialize<'de> for ClusterId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         bytes::deserialize("cluster id", deserializer).map(Self)
+    }
+}
+
+impl ReceiverGroup {
+    /// Receivers that the catalogue does not know.
+    #[must_use]
+    pub fn other() -> Self {
+        Self("other".to_owned())
     }
 }
 

@@ -4,6 +4,7 @@
 //! [`Observed::Unknown`].
 
 mod bounce;
+mod counts;
 mod drain;
 mod facts;
 mod notice;
@@ -12,6 +13,7 @@ mod statistics;
 mod status;
 
 pub use bounce::{BounceCategory, Categories};
+pub use counts::{Counts, DayCounts};
 pub use drain::DrainStatus;
 pub use facts::{Disk, Facts, Mode};
 pub use notice::{MailNotice, MailNotices};
