@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use email_engine_protocol::desired::HostPath;
 
-use super::people::People;
+use super::people::{People, first};
 use super::tree::rooted::{FileError, Rooted};
 
 const LIMIT: u64 = 4 * 1024 * 1024;
@@ -34,18 +34,15 @@ pub(super) fn of_user(tree: &Rooted, name: &str) -> Result<(u32, u32), AccountEr
     let path = HostPath::new("/etc/passwd").expect("a fixed absolute path");
     let bytes = tree.read(&path, LIMIT)?;
     let text = String::from_utf8_lossy(&bytes);
-    let numbers = text.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let is_named = fields.next() == Some(name);
-        let mut number = || fields.nth(1)?.parse().ok();
-        let uid = number()?;
-        let gid = fields.next()?.parse().ok()?;
-        is_named.then_some((uid, gid))
+    let numbers = first(&text, |fields| {
+        let number = |at: usize| fields.get(at)?.parse().ok();
+        Some((number(2)?, number(3)?))
     });
+    let numbers = numbers.get(name).copied().flatten();
     numbers.ok_or_else(|| AccountError::UnknownUser(name.to_owned()))
 }
 
-type Numbers = BTreeMap<String, u32>;
+type Numbers = BTreeMap<String, Option<u32>>;
 
 /// Users and groups as they were read last: once for many files.
 #[derive(Debug, Default)]
@@ -108,21 +105,12 @@ fn number(
             parse(&String::from_utf8_lossy(&tree.read(&path, LIMIT)?))
         }
     };
-    Ok(known.insert(numbers).get(name).copied())
+    Ok(known.insert(numbers).get(name).copied().flatten())
 }
 
-/// First and third field of each line (passwd(5) and group(5) alike); of two lines with one name the
-/// first counts.
+/// The third field of each line, in passwd(5) and group(5) alike.
 fn parse(text: &str) -> Numbers {
-    let mut numbers = Numbers::new();
-    for line in text.lines() {
-        let mut fields = line.split(':');
-        let name = fields.next().unwrap_or_default();
-        if let Some(Ok(number)) = fields.nth(1).map(str::parse) {
-            numbers.entry(name.to_owned()).or_insert(number);
-        }
-    }
-    numbers
+    first(text, |fields| fields.get(2)?.parse().ok())
 }
 
 #[cfg(test)]
@@ -133,9 +121,9 @@ mod tests {
     fn the_third_field_of_the_named_line_is_the_number() {
         let text = "root:x:0:0:root:/root:/bin/bash\npmta:x:997:996::/var/spool/pmta:/bin/false\n";
         let numbers = parse(&format!("{text}pmta:x:1:1::/:/bin/sh\nbroken\n"));
-        assert_eq!(numbers["pmta"], 997);
-        assert_eq!(numbers["root"], 0);
-        assert_eq!(numbers.len(), 2);
+        assert_eq!(numbers["pmta"], Some(997));
+        assert_eq!(numbers["root"], Some(0));
+        assert_eq!(numbers["broken"], None);
     }
 
     #[test]

@@ -107,7 +107,10 @@ fn is_shut(password: &str) -> bool {
 }
 
 /// By its first field, what the first line of each name says.
-fn first<T>(text: &str, read: impl Fn(&[&str]) -> Option<T>) -> BTreeMap<String, Option<T>> {
+pub(super) fn first<T>(
+    text: &str,
+    read: impl Fn(&[&str]) -> Option<T>,
+) -> BTreeMap<String, Option<T>> {
     let mut found = BTreeMap::new();
     for line in text.lines() {
         let fields: Vec<&str> = line.split(':').collect();

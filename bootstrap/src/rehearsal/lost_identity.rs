@@ -1,6 +1,6 @@
 //! A host that was let in and cannot prove it any more.
 
-use super::{Machine, agent_request};
+use super::machine::{Machine, agent_request};
 use crate::plan::Step;
 use crate::request::Entry;
 

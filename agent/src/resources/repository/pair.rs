@@ -27,9 +27,10 @@ pub(super) fn files(wanted: &Written) -> [Wanted<'_>; 2] {
 }
 
 pub(super) fn differs(machine: &Machine, file: Wanted<'_>) -> Result<Option<String>, FileError> {
-    let Some(entry) = machine.files.look(file.path)? else {
+    let Some(looked) = machine.files.look_closely(file.path)? else {
         return Ok(Some("is missing".to_owned()));
     };
+    let entry = &looked.entry;
     if entry.kind != EntryKind::File {
         let what = entry.kind.as_str();
         return Ok(Some(format!("is {what}, not a regular file")));
@@ -41,7 +42,7 @@ pub(super) fn differs(machine: &Machine, file: Wanted<'_>) -> Result<Option<Stri
     if entry.uid != rustix::process::geteuid().as_raw() {
         return Ok(Some(format!("belongs to user {}", entry.uid)));
     }
-    let is_same = machine.files.read(file.path, LIMIT)? == file.text.as_bytes();
+    let is_same = looked.read(file.path, LIMIT)? == file.text.as_bytes();
     Ok((!is_same).then(|| "has another content".to_owned()))
 }
 
@@ -104,9 +105,9 @@ pub(super) fn withdraw(
 
 /// What stands in a file; nothing where there is no such file.
 pub(super) fn current(machine: &Machine, path: &HostPath) -> Result<Option<String>, FileError> {
-    match machine.files.look(path)? {
-        Some(entry) if entry.kind == EntryKind::File => {
-            let bytes = machine.files.read(path, LIMIT)?;
+    match machine.files.look_closely(path)? {
+        Some(looked) if looked.entry.kind == EntryKind::File => {
+            let bytes = looked.read(path, LIMIT)?;
             Ok(String::from_utf8(bytes).ok())
         }
         _ => Ok(None),

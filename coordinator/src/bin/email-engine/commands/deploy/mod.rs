@@ -4,8 +4,9 @@
 //! operators are there, [`plan`] shows what would be done. Then [`watch`] takes the steps of [`steps`]: it
 //! tells the cluster, lets machines in ([`enter`], each reached by the operator's own command) and waits for
 //! hosts. [`voice`] is what it says and logs, [`records`] the DNS records as files, [`left`] what a person
-//! still has to do, [`needs::license`] what a licence says of itself, [`outcome`] how it ended, [`patience`] outlasts elections. Nothing is kept here that the cluster does not know: a run that
-//! was cut off begins with what is left.
+//! still has to do, [`needs::license`] what a licence says of itself, [`outcome`] how it ended, [`patience`]
+//! outlasts elections. Nothing is kept here that the cluster does not know: a run that was cut off begins
+//! with what is left.
 
 mod args;
 mod check;
