@@ -1,6 +1,6 @@
 //! A web server's files go live together or not at all: what it refuses, and what it accepts and then answers
 //! no page with, is taken back, and the host says why. What goes wrong by itself is told, healed and over by
-//! itself.
+//! itself. A host whose cluster is away goes back to the last state that was well as a whole.
 
 use std::fs;
 use std::path::Path;
@@ -18,6 +18,7 @@ const ADDRESS: &str = "192.0.2.10";
 const SITE: &str = "/etc/nginx/sites-available/mailwizz.conf";
 const LINK: &str = "/etc/nginx/sites-enabled/default";
 const POOL: &str = "/etc/php/8.2/fpm/pool.d/mailwizz.conf";
+const NOTE: &str = "/etc/email-engine/mailwizz/note";
 const INDEX: &str = "/var/www/mailwizz/index.php";
 const PACK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/stand-ins/mailwizz/pack");
 const ROLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/roles");
@@ -41,6 +42,7 @@ fn what_a_web_server_refuses_or_answers_no_page_with_is_taken_back_and_the_host_
         goes_live_once_it_is_mended(&fleet, &operator, &guest).await;
         a_pool_is_refused_as_well(&fleet, &operator, &guest).await;
         an_ill_page_is_told_healed_and_well_again(&fleet, &operator, &guest).await;
+        alone_it_goes_back_to_what_was_well(&fleet, &operator, &guest).await;
     });
 }
 
@@ -206,4 +208,69 @@ async fn an_ill_page_is_told_healed_and_well_again(
     serves("the application is whole again").await;
     fleet.host_converged(HOST, "its page is well again").await;
     assert_eq!(starts(guest), before + 1, "it was restarted without need");
+}
+
+/// A state of which a file says which one it is, and of whose first page this status is wanted.
+fn give(operator: &Operator, note: &str, status: &str) {
+    let file = format!(
+        "\n[[file]]\npath = \"{NOTE}\"\ntemplate = \"mailwizz/note.j2\"\nmode = \"0644\"\n\
+         owner = \"root\"\ngroup = \"root\"\non_remove = \"delete\"\n"
+    );
+    let wanted = format!("host = \"localhost\", status = \"{status}\" }}");
+    let role = shipped("application.toml")
+        .replace(
+            "interval_seconds = 30\nattempts = 3\n",
+            "interval_seconds = 5\nattempts = 2\n",
+        )
+        .replace("host = \"localhost\" }", &wanted);
+    assert!(role.contains(&wanted), "{role}");
+    release(
+        operator,
+        &[("application.toml", &(role + &file)), ("note.j2", note)],
+    );
+}
+
+async fn is_noted(guest: &Guest, note: &str, why: &str) {
+    let what = format!("the host has the note {note:?}: {why}");
+    wait_for(&what, async || match fs::read_to_string(guest.file(NOTE)) {
+        Ok(text) if text.trim() == note => Ok(()),
+        other => Err(other.map_err(|error| error.to_string())),
+    })
+    .await;
+}
+
+/// What is not well stays while somebody is there to look at it. Nobody is: the host takes back all of it, also
+/// what no check is about, and holds on to that through a reboot until its cluster has something to say.
+async fn alone_it_goes_back_to_what_was_well(fleet: &Fleet, operator: &Operator, guest: &Guest) {
+    give(operator, "well", "200-399");
+    fleet.host_converged(HOST, "its state is well").await;
+    give(operator, "ill", "500-599");
+    let words = ["health_check:page", "accepted is 500 to 599"];
+    operator.is_shown(HOST, &words).await;
+    is_noted(guest, "ill", "it was told so, and somebody is there").await;
+
+    guest.unplug();
+    is_noted(guest, "well", "nobody is there, and the newer state is ill").await;
+    guest.reboot().await;
+    wait_for("it tried once more, alone, and went back", async || {
+        let log = [
+            "journalctl",
+            "--unit",
+            agent::EXECUTOR,
+            "--output=cat",
+            "-b",
+        ];
+        let log = guest.run(&log);
+        let has = log.contains("alone with a state that fails: the last good one is enforced");
+        if has { Ok(()) } else { Err(log) }
+    })
+    .await;
+    is_noted(guest, "well", "nobody is there after a reboot either").await;
+
+    guest.plug();
+    serves("the host came up alone").await;
+    is_noted(guest, "ill", "what its cluster wants is tried again").await;
+    give(operator, "mended", "200-399");
+    fleet.host_converged(HOST, "its state was mended").await;
+    is_noted(guest, "mended", "it is the newest").await;
 }
