@@ -11,6 +11,7 @@ pub mod api;
 pub mod command;
 pub mod config;
 pub mod fleet;
+pub mod mailwizz;
 pub mod metrics;
 pub mod pki;
 pub mod planner;

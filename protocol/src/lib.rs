@@ -25,4 +25,5 @@ pub mod mail;
 pub mod observed;
 pub mod secret;
 pub mod time;
+pub mod url;
 pub mod wire;

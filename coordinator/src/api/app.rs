@@ -16,6 +16,7 @@ use super::request::{Freshness, WriteRequest};
 use super::rooms::{Fleet, Planning};
 use crate::command::{Command, Outcome, Proposal};
 use crate::config::ArtifactBounds;
+use crate::mailwizz::Applications;
 use crate::raft::ProposeError;
 use crate::state::FleetState;
 use crate::throttle::Throttle;
@@ -43,6 +44,7 @@ pub struct Api {
     pub(super) previews: Arc<Semaphore>,
     pub(super) request_time: Duration,
     pub(super) artifacts: ArtifactBounds,
+    pub(super) applications: Option<Applications>,
     clock: Clock,
     random: SystemRandom,
 }
@@ -72,6 +74,7 @@ impl Api {
             previews: Arc::new(Semaphore::new(CONCURRENT_PREVIEWS)),
             request_time: REQUEST_TIME,
             artifacts: ArtifactBounds::default(),
+            applications: None,
             clock,
             random: SystemRandom::new(),
         }
@@ -81,6 +84,13 @@ impl Api {
     #[must_use]
     pub const fn with_artifacts(mut self, bounds: ArtifactBounds) -> Self {
         self.artifacts = bounds;
+        self
+    }
+
+    /// The same with a way to the tenants' applications.
+    #[must_use]
+    pub fn with_applications(mut self, applications: Applications) -> Self {
+        self.applications = Some(applications);
         self
     }
 

@@ -17,8 +17,8 @@ use super::gate::{Gate, admit};
 use super::layers;
 use super::resource::releases::artifacts;
 use super::resource::{
-    apply, audit, cluster, hosts, ips, keys, releases, status, targets, tenant_secrets, tenants,
-    tokens,
+    apply, audit, campaigns, cluster, hosts, ips, keys, releases, status, targets, tenant_secrets,
+    tenants, tokens,
 };
 
 /// Whose objects a route touches.
@@ -99,6 +99,8 @@ pub(super) fn table() -> Vec<(Rule, Handler)> {
         (rule(DELETE, "/api/v1/tenants/{tenant}", Operator, Fleet, &[]), delete(tenants::remove)),
         (rule(GET, "/api/v1/tenants/{tenant}/secrets", Viewer, Tenant, &[]), get(tenant_secrets::list)),
         (rule(PUT, "/api/v1/tenants/{tenant}/secrets/{name}", Operator, Tenant, &[]), put(tenant_secrets::set)),
+        (rule(GET, "/api/v1/tenants/{tenant}/campaigns", Viewer, Tenant, &["limit"]), get(campaigns::list)),
+        (rule(POST, "/api/v1/tenants/{tenant}/campaigns", Operator, Tenant, &[]), post(campaigns::create)),
         (rule(GET, "/api/v1/hosts", Viewer, Tenant, &[]), get(hosts::list)),
         (rule(POST, "/api/v1/hosts", Operator, Fleet, &[]), post(hosts::add)),
         (rule(GET, "/api/v1/hosts/{host}", Viewer, Tenant, &[]), get(hosts::show)),

@@ -15,7 +15,9 @@ use super::fixture::{
     recovery_key, redeem, spki, submission, tenant,
 };
 use super::*;
-use crate::state::{CertificateSubject, HostSecret, Release, SecretOf, ShownCertificate, TokenUse};
+use crate::state::{
+    CampaignEnd, CertificateSubject, HostSecret, Release, SecretOf, ShownCertificate, TokenUse,
+};
 
 const GOLDEN: &str = include_str!("format.golden");
 
@@ -240,6 +242,22 @@ fn artifact_commands() -> Vec<Command> {
     ]
 }
 
+fn campaign_commands() -> Vec<Command> {
+    vec![
+        Command::BeginCampaign(BeginCampaign {
+            tenant: tenant("c1").id,
+            name: "Autumn".to_owned(),
+            ips: vec![address(0)],
+        }),
+        Command::EndCampaign(EndCampaign {
+            campaign: RequestId::new("r1").unwrap(),
+            end: CampaignEnd::Created {
+                uid: "u1".to_owned(),
+            },
+        }),
+    ]
+}
+
 pub(super) fn samples() -> Vec<Command> {
     let shelves = [
         fleet_commands(),
@@ -249,6 +267,7 @@ pub(super) fn samples() -> Vec<Command> {
         submission_commands(),
         artifact_commands(),
         secret_commands(),
+        campaign_commands(),
     ];
     shelves.into_iter().flatten().collect()
 }
@@ -276,7 +295,7 @@ fn the_bytes_of_every_command_are_those_of_the_log() {
 #[test]
 fn every_kind_is_sampled_in_its_order_and_reads_back() {
     let samples = samples();
-    assert_eq!(samples.len(), 46);
+    assert_eq!(samples.len(), 48);
     for (at, command) in samples.iter().enumerate() {
         let bytes = postcard::to_stdvec(command).unwrap();
         assert_eq!(usize::from(bytes[0]), at, "{}", name(command));

@@ -5,13 +5,14 @@
 //! Variants are append-only: their order is the log's format.
 
 //!
-//! Shelves by noun: `tenant`, `host`, `identity`, `access`, `content`, `artifact`, `cluster`, `submission`; `batch`
+//! Shelves by noun: `tenant`, `host`, `identity`, `access`, `content`, `artifact`, `campaign`, `cluster`, `submission`; `batch`
 //! runs the others. The way in is [`FleetState::apply`](crate::state::FleetState::apply).
 
 mod access;
 mod apply;
 mod artifact;
 mod batch;
+mod campaign;
 mod cluster;
 mod content;
 #[cfg(test)]
@@ -41,6 +42,7 @@ pub(crate) use artifact::IDLE_MILLIS;
 pub use artifact::{
     BeginArtifact, FinishArtifact, NameArtifact, Piece, PutArtifactPiece, RemoveArtifact,
 };
+pub use campaign::{BeginCampaign, EndCampaign};
 pub(crate) use cluster::AGREEMENT_MILLIS;
 pub use host::SetDatabasePassword;
 pub(crate) use identity::is_on_its_host;
@@ -163,4 +165,8 @@ pub enum Command {
     NameArtifact(NameArtifact),
     /// A tenant or a host has a secret.
     SetSecret(Box<SetSecret>),
+    /// A tenant's MailWizz is about to be asked for a campaign.
+    BeginCampaign(BeginCampaign),
+    /// What became of it.
+    EndCampaign(EndCampaign),
 }

@@ -108,6 +108,8 @@ impl Command {
             Self::RemoveArtifact(verb) => verb,
             Self::NameArtifact(verb) => verb,
             Self::SetSecret(verb) => &**verb,
+            Self::BeginCampaign(verb) => verb,
+            Self::EndCampaign(verb) => verb,
             Self::Batch(_) => return None,
         })
     }

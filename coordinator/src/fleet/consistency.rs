@@ -113,5 +113,13 @@ pub fn every_reference_leads_somewhere(state: &FleetState) -> Result<(), Violati
     if state.remembered.len() != state.remembered_order.len() {
         return broken("order of remembered answers".to_owned());
     }
+    for (request, campaign) in &state.campaigns {
+        if !state.tenants.contains_key(&campaign.tenant) {
+            return broken(format!("tenant of campaign {request}"));
+        }
+    }
+    if state.campaigns.len() != state.campaigns_order.len() {
+        return broken("order of campaigns".to_owned());
+    }
     Ok(())
 }

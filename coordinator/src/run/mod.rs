@@ -22,6 +22,7 @@ use tokio::sync::watch;
 
 use crate::api::{self, Api, ServeError};
 use crate::config::{ConfigError, NodeConfig};
+use crate::mailwizz::{self, Applications};
 use crate::metrics;
 use crate::pki::NodeIdentity;
 use crate::push::{self, PushConfig, PushError};
@@ -51,6 +52,9 @@ pub enum RunError {
     /// Raft does not start.
     #[error("Raft does not start: {0}")]
     Raft(#[from] StartError),
+    /// Nobody's MailWizz could be asked.
+    #[error(transparent)]
+    Mailwizz(#[from] mailwizz::ClientError),
     /// The agents' end point does not start.
     #[error(transparent)]
     Push(#[from] PushError),
@@ -133,10 +137,12 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
 
     let (stop, stopping) = watch::channel(false);
     let backups = Backups::new(config.data_dir.clone(), config.min_free_bytes);
+    let applications = Applications::new(mailwizz::Client::new()?, vault.clone());
     let rooms = Rooms::new(cluster.clone(), vault, tasks.stock(), backups);
     let rooms = Arc::new(rooms);
     let api_rooms = Api::new(Arc::clone(&rooms) as _, rooms, Some(recorder), push::now)
-        .with_artifacts(config.artifacts);
+        .with_artifacts(config.artifacts)
+        .with_applications(applications);
     let router = api::router(Arc::new(api_rooms));
     let serving = tokio::spawn(api::serve(api, router, identity, stopping.clone()));
     let members = tokio::spawn(members::follow(cluster.clone(), endpoints, stopping));

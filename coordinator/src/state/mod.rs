@@ -6,6 +6,7 @@
 
 mod access;
 mod audit;
+mod campaign;
 mod cluster;
 mod codec;
 mod content;
@@ -34,6 +35,7 @@ use email_engine_protocol::time::Timestamp;
 
 pub use access::{ApiKey, CertificateRecord, CertificateSubject, Token, TokenState, TokenUse};
 pub use audit::{AuditEntry, Remembered};
+pub use campaign::{Campaign, CampaignEnd};
 pub use cluster::{ClusterRecord, Issuer, Node, PlanKey};
 pub use codec::{DecodeError, TABLES_VERSION, decode, encode};
 pub(crate) use content::layer_fault;
@@ -139,4 +141,8 @@ pub struct FleetState {
     /// Which of them the names of role files stand for, by revision of the settings: a host sees a
     /// change only when its release moves.
     pub artifact_names: BTreeMap<u64, Arc<BTreeMap<ArtifactName, ContentHash>>>,
+    /// Campaigns by the request that asked for them, bounded.
+    pub campaigns: BTreeMap<RequestId, Arc<Campaign>>,
+    /// Keys of `campaigns`, oldest first.
+    pub campaigns_order: VecDeque<RequestId>,
 }

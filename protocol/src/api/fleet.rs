@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{HostId, IdError, PoolName, Role, TenantId, VmtaName};
 use crate::mail::{DomainName, LocalPart, MailAddress};
+use crate::url::ServiceUrl;
 
 /// A fleet file: `apply` creates and changes what it names, and never removes what it omits unless
 /// asked to prune.
@@ -47,6 +48,9 @@ pub struct TenantSpec {
     /// Where DMARC aggregate reports go.
     #[serde(default)]
     pub dmarc_rua: Option<MailAddress>,
+    /// Where its MailWizz answers, such as `https://app.example.com`; below it lies `/api`.
+    #[serde(default)]
+    pub mailwizz_url: Option<ServiceUrl>,
 }
 
 /// A managed machine.

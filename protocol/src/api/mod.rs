@@ -4,6 +4,7 @@
 //! state keeps. What is *answered* are views of it. Errors are [`Problem`]s (RFC 9457).
 
 mod access;
+mod application;
 mod artifact;
 mod audit;
 mod cluster;
@@ -19,6 +20,7 @@ pub use access::{
     AccessRole, ApiKeyCreated, ApiKeyRequest, ApiKeyView, TokenCreated, TokenRequest, TokenUseView,
     TokenView,
 };
+pub use application::{CampaignRequest, CampaignState, CampaignStatus, CampaignView};
 pub use artifact::{ArtifactNameRequest, ArtifactRequest, ArtifactView};
 pub use audit::AuditView;
 pub use cluster::{ClusterView, Consistency, Contact, MemberRole, NodeView, VersionRequest};

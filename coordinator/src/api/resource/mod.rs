@@ -2,6 +2,7 @@
 
 pub(super) mod apply;
 pub(super) mod audit;
+pub(super) mod campaigns;
 pub(super) mod cluster;
 pub(super) mod hosts;
 pub(super) mod ips;

@@ -14,6 +14,7 @@ use crate::api::problem::ApiError;
 use crate::api::request::{JsonBody, Named, WriteRequest};
 use crate::api::routes::Asker;
 use crate::command::{ChangeTenant, Command, CreateTenant, RemoveTenant};
+use crate::planner::document::scope;
 
 /// All tenants that the caller sees.
 pub(in crate::api) async fn list(
@@ -71,6 +72,9 @@ pub(in crate::api) async fn change(
             tenant.id.as_str(),
             "the tenant in the path",
         ));
+    }
+    if write.caller.tenant.is_some() && write.replayed.is_none() {
+        api.view(|state| scope::mailwizz(state, &tenant, "mailwizz_url".to_owned()))?;
     }
     let command = Command::ChangeTenant(ChangeTenant {
         tenant: tenant.clone(),

@@ -296,6 +296,11 @@ impl Fleet for MemoryFleet {
     }
 }
 
+/// What seals and opens here.
+pub(super) fn vault() -> Vault {
+    Vault::new(1, Zeroizing::new([7; 32]))
+}
+
 /// The real planner, over keys that cost nothing to make.
 pub(super) struct Planner(pub(super) Arc<MemoryFleet>);
 
@@ -313,8 +318,7 @@ impl Planning for Planner {
     }
 
     fn seal(&self, secret: &SecretBytes) -> SealedAtRest {
-        let vault = Vault::new(1, Zeroizing::new([7; 32]));
-        vault.seal_secret(secret, &Entropy(&SystemRandom::new()))
+        vault().seal_secret(secret, &Entropy(&SystemRandom::new()))
     }
 
     fn ensure_stock(&self, needed: usize) -> BoxFuture<'_, Result<(), StockError>> {

@@ -3,6 +3,7 @@
 mod access;
 mod artifacts;
 mod bounds;
+mod campaigns;
 mod cautions;
 mod documents;
 mod fleet;

@@ -10,7 +10,7 @@ use crate::api::routes::Reach::{self, Fleet, Tenant};
 use crate::api::routes::table;
 
 /// What a route demands, decided here apart from the router.
-const DEMANDS: [(&str, &str, AccessRole, Reach); 53] = [
+const DEMANDS: [(&str, &str, AccessRole, Reach); 55] = [
     ("POST", "/api/v1/fleet", Operator, Tenant),
     ("GET", "/api/v1/tenants", Viewer, Tenant),
     ("POST", "/api/v1/tenants", Operator, Fleet),
@@ -21,6 +21,13 @@ const DEMANDS: [(&str, &str, AccessRole, Reach); 53] = [
     (
         "PUT",
         "/api/v1/tenants/{tenant}/secrets/{name}",
+        Operator,
+        Tenant,
+    ),
+    ("GET", "/api/v1/tenants/{tenant}/campaigns", Viewer, Tenant),
+    (
+        "POST",
+        "/api/v1/tenants/{tenant}/campaigns",
         Operator,
         Tenant,
     ),
@@ -120,6 +127,9 @@ fn foreign(method: &str, path: &str) -> (String, Option<Value>) {
         ("POST", "/api/v1/ips") => Some(json!(
             {"address": "198.51.100.3", "domain": "m2.blue.example.com", "tenant": "blue"}
         )),
+        ("POST", "/api/v1/tenants/{tenant}/campaigns") => {
+            Some(json!(crate::mailwizz::testbed::request()))
+        }
         ("PUT", "/api/v1/tenants/{tenant}") => Some(json!({"id": "blue", "name": "mine"})),
         ("PUT", "/api/v1/tenants/{tenant}/secrets/{name}") => Some(json!({"value": "0123456789"})),
         ("GET" | "DELETE", _) => None,

@@ -13,9 +13,10 @@ use zeroize::Zeroizing;
 use email_engine_protocol::api::AccessRole;
 use email_engine_protocol::id::{ApiKeyId, TenantId};
 
-use super::memory::{MemoryFleet, NOW, Planner};
+use super::memory::{MemoryFleet, NOW, Planner, vault};
 use crate::api::{Api, ApiKeyText, Fleet, router};
 use crate::command::{Command, CreateApiKey, CreateTenant};
+use crate::mailwizz::{self, Applications};
 
 /// An API over a founded fleet, with a key of each kind.
 pub(super) struct Testbed {
@@ -89,7 +90,10 @@ impl Testbed {
             keys.insert(name, key.to_text().to_string());
         }
         let planning = Arc::new(Planner(Arc::clone(&fleet)));
-        let api = Api::new(Arc::clone(&fleet) as Arc<dyn Fleet>, planning, None, || NOW);
+        let client = mailwizz::Client::new().unwrap();
+        let applications = Applications::new(client, Arc::new(vault()));
+        let api = Api::new(Arc::clone(&fleet) as Arc<dyn Fleet>, planning, None, || NOW)
+            .with_applications(applications);
         Self {
             fleet,
             api: Arc::new(api),

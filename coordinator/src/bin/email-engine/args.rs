@@ -8,8 +8,8 @@ use clap::{Args, CommandFactory, Error, Parser, Subcommand};
 
 use crate::commands::token;
 use crate::commands::{
-    artifact, audit, cluster, config, deploy, fleet, hosts, ips, keys, pmta, roles, settings,
-    status, tenants,
+    artifact, audit, campaigns, cluster, config, deploy, fleet, hosts, ips, keys, pmta, roles,
+    settings, status, tenants,
 };
 use crate::output::Format;
 use crate::trial;
@@ -133,6 +133,8 @@ pub(crate) enum Command {
     Pmta(pmta::Pmta),
     /// Check, store and use what hosts are made from: role files and templates
     Roles(roles::Roles),
+    /// Have a tenant's MailWizz send mail to a list, from identities that can
+    Campaigns(campaigns::Campaigns),
     /// Show or set fleet-wide settings
     Settings(settings::SettingsCommand),
     /// Show who changed what

@@ -32,6 +32,15 @@ impl Verb for RemoveTenant {
         state.lookup.remove_tenant(current);
         state.tenants.remove(&self.tenant);
         state.forget_tenant_secrets(&self.tenant);
+        state
+            .campaigns
+            .retain(|_, campaign| campaign.tenant != self.tenant);
+        let FleetState {
+            campaigns,
+            campaigns_order,
+            ..
+        } = state;
+        campaigns_order.retain(|request| campaigns.contains_key(request));
         // Its hosts that were cut off would point to nobody. Its keys were revoked and stay, although
         // they do: their names are in the audit, and nobody else's are to be taken for them.
         state

@@ -14,7 +14,7 @@ mod last;
 mod order;
 mod owners;
 mod prune;
-mod scope;
+pub(crate) mod scope;
 
 use std::collections::BTreeMap;
 

@@ -2,7 +2,7 @@
 //! its own ones included, are declared, changed and retired by the fleet's operators alone, by document
 //! as by route: what a host may do, such as submitting mail from its addresses, concerns all tenants.
 
-use email_engine_protocol::api::FleetDocument;
+use email_engine_protocol::api::{FleetDocument, TenantSpec};
 use email_engine_protocol::id::TenantId;
 
 use super::reject;
@@ -11,6 +11,8 @@ use crate::state::FleetState;
 
 const HOSTS: &str = "a host as it is declared already; a key that is bound to a tenant neither \
                      declares nor changes hosts";
+const MAILWIZZ: &str = "the address that the tenant has; whom this cluster calls is for the fleet's operators \
+                        to say";
 const OWN: &str = "a key that is bound to a tenant may name that tenant's own things only";
 
 pub(super) fn check(
@@ -28,6 +30,7 @@ pub(super) fn check(
         if named.id != *tenant {
             return Err(foreign(format!("tenants[{index}].id"), &named.id));
         }
+        mailwizz(state, named, format!("tenants[{index}].mailwizz_url"))?;
     }
     for (index, host) in document.hosts.iter().enumerate() {
         let owner = state.hosts.get(&host.id).map(|old| &old.spec.tenant);
@@ -66,4 +69,21 @@ pub(super) fn check(
         }
     }
     Ok(())
+}
+
+/// Whom this cluster calls is not for a tenant to say: it reaches what the tenant does not.
+pub(crate) fn mailwizz(
+    state: &FleetState,
+    named: &TenantSpec,
+    field: String,
+) -> Result<(), Rejection> {
+    let known = state.tenants.get(&named.id);
+    if known.and_then(|known| known.mailwizz_url.as_ref()) == named.mailwizz_url.as_ref() {
+        return Ok(());
+    }
+    let value = named
+        .mailwizz_url
+        .as_ref()
+        .map_or("none", |url| url.as_str());
+    Err(reject(RejectionCode::Forbidden, field, &value, MAILWIZZ))
 }

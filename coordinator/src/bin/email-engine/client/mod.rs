@@ -5,6 +5,7 @@
 
 mod artifacts;
 mod calls;
+mod campaigns;
 mod error;
 mod send;
 mod tls;

@@ -2,6 +2,7 @@
 
 pub(crate) mod artifact;
 pub(crate) mod audit;
+pub(crate) mod campaigns;
 pub(crate) mod cluster;
 pub(crate) mod config;
 pub(crate) mod deploy;
@@ -69,6 +70,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Status(status) => status::run(&desk()?, &status).await,
         Command::Hosts(hosts) => hosts::run(&desk()?, hosts).await,
         Command::Ips(ips) => ips::run(&desk()?, ips).await,
+        Command::Campaigns(campaigns) => campaigns::run(&desk()?, campaigns).await,
         Command::Tenants(tenants) => tenants::run(&desk()?, tenants).await,
         Command::Domains(domains) => ips::domains(&desk()?, domains).await,
         Command::Token(token) => token::run(&desk()?, token).await,

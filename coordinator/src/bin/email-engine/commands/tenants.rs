@@ -129,6 +129,7 @@ fn details(tenant: &TenantSpec) -> String {
         ("Link domains", joined(&tenant.link_domains)),
         ("Mailbox", or_dash(tenant.inbound_mailbox.as_ref())),
         ("DMARC reports", or_dash(tenant.dmarc_rua.as_ref())),
+        ("MailWizz", or_dash(tenant.mailwizz_url.as_ref())),
     ]
     .iter()
     .map(|(name, value)| format!("{name:<14} {value}"))
