@@ -13,9 +13,11 @@ use email_engine_protocol::time::Timestamp;
 
 use super::problem::ApiError;
 use super::request::{Freshness, WriteRequest};
+use super::resource::warmup::Rotations;
 use super::rooms::{Fleet, Planning};
 use crate::command::{Command, Outcome, Proposal};
 use crate::config::ArtifactBounds;
+use crate::fleet::warmup::{Evidence, NoEvidence};
 use crate::raft::ProposeError;
 use crate::state::FleetState;
 use crate::throttle::Throttle;
@@ -43,6 +45,8 @@ pub struct Api {
     pub(super) previews: Arc<Semaphore>,
     pub(super) request_time: Duration,
     pub(super) artifacts: ArtifactBounds,
+    pub(super) evidence: Arc<dyn Evidence>,
+    pub(super) rotations: Rotations,
     clock: Clock,
     random: SystemRandom,
 }
@@ -72,6 +76,8 @@ impl Api {
             previews: Arc::new(Semaphore::new(CONCURRENT_PREVIEWS)),
             request_time: REQUEST_TIME,
             artifacts: ArtifactBounds::default(),
+            evidence: Arc::new(NoEvidence),
+            rotations: Rotations::default(),
             clock,
             random: SystemRandom::new(),
         }
@@ -81,6 +87,13 @@ impl Api {
     #[must_use]
     pub const fn with_artifacts(mut self, bounds: ArtifactBounds) -> Self {
         self.artifacts = bounds;
+        self
+    }
+
+    /// The same, going by what is counted of the fleet's mail.
+    #[must_use]
+    pub fn with_evidence(mut self, evidence: Arc<dyn Evidence>) -> Self {
+        self.evidence = evidence;
         self
     }
 

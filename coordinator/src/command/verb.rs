@@ -108,6 +108,10 @@ impl Command {
             Self::RemoveArtifact(verb) => verb,
             Self::NameArtifact(verb) => verb,
             Self::SetSecret(verb) => &**verb,
+            Self::TickWarmup(verb) => verb,
+            Self::PauseWarmup(verb) => verb,
+            Self::ResumeWarmup(verb) => &**verb,
+            Self::StopWarmup(verb) => &**verb,
             Self::Batch(_) => return None,
         })
     }

@@ -8,6 +8,7 @@ mod calls;
 mod error;
 mod send;
 mod tls;
+mod warmup;
 
 #[cfg(test)]
 pub(crate) mod testbed;
