@@ -227,9 +227,10 @@ fn other_command(fleet: &Fleet, step: Step) -> Command {
                 release: step.how > 1,
             })
         }
+        26 if step.how > 2 => Command::CreateApiKey(api_key(&token, AccessRole::Viewer)),
         26 if step.how > 1 => Command::CreateApiKey(api_key(&token, AccessRole::Admin)),
         26 => Command::RevokeApiKey(RevokeApiKey {
-            id: api_key("t2", AccessRole::Admin).id,
+            id: api_key(&format!("t{}", step.how + 2), AccessRole::Admin).id,
         }),
         27 => Command::RefuseToken(Box::new(RefuseToken {
             id: TokenId::new(token).unwrap(),
@@ -453,7 +454,7 @@ proptest! {
 fn every_command_is_drawn_and_both_taken_and_refused() {
     let mut runner = TestRunner::deterministic();
     let (mut taken, mut refused) = (BTreeSet::new(), BTreeSet::new());
-    for _ in 0..130 {
+    for _ in 0..90 {
         let steps = steps().new_tree(&mut runner).unwrap().current();
         let mut fleet = Fleet::with_identities(2);
         submission::with_database(&mut fleet.state);

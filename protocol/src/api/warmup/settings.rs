@@ -151,6 +151,14 @@ enum Tighter {
     Lower,
 }
 
+/// One setting of the fleet and what a tenant wants of it.
+struct Pair<'a> {
+    field: &'static str,
+    own: &'a mut u32,
+    wanted: Option<u32>,
+    tighter: Tighter,
+}
+
 impl WarmupSettings {
     /// Mails a day in a phase; after the last one, where growth begins.
     #[must_use]
@@ -193,86 +201,32 @@ impl WarmupSettings {
     }
 
     /// Every setting that is a number alone, with the tenant's and which way is tighter.
-    fn pairs(
-        &mut self,
-        tenant: &TenantWarmup,
-    ) -> [(&'static str, &mut u32, Option<u32>, Tighter); 14] {
-        use Tighter::{Higher, Lower};
-        [
-            (
-                "least_days",
-                &mut self.least_days,
-                tenant.least_days,
-                Higher,
-            ),
-            ("target", &mut self.target, tenant.target, Lower),
-            (
-                "growth_percent",
-                &mut self.growth_percent,
-                tenant.growth_percent,
-                Lower,
-            ),
-            (
-                "used_percent",
-                &mut self.used_percent,
-                tenant.used_percent,
-                Higher,
-            ),
-            ("used_days", &mut self.used_days, tenant.used_days, Higher),
-            (
-                "pause_days",
-                &mut self.pause_days,
-                tenant.pause_days,
-                Higher,
-            ),
-            (
-                "pause_bounces",
-                &mut self.pause_bounces,
-                tenant.pause_bounces,
-                Lower,
-            ),
-            (
-                "pause_complaints",
-                &mut self.pause_complaints,
-                tenant.pause_complaints,
-                Lower,
-            ),
-            (
-                "pause_blocks",
-                &mut self.pause_blocks,
-                tenant.pause_blocks,
-                Lower,
-            ),
-            (
-                "pause_deferrals",
-                &mut self.pause_deferrals,
-                tenant.pause_deferrals,
-                Lower,
-            ),
-            (
-                "stop_bounces",
-                &mut self.stop_bounces,
-                tenant.stop_bounces,
-                Lower,
-            ),
-            (
-                "stop_complaints",
-                &mut self.stop_complaints,
-                tenant.stop_complaints,
-                Lower,
-            ),
-            (
-                "stop_blocks",
-                &mut self.stop_blocks,
-                tenant.stop_blocks,
-                Lower,
-            ),
-            (
-                "least_opens",
-                &mut self.least_opens,
-                tenant.least_opens,
-                Higher,
-            ),
+    fn pairs(&mut self, tenant: &TenantWarmup) -> Vec<Pair<'_>> {
+        macro_rules! pairs {
+            ($($field:ident $tighter:ident),+ $(,)?) => {
+                vec![$(Pair {
+                    field: stringify!($field),
+                    own: &mut self.$field,
+                    wanted: tenant.$field,
+                    tighter: Tighter::$tighter,
+                }),+]
+            };
+        }
+        pairs![
+            least_days Higher,
+            target Lower,
+            growth_percent Lower,
+            used_percent Higher,
+            used_days Higher,
+            pause_days Higher,
+            pause_bounces Lower,
+            pause_complaints Lower,
+            pause_blocks Lower,
+            pause_deferrals Lower,
+            stop_bounces Lower,
+            stop_complaints Lower,
+            stop_blocks Lower,
+            least_opens Higher,
         ]
     }
 
@@ -281,11 +235,11 @@ impl WarmupSettings {
     #[must_use]
     pub fn tightened(&self, tenant: &TenantWarmup) -> Self {
         let mut settings = self.clone();
-        for (_, own, wanted, tighter) in settings.pairs(tenant) {
-            let wanted = wanted.unwrap_or(*own);
-            *own = match tighter {
-                Tighter::Higher => wanted.max(*own),
-                Tighter::Lower => wanted.min(*own),
+        for pair in settings.pairs(tenant) {
+            let wanted = pair.wanted.unwrap_or(*pair.own);
+            *pair.own = match pair.tighter {
+                Tighter::Higher => wanted.max(*pair.own),
+                Tighter::Lower => wanted.min(*pair.own),
             };
         }
         let wanted = tenant.quotas.unwrap_or(self.quotas);
@@ -307,11 +261,12 @@ impl WarmupSettings {
     /// # Errors
     /// The first that is looser, or out of its bounds, with the bound.
     pub fn permits(&self, tenant: &TenantWarmup) -> Result<(), WarmupBound> {
-        for (field, own, wanted, tighter) in self.clone().pairs(tenant) {
-            let Some(value) = wanted else { continue };
-            let bound = match tighter {
-                Tighter::Higher if value < *own => format!("at least {own}"),
-                Tighter::Lower if value > *own => format!("at most {own}"),
+        for pair in self.clone().pairs(tenant) {
+            let Some(value) = pair.wanted else { continue };
+            let (field, own) = (pair.field, *pair.own);
+            let bound = match pair.tighter {
+                Tighter::Higher if value < own => format!("at least {own}"),
+                Tighter::Lower if value > own => format!("at most {own}"),
                 Tighter::Higher | Tighter::Lower => continue,
             };
             let accepted = format!("{bound}: the fleet's; a tenant tightens, and loosens nothing");

@@ -22,8 +22,7 @@ use crate::api::problem::ApiError;
 use crate::api::request::{JsonBody, Named, WriteRequest};
 use crate::api::routes::Asker;
 use crate::fleet::selection::{
-    Cover, NobodyLeft, Rotation, Used, candidates, cover, of_purpose, purpose_word,
-    returns_at,
+    Cover, NobodyLeft, Rotation, Used, candidates, cover, of_purpose, purpose_word, returns_at,
 };
 use crate::fleet::warmup::day_of;
 use crate::state::FleetState;

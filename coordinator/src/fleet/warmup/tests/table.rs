@@ -18,85 +18,86 @@ fn judged(plan: &WarmupPlan, counts: &[DayCounts]) -> String {
     told(&judge(plan, counts, &settings, &facts(&loops), TODAY).0)
 }
 
+/// Week 2, quota 100, each of seven days: delivered, hard bounces, refusals as spam, deferred, complaints.
+const TABLE: &[(&str, [u64; 5], &str)] = &[
+    ("clean", [100, 0, 0, 0, 0], "advance: no line is broken"),
+    (
+        "nothing",
+        [0, 0, 0, 0, 0],
+        "hold: 0 delivered in 7 days, 50 are needed to judge",
+    ),
+    (
+        "59 of 100 used",
+        [59, 0, 0, 0, 0],
+        "hold: its quota was used on 0 of 7 days, 5 are wanted",
+    ),
+    (
+        "60 of 100 used",
+        [60, 0, 0, 0, 0],
+        "advance: no line is broken",
+    ),
+    (
+        "hard bounces at the line",
+        [95, 5, 0, 0, 0],
+        "advance: no line is broken",
+    ),
+    (
+        "hard bounces above it",
+        [94, 5, 0, 0, 0],
+        "pause: hard bounces 5.05 % (35 of 693), above 5.00 %",
+    ),
+    (
+        "refused at the line",
+        [95, 0, 5, 0, 0],
+        "advance: no line is broken",
+    ),
+    (
+        "refused above it",
+        [94, 0, 5, 0, 0],
+        "pause: refused as spam or by policy at yahoo: 5.05 % (35 of 693), above 5.00 %",
+    ),
+    (
+        "deferred at the line",
+        [100, 0, 0, 30, 0],
+        "advance: no line is broken",
+    ),
+    (
+        "deferred above it",
+        [100, 0, 0, 31, 0],
+        "pause: deferrals 31.00 % (217 of 700), above 30.00 %",
+    ),
+    (
+        "all deferred",
+        [0, 0, 0, 50, 0],
+        "pause: deferrals 100.00 % (350 of 350), above 30.00 %",
+    ),
+    (
+        "all refused",
+        [0, 0, 8, 0, 0],
+        "pause: refused as spam or by policy at yahoo: 100.00 % (56 of 56), above 5.00 %",
+    ),
+    (
+        "complaints",
+        [100, 0, 0, 0, 1],
+        "pause: complaints 1.00 % (7 of 700), above 0.10 %",
+    ),
+    (
+        "several",
+        [90, 10, 0, 60, 0],
+        "pause: hard bounces 10.00 % (70 of 700), above 5.00 %; deferrals 66.66 % (420 of 630), above 30.00 %",
+    ),
+    // 49 results, all of them bad: too few to say so, and too few to go on.
+    (
+        "49 results",
+        [0, 7, 0, 0, 0],
+        "hold: 0 delivered in 7 days, 50 are needed to judge",
+    ),
+];
+
 #[test]
 fn every_line_and_least_sample_of_the_schedule_gives_its_verdict() {
-    // Week 2, quota 100, of seven days; delivered, hard bounces, refusals as spam, deferred, complaints.
-    let table: &[(&str, [u64; 5], &str)] = &[
-        ("clean", [100, 0, 0, 0, 0], "advance: no line is broken"),
-        (
-            "nothing",
-            [0, 0, 0, 0, 0],
-            "hold: 0 delivered in 7 days, 50 are needed to judge",
-        ),
-        (
-            "59 of 100 used",
-            [59, 0, 0, 0, 0],
-            "hold: its quota was used on 0 of 7 days, 5 are wanted",
-        ),
-        (
-            "60 of 100 used",
-            [60, 0, 0, 0, 0],
-            "advance: no line is broken",
-        ),
-        (
-            "hard bounces at the line",
-            [95, 5, 0, 0, 0],
-            "advance: no line is broken",
-        ),
-        (
-            "hard bounces above it",
-            [94, 5, 0, 0, 0],
-            "pause: hard bounces 5.05 % (35 of 693), above 5.00 %",
-        ),
-        (
-            "refused at the line",
-            [95, 0, 5, 0, 0],
-            "advance: no line is broken",
-        ),
-        (
-            "refused above it",
-            [94, 0, 5, 0, 0],
-            "pause: refused as spam or by policy at yahoo: 5.05 % (35 of 693), above 5.00 %",
-        ),
-        (
-            "deferred at the line",
-            [100, 0, 0, 30, 0],
-            "advance: no line is broken",
-        ),
-        (
-            "deferred above it",
-            [100, 0, 0, 31, 0],
-            "pause: deferrals 31.00 % (217 of 700), above 30.00 %",
-        ),
-        (
-            "all deferred",
-            [0, 0, 0, 50, 0],
-            "pause: deferrals 100.00 % (350 of 350), above 30.00 %",
-        ),
-        (
-            "all refused",
-            [0, 0, 8, 0, 0],
-            "pause: refused as spam or by policy at yahoo: 100.00 % (56 of 56), above 5.00 %",
-        ),
-        (
-            "complaints",
-            [100, 0, 0, 0, 1],
-            "pause: complaints 1.00 % (7 of 700), above 0.10 %",
-        ),
-        (
-            "several",
-            [90, 10, 0, 60, 0],
-            "pause: hard bounces 10.00 % (70 of 700), above 5.00 %; deferrals 66.66 % (420 of 630), above 30.00 %",
-        ),
-        // 49 results, all of them bad: too few to say so, and too few to go on.
-        (
-            "49 results",
-            [0, 7, 0, 0, 0],
-            "hold: 0 delivered in 7 days, 50 are needed to judge",
-        ),
-    ];
     let mut wrong = Vec::new();
-    for (name, each, expected) in table {
+    for (name, each, expected) in TABLE {
         let got = judged(&plan(Phase::Week2, 7), &week("yahoo", *each));
         if got != *expected {
             wrong.push(format!("{name}: {got}"));
@@ -322,7 +323,7 @@ fn a_stop_is_ended_by_a_word_alone_and_what_was_before_it_is_not_held_against_it
         groups: [(group("yahoo"), day_of_mail([20, 20, 0, 0, 0]))].into(),
     };
     counts.push(of_today.clone());
-    resume(&mut plan, of_today.clone(), &settings, day_begins(TODAY));
+    resume(&mut plan, of_today, &settings, day_begins(TODAY));
     assert_eq!(plan.daily_quota, 100);
     assert_eq!(stop_line(&plan, &counts, &settings, &loops, TODAY), None);
     // What comes on top of it today is judged, by itself.
