@@ -423,7 +423,7 @@ fn observe_identities(state: &FleetState) {
         gauge!(IPS, "status" => name).set(figure(of.count() as u64));
     }
     for identity in state.identities.values().take(IDENTITY_SERIES) {
-        let quota = f64::from(identity.spec.daily_quota());
+        let quota = f64::from(identity.daily_quota());
         let ip = identity.spec.address.to_string();
         let domain = identity.spec.domain.to_string();
         gauge!(WARMUP_QUOTA, "ip" => ip.clone()).set(quota);

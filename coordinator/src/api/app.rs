@@ -13,10 +13,12 @@ use email_engine_protocol::time::Timestamp;
 
 use super::problem::ApiError;
 use super::request::{Freshness, WriteRequest};
+use super::resource::warmup::Rotations;
 use super::rooms::{Fleet, Planning};
 use crate::command::{Command, Outcome, Proposal};
 use crate::config::ArtifactBounds;
 use crate::mailwizz::Applications;
+use crate::fleet::warmup::{Evidence, NoEvidence};
 use crate::raft::ProposeError;
 use crate::state::FleetState;
 use crate::throttle::Throttle;
@@ -45,6 +47,8 @@ pub struct Api {
     pub(super) request_time: Duration,
     pub(super) artifacts: ArtifactBounds,
     pub(super) applications: Option<Applications>,
+    pub(super) evidence: Arc<dyn Evidence>,
+    pub(super) rotations: Rotations,
     clock: Clock,
     random: SystemRandom,
 }
@@ -75,6 +79,8 @@ impl Api {
             request_time: REQUEST_TIME,
             artifacts: ArtifactBounds::default(),
             applications: None,
+            evidence: Arc::new(NoEvidence),
+            rotations: Rotations::default(),
             clock,
             random: SystemRandom::new(),
         }
@@ -91,6 +97,13 @@ impl Api {
     #[must_use]
     pub fn with_applications(mut self, applications: Applications) -> Self {
         self.applications = Some(applications);
+        self
+    }
+
+    /// The same, going by what is counted of the fleet's mail.
+    #[must_use]
+    pub fn with_evidence(mut self, evidence: Arc<dyn Evidence>) -> Self {
+        self.evidence = evidence;
         self
     }
 

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use axum::http::{Method, StatusCode};
 
+use email_engine_protocol::id::TenantId;
+
 use super::problem::ApiError;
 use super::request::Freshness;
 use super::routes::Rule;
@@ -19,7 +21,7 @@ impl Query {
         let reads = rule.method == Method::GET;
         // Scrapers ask a node for its own figures.
         let mut out = Self {
-            freshness: if rule.path == "/metrics" {
+            freshness: if rule.here || rule.path == "/metrics" {
                 Freshness::Stale
             } else {
                 Freshness::Linearizable
@@ -59,11 +61,35 @@ impl Query {
 }
 
 /// Whether a parameter's value is of its kind; its bounds are its handler's business.
+const MODES: [&str; 3] = ["least_used", "round_robin", "weighted_random"];
+const PURPOSES: [&str; 5] = [
+    "autoresponder",
+    "marketing",
+    "newsletter",
+    "notification",
+    "transactional",
+];
+
 fn fits(name: &str, value: &str) -> Result<(), ApiError> {
     match name {
-        "before" | "grace_seconds" | "limit" if value.parse::<u64>().is_err() => {
+        "before" | "grace_seconds" | "limit" | "target" | "volume"
+            if value.parse::<u64>().is_err() =>
+        {
             Err(ApiError::invalid(name, value, "a whole number from 0"))
         }
+        "days" | "each" | "identities" if value.parse::<u32>().is_err() => Err(ApiError::invalid(
+            name,
+            value,
+            "a whole number from 0 to 4294967295",
+        )),
+        "mode" if !MODES.contains(&value) => Err(ApiError::invalid(name, value, &MODES.join(", "))),
+        "purpose" if !PURPOSES.contains(&value) => {
+            Err(ApiError::invalid(name, value, &PURPOSES.join(", ")))
+        }
+        "tenant" => match value.parse::<TenantId>() {
+            Err(error) => Err(ApiError::invalid(name, value, error.rule)),
+            Ok(_) => Ok(()),
+        },
         "dry_run" | "now" | "prune" | "proposed" | "release" if value.parse::<bool>().is_err() => {
             Err(ApiError::invalid(name, value, "true or false"))
         }

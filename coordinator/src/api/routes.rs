@@ -18,7 +18,7 @@ use super::layers;
 use super::resource::releases::artifacts;
 use super::resource::{
     apply, audit, campaigns, cluster, hosts, ips, keys, releases, status, targets, tenant_secrets,
-    tenants, tokens,
+    tenants, tokens, warmup,
 };
 
 /// Whose objects a route touches.
@@ -42,6 +42,8 @@ pub(super) struct Rule {
     pub(super) parameters: &'static [&'static str],
     /// Answers without a leader too, from this node's own state, when asked for `stale`.
     pub(super) headless: bool,
+    /// Is answered from this node's own state unless asked otherwise: it is asked often, and changes nothing.
+    pub(super) here: bool,
     /// Its body says how things shall be, not what is new: that somebody else made some of it so
     /// first refuses one attempt and not the request.
     pub(super) whole: bool,
@@ -63,6 +65,7 @@ const fn rule(
         reach,
         parameters,
         headless: false,
+        here: false,
         whole: false,
     }
 }
@@ -72,6 +75,10 @@ fn whole(rule: Rule) -> Rule {
         whole: true,
         ..rule
     }
+}
+
+fn here(rule: Rule) -> Rule {
+    Rule { here: true, ..rule }
 }
 
 fn headless(rule: Rule) -> Rule {
@@ -118,6 +125,13 @@ pub(super) fn table() -> Vec<(Rule, Handler)> {
         (rule(GET, "/api/v1/leaving", Viewer, Tenant, &[]), get(ips::leaving)),
         (rule(GET, "/api/v1/domains", Viewer, Tenant, &[]), get(ips::domains)),
         (rule(GET, "/api/v1/domains/{domain}", Viewer, Tenant, &[]), get(ips::domain)),
+        (rule(GET, "/api/v1/warmup", Viewer, Tenant, &[]), get(warmup::list)),
+        (rule(GET, "/api/v1/warmup/simulate", Viewer, Tenant, &["add", "days", "each", "identities", "lose", "target", "tenant"]), get(warmup::simulate::show)),
+        (rule(GET, "/api/v1/warmup/{address}", Viewer, Tenant, &[]), get(warmup::show)),
+        (rule(POST, "/api/v1/warmup/{address}/pause", Operator, Tenant, &[]), post(warmup::pause)),
+        (rule(POST, "/api/v1/warmup/{address}/resume", Operator, Tenant, &[]), post(warmup::resume)),
+        (here(rule(GET, "/api/v1/tenants/{tenant}/select", Viewer, Tenant, &["mode", "purpose", "volume"])), get(warmup::select::from_query)),
+        (here(rule(POST, "/api/v1/tenants/{tenant}/select", Viewer, Tenant, &[])), post(warmup::select::from_body)),
         (rule(GET, "/api/v1/tokens", Operator, Fleet, &[]), get(tokens::list)),
         (rule(POST, "/api/v1/tokens", Operator, Fleet, &[]), post(tokens::issue)),
         (rule(DELETE, "/api/v1/tokens/{token}", Operator, Fleet, &[]), delete(tokens::revoke)),

@@ -3,11 +3,15 @@
 
 use std::collections::BTreeSet;
 
-use email_engine_protocol::api::{AccessRole, MemberRole, Settings};
+use email_engine_protocol::api::{
+    AccessRole, MemberRole, Phase, Rate, Settings, WarmupRates, WarmupReason, WarmupStep,
+    WarmupVerdict,
+};
 use email_engine_protocol::bytes::{CertificateSerial, ContentHash};
 use email_engine_protocol::desired::EpochGrant;
 use email_engine_protocol::generation::Generation;
-use email_engine_protocol::id::{ArtifactName, ClusterId, NodeId, Role, TokenId};
+use email_engine_protocol::id::{ArtifactName, ClusterId, NodeId, ReceiverGroup, Role, TokenId};
+use email_engine_protocol::observed::{Counts, DayCounts};
 use email_engine_protocol::time::Timestamp;
 
 use super::fixture::{
@@ -213,6 +217,57 @@ fn secret_commands() -> Vec<Command> {
     )))]
 }
 
+fn warmup_commands() -> Vec<Command> {
+    let rate = Rate {
+        events: 7,
+        of: 300,
+        measured: true,
+    };
+    let reasons = vec![WarmupReason::Bounces { rate, line: 200 }];
+    let rates = WarmupRates {
+        bounces: rate,
+        complaints: Some(Rate::default()),
+        blocks: Some((ReceiverGroup::other(), rate)),
+        deferrals: Rate::default(),
+        delivered: 293,
+        used_days: 5,
+    };
+    let ticked = Ticked {
+        address: address(0),
+        phase: Phase::Week2,
+        phase_started_at: Timestamp(5),
+        verdict: WarmupVerdict {
+            step: WarmupStep::Pause,
+            reasons: reasons.clone(),
+        },
+        rates: rates.clone(),
+    };
+    vec![
+        Command::TickWarmup(TickWarmup {
+            day: 20_000,
+            verdicts: vec![ticked],
+        }),
+        Command::PauseWarmup(PauseWarmup {
+            address: address(0),
+            days: Some(9),
+        }),
+        Command::ResumeWarmup(Box::new(ResumeWarmup {
+            address: address(0),
+            reason: "why".to_owned(),
+            counted: DayCounts {
+                day: 20_000,
+                groups: [(ReceiverGroup::other(), Counts::NONE)].into(),
+            },
+        })),
+        Command::StopWarmup(Box::new(StopWarmup {
+            address: address(0),
+            phase_started_at: Timestamp(5),
+            reasons,
+            rates,
+        })),
+    ]
+}
+
 fn artifact_commands() -> Vec<Command> {
     let sha256 = ContentHash::of(b"b");
     vec![
@@ -268,6 +323,7 @@ pub(super) fn samples() -> Vec<Command> {
         artifact_commands(),
         secret_commands(),
         campaign_commands(),
+        warmup_commands(),
     ];
     shelves.into_iter().flatten().collect()
 }
@@ -295,7 +351,7 @@ fn the_bytes_of_every_command_are_those_of_the_log() {
 #[test]
 fn every_kind_is_sampled_in_its_order_and_reads_back() {
     let samples = samples();
-    assert_eq!(samples.len(), 48);
+    assert_eq!(samples.len(), 52);
     for (at, command) in samples.iter().enumerate() {
         let bytes = postcard::to_stdvec(command).unwrap();
         assert_eq!(usize::from(bytes[0]), at, "{}", name(command));

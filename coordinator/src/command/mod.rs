@@ -46,6 +46,7 @@ pub use campaign::{BeginCampaign, EndCampaign};
 pub(crate) use cluster::AGREEMENT_MILLIS;
 pub use host::SetDatabasePassword;
 pub(crate) use identity::is_on_its_host;
+pub use identity::{PauseWarmup, ResumeWarmup, StopWarmup, TickWarmup, Ticked};
 pub use outcome::{Answer, BodyChange, Effect, Outcome, Rejection, RejectionCode};
 pub use payload::*;
 pub(crate) use submission::COVERED;
@@ -169,4 +170,12 @@ pub enum Command {
     BeginCampaign(BeginCampaign),
     /// What became of it.
     EndCampaign(EndCampaign),
+    /// What a day's evidence came to, of some identities.
+    TickWarmup(TickWarmup),
+    /// An operator slows an identity's warm-up.
+    PauseWarmup(PauseWarmup),
+    /// An operator lets a warm-up go on.
+    ResumeWarmup(Box<ResumeWarmup>),
+    /// A line is broken at which no new mail is sent.
+    StopWarmup(Box<StopWarmup>),
 }

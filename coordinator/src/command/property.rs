@@ -15,7 +15,7 @@ use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 
 use super::fixture::{
-    Fleet, SECOND, address, api_key, bundle, bundle_hash, domain, drawn_artifact, drawn_campaign,
+    Fleet, SECOND, address, api_key, bundle, bundle_hash, domain, drawn_artifact, drawn_campaign, drawn_warmup,
     found, host, host_id, host_token, identity, node_token, outcome, recovery_key, redeem,
     redeem_node, spki, submission, tenant,
 };
@@ -36,7 +36,7 @@ struct Step {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step =
-        (0..50_u8, 0..4_u8, 0..4_u8).prop_map(|(verb, which, how)| Step { verb, which, how });
+        (0..54_u8, 0..4_u8, 0..4_u8).prop_map(|(verb, which, how)| Step { verb, which, how });
     prop::collection::vec(step, 1..100)
 }
 
@@ -227,9 +227,10 @@ fn other_command(fleet: &Fleet, step: Step) -> Command {
                 release: step.how > 1,
             })
         }
+        26 if step.how > 2 => Command::CreateApiKey(api_key(&token, AccessRole::Viewer)),
         26 if step.how > 1 => Command::CreateApiKey(api_key(&token, AccessRole::Admin)),
         26 => Command::RevokeApiKey(RevokeApiKey {
-            id: api_key("t2", AccessRole::Admin).id,
+            id: api_key(&format!("t{}", step.how + 2), AccessRole::Admin).id,
         }),
         27 => Command::RefuseToken(Box::new(RefuseToken {
             id: TokenId::new(token).unwrap(),
@@ -364,7 +365,8 @@ fn command(fleet: &Fleet, step: Step) -> Command {
         ))),
         43 => submission::drawn(step.which, step.how),
         44 => drawn_campaign(fleet, step.which, step.how),
-        45.. => drawn_artifact(step.verb - 45, step.which, step.how),
+        50.. => drawn_warmup(fleet, step.verb - 50, step.which, step.how),
+        45..50 => drawn_artifact(step.verb - 45, step.which, step.how),
         21 | 22 if !has_target_host => batch_of(step),
         _ => other_command(fleet, step),
     }

@@ -110,6 +110,10 @@ impl Command {
             Self::SetSecret(verb) => &**verb,
             Self::BeginCampaign(verb) => verb,
             Self::EndCampaign(verb) => verb,
+            Self::TickWarmup(verb) => verb,
+            Self::PauseWarmup(verb) => verb,
+            Self::ResumeWarmup(verb) => &**verb,
+            Self::StopWarmup(verb) => &**verb,
             Self::Batch(_) => return None,
         })
     }

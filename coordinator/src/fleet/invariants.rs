@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::net::IpAddr;
 
-use email_engine_protocol::api::{IpSpec, IpStatus};
+use email_engine_protocol::api::IpStatus;
 use email_engine_protocol::bytes::Commitment;
 use email_engine_protocol::id::{HostId, Role, TenantId};
 use email_engine_protocol::mail::DomainName;
 
 use super::Violation;
-use crate::state::{Claim, DecodeError, FleetState, TABLES_VERSION, claims, decode, encode};
+use crate::state::{
+    Claim, DecodeError, FleetState, Identity, TABLES_VERSION, claims, decode, encode,
+};
 
 fn broken(invariant: &'static str, what: impl Into<String>) -> Violation {
     Violation {
@@ -180,15 +182,18 @@ pub fn a_pool_has_one_tenant_and_one_host(state: &FleetState) -> Result<(), Viol
 /// # Errors
 /// Names the identity.
 pub fn only_active_and_warming_take_mail(state: &FleetState) -> Result<(), Violation> {
-    weighs_what_it_may(state, IpSpec::weight)
+    weighs_what_it_may(state, Identity::weight)
 }
 
 /// The weight follows from other fields, so that only another rule for it can break this.
-fn weighs_what_it_may(state: &FleetState, weight: impl Fn(&IpSpec) -> u8) -> Result<(), Violation> {
+fn weighs_what_it_may(
+    state: &FleetState,
+    weight: impl Fn(&Identity) -> u8,
+) -> Result<(), Violation> {
     for identity in state.identities.values() {
         let spec = &identity.spec;
         let sends = matches!(spec.status, IpStatus::Active | IpStatus::Warming);
-        let weight = weight(spec);
+        let weight = weight(identity);
         if weight > 100 || (weight > 0 && !sends) {
             let what = format!("{} has weight {weight}", spec.address);
             return Err(broken("only_active_and_warming_take_mail", what));
@@ -343,12 +348,13 @@ fn comes_back_whole(
 mod tests {
     use std::sync::Arc;
 
-    use email_engine_protocol::api::Phase;
+    use email_engine_protocol::api::{IpSpec, Phase, WarmupSettings};
+    use email_engine_protocol::time::Timestamp;
 
     use super::*;
     use crate::command::fixture::{Fleet, address, domain, host_id, submission, tenant};
     use crate::fleet::check;
-    use crate::state::Identity;
+    use crate::fleet::warmup::{at_phase, weight};
 
     /// The invariant that a good fleet of two identities breaks after this change.
     fn broken_by(change: impl FnOnce(&mut FleetState)) -> &'static str {
@@ -468,18 +474,12 @@ mod tests {
         ];
         for (status, sends) in statuses {
             for phase in [Phase::Week1, Phase::Week6, Phase::Active] {
-                let spec = &mut second(&mut state).spec;
-                (spec.status, spec.phase) = (status, phase);
+                let identity = second(&mut state);
+                identity.spec.status = status;
+                identity.warmup = at_phase(phase, &WarmupSettings::default(), Timestamp(0));
                 assert_eq!(only_active_and_warming_take_mail(&state), Ok(()));
                 // A rule that forgets the status gives mail to whoever was warm once.
-                let by_phase = |spec: &IpSpec| {
-                    let status = IpStatus::Active;
-                    IpSpec {
-                        status,
-                        ..spec.clone()
-                    }
-                    .weight()
-                };
+                let by_phase = |of: &Identity| weight(IpStatus::Active, &of.warmup);
                 assert_eq!(weighs_what_it_may(&state, by_phase).is_ok(), sends);
             }
         }

@@ -1,9 +1,11 @@
 //! The rules of the fleet: what must hold after every command, each as a function of its own that reads
-//! the tables and trusts nothing else. And who of them gets how much of the mail ([`divide`]).
+//! the tables and trusts nothing else. And who of them gets how much of the mail: [`divide`], [`warmup`], [`selection`].
 
 mod consistency;
 mod invariants;
+pub mod selection;
 mod shares;
+pub mod warmup;
 pub mod window;
 
 pub use consistency::{

@@ -7,7 +7,10 @@
 
 use email_engine_protocol::api::{IpSpec, IpStatus};
 
-/// Whether new mail is accepted for an identity.
+use crate::state::Identity;
+
+/// Whether an identity of this declaration is meant to take new mail; whether it does, its warm-up says as
+/// well ([`Identity::takes_mail`]).
 #[must_use]
 pub const fn takes_mail(spec: &IpSpec) -> bool {
     matches!(spec.status, IpStatus::Active | IpStatus::Warming)
@@ -25,11 +28,11 @@ pub struct Share {
 impl Share {
     /// The share of an identity; nothing when it takes no mail.
     #[must_use]
-    pub const fn of(spec: &IpSpec) -> Self {
-        if takes_mail(spec) {
+    pub const fn of(identity: &Identity) -> Self {
+        if identity.takes_mail() {
             Self {
-                probability: spec.weight(),
-                daily: spec.daily_quota(),
+                probability: identity.weight(),
+                daily: identity.daily_quota(),
             }
         } else {
             Self {
@@ -97,11 +100,13 @@ fn remainders(
 
 #[cfg(test)]
 mod tests {
-    use email_engine_protocol::api::Phase;
+    use email_engine_protocol::api::{Phase, WarmupSettings, WarmupStop};
+    use email_engine_protocol::time::Timestamp;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::command::fixture::identity;
+    use crate::command::fixture::{Fleet, address};
+    use crate::fleet::warmup::at_phase;
     use crate::powermta::{hourly_cap, hourly_quota};
 
     const fn share(probability: u8, daily: u32) -> Share {
@@ -124,17 +129,24 @@ mod tests {
     fn whoever_takes_no_mail_has_no_share_and_every_other_has_both_halves_of_one() {
         use IpStatus::{Active, Quarantine, Resting, Retiring, Standby, Warming};
         use Phase::{Week1, Week2, Week3, Week4, Week5, Week6};
+        let fleet = Fleet::with_identities(1);
+        let mut identity = (*fleet.state.identities[&address(0)]).clone();
         for phase in [Week1, Week2, Week3, Week4, Week5, Week6, Phase::Active] {
             for status in [Active, Quarantine, Resting, Retiring, Standby, Warming] {
-                let mut spec = identity(0);
-                (spec.status, spec.phase) = (status, phase);
-                let share = Share::of(&spec);
-                let sends = takes_mail(&spec);
+                identity.spec.status = status;
+                identity.warmup = at_phase(phase, &WarmupSettings::default(), Timestamp(0));
+                let share = Share::of(&identity);
+                let sends = takes_mail(&identity.spec);
                 assert_eq!(share.probability > 0, sends, "{status:?} {phase:?}");
                 assert_eq!(share.daily > 0, sends, "{status:?} {phase:?}");
                 assert!(share.probability <= 100);
                 // What the application hands over in an hour is let out in it.
                 assert!(!sends || hourly_quota(share.daily) <= hourly_cap(share.daily));
+                // What is stopped takes none, whatever its status says.
+                let at = Timestamp(1);
+                let reasons = Vec::new();
+                identity.warmup.stopped = Some(WarmupStop { at, reasons });
+                assert_eq!(Share::of(&identity).probability, 0);
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use email_engine_protocol::api::{IpStatus, Phase, Purpose, TenantSecret};
+use email_engine_protocol::api::{IpStatus, Purpose, TenantSecret, WarmupSettings};
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::id::{HostId, SecretId, TenantId, VmtaName};
 use email_engine_protocol::secret::SecretRef;
@@ -18,7 +18,7 @@ use super::monitoring::{self, MonitoringValues};
 use super::role::Each;
 use super::routes;
 use super::web::{ApiValues, MailwizzValues};
-use crate::fleet::{Share, takes_mail};
+use crate::fleet::Share;
 use crate::powermta::{self, Configuration};
 use crate::state::{FleetState, Host, HostSecret, Identity, SecretOf, account};
 
@@ -140,7 +140,7 @@ struct PowermtaValues {
 struct WarmUp {
     initial_quota: u32,
     weeks: u8,
-    daily_increase_percent: u8,
+    daily_increase_percent: u32,
 }
 
 /// An identity as templates see it.
@@ -213,17 +213,25 @@ impl Values {
     }
 }
 
+impl WarmUp {
+    fn of(state: &FleetState, host: &Host) -> Self {
+        let settings = state.settings_of(&host.release);
+        let warmup = settings.map_or_else(WarmupSettings::default, |all| all.warmup.clone());
+        Self {
+            initial_quota: warmup.quotas[0],
+            weeks: 6,
+            daily_increase_percent: warmup.growth_percent,
+        }
+    }
+}
+
 impl Shared {
     fn of(state: &FleetState, host: &Host) -> Self {
         Self {
             host: host.spec.id.clone(),
             exporter: monitoring::exporter(state, host).map(|at| at.to_string()),
             web: WebValues::of(&host.spec.labels),
-            warm_up: WarmUp {
-                initial_quota: Phase::Week1.daily_quota(),
-                weeks: 6,
-                daily_increase_percent: 20,
-            },
+            warm_up: WarmUp::of(state, host),
             powermta: None,
             mailwizz: None,
             api: None,
@@ -425,7 +433,7 @@ fn item(state: &FleetState, identity: &Identity) -> Result<Item, PlanError> {
         .hosts
         .get(&spec.host)
         .ok_or_else(|| PlanError::UnknownHost(spec.host.clone()))?;
-    let share = Share::of(spec);
+    let share = Share::of(identity);
     let value = Value::from(Serde(IdentityValues {
         address: spec.address,
         domain: spec.domain.as_str(),
@@ -436,7 +444,7 @@ fn item(state: &FleetState, identity: &Identity) -> Result<Item, PlanError> {
         display_name: &spec.display_name,
         return_path: spec.return_address().to_string(),
         purpose: spec.purpose,
-        sends: takes_mail(spec),
+        sends: identity.takes_mail(),
         weight: share.probability,
         daily_quota: share.daily,
         hourly_quota: powermta::hourly_quota(share.daily),

@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use crate::api::{self, Api, ServeError};
 use crate::config::{ConfigError, NodeConfig};
 use crate::mailwizz::{self, Applications};
+use crate::fleet::warmup::{Evidence, NoEvidence};
 use crate::metrics;
 use crate::pki::NodeIdentity;
 use crate::push::{self, PushConfig, PushError};
@@ -118,6 +119,7 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
     };
     let endpoints = published.advertised(&config.advertise)?;
 
+    let evidence: Arc<dyn Evidence> = Arc::new(NoEvidence);
     let tasks = tasks::start(TasksConfig {
         fleet: cluster.clone(),
         vault: Arc::clone(&vault),
@@ -128,6 +130,7 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
         identity: renewed,
         certificate_life: config.certificate_life(),
         submission_life: config.submission_certificate_life(),
+        evidence: Arc::clone(&evidence),
     });
     let planned = tasks.planned();
     cluster.serve_planned(Arc::new(move |revision| {
@@ -142,7 +145,8 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
     let rooms = Arc::new(rooms);
     let api_rooms = Api::new(Arc::clone(&rooms) as _, rooms, Some(recorder), push::now)
         .with_artifacts(config.artifacts)
-        .with_applications(applications);
+        .with_applications(applications)
+        .with_evidence(evidence);
     let router = api::router(Arc::new(api_rooms));
     let serving = tokio::spawn(api::serve(api, router, identity, stopping.clone()));
     let members = tokio::spawn(members::follow(cluster.clone(), endpoints, stopping));

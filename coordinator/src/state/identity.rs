@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use email_engine_protocol::api::IpSpec;
+use email_engine_protocol::api::{IpSpec, IpStatus, WarmupPlan};
 use email_engine_protocol::id::{HostId, PoolName, SecretId, TenantId, VmtaName};
 use email_engine_protocol::time::Timestamp;
 
 use super::FleetState;
+use crate::fleet::warmup;
 
 /// A sending identity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +27,29 @@ pub struct Identity {
     pub added_at: Timestamp,
     /// Fleet revision since which its virtual MTA is on its host.
     pub placed_at: u64,
+    /// Where it stands in the warm-up; the phase of its declaration is where it entered.
+    pub warmup: WarmupPlan,
+}
+
+impl Identity {
+    /// Whether new mail is accepted for it.
+    #[must_use]
+    pub const fn takes_mail(&self) -> bool {
+        let sends = matches!(self.spec.status, IpStatus::Active | IpStatus::Warming);
+        sends && self.warmup.stopped.is_none()
+    }
+
+    /// Mails a day that it may send now.
+    #[must_use]
+    pub const fn daily_quota(&self) -> u32 {
+        warmup::quota_now(self.spec.status, &self.warmup)
+    }
+
+    /// Share of new mail, 0 to 100: follows status and phase.
+    #[must_use]
+    pub const fn weight(&self) -> u8 {
+        warmup::weight(self.spec.status, &self.warmup)
+    }
 }
 
 /// An inventory group of one tenant's identities on one PowerMTA host.

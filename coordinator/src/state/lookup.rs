@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use email_engine_protocol::api::{IpSpec, TenantSpec};
-use email_engine_protocol::id::{PoolName, VmtaName};
+use email_engine_protocol::api::{IpSpec, Purpose, TenantSpec};
+use email_engine_protocol::id::{PoolName, TenantId, VmtaName};
 use email_engine_protocol::mail::DomainName;
 
 use super::{FleetState, Leaving, Place};
@@ -28,6 +28,8 @@ pub struct Lookup {
     pub protected: BTreeMap<DomainName, u32>,
     /// Where what has a name drains, by what is claimed and its name.
     pub leaving: BTreeMap<Claim, BTreeSet<Place>>,
+    /// Identities of each tenant by what they send.
+    pub purposes: BTreeMap<TenantId, BTreeMap<Purpose, BTreeSet<IpAddr>>>,
 }
 
 /// What belongs to one identity, and how it is called.
@@ -95,6 +97,9 @@ impl Lookup {
         self.hostnames.insert(spec.hostname.clone(), spec.address);
         self.vmtas.insert(spec.vmta.clone(), spec.address);
         *self.members.entry(spec.pool.clone()).or_default() += 1;
+        let of_tenant = self.purposes.entry(spec.tenant.clone()).or_default();
+        let of_purpose = of_tenant.entry(spec.purpose).or_default();
+        of_purpose.insert(spec.address);
     }
 
     pub(crate) fn remove_identity(&mut self, spec: &IpSpec) {
@@ -102,6 +107,16 @@ impl Lookup {
         self.hostnames.remove(&spec.hostname);
         self.vmtas.remove(&spec.vmta);
         decrement(&mut self.members, &spec.pool);
+        let Some(of_tenant) = self.purposes.get_mut(&spec.tenant) else {
+            return;
+        };
+        if let Some(of_purpose) = of_tenant.get_mut(&spec.purpose) {
+            of_purpose.remove(&spec.address);
+        }
+        of_tenant.retain(|_, addresses| !addresses.is_empty());
+        if of_tenant.is_empty() {
+            self.purposes.remove(&spec.tenant);
+        }
     }
 
     pub(crate) fn add_leaving(&mut self, leaving: &Leaving) {

@@ -6,6 +6,7 @@
 //! - `password` makes passwords of databases and other secrets that hosts' roles want.
 //! - [`expire`] cuts off hosts whose time for confirming their retirement is over.
 //! - `restart` gives the word for restarts that may be made at certain times.
+//! - `warmup` judges each day how identities warm up, and on every report whether one must stop.
 //! - [`renew`] (on every node) keeps the node's own certificate fresh.
 //!
 //! Join tokens and certificates need no task: that they ended is seen by whoever reads them.
@@ -20,6 +21,7 @@ mod restart;
 pub mod stock;
 #[cfg(test)]
 mod tests;
+mod warmup;
 
 use std::sync::Arc;
 
@@ -29,6 +31,7 @@ use tokio::task::JoinHandle;
 pub use plan::{Plan, PlanFn};
 pub use stock::{Stock, StockError};
 
+use crate::fleet::warmup::Evidence;
 use crate::pki::store::IdentityStore;
 use crate::pki::{Life, NodeIdentity};
 use crate::push::{Fleet, Registry};
@@ -56,6 +59,8 @@ pub struct TasksConfig<F> {
     pub certificate_life: Life,
     /// How long certificates of hosts at which the fleet submits live.
     pub submission_life: Life,
+    /// What is counted of the fleet's mail.
+    pub evidence: Arc<dyn Evidence>,
 }
 
 impl<F> std::fmt::Debug for TasksConfig<F> {
@@ -86,6 +91,7 @@ pub fn start<F: Fleet>(config: TasksConfig<F>) -> TasksHandle<F> {
         identity,
         certificate_life,
         submission_life,
+        evidence,
     } = config;
     let stock = Stock::new(fleet.clone(), vault.clone());
     let (planned, planned_seen) = watch::channel(Planned::default());
@@ -101,6 +107,7 @@ pub fn start<F: Fleet>(config: TasksConfig<F>) -> TasksHandle<F> {
         tokio::spawn(restart::run(fleet.clone(), words)),
         tokio::spawn(stock.clone().run(keys_ahead)),
         tokio::spawn(expire::run(fleet.clone())),
+        tokio::spawn(warmup::run(fleet.clone(), evidence)),
         tokio::spawn(password::run(fleet.clone(), vault.clone())),
         tokio::spawn(certify::run(fleet.clone(), vault.clone(), submission_life)),
         tokio::spawn(renew::run(

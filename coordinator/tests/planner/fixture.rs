@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use email_engine_protocol::api::{FleetDocument, IpSpec};
+use email_engine_protocol::api::{FleetDocument, IpSpec, WarmupSettings};
 use email_engine_protocol::bytes::{
     CaPin, CertificateSerial, Commitment, ContentHash, SealingPublicKey, VerifyingKey,
 };
@@ -13,6 +13,7 @@ use email_engine_protocol::observed::Mode;
 use email_engine_protocol::time::Timestamp;
 
 use email_engine_coordinator::command::Command;
+use email_engine_coordinator::fleet::warmup;
 use email_engine_coordinator::planner::{
     PLANNER_VERSION, PlanError, Planned, builtin_bundle, bundle_hash, document, plan,
 };
@@ -221,6 +222,7 @@ impl Fleet {
             dkim_public: format!("{}{own}", "TUlJQklqQU5CZ2txaGtpRzl3MEJBUUVG".repeat(12)),
             added_at: Timestamp(0),
             placed_at: 0,
+            warmup: warmup::begin(&spec, &WarmupSettings::default(), Timestamp(0)),
             spec,
         };
         let address = identity.spec.address;
@@ -230,7 +232,9 @@ impl Fleet {
     /// Changes one identity.
     pub(crate) fn edit(&mut self, address: &str, change: impl FnOnce(&mut IpSpec)) {
         let address = address.parse().unwrap();
-        change(&mut Arc::make_mut(self.state.identities.get_mut(&address).unwrap()).spec);
+        let identity = Arc::make_mut(self.state.identities.get_mut(&address).unwrap());
+        change(&mut identity.spec);
+        identity.warmup = warmup::begin(&identity.spec, &WarmupSettings::default(), Timestamp(0));
     }
 
     /// With a file of the operator's own in the bundle of every host.

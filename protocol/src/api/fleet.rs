@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::{TenantWarmup, WarmupSettings};
 use crate::id::{HostId, IdError, PoolName, Role, TenantId, VmtaName};
 use crate::mail::{DomainName, LocalPart, MailAddress};
 use crate::url::ServiceUrl;
@@ -51,6 +52,25 @@ pub struct TenantSpec {
     /// Where its MailWizz answers, such as `https://app.example.com`; below it lies `/api`.
     #[serde(default)]
     pub mailwizz_url: Option<ServiceUrl>,
+    /// How its identities are chosen between, where nobody says otherwise.
+    #[serde(default)]
+    pub rotation: Rotation,
+    /// What its warm-up has tighter than the fleet's.
+    #[serde(default)]
+    pub warmup: TenantWarmup,
+}
+
+/// How an identity is chosen among those that may send.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rotation {
+    /// The one that sent least in the last hour.
+    LeastUsed,
+    /// One after the other.
+    RoundRobin,
+    /// By weight, evenly mixed.
+    #[default]
+    WeightedRandom,
 }
 
 /// A managed machine.
@@ -243,6 +263,9 @@ pub struct Settings {
     /// Port of PowerMTA's monitor on loopback.
     #[serde(default = "default_management_port")]
     pub management_port: u16,
+    /// Schedule and lines of the warm-up. Taken from the release of new hosts.
+    #[serde(default)]
+    pub warmup: WarmupSettings,
 }
 
 fn default_selector() -> String {
@@ -264,12 +287,13 @@ impl Default for Settings {
             postmaster: None,
             accounting_max_size: default_accounting_size(),
             management_port: default_management_port(),
+            warmup: WarmupSettings::default(),
         }
     }
 }
 
 impl Phase {
-    /// Mails a day in this phase (spec: warm-up table); `active` is the target per identity.
+    /// Mails a day in this phase by the usual schedule; `active` is the usual target per identity.
     #[must_use]
     pub const fn daily_quota(self) -> u32 {
         match self {
@@ -285,31 +309,6 @@ impl Phase {
 }
 
 impl IpSpec {
-    /// Share of new mail, 0 to 100: follows status and phase.
-    #[must_use]
-    pub const fn weight(&self) -> u8 {
-        match (self.status, self.phase) {
-            (IpStatus::Active, _) | (IpStatus::Warming, Phase::Active) => 100,
-            (IpStatus::Warming, Phase::Week6) => 70,
-            (IpStatus::Warming, Phase::Week5) => 50,
-            (IpStatus::Warming, Phase::Week4) => 40,
-            (IpStatus::Warming, Phase::Week3) => 30,
-            (IpStatus::Warming, Phase::Week2) => 20,
-            (IpStatus::Warming, Phase::Week1) => 10,
-            _ => 0,
-        }
-    }
-
-    /// Mails a day that it may send now.
-    #[must_use]
-    pub const fn daily_quota(&self) -> u32 {
-        match self.status {
-            IpStatus::Active => Phase::Active.daily_quota(),
-            IpStatus::Warming => self.phase.daily_quota(),
-            _ => 0,
-        }
-    }
-
     /// The visible sender.
     #[must_use]
     pub fn sender_address(&self) -> MailAddress {

@@ -15,6 +15,7 @@ mod problem;
 mod release;
 mod secret;
 mod view;
+mod warmup;
 
 pub use access::{
     AccessRole, ApiKeyCreated, ApiKeyRequest, ApiKeyView, TokenCreated, TokenRequest, TokenUseView,
@@ -25,7 +26,8 @@ pub use artifact::{ArtifactNameRequest, ArtifactRequest, ArtifactView};
 pub use audit::AuditView;
 pub use cluster::{ClusterView, Consistency, Contact, MemberRole, NodeView, VersionRequest};
 pub use fleet::{
-    FleetDocument, HostSpec, IpDocument, IpSpec, IpStatus, Phase, Purpose, Settings, TenantSpec,
+    FleetDocument, HostSpec, IpDocument, IpSpec, IpStatus, Phase, Purpose, Rotation, Settings,
+    TenantSpec,
 };
 pub use leaving::{GivenUpView, LeavingView};
 pub use preview::{HostChange, ResourceChange, RestartRequest, RestartView, TextDiff};
@@ -35,6 +37,12 @@ pub use release::{
 };
 pub use secret::{TenantSecret, TenantSecretError, TenantSecretRequest, TenantSecretView};
 pub use view::{
-    ApplyAnswer, Change, ChangeAction, DomainRecord, DomainView, FleetState, HostView, MailDay,
-    MailView, RenderedConfig, RenderedFile, StatusView, TurnedAway,
+    ApplyAnswer, Change, ChangeAction, DomainRecord, DomainView, FleetState, HostView, IpView,
+    MailDay, MailView, RenderedConfig, RenderedFile, StatusView, TurnedAway,
+};
+pub use warmup::{
+    CoverView, PAUSE_DAYS, PartView, PauseRequest, Rate, ResumeRequest, SelectRequest,
+    SelectionView, SimulatedDay, Simulation, SimulationTarget, TenantWarmup, WarmupBound,
+    WarmupPlan, WarmupRates, WarmupReason, WarmupSettings, WarmupStep, WarmupStop, WarmupVerdict,
+    WarmupView,
 };

@@ -137,6 +137,18 @@ pub struct TurnedAway {
     pub reason: String,
 }
 
+/// One sending identity with where it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IpView {
+    /// What was declared, with everything decided; its phase is the one that was reached.
+    #[serde(flatten)]
+    pub spec: IpSpec,
+    /// Share of new mail, 0 to 100.
+    pub weight: u8,
+    /// Mails a day that it may send now.
+    pub daily_quota: u32,
+}
+
 /// Overall state of a fleet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

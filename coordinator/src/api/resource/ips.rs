@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use email_engine_protocol::api::{
     ApplyAnswer, Change, ChangeAction, DomainView, FleetDocument, GivenUpView, IpDocument, IpSpec,
-    LeavingView,
+    IpView, LeavingView,
 };
 use email_engine_protocol::mail::DomainName;
 
@@ -37,15 +37,30 @@ const PER_REQUEST: usize = 1_000;
 pub(in crate::api) async fn list(
     State(api): State<Arc<Api>>,
     Extension(caller): Asker,
-) -> Json<Vec<IpSpec>> {
+) -> Json<Vec<IpView>> {
     Json(api.view(|state| {
         seen(state, &caller)
-            .map(|identity| identity.spec.clone())
+            .map(|identity| view_of(identity))
             .collect()
     }))
 }
 
-fn seen<'a>(state: &'a FleetState, caller: &'a Caller) -> impl Iterator<Item = &'a Arc<Identity>> {
+/// The phase that is shown is the one that was reached: where it entered is of no use to anybody.
+fn view_of(identity: &Identity) -> IpView {
+    IpView {
+        spec: IpSpec {
+            phase: identity.warmup.phase,
+            ..identity.spec.clone()
+        },
+        weight: identity.weight(),
+        daily_quota: identity.daily_quota(),
+    }
+}
+
+pub(super) fn seen<'a>(
+    state: &'a FleetState,
+    caller: &'a Caller,
+) -> impl Iterator<Item = &'a Arc<Identity>> {
     let identities = state.identities.values();
     identities.filter(|identity| caller.sees(Some(&identity.spec.tenant)))
 }
@@ -55,11 +70,11 @@ pub(in crate::api) async fn show(
     State(api): State<Arc<Api>>,
     Extension(caller): Asker,
     Named(address): Named<IpAddr>,
-) -> Result<Json<IpSpec>, ApiError> {
-    api.view(|state| found(state, &caller, address).map(|identity| Json(identity.spec.clone())))
+) -> Result<Json<IpView>, ApiError> {
+    api.view(|state| found(state, &caller, address).map(|identity| Json(view_of(identity))))
 }
 
-fn found<'a>(
+pub(super) fn found<'a>(
     state: &'a FleetState,
     caller: &Caller,
     address: IpAddr,

@@ -13,3 +13,4 @@ pub(super) mod targets;
 pub(super) mod tenant_secrets;
 pub(super) mod tenants;
 pub(super) mod tokens;
+pub(super) mod warmup;

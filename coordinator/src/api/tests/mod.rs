@@ -13,4 +13,5 @@ mod previews;
 mod routes;
 mod tenancy;
 mod testbed;
+mod warmup;
 mod writes;

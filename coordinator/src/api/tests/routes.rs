@@ -10,7 +10,7 @@ use crate::api::routes::Reach::{self, Fleet, Tenant};
 use crate::api::routes::table;
 
 /// What a route demands, decided here apart from the router.
-const DEMANDS: [(&str, &str, AccessRole, Reach); 55] = [
+const DEMANDS: [(&str, &str, AccessRole, Reach); 62] = [
     ("POST", "/api/v1/fleet", Operator, Tenant),
     ("GET", "/api/v1/tenants", Viewer, Tenant),
     ("POST", "/api/v1/tenants", Operator, Fleet),
@@ -58,6 +58,13 @@ const DEMANDS: [(&str, &str, AccessRole, Reach); 55] = [
     ("GET", "/api/v1/leaving", Viewer, Tenant),
     ("GET", "/api/v1/domains", Viewer, Tenant),
     ("GET", "/api/v1/domains/{domain}", Viewer, Tenant),
+    ("GET", "/api/v1/warmup", Viewer, Tenant),
+    ("GET", "/api/v1/warmup/simulate", Viewer, Tenant),
+    ("GET", "/api/v1/warmup/{address}", Viewer, Tenant),
+    ("POST", "/api/v1/warmup/{address}/pause", Operator, Tenant),
+    ("POST", "/api/v1/warmup/{address}/resume", Operator, Tenant),
+    ("GET", "/api/v1/tenants/{tenant}/select", Viewer, Tenant),
+    ("POST", "/api/v1/tenants/{tenant}/select", Viewer, Tenant),
     ("GET", "/api/v1/tokens", Operator, Fleet),
     ("POST", "/api/v1/tokens", Operator, Fleet),
     ("DELETE", "/api/v1/tokens/{token}", Operator, Fleet),
@@ -132,6 +139,9 @@ fn foreign(method: &str, path: &str) -> (String, Option<Value>) {
         }
         ("PUT", "/api/v1/tenants/{tenant}") => Some(json!({"id": "blue", "name": "mine"})),
         ("PUT", "/api/v1/tenants/{tenant}/secrets/{name}") => Some(json!({"value": "0123456789"})),
+        ("POST", "/api/v1/warmup/{address}/pause") => Some(json!({})),
+        ("POST", "/api/v1/warmup/{address}/resume") => Some(json!({"reason": "mine"})),
+        ("POST", "/api/v1/tenants/{tenant}/select") => Some(json!({"purpose": "marketing"})),
         ("GET" | "DELETE", _) => None,
         _ => panic!("say what is foreign to {method} {path}"),
     };

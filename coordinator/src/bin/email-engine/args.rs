@@ -9,7 +9,7 @@ use clap::{Args, CommandFactory, Error, Parser, Subcommand};
 use crate::commands::token;
 use crate::commands::{
     artifact, audit, campaigns, cluster, config, deploy, fleet, hosts, ips, keys, pmta, roles,
-    settings, status, tenants,
+    settings, status, tenants, warmup,
 };
 use crate::output::Format;
 use crate::trial;
@@ -114,6 +114,10 @@ pub(crate) enum Command {
     Hosts(hosts::Hosts),
     /// List, show, add or remove sending identities
     Ips(ips::Ips),
+    /// Show where identities stand in their warm-up, pause or resume one, simulate a pool
+    Warmup(warmup::Warmup),
+    /// Show which identity sends next, or which ones a campaign
+    Select(warmup::select::Select),
     /// List or show tenants
     Tenants(tenants::Tenants),
     /// List or show sending domains with the DNS records they need

@@ -7,6 +7,7 @@ use crate::command::RejectionCode::Invalid;
 use crate::command::refuse::{at_most, label, refuse};
 use crate::command::verb::{Change, Turn, Verb};
 use crate::command::{PutSettings, Rejection};
+use crate::fleet::warmup;
 use crate::powermta;
 use crate::state::{FleetState, SettingsRevision};
 
@@ -55,6 +56,9 @@ impl Verb for PutSettings {
         if !is_new && !moved {
             return Ok(Change::NONE);
         }
+        if moved {
+            warmup::tighten(state, None);
+        }
         collect(state, None);
         Ok(Change::DONE)
     }
@@ -73,6 +77,10 @@ fn check(settings: &Settings) -> Result<(), Rejection> {
         let value = size.escape_debug();
         return Err(refuse(Invalid, "accounting_max_size", &value, accepted));
     }
+    settings.warmup.check().map_err(|bound| {
+        let field = format!("warmup.{}", bound.field);
+        refuse(Invalid, field, &bound.value, bound.accepted)
+    })?;
     // The product takes mail on these.
     let port = settings.management_port;
     if [0, 25, powermta::SUBMISSION_PORT].contains(&port) {

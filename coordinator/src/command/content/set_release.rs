@@ -7,6 +7,7 @@ use crate::command::RejectionCode::{Version, WrongState};
 use crate::command::refuse::{not_found, refuse};
 use crate::command::verb::{Change, Turn, Verb};
 use crate::command::{Rejection, SetRelease};
+use crate::fleet::warmup;
 use crate::state::FleetState;
 
 impl Verb for SetRelease {
@@ -33,6 +34,9 @@ impl Verb for SetRelease {
         });
         if !moved {
             return Ok(Change::NONE);
+        }
+        if self.settings.is_some() {
+            warmup::tighten(state, None);
         }
         collect(state, None);
         Ok(Change::DONE)

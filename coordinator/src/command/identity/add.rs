@@ -8,6 +8,7 @@ use crate::command::RejectionCode::{AlreadyExists, Duplicate};
 use crate::command::refuse::{at_most, refuse};
 use crate::command::verb::{Change, Turn, Verb};
 use crate::command::{AddIdentity, Rejection};
+use crate::fleet::warmup;
 use crate::state::{FleetState, Identity, Place};
 
 /// Most identities of one fleet.
@@ -35,15 +36,17 @@ impl Verb for AddIdentity {
         let dkim_key = secret_id(spec)?;
         let place = (spec.host.clone(), spec.vmta.clone());
         if state.leaving.contains_key(&place) {
-            return Ok(come_back(state, spec, &place));
+            return Ok(come_back(state, spec, &place, turn));
         }
         has_prepared_key(state, spec)?;
+        let settings = warmup::settings_of(state, &spec.tenant);
         let identity = Identity {
             spec: spec.clone(),
             dkim_public: take_key(state, &dkim_key),
             dkim_key,
             added_at: turn.now(),
             placed_at: state.revision + 1,
+            warmup: warmup::begin(spec, &settings, turn.now()),
         };
         enter(state, identity);
         Ok(Change::DONE)
@@ -51,11 +54,14 @@ impl Verb for AddIdentity {
 }
 
 /// It had not gone yet: it is what it was, with its key, and its queue was never touched.
-fn come_back(state: &mut FleetState, spec: &IpSpec, place: &Place) -> Change {
+fn come_back(state: &mut FleetState, spec: &IpSpec, place: &Place, turn: &Turn<'_>) -> Change {
+    let settings = warmup::settings_of(state, &spec.tenant);
     if let Some(leaving) = end_leaving(state, place) {
+        let was = &leaving.identity;
         let identity = Identity {
             spec: spec.clone(),
-            ..leaving.identity.clone()
+            warmup: warmup::carry_over(&was.warmup, &was.spec, spec, &settings, turn.now()),
+            ..was.clone()
         };
         enter(state, identity);
     }

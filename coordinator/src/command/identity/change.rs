@@ -8,6 +8,7 @@ use crate::command::RejectionCode::ForeignTenant;
 use crate::command::refuse::{not_found, refuse};
 use crate::command::verb::{Change, Turn, Verb};
 use crate::command::{ChangeIdentity, Rejection};
+use crate::fleet::warmup;
 use crate::state::{FleetState, Identity};
 
 impl Verb for ChangeIdentity {
@@ -43,6 +44,7 @@ impl Verb for ChangeIdentity {
         }
         let place = (spec.host.clone(), spec.vmta.clone());
         let goes_elsewhere = place != (current.spec.host.clone(), current.spec.vmta.clone());
+        let settings = warmup::settings_of(state, &spec.tenant);
         let mut placed_at = current.placed_at;
         if goes_elsewhere {
             has_room(state)?;
@@ -62,6 +64,7 @@ impl Verb for ChangeIdentity {
             dkim_key,
             added_at: current.added_at,
             placed_at,
+            warmup: warmup::carry_over(&current.warmup, &current.spec, spec, &settings, turn.now()),
         };
         enter(state, identity);
         drop_key(state, &current.dkim_key, spec.address);

@@ -8,6 +8,8 @@ mod give_up_drain;
 mod retire;
 mod roster;
 mod stock_keys;
+mod warmup;
 
 pub(in crate::command) use check::has_mailbox;
 pub(crate) use roster::{forget_leaving, is_on_its_host};
+pub use warmup::{PauseWarmup, ResumeWarmup, StopWarmup, TickWarmup, Ticked};

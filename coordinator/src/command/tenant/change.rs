@@ -4,6 +4,7 @@ use super::check::check;
 use crate::command::refuse::not_found;
 use crate::command::verb::{Change, Turn, Verb};
 use crate::command::{ChangeTenant, Rejection};
+use crate::fleet::warmup;
 use crate::state::FleetState;
 
 impl Verb for ChangeTenant {
@@ -24,9 +25,13 @@ impl Verb for ChangeTenant {
             return Ok(Change::NONE);
         }
         check(state, spec)?;
+        let warms_up_otherwise = current.warmup != spec.warmup;
         state.lookup.remove_tenant(current);
         state.lookup.add_tenant(spec);
         state.tenants.insert(spec.id.clone(), spec.clone());
+        if warms_up_otherwise {
+            warmup::tighten(state, Some(&spec.id));
+        }
         Ok(Change::DONE)
     }
 }

@@ -6,15 +6,19 @@ use email_engine_protocol::mail::{DomainName, MailAddress};
 use crate::command::Rejection;
 use crate::command::RejectionCode::{BrandDomain, Duplicate, Invalid};
 use crate::command::refuse::{at_most, refuse, text};
+use crate::fleet::warmup;
 use crate::state::{ClaimKind, FleetState, HOST_NAME_LABEL, Host, with_ancestors};
 
 /// Most brand or link domains of one tenant.
 const DOMAINS: usize = 1_000;
+/// Most receivers at which a tenant's feedback loops are enrolled.
+const LOOPS: usize = 100;
 
 pub(super) fn check(state: &FleetState, spec: &TenantSpec) -> Result<(), Rejection> {
     text("name", &spec.name)?;
     at_most("brand_domains", spec.brand_domains.len(), DOMAINS)?;
     at_most("link_domains", spec.link_domains.len(), DOMAINS)?;
+    warms_up(state, spec)?;
     for brand in &spec.brand_domains {
         brand_does_not_send(state, brand)?;
     }
@@ -32,6 +36,25 @@ pub(super) fn check(state: &FleetState, spec: &TenantSpec) -> Result<(), Rejecti
         )?;
     }
     Ok(())
+}
+
+/// A tenant's warm-up is at least as tight as the fleet's. Settings that are there already stay good when the
+/// fleet's become tighter: whichever is tighter counts.
+fn warms_up(state: &FleetState, spec: &TenantSpec) -> Result<(), Rejection> {
+    at_most(
+        "warmup.feedback_loops",
+        spec.warmup.feedback_loops.len(),
+        LOOPS,
+    )?;
+    let current = state.tenants.get(&spec.id);
+    if current.is_some_and(|current| current.warmup == spec.warmup) {
+        return Ok(());
+    }
+    let fleet = warmup::fleet_settings(state);
+    fleet.permits(&spec.warmup).map_err(|bound| {
+        let field = format!("warmup.{}", bound.field);
+        refuse(Invalid, field, &bound.value, bound.accepted)
+    })
 }
 
 /// Whether a domain is an identity's, also of one that drains.

@@ -174,8 +174,14 @@ fn egress(identity: &Identity) -> Result<Egress, PlanError> {
     }
     // What is left in the queue of a retiring identity goes out at the pace that it had reached.
     let daily_quota = match spec.status {
-        IpStatus::Retiring => spec.phase.daily_quota(),
-        _ => spec.daily_quota(),
+        IpStatus::Retiring => identity.warmup.reached,
+        // What is stopped takes nothing new; what waits leaves slowly.
+        _ if identity.warmup.stopped.is_some() => identity.warmup.reached / 2,
+        _ => identity.daily_quota(),
+    };
+    let status = match spec.status {
+        IpStatus::Active | IpStatus::Warming if !identity.takes_mail() => IpStatus::Retiring,
+        status => status,
     };
     Ok(Egress {
         address: spec.address,
@@ -188,7 +194,7 @@ fn egress(identity: &Identity) -> Result<Egress, PlanError> {
         selector: spec.selector.clone(),
         key_path: format!("{KEY_FOLDER}/{}", key_file(&spec.vmta)),
         purpose: spec.purpose,
-        status: spec.status,
+        status,
         daily_quota,
     })
 }

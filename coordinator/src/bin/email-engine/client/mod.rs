@@ -9,6 +9,7 @@ mod campaigns;
 mod error;
 mod send;
 mod tls;
+mod warmup;
 
 #[cfg(test)]
 pub(crate) mod testbed;

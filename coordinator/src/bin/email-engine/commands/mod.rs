@@ -16,6 +16,7 @@ pub(crate) mod settings;
 pub(crate) mod status;
 pub(crate) mod tenants;
 pub(crate) mod token;
+pub(crate) mod warmup;
 
 use std::time::Duration;
 
@@ -72,6 +73,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Ips(ips) => ips::run(&desk()?, ips).await,
         Command::Campaigns(campaigns) => campaigns::run(&desk()?, campaigns).await,
         Command::Tenants(tenants) => tenants::run(&desk()?, tenants).await,
+        Command::Warmup(warmup) => warmup::run(&output, desk, warmup).await,
+        Command::Select(select) => warmup::select::run(&desk()?, select).await,
         Command::Domains(domains) => ips::domains(&desk()?, domains).await,
         Command::Token(token) => token::run(&desk()?, token).await,
         Command::Cluster(cluster) => cluster::run(&desk()?, cluster).await,

@@ -64,7 +64,7 @@ pub(super) struct Add {
 macro_rules! argument {
     ($name:ident, $of:ident, $($variant:ident = $word:literal),+) => {
         #[derive(Clone, Copy, Debug, ValueEnum)]
-        enum $name {
+        pub(crate) enum $name {
             $(#[value(name = $word)] $variant,)+
         }
 

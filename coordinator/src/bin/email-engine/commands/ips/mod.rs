@@ -1,12 +1,12 @@
 //! `ips` and `domains`: sending identities, each with its own domain.
 
-mod add;
+pub(crate) mod add;
 
 use std::net::IpAddr;
 
 use clap::{Args, Subcommand};
 
-use email_engine_protocol::api::{DomainView, IpDocument, IpSpec, IpStatus, LeavingView};
+use email_engine_protocol::api::{DomainView, IpDocument, IpSpec, IpStatus, IpView, LeavingView};
 use email_engine_protocol::id::TenantId;
 use email_engine_protocol::mail::DomainName;
 use email_engine_protocol::observed::Observed;
@@ -73,7 +73,10 @@ pub(crate) async fn run(desk: &Desk, arguments: Ips) -> Result<Exit, Failure> {
     {
         IpsCommand::List { tenant } => {
             let mut ips = desk.client.ips().await?;
-            ips.retain(|ip| tenant.as_ref().is_none_or(|tenant| ip.tenant == *tenant));
+            ips.retain(|ip| {
+                let tenant = tenant.as_ref();
+                tenant.is_none_or(|tenant| ip.spec.tenant == *tenant)
+            });
             let mut leaving = desk.client.leaving().await?;
             leaving.retain(|one| {
                 tenant
@@ -162,7 +165,7 @@ fn refused(text: &str) -> Failure {
     Failure::new(Exit::Failure, text)
 }
 
-fn table(output: &Output, ips: &[IpSpec], leaving: &[LeavingView]) -> String {
+fn table(output: &Output, ips: &[IpView], leaving: &[LeavingView]) -> String {
     let mut table = output.table(&[
         "ADDRESS",
         "DOMAIN",
@@ -188,8 +191,8 @@ fn table(output: &Output, ips: &[IpSpec], leaving: &[LeavingView]) -> String {
         ]);
     };
     for ip in ips {
-        let status = (word(&ip.status), mood(ip.status));
-        add(ip, status, ip.weight(), ip.daily_quota());
+        let status = (word(&ip.spec.status), mood(ip.spec.status));
+        add(&ip.spec, status, ip.weight, ip.daily_quota);
     }
     for one in leaving {
         let status = (format!("leaving, {}", left(one)), Mood::Underway);
@@ -230,7 +233,8 @@ const fn mood(status: IpStatus) -> Mood {
     }
 }
 
-fn details(ip: &IpSpec) -> String {
+fn details(view: &IpView) -> String {
+    let ip = &view.spec;
     [
         ("Address", ip.address.to_string()),
         ("Domain", ip.domain.to_string()),
@@ -252,8 +256,8 @@ fn details(ip: &IpSpec) -> String {
         ("Zone", ip.zone.to_string()),
         ("Status", word(&ip.status)),
         ("Phase", word(&ip.phase)),
-        ("Weight", ip.weight().to_string()),
-        ("Quota a day", ip.daily_quota().to_string()),
+        ("Weight", view.weight.to_string()),
+        ("Quota a day", view.daily_quota.to_string()),
         ("Planned a day", ip.planned_daily.to_string()),
     ]
     .iter()

@@ -1,0 +1,127 @@
+//! `/warmup`: where identities stand, and an operator's word about it; how a pool will grow; and which
+//! identity sends next.
+
+pub(in crate::api) mod select;
+pub(in crate::api) mod simulate;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::{Extension, Json};
+
+use email_engine_protocol::api::{PauseRequest, ResumeRequest, WarmupView};
+use email_engine_protocol::observed::DayCounts;
+
+use super::ips::{found, seen};
+use crate::api::Api;
+use crate::api::auth::Caller;
+use crate::api::problem::ApiError;
+use crate::api::request::{JsonBody, Named, WriteRequest};
+use crate::api::routes::Asker;
+use crate::command::{Command, PauseWarmup, ResumeWarmup};
+use crate::fleet::warmup::day_of;
+use crate::powermta;
+use crate::state::Identity;
+
+pub(in crate::api) use select::Rotations;
+
+/// All identities that the caller sees.
+pub(in crate::api) async fn list(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Asker,
+) -> Json<Vec<WarmupView>> {
+    Json(api.view(|state| {
+        seen(state, &caller)
+            .map(|identity| view_of(identity))
+            .collect()
+    }))
+}
+
+/// One identity.
+pub(in crate::api) async fn show(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Asker,
+    Named(address): Named<IpAddr>,
+) -> Result<Json<WarmupView>, ApiError> {
+    shown(&api, &caller, address)
+}
+
+fn shown(api: &Api, caller: &Caller, address: IpAddr) -> Result<Json<WarmupView>, ApiError> {
+    api.view(|state| found(state, caller, address).map(|identity| Json(view_of(identity))))
+}
+
+fn view_of(identity: &Identity) -> WarmupView {
+    let (spec, plan) = (&identity.spec, &identity.warmup);
+    let daily_quota = identity.daily_quota();
+    let told = match &plan.stopped {
+        Some(stopped) => stopped.reasons.as_slice(),
+        None => plan.verdict.as_ref().map_or(&[][..], |it| &it.reasons),
+    };
+    WarmupView {
+        address: spec.address,
+        tenant: spec.tenant.clone(),
+        purpose: spec.purpose,
+        status: spec.status,
+        daily_quota,
+        attempts_cap: match daily_quota {
+            0 => 0,
+            quota => powermta::hourly_cap(quota).saturating_mul(24),
+        },
+        weight: identity.weight(),
+        reasons: told.iter().map(ToString::to_string).collect(),
+        plan: plan.clone(),
+    }
+}
+
+/// Half the quota for some days.
+pub(in crate::api) async fn pause(
+    State(api): State<Arc<Api>>,
+    Extension(write): Extension<WriteRequest>,
+    Named(address): Named<IpAddr>,
+    JsonBody(request): JsonBody<PauseRequest>,
+) -> Result<Json<WarmupView>, ApiError> {
+    is_own(&api, &write, address)?;
+    let days = request.days;
+    let command = Command::PauseWarmup(PauseWarmup { address, days });
+    api.commit_here(&write, command).await?;
+    shown(&api, &write.caller, address)
+}
+
+/// Goes on after a stop or a pause.
+pub(in crate::api) async fn resume(
+    State(api): State<Arc<Api>>,
+    Extension(write): Extension<WriteRequest>,
+    Named(address): Named<IpAddr>,
+    JsonBody(request): JsonBody<ResumeRequest>,
+) -> Result<Json<WarmupView>, ApiError> {
+    is_own(&api, &write, address)?;
+    let today = day_of(api.now());
+    // What is counted may lie on a disk.
+    let evidence = Arc::clone(&api.evidence);
+    let counted =
+        tokio::task::spawn_blocking(move || evidence.day_counts(address, today, today)).await;
+    let mut of_today = DayCounts {
+        day: today,
+        ..DayCounts::default()
+    };
+    for day in counted.unwrap_or_default() {
+        for (group, counts) in day.groups {
+            of_today.groups.entry(group).or_default().add(&counts);
+        }
+    }
+    let command = Command::ResumeWarmup(Box::new(ResumeWarmup {
+        address,
+        reason: request.reason,
+        counted: of_today,
+    }));
+    api.commit_here(&write, command).await?;
+    shown(&api, &write.caller, address)
+}
+
+fn is_own(api: &Api, write: &WriteRequest, address: IpAddr) -> Result<(), ApiError> {
+    if write.replayed.is_some() {
+        return Ok(());
+    }
+    api.view(|state| found(state, &write.caller, address).map(|_| ()))
+}

@@ -1,0 +1,221 @@
+//! `/tenants/{tenant}/select`: which identity sends next. Any node answers from what it has applied.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
+use serde::Deserialize;
+
+use email_engine_protocol::api::{
+    CoverView, PartView, Purpose, Rotation as Mode, SelectRequest, SelectionView,
+};
+use email_engine_protocol::id::TenantId;
+use email_engine_protocol::time::Timestamp;
+
+use crate::api::Api;
+use crate::api::auth::Caller;
+use crate::api::problem::ApiError;
+use crate::api::request::{JsonBody, Named, WriteRequest};
+use crate::api::routes::Asker;
+use crate::fleet::selection::{
+    Cover, NobodyLeft, Rotation, Used, candidates, cover, of_purpose, purpose_word, returns_at,
+};
+use crate::fleet::warmup::day_of;
+use crate::state::FleetState;
+
+/// Largest campaign.
+const VOLUME: u64 = 1_000_000_000;
+
+/// How long what is counted is taken for what is known: agents report less often than that, and whoever
+/// sends asks far more often.
+const KNOWN_MILLIS: u64 = 2 * Timestamp::SECOND;
+
+/// What this node remembers of whose turn it is.
+#[derive(Default)]
+pub(in crate::api) struct Rotations(Mutex<BTreeMap<(TenantId, Purpose), Kept>>);
+
+/// What is remembered of one tenant and purpose.
+#[derive(Default)]
+struct Kept {
+    rotation: Rotation,
+    /// What is counted of each identity today, and when that was read.
+    used: BTreeMap<IpAddr, Used>,
+    read_at: Timestamp,
+}
+
+/// As `GET` asks.
+pub(in crate::api) async fn from_query(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Asker,
+    Named(tenant): Named<TenantId>,
+    Query(parameters): Query<Parameters>,
+) -> Result<Response, ApiError> {
+    is_there(&api, &caller, &tenant)?;
+    let Some(purpose) = parameters.purpose else {
+        let accepted = "what is to be sent, such as marketing";
+        return Err(ApiError::invalid("purpose", "", accepted));
+    };
+    let request = SelectRequest {
+        purpose,
+        mode: parameters.mode,
+        volume: parameters.volume,
+    };
+    select(&api, &caller, &tenant, request)
+}
+
+/// A request as parameters: what is absent is told as every other fault is.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(in crate::api) struct Parameters {
+    purpose: Option<Purpose>,
+    mode: Option<Mode>,
+    volume: Option<u64>,
+}
+
+fn is_there(api: &Api, caller: &Caller, tenant: &TenantId) -> Result<(), ApiError> {
+    let is_known = api.view(|state| state.tenants.contains_key(tenant));
+    if is_known && caller.sees(Some(tenant)) {
+        return Ok(());
+    }
+    Err(ApiError::not_found("tenant", tenant.as_str()))
+}
+
+/// As `POST` asks. Nothing is changed but whose turn it is on this node.
+pub(in crate::api) async fn from_body(
+    State(api): State<Arc<Api>>,
+    Extension(write): Extension<WriteRequest>,
+    Named(tenant): Named<TenantId>,
+    JsonBody(request): JsonBody<SelectRequest>,
+) -> Result<Response, ApiError> {
+    select(&api, &write.caller, &tenant, request)
+}
+
+fn select(
+    api: &Api,
+    caller: &Caller,
+    tenant: &TenantId,
+    request: SelectRequest,
+) -> Result<Response, ApiError> {
+    if let Some(volume) = request
+        .volume
+        .filter(|volume| !(1..=VOLUME).contains(volume))
+    {
+        let accepted = format!("1 to {VOLUME}");
+        return Err(ApiError::invalid("volume", &volume.to_string(), &accepted));
+    }
+    is_there(api, caller, tenant)?;
+    let now = api.now();
+    let purpose = request.purpose;
+    read(api, tenant, purpose, now);
+    api.view(|state| {
+        api.rotations.with(state, tenant, purpose, |kept| {
+            let used = |address| kept.used.get(&address).copied().unwrap_or_default();
+            let all = candidates(state, tenant, purpose, used).map_err(|why| nobody(&why))?;
+            let Some(volume) = request.volume else {
+                let usual = state.tenants.get(tenant).map(|tenant| tenant.rotation);
+                let mode = request.mode.or(usual).unwrap_or_default();
+                let chosen = kept.rotation.choose(&all, mode, now);
+                return one(state, tenant, purpose, chosen, all.len(), now);
+            };
+            kept.rotation.pass(now);
+            let covered = cover(&kept.rotation, &all, volume);
+            Ok(Json(view_of(state, covered, volume, now)).into_response())
+        })
+    })
+}
+
+/// Reads what is counted today, when that was long ago. It may lie on a disk, so that the state does not
+/// wait for it.
+fn read(api: &Api, tenant: &TenantId, purpose: Purpose, now: Timestamp) {
+    let addresses: Vec<IpAddr> = api.view(|state| {
+        let is_known = api.rotations.with(state, tenant, purpose, |kept| {
+            let next = kept.read_at.plus(KNOWN_MILLIS);
+            (kept.read_at..next).contains(&now)
+        });
+        let all = of_purpose(state, tenant, purpose).filter(|_| !is_known);
+        all.map(|identity| identity.spec.address).collect()
+    });
+    if addresses.is_empty() {
+        return;
+    }
+    let today = day_of(now);
+    let counted = |address: IpAddr| {
+        let counts = api.evidence.day_counts(address, today, today);
+        let sent = counts.iter().map(|day| day.total().sent);
+        let today = sent.fold(0, u64::saturating_add);
+        (address, Used { today, hour: 0 })
+    };
+    let used: BTreeMap<IpAddr, Used> = addresses.into_iter().map(counted).collect();
+    api.view(|state| {
+        api.rotations.with(state, tenant, purpose, |kept| {
+            kept.used.clone_from(&used);
+            kept.read_at = now;
+        });
+    });
+}
+
+fn one(
+    state: &FleetState,
+    tenant: &TenantId,
+    purpose: Purpose,
+    chosen: Option<IpAddr>,
+    count: usize,
+    now: Timestamp,
+) -> Result<Response, ApiError> {
+    let chosen = chosen.and_then(|address| state.identities.get(&address));
+    let chosen = chosen.map(|identity| Json(SelectionView::of(&identity.spec)).into_response());
+    chosen.ok_or_else(|| {
+        nobody(&NobodyLeft::Quota {
+            tenant: tenant.clone(),
+            purpose: purpose_word(purpose),
+            count,
+            returns: returns_at(now),
+        })
+    })
+}
+
+fn view_of(state: &FleetState, covered: Cover, volume: u64, now: Timestamp) -> CoverView {
+    let part = |(address, mails): (IpAddr, u64)| {
+        let identity = state.identities.get(&address)?;
+        Some(PartView {
+            identity: SelectionView::of(&identity.spec),
+            mails,
+        })
+    };
+    CoverView {
+        volume,
+        parts: covered.parts.into_iter().filter_map(part).collect(),
+        missing: covered.missing,
+        returns: (covered.missing > 0).then(|| returns_at(now)),
+        more_days: covered.more_days,
+    }
+}
+
+fn nobody(why: &NobodyLeft) -> ApiError {
+    let code = match why {
+        NobodyLeft::Purpose { .. } => "no-identity",
+        NobodyLeft::Quota { .. } => "quota-used",
+    };
+    ApiError::new(StatusCode::CONFLICT, code, why.to_string())
+}
+
+impl Rotations {
+    fn with<R>(
+        &self,
+        state: &FleetState,
+        tenant: &TenantId,
+        purpose: Purpose,
+        act: impl FnOnce(&mut Kept) -> R,
+    ) -> R {
+        let mut rotations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (tenant.clone(), purpose);
+        if !rotations.contains_key(&key) {
+            // Tenants that are gone leave with whoever comes.
+            rotations.retain(|(tenant, _), _| state.tenants.contains_key(tenant));
+        }
+        act(rotations.entry(key).or_default())
+    }
+}

@@ -1,0 +1,208 @@
+//! Warm-up and selection as they are asked for.
+
+use serde_json::{Value, json};
+
+use super::testbed::{Answered, Testbed};
+
+/// Two identities of `red` that warm up, one of them for transactional mail, and a standby.
+async fn warming() -> Testbed {
+    let testbed = Testbed::new();
+    let document = json!({
+        "hosts": [{"id": "pmta1", "role": "powermta", "addresses": ["192.0.2.1"]}],
+        "ips": [
+            {"address": "198.51.100.1", "domain": "m1.red.example.com", "tenant": "red",
+             "status": "warming", "phase": "week_1"},
+            {"address": "198.51.100.2", "domain": "m2.red.example.com", "tenant": "red",
+             "status": "warming", "phase": "week_4"},
+            {"address": "198.51.100.3", "domain": "m3.red.example.com", "tenant": "red",
+             "status": "warming", "phase": "week_2", "purpose": "transactional"},
+            {"address": "198.51.100.4", "domain": "m4.red.example.com", "tenant": "red"}
+        ]
+    });
+    let ask = testbed.ask("operator", "POST", "/api/v1/fleet");
+    ask.json(document).send().await.gives(200);
+    testbed
+}
+
+async fn post(testbed: &Testbed, path: &str, body: Value) -> Answered {
+    testbed
+        .ask("red-operator", "POST", path)
+        .json(body)
+        .send()
+        .await
+}
+
+async fn get(testbed: &Testbed, path: &str) -> Answered {
+    testbed.ask("red-operator", "GET", path).send().await
+}
+
+#[tokio::test]
+async fn a_pause_halves_the_quota_and_a_word_with_a_reason_ends_it() {
+    let testbed = warming().await;
+    let path = "/api/v1/warmup/198.51.100.2";
+    let shown = get(&testbed, path).await.gives(200).body;
+    assert_eq!(
+        (&shown["daily_quota"], &shown["attempts_cap"]),
+        (&json!(500), &json!(744))
+    );
+    let paused = post(&testbed, &format!("{path}/pause"), json!({"days": 3})).await;
+    let paused = paused.gives(200).body;
+    assert_eq!(
+        (&paused["daily_quota"], &paused["plan"]["reached"]),
+        (&json!(250), &json!(500))
+    );
+    let listed = get(&testbed, "/api/v1/ips/198.51.100.2")
+        .await
+        .gives(200)
+        .body;
+    assert_eq!(
+        (&listed["daily_quota"], &listed["weight"]),
+        (&json!(250), &json!(40))
+    );
+    let resume = format!("{path}/resume");
+    post(&testbed, &resume, json!({"reason": ""}))
+        .await
+        .refuses(422, "invalid");
+    let resumed = post(&testbed, &resume, json!({"reason": "it was a test"})).await;
+    assert_eq!(resumed.gives(200).body["daily_quota"], 500);
+    let audit = testbed.fleet.state().audit;
+    let told = audit.last().unwrap();
+    assert_eq!(told.object, "ip 198.51.100.2: it was a test");
+    // A standby has no warm-up that could be slowed.
+    let standby = post(&testbed, "/api/v1/warmup/198.51.100.4/pause", json!({})).await;
+    assert_eq!(standby.status.as_u16(), 409, "{}", standby.text);
+}
+
+#[tokio::test]
+async fn a_purpose_is_served_by_its_own_alone_and_never_over_quota() {
+    let testbed = warming().await;
+    let path = "/api/v1/tenants/red/select";
+    let ask = |purpose: &'static str| post(&testbed, path, json!({"purpose": purpose}));
+    let chosen = ask("transactional").await.gives(200).body;
+    assert_eq!(
+        chosen,
+        json!({
+            "ip": "198.51.100.3", "domain": "m3.red.example.com",
+            "sender_email": "contact@m3.red.example.com", "sender_name": "red",
+            "vmta": "vmta-m3-red-example-com", "pool": "red-pool"
+        })
+    );
+    let refused = ask("newsletter").await.refuses(409, "no-identity");
+    assert!(
+        refused.text.contains("for purpose newsletter"),
+        "{}",
+        refused.text
+    );
+    // Weights 10 and 40, and 100 of transactional mail of which one is given.
+    let mut first = 0;
+    for _ in 0..50 {
+        let chosen = ask("marketing").await.gives(200);
+        first += u32::from(chosen.body["ip"] == "198.51.100.1");
+    }
+    assert_eq!(first, 10);
+    for _ in 0..99 {
+        ask("transactional").await.gives(200);
+    }
+    let spent = ask("transactional").await.refuses(409, "quota-used");
+    let returns = "returns at 2026-11-22T00:00:00.000Z";
+    assert!(spent.text.contains(returns), "{}", spent.text);
+    // A stopped or a pausing one is no fallback for another purpose either.
+    let stale = get(&testbed, &format!("{path}?purpose=transactional")).await;
+    stale.refuses(409, "quota-used");
+}
+
+#[tokio::test]
+async fn a_campaign_is_divided_and_what_is_missing_is_said() {
+    let testbed = warming().await;
+    let path = "/api/v1/tenants/red/select?purpose=marketing&volume=";
+    let covered = get(&testbed, &format!("{path}300")).await.gives(200).body;
+    let mails = |covered: &Value| -> Vec<_> {
+        let parts = covered["parts"].as_array().unwrap().iter();
+        parts.map(|part| part["mails"].as_u64().unwrap()).collect()
+    };
+    assert_eq!(
+        (mails(&covered), &covered["missing"]),
+        (vec![50, 250], &json!(0))
+    );
+    assert_eq!(covered["parts"][1]["ip"], "198.51.100.2");
+    let short = get(&testbed, &format!("{path}2000")).await.gives(200).body;
+    assert_eq!(mails(&short), [50, 500]);
+    assert_eq!(
+        (&short["missing"], &short["more_days"]),
+        (&json!(1_450), &json!(3))
+    );
+    for (parameters, field) in [
+        ("purpose=other", "purpose"),
+        ("volume=5", "purpose"),
+        ("purpose=marketing&volume=0", "volume"),
+        ("purpose=marketing&mode=fair", "mode"),
+    ] {
+        let asked = format!("/api/v1/tenants/red/select?{parameters}");
+        let refused = get(&testbed, &asked).await;
+        assert!(
+            [400, 422].contains(&refused.status.as_u16()),
+            "{}",
+            refused.text
+        );
+        assert_eq!(refused.body["field"], field, "{}", refused.text);
+    }
+}
+
+#[tokio::test]
+async fn a_pool_is_simulated_as_it_stands_and_with_what_may_come() {
+    let testbed = warming().await;
+    let path = "/api/v1/warmup/simulate";
+    let alone = get(&testbed, &format!("{path}?identities=3&days=8"))
+        .await
+        .gives(200)
+        .body;
+    assert_eq!(
+        (&alone["days"][0]["quota"], &alone["days"][7]["quota"]),
+        (&json!(150), &json!(300))
+    );
+    let own = get(
+        &testbed,
+        &format!("{path}?tenant=red&days=9&lose=1@2&target=1000"),
+    )
+    .await;
+    let own = own.gives(200).body;
+    // 50, 500 and 100; the largest goes on the second day.
+    assert_eq!(
+        (&own["days"][0]["quota"], &own["days"][1]["quota"]),
+        (&json!(650), &json!(150))
+    );
+    assert_eq!(own["target"]["mails"], 1_000);
+    for (parameters, field) in [
+        ("lose=1", "lose"),
+        ("days=0", "days"),
+        ("each=50001", "each"),
+    ] {
+        let refused = get(&testbed, &format!("{path}?{parameters}")).await;
+        assert_eq!(refused.body["field"], field, "{}", refused.text);
+    }
+    get(&testbed, &format!("{path}?tenant=blue"))
+        .await
+        .refuses(404, "not-found");
+}
+
+#[tokio::test]
+async fn a_tenant_tightens_its_warm_up_and_is_told_the_bound_when_it_loosens() {
+    let testbed = warming().await;
+    let tenant = |warmup: Value| json!({"id": "red", "name": "red", "warmup": warmup});
+    let put = |body: Value| {
+        let ask = testbed
+            .ask("red-operator", "PUT", "/api/v1/tenants/red")
+            .json(body);
+        ask.send()
+    };
+    let refused = put(tenant(json!({"target": 20_000}))).await.gives(422);
+    assert_eq!(refused.body["field"], "warmup.target", "{}", refused.text);
+    assert!(refused.text.contains("at most 10000"), "{}", refused.text);
+    let quotas = json!({"quotas": [50, 100, 200, 300, 400, 500]});
+    put(tenant(quotas)).await.gives(200);
+    // At once, and not with the next day.
+    let shown = get(&testbed, "/api/v1/warmup/198.51.100.2")
+        .await
+        .gives(200);
+    assert_eq!(shown.body["daily_quota"], 300);
+}

@@ -1,0 +1,339 @@
+//! Judges how identities warm up: once a day by the days before it, and with every look whether a line is
+//! broken at which nothing new is sent.
+//!
+//! The day is that of the fleet's clock, which never goes back. A day that begins is judged identity by
+//! identity, as soon as the accounting of its host is read past midnight; that no leader judges one twice is
+//! seen to by the command. What nobody judged in its day is not made up for: the next day moves one phase at
+//! most, as every day does.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::ops::Bound;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+
+use email_engine_protocol::api::{WarmupPlan, WarmupSettings};
+use email_engine_protocol::id::{HostId, ReceiverGroup, TenantId};
+use email_engine_protocol::time::Timestamp;
+
+use super::leads;
+use crate::command::{Command, StopWarmup, TickWarmup, Ticked};
+use crate::fleet::warmup::{
+    Evidence, Facts, WINDOW_DAYS, accounting_hosts, day_begins, day_of, is_read_past, is_warming,
+    judge, settings_of, stop_line,
+};
+use crate::push::{Fleet, now, proposal};
+use crate::state::FleetState;
+
+/// At least between two looks: every look reads what was counted of all that warm up.
+const AGAIN: Duration = Duration::from_secs(30);
+/// A look without a change: the accounting of some host may be read further.
+const IDLE: Duration = Duration::from_secs(60);
+/// Identities that are looked at together, while nothing else is applied.
+const TOGETHER: usize = 1_000;
+/// Steps of one command that an operator wants to know: so many have room in an audit entry.
+const NEWS: usize = 12;
+
+/// Judges while this node leads.
+pub(super) async fn run<F: Fleet>(fleet: F, evidence: Arc<dyn Evidence>) {
+    let mut applied = fleet.applied();
+    let mut leadership = fleet.leadership();
+    while leads(&mut leadership).await {
+        applied.mark_unchanged();
+        let mut from = Bound::Unbounded;
+        loop {
+            let (at, subjects, last) = fleet.view(|state| {
+                let at = now().max(state.now);
+                let (subjects, last) = subjects(state, from);
+                (at, subjects, last)
+            });
+            let evidence = Arc::clone(&evidence);
+            // What is counted may lie on a disk.
+            let judged =
+                tokio::task::spawn_blocking(move || commands(&subjects, &*evidence, day_of(at)));
+            for command in judged.await.unwrap_or_default() {
+                say(&fleet, command).await;
+            }
+            match last {
+                Some(last) => from = Bound::Excluded(last),
+                None => break,
+            }
+        }
+        sleep(AGAIN).await;
+        let wait = until_midnight(now()).min(IDLE);
+        if let Ok(Err(_)) = timeout(wait, applied.changed()).await {
+            return;
+        }
+    }
+}
+
+fn until_midnight(now: Timestamp) -> Duration {
+    Duration::from_millis(Timestamp::DAY - now.0 % Timestamp::DAY)
+}
+
+async fn say<F: Fleet>(fleet: &F, command: Command) {
+    let reason = match &command {
+        Command::StopWarmup(_) => "a stop line is broken",
+        _ => "a day's evidence",
+    };
+    let actor = format!("node {}", fleet.node());
+    let name = command.verb().map_or("", |verb| verb.name());
+    let proposal = proposal(fleet, actor, reason, command);
+    match fleet.propose(proposal).await {
+        Ok(Ok(_)) => tracing::info!(command = name, "warm-up judged"),
+        Ok(Err(rejection)) => tracing::info!(command = name, %rejection, "warm-up not judged"),
+        Err(error) => tracing::info!(command = name, %error, "warm-up not judged yet"),
+    }
+}
+
+/// One that is looked at, as it is now.
+struct Subject {
+    address: IpAddr,
+    plan: WarmupPlan,
+    hosts: BTreeSet<HostId>,
+    rules: Arc<Rules>,
+}
+
+/// What a tenant's identities are judged by.
+struct Rules {
+    settings: WarmupSettings,
+    loops: BTreeSet<ReceiverGroup>,
+}
+
+/// Those that warm up among the next identities in order of address, and where the rest begins.
+fn subjects(state: &FleetState, from: Bound<IpAddr>) -> (Vec<Subject>, Option<IpAddr>) {
+    let mut rules: BTreeMap<&TenantId, Arc<Rules>> = BTreeMap::new();
+    let mut subjects = Vec::new();
+    let mut last = None;
+    let rest = state.identities.range((from, Bound::Unbounded));
+    for (seen, (address, identity)) in rest.enumerate() {
+        if seen == TOGETHER {
+            return (subjects, last);
+        }
+        last = Some(*address);
+        let tenant = &identity.spec.tenant;
+        let rules = rules.entry(tenant).or_insert_with(|| {
+            let own = state.tenants.get(tenant);
+            Arc::new(Rules {
+                settings: settings_of(state, tenant),
+                loops: own.map_or_else(BTreeSet::new, |own| own.warmup.feedback_loops.clone()),
+            })
+        });
+        if is_warming(&identity.spec, &identity.warmup, &rules.settings) {
+            subjects.push(Subject {
+                address: *address,
+                plan: identity.warmup.clone(),
+                hosts: accounting_hosts(state, identity),
+                rules: Arc::clone(rules),
+            });
+        }
+    }
+    (subjects, None)
+}
+
+/// What is to be said of them on this day.
+fn commands(subjects: &[Subject], evidence: &dyn Evidence, day: u32) -> Vec<Command> {
+    let (mut commands, mut verdicts, mut news) = (Vec::new(), Vec::new(), 0);
+    for subject in subjects.iter().filter(|one| one.plan.stopped.is_none()) {
+        let Rules { settings, loops } = &*subject.rules;
+        let first = day.saturating_sub(WINDOW_DAYS);
+        let counts = evidence.day_counts(subject.address, first, day);
+        if let Some((reasons, rates)) = stop_line(&subject.plan, &counts, settings, loops, day) {
+            commands.push(Command::StopWarmup(Box::new(StopWarmup {
+                address: subject.address,
+                phase_started_at: subject.plan.phase_started_at,
+                reasons,
+                rates,
+            })));
+            continue;
+        }
+        let judged = subject.plan.judged_on;
+        if judged.is_some_and(|judged| judged >= day_begins(day))
+            || !is_read_past(evidence, &subject.hosts, day)
+        {
+            continue;
+        }
+        let facts = Facts {
+            is_read: true,
+            loops,
+            opens: None,
+        };
+        let (verdict, rates) = judge(&subject.plan, &counts, settings, &facts, day);
+        let ticked = Ticked {
+            address: subject.address,
+            phase: subject.plan.phase,
+            phase_started_at: subject.plan.phase_started_at,
+            verdict,
+            rates,
+        };
+        news += usize::from(ticked.is_news());
+        verdicts.push(ticked);
+        if news == NEWS {
+            let verdicts = std::mem::take(&mut verdicts);
+            commands.push(Command::TickWarmup(TickWarmup { day, verdicts }));
+            news = 0;
+        }
+    }
+    if !verdicts.is_empty() {
+        commands.push(Command::TickWarmup(TickWarmup { day, verdicts }));
+    }
+    commands
+}
+
+#[cfg(test)]
+mod tests {
+    use email_engine_protocol::api::{IpStatus, Phase};
+    use email_engine_protocol::observed::{BounceCategory, Counts, DayCounts};
+
+    use super::*;
+    use crate::command::fixture::{Fleet, address};
+
+    /// Every identity sent so much on every day, and every host is read to a day.
+    struct Counted {
+        each: Counts,
+        read: u32,
+    }
+
+    impl Evidence for Counted {
+        fn day_counts(&self, _: IpAddr, from: u32, to: u32) -> Vec<DayCounts> {
+            let groups = [(ReceiverGroup::other(), self.each)];
+            let day = |day| DayCounts {
+                day,
+                groups: groups.clone().into(),
+            };
+            (from..=to).map(day).collect()
+        }
+
+        fn read_until(&self, _: &HostId) -> Option<Timestamp> {
+            Some(day_begins(self.read))
+        }
+    }
+
+    fn sent(delivered: u64, bounced: u64) -> Counts {
+        let mut counts = Counts {
+            sent: delivered + bounced,
+            delivered,
+            bounced,
+            ..Counts::NONE
+        };
+        counts.categories.0[BounceCategory::BadMailbox as usize] = bounced;
+        counts
+    }
+
+    fn commands_of(fleet: &Fleet, evidence: &dyn Evidence) -> Vec<Command> {
+        let (subjects, last) = subjects(&fleet.state, Bound::Unbounded);
+        assert_eq!(last, None);
+        commands(&subjects, evidence, day_of(fleet.now()))
+    }
+
+    fn days(fleet: &mut Fleet, days: u32) {
+        for _ in 0..days * 2 {
+            fleet.wait(Timestamp::DAY / 2);
+            fleet.accept(Command::TellTime(crate::command::TellTime {
+                clocks: [].into(),
+            }));
+        }
+    }
+
+    fn phase(fleet: &Fleet) -> Phase {
+        fleet.state.identities[&address(0)].warmup.phase
+    }
+
+    #[test]
+    fn whoever_leads_and_however_often_a_day_moves_one_phase() {
+        let mut fleet = Fleet::with_identities(1);
+        days(&mut fleet, 8);
+        let evidence = Counted {
+            each: sent(100, 0),
+            read: u32::MAX,
+        };
+        // Two leaders judged the same state; both say so, the first one twice.
+        let (first, second) = (
+            commands_of(&fleet, &evidence),
+            commands_of(&fleet, &evidence),
+        );
+        for command in first.iter().chain(&first).chain(&second) {
+            fleet.accept(command.clone());
+        }
+        assert_eq!(phase(&fleet), Phase::Week3);
+        assert_eq!(commands_of(&fleet, &evidence), []);
+        // Three weeks without a leader: one phase at most for all of them.
+        days(&mut fleet, 21);
+        let evidence = Counted {
+            each: sent(250, 0),
+            read: u32::MAX,
+        };
+        for command in commands_of(&fleet, &evidence) {
+            fleet.accept(command);
+        }
+        assert_eq!(
+            (phase(&fleet), commands_of(&fleet, &evidence)),
+            (Phase::Week4, vec![])
+        );
+    }
+
+    #[test]
+    fn a_day_waits_until_the_accounting_is_read_past_midnight() {
+        let mut fleet = Fleet::with_identities(1);
+        days(&mut fleet, 8);
+        let today = day_of(fleet.now());
+        let each = sent(100, 0);
+        let late = Counted {
+            each,
+            read: today - 1,
+        };
+        assert_eq!(commands_of(&fleet, &late), []);
+        let read = Counted { each, read: today };
+        assert_eq!(commands_of(&fleet, &read).len(), 1);
+        assert_eq!(commands_of(&fleet, &crate::fleet::warmup::NoEvidence), []);
+    }
+
+    #[test]
+    fn a_stop_does_not_wait_for_midnight_and_is_said_once() {
+        let mut fleet = Fleet::with_identities(2);
+        let evidence = Counted {
+            each: sent(89, 11),
+            read: 0,
+        };
+        let stops = commands_of(&fleet, &evidence);
+        assert_eq!(stops.len(), 2);
+        for command in stops {
+            fleet.accept(command);
+        }
+        assert!(fleet.state.identities.values().all(|one| !one.takes_mail()));
+        assert_eq!(commands_of(&fleet, &evidence), []);
+    }
+
+    #[test]
+    fn what_operators_want_to_know_has_room_in_the_audit() {
+        let mut fleet = Fleet::with_identities(30);
+        days(&mut fleet, 8);
+        let evidence = Counted {
+            each: sent(100, 0),
+            read: u32::MAX,
+        };
+        for command in commands_of(&fleet, &evidence) {
+            fleet.accept(command);
+        }
+        let audit = fleet.state.audit.iter();
+        let told: Vec<_> = audit
+            .filter(|entry| entry.command == "tick-warmup")
+            .collect();
+        assert_eq!(told.len(), 3);
+        for at in 0..30 {
+            let words = format!("advance {}", address(at));
+            assert!(
+                told.iter().any(|entry| entry.object.contains(&words)),
+                "{words}"
+            );
+        }
+        let through = fleet.state.identities.values();
+        assert!(
+            through
+                .into_iter()
+                .all(|one| one.spec.status == IpStatus::Warming)
+        );
+    }
+}
