@@ -459,6 +459,7 @@ fn every_command_is_drawn_and_both_taken_and_refused() {
         let steps = steps().new_tree(&mut runner).unwrap().current();
         let mut fleet = Fleet::with_identities(2);
         submission::with_database(&mut fleet.state);
+        fleet.accept(Command::CreateApiKey(api_key("t9", AccessRole::Admin)));
         for step in steps {
             let command = command(&fleet, step);
             let name = format::name(&command);
