@@ -15,9 +15,9 @@ use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 
 use super::fixture::{
-    Fleet, SECOND, address, api_key, bundle, bundle_hash, domain, drawn_artifact, drawn_campaign, drawn_warmup,
-    found, host, host_id, host_token, identity, node_token, outcome, recovery_key, redeem,
-    redeem_node, spki, submission, tenant,
+    Fleet, SECOND, address, api_key, bundle, bundle_hash, domain, drawn_artifact, drawn_campaign,
+    drawn_warmup, found, host, host_id, host_token, identity, node_token, outcome, recovery_key,
+    redeem, redeem_node, spki, submission, tenant,
 };
 use super::*;
 use crate::fleet;

@@ -22,8 +22,8 @@ use tokio::sync::watch;
 
 use crate::api::{self, Api, ServeError};
 use crate::config::{ConfigError, NodeConfig};
-use crate::mailwizz::{self, Applications};
 use crate::fleet::warmup::{Evidence, NoEvidence};
+use crate::mailwizz::{self, Applications};
 use crate::metrics;
 use crate::pki::NodeIdentity;
 use crate::push::{self, PushConfig, PushError};

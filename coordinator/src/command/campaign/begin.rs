@@ -13,7 +13,6 @@ use crate::command::Rejection;
 use crate::command::RejectionCode::{ForeignTenant, Invalid, WrongState};
 use crate::command::refuse::{at_most, not_found, refuse};
 use crate::command::verb::{Change, Turn, Verb};
-use crate::fleet::takes_mail;
 use crate::state::{Campaign, FleetState};
 
 /// Most identities of one campaign.
@@ -90,7 +89,7 @@ impl BeginCampaign {
             let accepted = format!("an identity of tenant {}", self.tenant);
             return Err(refuse(ForeignTenant, "ips", &address, accepted));
         };
-        if !takes_mail(&own.spec) {
+        if !own.takes_mail() {
             let accepted = "an identity that is active or warming";
             return Err(refuse(WrongState, "ips", &address, accepted));
         }

@@ -1,82 +1,87 @@
 //! Which identities send a campaign.
 
+use std::net::IpAddr;
+
 use axum::http::StatusCode;
 
 use email_engine_protocol::api::{CampaignRequest, IpSpec, Purpose};
 use email_engine_protocol::id::TenantId;
 
+use crate::api::Api;
 use crate::api::problem::ApiError;
-use crate::fleet::takes_mail;
-use crate::planner::word;
+use crate::api::resource::warmup::select::covering;
+use crate::fleet::selection::returns_at;
 use crate::state::FleetState;
 
-/// The identities that were named, or as many of the tenant's for this purpose as the volume takes, those with
-/// the largest quota first. Never one of another purpose.
+/// The identities that were named, or as many of the tenant's for this purpose as the volume takes by what is left
+/// of their quotas today, the one with the largest part first. Never one of another purpose.
 pub(super) fn choose(
-    state: &FleetState,
+    api: &Api,
     tenant: &TenantId,
     request: &CampaignRequest,
 ) -> Result<Vec<IpSpec>, ApiError> {
     let volume = request.volume.unwrap_or(1);
-    let own = state.identities.values().map(|identity| &identity.spec);
-    let own = own.filter(|spec| spec.tenant == *tenant);
+    if volume == 0 {
+        return Err(ApiError::invalid("volume", "0", "at least 1"));
+    }
+    if !request.ips.is_empty() {
+        return api.view(|state| named(state, tenant, &request.ips, volume));
+    }
     let purpose = request.purpose.unwrap_or(Purpose::Marketing);
-    let mut chosen: Vec<IpSpec> = if request.ips.is_empty() {
-        let mut all: Vec<_> = own
-            .filter(|spec| spec.purpose == purpose && takes_mail(spec))
-            .collect();
-        all.sort_by_key(|spec| (std::cmp::Reverse(spec.daily_quota()), spec.address));
-        all.into_iter().cloned().collect()
-    } else {
-        let named = request.ips.iter().map(|address| {
-            let found = state.identities.get(address);
-            let own = found.filter(|found| found.spec.tenant == *tenant);
-            own.map(|own| own.spec.clone())
-                .ok_or_else(|| ApiError::not_found("ips", &address.to_string()))
-        });
-        named.collect::<Result<_, _>>()?
+    let covered = covering(api, tenant, purpose, volume)?;
+    if covered.missing > 0 {
+        let able = volume.saturating_sub(covered.missing);
+        let who = format!("what identities of tenant {tenant} for this purpose may send today");
+        return Err(too_much(api, volume, able, &who));
+    }
+    let spec = |state: &FleetState, address| {
+        let identity = state.identities.get(&address);
+        identity.map(|identity| identity.spec.clone())
     };
-    if chosen.is_empty() {
-        let detail = format!(
-            "purpose {}: no identity of tenant {tenant} is active or warming for it",
-            word(&purpose)
-        );
-        return Err(
-            ApiError::new(StatusCode::CONFLICT, "no-identity", detail).about(
-                "purpose",
-                &word(&purpose),
-                "a purpose that an active or warming identity has",
-            ),
-        );
-    }
-    let quota = |spec: &IpSpec| u64::from(spec.daily_quota());
-    if request.ips.is_empty() {
-        let mut covered = 0;
-        let needed = chosen.iter().take_while(|spec| {
-            let is_needed = covered < volume;
-            covered += quota(spec);
-            is_needed
-        });
-        let needed = needed.count().max(1);
-        chosen.truncate(needed);
-    }
-    let able: u64 = chosen.iter().map(quota).sum();
+    let mut parts = covered.parts;
+    parts.sort_by_key(|(address, mails)| (std::cmp::Reverse(*mails), *address));
+    Ok(api.view(|state| {
+        let found = parts
+            .iter()
+            .filter_map(|(address, _)| spec(state, *address));
+        found.collect()
+    }))
+}
+
+fn named(
+    state: &FleetState,
+    tenant: &TenantId,
+    ips: &[IpAddr],
+    volume: u64,
+) -> Result<Vec<IpSpec>, ApiError> {
+    let found = ips.iter().map(|address| {
+        let found = state.identities.get(address);
+        found
+            .filter(|own| own.spec.tenant == *tenant)
+            .ok_or_else(|| ApiError::not_found("ips", &address.to_string()))
+    });
+    let found = found.collect::<Result<Vec<_>, _>>()?;
+    let able: u64 = found.iter().map(|own| u64::from(own.daily_quota())).sum();
     if able < volume {
-        let detail = format!(
-            "volume {volume} is more than the {able} a day that {} of tenant {tenant} may send",
-            if request.ips.is_empty() {
-                format!("all identities for purpose {}", word(&purpose))
-            } else {
-                "the named identities".to_owned()
-            }
-        );
-        return Err(
-            ApiError::new(StatusCode::CONFLICT, "quota-exceeded", detail).about(
-                "volume",
-                &volume.to_string(),
-                &format!("at most {able}, or more identities"),
-            ),
-        );
+        return Err(quota(
+            volume,
+            able,
+            "what the named identities may send in a day",
+        ));
     }
-    Ok(chosen)
+    Ok(found.into_iter().map(|own| own.spec.clone()).collect())
+}
+
+fn too_much(api: &Api, volume: u64, able: u64, who: &str) -> ApiError {
+    let who = format!("{who}; their quotas return at {}", returns_at(api.now()));
+    quota(volume, able, &who)
+}
+
+fn quota(volume: u64, able: u64, who: &str) -> ApiError {
+    let detail = format!("volume {volume} is more than {able}, {who}");
+    ApiError::new(StatusCode::CONFLICT, "quota-exceeded", detail).about(
+        "volume",
+        &volume.to_string(),
+        &format!("at most {able}, or more identities"),
+    )
 }

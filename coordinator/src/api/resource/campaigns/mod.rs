@@ -96,16 +96,11 @@ pub(in crate::api) async fn create(
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "no-way-to-mailwizz", what)
     })?;
     let (tenant, caller) = (&tenant, &write.caller);
-    let (door, ips) = api.view(|state| {
+    let door = api.view(|state| {
         if !caller.sees(Some(tenant)) || !state.tenants.contains_key(tenant) {
             return Err(ApiError::not_found("tenant", tenant.as_str()));
         }
-        let door = door(state, tenant)?;
-        let ips = match &write.replayed {
-            Some(_) => Vec::new(),
-            None => choice::choose(state, tenant, &request)?,
-        };
-        Ok((door, ips))
+        door(state, tenant)
     })?;
     let asked = write.attempt_id(0);
     if let Some(first) = &write.replayed {
@@ -113,6 +108,7 @@ pub(in crate::api) async fn create(
         let ended = look_again(&api, &write, applications, &door, &asked).await?;
         return answer(ended, &asked);
     }
+    let ips = choice::choose(&api, tenant, &request)?;
     let from = ips.first().ok_or_else(|| ApiError::not_found("ips", ""))?;
     // What cannot be one is refused before anybody is asked.
     Draft::new(&request, from, &[]).map_err(refused)?;

@@ -127,6 +127,25 @@ fn select(
     })
 }
 
+/// Identities whose quotas, as far as they are left today, cover a campaign.
+pub(in crate::api) fn covering(
+    api: &Api,
+    tenant: &TenantId,
+    purpose: Purpose,
+    volume: u64,
+) -> Result<Cover, ApiError> {
+    let now = api.now();
+    read(api, tenant, purpose, now);
+    api.view(|state| {
+        api.rotations.with(state, tenant, purpose, |kept| {
+            let used = |address| kept.used.get(&address).copied().unwrap_or_default();
+            let all = candidates(state, tenant, purpose, used).map_err(|why| nobody(&why))?;
+            kept.rotation.pass(now);
+            Ok(cover(&kept.rotation, &all, volume))
+        })
+    })
+}
+
 /// Reads what is counted today, when that was long ago. It may lie on a disk, so that the state does not
 /// wait for it.
 fn read(api: &Api, tenant: &TenantId, purpose: Purpose, now: Timestamp) {
