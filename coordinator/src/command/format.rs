@@ -12,7 +12,7 @@ use email_engine_protocol::time::Timestamp;
 
 use super::fixture::{
     address, api_key, bundle, found, host, host_id, host_token, identity, outcome, prepared_key,
-    recovery_key, redeem, spki, submission, tenant,
+    recovery_key, redeem, spki, statistics, submission, tenant,
 };
 use super::*;
 use crate::state::{CertificateSubject, HostSecret, Release, SecretOf, ShownCertificate, TokenUse};
@@ -240,6 +240,12 @@ fn artifact_commands() -> Vec<Command> {
     ]
 }
 
+fn statistics_commands() -> Vec<Command> {
+    vec![Command::RecordStatistics(RecordStatistics {
+        batches: vec![statistics(0, 100, 3)],
+    })]
+}
+
 pub(super) fn samples() -> Vec<Command> {
     let shelves = [
         fleet_commands(),
@@ -249,6 +255,7 @@ pub(super) fn samples() -> Vec<Command> {
         submission_commands(),
         artifact_commands(),
         secret_commands(),
+        statistics_commands(),
     ];
     shelves.into_iter().flatten().collect()
 }
@@ -276,7 +283,7 @@ fn the_bytes_of_every_command_are_those_of_the_log() {
 #[test]
 fn every_kind_is_sampled_in_its_order_and_reads_back() {
     let samples = samples();
-    assert_eq!(samples.len(), 46);
+    assert_eq!(samples.len(), 47);
     for (at, command) in samples.iter().enumerate() {
         let bytes = postcard::to_stdvec(command).unwrap();
         assert_eq!(usize::from(bytes[0]), at, "{}", name(command));

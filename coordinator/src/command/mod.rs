@@ -5,7 +5,8 @@
 //! Variants are append-only: their order is the log's format.
 
 //!
-//! Shelves by noun: `tenant`, `host`, `identity`, `access`, `content`, `artifact`, `cluster`, `submission`; `batch`
+//! Shelves by noun: `tenant`, `host`, `identity`, `access`, `content`, `artifact`, `cluster`, `submission`,
+//! `statistics`; `batch`
 //! runs the others. The way in is [`FleetState::apply`](crate::state::FleetState::apply).
 
 mod access;
@@ -27,6 +28,7 @@ mod payload;
 #[cfg(test)]
 mod property;
 pub(crate) mod refuse;
+mod statistics;
 mod submission;
 mod tenant;
 mod verb;
@@ -46,6 +48,7 @@ pub use host::SetDatabasePassword;
 pub(crate) use identity::is_on_its_host;
 pub use outcome::{Answer, BodyChange, Effect, Outcome, Rejection, RejectionCode};
 pub use payload::*;
+pub(crate) use statistics::{BATCHES as STATISTICS_BATCHES, ROWS as STATISTICS_ROWS};
 pub(crate) use submission::COVERED;
 pub use submission::{SetSubmissionAuthority, SetSubmissionCertificate};
 pub use tenant::SetSecret;
@@ -163,4 +166,6 @@ pub enum Command {
     NameArtifact(NameArtifact),
     /// A tenant or a host has a secret.
     SetSecret(Box<SetSecret>),
+    /// What accounting files say, with up to where they are counted.
+    RecordStatistics(RecordStatistics),
 }

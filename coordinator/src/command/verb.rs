@@ -108,6 +108,7 @@ impl Command {
             Self::RemoveArtifact(verb) => verb,
             Self::NameArtifact(verb) => verb,
             Self::SetSecret(verb) => &**verb,
+            Self::RecordStatistics(verb) => verb,
             Self::Batch(_) => return None,
         })
     }

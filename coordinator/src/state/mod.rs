@@ -9,6 +9,7 @@ mod audit;
 mod cluster;
 mod codec;
 mod content;
+mod counting;
 mod host;
 mod identity;
 mod lookup;
@@ -39,6 +40,10 @@ pub use codec::{DecodeError, TABLES_VERSION, decode, encode};
 pub(crate) use content::layer_fault;
 pub use content::{
     Artifact, BodyRecord, OVERRIDES, Release, RoleBundle, RolePart, SettingsRevision, View,
+};
+pub use counting::{
+    Accounting, CountedFile, DAYS_KEPT, HOURS_KEPT_DAYS, HostAccounting, Owner, SeriesChange,
+    SeriesKey, Span, Subject,
 };
 pub use host::{
     Host, HostKeys, HostLifecycle, INBOUND_MX_LABEL, Outcome, RestartAllowed, TargetRecord,
@@ -139,4 +144,6 @@ pub struct FleetState {
     /// Which of them the names of role files stand for, by revision of the settings: a host sees a
     /// change only when its release moves.
     pub artifact_names: BTreeMap<u64, Arc<BTreeMap<ArtifactName, ContentHash>>>,
+    /// Up to where the hosts' accounting files are counted.
+    pub accounting: Accounting,
 }

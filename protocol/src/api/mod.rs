@@ -5,9 +5,9 @@
 
 mod access;
 mod artifact;
-mod audit;
 mod cluster;
 mod fleet;
+mod history;
 mod leaving;
 mod preview;
 mod problem;
@@ -20,11 +20,11 @@ pub use access::{
     TokenView,
 };
 pub use artifact::{ArtifactNameRequest, ArtifactRequest, ArtifactView};
-pub use audit::AuditView;
 pub use cluster::{ClusterView, Consistency, Contact, MemberRole, NodeView, VersionRequest};
 pub use fleet::{
     FleetDocument, HostSpec, IpDocument, IpSpec, IpStatus, Phase, Purpose, Settings, TenantSpec,
 };
+pub use history::{AuditView, GapView, StatisticsBy, StatisticsRow, StatisticsView};
 pub use leaving::{GivenUpView, LeavingView};
 pub use preview::{HostChange, ResourceChange, RestartRequest, RestartView, TextDiff};
 pub use problem::Problem;

@@ -9,7 +9,7 @@ use clap::{Args, CommandFactory, Error, Parser, Subcommand};
 use crate::commands::token;
 use crate::commands::{
     artifact, audit, cluster, config, deploy, fleet, hosts, ips, keys, pmta, roles, settings,
-    status, tenants,
+    stats, status, tenants,
 };
 use crate::output::Format;
 use crate::trial;
@@ -135,6 +135,8 @@ pub(crate) enum Command {
     Roles(roles::Roles),
     /// Show or set fleet-wide settings
     Settings(settings::SettingsCommand),
+    /// Show what was counted of mail
+    Stats(stats::Stats),
     /// Show who changed what
     Audit(audit::Audit),
     /// Run a cluster and its hosts on this machine, without root
