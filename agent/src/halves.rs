@@ -13,7 +13,7 @@ use email_engine_protocol::desired::{EpochGrant, PlanKeyGrant, Target};
 use email_engine_protocol::generation::Generation;
 use email_engine_protocol::id::{ClusterId, HostId, Role};
 use email_engine_protocol::observed::{
-    AccountingFileId, GenerationStates, HostReport, StatisticsBatch,
+    AccountingCursors, FileCursor, GenerationStates, HostReport, StatisticsBatch,
 };
 use email_engine_protocol::secret::SecretRef;
 use email_engine_protocol::wire::Floor;
@@ -109,12 +109,10 @@ pub enum ToExecutor {
     /// The cluster does not know this host any more. One that it had retired, and that is wiped,
     /// forgets its keys: nobody will hear it confirm that.
     CutOff,
-    /// A batch of statistics was answered: the file is known up to there.
+    /// The last batch of statistics was answered.
     StatisticsStored {
-        /// Which file.
-        file: AccountingFileId,
-        /// First byte that is not known.
-        cursor: u64,
+        /// Up to where its file is counted.
+        cursor: Option<FileCursor>,
     },
     /// What became of a new connection that was wanted.
     Reconnected {
@@ -130,6 +128,8 @@ pub enum ToExecutor {
         /// The answer, or why there is none.
         answer: Result<Box<Fetched>, String>,
     },
+    /// Up to where the cluster counted the host's accounting files.
+    StatisticsCursors(AccountingCursors),
 }
 
 /// From the executor to the network half.

@@ -108,10 +108,18 @@ pub const CERTIFICATE_BYTES: usize = 8 * 1024;
 pub const ENDPOINTS: usize = 16;
 /// Largest request body of the HTTP API, in bytes.
 pub const REQUEST_BYTES: usize = 16 * 1024 * 1024;
-/// Most rows of one batch of statistics: identities by hours.
+/// Most rows of one batch of statistics: identities by hours and groups of receivers.
 pub const STATISTICS_ROWS: usize = 2048;
 /// Most accounting files that a desired state names.
 pub const ACCOUNTING_FILES: usize = 8;
+/// Most accounting files of a host whose cursors are remembered.
+pub const ACCOUNTING_CURSORS: usize = 1024;
+/// Longest name of an accounting file, in bytes.
+pub const ACCOUNTING_NAME_BYTES: usize = 255;
+/// Most groups of receivers that an agent tells apart.
+pub const RECEIVER_GROUPS: usize = 256;
+/// Most domains of all of them.
+pub const RECEIVER_DOMAINS: usize = 4096;
 /// Names that a notice counts apart.
 pub const NOTICE_NAMES: usize = 16;
 /// Longest name in a notice, in bytes.

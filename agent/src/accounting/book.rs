@@ -1,16 +1,18 @@
-//! What is known of one accounting file: how far it was read, and what was counted in it.
+//! What is known of one accounting file: how far it is told, and the pass that reads on.
 
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::desired::HostPath;
-use email_engine_protocol::observed::AccountingFileId;
+use email_engine_protocol::limits;
+use email_engine_protocol::observed::{AccountingFileId, FileCursor, Gap, TAIL_BYTES};
 use email_engine_protocol::time::Timestamp;
-use serde::{Deserialize, Serialize};
 
-use super::line::columns::Columns;
-use super::tally::Tally;
+use super::begin::{Begin, begin};
+use super::follow;
+use super::scan::Scan;
+use crate::host::{FileError, Opened};
 
 /// One file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug)]
 pub(super) struct Book {
     /// The path of the state that it belongs to.
     pub(super) base: HostPath,
@@ -18,26 +20,41 @@ pub(super) struct Book {
     /// Bytes that the hash in the id is of.
     pub(super) head: u64,
     pub(super) inode: u64,
-    /// First byte that was not read.
-    pub(super) position: u64,
-    /// By which records from there on are read.
-    pub(super) columns: Option<Columns>,
-    pub(super) tally: Tally,
-    /// When something was read from it last.
-    pub(super) read_at: Timestamp,
-    /// What the cluster was told in this session.
-    #[serde(skip)]
-    pub(super) told: Option<u64>,
-    /// What was counted since.
-    #[serde(skip)]
-    pub(super) fresh: Tally,
-    /// Whether it was there at the last look.
-    #[serde(skip)]
+    /// When its first record was written, where that can be read.
+    pub(super) first: Option<Timestamp>,
+    /// Up to where the cluster counted it.
+    pub(super) told: Option<FileCursor>,
+    pub(super) phase: Phase,
+    /// Up to where an operator was told what is to be told.
+    pub(super) noted: u64,
+    /// What is missing before it.
+    pub(super) gap: Option<Gap>,
+    /// Whether it was there at the last look, and with more than was read.
     pub(super) present: bool,
+    pub(super) is_behind: bool,
+    /// As `is_behind`, at the look before.
+    pub(super) is_unread: bool,
+}
+
+/// What is done with it.
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// It is not yet known where to begin.
+    Unplaced,
+    /// All of it is told, or nothing of it can be.
+    Resting,
+    /// It is read.
+    Scanning(Box<Scan>),
 }
 
 impl Book {
-    pub(super) fn new(base: HostPath, name: String, head: &[u8], inode: u64) -> Self {
+    pub(super) fn new(
+        base: HostPath,
+        name: String,
+        head: &[u8],
+        inode: u64,
+        now: Timestamp,
+    ) -> Self {
         Self {
             base,
             id: AccountingFileId {
@@ -46,13 +63,14 @@ impl Book {
             },
             head: head.len() as u64,
             inode,
-            position: 0,
-            columns: None,
-            tally: Tally::default(),
-            read_at: Timestamp(0),
+            first: follow::first_time(head, now),
             told: None,
-            fresh: Tally::default(),
+            phase: Phase::Unplaced,
+            noted: 0,
+            gap: None,
             present: true,
+            is_behind: false,
+            is_unread: false,
         }
     }
 
@@ -61,30 +79,94 @@ impl Book {
         head.len() as u64 == self.head && ContentHash::of(head) == self.id.head
     }
 
-    /// Whether it was cut below what was read: what was counted stays counted, and what is written
-    /// from now on is read from its new end.
-    pub(super) fn cut_to(&mut self, size: u64) {
-        tracing::warn!(
-            file = self.id.name,
-            read = self.position,
-            size,
-            "an accounting file lost records that were read already"
-        );
-        self.position = size;
-        self.untell();
-    }
-
-    /// Whether the cluster does not know all of it.
-    pub(super) fn has_news(&self) -> bool {
-        match self.told {
-            Some(told) => told != self.position,
-            None => !self.tally.is_empty(),
+    pub(super) fn scan(&self) -> Option<&Scan> {
+        match &self.phase {
+            Phase::Scanning(scan) => Some(scan),
+            Phase::Unplaced | Phase::Resting => None,
         }
     }
 
-    /// The cluster knows nothing of it, or something else.
-    pub(super) fn untell(&mut self) {
-        self.told = None;
-        self.fresh = Tally::default();
+    pub(super) fn scan_mut(&mut self) -> Option<&mut Scan> {
+        match &mut self.phase {
+            Phase::Scanning(scan) => Some(scan),
+            Phase::Unplaced | Phase::Resting => None,
+        }
     }
+
+    pub(super) fn has_news(&self) -> bool {
+        self.scan().is_some_and(Scan::has_news)
+    }
+
+    /// Whether no other row fits before some are told.
+    pub(super) fn is_full(&self) -> bool {
+        self.scan()
+            .is_some_and(|scan| scan.tally.len() >= limits::STATISTICS_ROWS)
+    }
+
+    /// How far it was read, as far as that counts.
+    pub(super) fn position(&self) -> u64 {
+        let told = || self.told.as_ref().map_or(0, |cursor| cursor.at);
+        self.scan().map_or_else(told, |scan| scan.position)
+    }
+
+    /// The cluster says up to where it counted. What was counted here from there on stays.
+    pub(super) fn learn(&mut self, told: Option<FileCursor>) {
+        let at = told.as_ref().map_or(0, |cursor| cursor.at);
+        self.told = told;
+        let goes_on = self
+            .scan()
+            .is_some_and(|scan| scan.is_counting() && scan.from == at && scan.instead_of.is_none());
+        if !goes_on {
+            self.phase = Phase::Unplaced;
+        }
+    }
+
+    /// Whether before a cursor stands what stood there when it was said.
+    pub(super) fn fits(file: &Opened, cursor: &FileCursor) -> Result<bool, FileError> {
+        Ok(ContentHash::of(&tail(file, cursor.at)?) == cursor.mark.tail)
+    }
+
+    /// Finds out where to read on, when that is not known or the file is not what it was.
+    pub(super) fn place(&mut self, file: &Opened, is_forgotten: bool) -> Result<(), FileError> {
+        let is_as_it_was = match &self.phase {
+            Phase::Unplaced => false,
+            Phase::Resting => is_forgotten || file.size == self.position(),
+            Phase::Scanning(scan) if file.size == scan.position => true,
+            Phase::Scanning(scan) if file.size < scan.position => false,
+            Phase::Scanning(scan) => scan.is_behind(&tail(file, scan.position)?),
+        };
+        if is_as_it_was {
+            return Ok(());
+        }
+        if !matches!(self.phase, Phase::Unplaced) && file.size < self.position() {
+            tracing::warn!(
+                file = self.id.name,
+                read = self.position(),
+                size = file.size,
+                "an accounting file lost records that were read already"
+            );
+        }
+        let mut fits = false;
+        if let Some(cursor) = self.told.as_ref().filter(|cursor| cursor.at <= file.size) {
+            fits = Self::fits(file, cursor)?;
+        }
+        let begun = begin(self.told.as_ref(), is_forgotten, file.size, |_| fits);
+        if begun == Begin::Skip {
+            tracing::warn!(
+                file = self.id.name,
+                "an accounting file is left alone: it was counted once, long ago"
+            );
+        }
+        self.phase = match Scan::begin(begun) {
+            Some(scan) => Phase::Scanning(Box::new(scan)),
+            None => Phase::Resting,
+        };
+        Ok(())
+    }
+}
+
+/// The bytes before a place.
+fn tail(file: &Opened, at: u64) -> Result<Vec<u8>, FileError> {
+    let from = at.saturating_sub(TAIL_BYTES as u64);
+    file.read_at(from, at - from)
 }

@@ -1,8 +1,10 @@
 //! Finds the files of an accounting path, and knows those again that were read before.
 
 use email_engine_protocol::desired::HostPath;
+use email_engine_protocol::time::Timestamp;
 
 use super::book::Book;
+use super::line::record::{self, Line};
 use super::line::split::{self, Cut, RECORD_BYTES};
 use crate::host::{FileError, Opened, Rooted};
 
@@ -69,12 +71,28 @@ pub(super) fn head(file: &Opened) -> Result<Option<Vec<u8>>, FileError> {
     Ok(Some(bytes))
 }
 
+/// When the first record was written, by the header before it.
+pub(super) fn first_time(head: &[u8], now: Timestamp) -> Option<Timestamp> {
+    let Cut::Record(length) = split::first(head) else {
+        return None;
+    };
+    let (header, first) = head.split_at(length);
+    let Ok(Line::Header(columns)) = record::read(header, None, now) else {
+        return None;
+    };
+    match record::read(first, Some(&columns), now) {
+        Ok(Line::Record(record)) => Some(record.at),
+        _ => None,
+    }
+}
+
 /// The place of a file's book: the one that it has, or a new one; none while it has no record.
 pub(super) fn book(
     books: &mut Vec<Book>,
     base: &HostPath,
     path: &HostPath,
     file: &Opened,
+    now: Timestamp,
 ) -> Result<Option<usize>, FileError> {
     let name = path.file_name();
     let known = books.iter_mut().enumerate().find(|(_, book)| {
@@ -86,14 +104,12 @@ pub(super) fn book(
     });
     if let Some((at, book)) = known {
         book.inode = file.inode;
-        if book.position > file.size {
-            book.cut_to(file.size);
-        }
         return Ok(Some(at));
     }
     let head = head(file)?;
     Ok(head.map(|head| {
-        books.push(Book::new(base.clone(), name.to_owned(), &head, file.inode));
+        let book = Book::new(base.clone(), name.to_owned(), &head, file.inode, now);
+        books.push(book);
         books.len() - 1
     }))
 }

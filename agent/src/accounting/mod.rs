@@ -1,21 +1,25 @@
 //! What was sent: PowerMTA's accounting files, read record by record.
 //!
-//! - `follow` finds the files of the desired state's accounting paths and reads on where the last step
-//!   ended, a bounded stretch at a time. A file is known by its name or inode *and* by its first
-//!   record, because names are used again.
-//! - [`mod@line`] finds whole records in bytes and reads them by the names of the header.
-//! - [`names`] says whose record it is, [`tally`] counts it, [`notices`] keeps what an operator should
-//!   know: unknown senders, records of nobody, lines that cannot be read.
-//! - [`Books`] is all of that, in one record of the agent's own: positions and counts change together,
-//!   so that a crash counts nothing twice and loses nothing. [`telling`] says it to the cluster in
-//!   batches.
+//! - `follow` finds the files of the desired state's accounting paths. A file is known by its name or
+//!   inode *and* by its first record, because names are used again; `book` is what is known of one.
+//! - `begin` says where reading begins, by the cluster's cursor of the file: the cluster remembers what
+//!   was counted, the agent nothing. `gaps` finds out what went unread.
+//! - `scan` is a pass over one file, a bounded stretch at a time. [`mod@line`] finds whole records in
+//!   bytes and reads them by the names of the header; [`names`] says whose record it is and `receivers`
+//!   at whose mailboxes, [`tally`] counts it, [`notices`] keeps what an operator should know: unknown
+//!   senders, records of nobody, lines that cannot be read.
+//! - [`Books`] is all of that; [`telling`] says it to the cluster in batches.
 
+mod begin;
 mod book;
 mod books;
 mod follow;
+mod gaps;
 pub mod line;
 pub mod names;
 pub mod notices;
+mod receivers;
+mod scan;
 pub mod tally;
 pub mod telling;
 #[cfg(test)]

@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use email_engine_protocol::desired::{AccountedIdentity, AccountingSpec, RecordKind};
+use email_engine_protocol::id::ReceiverGroup;
 use email_engine_protocol::limits;
 use email_engine_protocol::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::line::record::Record;
+use super::receivers::Receivers;
 
 /// Records of an identity that left the state still come for so long.
 const REMEMBERED: u64 = 2 * Timestamp::DAY;
@@ -34,6 +36,7 @@ pub struct Names {
     domains: BTreeMap<String, IpAddr>,
     addresses: BTreeSet<IpAddr>,
     rejecting: BTreeSet<String>,
+    receivers: Receivers,
 }
 
 /// Identities that left the state, with when they did.
@@ -85,6 +88,7 @@ impl Names {
                         .collect()
                 })
                 .unwrap_or_default(),
+            receivers: Receivers::of(spec.map_or(&[][..], |spec| &spec.receivers)),
             ..Self::default()
         };
         // Who is there now has its names before who left.
@@ -100,6 +104,12 @@ impl Names {
                 .or_insert(address);
         }
         true
+    }
+
+    /// Says at whose receivers it went.
+    #[must_use]
+    pub fn group(&self, record: &Record) -> ReceiverGroup {
+        self.receivers.group(record)
     }
 
     /// Says whose a record is.
@@ -149,8 +159,8 @@ fn name(text: &str, empty: &str) -> String {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use email_engine_protocol::desired::{AccountingFile, HostPath};
-    use email_engine_protocol::id::VmtaName;
+    use email_engine_protocol::desired::{AccountingFile, HostPath, Receiver};
+    use email_engine_protocol::id::{ReceiverGroup, VmtaName};
     use email_engine_protocol::mail::DomainName;
     use email_engine_protocol::observed::BounceCategory;
 
@@ -175,6 +185,10 @@ pub(super) mod tests {
                 })
                 .collect(),
             rejecting: vec!["reject-client".to_owned()],
+            receivers: vec![Receiver {
+                group: ReceiverGroup::new("gmail").unwrap(),
+                names: vec!["gmail.com".to_owned()],
+            }],
         }
     }
 
@@ -187,6 +201,8 @@ pub(super) mod tests {
             reported: String::new(),
             source: None,
             category: BounceCategory::Other,
+            recipient: String::new(),
+            queue: String::new(),
             message: 1,
         }
     }

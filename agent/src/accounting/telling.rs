@@ -1,12 +1,15 @@
 //! What is said to the cluster: one batch at a time, the next one when it was answered.
 //!
-//! A session begins with the whole of each file (`from` 0, which takes the place of anything known
-//! before); then comes what is new. Nobody keeps any of it for longer than the session: whoever has the
-//! host's next session is told all of it again.
+//! A batch is a stretch of one file, from where the cluster's cursor stands. What was said and not
+//! answered when a session ends is said again in the next one, unless the cluster's cursors say that it
+//! is counted.
 
 use email_engine_protocol::bytes::Nonce;
 use email_engine_protocol::id::{ClusterId, HostId};
-use email_engine_protocol::observed::{AccountingFileId, MailNotices, StatisticsBatch};
+use email_engine_protocol::observed::{
+    AccountingFileId, FileCursor, Gap, MailNotices, StatisticsBatch,
+};
+use email_engine_protocol::time::Timestamp;
 
 use super::book::Book;
 
@@ -14,9 +17,21 @@ use super::book::Book;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Telling {
     /// What was said and not answered.
-    awaited: Option<(AccountingFileId, u64)>,
+    awaited: Option<Awaited>,
     /// The notices that were said last.
     noticed: Option<MailNotices>,
+    /// Everything that was written before was read.
+    read_at: Option<Timestamp>,
+    /// The last such time that the cluster knows.
+    told_read: Option<Timestamp>,
+    /// A gap that was found, not yet told.
+    gap: Option<Gap>,
+}
+
+#[derive(Clone, Debug)]
+struct Awaited {
+    stretch: Option<(AccountingFileId, u64)>,
+    read_until: Option<Timestamp>,
 }
 
 /// Whose session it is.
@@ -31,10 +46,24 @@ pub struct Session<'a> {
 }
 
 impl Telling {
-    /// A session begins, with nothing told.
-    pub(super) fn begin(&mut self, books: &mut [Book]) {
-        *self = Self::default();
-        books.iter_mut().for_each(Book::untell);
+    /// A session begins, whose cluster knows that everything was read until then.
+    pub(super) fn begin(&mut self, told_read: Option<Timestamp>) {
+        *self = Self {
+            told_read,
+            gap: self.gap,
+            ..Self::default()
+        };
+    }
+
+    /// Everything that was written before this was read.
+    pub(super) const fn note_read(&mut self, at: Timestamp) {
+        self.read_at = Some(at);
+    }
+
+    /// A file went before it was read.
+    pub(super) fn note_gap(&mut self, gap: Gap) {
+        let from = self.gap.map_or(gap.from, |known| known.from.min(gap.from));
+        self.gap = Some(Gap { from, to: gap.to });
     }
 
     /// What is to be said next, if anything.
@@ -47,50 +76,73 @@ impl Telling {
         if self.awaited.is_some() {
             return None;
         }
-        let notices_are_news = match &self.noticed {
-            Some(noticed) => noticed != notices,
-            None => !notices.is_empty(),
-        };
         let news = books.iter().position(Book::has_news);
-        // Notices travel with the newest file when there is nothing else to say.
-        let at = news.or_else(|| {
-            notices_are_news
-                .then(|| books.len().checked_sub(1))
-                .flatten()
-        })?;
-        let book = books.get_mut(at)?;
-        let from = book.told.unwrap_or(0);
-        let tally = match book.told {
-            Some(_) => std::mem::take(&mut book.fresh),
-            None => book.tally.clone(),
+        if news.is_none() && !self.has_word(notices) {
+            return None;
+        }
+        let book = news.and_then(|at| books.get_mut(at));
+        let gap = match &book {
+            Some(book) if book.gap.is_some() => book.gap,
+            _ => self.gap,
         };
-        let to = book.position;
-        book.untell();
-        book.told = Some(to);
-        self.awaited = Some((book.id.clone(), to));
+        let stretch = book.and_then(|book| {
+            let id = book.id.clone();
+            book.scan_mut()?.take(&id)
+        });
+        let is_all = !books.iter().any(Book::has_news);
+        let read_until = self.read_at.filter(|_| is_all);
+        self.awaited = Some(Awaited {
+            stretch: stretch
+                .as_ref()
+                .map(|stretch| (stretch.file.clone(), stretch.to)),
+            read_until,
+        });
         self.noticed = Some(notices.clone());
         Some(StatisticsBatch {
             host: session.host.clone(),
-            file: book.id.clone(),
-            from,
-            to,
-            totals: tally.rows(),
+            stretch,
+            gap,
+            read_until,
             cluster: session.cluster,
             nonce: session.nonce,
-            left_out: tally.left_out(),
             notices: notices.clone(),
         })
     }
 
-    /// The answer: up to where a file is known. When that is not what was said, all of it is said
-    /// again.
-    pub(super) fn answered(&mut self, books: &mut [Book], file: &AccountingFileId, cursor: u64) {
-        let Some((_, to)) = self.awaited.take_if(|(awaited, _)| awaited == file) else {
+    /// Whether there is something to say of all files: notices, a gap, or that another hour of them
+    /// was read.
+    fn has_word(&self, notices: &MailNotices) -> bool {
+        let is_noticed = match &self.noticed {
+            Some(noticed) => noticed == notices,
+            None => notices.is_empty(),
+        };
+        let hour = |at: Option<Timestamp>| at.map(|at| at.0 / Timestamp::HOUR);
+        !is_noticed || self.gap.is_some() || hour(self.read_at) > hour(self.told_read)
+    }
+
+    /// The answer: up to where the file is counted. When that is not what was said, it is read anew from
+    /// there.
+    pub(super) fn answered(&mut self, books: &mut [Book], cursor: Option<FileCursor>) {
+        let Some(awaited) = self.awaited.take() else {
             return;
         };
-        let own = books.iter_mut().find(|book| book.id == *file);
-        if let Some(book) = own.filter(|_| cursor != to) {
-            book.untell();
+        let Some((file, to)) = awaited.stretch else {
+            self.gap = None;
+            self.told_read = awaited.read_until.or(self.told_read);
+            return;
+        };
+        let is_counted = cursor
+            .as_ref()
+            .is_some_and(|cursor| cursor.file == file && cursor.at == to);
+        if is_counted {
+            self.told_read = awaited.read_until.or(self.told_read);
         }
+        let Some(book) = books.iter_mut().find(|book| book.id == file) else {
+            return;
+        };
+        if is_counted {
+            book.gap = None;
+        }
+        book.learn(cursor.filter(|cursor| cursor.file == file));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use email_engine_protocol::observed::AccountingFileId;
+use email_engine_protocol::observed::{AccountingCursors, FileCursor};
 
 use super::core::{Core, now};
 use crate::accounting::Books;
@@ -18,6 +18,8 @@ const READ_EVERY: Duration = Duration::from_secs(5);
 pub(super) struct Accounting {
     books: Books,
     next: Instant,
+    /// Reading goes on when something was told.
+    waits_for_room: bool,
 }
 
 impl Accounting {
@@ -25,6 +27,7 @@ impl Accounting {
         Self {
             books: Books::open(cabinet),
             next: Instant::now(),
+            waits_for_room: false,
         }
     }
 }
@@ -47,22 +50,34 @@ impl Core {
             .books
             .step(files, &self.cabinet, spec, now())
         {
-            Ok(step) if step.more => self.accounting.next = Instant::now(),
-            Ok(_) => {}
-            Err(error) => tracing::error!(%error, "how far accounting was read is not durable"),
+            Ok(step) => {
+                self.accounting.waits_for_room = step.waits_for_room;
+                if step.more {
+                    self.accounting.next = Instant::now();
+                }
+            }
+            Err(error) => tracing::error!(%error, "notices of accounting are not durable"),
         }
         self.tell_statistics();
     }
 
-    /// A session begins: it is told everything, beginning at once.
+    /// A session begins: nothing is told until the cluster says what it has.
     pub(super) fn begin_statistics(&mut self) {
         self.accounting.books.begin_session();
-        self.tell_statistics();
     }
 
-    pub(super) fn statistics_stored(&mut self, file: &AccountingFileId, cursor: u64) {
-        self.accounting.books.answered(file, cursor);
+    /// The cluster says up to where it counted: reading begins there, at once.
+    pub(super) fn take_cursors(&mut self, cursors: AccountingCursors) {
+        self.accounting.books.take_cursors(cursors);
+        self.accounting.next = Instant::now();
+    }
+
+    pub(super) fn statistics_stored(&mut self, cursor: Option<FileCursor>) {
+        self.accounting.books.answered(cursor);
         self.tell_statistics();
+        if self.accounting.waits_for_room {
+            self.accounting.next = Instant::now();
+        }
     }
 
     fn tell_statistics(&mut self) {

@@ -33,7 +33,8 @@ impl Core {
             ToExecutor::Fetched { .. } | ToExecutor::Reconnected { .. } => {}
             ToExecutor::Secrets(secrets) => self.take_secrets(&secrets),
             ToExecutor::Session { nonce } => self.begin_session(nonce),
-            ToExecutor::StatisticsStored { file, cursor } => self.statistics_stored(&file, cursor),
+            ToExecutor::StatisticsCursors(cursors) => self.take_cursors(cursors),
+            ToExecutor::StatisticsStored { cursor } => self.statistics_stored(cursor),
         }
     }
 

@@ -234,9 +234,12 @@ impl Session<'_> {
             CoordinatorMessage::Ping { number } => {
                 self.outbox.push(AgentMessage::Pong { number });
             }
-            CoordinatorMessage::StatisticsStored { file, cursor } => {
+            CoordinatorMessage::StatisticsStored { cursor } => {
                 self.inbox
-                    .push_back(ToExecutor::StatisticsStored { file, cursor });
+                    .push_back(ToExecutor::StatisticsStored { cursor });
+            }
+            CoordinatorMessage::StatisticsCursors(cursors) => {
+                self.inbox.push_back(ToExecutor::StatisticsCursors(cursors));
             }
             CoordinatorMessage::Refused(refusal) => {
                 return Some((SessionEnd::Refused(refusal), close::DONE));

@@ -19,8 +19,8 @@ use crate::command::{Command, Outcome, Proposal};
 use crate::config::ArtifactBounds;
 use crate::fleet::warmup::{Evidence, NoEvidence};
 use crate::mailwizz::Applications;
-use crate::raft::ProposeError;
-use crate::state::FleetState;
+use crate::raft::{ProposeError, SpanCounts, StoreError};
+use crate::state::{FleetState, Span, Subject};
 use crate::throttle::Throttle;
 
 /// Where the time comes from.
@@ -142,6 +142,15 @@ impl Api {
             }
         });
         out.expect("a fleet shows its state once per view")
+    }
+
+    /// Reads what was counted. Blocks on the disk.
+    pub(super) fn series(
+        &self,
+        subject: &Subject,
+        spans: &[Span],
+    ) -> Result<SpanCounts, StoreError> {
+        self.fleet.series(subject, spans)
     }
 
     /// Reads the state for planning: planning takes longer than `apply` may wait.

@@ -93,6 +93,9 @@ fn fits(name: &str, value: &str) -> Result<(), ApiError> {
         "dry_run" | "now" | "prune" | "proposed" | "release" if value.parse::<bool>().is_err() => {
             Err(ApiError::invalid(name, value, "true or false"))
         }
+        "by" if !["day", "hour"].contains(&value) => {
+            Err(ApiError::invalid(name, value, "day or hour"))
+        }
         _ => Ok(()),
     }
 }

@@ -14,9 +14,10 @@ use crate::planner::document::{self, DocumentPlan};
 use crate::planner::preview::{self, Preview};
 use crate::planner::{self, dns};
 use crate::raft::{
-    Contacts, Leadership, Planned, ProposeError, RaftStatus, ReadError, Sessions, StoreError,
+    Contacts, Leadership, Planned, ProposeError, RaftStatus, ReadError, Sessions, SpanCounts,
+    StoreError,
 };
-use crate::state::{FleetState, Host, Identity, SealedAtRest};
+use crate::state::{FleetState, Host, Identity, SealedAtRest, Span, Subject};
 
 /// The replicated fleet, as the API sees it.
 pub trait Fleet: Send + Sync + 'static {
@@ -39,6 +40,11 @@ pub trait Fleet: Send + Sync + 'static {
     /// # Errors
     /// When the store fails or the bytes do not have their hash.
     fn body(&self, hash: &ContentHash) -> Result<Option<Bytes>, StoreError>;
+    /// What was counted for a subject in some days or hours. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When the store fails or a row is damaged.
+    fn series(&self, subject: &Subject, spans: &[Span]) -> Result<SpanCounts, StoreError>;
     /// Live agent sessions of all nodes that answer in time, and which do not.
     fn sessions(&self) -> BoxFuture<'_, Sessions>;
     /// How far the leader has planned, which waits a little for a revision; none when no leader answers.

@@ -17,8 +17,8 @@ use super::gate::{Gate, admit};
 use super::layers;
 use super::resource::releases::artifacts;
 use super::resource::{
-    apply, audit, campaigns, cluster, hosts, ips, keys, releases, status, targets, tenant_secrets,
-    tenants, tokens, warmup,
+    apply, audit, campaigns, cluster, hosts, ips, keys, releases, statistics, status, targets,
+    tenant_secrets, tenants, tokens, warmup,
 };
 
 /// Whose objects a route touches.
@@ -88,6 +88,9 @@ fn headless(rule: Rule) -> Rule {
     }
 }
 
+/// Which counts, and in which form.
+const STATS: &[&str] = &["by", "format", "from", "group", "to"];
+
 /// Every keyed route with its rule.
 #[rustfmt::skip]
 pub(super) fn table() -> Vec<(Rule, Handler)> {
@@ -122,6 +125,8 @@ pub(super) fn table() -> Vec<(Rule, Handler)> {
         (rule(POST, "/api/v1/ips", Operator, Tenant, &[]), post(ips::add)),
         (rule(GET, "/api/v1/ips/{address}", Viewer, Tenant, &[]), get(ips::show)),
         (rule(DELETE, "/api/v1/ips/{address}", Operator, Tenant, &["dry_run", "last", "now"]), delete(ips::retire)),
+        (rule(GET, "/api/v1/ips/{address}/stats", Viewer, Tenant, STATS), get(statistics::of_ip)),
+        (rule(GET, "/api/v1/tenants/{tenant}/stats", Viewer, Tenant, STATS), get(statistics::of_tenant)),
         (rule(GET, "/api/v1/leaving", Viewer, Tenant, &[]), get(ips::leaving)),
         (rule(GET, "/api/v1/domains", Viewer, Tenant, &[]), get(ips::domains)),
         (rule(GET, "/api/v1/domains/{domain}", Viewer, Tenant, &[]), get(ips::domain)),

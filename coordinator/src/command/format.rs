@@ -16,7 +16,7 @@ use email_engine_protocol::time::Timestamp;
 
 use super::fixture::{
     address, api_key, bundle, found, host, host_id, host_token, identity, outcome, prepared_key,
-    recovery_key, redeem, spki, submission, tenant,
+    recovery_key, redeem, spki, statistics, submission, tenant,
 };
 use super::*;
 use crate::state::{
@@ -313,6 +313,12 @@ fn campaign_commands() -> Vec<Command> {
     ]
 }
 
+fn statistics_commands() -> Vec<Command> {
+    vec![Command::RecordStatistics(RecordStatistics {
+        batches: vec![statistics(0, 100, 3)],
+    })]
+}
+
 pub(super) fn samples() -> Vec<Command> {
     let shelves = [
         fleet_commands(),
@@ -324,6 +330,7 @@ pub(super) fn samples() -> Vec<Command> {
         secret_commands(),
         campaign_commands(),
         warmup_commands(),
+        statistics_commands(),
     ];
     shelves.into_iter().flatten().collect()
 }
@@ -351,7 +358,7 @@ fn the_bytes_of_every_command_are_those_of_the_log() {
 #[test]
 fn every_kind_is_sampled_in_its_order_and_reads_back() {
     let samples = samples();
-    assert_eq!(samples.len(), 52);
+    assert_eq!(samples.len(), 53);
     for (at, command) in samples.iter().enumerate() {
         let bytes = postcard::to_stdvec(command).unwrap();
         assert_eq!(usize::from(bytes[0]), at, "{}", name(command));

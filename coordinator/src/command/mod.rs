@@ -5,7 +5,8 @@
 //! Variants are append-only: their order is the log's format.
 
 //!
-//! Shelves by noun: `tenant`, `host`, `identity`, `access`, `content`, `artifact`, `campaign`, `cluster`, `submission`; `batch`
+//! Shelves by noun: `tenant`, `host`, `identity`, `access`, `content`, `artifact`, `campaign`, `cluster`,
+//! `statistics`, `submission`; `batch`
 //! runs the others. The way in is [`FleetState::apply`](crate::state::FleetState::apply).
 
 mod access;
@@ -28,6 +29,7 @@ mod payload;
 #[cfg(test)]
 mod property;
 pub(crate) mod refuse;
+mod statistics;
 mod submission;
 mod tenant;
 mod verb;
@@ -49,6 +51,7 @@ pub(crate) use identity::is_on_its_host;
 pub use identity::{PauseWarmup, ResumeWarmup, StopWarmup, TickWarmup, Ticked};
 pub use outcome::{Answer, BodyChange, Effect, Outcome, Rejection, RejectionCode};
 pub use payload::*;
+pub(crate) use statistics::{BATCHES as STATISTICS_BATCHES, ROWS as STATISTICS_ROWS};
 pub(crate) use submission::COVERED;
 pub use submission::{SetSubmissionAuthority, SetSubmissionCertificate};
 pub use tenant::SetSecret;
@@ -178,4 +181,6 @@ pub enum Command {
     ResumeWarmup(Box<ResumeWarmup>),
     /// A line is broken at which no new mail is sent.
     StopWarmup(Box<StopWarmup>),
+    /// What accounting files say, with up to where they are counted.
+    RecordStatistics(RecordStatistics),
 }

@@ -8,6 +8,8 @@ use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::generation::Generation;
 use email_engine_protocol::id::{HostId, NodeId};
 
+use crate::state::SeriesChange;
+
 /// The answer to a proposal.
 pub type Answer = Result<Outcome, Rejection>;
 
@@ -35,14 +37,15 @@ pub enum Effect {
     Batch(Vec<Self>),
 }
 
-/// A change of the stored content bodies, carried out by the shell in the same write as the applied
-/// index.
+/// A change of what is stored beside the tables, carried out by the shell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BodyChange {
     /// Store these bytes.
     Put(ContentHash, Vec<u8>),
     /// Neither a target nor an artifact needs it any more.
     Drop(ContentHash),
+    /// Series change, in the same write as the index of the entry that says so.
+    Series(SeriesChange),
 }
 
 /// A command that was refused. Nothing changed.

@@ -14,7 +14,7 @@ use email_engine_protocol::desired::EpochGrant;
 use email_engine_protocol::generation::Generation;
 use email_engine_protocol::id::{ApiKeyId, HostId, NodeId, TenantId, TokenId, VmtaName};
 use email_engine_protocol::join::{Admission, Endpoint};
-use email_engine_protocol::observed::Mode;
+use email_engine_protocol::observed::{Gap, Mode, Stretch};
 use email_engine_protocol::time::Timestamp;
 
 use super::Command;
@@ -401,6 +401,26 @@ pub struct EndDrain {
     pub generation: Generation,
     /// Virtual MTAs whose queues are empty.
     pub vmtas: BTreeSet<VmtaName>,
+}
+
+/// See [`Command::RecordStatistics`]. Nothing of it is in the audit: it is no change of the fleet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordStatistics {
+    /// Of many hosts, in the order in which they were said.
+    pub batches: Vec<HostBatch>,
+}
+
+/// What one host said of its accounting files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostBatch {
+    /// Which.
+    pub host: HostId,
+    /// What was counted in one file.
+    pub stretch: Option<Stretch>,
+    /// Records that may be missing.
+    pub gap: Option<Gap>,
+    /// With this all that was written before is counted.
+    pub read_until: Option<Timestamp>,
 }
 
 /// See [`Command::GiveUpDrain`].

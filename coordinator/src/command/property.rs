@@ -16,8 +16,8 @@ use proptest::test_runner::TestRunner;
 
 use super::fixture::{
     Fleet, SECOND, address, api_key, bundle, bundle_hash, domain, drawn_artifact, drawn_campaign,
-    drawn_warmup, found, host, host_id, host_token, identity, node_token, outcome, recovery_key,
-    redeem, redeem_node, spki, submission, tenant,
+    drawn_statistics, drawn_warmup, found, host, host_id, host_token, identity, node_token,
+    outcome, recovery_key, redeem, redeem_node, spki, submission, tenant,
 };
 use super::*;
 use crate::fleet;
@@ -36,7 +36,7 @@ struct Step {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step =
-        (0..54_u8, 0..4_u8, 0..4_u8).prop_map(|(verb, which, how)| Step { verb, which, how });
+        (0..56_u8, 0..4_u8, 0..4_u8).prop_map(|(verb, which, how)| Step { verb, which, how });
     prop::collection::vec(step, 1..100)
 }
 
@@ -365,8 +365,9 @@ fn command(fleet: &Fleet, step: Step) -> Command {
         ))),
         43 => submission::drawn(step.which, step.how),
         44 => drawn_campaign(fleet, step.which, step.how),
-        50.. => drawn_warmup(fleet, step.verb - 50, step.which, step.how),
         45..50 => drawn_artifact(step.verb - 45, step.which, step.how),
+        50..54 => drawn_warmup(fleet, step.verb - 50, step.which, step.how),
+        54.. => drawn_statistics(step.which, step.how),
         21 | 22 if !has_target_host => batch_of(step),
         _ => other_command(fleet, step),
     }
@@ -401,6 +402,7 @@ proptest! {
                 match change {
                     BodyChange::Put(hash, body) => prop_assert!(stored.insert(hash, body).is_none()),
                     BodyChange::Drop(hash) => prop_assert!(stored.remove(&hash).is_some()),
+                    BodyChange::Series(_) => {}
                 }
             }
             let counted: Vec<_> = fleet.state.bodies.keys().collect();
@@ -481,7 +483,7 @@ fn every_command_is_drawn_and_both_taken_and_refused() {
     // Their refusals are too large or too late for a small world; their own tests show them.
     assert_eq!(
         never_refused,
-        ["put-bundle", "stock-keys", "tell-time"].into()
+        ["put-bundle", "record-statistics", "stock-keys", "tell-time"].into()
     );
 }
 

@@ -114,6 +114,7 @@ impl Command {
             Self::PauseWarmup(verb) => verb,
             Self::ResumeWarmup(verb) => &**verb,
             Self::StopWarmup(verb) => &**verb,
+            Self::RecordStatistics(verb) => verb,
             Self::Batch(_) => return None,
         })
     }

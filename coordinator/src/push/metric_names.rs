@@ -12,6 +12,8 @@ pub const ENROLLMENTS: &str = "email_engine_enrollments_total";
 pub const REPORTS_REFUSED: &str = "email_engine_reports_refused_total";
 /// Counter: outcomes that were written to the log.
 pub const OUTCOMES_RECORDED: &str = "email_engine_outcomes_recorded_total";
+/// Counter: entries with statistics of hosts that this node brought into the log.
+pub const STATISTICS_RECORDED: &str = "email_engine_statistics_recorded_total";
 /// Counter: targets that were offered.
 pub const OFFERS: &str = "email_engine_offers_total";
 /// Gauge: hosts that are ahead of the replicated state ("state from the future").

@@ -8,7 +8,7 @@
 //!   over them whenever the applied state changes: new targets out, revoked hosts out. `announce`
 //!   tells the other nodes of sessions that begin here; `contest` tells a copied machine from a bad
 //!   network.
-//! - `intake` makes few log entries of many reports.
+//! - `intake` makes few log entries of many reports, and of what agents count.
 //! - [`join`] is the other side of it: a new node's call to its cluster.
 //! - `fleet` is the little of Raft that all of this needs, so that tests can do without.
 
@@ -91,6 +91,7 @@ struct Push<F> {
     /// One second use of a token is brought into the log at a time.
     noting: tokio::sync::Mutex<()>,
     strangers: enroll::Strangers,
+    counting: intake::counting::Counting,
 }
 
 /// The running end point.
@@ -126,6 +127,7 @@ pub fn start<F: Fleet>(config: PushConfig<F>) -> Result<PushHandle, PushError> {
     fleet.serve_sessions(Arc::new(move || rows.rows()));
     let hearing = registry.clone();
     fleet.hear_sessions(Arc::new(move |notices| hearing.hear(notices)));
+    let (counting, said) = intake::counting::line();
     let push = Arc::new(Push {
         fleet,
         vault,
@@ -133,10 +135,12 @@ pub fn start<F: Fleet>(config: PushConfig<F>) -> Result<PushHandle, PushError> {
         certificate_life,
         noting: tokio::sync::Mutex::default(),
         strangers: enroll::Strangers::default(),
+        counting,
     });
     let tasks = vec![
         tokio::spawn(listener::run(push.clone(), endpoint.clone(), identity)),
         tokio::spawn(announce::run(push.clone())),
+        tokio::spawn(intake::counting::run(push.clone(), said)),
         tokio::spawn(dispatch::run(push)),
     ];
     tracing::info!(%address, "agents' end point listens");

@@ -35,6 +35,7 @@ pub use handle::{
     Applied, Cluster, Leadership, MembershipError, ProposeError, RaftStatus, ReadError, StoreError,
 };
 pub use leadership::{Contacts, Hearing, NoWord, PeerContact, UNREACHABLE_AFTER};
+pub use machine::SpanCounts;
 pub use start::{StartError, start};
 pub use told::{
     Announced, PlanErrors, Planned, PlannedSource, SessionHearing, SessionNotice, SessionRow,

@@ -16,7 +16,7 @@ use super::core::Core;
 use super::guard::{self, Guard};
 use super::handle::{Cluster, Leadership};
 use super::leadership::{self, Lead};
-use super::machine::{Apply, Image, Machine, Replica, SnapshotFiles, fleet_rules, newest};
+use super::machine::{Apply, Image, Machine, Replica, SnapshotFiles, Stored, fleet_rules, newest};
 use super::mend;
 use super::net::{Door, Network, Peers, Server, Serving};
 use super::store::{
@@ -173,7 +173,12 @@ impl Data {
         let slots = open_slots(config, &files)?;
         let (store, recovered) =
             Store::open(&database_path(path), slots).map_err(|error| refuse(path, error))?;
-        let image = newest(&files, &store.bodies(), &store.writer()).map_err(folder)?;
+        let stored = Stored {
+            bodies: &store.bodies(),
+            series: &store.series(),
+            writer: &store.writer(),
+        };
+        let image = newest(&files, stored).map_err(folder)?;
         let image = image.unwrap_or_default();
         check_reach(path, &recovered, &image)?;
         let files = Arc::new(files);
@@ -298,6 +303,7 @@ async fn assemble(config: RaftConfig, data: Data, apply: Apply) -> Result<Arc<Co
         Arc::clone(&replica),
         store.writer(),
         store.bodies(),
+        store.series(),
         Arc::clone(&data.files),
     );
     let (store_failed, damaged) = (store.failed(), store.take_damaged());

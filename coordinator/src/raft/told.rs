@@ -37,7 +37,7 @@ pub struct SessionRow {
     pub drains: Vec<DrainStatus>,
     /// There is no session: why the agent was turned away when it called, at `since`.
     pub turned_away: Option<String>,
-    /// What its accounting files say, as the agent told in this session.
+    /// What an operator should know of its mail, as the agent told in this session; days are in the state.
     pub mail: MailView,
 }
 

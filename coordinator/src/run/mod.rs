@@ -5,6 +5,7 @@
 //! starts from, again and again. What must enter the log first lies there as a file until it has.
 
 mod backup;
+mod counted;
 pub mod founding;
 pub mod join;
 pub mod listeners;
@@ -22,7 +23,7 @@ use tokio::sync::watch;
 
 use crate::api::{self, Api, ServeError};
 use crate::config::{ConfigError, NodeConfig};
-use crate::fleet::warmup::{Evidence, NoEvidence};
+use crate::fleet::warmup::Evidence;
 use crate::mailwizz::{self, Applications};
 use crate::metrics;
 use crate::pki::NodeIdentity;
@@ -31,6 +32,7 @@ use crate::raft::{Cluster, ProposeError, RaftConfig, StartError, Timings};
 use crate::tasks::{self, TasksConfig};
 
 use backup::Backups;
+use counted::Counted;
 use listeners::{Bound, ListenError, Published};
 use place::{Place, PlaceError};
 use rooms::Rooms;
@@ -119,7 +121,7 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
     };
     let endpoints = published.advertised(&config.advertise)?;
 
-    let evidence: Arc<dyn Evidence> = Arc::new(NoEvidence);
+    let evidence: Arc<dyn Evidence> = Arc::new(Counted(cluster.clone()));
     let tasks = tasks::start(TasksConfig {
         fleet: cluster.clone(),
         vault: Arc::clone(&vault),

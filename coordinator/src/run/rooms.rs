@@ -23,10 +23,10 @@ use crate::command::{Answer, Proposal};
 use crate::planner;
 use crate::raft::{
     Cluster, Contacts, Leadership, PlanErrors, Planned, ProposeError, RaftStatus, ReadError,
-    Sessions, StoreError,
+    Sessions, SpanCounts, StoreError,
 };
 use crate::seal::Vault;
-use crate::state::{FleetState, SealedAtRest};
+use crate::state::{FleetState, SealedAtRest, Span, Subject};
 use crate::tasks::{self, Plan, PlanFn, Stock};
 
 /// Everything that the API asks of others.
@@ -130,6 +130,10 @@ impl Fleet for Rooms {
 
     fn body(&self, hash: &ContentHash) -> Result<Option<Bytes>, StoreError> {
         self.cluster.body(hash)
+    }
+
+    fn series(&self, subject: &Subject, spans: &[Span]) -> Result<SpanCounts, StoreError> {
+        self.cluster.series(subject, spans)
     }
 
     fn sessions(&self) -> BoxFuture<'_, Sessions> {

@@ -10,6 +10,7 @@ mod campaign;
 mod cluster;
 mod codec;
 mod content;
+mod counting;
 mod host;
 mod identity;
 mod lookup;
@@ -41,6 +42,10 @@ pub use codec::{DecodeError, TABLES_VERSION, decode, encode};
 pub(crate) use content::layer_fault;
 pub use content::{
     Artifact, BodyRecord, OVERRIDES, Release, RoleBundle, RolePart, SettingsRevision, View,
+};
+pub use counting::{
+    Accounting, CountedFile, DAYS_KEPT, HOURS_KEPT_DAYS, HostAccounting, Owner, SeriesChange,
+    SeriesKey, Span, Subject,
 };
 pub use host::{
     Host, HostKeys, HostLifecycle, INBOUND_MX_LABEL, Outcome, RestartAllowed, TargetRecord,
@@ -145,4 +150,6 @@ pub struct FleetState {
     pub campaigns: BTreeMap<RequestId, Arc<Campaign>>,
     /// Keys of `campaigns`, oldest first.
     pub campaigns_order: VecDeque<RequestId>,
+    /// Up to where the hosts' accounting files are counted.
+    pub accounting: Accounting,
 }

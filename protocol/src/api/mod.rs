@@ -6,9 +6,9 @@
 mod access;
 mod application;
 mod artifact;
-mod audit;
 mod cluster;
 mod fleet;
+mod history;
 mod leaving;
 mod preview;
 mod problem;
@@ -23,12 +23,12 @@ pub use access::{
 };
 pub use application::{CampaignRequest, CampaignState, CampaignStatus, CampaignView};
 pub use artifact::{ArtifactNameRequest, ArtifactRequest, ArtifactView};
-pub use audit::AuditView;
 pub use cluster::{ClusterView, Consistency, Contact, MemberRole, NodeView, VersionRequest};
 pub use fleet::{
     FleetDocument, HostSpec, IpDocument, IpSpec, IpStatus, Phase, Purpose, Rotation, Settings,
     TenantSpec,
 };
+pub use history::{AuditView, GapView, StatisticsBy, StatisticsRow, StatisticsView};
 pub use leaving::{GivenUpView, LeavingView};
 pub use preview::{HostChange, ResourceChange, RestartRequest, RestartView, TextDiff};
 pub use problem::Problem;

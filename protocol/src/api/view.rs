@@ -10,7 +10,7 @@ use crate::generation::Generation;
 use crate::id::{HostId, NodeId};
 use crate::mail::DomainName;
 use crate::observed::{
-    Attempt, Convergence, Facts, IdentityTotals, MailNotices, ResourceStatus, StatusCounts,
+    Attempt, Convergence, Counts, Facts, MailNotices, ResourceStatus, StatusCounts,
 };
 use crate::time::Timestamp;
 
@@ -115,16 +115,17 @@ impl MailDay {
         self.complaints = self.complaints.saturating_add(other.complaints);
     }
 
-    /// Adds the counts of one identity in one hour.
-    pub const fn count(&mut self, row: &IdentityTotals) {
-        self.add(&Self {
-            day: self.day,
+    /// A day with these counts.
+    #[must_use]
+    pub const fn of(day: Timestamp, row: &Counts) -> Self {
+        Self {
+            day,
             sent: row.sent,
             delivered: row.delivered,
             bounced: row.bounced,
             deferred: row.deferred,
             complaints: row.complaints,
-        });
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::HostPath;
-use crate::id::VmtaName;
+use crate::id::{ReceiverGroup, VmtaName};
 use crate::mail::DomainName;
 
 /// What is read on a host that sends. Nothing of it is changed on the host.
@@ -17,6 +17,20 @@ pub struct AccountingSpec {
     pub identities: Vec<AccountedIdentity>,
     /// Virtual MTAs that discard what unknown senders hand in, in order.
     pub rejecting: Vec<String>,
+    /// Whose mailboxes a domain's are, in order of name; at most
+    /// [`RECEIVER_GROUPS`](crate::limits::RECEIVER_GROUPS) and
+    /// [`RECEIVER_DOMAINS`](crate::limits::RECEIVER_DOMAINS). What is in none is
+    /// [`ReceiverGroup::other`].
+    pub receivers: Vec<Receiver>,
+}
+
+/// A group of receivers, by the names under which records know it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receiver {
+    /// Its name.
+    pub group: ReceiverGroup,
+    /// Domains of its mailboxes, and names of the queues that they share, in lower case and in order.
+    pub names: Vec<String>,
 }
 
 /// One accounting file, which is many: `acct.csv` stands for `acct-YYYY-MM-DD-NNNN.csv`.

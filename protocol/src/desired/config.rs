@@ -218,6 +218,18 @@ impl HostConfig {
             accounting.map_or(0, |spec| spec.files.len()) as u64,
             limits::ACCOUNTING_FILES as u64,
         )?;
+        let receivers = accounting.map_or(&[][..], |spec| &spec.receivers);
+        bound(
+            "number of groups of receivers",
+            receivers.len() as u64,
+            limits::RECEIVER_GROUPS as u64,
+        )?;
+        let names: usize = receivers.iter().map(|one| one.names.len()).sum();
+        bound(
+            "number of names of receivers",
+            names as u64,
+            limits::RECEIVER_DOMAINS as u64,
+        )?;
         let names = accounting.map_or(0, |spec| spec.identities.len() + spec.rejecting.len());
         bound(
             "number of virtual MTAs",

@@ -18,5 +18,8 @@ pub use drain::DrainStatus;
 pub use facts::{Disk, Facts, Mode};
 pub use notice::{MailNotice, MailNotices};
 pub use report::{Attempt, Convergence, GenerationStates, HostReport, Stage, StatusCounts};
-pub use statistics::{AccountingFileId, IdentityTotals, StatisticsBatch};
+pub use statistics::{
+    AccountingCursors, AccountingFileId, FileCursor, Gap, IdentityTotals, Mark, StatisticsBatch,
+    Stretch, TAIL_BYTES,
+};
 pub use status::{Observed, ResourceState, ResourceStatus};

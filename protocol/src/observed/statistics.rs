@@ -1,121 +1,175 @@
 //! Statistics read from PowerMTA's accounting files, in immutable batches.
 //!
-//! A batch covers the bytes `from..to` of one file. It is added only when `from` is the cursor of
-//! whoever takes it, and one that begins at 0 takes the place of all that was known of its file, so
-//! that no record is lost or counted twice.
+//! A batch covers the bytes `from..to` of one file. It is added only when `from` is the cluster's own
+//! cursor of that file, and cursor and counts change as one, so that no record is lost or counted twice
+//! whoever is restarted, wiped or replaced meanwhile. The agent begins where the cluster's cursor stands.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{BounceCategory, Categories, MailNotices};
+use super::{Counts, MailNotices};
 use crate::bytes::{ContentHash, Nonce};
 use crate::crypto::Signable;
-use crate::id::{ClusterId, HostId};
+use crate::id::{ClusterId, HostId, ReceiverGroup};
 use crate::time::Timestamp;
+
+/// Bytes before a cursor that its mark is the hash of; fewer at the beginning of a file.
+pub const TAIL_BYTES: usize = 4096;
 
 /// Which accounting file: its name, and the hash of its first bytes, because names are used again.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct AccountingFileId {
-    /// File name without its folder.
+    /// File name without its folder, such as `acct-2026-11-21-0000.csv`.
     pub name: String,
     /// SHA-256 of its header line and first record.
     pub head: ContentHash,
 }
 
-/// Totals of a stretch of one accounting file. Signed by the executor, with the coordinator's nonce,
-/// as a report is.
+impl AccountingFileId {
+    /// What stands before date and number in its name; none when it is not named as the product does.
+    #[must_use]
+    pub fn stem(&self) -> Option<&str> {
+        stem(&self.name)
+    }
+
+    /// Sorts the files of one stem by date and number, which outgrow their digits some day.
+    #[must_use]
+    pub fn order(&self) -> (usize, &str) {
+        (self.name.len(), &self.name)
+    }
+}
+
+fn stem(name: &str) -> Option<&str> {
+    let mut parts = name.rsplitn(5, '-');
+    let number = parts.next()?.split('.').next()?;
+    let digits = |part: &str, least: usize, most: usize| {
+        (least..=most).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit())
+    };
+    let dated = digits(number, 4, 9)
+        && digits(parts.next()?, 2, 2)
+        && digits(parts.next()?, 2, 2)
+        && digits(parts.next()?, 4, 4);
+    let stem = parts.next()?;
+    (dated && !stem.is_empty()).then_some(stem)
+}
+
+/// By what a place in a file is known again: a machine that was rolled back to an earlier day has a file
+/// of the same name and beginning, with other records in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// The latest time of a record before it.
+    pub last: Timestamp,
+    /// SHA-256 of the [`TAIL_BYTES`] before it.
+    pub tail: ContentHash,
+}
+
+/// Up to where a file is counted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StatisticsBatch {
-    /// The host that has the file.
-    pub host: HostId,
+pub struct FileCursor {
+    /// The file.
+    pub file: AccountingFileId,
+    /// First byte that is not counted.
+    pub at: u64,
+    /// What stood before it.
+    pub mark: Mark,
+}
+
+/// Up to where all files of a host are counted: where the agent begins.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountingCursors {
+    /// Files of which something is counted, at most
+    /// [`ACCOUNTING_CURSORS`](crate::limits::ACCOUNTING_CURSORS).
+    pub files: Vec<FileCursor>,
+    /// By stem, the last name of files whose cursors were forgotten: what is not above it and has no
+    /// cursor was counted once.
+    pub floors: BTreeMap<String, String>,
+    /// All files were read to their ends at this time, by the host's clock.
+    pub read_until: Option<Timestamp>,
+}
+
+/// What was counted in the bytes `from..to` of one file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stretch {
     /// The file.
     pub file: AccountingFileId,
     /// First byte that is covered.
     pub from: u64,
     /// First byte that is not.
     pub to: u64,
-    /// What was counted, in order of address and hour, at most
-    /// [`STATISTICS_ROWS`](crate::limits::STATISTICS_ROWS). Hours that are older than two days may be
-    /// left out of a batch that begins at 0.
+    /// The cluster's cursor that this is said in place of, when the file lost what stood before it.
+    pub instead_of: Option<u64>,
+    /// Knows `to` again.
+    pub mark: Mark,
+    /// What was counted, in order of address, hour and group, at most
+    /// [`STATISTICS_ROWS`](crate::limits::STATISTICS_ROWS).
     pub totals: Vec<IdentityTotals>,
+}
+
+/// Records of this time may be missing: files went before they were read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Gap {
+    /// Until then all was read.
+    pub from: Timestamp,
+    /// From then on it is again.
+    pub to: Timestamp,
+}
+
+/// What an agent says of its accounting files. Signed by the executor, with the coordinator's nonce, as
+/// a report is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatisticsBatch {
+    /// The host that has the files.
+    pub host: HostId,
+    /// What was counted in one of them; none when there is only something to say of all.
+    pub stretch: Option<Stretch>,
+    /// A gap that was found, once.
+    pub gap: Option<Gap>,
+    /// With this batch all that was written before this time is told, by the host's clock.
+    pub read_until: Option<Timestamp>,
     /// The cluster that the host belongs to.
     pub cluster: ClusterId,
     /// The nonce of the session that it is for.
     pub nonce: Nonce,
-    /// Records that are in no row of `totals`, because there is a bound to rows.
-    pub left_out: u64,
     /// What an operator should know of all files together, as of now: it takes the place of what the
     /// batch before said.
     pub notices: MailNotices,
 }
 
 impl Signable for StatisticsBatch {
-    const DOMAIN: &'static str = "email-engine/statistics/v1";
+    const DOMAIN: &'static str = "email-engine/statistics/v2";
 }
 
-/// Counts of one identity in one UTC hour.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Counts of one identity in one UTC hour at one group of receivers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdentityTotals {
     /// The sending address.
     pub address: IpAddr,
     /// Hours since 1970-01-01T00:00:00Z.
     pub hour: u32,
-    /// Final results: delivered and bounced.
-    pub sent: u64,
-    /// Delivered.
-    pub delivered: u64,
-    /// Bounced for a hard reason, remote bounces included.
-    pub bounced: u64,
-    /// Distinct messages that were deferred, as far as the agent remembers them: one that is deferred
-    /// again after thousands of others counts once more.
-    pub deferred: u64,
-    /// Complaints from feedback loops.
-    pub complaints: u64,
-    /// Final results that were refusals here and now, by category.
-    pub categories: Categories,
-    /// Bounces that came back later as mail, whatever their category: what they are about was counted
-    /// as delivered before.
-    pub returned: u64,
+    /// Whose mailboxes.
+    pub group: ReceiverGroup,
+    /// What was counted.
+    pub counts: Counts,
 }
 
-impl IdentityTotals {
-    /// Nothing counted yet.
-    #[must_use]
-    pub const fn none(address: IpAddr, hour: u32) -> Self {
-        Self {
-            address,
-            hour,
-            sent: 0,
-            delivered: 0,
-            bounced: 0,
-            deferred: 0,
-            complaints: 0,
-            categories: Categories([0; BounceCategory::ALL.len()]),
-            returned: 0,
-        }
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    /// Adds what another row of the same identity and hour counted.
-    pub fn add(&mut self, other: &Self) {
-        for (own, more) in [
-            (&mut self.sent, other.sent),
-            (&mut self.delivered, other.delivered),
-            (&mut self.bounced, other.bounced),
-            (&mut self.deferred, other.deferred),
-            (&mut self.complaints, other.complaints),
-            (&mut self.returned, other.returned),
+    #[test]
+    fn a_files_stem_stands_before_date_and_number() {
+        for (name, wanted) in [
+            ("acct-2026-11-21-0000.csv", Some("acct")),
+            ("a-b-2026-11-21-10000", Some("a-b")),
+            ("acct-2026-11-21.csv", None),
+            ("acct.csv", None),
+            ("-2026-11-21-0000.csv", None),
+            ("acct-2026-11-21-000x.csv", None),
+            ("acct-26-11-21-0000.csv", None),
         ] {
-            *own = own.saturating_add(more);
+            assert_eq!(stem(name), wanted, "{name}");
         }
-        for (own, more) in self.categories.0.iter_mut().zip(other.categories.0) {
-            *own = own.saturating_add(more);
-        }
-    }
-
-    /// The beginning of its hour.
-    #[must_use]
-    pub fn begins(&self) -> Timestamp {
-        Timestamp(u64::from(self.hour) * Timestamp::HOUR)
     }
 }

@@ -9,7 +9,7 @@ use crate::desired::Target;
 use crate::enroll::RenewedCertificate;
 use crate::generation::Generation;
 use crate::join::Endpoint;
-use crate::observed::{AccountingFileId, HostReport, StatisticsBatch};
+use crate::observed::{AccountingCursors, FileCursor, HostReport, StatisticsBatch};
 use crate::secret::SecretRef;
 
 /// From the agent, on the control stream.
@@ -31,7 +31,7 @@ pub enum AgentMessage {
         /// PKCS#10 request (DER).
         request: Vec<u8>,
     },
-    /// Counts from an accounting file. The next one comes when this one was answered.
+    /// What accounting files say. The next one comes when this one was answered.
     Statistics(Signed<StatisticsBatch>),
     /// Answer to `Ping`.
     Pong {
@@ -61,12 +61,10 @@ pub enum CoordinatorMessage {
     Coordinators(Vec<Endpoint>),
     /// A new certificate.
     Renewed(RenewedCertificate),
-    /// Statistics of a file are known up to here, as long as this session lasts.
+    /// The answer to the last batch of statistics, once what came of it is committed.
     StatisticsStored {
-        /// The file.
-        file: AccountingFileId,
-        /// First byte that is not yet counted.
-        cursor: u64,
+        /// Up to where its file is counted; none when nothing of it is, or the batch was of no file.
+        cursor: Option<FileCursor>,
     },
     /// Are you there? Answered by `Pong`.
     Ping {
@@ -78,6 +76,9 @@ pub enum CoordinatorMessage {
         /// For a person.
         reason: String,
     },
+    /// Up to where the host's accounting files are counted. Said once, at the beginning of a session:
+    /// before it no statistics are told.
+    StatisticsCursors(AccountingCursors),
 }
 
 /// First message of a body stream, from the agent.

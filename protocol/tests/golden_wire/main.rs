@@ -12,6 +12,7 @@
     reason = "a test that cannot build its sample has failed"
 )]
 
+mod accounting;
 mod artifacts;
 mod basics;
 mod certificates;
@@ -43,6 +44,7 @@ use email_engine_protocol::wire::{Refusal, RefusalCode, frame};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use accounting::{accounting_cursors, file_cursor, statistics};
 use samples::*;
 
 /// Collects `name hex` lines, checking on the way that each decodes to what it was.
@@ -160,8 +162,7 @@ fn coordinator_messages(golden: &mut Golden) {
     golden.add(
         "coordinator/statistics-stored",
         &CoordinatorMessage::StatisticsStored {
-            file: accounting_file(),
-            cursor: 900,
+            cursor: Some(file_cursor()),
         },
     );
     golden.add(
@@ -173,6 +174,10 @@ fn coordinator_messages(golden: &mut Golden) {
         &CoordinatorMessage::RenewRefused {
             reason: "r".to_owned(),
         },
+    );
+    golden.add(
+        "coordinator/statistics-cursors",
+        &CoordinatorMessage::StatisticsCursors(accounting_cursors()),
     );
     golden.add(
         "coordinator/body-found",

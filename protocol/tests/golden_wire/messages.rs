@@ -37,6 +37,7 @@ pub(crate) fn check(golden: &Golden) {
             CoordinatorMessage::StatisticsStored { .. } => "coordinator/statistics-stored",
             CoordinatorMessage::Ping { .. } => "coordinator/ping",
             CoordinatorMessage::RenewRefused { .. } => "coordinator/renew-refused",
+            CoordinatorMessage::StatisticsCursors(_) => "coordinator/statistics-cursors",
         ]),
         &names!(BodyReply, [
             BodyReply::Found { .. } => "coordinator/body-found",

@@ -5,20 +5,18 @@ use email_engine_protocol::bytes::{
 };
 use email_engine_protocol::crypto::{RecoveryPublic, Sealed, Signed, SigningKey};
 use email_engine_protocol::desired::{
-    AccountedIdentity, AccountingFile, AccountingSpec, BarSpec, CommandCheck, CommandLine,
-    CountSpec, DirectorySpec, Disposition, DrainSpec, EpochGrant, Expectation, FileContent,
-    FileSpec, Guard, HaltSpec, Holds, HostConfig, HostPath, NAME, OnNotify, OnRemove, PackageSpec,
-    PlanKeyGrant, Policy, Probe, Question, RecordKind, Resource, ResourceKind, RestartSpec,
-    ServiceSpec, Sought, Spec, StepSpec, SuspensionSpec, TransactionSpec,
+    BarSpec, CommandCheck, CommandLine, CountSpec, DirectorySpec, Disposition, DrainSpec,
+    EpochGrant, Expectation, FileContent, FileSpec, Guard, HaltSpec, Holds, HostConfig, HostPath,
+    NAME, OnNotify, OnRemove, PackageSpec, PlanKeyGrant, Policy, Probe, Question, Resource,
+    ResourceKind, RestartSpec, ServiceSpec, Sought, Spec, StepSpec, SuspensionSpec,
+    TransactionSpec,
 };
 use email_engine_protocol::enroll::RenewedCertificate;
 use email_engine_protocol::generation::Generation;
-use email_engine_protocol::id::{ClusterId, HostId, NodeId, ResourceId, Role, SecretId, VmtaName};
-use email_engine_protocol::mail::DomainName;
+use email_engine_protocol::id::{ClusterId, HostId, NodeId, ResourceId, Role, SecretId};
 use email_engine_protocol::observed::{
-    AccountingFileId, Attempt, BounceCategory, Categories, Convergence, Disk, DrainStatus, Facts,
-    GenerationStates, HostReport, IdentityTotals, MailNotice, MailNotices, Mode, Observed,
-    ResourceState, ResourceStatus, Stage, StatisticsBatch, StatusCounts,
+    Attempt, Convergence, Disk, DrainStatus, Facts, GenerationStates, HostReport, Mode, Observed,
+    ResourceState, ResourceStatus, Stage, StatusCounts,
 };
 use email_engine_protocol::secret::SecretRef;
 use email_engine_protocol::time::Timestamp;
@@ -168,7 +166,7 @@ pub(crate) fn manifest() -> HostConfig {
             ),
         ],
         large_removal: false,
-        accounting: Some(accounting()),
+        accounting: Some(crate::accounting::accounting()),
     }
 }
 
@@ -429,64 +427,5 @@ pub(crate) fn recovery() -> RecoveryPublic {
     RecoveryPublic {
         verifying: VerifyingKey([0x1f; 32]),
         sealing: SealingPublicKey([0x2f; 32]),
-    }
-}
-
-pub(crate) fn accounting_file() -> AccountingFileId {
-    AccountingFileId {
-        name: "acct-2026-11-21-0000.csv".to_owned(),
-        head: ContentHash([0xac; 32]),
-    }
-}
-
-pub(crate) fn statistics() -> StatisticsBatch {
-    StatisticsBatch {
-        host: host(),
-        file: accounting_file(),
-        from: 100,
-        to: 900,
-        totals: vec![IdentityTotals {
-            address: "192.0.2.1".parse().unwrap(),
-            hour: 498_678,
-            sent: 10,
-            delivered: 9,
-            bounced: 1,
-            deferred: 2,
-            complaints: 0,
-            categories: {
-                let mut categories = Categories::default();
-                categories.count(BounceCategory::QuotaIssues);
-                categories
-            },
-            returned: 3,
-        }],
-        cluster: CLUSTER,
-        nonce: Nonce([0x0a; 16]),
-        left_out: 4,
-        notices: MailNotices {
-            unknown_senders: Some(MailNotice {
-                count: 3,
-                since: Timestamp(1_795_240_800_123),
-                last: Timestamp(1_795_240_900_123),
-                of: "example.net".to_owned(),
-                most: vec![("example.net".to_owned(), 3)],
-            }),
-            ..MailNotices::default()
-        },
-    }
-}
-
-pub(crate) fn accounting() -> AccountingSpec {
-    AccountingSpec {
-        files: vec![AccountingFile {
-            path: HostPath::new("/var/log/pmta/acct.csv").unwrap(),
-            records: vec![RecordKind::Delivered, RecordKind::Bounced],
-        }],
-        identities: vec![AccountedIdentity {
-            vmta: VmtaName::new("vmta-mail1").unwrap(),
-            address: "192.0.2.1".parse().unwrap(),
-            domain: DomainName::new("mail1.example.com").unwrap(),
-        }],
-        rejecting: vec!["reject-client-1".to_owned()],
     }
 }

@@ -2,10 +2,8 @@
 //! with the product's version and configuration, and may change within a file.
 
 use csv::ByteRecord;
-use serde::{Deserialize, Serialize};
-
 /// Places of the fields that are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Columns {
     /// Fields of a record.
     pub(super) count: u16,
@@ -18,6 +16,7 @@ pub struct Columns {
     pub(super) vmta: Option<u16>,
     pub(super) source: Option<u16>,
     pub(super) reported: Option<u16>,
+    pub(super) queue: Option<u16>,
 }
 
 impl Columns {
@@ -40,6 +39,7 @@ impl Columns {
             vmta: place("vmta"),
             source: place("dlvSourceIp"),
             reported: place("reportedDomain"),
+            queue: place("queue"),
         })
     }
 }

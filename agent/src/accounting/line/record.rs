@@ -38,7 +38,11 @@ pub struct Record {
     pub source: Option<IpAddr>,
     /// Why it bounced.
     pub category: BounceCategory,
-    /// Tells one message to one recipient from others.
+    /// Domain of the recipient, in lower case.
+    pub recipient: String,
+    /// The queue that it was in, without its virtual MTA, in lower case.
+    pub queue: String,
+    /// Tells one message to one recipient from others; 0 for what is not deferred.
     pub message: u64,
 }
 
@@ -150,7 +154,12 @@ fn record(fields: &Fields<'_>, now: Timestamp) -> Result<Line, LineError> {
         reported: domain(&fields.lower(columns.reported)),
         source: source.parse().ok(),
         category: BounceCategory::named(&fields.lower(columns.category)),
-        message: message(fields),
+        recipient: domain(&fields.lower(columns.recipient)),
+        queue: queue(&fields.lower(columns.queue)),
+        message: match kind {
+            RecordKind::Deferred => message(fields),
+            _ => 0,
+        },
     }))
 }
 
@@ -159,6 +168,12 @@ fn domain(address: &str) -> String {
     let bare = address.trim_matches(['<', '>']);
     let domain = bare.rsplit_once('@').map_or(bare, |(_, domain)| domain);
     domain.to_owned()
+}
+
+/// `yahoo.rollup/vmta18` is of `yahoo.rollup`.
+fn queue(text: &str) -> String {
+    let (queue, _) = text.split_once('/').unwrap_or((text, ""));
+    queue.to_owned()
 }
 
 /// The product names messages nowhere: sender, recipient and the time of queueing come close.
@@ -208,13 +223,21 @@ mod tests {
         );
         assert_eq!(one.sender, "example.net");
         assert_eq!(one.category, BounceCategory::BadMailbox);
-        assert_eq!(
-            one,
-            Record {
-                message: one.message,
-                ..other
-            }
+        assert_eq!(one, other);
+    }
+
+    #[test]
+    fn who_shall_have_it_is_known_by_domain_and_queue() {
+        let one = record(
+            "type,timeLogged,rcpt,queue\n",
+            "d,1795240800,Who@Example.ORG,Yahoo.Rollup/vmta-1\n",
         );
+        assert_eq!(
+            (&one.recipient[..], &one.queue[..]),
+            ("example.org", "yahoo.rollup")
+        );
+        let bare = record("type,timeLogged\n", "d,1795240800\n");
+        assert_eq!((&bare.recipient[..], &bare.queue[..]), ("", ""));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use axum::{Extension, Json};
 use futures::future::join;
 use serde::Deserialize;
 
-use email_engine_protocol::api::{HostSpec, HostView, TurnedAway};
+use email_engine_protocol::api::{HostSpec, HostView, MailDay, MailView, TurnedAway};
 use email_engine_protocol::id::{HostId, NodeId, VmtaName};
 use email_engine_protocol::observed::Observed;
 use email_engine_protocol::time::Timestamp;
@@ -22,7 +22,7 @@ use crate::api::routes::Asker;
 use crate::command::{AddHost, AllowRemoval, Command, RetireHost, RetryChange, RevokeCertificate};
 use crate::metrics::lifecycle;
 use crate::raft::{Planned, SessionRow, Sessions};
-use crate::state::{FleetState, Host, HostLifecycle};
+use crate::state::{FleetState, Host, HostLifecycle, Span};
 
 /// What the nodes know of hosts and the state does not hold.
 #[derive(Debug)]
@@ -107,8 +107,23 @@ pub(super) fn view(state: &FleetState, id: &HostId, host: &Host, seen: &Seen) ->
             _ => Vec::new(),
         },
         changed_at: outcome.map(|outcome| outcome.changed_at),
-        mail: session.map(|(_, row)| row.mail.clone()).unwrap_or_default(),
+        mail: MailView {
+            notices: session
+                .map(|(_, row)| row.mail.notices.clone())
+                .unwrap_or_default(),
+            days: mail_days(state, id),
+        },
     }
+}
+
+/// What a host's identities sent together, the newest day first.
+fn mail_days(state: &FleetState, host: &HostId) -> Vec<MailDay> {
+    let known = state.accounting.hosts.get(host);
+    let days = known.map(|known| known.days.iter().rev());
+    days.into_iter()
+        .flatten()
+        .map(|(day, counts)| MailDay::of(Span::Day(*day).begins(), counts))
+        .collect()
 }
 
 /// All hosts that a caller sees.

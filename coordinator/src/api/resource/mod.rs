@@ -8,6 +8,7 @@ pub(super) mod hosts;
 pub(super) mod ips;
 pub(super) mod keys;
 pub(super) mod releases;
+pub(super) mod statistics;
 pub(super) mod status;
 pub(super) mod targets;
 pub(super) mod tenant_secrets;

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::crypto::Entropy;
 use email_engine_protocol::id::{NodeId, RequestId};
-use email_engine_protocol::observed::Mode;
+use email_engine_protocol::observed::{Counts, Mode};
 use email_engine_protocol::secret::SecretBytes;
 use email_engine_protocol::time::Timestamp;
 
@@ -28,10 +28,12 @@ use crate::planner::{
 };
 use crate::raft::{
     Contacts, Hearing, Leadership, PeerContact, PlanErrors, Planned, ProposeError, RaftStatus,
-    ReadError, Sessions, StoreError,
+    ReadError, Sessions, SpanCounts, StoreError,
 };
 use crate::seal::Vault;
-use crate::state::{FleetState, Host, Node, PreparedKey, SealedAtRest};
+use crate::state::{
+    FleetState, Host, Node, PreparedKey, SealedAtRest, SeriesChange, SeriesKey, Span, Subject,
+};
 
 pub(super) const NOW: Timestamp = Timestamp(1_795_240_800_000);
 
@@ -40,6 +42,8 @@ pub(super) struct MemoryFleet {
     state: Mutex<FleetState>,
     /// Bodies beside the state.
     bodies: Mutex<BTreeMap<ContentHash, Bytes>>,
+    /// What was counted of mail.
+    series: Mutex<BTreeMap<SeriesKey, Counts>>,
     /// Proposals that reached the log.
     pub(super) log: Mutex<Vec<Proposal>>,
     pub(super) has_quorum: AtomicBool,
@@ -77,6 +81,7 @@ impl MemoryFleet {
         let fleet = Self {
             state: Mutex::new(FleetState::default()),
             bodies: Mutex::default(),
+            series: Mutex::default(),
             log: Mutex::new(Vec::new()),
             has_quorum: AtomicBool::new(true),
             has_leader: AtomicBool::new(true),
@@ -135,7 +140,25 @@ impl MemoryFleet {
             override_clock: false,
             command,
         };
-        self.state.lock().unwrap().apply(&proposal).0
+        let (answer, changes) = self.state.lock().unwrap().apply(&proposal);
+        for change in changes {
+            if let BodyChange::Series(change) = change {
+                self.count(change);
+            }
+        }
+        answer
+    }
+}
+
+impl MemoryFleet {
+    fn count(&self, change: SeriesChange) {
+        let SeriesChange::Add(rows) = change else {
+            return;
+        };
+        let mut series = self.series.lock().unwrap();
+        for (key, counts) in rows {
+            series.entry(key).or_default().add(&counts);
+        }
     }
 }
 
@@ -182,6 +205,10 @@ impl Fleet for MemoryFleet {
             match change {
                 BodyChange::Put(hash, bytes) => bodies.insert(hash, bytes.into()),
                 BodyChange::Drop(hash) => bodies.remove(&hash),
+                BodyChange::Series(change) => {
+                    self.count(change);
+                    None
+                }
             };
         }
         drop(bodies);
@@ -194,6 +221,19 @@ impl Fleet for MemoryFleet {
             answer => Ok(answer),
         };
         async { answer }.boxed()
+    }
+
+    fn series(&self, subject: &Subject, spans: &[Span]) -> Result<SpanCounts, StoreError> {
+        let series = self.series.lock().unwrap();
+        let of = |span: &Span| {
+            let own = series
+                .iter()
+                .filter(|(key, _)| key.span == *span && key.subject == *subject);
+            let groups = own.map(|(key, counts)| (key.group.clone(), *counts));
+            (*span, groups.collect::<BTreeMap<_, _>>())
+        };
+        let found = spans.iter().map(of);
+        Ok(found.filter(|(_, groups)| !groups.is_empty()).collect())
     }
 
     fn linearize(&self) -> BoxFuture<'_, Result<(), ReadError>> {

@@ -10,7 +10,7 @@ use crate::api::routes::Reach::{self, Fleet, Tenant};
 use crate::api::routes::table;
 
 /// What a route demands, decided here apart from the router.
-const DEMANDS: [(&str, &str, AccessRole, Reach); 62] = [
+const DEMANDS: [(&str, &str, AccessRole, Reach); 64] = [
     ("POST", "/api/v1/fleet", Operator, Tenant),
     ("GET", "/api/v1/tenants", Viewer, Tenant),
     ("POST", "/api/v1/tenants", Operator, Fleet),
@@ -55,6 +55,8 @@ const DEMANDS: [(&str, &str, AccessRole, Reach); 62] = [
     ("POST", "/api/v1/ips", Operator, Tenant),
     ("GET", "/api/v1/ips/{address}", Viewer, Tenant),
     ("DELETE", "/api/v1/ips/{address}", Operator, Tenant),
+    ("GET", "/api/v1/ips/{address}/stats", Viewer, Tenant),
+    ("GET", "/api/v1/tenants/{tenant}/stats", Viewer, Tenant),
     ("GET", "/api/v1/leaving", Viewer, Tenant),
     ("GET", "/api/v1/domains", Viewer, Tenant),
     ("GET", "/api/v1/domains/{domain}", Viewer, Tenant),

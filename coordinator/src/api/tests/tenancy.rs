@@ -4,7 +4,11 @@ use serde_json::json;
 
 use email_engine_protocol::id::HostId;
 
+use super::memory::NOW;
 use super::testbed::Testbed;
+use crate::command::fixture::statistics;
+use crate::command::{Command, RecordStatistics};
+use crate::state::Span;
 
 async fn two_fleets() -> Testbed {
     let testbed = Testbed::new();
@@ -169,4 +173,80 @@ async fn a_secret_is_given_by_its_tenant_and_never_said_again() {
             "it is sealed in the log"
         );
     }
+}
+
+/// `pmta1` delivered three messages of red's identity this hour, and five two days ago.
+fn count(testbed: &Testbed) {
+    let mut batches = vec![statistics(0, 100, 3), statistics(100, 200, 5)];
+    for (batch, days) in batches.iter_mut().zip([0, 2]) {
+        let row = &mut batch.stretch.as_mut().unwrap().totals[0];
+        row.address = "198.51.100.1".parse().unwrap();
+        row.hour = Span::hour_of(NOW) - 24 * days;
+    }
+    let record = Command::RecordStatistics(RecordStatistics { batches });
+    testbed.fleet.apply(record).unwrap();
+}
+
+#[tokio::test]
+async fn counts_of_mail_are_shown_to_their_tenant_by_day_and_hour_as_json_and_csv() {
+    let testbed = two_fleets().await;
+    count(&testbed);
+    let red = |path: &str| testbed.ask("red-operator", "GET", path);
+    for path in [
+        "/api/v1/ips/198.51.100.1/stats",
+        "/api/v1/tenants/red/stats",
+    ] {
+        let answered = red(path).send().await.gives(200);
+        let sent: Vec<_> = answered.body["rows"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| {
+                (
+                    row["group"].as_str().unwrap(),
+                    row["sent"].as_u64().unwrap(),
+                )
+            })
+            .collect();
+        assert_eq!(sent, [("gmail", 5), ("gmail", 3)], "{path}");
+        let today = red(&format!("{path}?from=2026-11-21&by=hour&group=gmail"));
+        let today = today.send().await.gives(200);
+        assert_eq!(today.body["rows"].as_array().unwrap().len(), 1);
+        assert_eq!(today.body["rows"][0]["at"], "2026-11-21T06:00:00.000Z");
+        let none = red(&format!("{path}?group=yahoo")).send().await.gives(200);
+        assert_eq!(none.body["rows"], json!([]));
+        let csv = red(&format!("{path}?format=csv")).send().await.gives(200);
+        assert!(
+            csv.text.starts_with("at,group,sent,delivered,"),
+            "{}",
+            csv.text
+        );
+        assert_eq!(csv.text.lines().count(), 3);
+        let csv = red(path)
+            .header("accept", "text/csv")
+            .send()
+            .await
+            .gives(200);
+        assert_eq!(csv.text.lines().count(), 3);
+        for (bad, field) in [
+            ("from=soon", "from"),
+            ("from=2026-11-21&to=2026-11-20", "to"),
+            ("by=week", "by"),
+            ("format=xml", "format"),
+            ("group=No", "group"),
+        ] {
+            let refused = red(&format!("{path}?{bad}")).send().await;
+            let refused = refused.refuses(422, "invalid");
+            assert_eq!(refused.body["field"], field, "{bad}");
+        }
+    }
+    for foreign in [
+        "/api/v1/ips/198.51.100.2/stats",
+        "/api/v1/tenants/blue/stats",
+    ] {
+        red(foreign).send().await.refuses(404, "not-found");
+    }
+    let host = testbed.ask("operator", "GET", "/api/v1/hosts/pmta1");
+    let host = host.send().await.gives(200);
+    assert_eq!(host.body["mail"]["days"][0]["sent"], 3);
 }

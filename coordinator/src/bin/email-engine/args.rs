@@ -9,7 +9,7 @@ use clap::{Args, CommandFactory, Error, Parser, Subcommand};
 use crate::commands::token;
 use crate::commands::{
     artifact, audit, campaigns, cluster, config, deploy, fleet, hosts, ips, keys, pmta, roles,
-    settings, status, tenants, warmup,
+    settings, stats, status, tenants, warmup,
 };
 use crate::output::Format;
 use crate::trial;
@@ -141,6 +141,8 @@ pub(crate) enum Command {
     Campaigns(campaigns::Campaigns),
     /// Show or set fleet-wide settings
     Settings(settings::SettingsCommand),
+    /// Show what was counted of mail
+    Stats(stats::Stats),
     /// Show who changed what
     Audit(audit::Audit),
     /// Run a cluster and its hosts on this machine, without root

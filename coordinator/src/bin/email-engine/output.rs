@@ -19,6 +19,8 @@ pub(crate) enum Format {
     Json,
     /// The same as YAML
     Yaml,
+    /// Rows for spreadsheets; of `stats`
+    Csv,
 }
 
 /// Why an answer could not be shown.
@@ -86,6 +88,10 @@ impl Output {
                     reason: error.to_string(),
                 })
             }
+            Format::Csv => Err(OutputError::Form {
+                format: "CSV",
+                reason: "only `stats` has rows for it; json and yaml are for programs".to_owned(),
+            }),
             Format::Yaml => yaml(value).map_err(|reason| OutputError::Form {
                 format: "YAML",
                 reason,

@@ -1,10 +1,13 @@
 //! Accounting files: what is written, and what the agent reads of it.
 
 use email_engine_protocol::desired::{
-    AccountedIdentity, AccountingFile, AccountingSpec, HostPath, RecordKind,
+    AccountedIdentity, AccountingFile, AccountingSpec, HostPath, Receiver, RecordKind,
 };
+use email_engine_protocol::id::ReceiverGroup;
+use email_engine_protocol::limits;
 
 use super::super::model::{Configuration, Egress};
+use super::super::providers::{Catalogue, EVERYONE, Provider};
 use super::routing::reject_name;
 use super::text::Text;
 
@@ -59,5 +62,28 @@ pub fn accounting(configuration: &Configuration) -> AccountingSpec {
         ],
         identities,
         rejecting: configuration.tenants.keys().map(reject_name).collect(),
+        receivers: receivers(&configuration.catalogue),
     }
+}
+
+/// Whose mailboxes are whose, as the catalogue says; what is beyond the bounds is another's.
+fn receivers(catalogue: &Catalogue) -> Vec<Receiver> {
+    let mut room = limits::RECEIVER_DOMAINS;
+    let receiver = |provider: &Provider| {
+        let group = ReceiverGroup::new(provider.name.replace('_', "-")).ok()?;
+        let queues = provider.rollups.iter().map(|rollup| &rollup.queue);
+        let names = provider.domains.iter().chain(queues);
+        let mut names: Vec<_> = names.map(|name| name.to_ascii_lowercase()).collect();
+        names.sort();
+        names.dedup();
+        names.truncate(room);
+        room -= names.len();
+        (!names.is_empty()).then_some(Receiver { group, names })
+    };
+    let all = catalogue.providers.iter();
+    let named = all.filter(|provider| provider.name != EVERYONE);
+    named
+        .filter_map(receiver)
+        .take(limits::RECEIVER_GROUPS)
+        .collect()
 }

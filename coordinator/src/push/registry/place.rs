@@ -50,7 +50,7 @@ impl Place {
         }
     }
 
-    /// Notes what the agent counted.
+    /// Notes what an operator should know of its mail.
     pub(in crate::push) fn note_mail(&self, mail: MailView) {
         if let Some(entry) = self.registry.tables().sessions.get_mut(&self.host)
             && entry.number == self.number

@@ -1,5 +1,6 @@
 //! What the agent says on the control stream.
 
+use email_engine_protocol::api::MailView;
 use email_engine_protocol::crypto::Signed;
 use email_engine_protocol::limits;
 use email_engine_protocol::observed::{HostReport, Stage, StatisticsBatch};
@@ -9,6 +10,7 @@ use email_engine_protocol::wire::v1::{AgentMessage, CoordinatorMessage};
 use super::reports::{self, Believed};
 use super::statistics;
 use super::{End, Session, refusal};
+use crate::command::HostBatch;
 use crate::push::registry::Told;
 use crate::push::{Fleet, intake, metric_names, now};
 
@@ -49,13 +51,24 @@ impl<F: Fleet> Session<F> {
                 self.renew(request);
                 Ok(())
             }
-            AgentMessage::Statistics(batch) => self.counted(&batch).await,
+            AgentMessage::Statistics(batch) => self.counted(&batch),
             AgentMessage::Pong { .. } => Ok(()),
         }
     }
 
-    /// Takes a batch of statistics into this node's memory, and says up to where its file is known.
-    async fn counted(&mut self, batch: &Signed<StatisticsBatch>) -> Result<(), End> {
+    /// Tells up to where the host's accounting files are counted, as far as this node knows: an agent
+    /// that was told too little is told the rest in the answer to its first batch.
+    pub(super) async fn say_cursors(&mut self) -> Result<(), End> {
+        let cursors = self.push.fleet.view(|state| {
+            let known = state.accounting.hosts.get(&self.host);
+            known.map(|known| known.cursors()).unwrap_or_default()
+        });
+        self.say(CoordinatorMessage::StatisticsCursors(cursors))
+            .await
+    }
+
+    /// Takes a batch of statistics on its way into the log.
+    fn counted(&mut self, batch: &Signed<StatisticsBatch>) -> Result<(), End> {
         let keys = self.report_keys();
         let judged = statistics::judge(batch, keys.as_ref(), self.cluster, &self.host, self.nonce);
         let batch = match judged {
@@ -65,14 +78,24 @@ impl<F: Fleet> Session<F> {
                 return self.broken(&error.to_string());
             }
         };
-        let file = batch.file.clone();
-        let cursor = self.statistics.take(batch);
-        for words in self.statistics.news(now()) {
+        if self.statistics.underway {
+            return self.broken("statistics come while others are not answered");
+        }
+        for words in self.statistics.take(batch.notices, now()) {
             tracing::warn!(host = %self.host, "{words}");
         }
-        self.place.note_mail(self.statistics.mail());
-        self.say(CoordinatorMessage::StatisticsStored { file, cursor })
-            .await
+        self.place.note_mail(MailView {
+            notices: self.statistics.notices(),
+            days: Vec::new(),
+        });
+        self.statistics.underway = true;
+        self.count(HostBatch {
+            host: batch.host,
+            stretch: batch.stretch,
+            gap: batch.gap,
+            read_until: batch.read_until,
+        });
+        Ok(())
     }
 
     fn reported(&mut self, report: &HostReport) {

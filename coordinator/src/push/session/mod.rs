@@ -180,7 +180,7 @@ struct Session<F: Fleet> {
     reader: FrameReader,
     /// Of the last report.
     sequence: Option<u64>,
-    /// What the agent counted.
+    /// What accounting files say.
     statistics: Statistics,
     /// Newest generation that was offered or that the agent refused: not offered again.
     offered: Option<Generation>,
@@ -216,6 +216,9 @@ impl<F: Fleet> Session<F> {
         }
         let first = self.place.target.borrow_and_update().clone();
         if let Err(end) = self.offer(first.as_ref()).await {
+            return end;
+        }
+        if let Err(end) = self.say_cursors().await {
             return end;
         }
         let mut pings = interval(PING);

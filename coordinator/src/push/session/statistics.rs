@@ -1,28 +1,15 @@
-//! What the agent counted in accounting files, as long as its session lasts.
-//!
-//! Nothing of it enters the log: a session begins with everything that the agent keeps, so that
-//! whichever node has the session next learns it again, and a doubled or late batch changes nothing.
+//! What an agent says of its accounting files: whether it is believed, and what of it an operator should
+//! know. Counts go into the log; notices are kept as long as the session lasts.
 
-use std::collections::BTreeMap;
-
-use email_engine_protocol::api::{MailDay, MailView};
 use email_engine_protocol::bytes::{Nonce, VerifyingKey};
 use email_engine_protocol::crypto::{Signed, VerifyError};
 use email_engine_protocol::id::{ClusterId, HostId};
 use email_engine_protocol::limits;
-use email_engine_protocol::observed::{
-    AccountingFileId, IdentityTotals, MailNotice, MailNotices, StatisticsBatch,
-};
+use email_engine_protocol::observed::{MailNotice, MailNotices, StatisticsBatch};
 use email_engine_protocol::time::Timestamp;
 
-/// Files of one host that are counted: those of two days, at the product's usual size.
-const FILES: usize = 1024;
-/// Days that are told, the newest ones.
-const DAYS: usize = 3;
 /// Names that a notice tells of: it goes from node to node with every look at the fleet.
 const NAMES: usize = 5;
-/// Longest name of a file, in bytes.
-const FILE_NAME: usize = 255;
 
 /// Why a batch is not believed.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +22,8 @@ pub(super) enum StatisticsError {
     Foreign { cluster: ClusterId, host: HostId },
     #[error("the statistics are of another session: a replay")]
     Nonce,
+    #[error("statistics: {0:?} is no file of the product's, such as acct-2026-11-21-0000.csv")]
+    Name(String),
     #[error("statistics: {what} is {got}, at most {limit} is accepted")]
     TooLarge {
         what: &'static str,
@@ -68,17 +57,23 @@ pub(super) fn judge(
         fits.then_some(())
             .ok_or(StatisticsError::TooLarge { what, got, limit })
     };
-    at_most(
-        "number of rows",
-        batch.totals.len(),
-        limits::STATISTICS_ROWS,
-    )?;
-    at_most(
-        "length of the file's name",
-        batch.file.name.len(),
-        FILE_NAME,
-    )?;
-    for notice in notices(&batch.notices).into_iter().flatten() {
+    if let Some(stretch) = &batch.stretch {
+        at_most(
+            "number of rows",
+            stretch.totals.len(),
+            limits::STATISTICS_ROWS,
+        )?;
+        let name = &stretch.file.name;
+        at_most(
+            "length of the file's name",
+            name.len(),
+            limits::ACCOUNTING_NAME_BYTES,
+        )?;
+        if stretch.file.stem().is_none() {
+            return Err(StatisticsError::Name(name.clone()));
+        }
+    }
+    for notice in all(&batch.notices).into_iter().flatten() {
         at_most("number of names", notice.most.len(), limits::NOTICE_NAMES)?;
         let names = notice.most.iter().map(|(name, _)| name);
         let longest = names.chain([&notice.of]).map(String::len).max();
@@ -91,7 +86,15 @@ pub(super) fn judge(
     Ok(batch)
 }
 
-const fn notices(all: &MailNotices) -> [Option<&MailNotice>; 3] {
+const fn all_mut(all: &mut MailNotices) -> [&mut Option<MailNotice>; 3] {
+    [
+        &mut all.unknown_senders,
+        &mut all.unmatched,
+        &mut all.unreadable,
+    ]
+}
+
+const fn all(all: &MailNotices) -> [Option<&MailNotice>; 3] {
     [
         all.unknown_senders.as_ref(),
         all.unmatched.as_ref(),
@@ -99,57 +102,24 @@ const fn notices(all: &MailNotices) -> [Option<&MailNotice>; 3] {
     ]
 }
 
-/// Counts of one file, by day.
-#[derive(Debug, Default)]
-struct Known {
-    cursor: u64,
-    days: BTreeMap<u32, MailDay>,
-}
-
-/// What one session was told.
+/// What one session was told that an operator should know.
 #[derive(Debug, Default)]
 pub(super) struct Statistics {
-    files: BTreeMap<AccountingFileId, Known>,
+    /// Counts are on their way into the log: what comes before they are answered breaks the protocol.
+    pub(super) underway: bool,
     notices: MailNotices,
     /// When the notices that were logged began.
     logged: [Option<Timestamp>; 3],
 }
 
 impl Statistics {
-    /// Takes a batch, and gives the first byte of its file that is not known. A batch that begins at
-    /// 0 takes the place of what was known; one that begins elsewhere than the last one ended is not
-    /// counted.
-    pub(super) fn take(&mut self, batch: StatisticsBatch) -> u64 {
-        self.notices = batch.notices;
-        if self.files.len() >= FILES && !self.files.contains_key(&batch.file) {
-            self.files.pop_first();
-        }
-        let known = self.files.entry(batch.file).or_default();
-        if batch.from == 0 {
-            *known = Known::default();
-        }
-        if batch.from == known.cursor && batch.to >= batch.from {
-            known.cursor = batch.to;
-            for row in &batch.totals {
-                add(&mut known.days, row);
-            }
-        }
-        known.cursor
-    }
-
-    /// Notices that began since this was asked last, in words.
-    pub(super) fn news(&mut self, now: Timestamp) -> Vec<String> {
+    /// Takes what is said now, and gives those notices in words that began since the last time.
+    pub(super) fn take(&mut self, notices: MailNotices, now: Timestamp) -> Vec<String> {
+        self.notices = notices;
         let current = self.notices.clone().current(now);
-        let began = notices(&current).map(|notice| notice.map(|notice| notice.since));
+        let began = all(&current).map(|notice| notice.map(|notice| notice.since));
         let mut fresh = current;
-        for (at, notice) in [
-            &mut fresh.unknown_senders,
-            &mut fresh.unmatched,
-            &mut fresh.unreadable,
-        ]
-        .into_iter()
-        .enumerate()
-        {
+        for (at, notice) in all_mut(&mut fresh).into_iter().enumerate() {
             if self.logged[at] == began[at] {
                 *notice = None;
             }
@@ -158,42 +128,13 @@ impl Statistics {
         fresh.words()
     }
 
-    /// All of it, for whoever looks.
-    pub(super) fn mail(&self) -> MailView {
-        let mut days: BTreeMap<u32, MailDay> = BTreeMap::new();
-        for (number, day) in self.files.values().flat_map(|known| &known.days) {
-            days.entry(*number)
-                .or_insert_with(|| MailDay::none(day.day))
-                .add(day);
-        }
-        let newest = days.into_values().rev().take(DAYS);
-        let mut mail = MailView {
-            notices: self.notices.clone(),
-            days: newest.collect(),
-        };
-        let MailNotices {
-            unknown_senders,
-            unmatched,
-            unreadable,
-        } = &mut mail.notices;
-        for notice in [unknown_senders, unmatched, unreadable]
-            .into_iter()
-            .flatten()
-        {
+    /// All of them, for whoever looks.
+    pub(super) fn notices(&self) -> MailNotices {
+        let mut notices = self.notices.clone();
+        for notice in all_mut(&mut notices).into_iter().flatten() {
             notice.most.truncate(NAMES);
         }
-        mail
-    }
-}
-
-fn add(days: &mut BTreeMap<u32, MailDay>, row: &IdentityTotals) {
-    let number = row.hour / 24;
-    let begins = Timestamp(u64::from(number) * Timestamp::DAY);
-    days.entry(number)
-        .or_insert_with(|| MailDay::none(begins))
-        .count(row);
-    while days.len() > DAYS {
-        days.pop_first();
+        notices
     }
 }
 
@@ -201,76 +142,73 @@ fn add(days: &mut BTreeMap<u32, MailDay>, row: &IdentityTotals) {
 mod tests {
     use email_engine_protocol::bytes::ContentHash;
     use email_engine_protocol::crypto::SigningKey;
+    use email_engine_protocol::id::ReceiverGroup;
+    use email_engine_protocol::observed::{
+        AccountingFileId, Counts, IdentityTotals, Mark, Stretch,
+    };
 
     use super::*;
 
     const HOST: &str = "pmta1";
 
-    fn batch(from: u64, to: u64, delivered: u64) -> StatisticsBatch {
-        let mut row = IdentityTotals::none("192.0.2.1".parse().unwrap(), 498_678);
-        (row.sent, row.delivered) = (delivered, delivered);
+    fn batch(rows: usize) -> StatisticsBatch {
+        let row = IdentityTotals {
+            address: "192.0.2.1".parse().unwrap(),
+            hour: 498_678,
+            group: ReceiverGroup::other(),
+            counts: Counts::NONE,
+        };
         StatisticsBatch {
             host: HostId::new(HOST).unwrap(),
-            file: AccountingFileId {
-                name: "acct-2026-11-21-0000.csv".to_owned(),
-                head: ContentHash([1; 32]),
-            },
-            from,
-            to,
-            totals: vec![row],
+            stretch: Some(Stretch {
+                file: AccountingFileId {
+                    name: "acct-2026-11-21-0000.csv".to_owned(),
+                    head: ContentHash([1; 32]),
+                },
+                from: 0,
+                to: 1,
+                instead_of: None,
+                mark: Mark {
+                    last: Timestamp(0),
+                    tail: ContentHash([2; 32]),
+                },
+                totals: vec![row; rows],
+            }),
+            gap: None,
+            read_until: None,
             cluster: ClusterId([1; 16]),
             nonce: Nonce([2; 16]),
-            left_out: 0,
             notices: MailNotices::default(),
         }
-    }
-
-    fn delivered(statistics: &Statistics) -> u64 {
-        statistics.mail().days.iter().map(|day| day.delivered).sum()
-    }
-
-    #[test]
-    fn a_doubled_or_late_batch_counts_nothing_twice_and_a_gap_is_told() {
-        let mut statistics = Statistics::default();
-        assert_eq!(statistics.take(batch(0, 100, 5)), 100);
-        assert_eq!(statistics.take(batch(100, 200, 2)), 200);
-        // Doubled, late, and from a future that we do not know the way to.
-        assert_eq!(statistics.take(batch(100, 200, 2)), 200);
-        assert_eq!(statistics.take(batch(300, 400, 9)), 200);
-        assert_eq!(delivered(&statistics), 7);
-        // The whole file again takes the place of its pieces.
-        assert_eq!(statistics.take(batch(0, 400, 16)), 400);
-        assert_eq!(delivered(&statistics), 16);
-        // A batch that this session knows no beginning of.
-        let mut other = Statistics::default();
-        assert_eq!(other.take(batch(200, 300, 1)), 0);
-        assert_eq!(delivered(&other), 0);
     }
 
     #[test]
     fn a_notice_is_logged_when_it_begins() {
         let at = Timestamp(1_795_240_800_000);
-        let mut told = batch(0, 1, 0);
-        told.notices.unknown_senders = Some(MailNotice {
+        let mut notice = MailNotice {
             count: 1,
             since: at,
             last: at,
             of: "example.net".to_owned(),
-            most: Vec::new(),
-        });
+            most: vec![("example.net".to_owned(), 1); NAMES + 1],
+        };
         let mut statistics = Statistics::default();
-        statistics.take(told.clone());
-        assert_eq!(statistics.news(at).len(), 1);
-        if let Some(notice) = &mut told.notices.unknown_senders {
-            notice.count = 2;
-        }
-        statistics.take(told.clone());
-        assert_eq!(statistics.news(at), [""; 0]);
-        if let Some(notice) = &mut told.notices.unknown_senders {
-            (notice.since, notice.last) = (at.plus(Timestamp::DAY), at.plus(Timestamp::DAY));
-        }
-        statistics.take(told);
-        assert_eq!(statistics.news(at.plus(Timestamp::DAY)).len(), 1);
+        let mut take = |notice: &MailNotice, now| {
+            let notices = MailNotices {
+                unknown_senders: Some(notice.clone()),
+                ..MailNotices::default()
+            };
+            let words = statistics.take(notices, now).len();
+            let told = statistics.notices().unknown_senders.unwrap();
+            assert_eq!(told.most.len(), NAMES);
+            words
+        };
+        assert_eq!(take(&notice, at), 1);
+        notice.count = 2;
+        assert_eq!(take(&notice, at), 0);
+        let next = at.plus(Timestamp::DAY);
+        (notice.since, notice.last) = (next, next);
+        assert_eq!(take(&notice, next), 1);
     }
 
     #[test]
@@ -283,7 +221,7 @@ mod tests {
             let nonce = Nonce([nonce; 16]);
             judge(&signed, Some(&verifying), ClusterId([1; 16]), &host, nonce).map(|_| ())
         };
-        let good = batch(0, 1, 1);
+        let good = batch(1);
         assert_eq!(judged(&good, 2), Ok(()));
         assert_eq!(judged(&good, 3), Err(StatisticsError::Nonce));
         let mut foreign = good.clone();
@@ -292,12 +230,14 @@ mod tests {
             judged(&foreign, 2),
             Err(StatisticsError::Foreign { .. })
         ));
-        let mut large = good.clone();
-        large.totals = vec![good.totals[0]; limits::STATISTICS_ROWS + 1];
+        let large = batch(limits::STATISTICS_ROWS + 1);
         assert!(matches!(
             judged(&large, 2),
             Err(StatisticsError::TooLarge { .. })
         ));
+        let mut strange = good.clone();
+        strange.stretch.as_mut().unwrap().file.name = "passwd".to_owned();
+        assert!(matches!(judged(&strange, 2), Err(StatisticsError::Name(_))));
         let mut long = good.clone();
         long.notices.unmatched = Some(MailNotice {
             count: 1,

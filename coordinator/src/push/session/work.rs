@@ -11,12 +11,13 @@ use email_engine_protocol::crypto::{Entropy, SealedSecret};
 use email_engine_protocol::enroll::RenewedCertificate;
 use email_engine_protocol::generation::Generation;
 use email_engine_protocol::id::{HostId, VmtaName};
+use email_engine_protocol::observed::FileCursor;
 use email_engine_protocol::secret::SecretRef;
 use email_engine_protocol::wire::RefusalCode;
 use email_engine_protocol::wire::v1::CoordinatorMessage;
 
 use super::{End, Session, refusal};
-use crate::command::{Command, CutOffHost, EndDrain, RecordOutcome, RenewCertificate};
+use crate::command::{Command, CutOffHost, EndDrain, HostBatch, RecordOutcome, RenewCertificate};
 use crate::pki::issue::Request;
 use crate::pki::{Authority, Credential, Term};
 use crate::push::intake::Intake;
@@ -35,6 +36,8 @@ pub(super) enum Work {
     Renewed(Result<(RenewedCertificate, Credential), String>),
     /// Secrets, in messages.
     Secrets(Vec<Vec<SealedSecret>>),
+    /// Statistics are in the log, or not; so far is their file counted.
+    Counted(Option<FileCursor>),
 }
 
 /// Settles a proposal of the host's intake, however it ends. The intake outlives the session: one
@@ -110,6 +113,18 @@ impl<F: Fleet> Session<F> {
         });
     }
 
+    pub(super) fn count(&mut self, batch: HostBatch) {
+        let (push, host) = (self.push.clone(), self.host.clone());
+        let file = batch.stretch.as_ref().map(|stretch| stretch.file.clone());
+        self.work.spawn(async move {
+            push.counting.count(batch).await;
+            Work::Counted(push.fleet.view(|state| {
+                let known = state.accounting.hosts.get(&host)?;
+                known.cursor(&file?)
+            }))
+        });
+    }
+
     pub(super) fn fetch_secrets(&mut self, wanted: Vec<SecretRef>) {
         let (content, vault) = (self.content.clone(), self.push.vault.clone());
         let host = self.host.clone();
@@ -144,6 +159,11 @@ impl<F: Fleet> Session<F> {
             Work::Drained => {
                 self.ending = false;
                 Ok(())
+            }
+            Work::Counted(cursor) => {
+                self.statistics.underway = false;
+                self.say(CoordinatorMessage::StatisticsStored { cursor })
+                    .await
             }
             Work::CutOff(true) => {
                 let reason = "this host is retired and cut off";

@@ -253,7 +253,18 @@ impl Session {
         self.send.write_all(&frame).await.unwrap();
     }
 
+    /// What the node says next, but for where counting begins.
     pub(crate) async fn heard(&mut self) -> CoordinatorMessage {
+        loop {
+            let said = self.heard_all().await;
+            if !matches!(said, CoordinatorMessage::StatisticsCursors(_)) {
+                return said;
+            }
+        }
+    }
+
+    /// What the node says next.
+    pub(crate) async fn heard_all(&mut self) -> CoordinatorMessage {
         wait_for(self.reader.next(&mut self.recv), "the node says something")
             .await
             .unwrap()

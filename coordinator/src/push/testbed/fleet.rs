@@ -167,6 +167,9 @@ impl Fleet for FakeFleet {
         if lags {
             self.fall_behind();
         }
+        if matches!(proposal.command, Command::RecordStatistics(_)) {
+            return Ok(self.change(|state| state.apply(&proposal).0));
+        }
         let bodies = &self.0.bodies;
         let effect = self.change(|state| apply(state, proposal.command, bodies));
         let answer = effect.map(|effect| Outcome {

@@ -1,6 +1,7 @@
 //! The agents' end point over real QUIC on loopback, in front of a state in memory.
 
 mod agent;
+mod counting;
 mod door;
 mod endings;
 mod enrolling;

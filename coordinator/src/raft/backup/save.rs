@@ -59,22 +59,29 @@ impl Cluster {
         let (core, recovery) = (Arc::clone(self.core()), *recovery);
         let kek = Zeroizing::new(*kek);
         let written = tokio::task::spawn_blocking(move || {
-            let bodies = {
+            let (bodies, series) = {
                 let store = core.store.read().unwrap_or_else(PoisonError::into_inner);
                 let store = store.as_ref().ok_or(ReadError::Stopping)?;
-                store.bodies()
+                (store.bodies(), store.series())
             };
             // Bodies that go out of use meanwhile stay until this is written.
             let _hold = core.replica.hold_bodies();
             // Not in the middle of an entry whose bodies are still being written: they would pass for
             // lost ones.
-            let image = Handle::current().block_on(core.replica.settled());
+            let (image, rows) = loop {
+                let image = Handle::current().block_on(core.replica.settled());
+                if let Some(rows) = series.rows_after(image.index())? {
+                    break (image, rows);
+                }
+                // What they are ahead by is being applied.
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            };
             let cluster = image.fleet.cluster.as_ref().ok_or(BackupError::Empty)?.id;
             let random = ring::rand::SystemRandom::new();
             let mut entropy = Entropy(&random);
             let mut sealed = SealedWriter::new(to, cluster, &recovery.sealing, &mut entropy)?;
             sealed.write_all(&kek[..])?;
-            let to = write_image(sealed, &image, |hash| bodies.need(hash))
+            let to = write_image(sealed, &image, |hash| bodies.need(hash), rows)
                 .map_err(io::Error::from)?
                 .finish()?;
             let summary = BackupSummary {

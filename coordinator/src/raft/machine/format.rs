@@ -6,7 +6,8 @@
 //! record: kind u8 | length u32 | payload | crc32c u32     (numbers big endian)
 //! ```
 //! Records in order: one header, the state in pieces, the bodies in pieces (each with its hash and
-//! length in front), one end with the totals and the SHA-256 of all bytes before it.
+//! length in front), since version 2 the rows of series in pieces, one end with the totals and the SHA-256
+//! of all bytes before it.
 
 use std::io::{self, Read, Write};
 
@@ -16,11 +17,12 @@ use serde::{Deserialize, Serialize};
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::id::ClusterId;
 
+use crate::raft::store::Row;
 use crate::raft::types::SnapshotMeta;
 
 const MAGIC: [u8; 8] = *b"EE-SNAP\n";
 /// Version of this format. Readers of a newer version read older ones.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Largest record.
 const RECORD_BYTES: usize = 1024 * 1024;
 const RECORD_LIMIT: usize = RECORD_BYTES + 64;
@@ -62,6 +64,8 @@ pub(crate) enum Record {
     Body(ContentHash, u64),
     /// A piece of the body.
     Piece(Vec<u8>),
+    /// Some rows of series.
+    Series(Vec<Row>),
     /// The whole was read and is good.
     End(Totals),
 }
@@ -104,6 +108,7 @@ const STATE: u8 = 2;
 const BODY: u8 = 3;
 const PIECE: u8 = 4;
 const END: u8 = 5;
+const SERIES: u8 = 6;
 
 /// Writes a snapshot.
 pub(crate) struct SnapshotWriter<W> {
@@ -141,6 +146,11 @@ impl<W: Write> SnapshotWriter<W> {
         bytes
             .chunks(RECORD_BYTES)
             .try_for_each(|piece| self.record(PIECE, piece))
+    }
+
+    /// Writes some rows of series.
+    pub(crate) fn series(&mut self, rows: &[Row]) -> io::Result<()> {
+        self.record(SERIES, &encode(&rows))
     }
 
     /// Ends it; what was written to comes back.
@@ -190,7 +200,7 @@ impl<R: Read> SnapshotReader<R> {
             return Err(SnapshotError::Magic);
         }
         let got = u32::from_be_bytes(version.try_into().expect("4 of 12 bytes"));
-        if got != VERSION {
+        if !(1..=VERSION).contains(&got) {
             return Err(SnapshotError::Version {
                 what: "format",
                 got,
@@ -258,6 +268,7 @@ impl<R: Read> SnapshotReader<R> {
                 self.due = self.due.checked_sub(length).ok_or(over)?;
                 Ok(Record::Piece(payload))
             }
+            SERIES => Ok(Record::Series(decode(&payload)?)),
             END => {
                 let end: End = decode(&payload)?;
                 if end.totals != self.totals || end.sha256 != *before.finish().as_ref() {
@@ -303,6 +314,8 @@ mod tests {
         for body in [&b"one"[..], b"", b"three"] {
             writer.body(&ContentHash::of(body), body).unwrap();
         }
+        let rows = [(b"key".to_vec(), b"value".to_vec())];
+        writer.series(&rows).unwrap();
         writer.finish().unwrap()
     }
 
@@ -318,10 +331,14 @@ mod tests {
     #[test]
     fn what_was_written_is_read_back() {
         let records = read(&sample()).unwrap();
-        assert_eq!(records.len(), 8);
+        assert_eq!(records.len(), 9);
         assert_eq!(records[1], Record::State(b"tables".to_vec()));
         assert_eq!(records[3], Record::Piece(b"one".to_vec()));
-        assert!(matches!(records[7], Record::End(Totals { bodies: 3, .. })));
+        assert_eq!(
+            records[7],
+            Record::Series(vec![(b"key".to_vec(), b"value".to_vec())])
+        );
+        assert!(matches!(records[8], Record::End(Totals { bodies: 3, .. })));
     }
 
     #[test]

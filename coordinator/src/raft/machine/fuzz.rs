@@ -51,13 +51,17 @@ fn mended(mut bytes: Vec<u8>) -> Vec<u8> {
 fn any_snapshot_is_read_or_refused() {
     let state = postcard::to_stdvec(&Fleet::founded().state).unwrap();
     fuzz!(vec![snapshot(&state)], |bytes| {
-        let _ = load(bytes, |_, _| Ok(()));
+        let _ = load(bytes, |_, _| Ok(()), |_| Ok(()));
         let mut bodies = 0_usize;
-        let loaded = load(&mended(bytes.to_vec())[..], |hash, body| {
-            assert_eq!(hash, ContentHash::of(&body));
-            bodies += body.len();
-            Ok(())
-        });
+        let loaded = load(
+            &mended(bytes.to_vec())[..],
+            |hash, body| {
+                assert_eq!(hash, ContentHash::of(&body));
+                bodies += body.len();
+                Ok(())
+            },
+            |_| Ok(()),
+        );
         assert!(bodies <= bytes.len());
         loaded.is_ok()
     });
@@ -67,7 +71,7 @@ fn any_snapshot_is_read_or_refused() {
 fn any_state_in_a_snapshot_is_read_or_refused() {
     let state = postcard::to_stdvec(&Fleet::with_identities(2).state).unwrap();
     fuzz!(vec![state], |state| {
-        let taken = load(&snapshot(state)[..], |_, _| Ok(()));
+        let taken = load(&snapshot(state)[..], |_, _| Ok(()), |_| Ok(()));
         // Whether its bodies are all there is looked at after it decoded.
         let is_read = match taken {
             Ok(_) => true,
@@ -80,9 +84,9 @@ fn any_state_in_a_snapshot_is_read_or_refused() {
 #[test]
 fn bytes_behind_the_state_are_refused() {
     let mut state = crate::state::encode(&Fleet::founded().state);
-    assert!(load(&snapshot(&state)[..], |_, _| Ok(())).is_ok());
+    assert!(load(&snapshot(&state)[..], |_, _| Ok(()), |_| Ok(())).is_ok());
     state.push(0);
-    let refused = load(&snapshot(&state)[..], |_, _| Ok(())).unwrap_err();
+    let refused = load(&snapshot(&state)[..], |_, _| Ok(()), |_| Ok(())).unwrap_err();
     assert!(
         refused.to_string().contains("behind the state"),
         "{refused}"

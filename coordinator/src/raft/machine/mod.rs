@@ -8,6 +8,7 @@ mod fuzz;
 mod head;
 mod replica;
 mod rot;
+mod series;
 mod snapshot;
 
 pub(crate) use apply::{Apply, fleet_rules};
@@ -15,4 +16,5 @@ pub(crate) use files::{SnapshotFile, SnapshotFiles};
 pub(crate) use format::{Header, SnapshotError, SnapshotReader};
 pub(crate) use replica::{Image, Machine, Replica};
 pub(crate) use rot::fit_to_send;
-pub(crate) use snapshot::{body_in, is_whole, newest, rewrite, write_image};
+pub use series::SpanCounts;
+pub(crate) use snapshot::{Stored, body_in, is_whole, newest, rewrite, write_image};

@@ -12,11 +12,11 @@ use tokio::sync::watch;
 use super::apply::Apply;
 use super::files::{SnapshotFile, SnapshotFiles};
 use super::head::Head;
-use super::snapshot::{self, SnapshotBuilder};
+use super::snapshot::{self, SnapshotBuilder, Stored};
 use crate::command::{BodyChange, Command};
 use crate::raft::handle::Applied;
 use crate::raft::metric_names::SNAPSHOTS_INSTALLED;
-use crate::raft::store::{Bodies, BodyWrite, WriterHandle};
+use crate::raft::store::{Bodies, BodyWrite, Series, WriterHandle};
 use crate::raft::types::{
     Entry, LogCommand, LogId, Reply, Snapshot, SnapshotMeta, StoredMembership, Types,
 };
@@ -42,9 +42,14 @@ impl Image {
         }
     }
 
+    /// Index of the last entry in it.
+    pub(crate) fn index(&self) -> u64 {
+        self.last_applied.map_or(0, |id| id.index)
+    }
+
     fn applied(&self) -> Applied {
         Applied {
-            index: self.last_applied.map_or(0, |id| id.index),
+            index: self.index(),
             revision: self.fleet.revision,
         }
     }
@@ -159,6 +164,7 @@ fn is_large(entry: &Entry) -> bool {
         // A megabyte is hashed twice.
         Command::PutArtifactPiece(_) => true,
         Command::SetTargets(targets) => targets.targets.len() >= LARGE,
+        Command::RecordStatistics(record) => record.batches.len() >= LARGE,
         _ => false,
     }
 }
@@ -170,6 +176,7 @@ pub(crate) struct Machine {
     replica: Arc<Replica>,
     writer: WriterHandle,
     bodies: Bodies,
+    series: Series,
     files: Arc<SnapshotFiles>,
 }
 
@@ -180,6 +187,7 @@ impl Machine {
         replica: Arc<Replica>,
         writer: WriterHandle,
         bodies: Bodies,
+        series: Series,
         files: Arc<SnapshotFiles>,
     ) -> Self {
         Self {
@@ -187,6 +195,7 @@ impl Machine {
             replica,
             writer,
             bodies,
+            series,
             files,
         }
     }
@@ -222,14 +231,22 @@ impl Machine {
 
     /// Stores what the entry brought. What it no longer needs stays until a snapshot without it is
     /// on disk: entries are applied again after a crash, and snapshots are built meanwhile.
-    async fn store(&self, changes: Vec<BodyChange>) -> io::Result<()> {
-        let puts: Vec<BodyWrite> = changes
-            .into_iter()
-            .filter_map(|change| match change {
-                BodyChange::Put(hash, bytes) => Some(BodyWrite::Put(hash, bytes)),
-                BodyChange::Drop(_) => None,
-            })
-            .collect();
+    async fn store(&self, index: u64, changes: Vec<BodyChange>) -> io::Result<()> {
+        let (mut puts, mut series) = (Vec::new(), Vec::new());
+        for change in changes {
+            match change {
+                BodyChange::Put(hash, bytes) => puts.push(BodyWrite::Put(hash, bytes)),
+                BodyChange::Drop(_) => {}
+                BodyChange::Series(change) => series.push(change),
+            }
+        }
+        if !series.is_empty() {
+            // Rows are read before they are written: the disk may be waited for.
+            let write = tokio::task::block_in_place(|| self.series.resolve(index, series))?;
+            if let Some(write) = write {
+                self.writer.write_series(write).await?;
+            }
+        }
         let length = |put: &BodyWrite| match put {
             BodyWrite::Put(_, bytes) => bytes.len() as u64,
             BodyWrite::Delete(_) => 0,
@@ -260,7 +277,7 @@ impl RaftStateMachine<Types> for Machine {
         while let Some(item) = entries.next().await {
             let (entry, responder) = item?;
             let (reply, changes) = self.enter_apart(&entry);
-            self.store(changes).await?;
+            self.store(entry.log_id.index, changes).await?;
             self.replica.announce();
             if let Some(responder) = responder {
                 responder.send(reply);
@@ -275,6 +292,7 @@ impl RaftStateMachine<Types> for Machine {
             replica: Arc::clone(&self.replica),
             writer: self.writer.clone(),
             bodies: self.bodies.clone(),
+            series: self.series.clone(),
             files: Arc::clone(&self.files),
         }
     }
@@ -284,13 +302,19 @@ impl RaftStateMachine<Types> for Machine {
         meta: &SnapshotMeta,
         snapshot: SnapshotFile,
     ) -> Result<(), io::Error> {
-        let (files, bodies) = (Arc::clone(&self.files), self.bodies.clone());
-        let (writer, meta) = (self.writer.clone(), meta.clone());
+        let (files, series) = (Arc::clone(&self.files), self.series.clone());
+        let (bodies, writer) = (self.bodies.clone(), self.writer.clone());
+        let meta = meta.clone();
         let replica = Arc::clone(&self.replica);
         tokio::task::spawn_blocking(move || {
             // The sweep of a snapshot that is just being built does not know the new state yet.
             let _held = replica.hold_bodies();
-            let image = snapshot::install(&files, &bodies, &writer, &meta, &snapshot)?;
+            let stored = Stored {
+                bodies: &bodies,
+                series: &series,
+                writer: &writer,
+            };
+            let image = snapshot::install(&files, stored, &meta, &snapshot)?;
             replica.change(|now| *now = image);
             Ok::<_, io::Error>(())
         })

@@ -14,12 +14,16 @@ use email_engine_protocol::bytes::ContentHash;
 use super::files::{SnapshotFile, SnapshotFiles};
 use super::format::{Header, Record, SnapshotError, SnapshotReader, SnapshotWriter};
 use super::replica::{Image, Replica};
-use crate::raft::store::{Bodies, BodyWrite, LostBody, WriterHandle};
+use crate::raft::store::{
+    Bodies, BodyWrite, LostBody, Row, Rows, Series, SeriesWrite, WriterHandle, is_row,
+};
 use crate::raft::types::{Snapshot, SnapshotMeta, Types};
 use crate::state::{self, DecodeError, FleetState, TABLES_VERSION};
 
 /// Longest pause between attempts that found bodies lost.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Before series are looked at again that were further than the state.
+const CATCH_UP: Duration = Duration::from_millis(20);
 /// Bodies that are stored in one write.
 const BODIES_BYTES: usize = 8 * 1024 * 1024;
 
@@ -30,6 +34,7 @@ pub(crate) struct SnapshotBuilder {
     pub(super) replica: Arc<Replica>,
     pub(super) writer: WriterHandle,
     pub(super) bodies: Bodies,
+    pub(super) series: Series,
     pub(super) files: Arc<SnapshotFiles>,
 }
 
@@ -42,6 +47,12 @@ impl RaftSnapshotBuilder<Types> for SnapshotBuilder {
         loop {
             let lost = match self.attempt(image).await? {
                 Attempt::Built(snapshot) => return Ok(snapshot),
+                Attempt::Late => {
+                    // After a start the log may still have to be applied up to them.
+                    tokio::time::sleep(CATCH_UP).await;
+                    image = self.replica.settled().await;
+                    continue;
+                }
                 Attempt::Lost(lost) => lost,
             };
             // An error of a snapshot ends the node. It lives without one until the bodies are back, or
@@ -80,6 +91,8 @@ fn stopping() -> io::Error {
 /// What came of an attempt.
 enum Attempt {
     Built(Snapshot),
+    /// Series are further than the copy of the state by now.
+    Late,
     /// These bodies are lost, as far as this disk goes.
     Lost(Vec<ContentHash>),
 }
@@ -88,9 +101,18 @@ impl SnapshotBuilder {
     async fn attempt(&self, image: Image) -> io::Result<Attempt> {
         let (replica, writer) = (Arc::clone(&self.replica), self.writer.clone());
         let (bodies, files) = (self.bodies.clone(), Arc::clone(&self.files));
+        let series = self.series.clone();
         let attempt = tokio::task::spawn_blocking(move || {
+            let Some(rows) = series.rows_after(image.index())? else {
+                return Ok(Attempt::Late);
+            };
             let (file, unfinished) = files.begin()?;
-            let written = write_image(BufWriter::new(file), &image, |hash| bodies.whole(hash));
+            let written = write_image(
+                BufWriter::new(file),
+                &image,
+                |hash| bodies.whole(hash),
+                rows,
+            );
             let file = match written {
                 Ok(file) => file.into_inner().map_err(io::IntoInnerError::into_error)?,
                 Err(WriteError::Lost(_)) => {
@@ -143,11 +165,13 @@ impl From<WriteError> for io::Error {
     }
 }
 
-/// Writes a whole snapshot, with bodies from wherever they are.
+/// Writes a whole snapshot, with bodies from wherever they are and the series as they stand after its
+/// last entry.
 pub(crate) fn write_image<W: Write>(
     to: W,
     image: &Image,
     body: impl Fn(&ContentHash) -> Result<Bytes, LostBody>,
+    series: Rows<'_>,
 ) -> Result<W, WriteError> {
     let header = Header {
         cluster: image.fleet.cluster.as_ref().map(|cluster| cluster.id),
@@ -158,6 +182,9 @@ pub(crate) fn write_image<W: Write>(
     writer.state(&state::encode(&image.fleet))?;
     for hash in image.fleet.bodies.keys() {
         writer.body(hash, &body(hash)?)?;
+    }
+    for rows in series {
+        writer.series(&rows?)?;
     }
     Ok(writer.finish()?)
 }
@@ -196,10 +223,12 @@ fn sweep(
     })
 }
 
-/// Reads a whole snapshot, handing every body on, and checks that nothing is missing from it.
+/// Reads a whole snapshot, handing every body and all series on, and checks that nothing is missing
+/// from it.
 pub(crate) fn load<R: Read>(
     from: R,
     mut body: impl FnMut(ContentHash, Vec<u8>) -> io::Result<()>,
+    mut series: impl FnMut(Vec<Row>) -> io::Result<()>,
 ) -> Result<Image, SnapshotError> {
     let mut reader = SnapshotReader::new(from)?;
     let Record::Header(header) = reader.next()? else {
@@ -218,6 +247,7 @@ pub(crate) fn load<R: Read>(
                 seen.insert(hash);
                 body(hash, bytes)?;
             }
+            Record::Series(rows) => series(sound(rows)?)?,
             Record::End(_) => break,
             Record::Header(_) | Record::Piece(_) => {
                 return Err(SnapshotError::Damaged("records are out of order"));
@@ -235,7 +265,7 @@ pub(crate) fn load<R: Read>(
 
 /// Reads a snapshot through, taking nothing from it: it is good, and the one that was announced.
 pub(crate) fn is_whole(snapshot: &SnapshotFile, meta: &SnapshotMeta) -> Result<(), SnapshotError> {
-    let image = load(snapshot.reader(), |_, _| Ok(()))?;
+    let image = load(snapshot.reader(), |_, _| Ok(()), |_| Ok(()))?;
     if image.meta() == *meta {
         Ok(())
     } else {
@@ -275,6 +305,10 @@ pub(crate) fn rewrite<R: Read, W: Write>(
         seen.insert(hash);
         record = reader.next()?;
     }
+    while let Record::Series(rows) = record {
+        writer.series(&sound(rows)?)?;
+        record = reader.next()?;
+    }
     if !matches!(record, Record::End(_)) {
         return Err(SnapshotError::Damaged("records are out of order"));
     }
@@ -285,6 +319,15 @@ pub(crate) fn rewrite<R: Read, W: Write>(
         membership: header.meta.last_membership,
     };
     Ok((writer.finish()?, image))
+}
+
+/// Rows of series, each of which is one.
+fn sound(rows: Vec<Row>) -> Result<Vec<Row>, SnapshotError> {
+    if rows.iter().all(is_row) {
+        Ok(rows)
+    } else {
+        Err(SnapshotError::Damaged("a row of series is none"))
+    }
 }
 
 /// Whether every body that the state needs was seen.
@@ -337,20 +380,44 @@ pub(crate) fn body_in<R: Read>(from: R, wanted: ContentHash) -> Result<Vec<u8>, 
                 }
             }
             Record::End(_) => return Err(SnapshotError::Damaged("a body is missing")),
-            Record::Header(_) | Record::State(_) | Record::Piece(_) => {}
+            Record::Header(_) | Record::Series(_) | Record::State(_) | Record::Piece(_) => {}
         }
     }
 }
 
-/// Loads a snapshot and stores those of its bodies that are not stored whole.
+/// What a node stores beside its log, and the way to change it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stored<'a> {
+    pub(crate) bodies: &'a Bodies,
+    pub(crate) series: &'a Series,
+    pub(crate) writer: &'a WriterHandle,
+}
+
+/// Loads a snapshot and stores those of its bodies that are not stored whole, and its series unless this
+/// node's are as far.
 pub(super) fn load_into(
     snapshot: &SnapshotFile,
-    bodies: &Bodies,
-    writer: &WriterHandle,
+    stored: Stored<'_>,
 ) -> Result<Image, SnapshotError> {
+    let Stored {
+        bodies,
+        series,
+        writer,
+    } = stored;
     let mut waiting = Vec::new();
     let mut bytes = 0;
-    let image = load(snapshot.reader(), |hash, body| {
+    let Record::Header(header) = SnapshotReader::new(snapshot.reader())?.next()? else {
+        return Err(SnapshotError::Damaged("it does not begin with its header"));
+    };
+    let last = header.meta.last_log_id.map_or(0, |id| id.index);
+    let wants_series = series.applied()? < Some(last);
+    if wants_series {
+        writer.write_series_blocking(SeriesWrite {
+            clear: true,
+            ..SeriesWrite::default()
+        })?;
+    }
+    let body = |hash, body: Vec<u8>| {
         if bodies.whole(&hash).is_ok() {
             return Ok(());
         }
@@ -361,45 +428,63 @@ pub(super) fn load_into(
             return writer.write_bodies_blocking(std::mem::take(&mut waiting));
         }
         Ok(())
-    })?;
+    };
+    let put = |put: Vec<Row>| {
+        if !wants_series {
+            return Ok(());
+        }
+        writer.write_series_blocking(SeriesWrite {
+            put,
+            ..SeriesWrite::default()
+        })
+    };
+    let image = load(snapshot.reader(), body, put)?;
     writer.write_bodies_blocking(waiting)?;
+    if wants_series {
+        writer.write_series_blocking(SeriesWrite {
+            applied: Some(last),
+            ..SeriesWrite::default()
+        })?;
+    }
     Ok(image)
 }
 
 /// Takes a received snapshot over: its bodies, its file, and then its state.
 pub(super) fn install(
     files: &SnapshotFiles,
-    bodies: &Bodies,
-    writer: &WriterHandle,
+    stored: Stored<'_>,
     meta: &SnapshotMeta,
     snapshot: &SnapshotFile,
 ) -> io::Result<Image> {
     // What a sweep queued is gone before it is looked which bodies are there.
-    writer.flush_blocking()?;
-    let image = load_into(snapshot, bodies, writer)?;
+    stored.writer.flush_blocking()?;
+    let image = load_into(snapshot, stored)?;
     if image.meta() != *meta {
         return Err(SnapshotError::Damaged("it is another one than was announced").into());
     }
-    writer.flush_blocking()?;
+    stored.writer.flush_blocking()?;
     files.adopt(meta, snapshot.path())?;
     Ok(image)
 }
 
 /// The newest good snapshot of a folder, and why newer ones were passed over.
-pub(crate) fn newest(
-    files: &SnapshotFiles,
-    bodies: &Bodies,
-    writer: &WriterHandle,
-) -> io::Result<Option<Image>> {
+pub(crate) fn newest(files: &SnapshotFiles, stored: Stored<'_>) -> io::Result<Option<Image>> {
     for path in files.candidates()? {
         let snapshot = SnapshotFile::open(path.clone())?;
-        match load_into(&snapshot, bodies, writer) {
+        match load_into(&snapshot, stored) {
             Ok(image) => {
                 files.adopt(&image.meta(), &path)?;
                 return Ok(Some(image));
             }
             Err(error) => tracing::error!(path = %path.display(), %error, "snapshot passed over"),
         }
+    }
+    if stored.series.applied()?.is_none() {
+        // Rows of a snapshot that came halfway: the log brings all of them.
+        stored.writer.write_series_blocking(SeriesWrite {
+            clear: true,
+            ..SeriesWrite::default()
+        })?;
     }
     Ok(None)
 }
@@ -439,7 +524,7 @@ mod tests {
         let good = snapshot(Some(b"body"));
         assert_eq!(rewritten(&good).unwrap(), good);
         for lacking in [snapshot(None), snapshot(Some(b"another"))] {
-            assert!(load(&lacking[..], |_, _| Ok(())).is_err());
+            assert!(load(&lacking[..], |_, _| Ok(()), |_| Ok(())).is_err());
             let refused = rewritten(&lacking).unwrap_err().to_string();
             assert!(refused.contains("a body is missing"), "{refused}");
         }

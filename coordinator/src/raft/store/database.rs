@@ -6,7 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, IteratorMode, Options, WriteBatch};
+use rocksdb::{
+    ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBIterator, DBRawIterator,
+    IteratorMode, Options, WriteBatch,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use email_engine_protocol::bytes::ContentHash;
@@ -18,6 +21,7 @@ use crate::raft::types::{Entry, LogId};
 const LOG: &str = "log";
 const META: &str = "meta";
 const BODIES: &str = "bodies";
+const SERIES: &str = "series";
 
 /// Key of the last purged log id.
 pub(super) const PURGED: &[u8] = b"purged";
@@ -92,10 +96,14 @@ impl Database {
         bodies.set_enable_blob_files(true);
         bodies.set_min_blob_size(4096);
         bodies.set_enable_blob_gc(true);
+        let mut series = Options::default();
+        // Many small rows that look alike.
+        series.set_compression_type(DBCompressionType::Lz4);
         let families = [
             ColumnFamilyDescriptor::new(LOG, Options::default()),
             ColumnFamilyDescriptor::new(META, Options::default()),
             ColumnFamilyDescriptor::new(BODIES, bodies),
+            ColumnFamilyDescriptor::new(SERIES, series),
         ];
         let db = DB::open_cf_descriptors(&options, path, families)?;
         let open = Arc::new(());
@@ -130,6 +138,22 @@ impl Database {
 
     pub(super) fn bodies(&self) -> &ColumnFamily {
         self.family(BODIES)
+    }
+
+    pub(super) fn series(&self) -> &ColumnFamily {
+        self.family(SERIES)
+    }
+
+    pub(super) fn get(&self, family: &ColumnFamily, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        self.db.get_cf(family, key).map_err(io::Error::other)
+    }
+
+    pub(super) fn iterate(&self, family: &ColumnFamily, mode: IteratorMode<'_>) -> DBIterator<'_> {
+        self.db.iterator_cf(family, mode)
+    }
+
+    pub(super) fn raw_series(&self) -> DBRawIterator<'_> {
+        self.db.raw_iterator_cf(self.series())
     }
 
     pub(super) fn write(&self, batch: WriteBatch, sync: bool) -> io::Result<()> {
@@ -227,7 +251,7 @@ impl Database {
 }
 
 /// Damage, in the form that openraft takes.
-fn damaged(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+pub(super) fn damaged(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::database::{Bodies, DAMAGE_WAITING, Damage, Database, OpenError, Recovered};
 use super::record;
+use super::series::Series;
 use super::slots::{Mark, Slots};
 use super::writer::{Ends, Pending, Shared, Write, WriterHandle, is_before, lock, write_lock};
 use crate::raft::types::{Entry, LogId, Types, Vote};
@@ -74,6 +75,13 @@ impl Store {
         Bodies {
             database: Arc::clone(&self.database),
             damage: self.damage.clone(),
+        }
+    }
+
+    /// Reads series of counts.
+    pub(crate) fn series(&self) -> Series {
+        Series {
+            database: Arc::clone(&self.database),
         }
     }
 

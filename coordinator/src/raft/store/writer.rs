@@ -17,6 +17,7 @@ use email_engine_protocol::bytes::ContentHash;
 
 use super::database::{COMMITTED, Database, PURGED};
 use super::record;
+use super::series::SeriesWrite;
 use super::slots::{Mark, Slots};
 use crate::raft::types::{Entry, LogId, Types, Vote};
 
@@ -50,6 +51,7 @@ pub(super) enum Write {
     Purge(LogId, Done),
     Committed(Option<LogId>),
     Bodies(Vec<BodyWrite>, Done),
+    Series(SeriesWrite, Done),
     Flush(Done),
     Stop,
 }
@@ -135,6 +137,18 @@ impl WriterHandle {
     pub(crate) fn write_bodies_blocking(&self, bodies: Vec<BodyWrite>) -> io::Result<()> {
         let (done, answer) = oneshot::channel();
         self.send(Write::Bodies(bodies, done))?;
+        answer.blocking_recv().unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// Changes the stored series; readable when this returns, durable with the next flush.
+    pub(crate) async fn write_series(&self, series: SeriesWrite) -> io::Result<()> {
+        self.ask(|done| Write::Series(series, done)).await
+    }
+
+    /// The same from a thread that may wait.
+    pub(crate) fn write_series_blocking(&self, series: SeriesWrite) -> io::Result<()> {
+        let (done, answer) = oneshot::channel();
+        self.send(Write::Series(series, done))?;
         answer.blocking_recv().unwrap_or_else(|_| Err(stopped()))
     }
 
@@ -272,6 +286,10 @@ impl Writer {
                         BodyWrite::Delete(hash) => batch.rocks.delete_cf(family, hash.0),
                     }
                 }
+                batch.notices.push(Notice::Done(done));
+            }
+            Write::Series(series, done) => {
+                series.add_to(&mut batch.rocks, &self.database);
                 batch.notices.push(Notice::Done(done));
             }
             Write::Flush(done) => {

@@ -34,6 +34,7 @@ impl StoreBuilder<Types, Store, Machine, tempfile::TempDir> for Builder {
             Arc::new(Replica::new(Image::default())),
             store.writer(),
             store.bodies(),
+            store.series(),
             Arc::new(files),
         );
         Ok((dir, store, machine))
@@ -56,7 +57,14 @@ async fn a_snapshot_waits_for_a_lost_body_however_often_it_is_looked_for_in_vain
     image.fleet.bodies.insert(hash, record);
     let files = Arc::new(SnapshotFiles::open(dir.path().join("snapshots")).unwrap());
     let replica = Arc::new(Replica::new(image));
-    let mut machine = Machine::new(rules, replica, store.writer(), store.bodies(), files);
+    let mut machine = Machine::new(
+        rules,
+        replica,
+        store.writer(),
+        store.bodies(),
+        store.series(),
+        files,
+    );
     let mut builder = machine.get_snapshot_builder().await;
     let building = tokio::spawn(async move { builder.build_snapshot().await });
     for round in 0..3 {
@@ -107,7 +115,7 @@ async fn what_the_log_took_or_lost_is_synced_before_it_is_acknowledged() {
 }
 
 fn with_database(path: &std::path::Path, change: impl FnOnce(&DB)) {
-    let families = ["default", "log", "meta", "bodies"]
+    let families = ["default", "log", "meta", "bodies", "series"]
         .map(|name| ColumnFamilyDescriptor::new(name, Options::default()));
     let db = DB::open_cf_descriptors(&Options::default(), path, families).unwrap();
     change(&db);

@@ -7,7 +7,9 @@ use email_engine_protocol::crypto::{Entropy, SealedSecret, Signed};
 use email_engine_protocol::desired::{HostConfig, Target};
 use email_engine_protocol::generation::Generation;
 use email_engine_protocol::id::HostId;
-use email_engine_protocol::observed::{Convergence, HostReport, StatisticsBatch};
+use email_engine_protocol::observed::{
+    AccountingCursors, Convergence, FileCursor, HostReport, StatisticsBatch,
+};
 use email_engine_protocol::secret::SecretRef;
 use ring::rand::SystemRandom;
 
@@ -119,8 +121,11 @@ impl Rig {
                 let batch = signed.verify(&self.keys.report_key).unwrap();
                 assert_eq!(batch.nonce, Nonce([self.session; 16]));
                 self.tell(ToExecutor::StatisticsStored {
-                    file: batch.file.clone(),
-                    cursor: batch.to,
+                    cursor: batch.stretch.as_ref().map(|stretch| FileCursor {
+                        file: stretch.file.clone(),
+                        at: stretch.to,
+                        mark: stretch.mark,
+                    }),
                 });
                 self.statistics.push(batch);
             }
@@ -147,6 +152,24 @@ impl Rig {
         let mut entropy = Entropy(&random);
         let to = &self.keys.sealing_key;
         SealedSecret::new(CLUSTER, host, to, secret.clone(), bytes, &mut entropy).unwrap()
+    }
+
+    /// What the cluster knows by the batches so far.
+    pub(in crate::executor::tests) fn tell_cursors(&self) {
+        let mut cursors = AccountingCursors::default();
+        for stretch in self
+            .statistics
+            .iter()
+            .filter_map(|one| one.stretch.as_ref())
+        {
+            cursors.files.retain(|known| known.file != stretch.file);
+            cursors.files.push(FileCursor {
+                file: stretch.file.clone(),
+                at: stretch.to,
+                mark: stretch.mark,
+            });
+        }
+        self.tell(ToExecutor::StatisticsCursors(cursors));
     }
 
     /// Waits until what it counted in this session is what is waited for.

@@ -13,11 +13,13 @@ use email_engine_protocol::api::{
     ApiKeyCreated, ApiKeyRequest, ApiKeyView, ApplyAnswer, BundleCreated, BundleRequest,
     BundleView, ClusterView, Consistency, DomainView, FleetDocument, GivenUpView, HostView,
     IpDocument, IpView, LeavingView, ReleaseRequest, ReleasesView, RenderedConfig, RestartRequest,
-    RestartView, Settings, StatusView, TenantSecret, TenantSecretRequest, TenantSecretView,
-    TenantSpec, TokenCreated, TokenRequest, TokenView,
+    RestartView, Settings, StatisticsView, StatusView, TenantSecret, TenantSecretRequest,
+    TenantSecretView, TenantSpec, TokenCreated, TokenRequest, TokenView,
 };
 use email_engine_protocol::bytes::ContentHash;
-use email_engine_protocol::id::{ApiKeyId, HostId, NodeId, RequestId, TenantId, TokenId};
+use email_engine_protocol::id::{
+    ApiKeyId, HostId, NodeId, ReceiverGroup, RequestId, TenantId, TokenId,
+};
 use email_engine_protocol::time::Timestamp;
 
 use super::send::Call;
@@ -314,6 +316,31 @@ impl Client {
     ) -> Result<ReleasesView, ClientError> {
         let call = Call::write(Method::POST, &["releases"]).json(request);
         self.ask(call).await
+    }
+
+    /// What was counted since then, all pages of it.
+    pub(crate) async fn statistics(
+        &self,
+        path: &[&str],
+        from: Timestamp,
+        by: &str,
+        group: Option<&ReceiverGroup>,
+    ) -> Result<StatisticsView, ClientError> {
+        let mut rows = Vec::new();
+        let mut from = from;
+        loop {
+            let call = Call::get(path).query("from", &from).query("by", &by);
+            let call = match group {
+                Some(group) => call.query("group", group),
+                None => call,
+            };
+            let page: StatisticsView = self.ask(call).await?;
+            rows.extend(page.rows);
+            match page.next.filter(|next| *next > from) {
+                Some(next) => from = next,
+                None => return Ok(StatisticsView { rows, ..page }),
+            }
+        }
     }
 
     pub(crate) async fn audit(&self, limit: u32) -> Result<Vec<AuditLine>, ClientError> {

@@ -13,6 +13,7 @@ pub(crate) mod keys;
 pub(crate) mod pmta;
 pub(crate) mod roles;
 pub(crate) mod settings;
+pub(crate) mod stats;
 pub(crate) mod status;
 pub(crate) mod tenants;
 pub(crate) mod token;
@@ -85,6 +86,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Roles(arguments) => roles::run(&output, desk, arguments).await,
         Command::Settings(settings) => settings::run(&desk()?, settings).await,
         Command::Audit(audit) => audit::run(&desk()?, &audit).await,
+        Command::Stats(stats) => stats::run(&desk()?, &stats).await,
         Command::Trial(arguments) => trial::run(arguments, output).await,
         Command::HelpExitCodes => {
             output.print(exit::TABLE)?;

@@ -1,6 +1,8 @@
 //! Few log entries from many reports: only a change of outcome is worth one, the latest wins, and a
 //! host that flaps is held to a rate.
 
+pub(super) mod counting;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 

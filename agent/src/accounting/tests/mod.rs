@@ -1,0 +1,213 @@
+//! Real files, written as the product writes them, agents that die at any step, and a cluster that counts
+//! by the rule: a stretch is added when it begins where the cluster's cursor stands.
+
+mod beginnings;
+mod lives;
+mod reading;
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use email_engine_protocol::bytes::Nonce;
+use email_engine_protocol::desired::{AccountingSpec, HostPath};
+use email_engine_protocol::id::{ClusterId, HostId, ReceiverGroup};
+use email_engine_protocol::observed::{
+    AccountingCursors, AccountingFileId, Counts, FileCursor, Gap, StatisticsBatch,
+};
+use email_engine_protocol::time::Timestamp;
+
+use super::Books;
+use super::names::tests::spec;
+use super::telling::Session;
+use crate::host::{Cabinet, Rooted};
+
+const NOW: Timestamp = Timestamp(1_795_240_800_000);
+const HEADER: &str = "type,timeLogged,timeQueued,orig,rcpt,bounceCat,dlvSourceIp,vmta,queue\r\n";
+const FIRST: &str = "acct-2026-11-21-0000.csv";
+const SECOND: &str = "acct-2026-11-21-0001.csv";
+
+/// What the cluster knows of the host.
+#[derive(Default)]
+struct Cluster {
+    cursors: BTreeMap<AccountingFileId, FileCursor>,
+    floors: BTreeMap<String, String>,
+    rows: BTreeMap<(IpAddr, u32, ReceiverGroup), Counts>,
+    gaps: Vec<Gap>,
+    read_until: Option<Timestamp>,
+}
+
+impl Cluster {
+    fn take(&mut self, batch: &StatisticsBatch) -> Option<FileCursor> {
+        let Some(stretch) = &batch.stretch else {
+            self.gaps.extend(batch.gap);
+            self.read_until = self.read_until.max(batch.read_until);
+            return None;
+        };
+        let known = self.cursors.get(&stretch.file).map(|known| known.at);
+        let fits = match stretch.instead_of {
+            None => stretch.from == known.unwrap_or(0),
+            given_up => known == given_up,
+        };
+        if fits {
+            for row in &stretch.totals {
+                let key = (row.address, row.hour, row.group.clone());
+                self.rows.entry(key).or_default().add(&row.counts);
+            }
+            let cursor = FileCursor {
+                file: stretch.file.clone(),
+                at: stretch.to,
+                mark: stretch.mark,
+            };
+            self.cursors.insert(stretch.file.clone(), cursor);
+            self.gaps.extend(batch.gap);
+            self.read_until = self.read_until.max(batch.read_until);
+        }
+        self.cursors.get(&stretch.file).cloned()
+    }
+
+    fn cursors(&self) -> AccountingCursors {
+        AccountingCursors {
+            files: self.cursors.values().cloned().collect(),
+            floors: self.floors.clone(),
+            read_until: self.read_until,
+        }
+    }
+
+    fn total(&self) -> Counts {
+        let mut total = Counts::NONE;
+        self.rows.values().for_each(|counts| total.add(counts));
+        total
+    }
+
+    fn delivered(&self) -> u64 {
+        self.total().delivered
+    }
+}
+
+/// A machine with a log folder and an agent's own folder, and its cluster.
+struct Bed {
+    dir: tempfile::TempDir,
+    files: Rooted,
+    spec: AccountingSpec,
+    now: Timestamp,
+    cluster: Cluster,
+}
+
+impl Bed {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("root/log")).unwrap();
+        Self {
+            files: Rooted::open(&dir.path().join("root")).unwrap(),
+            dir,
+            spec: spec(3),
+            now: NOW,
+            cluster: Cluster::default(),
+        }
+    }
+
+    fn cabinet(&self) -> Cabinet {
+        Cabinet::open(&self.dir.path().join("agent")).unwrap()
+    }
+
+    /// A new life of the agent, in a session of its own.
+    fn life(&self) -> Books {
+        let mut books = Books::open(&self.cabinet());
+        self.begin_session(&mut books);
+        books
+    }
+
+    fn begin_session(&self, books: &mut Books) {
+        books.begin_session();
+        books.take_cursors(self.cluster.cursors());
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join("root/log").join(name)
+    }
+
+    fn length(&self, name: &str) -> u64 {
+        fs::metadata(self.path(name)).unwrap().len()
+    }
+
+    fn append(&self, name: &str, text: &str) {
+        let mut file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.path(name))
+            .unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    }
+
+    fn cut(&self, name: &str, length: usize) {
+        let file = OpenOptions::new().write(true).open(self.path(name));
+        file.unwrap().set_len(length as u64).unwrap();
+    }
+
+    fn step(&self, books: &mut Books) -> super::Step {
+        books
+            .step(&self.files, &self.cabinet(), &self.spec, self.now)
+            .unwrap()
+    }
+
+    /// Reads and tells until nothing is left.
+    fn read(&mut self, books: &mut Books) {
+        loop {
+            let step = self.step(books);
+            let mut told = false;
+            while let Some(batch) = next(books) {
+                told = true;
+                let answer = self.cluster.take(&batch);
+                books.answered(answer);
+            }
+            if !(step.more || told) {
+                return;
+            }
+        }
+    }
+
+    fn position(&self, books: &Books, name: &str) -> u64 {
+        books
+            .position(&HostPath::new("/log/acct.csv").unwrap(), name)
+            .unwrap()
+    }
+}
+
+fn next(books: &mut Books) -> Option<StatisticsBatch> {
+    let host = HostId::new("pmta1").unwrap();
+    books.next_batch(Session {
+        cluster: ClusterId([1; 16]),
+        host: &host,
+        nonce: Nonce([2; 16]),
+    })
+}
+
+fn delivered(vmta: u8) -> String {
+    row(
+        "d",
+        &format!("bounce@mail{vmta}.example.com"),
+        &format!("vmta-{vmta}"),
+    )
+}
+
+fn discarded(sender: &str) -> String {
+    row("b", sender, "reject-client")
+}
+
+fn deferred(message: u64) -> String {
+    row("t", &format!("b{message}@mail1.example.com"), "vmta-1")
+}
+
+fn row(kind: &str, sender: &str, vmta: &str) -> String {
+    row_at(NOW, kind, sender, vmta)
+}
+
+fn row_at(at: Timestamp, kind: &str, sender: &str, vmta: &str) -> String {
+    let seconds = at.0 / Timestamp::SECOND;
+    format!(
+        "{kind},{seconds},2026-11-21 05:59:00+0000,{sender},r@rcpt.example,other,,{vmta},rcpt.example/{vmta}\r\n"
+    )
+}

@@ -1,0 +1,257 @@
+//! `/ips/{address}/stats` and `/tenants/{tenant}/stats`: what was counted of mail.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
+use serde::Deserialize;
+
+use email_engine_protocol::api::{GapView, StatisticsBy, StatisticsRow, StatisticsView};
+use email_engine_protocol::id::{HostId, ReceiverGroup, TenantId};
+use email_engine_protocol::observed::BounceCategory;
+use email_engine_protocol::time::Timestamp;
+
+use crate::api::Api;
+use crate::api::auth::Caller;
+use crate::api::problem::ApiError;
+use crate::api::request::Named;
+use crate::api::routes::Asker;
+use crate::state::{DAYS_KEPT, FleetState, HOURS_KEPT_DAYS, Span, Subject};
+
+/// Rows of one answer, about; a day or hour is never cut in two.
+const ROWS: usize = 10_000;
+/// Days that are shown unless others are asked for, today included.
+const DAYS: u32 = 7;
+
+/// Which counts.
+#[derive(Clone, Debug, Deserialize)]
+pub(in crate::api) struct Wanted {
+    from: Option<String>,
+    to: Option<String>,
+    #[serde(default)]
+    by: StatisticsBy,
+    group: Option<String>,
+    format: Option<String>,
+}
+
+/// Counts of one identity.
+pub(in crate::api) async fn of_ip(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Asker,
+    Named(address): Named<IpAddr>,
+    Query(wanted): Query<Wanted>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let found = api.view(|state| {
+        let identity = state.identities.get(&address)?;
+        let tenant = &identity.spec.tenant;
+        caller
+            .sees(Some(tenant))
+            .then(|| (tenant.clone(), identity.spec.host.clone()))
+    });
+    let (tenant, host) = found.ok_or_else(|| ApiError::not_found("ip", &address.to_string()))?;
+    let about = About {
+        subject: Subject::Identity(tenant, address),
+        hosts: vec![host],
+    };
+    answer(&api, about, &wanted, &headers).await
+}
+
+/// Counts of all identities of a tenant, those that are gone included.
+pub(in crate::api) async fn of_tenant(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Asker,
+    Named(tenant): Named<TenantId>,
+    Query(wanted): Query<Wanted>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let hosts = api.view(|state| hosts_of(state, &caller, &tenant));
+    let hosts = hosts.ok_or_else(|| ApiError::not_found("tenant", tenant.as_str()))?;
+    let about = About {
+        subject: Subject::Tenant(tenant),
+        hosts,
+    };
+    answer(&api, about, &wanted, &headers).await
+}
+
+fn hosts_of(state: &FleetState, caller: &Caller, tenant: &TenantId) -> Option<Vec<HostId>> {
+    if !state.tenants.contains_key(tenant) || !caller.sees(Some(tenant)) {
+        return None;
+    }
+    let own = state.identities.values();
+    let own = own.filter(|identity| identity.spec.tenant == *tenant);
+    let mut hosts: Vec<_> = own.map(|identity| identity.spec.host.clone()).collect();
+    hosts.sort();
+    hosts.dedup();
+    Some(hosts)
+}
+
+/// Whose counts, and whose files they are from.
+struct About {
+    subject: Subject,
+    hosts: Vec<HostId>,
+}
+
+async fn answer(
+    api: &Arc<Api>,
+    about: About,
+    wanted: &Wanted,
+    headers: &HeaderMap,
+) -> Result<Response, ApiError> {
+    let is_csv = is_csv(wanted, headers)?;
+    let group = match &wanted.group {
+        Some(name) => Some(
+            ReceiverGroup::new(name)
+                .map_err(|error| ApiError::invalid("group", &error.got, error.rule))?,
+        ),
+        None => None,
+    };
+    let spans = spans(wanted, api.now())?;
+    let mut view = api.view(|state| of_hosts(state, &about.hosts));
+    let (reading, subject) = (Arc::clone(api), about.subject);
+    let found = tokio::task::spawn_blocking(move || reading.series(&subject, &spans)).await;
+    let found = found.map_err(|error| {
+        let detail = error.to_string();
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+    })??;
+    for (span, groups) in found {
+        if view.rows.len() >= ROWS {
+            view.next = Some(span.begins());
+            break;
+        }
+        let own = groups
+            .into_iter()
+            .filter(|(own, _)| group.as_ref().is_none_or(|group| group == own));
+        view.rows
+            .extend(own.map(|(group, counts)| StatisticsRow::new(span.begins(), group, &counts)));
+    }
+    if is_csv {
+        let text = statistics_csv(&view.rows);
+        let mut answer =
+            ([(header::CONTENT_TYPE, "text/csv; charset=utf-8")], text).into_response();
+        if let Some(next) = view.next
+            && let Ok(next) = next.to_string().parse()
+        {
+            answer.headers_mut().insert("x-next-from", next);
+        }
+        return Ok(answer);
+    }
+    Ok(Json(view).into_response())
+}
+
+/// What is known of the reading.
+fn of_hosts(state: &FleetState, hosts: &[HostId]) -> StatisticsView {
+    let known = |host: &HostId| state.accounting.hosts.get(host);
+    let gaps = hosts.iter().flat_map(|host| {
+        let gaps = known(host).into_iter().flat_map(|known| &known.gaps);
+        gaps.map(|gap| GapView {
+            host: host.clone(),
+            from: gap.from,
+            to: gap.to,
+        })
+    });
+    let read: Option<Vec<_>> = hosts.iter().map(|host| known(host)?.read_until).collect();
+    StatisticsView {
+        gaps: gaps.collect(),
+        read_until: read.and_then(|read| read.into_iter().min()),
+        ..StatisticsView::default()
+    }
+}
+
+fn is_csv(wanted: &Wanted, headers: &HeaderMap) -> Result<bool, ApiError> {
+    match wanted.format.as_deref() {
+        Some("csv") => Ok(true),
+        Some("json") => Ok(false),
+        Some(other) => Err(ApiError::invalid("format", other, "csv or json")),
+        None => {
+            let accepts = headers.get(header::ACCEPT);
+            let accepts = accepts.and_then(|value| value.to_str().ok());
+            Ok(accepts.is_some_and(|value| value.trim().starts_with("text/csv")))
+        }
+    }
+}
+
+/// The days or hours that are asked for and kept, oldest first.
+fn spans(wanted: &Wanted, now: Timestamp) -> Result<Vec<Span>, ApiError> {
+    let today = Span::day_of(now);
+    let kept = match wanted.by {
+        StatisticsBy::Day => DAYS_KEPT,
+        StatisticsBy::Hour => HOURS_KEPT_DAYS,
+    };
+    let oldest = Span::Day(today.saturating_sub(kept - 1)).begins();
+    let usual = Span::Day(today.saturating_sub(DAYS - 1)).begins();
+    let from = time("from", wanted.from.as_deref())?.unwrap_or(usual);
+    // What a host's clock that is a little ahead dated belongs to it.
+    let latest = now.plus(Timestamp::DAY);
+    let to = time("to", wanted.to.as_deref())?.unwrap_or(latest);
+    if to < from {
+        let accepted = "not before `from`";
+        return Err(ApiError::invalid("to", &to.to_string(), accepted));
+    }
+    let (from, to) = (from.max(oldest), to.min(latest));
+    Ok(match wanted.by {
+        StatisticsBy::Day => (Span::day_of(from)..=Span::day_of(to))
+            .map(Span::Day)
+            .collect(),
+        StatisticsBy::Hour => (Span::hour_of(from)..=Span::hour_of(to))
+            .map(Span::Hour)
+            .collect(),
+    })
+}
+
+/// A time, or the beginning of a day.
+fn time(field: &str, text: Option<&str>) -> Result<Option<Timestamp>, ApiError> {
+    let Some(text) = text else {
+        return Ok(None);
+    };
+    let whole = || format!("{text}T00:00:00.000Z").parse::<Timestamp>().ok();
+    let read = text.parse::<Timestamp>().ok().or_else(whole);
+    let accepted = "a UTC day such as 2026-11-21, or a time such as 2026-11-21T06:00:00Z";
+    read.map(Some)
+        .ok_or_else(|| ApiError::invalid(field, text, accepted))
+}
+
+/// The rows as RFC 4180 has them, every category a column of its own.
+///
+/// # Panics
+/// Never: rows are written to memory.
+#[must_use]
+pub fn statistics_csv(rows: &[StatisticsRow]) -> String {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let fixed = [
+        "at",
+        "group",
+        "sent",
+        "delivered",
+        "bounced",
+        "deferred",
+        "complaints",
+        "returned",
+    ];
+    let categories = BounceCategory::ALL.map(BounceCategory::as_str);
+    let header = fixed.iter().chain(&categories);
+    let in_memory = "memory takes every record of one length";
+    writer.write_record(header).expect(in_memory);
+    for row in rows {
+        let counts = [
+            row.sent,
+            row.delivered,
+            row.bounced,
+            row.deferred,
+            row.complaints,
+            row.returned,
+        ];
+        let count = |category| row.categories.get(&category).copied().unwrap_or(0);
+        let counts = counts.into_iter().chain(BounceCategory::ALL.map(count));
+        let head = [row.at.to_string(), row.group.to_string()];
+        let all = head
+            .into_iter()
+            .chain(counts.map(|count| count.to_string()));
+        writer.write_record(all).expect(in_memory);
+    }
+    let written = writer.into_inner().expect(in_memory);
+    String::from_utf8_lossy(&written).into_owned()
+}

@@ -1,0 +1,9 @@
+//! Commands about what accounting files say.
+
+mod check;
+mod record;
+mod rows;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use record::{BATCHES, ROWS};

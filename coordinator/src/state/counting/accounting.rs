@@ -1,0 +1,103 @@
+//! Up to where the accounting files of every host are counted, and what is known of the reading.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::state::FleetState;
+
+use email_engine_protocol::id::{HostId, TenantId};
+use email_engine_protocol::observed::{
+    AccountingCursors, AccountingFileId, Counts, FileCursor, Gap, Mark,
+};
+use email_engine_protocol::time::Timestamp;
+
+/// What is known of reading accounting files. Counts themselves are series, beside the tables.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accounting {
+    /// By host, those that are cut off included for a while: their files may come back.
+    pub hosts: BTreeMap<HostId, Arc<HostAccounting>>,
+    /// The day on which series were pruned last, in days since 1970-01-01.
+    pub pruned: u32,
+}
+
+/// What is known of one host's accounting files.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostAccounting {
+    /// Up to where each is counted.
+    pub files: BTreeMap<AccountingFileId, CountedFile>,
+    /// By stem, the last name of files that were forgotten.
+    pub floors: BTreeMap<String, String>,
+    /// All that was written before is counted.
+    pub read_until: Option<Timestamp>,
+    /// Times of which records may be missing, oldest first.
+    pub gaps: BTreeSet<Gap>,
+    /// Who owned an address when something was counted for it last: bounces and complaints still come
+    /// when the identity is gone.
+    pub owners: BTreeMap<IpAddr, Owner>,
+    /// All identities together by UTC day, the newest few.
+    pub days: BTreeMap<u32, Counts>,
+    /// Final results and complaints that were counted for an address that is no identity of the host.
+    pub unclaimed: u64,
+    /// When something changed here last.
+    pub changed_at: Timestamp,
+}
+
+/// Up to where one file is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CountedFile {
+    /// First byte that is not.
+    pub at: u64,
+    /// What stood before it.
+    pub mark: Mark,
+    /// When that changed last.
+    pub changed_at: Timestamp,
+}
+
+/// Who owned an address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// The customer.
+    pub tenant: TenantId,
+    /// When this was known last.
+    pub seen_at: Timestamp,
+}
+
+impl FleetState {
+    /// A day of a host's mail may be judged when this is past its end: all that the host wrote before
+    /// is counted.
+    #[must_use]
+    pub fn judged_until(&self, host: &HostId) -> Option<Timestamp> {
+        self.accounting.hosts.get(host)?.read_until
+    }
+}
+
+impl HostAccounting {
+    /// Up to where a file is counted, as agents are told.
+    #[must_use]
+    pub fn cursor(&self, file: &AccountingFileId) -> Option<FileCursor> {
+        let counted = self.files.get(file)?;
+        Some(FileCursor {
+            file: file.clone(),
+            at: counted.at,
+            mark: counted.mark,
+        })
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn cursors(&self) -> AccountingCursors {
+        let cursor = |(file, counted): (&AccountingFileId, &CountedFile)| FileCursor {
+            file: file.clone(),
+            at: counted.at,
+            mark: counted.mark,
+        };
+        AccountingCursors {
+            files: self.files.iter().map(cursor).collect(),
+            floors: self.floors.clone(),
+            read_until: self.read_until,
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! What was: changes by people, and mail.
+
+mod audit;
+mod statistics;
+
+pub use audit::AuditView;
+pub use statistics::{GapView, StatisticsBy, StatisticsRow, StatisticsView};
