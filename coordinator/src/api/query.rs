@@ -64,7 +64,9 @@ fn fits(name: &str, value: &str) -> Result<(), ApiError> {
         "before" | "grace_seconds" | "limit" if value.parse::<u64>().is_err() => {
             Err(ApiError::invalid(name, value, "a whole number from 0"))
         }
-        "dry_run" | "now" | "prune" | "proposed" | "release" if value.parse::<bool>().is_err() => {
+        "dry_run" | "force" | "kept" | "last" | "now" | "prune" | "proposed" | "release"
+            if value.parse::<bool>().is_err() =>
+        {
             Err(ApiError::invalid(name, value, "true or false"))
         }
         _ => Ok(()),

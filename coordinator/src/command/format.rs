@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use email_engine_protocol::api::{AccessRole, MemberRole, Settings};
+use email_engine_protocol::api::{AccessRole, Check, MemberRole, Settings, Verdict};
 use email_engine_protocol::bytes::{CertificateSerial, ContentHash};
 use email_engine_protocol::desired::EpochGrant;
 use email_engine_protocol::generation::Generation;
@@ -15,6 +15,7 @@ use super::fixture::{
     recovery_key, redeem, spki, submission, tenant,
 };
 use super::*;
+use crate::fleet::lifecycle::Event;
 use crate::state::{CertificateSubject, HostSecret, Release, SecretOf, ShownCertificate, TokenUse};
 
 const GOLDEN: &str = include_str!("format.golden");
@@ -240,6 +241,31 @@ fn artifact_commands() -> Vec<Command> {
     ]
 }
 
+fn life_commands() -> Vec<Command> {
+    let what = "no".to_owned();
+    let said = [
+        (Check::A, Verdict::Valid),
+        (Check::Ptr, Verdict::Invalid { what }),
+    ];
+    vec![
+        Command::SteerIdentity(SteerIdentity {
+            address: address(0),
+            event: Event::Quarantine {
+                lists: ["zen".to_owned()].into(),
+            },
+            force: false,
+            on_host: Some(Verdict::Valid),
+        }),
+        Command::StateChecks(StateChecks {
+            address: address(0),
+            verdicts: said.into(),
+        }),
+        Command::RecordSending(RecordSending {
+            sent: [(address(0), Timestamp(7))].into(),
+        }),
+    ]
+}
+
 pub(super) fn samples() -> Vec<Command> {
     let shelves = [
         fleet_commands(),
@@ -249,6 +275,7 @@ pub(super) fn samples() -> Vec<Command> {
         submission_commands(),
         artifact_commands(),
         secret_commands(),
+        life_commands(),
     ];
     shelves.into_iter().flatten().collect()
 }
@@ -276,7 +303,7 @@ fn the_bytes_of_every_command_are_those_of_the_log() {
 #[test]
 fn every_kind_is_sampled_in_its_order_and_reads_back() {
     let samples = samples();
-    assert_eq!(samples.len(), 46);
+    assert_eq!(samples.len(), 49);
     for (at, command) in samples.iter().enumerate() {
         let bytes = postcard::to_stdvec(command).unwrap();
         assert_eq!(usize::from(bytes[0]), at, "{}", name(command));

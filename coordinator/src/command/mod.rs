@@ -43,7 +43,8 @@ pub use artifact::{
 };
 pub(crate) use cluster::AGREEMENT_MILLIS;
 pub use host::SetDatabasePassword;
-pub(crate) use identity::is_on_its_host;
+pub use identity::{RecordSending, StateChecks, SteerIdentity};
+pub(crate) use identity::{is_on_its_host, life_refused};
 pub use outcome::{Answer, BodyChange, Effect, Outcome, Rejection, RejectionCode};
 pub use payload::*;
 pub(crate) use submission::COVERED;
@@ -163,4 +164,10 @@ pub enum Command {
     NameArtifact(NameArtifact),
     /// A tenant or a host has a secret.
     SetSecret(Box<SetSecret>),
+    /// A turn of an identity's life.
+    SteerIdentity(SteerIdentity),
+    /// What was seen of an identity.
+    StateChecks(StateChecks),
+    /// When mail left identities last.
+    RecordSending(RecordSending),
 }

@@ -15,9 +15,9 @@ use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 
 use super::fixture::{
-    Fleet, SECOND, address, api_key, bundle, bundle_hash, domain, drawn_artifact, found, host,
-    host_id, host_token, identity, node_token, outcome, recovery_key, redeem, redeem_node, spki,
-    submission, tenant,
+    Fleet, SECOND, address, api_key, bundle, bundle_hash, domain, drawn_artifact, drawn_statement,
+    drawn_turn, found, host, host_id, host_token, identity, node_token, outcome, recovery_key,
+    redeem, redeem_node, spki, submission, tenant,
 };
 use super::*;
 use crate::fleet;
@@ -36,7 +36,7 @@ struct Step {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step =
-        (0..50_u8, 0..4_u8, 0..4_u8).prop_map(|(verb, which, how)| Step { verb, which, how });
+        (0..53_u8, 0..4_u8, 0..4_u8).prop_map(|(verb, which, how)| Step { verb, which, how });
     prop::collection::vec(step, 1..100)
 }
 
@@ -363,6 +363,8 @@ fn command(fleet: &Fleet, step: Step) -> Command {
             fleet, step.which, step.how,
         ))),
         43 => submission::drawn(step.which, step.how),
+        50 | 51 => drawn_turn(step.verb, step.which, step.how),
+        52 => drawn_statement(fleet, step.which, step.how),
         45.. => drawn_artifact(step.verb - 45, step.which, step.how),
         21 | 22 if !has_target_host => batch_of(step),
         _ => other_command(fleet, step),
@@ -452,10 +454,11 @@ proptest! {
 fn every_command_is_drawn_and_both_taken_and_refused() {
     let mut runner = TestRunner::deterministic();
     let (mut taken, mut refused) = (BTreeSet::new(), BTreeSet::new());
-    for _ in 0..90 {
+    for _ in 0..120 {
         let steps = steps().new_tree(&mut runner).unwrap().current();
         let mut fleet = Fleet::with_identities(2);
         submission::with_database(&mut fleet.state);
+        fleet.accept(Command::CreateApiKey(api_key("t3", AccessRole::Admin)));
         for step in steps {
             let command = command(&fleet, step);
             let name = format::name(&command);
@@ -477,7 +480,7 @@ fn every_command_is_drawn_and_both_taken_and_refused() {
     // Their refusals are too large or too late for a small world; their own tests show them.
     assert_eq!(
         never_refused,
-        ["put-bundle", "stock-keys", "tell-time"].into()
+        ["put-bundle", "record-sending", "stock-keys", "tell-time"].into()
     );
 }
 

@@ -108,6 +108,9 @@ impl Command {
             Self::RemoveArtifact(verb) => verb,
             Self::NameArtifact(verb) => verb,
             Self::SetSecret(verb) => &**verb,
+            Self::SteerIdentity(verb) => verb,
+            Self::StateChecks(verb) => verb,
+            Self::RecordSending(verb) => verb,
             Self::Batch(_) => return None,
         })
     }

@@ -3,6 +3,7 @@
 
 mod consistency;
 mod invariants;
+pub mod lifecycle;
 mod shares;
 pub mod window;
 

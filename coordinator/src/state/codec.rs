@@ -10,8 +10,9 @@ use super::FleetState;
 /// Version of the tables that [`encode`] writes.
 pub const TABLES_VERSION: u32 = 2;
 
-/// Tables that version 2 put behind those of version 1, empty: artifacts and their names.
-const ADDED_BY_2: [u8; 2] = [0, 0];
+/// Tables that version 2 put behind those of version 1, empty: artifacts, their names, and records of
+/// identities that are gone.
+const ADDED_BY_2: [u8; 3] = [0, 0, 0];
 
 /// Why bytes are not the tables of a state that this software reads.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -93,7 +94,7 @@ mod tests {
     fn tables_from_before_artifacts_are_read_as_without_any() {
         let state = Fleet::with_identities(2).state;
         let mut older = encode(&state);
-        assert_eq!(older.split_off(older.len() - 2), ADDED_BY_2);
+        assert_eq!(older.split_off(older.len() - ADDED_BY_2.len()), ADDED_BY_2);
         assert_eq!(decode(1, &older).unwrap(), state);
     }
 }

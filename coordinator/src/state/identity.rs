@@ -11,7 +11,7 @@ use email_engine_protocol::api::IpSpec;
 use email_engine_protocol::id::{HostId, PoolName, SecretId, TenantId, VmtaName};
 use email_engine_protocol::time::Timestamp;
 
-use super::FleetState;
+use super::{FleetState, Life};
 
 /// A sending identity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +26,21 @@ pub struct Identity {
     pub added_at: Timestamp,
     /// Fleet revision since which its virtual MTA is on its host.
     pub placed_at: u64,
+    /// Where it stands since when, what was seen of it, and what became of it.
+    pub life: Life,
 }
+
+/// What is left of an identity that is gone: what it sent last is still judged by its record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Departed {
+    /// What it was declared to be.
+    pub spec: IpSpec,
+    /// Public half of its DKIM key.
+    pub dkim_public: String,
+}
+
+/// When a record may go, and which.
+pub type Departure = (Timestamp, SecretId);
 
 /// An inventory group of one tenant's identities on one PowerMTA host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,6 +11,7 @@ mod codec;
 mod content;
 mod host;
 mod identity;
+mod life;
 mod lookup;
 mod query;
 mod restored;
@@ -43,7 +44,8 @@ pub use content::{
 pub use host::{
     Host, HostKeys, HostLifecycle, INBOUND_MX_LABEL, Outcome, RestartAllowed, TargetRecord,
 };
-pub use identity::{GivenUp, Identity, Leaving, Place, Pool};
+pub use identity::{Departed, Departure, GivenUp, Identity, Leaving, Place, Pool};
+pub use life::{Declared, Life, Quarantine};
 pub use lookup::{Claim, ClaimKind, Lookup};
 pub(crate) use lookup::{claims, with_ancestors};
 pub use restored::{Restored, Return, ShownCertificate};
@@ -139,4 +141,7 @@ pub struct FleetState {
     /// Which of them the names of role files stand for, by revision of the settings: a host sees a
     /// change only when its release moves.
     pub artifact_names: BTreeMap<u64, Arc<BTreeMap<ArtifactName, ContentHash>>>,
+    /// DKIM records that stay published although nobody signs with their keys any more, by when they
+    /// may go.
+    pub departed: BTreeMap<Departure, Arc<Departed>>,
 }

@@ -8,6 +8,7 @@ mod artifact;
 mod audit;
 mod cluster;
 mod fleet;
+mod ip;
 mod leaving;
 mod preview;
 mod problem;
@@ -25,6 +26,11 @@ pub use cluster::{ClusterView, Consistency, Contact, MemberRole, NodeView, Versi
 pub use fleet::{
     FleetDocument, HostSpec, IpDocument, IpSpec, IpStatus, Phase, Purpose, Settings, TenantSpec,
 };
+pub use ip::{
+    Addresses, Cause, Check, ChecksRequest, ExplainedFact, Explanation, IpEntries, IpEntry, IpView,
+    MoveRequest, NamePattern, QuarantineRequest, QuarantineView, Statement, Transition, TurnView,
+    Verdict, Written,
+};
 pub use leaving::{GivenUpView, LeavingView};
 pub use preview::{HostChange, ResourceChange, RestartRequest, RestartView, TextDiff};
 pub use problem::Problem;
@@ -34,5 +40,5 @@ pub use release::{
 pub use secret::{TenantSecret, TenantSecretError, TenantSecretRequest, TenantSecretView};
 pub use view::{
     ApplyAnswer, Change, ChangeAction, DomainRecord, DomainView, FleetState, HostView, MailDay,
-    MailView, RenderedConfig, RenderedFile, StatusView, TurnedAway,
+    MailView, RenderedConfig, RenderedFile, StatusView, TurnedAway, WarmupStep,
 };

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::preview::{is_false, is_zero};
-use super::{ClusterView, HostChange, HostSpec, IpSpec};
+use super::{ClusterView, HostChange, HostSpec, IpSpec, Phase};
 use crate::bytes::ContentHash;
 use crate::desired::Resource;
 use crate::generation::Generation;
@@ -226,6 +226,20 @@ pub struct DomainView {
     pub domain: DomainName,
     /// Records to publish.
     pub records: Vec<DomainRecord>,
+    /// What lies before it until it sends at its full quota; told when it is added.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warmup: Vec<WarmupStep>,
+}
+
+/// One phase of the warm-up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WarmupStep {
+    /// Which.
+    pub phase: Phase,
+    /// Mails a day in it.
+    pub daily_quota: u32,
+    /// Days in it at least; none in the last, which stays.
+    pub least_days: Option<u32>,
 }
 
 /// One DNS record that is wanted.
@@ -237,6 +251,9 @@ pub struct DomainRecord {
     pub kind: String,
     /// Its data in presentation form.
     pub value: String,
+    /// It may go then: nobody signs with its key any more, and what was signed last is still judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
 }
 
 /// Answer of `GET /api/v1/hosts/{id}/config`: what is or would be pushed, secrets masked.

@@ -7,6 +7,7 @@ mod cautions;
 mod documents;
 mod fleet;
 mod fuzz;
+mod lives;
 mod memory;
 mod previews;
 mod routes;

@@ -112,8 +112,10 @@ pub(crate) enum Command {
     Status(status::Status),
     /// List, show or retire hosts
     Hosts(hosts::Hosts),
-    /// List, show, add or remove sending identities
+    /// Sending identities: list, show, add, remove, and the turns of their lives
     Ips(ips::Ips),
+    /// Show how something came to be as it is: facts, rules and decisions with times and actors
+    Explain(ips::Explain),
     /// List or show tenants
     Tenants(tenants::Tenants),
     /// List or show sending domains with the DNS records they need

@@ -3,6 +3,7 @@
 use email_engine_protocol::api::IpSpec;
 
 use super::check::{check, nobody_has};
+use super::life::{begin, resume};
 use super::roster::{end_leaving, enter, has_prepared_key, secret_id, take_key};
 use crate::command::RejectionCode::{AlreadyExists, Duplicate};
 use crate::command::refuse::{at_most, refuse};
@@ -35,15 +36,17 @@ impl Verb for AddIdentity {
         let dkim_key = secret_id(spec)?;
         let place = (spec.host.clone(), spec.vmta.clone());
         if state.leaving.contains_key(&place) {
-            return Ok(come_back(state, spec, &place));
+            return come_back(state, spec, &place, turn);
         }
         has_prepared_key(state, spec)?;
+        let life = begin(state, spec, turn)?;
         let identity = Identity {
             spec: spec.clone(),
             dkim_public: take_key(state, &dkim_key),
             dkim_key,
             added_at: turn.now(),
             placed_at: state.revision + 1,
+            life,
         };
         enter(state, identity);
         Ok(Change::DONE)
@@ -51,15 +54,24 @@ impl Verb for AddIdentity {
 }
 
 /// It had not gone yet: it is what it was, with its key, and its queue was never touched.
-fn come_back(state: &mut FleetState, spec: &IpSpec, place: &Place) -> Change {
-    if let Some(leaving) = end_leaving(state, place) {
-        let identity = Identity {
-            spec: spec.clone(),
-            ..leaving.identity.clone()
-        };
-        enter(state, identity);
-    }
-    Change::DONE
+fn come_back(
+    state: &mut FleetState,
+    spec: &IpSpec,
+    place: &Place,
+    turn: &Turn<'_>,
+) -> Result<Change, Rejection> {
+    let Some(leaving) = state.leaving.get(place).cloned() else {
+        return Ok(Change::NONE);
+    };
+    let (spec, life) = resume(state, &leaving.identity, spec, turn)?;
+    end_leaving(state, place);
+    let identity = Identity {
+        spec,
+        life,
+        ..leaving.identity.clone()
+    };
+    enter(state, identity);
+    Ok(Change::DONE)
 }
 
 #[cfg(test)]

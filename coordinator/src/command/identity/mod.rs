@@ -5,9 +5,12 @@ mod change;
 mod check;
 mod end_drain;
 mod give_up_drain;
+mod life;
 mod retire;
 mod roster;
 mod stock_keys;
 
 pub(in crate::command) use check::has_mailbox;
+pub(crate) use life::refused as life_refused;
+pub use life::{RecordSending, StateChecks, SteerIdentity};
 pub(crate) use roster::{forget_leaving, is_on_its_host};

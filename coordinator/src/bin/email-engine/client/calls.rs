@@ -12,7 +12,7 @@ use serde_json::Value;
 use email_engine_protocol::api::{
     ApiKeyCreated, ApiKeyRequest, ApiKeyView, ApplyAnswer, BundleCreated, BundleRequest,
     BundleView, ClusterView, Consistency, DomainView, FleetDocument, GivenUpView, HostView,
-    IpDocument, IpSpec, LeavingView, ReleaseRequest, ReleasesView, RenderedConfig, RestartRequest,
+    IpDocument, IpView, LeavingView, ReleaseRequest, ReleasesView, RenderedConfig, RestartRequest,
     RestartView, Settings, StatusView, TenantSecret, TenantSecretRequest, TenantSecretView,
     TenantSpec, TokenCreated, TokenRequest, TokenView,
 };
@@ -114,11 +114,11 @@ impl Client {
         self.ask(call).await
     }
 
-    pub(crate) async fn ips(&self) -> Result<Vec<IpSpec>, ClientError> {
+    pub(crate) async fn ips(&self) -> Result<Vec<IpView>, ClientError> {
         self.ask(Call::get(&["ips"])).await
     }
 
-    pub(crate) async fn ip(&self, address: &str) -> Result<IpSpec, ClientError> {
+    pub(crate) async fn ip(&self, address: &str) -> Result<IpView, ClientError> {
         self.ask(Call::get(&["ips", address])).await
     }
 

@@ -6,6 +6,7 @@
 mod artifacts;
 mod calls;
 mod error;
+mod ips;
 mod send;
 mod tls;
 

@@ -69,6 +69,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Status(status) => status::run(&desk()?, &status).await,
         Command::Hosts(hosts) => hosts::run(&desk()?, hosts).await,
         Command::Ips(ips) => ips::run(&desk()?, ips).await,
+        Command::Explain(explain) => ips::explain(&desk()?, explain).await,
         Command::Tenants(tenants) => tenants::run(&desk()?, tenants).await,
         Command::Domains(domains) => ips::domains(&desk()?, domains).await,
         Command::Token(token) => token::run(&desk()?, token).await,
