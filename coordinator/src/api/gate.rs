@@ -289,7 +289,7 @@ fn no_leader() -> ApiError {
     )
 }
 
-fn forbidden(needed: AccessRole, caller: &Caller) -> ApiError {
+pub(super) fn forbidden(needed: AccessRole, caller: &Caller) -> ApiError {
     let word = |role| match role {
         AccessRole::Metrics => "metrics",
         AccessRole::Viewer => "viewer",

@@ -137,7 +137,10 @@ pub(super) const fn rejection_status(code: RejectionCode) -> StatusCode {
         | RejectionCode::ClusterState
         | RejectionCode::Duplicate
         | RejectionCode::InUse
+        | RejectionCode::NoEdge
         | RejectionCode::NoPreparedKey
+        | RejectionCode::NotYet
+        | RejectionCode::Preflight
         | RejectionCode::StaleParent
         | RejectionCode::StaleRevision
         | RejectionCode::TokenExpired

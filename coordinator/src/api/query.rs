@@ -90,7 +90,9 @@ fn fits(name: &str, value: &str) -> Result<(), ApiError> {
             Err(error) => Err(ApiError::invalid(name, value, error.rule)),
             Ok(_) => Ok(()),
         },
-        "dry_run" | "now" | "prune" | "proposed" | "release" if value.parse::<bool>().is_err() => {
+        "dry_run" | "force" | "kept" | "last" | "now" | "prune" | "proposed" | "release"
+            if value.parse::<bool>().is_err() =>
+        {
             Err(ApiError::invalid(name, value, "true or false"))
         }
         "by" if !["day", "hour"].contains(&value) => {

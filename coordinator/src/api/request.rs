@@ -223,6 +223,28 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     }
 }
 
+/// A JSON body, or none where nothing needs to be said.
+#[derive(Clone, Debug)]
+pub(super) struct JsonOrNothing<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for JsonOrNothing<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let (parts, body) = request.into_parts();
+        let bytes = axum::body::to_bytes(body, email_engine_protocol::limits::REQUEST_BYTES).await;
+        let bytes = bytes.map_err(|error| {
+            ApiError::new(StatusCode::BAD_REQUEST, "bad-body", error.to_string())
+        })?;
+        if bytes.is_empty() {
+            return Ok(Self(T::default()));
+        }
+        let request = Request::from_parts(parts, axum::body::Body::from(bytes));
+        let JsonBody(value) = JsonBody::from_request(request, state).await?;
+        Ok(Self(value))
+    }
+}
+
 /// The bytes of a JSON body.
 #[derive(Clone, Debug)]
 pub(super) struct JsonBytes(pub(super) Bytes);

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use email_engine_protocol::api::{
-    AccessRole, MemberRole, Phase, Rate, Settings, WarmupRates, WarmupReason, WarmupStep,
-    WarmupVerdict,
+    AccessRole, Check, MemberRole, Phase, Rate, Settings, Verdict, WarmupRates, WarmupReason,
+    WarmupStep, WarmupVerdict,
 };
 use email_engine_protocol::bytes::{CertificateSerial, ContentHash};
 use email_engine_protocol::desired::EpochGrant;
@@ -22,6 +22,7 @@ use super::*;
 use crate::state::{
     CampaignEnd, CertificateSubject, HostSecret, Release, SecretOf, ShownCertificate, TokenUse,
 };
+use crate::fleet::lifecycle::Event;
 
 const GOLDEN: &str = include_str!("format.golden");
 
@@ -313,6 +314,31 @@ fn campaign_commands() -> Vec<Command> {
     ]
 }
 
+fn life_commands() -> Vec<Command> {
+    let what = "no".to_owned();
+    let said = [
+        (Check::A, Verdict::Valid),
+        (Check::Ptr, Verdict::Invalid { what }),
+    ];
+    vec![
+        Command::SteerIdentity(SteerIdentity {
+            address: address(0),
+            event: Event::Quarantine {
+                lists: ["zen".to_owned()].into(),
+            },
+            force: false,
+            on_host: Some(Verdict::Valid),
+        }),
+        Command::StateChecks(StateChecks {
+            address: address(0),
+            verdicts: said.into(),
+        }),
+        Command::RecordSending(RecordSending {
+            sent: [(address(0), Timestamp(7))].into(),
+        }),
+    ]
+}
+
 fn statistics_commands() -> Vec<Command> {
     vec![Command::RecordStatistics(RecordStatistics {
         batches: vec![statistics(0, 100, 3)],
@@ -331,6 +357,7 @@ pub(super) fn samples() -> Vec<Command> {
         campaign_commands(),
         warmup_commands(),
         statistics_commands(),
+        life_commands(),
     ];
     shelves.into_iter().flatten().collect()
 }
@@ -358,7 +385,7 @@ fn the_bytes_of_every_command_are_those_of_the_log() {
 #[test]
 fn every_kind_is_sampled_in_its_order_and_reads_back() {
     let samples = samples();
-    assert_eq!(samples.len(), 53);
+    assert_eq!(samples.len(), 56);
     for (at, command) in samples.iter().enumerate() {
         let bytes = postcard::to_stdvec(command).unwrap();
         assert_eq!(usize::from(bytes[0]), at, "{}", name(command));

@@ -47,8 +47,11 @@ pub use artifact::{
 pub use campaign::{BeginCampaign, EndCampaign};
 pub(crate) use cluster::AGREEMENT_MILLIS;
 pub use host::SetDatabasePassword;
-pub(crate) use identity::is_on_its_host;
-pub use identity::{PauseWarmup, ResumeWarmup, StopWarmup, TickWarmup, Ticked};
+pub use identity::{
+    PauseWarmup, RecordSending, ResumeWarmup, StateChecks, SteerIdentity, StopWarmup, TickWarmup,
+    Ticked,
+};
+pub(crate) use identity::{is_on_its_host, life_refused};
 pub use outcome::{Answer, BodyChange, Effect, Outcome, Rejection, RejectionCode};
 pub use payload::*;
 pub(crate) use statistics::{BATCHES as STATISTICS_BATCHES, ROWS as STATISTICS_ROWS};
@@ -183,4 +186,10 @@ pub enum Command {
     StopWarmup(Box<StopWarmup>),
     /// What accounting files say, with up to where they are counted.
     RecordStatistics(RecordStatistics),
+    /// A turn of an identity's life.
+    SteerIdentity(SteerIdentity),
+    /// What was seen of an identity.
+    StateChecks(StateChecks),
+    /// When mail left identities last.
+    RecordSending(RecordSending),
 }

@@ -123,6 +123,12 @@ pub enum RejectionCode {
     Forbidden,
     /// No room for it, by a limit that the nodes are configured with.
     StorageFull,
+    /// An identity's life has no such turn from where it stands.
+    NoEdge,
+    /// An identity was not seen to be fit for sending.
+    Preflight,
+    /// The turn is there, its time is not.
+    NotYet,
 }
 
 impl RejectionCode {
@@ -153,6 +159,9 @@ impl RejectionCode {
             Self::Version => "version",
             Self::Forbidden => "forbidden",
             Self::StorageFull => "storage-full",
+            Self::NoEdge => "no-edge",
+            Self::Preflight => "preflight",
+            Self::NotYet => "not-yet",
         }
     }
 }

@@ -115,6 +115,9 @@ impl Command {
             Self::ResumeWarmup(verb) => &**verb,
             Self::StopWarmup(verb) => &**verb,
             Self::RecordStatistics(verb) => verb,
+            Self::SteerIdentity(verb) => verb,
+            Self::StateChecks(verb) => verb,
+            Self::RecordSending(verb) => verb,
             Self::Batch(_) => return None,
         })
     }

@@ -4,6 +4,7 @@
 mod consistency;
 mod invariants;
 pub mod selection;
+pub mod lifecycle;
 mod shares;
 pub mod warmup;
 pub mod window;

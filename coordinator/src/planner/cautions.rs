@@ -139,6 +139,8 @@ pub(crate) fn word<T: serde::Serialize>(value: &T) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use email_engine_protocol::id::Role;
     use proptest::prelude::*;
 
@@ -149,6 +151,9 @@ mod tests {
     fn changed(fleet: &mut Fleet, number: u32, change: impl FnOnce(&mut IpSpec)) {
         let mut ip = fleet.state.identities[&address(number)].spec.clone();
         change(&mut ip);
+        // Where it stands is put there: which ways lead there is not the question here.
+        let row = fleet.state.identities.get_mut(&ip.address).unwrap();
+        Arc::make_mut(row).spec.status = ip.status;
         fleet.accept(Command::ChangeIdentity(ChangeIdentity { ip }));
     }
 

@@ -25,7 +25,6 @@ pub fn wanted_records(
     };
     let address = spec.address.to_string();
     let policy = format!("v=spf1 {mechanism}:{address} -all");
-    let key = format!("v=DKIM1; k=rsa; p={}", identity.dkim_public);
     let mut records = vec![record(hostname, kind, address.clone())];
     if hostname != domain {
         records.push(record(domain, kind, address));
@@ -37,8 +36,7 @@ pub fn wanted_records(
         // The name in EHLO is what a bounce's empty envelope sender is checked by.
         records.push(record(hostname, "TXT", quoted(&policy)));
     }
-    let selector = format!("{}._domainkey.{domain}", spec.selector);
-    records.push(record(&selector, "TXT", quoted(&key)));
+    records.push(dkim_record(spec, &identity.dkim_public));
     records.extend(dmarc(&spec.domain, &spec.zone, tenant));
     records.push(record(
         &reverse_name(spec.address),
@@ -82,7 +80,16 @@ fn record(name: &str, kind: &str, value: String) -> DomainRecord {
         name: name.to_owned(),
         kind: kind.to_owned(),
         value,
+        until: None,
     }
+}
+
+/// The record of a key.
+#[must_use]
+pub fn dkim_record(spec: &IpSpec, public: &str) -> DomainRecord {
+    let name = format!("{}._domainkey.{}", spec.selector, spec.domain);
+    let key = format!("v=DKIM1; k=rsa; p={public}");
+    record(&name, "TXT", quoted(&key))
 }
 
 /// A TXT value in strings of at most 255 bytes. Our values are ASCII without quotes.

@@ -1,18 +1,14 @@
 //! The tables as bytes, as snapshots hold them, under the version that the snapshot's header names.
 //!
-//! A change of any table is a new version. The tables before it are then kept as frozen types in a
-//! file of their own with a function to the next version, and [`decode`] chains them; a snapshot of
-//! the last release must always be readable, because a lagging node may be sent one. A version that only
-//! puts tables behind the others needs no frozen types: older bytes are read with empty ones appended.
+//! A change of any table is a new version. The tables of a release are then kept as frozen types in a file of
+//! their own with a function to the next version, and [`decode`] chains them; a snapshot of the last release
+//! must always be readable, because a lagging node may be sent one. Versions before the first release are
+//! refused: version 3 gave identities a life and a warm-up of their own.
 
 use super::FleetState;
 
 /// Version of the tables that [`encode`] writes.
 pub const TABLES_VERSION: u32 = 2;
-
-/// Tables that version 2 put behind those of version 1, empty: artifacts, their names, and accounting,
-/// which is hosts and a day.
-const ADDED_BY_2: [u8; 4] = [0, 0, 0, 0];
 
 /// Why bytes are not the tables of a state that this software reads.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,6 +20,14 @@ pub enum DecodeError {
         got: u32,
         /// The newest that is known here.
         newest: u32,
+    },
+    /// Made before the first release.
+    #[error("the state has version {got}, from before the first release; this software reads from {oldest}")]
+    Unreleased {
+        /// The version that was named.
+        got: u32,
+        /// The oldest that is known here.
+        oldest: u32,
     },
     /// Cut or damaged.
     #[error("the state does not decode: {0}")]
@@ -48,8 +52,11 @@ pub fn encode(state: &FleetState) -> Vec<u8> {
 /// When the bytes are not whole tables of a known version, and nothing else.
 pub fn decode(version: u32, bytes: &[u8]) -> Result<FleetState, DecodeError> {
     match version {
-        1 => whole(&[bytes, &ADDED_BY_2].concat()),
         TABLES_VERSION => whole(bytes),
+        got if got < TABLES_VERSION => Err(DecodeError::Unreleased {
+            got,
+            oldest: TABLES_VERSION,
+        }),
         got => Err(DecodeError::Version {
             got,
             newest: TABLES_VERSION,
@@ -82,19 +89,20 @@ mod tests {
         let whole = encode(&Fleet::with_identities(1).state);
         assert_eq!(
             decode(9, &whole),
-            Err(DecodeError::Version { got: 9, newest: 2 })
+            Err(DecodeError::Version { got: 9, newest: 3 })
         );
         let cut = &whole[..whole.len() - 1];
-        assert!(matches!(decode(2, cut), Err(DecodeError::Damaged(_))));
+        assert!(matches!(decode(3, cut), Err(DecodeError::Damaged(_))));
         let longer = [&whole[..], b"x"].concat();
-        assert_eq!(decode(2, &longer), Err(DecodeError::Trailing(1)));
+        assert_eq!(decode(3, &longer), Err(DecodeError::Trailing(1)));
     }
 
     #[test]
-    fn tables_from_before_artifacts_are_read_as_without_any() {
-        let state = Fleet::with_identities(2).state;
-        let mut older = encode(&state);
-        assert_eq!(older.split_off(older.len() - ADDED_BY_2.len()), ADDED_BY_2);
-        assert_eq!(decode(1, &older).unwrap(), state);
+    fn tables_from_before_the_first_release_are_named_as_such() {
+        let whole = encode(&Fleet::with_identities(1).state);
+        for got in [0, 1, 2] {
+            let oldest = 3;
+            assert_eq!(decode(got, &whole), Err(DecodeError::Unreleased { got, oldest }));
+        }
     }
 }

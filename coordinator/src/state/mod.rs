@@ -50,7 +50,7 @@ pub use counting::{
 pub use host::{
     Host, HostKeys, HostLifecycle, INBOUND_MX_LABEL, Outcome, RestartAllowed, TargetRecord,
 };
-pub use identity::{GivenUp, Identity, Leaving, Place, Pool};
+pub use identity::{Declared, Departed, Departure, GivenUp, Identity, Leaving, Life, Place, Pool, Quarantine};
 pub use lookup::{Claim, ClaimKind, Lookup};
 pub(crate) use lookup::{claims, with_ancestors};
 pub use restored::{Restored, Return, ShownCertificate};
@@ -152,4 +152,7 @@ pub struct FleetState {
     pub campaigns_order: VecDeque<RequestId>,
     /// Up to where the hosts' accounting files are counted.
     pub accounting: Accounting,
+    /// DKIM records that stay published although nobody signs with their keys any more, by when they
+    /// may go.
+    pub departed: BTreeMap<Departure, Arc<Departed>>,
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use email_engine_protocol::api::{FleetDocument, IpSpec, WarmupSettings};
+use email_engine_protocol::api::{FleetDocument, IpSpec, IpStatus, WarmupSettings};
 use email_engine_protocol::bytes::{
     CaPin, CertificateSerial, Commitment, ContentHash, SealingPublicKey, VerifyingKey,
 };
@@ -14,13 +14,14 @@ use email_engine_protocol::time::Timestamp;
 
 use email_engine_coordinator::command::Command;
 use email_engine_coordinator::fleet::warmup;
+use email_engine_coordinator::fleet::lifecycle::Event;
 use email_engine_coordinator::planner::{
     PLANNER_VERSION, PlanError, Planned, builtin_bundle, bundle_hash, document, plan,
 };
 use email_engine_coordinator::powermta::lint::Options;
 use email_engine_coordinator::powermta::syntax::Sources;
 use email_engine_coordinator::state::{
-    ClusterRecord, FleetState, Host, HostLifecycle, Identity, Issuer, Leaving, Pool, Release,
+    ClusterRecord, FleetState, Host, HostLifecycle, Identity, Issuer, Leaving, Life, Pool, Release,
     RoleBundle, SealedAtRest, SettingsRevision, StoredSecret, SubmissionAuthority,
     SubmissionAuthorityRecord, SubmissionCertificate, SubmissionNames,
 };
@@ -188,6 +189,15 @@ impl Fleet {
             Command::RetireIdentity(retire) => {
                 state.identities.remove(&retire.address);
             }
+            Command::SteerIdentity(steer) => {
+                assert_eq!(
+                    steer.event,
+                    Event::Rest,
+                    "a file lays to rest what it keeps"
+                );
+                let identity = state.identities.get_mut(&steer.address).unwrap();
+                Arc::make_mut(identity).spec.status = IpStatus::Resting;
+            }
             Command::RemoveTenant(remove) => {
                 state.tenants.remove(&remove.tenant);
             }
@@ -218,6 +228,7 @@ impl Fleet {
         self.state.pools.insert(pool.name.clone(), pool);
         self.state.secrets.insert(id.clone(), Arc::new(secret));
         let identity = Identity {
+            life: Life::new(&spec, Timestamp(0)),
             dkim_key: id,
             dkim_public: format!("{}{own}", "TUlJQklqQU5CZ2txaGtpRzl3MEJBUUVG".repeat(12)),
             added_at: Timestamp(0),

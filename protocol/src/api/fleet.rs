@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::{TenantWarmup, WarmupSettings};
+use super::ip::{Written, entries};
 use crate::id::{HostId, IdError, PoolName, Role, TenantId, VmtaName};
 use crate::mail::{DomainName, LocalPart, MailAddress};
 use crate::url::ServiceUrl;
@@ -24,8 +25,8 @@ pub struct FleetDocument {
     /// Hosts.
     #[serde(default)]
     pub hosts: Vec<HostSpec>,
-    /// Sending identities.
-    #[serde(default)]
+    /// Sending identities; ranges are written out as they are read.
+    #[serde(default, deserialize_with = "entries")]
     pub ips: Vec<IpDocument>,
 }
 
@@ -159,13 +160,16 @@ pub enum Phase {
 
 /// A sending identity as written in a fleet file or an API request; what is absent is defaulted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct IpDocument {
+#[serde(
+    deny_unknown_fields,
+    bound(deserialize = "A: Deserialize<'de>, N: Deserialize<'de>")
+)]
+pub struct IpDocument<A = IpAddr, N = DomainName> {
     /// The sending address.
     #[serde(alias = "ip")]
-    pub address: IpAddr,
+    pub address: A,
     /// The sending domain.
-    pub domain: DomainName,
+    pub domain: N,
     /// Whose it is.
     pub tenant: TenantId,
     /// The PowerMTA host that has the address; the tenant's or the only one when absent.
@@ -173,7 +177,7 @@ pub struct IpDocument {
     pub host: Option<HostId>,
     /// EHLO name and PTR; the domain when absent.
     #[serde(default)]
-    pub hostname: Option<DomainName>,
+    pub hostname: Option<N>,
     /// Local part of the visible sender; `contact` when absent.
     #[serde(default)]
     pub sender: Option<LocalPart>,
@@ -185,7 +189,7 @@ pub struct IpDocument {
     pub return_path: Option<LocalPart>,
     /// DNS zone that holds the domain; the domain itself when absent.
     #[serde(default)]
-    pub zone: Option<DomainName>,
+    pub zone: Option<N>,
     /// DKIM selector; the fleet's when absent.
     #[serde(default)]
     pub selector: Option<String>,
@@ -207,6 +211,15 @@ pub struct IpDocument {
     /// Mails a day that are planned for after the warm-up.
     #[serde(default)]
     pub planned_daily: Option<u32>,
+    /// Whether it is active and only kept warm; it is not when absent.
+    #[serde(default)]
+    pub reserve: Option<bool>,
+    /// The first number of a range's names; 1 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<u32>,
+    /// Where in its list it was written, when that has ranges.
+    #[serde(skip)]
+    pub written: Option<Written>,
 }
 
 /// A sending identity with everything decided: 1 address = 1 domain = 1 sender = 1 DKIM key = 1
@@ -245,6 +258,9 @@ pub struct IpSpec {
     pub phase: Phase,
     /// Mails a day that are planned for after the warm-up.
     pub planned_daily: u32,
+    /// Active, and only kept warm: it takes little until it is promoted.
+    #[serde(default)]
+    pub reserve: bool,
 }
 
 /// Fleet-wide settings that rendering depends on. A host sees a change only when its release moves.
@@ -292,7 +308,42 @@ impl Default for Settings {
     }
 }
 
+impl IpStatus {
+    /// As it is written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Quarantine => "quarantine",
+            Self::Resting => "resting",
+            Self::Retiring => "retiring",
+            Self::Standby => "standby",
+            Self::Warming => "warming",
+        }
+    }
+}
+
 impl Phase {
+    /// In their order.
+    pub const ALL: [Self; 7] = [
+        Self::Week1,
+        Self::Week2,
+        Self::Week3,
+        Self::Week4,
+        Self::Week5,
+        Self::Week6,
+        Self::Active,
+    ];
+
+    /// The phase that is left of this one after so many steps back; the first is the last that goes.
+    #[must_use]
+    pub fn back(self, steps: u64) -> Self {
+        let here = Self::ALL.iter().position(|phase| *phase == self);
+        let steps = usize::try_from(steps).unwrap_or(usize::MAX);
+        let at = here.unwrap_or_default().saturating_sub(steps);
+        Self::ALL.get(at).copied().unwrap_or_default()
+    }
+
     /// Mails a day in this phase by the usual schedule; `active` is the usual target per identity.
     #[must_use]
     pub const fn daily_quota(self) -> u32 {
@@ -328,7 +379,44 @@ impl IpSpec {
     }
 }
 
+impl FleetDocument {
+    /// The field as it was written: `ips[3].domain` for `ips[56].domain`, and of which range that is.
+    #[must_use]
+    pub fn as_written(&self, field: &str) -> Option<(String, Option<&str>)> {
+        let (at, rest) = field.strip_prefix("ips[")?.split_once(']')?;
+        let written = self.ips.get(at.parse::<usize>().ok()?)?.written.as_ref()?;
+        let field = format!("ips[{}]{rest}", written.entry);
+        Some((field, written.range.as_deref()))
+    }
+}
+
 impl IpDocument {
+    /// An identity of which only the necessary is said.
+    #[must_use]
+    pub const fn new(address: IpAddr, domain: DomainName, tenant: TenantId) -> Self {
+        Self {
+            address,
+            domain,
+            tenant,
+            host: None,
+            hostname: None,
+            sender: None,
+            display_name: None,
+            return_path: None,
+            zone: None,
+            selector: None,
+            purpose: None,
+            pool: None,
+            vmta: None,
+            status: None,
+            phase: None,
+            planned_daily: None,
+            reserve: None,
+            first: None,
+            written: None,
+        }
+    }
+
     /// Fills in what is absent.
     ///
     /// # Errors
@@ -376,8 +464,13 @@ impl IpDocument {
             pool,
             vmta,
             status: self.status.unwrap_or_default(),
-            phase: self.phase.unwrap_or_default(),
+            // Whoever sends at the full quota is through.
+            phase: match self.status {
+                Some(IpStatus::Active) => Phase::Active,
+                _ => self.phase.unwrap_or_default(),
+            },
             planned_daily: self.planned_daily.unwrap_or(0),
+            reserve: self.reserve.unwrap_or(false),
         })
     }
 }

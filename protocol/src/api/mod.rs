@@ -9,6 +9,7 @@ mod artifact;
 mod cluster;
 mod fleet;
 mod history;
+mod ip;
 mod leaving;
 mod preview;
 mod problem;
@@ -29,6 +30,11 @@ pub use fleet::{
     TenantSpec,
 };
 pub use history::{AuditView, GapView, StatisticsBy, StatisticsRow, StatisticsView};
+pub use ip::{
+    Addresses, Cause, Check, ChecksRequest, ExplainedFact, Explanation, IpEntries, IpEntry, IpView,
+    MoveRequest, NamePattern, QuarantineRequest, QuarantineView, Statement, Transition, TurnView,
+    Verdict, Written,
+};
 pub use leaving::{GivenUpView, LeavingView};
 pub use preview::{HostChange, ResourceChange, RestartRequest, RestartView, TextDiff};
 pub use problem::Problem;
@@ -37,8 +43,8 @@ pub use release::{
 };
 pub use secret::{TenantSecret, TenantSecretError, TenantSecretRequest, TenantSecretView};
 pub use view::{
-    ApplyAnswer, Change, ChangeAction, DomainRecord, DomainView, FleetState, HostView, IpView,
-    MailDay, MailView, RenderedConfig, RenderedFile, StatusView, TurnedAway,
+    ApplyAnswer, Change, ChangeAction, DomainRecord, DomainView, FleetState, HostView, MailDay,
+    MailView, PlannedPhase, RenderedConfig, RenderedFile, StatusView, TurnedAway,
 };
 pub use warmup::{
     CoverView, PAUSE_DAYS, PartView, PauseRequest, Rate, ResumeRequest, SelectRequest,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::preview::{is_false, is_zero};
-use super::{ClusterView, HostChange, HostSpec, IpSpec};
+use super::{ClusterView, HostChange, HostSpec, IpSpec, Phase};
 use crate::bytes::ContentHash;
 use crate::desired::Resource;
 use crate::generation::Generation;
@@ -138,18 +138,6 @@ pub struct TurnedAway {
     pub reason: String,
 }
 
-/// One sending identity with where it stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct IpView {
-    /// What was declared, with everything decided; its phase is the one that was reached.
-    #[serde(flatten)]
-    pub spec: IpSpec,
-    /// Share of new mail, 0 to 100.
-    pub weight: u8,
-    /// Mails a day that it may send now.
-    pub daily_quota: u32,
-}
-
 /// Overall state of a fleet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -239,6 +227,20 @@ pub struct DomainView {
     pub domain: DomainName,
     /// Records to publish.
     pub records: Vec<DomainRecord>,
+    /// What lies before it until it sends at its full quota; told when it is added.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warmup: Vec<PlannedPhase>,
+}
+
+/// One phase of the warm-up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedPhase {
+    /// Which.
+    pub phase: Phase,
+    /// Mails a day in it.
+    pub daily_quota: u32,
+    /// Days in it at least; none in the last, which stays.
+    pub least_days: Option<u32>,
 }
 
 /// One DNS record that is wanted.
@@ -250,6 +252,9 @@ pub struct DomainRecord {
     pub kind: String,
     /// Its data in presentation form.
     pub value: String,
+    /// It may go then: nobody signs with its key any more, and what was signed last is still judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
 }
 
 /// Answer of `GET /api/v1/hosts/{id}/config`: what is or would be pushed, secrets masked.

@@ -212,7 +212,8 @@ fn draft(
     prune: bool,
 ) -> Result<Draft, ApiError> {
     let scope = write.caller.tenant.as_ref();
-    Ok(api.planning.changes(state, document, prune, scope)?)
+    let drafted = api.planning.changes(state, document, prune, scope);
+    drafted.map_err(|rejection| as_written(rejection.into(), document))
 }
 
 /// A draft on the fleet as it is now, with the revision that it is made on.
@@ -267,7 +268,17 @@ pub(super) async fn carry_out(
 
 /// Says the place in the document instead of the place in the batch.
 fn placed(error: ApiError, document: &FleetDocument, commands: &[Command]) -> ApiError {
-    error.with_field(|field| place(document, commands, field).unwrap_or_else(|| field.to_owned()))
+    let error = error
+        .with_field(|field| place(document, commands, field).unwrap_or_else(|| field.to_owned()));
+    as_written(error, document)
+}
+
+/// Says the place in what was written, where ranges moved what stands behind them.
+fn as_written(error: ApiError, document: &FleetDocument) -> ApiError {
+    error.with_field(|field| match document.as_written(field) {
+        Some((written, _)) => written,
+        None => field.to_owned(),
+    })
 }
 
 /// Whether a draft only adds: then it holds on any base, because each addition is checked as it is

@@ -1,6 +1,7 @@
 //! `/hosts`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Query, State};
@@ -9,9 +10,9 @@ use axum::{Extension, Json};
 use futures::future::join;
 use serde::Deserialize;
 
-use email_engine_protocol::api::{HostSpec, HostView, MailDay, MailView, TurnedAway};
+use email_engine_protocol::api::{HostSpec, HostView, MailDay, MailView, TurnedAway, Verdict};
 use email_engine_protocol::id::{HostId, NodeId, VmtaName};
-use email_engine_protocol::observed::Observed;
+use email_engine_protocol::observed::{Mode, Observed};
 use email_engine_protocol::time::Timestamp;
 
 use crate::api::Api;
@@ -38,6 +39,19 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    /// Whether a host has an address, as it said last. A sandbox has its machine's addresses and not its
+    /// own, so that it knows of none that is not there.
+    pub(super) fn has_address(&self, host: &HostId, address: IpAddr) -> Option<Verdict> {
+        let (_, row) = self.sessions.get(host)?;
+        let facts = row.facts.as_ref()?;
+        if facts.addresses.contains(&address) {
+            return Some(Verdict::Valid);
+        }
+        let knows_all = facts.mode == Mode::Real && facts.addresses_left_out == 0;
+        let what = format!("host {host} has it on no interface");
+        knows_all.then_some(Verdict::Invalid { what })
+    }
+
     /// What a virtual MTA of a host holds, as that said last.
     pub(super) fn left(&self, host: &HostId, vmta: &VmtaName) -> Option<Observed<u64>> {
         let (_, row) = self.sessions.get(host)?;

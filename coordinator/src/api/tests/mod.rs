@@ -8,6 +8,7 @@ mod cautions;
 mod documents;
 mod fleet;
 mod fuzz;
+mod lives;
 mod memory;
 mod previews;
 mod routes;

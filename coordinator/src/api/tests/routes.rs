@@ -11,6 +11,7 @@ use crate::api::routes::table;
 
 /// What a route demands, decided here apart from the router.
 const DEMANDS: [(&str, &str, AccessRole, Reach); 64] = [
+const DEMANDS: [(&str, &str, AccessRole, Reach); 62] = [
     ("POST", "/api/v1/fleet", Operator, Tenant),
     ("GET", "/api/v1/tenants", Viewer, Tenant),
     ("POST", "/api/v1/tenants", Operator, Fleet),
@@ -57,6 +58,15 @@ const DEMANDS: [(&str, &str, AccessRole, Reach); 64] = [
     ("DELETE", "/api/v1/ips/{address}", Operator, Tenant),
     ("GET", "/api/v1/ips/{address}/stats", Viewer, Tenant),
     ("GET", "/api/v1/tenants/{tenant}/stats", Viewer, Tenant),
+    ("GET", "/api/v1/ips/{address}/explain", Viewer, Tenant),
+    ("POST", "/api/v1/ips/{address}/activate", Operator, Tenant),
+    ("POST", "/api/v1/ips/{address}/quarantine", Operator, Tenant),
+    ("POST", "/api/v1/ips/{address}/release", Operator, Tenant),
+    ("POST", "/api/v1/ips/{address}/rest", Operator, Tenant),
+    ("POST", "/api/v1/ips/{address}/retire", Operator, Tenant),
+    ("POST", "/api/v1/ips/{address}/move", Operator, Tenant),
+    ("POST", "/api/v1/ips/{address}/reserve", Operator, Tenant),
+    ("POST", "/api/v1/ips/{address}/checks", Operator, Tenant),
     ("GET", "/api/v1/leaving", Viewer, Tenant),
     ("GET", "/api/v1/domains", Viewer, Tenant),
     ("GET", "/api/v1/domains/{domain}", Viewer, Tenant),
@@ -144,6 +154,9 @@ fn foreign(method: &str, path: &str) -> (String, Option<Value>) {
         ("POST", "/api/v1/warmup/{address}/pause") => Some(json!({})),
         ("POST", "/api/v1/warmup/{address}/resume") => Some(json!({"reason": "mine"})),
         ("POST", "/api/v1/tenants/{tenant}/select") => Some(json!({"purpose": "marketing"})),
+        ("POST", "/api/v1/ips/{address}/checks") => Some(json!({"checks": {"a": "valid"}})),
+        ("POST", "/api/v1/ips/{address}/move") => Some(json!({"pool": "red-pool"})),
+        ("POST", path) if path.starts_with("/api/v1/ips/{address}/") => None,
         ("GET" | "DELETE", _) => None,
         _ => panic!("say what is foreign to {method} {path}"),
     };

@@ -112,12 +112,14 @@ pub(crate) enum Command {
     Status(status::Status),
     /// List, show or retire hosts
     Hosts(hosts::Hosts),
-    /// List, show, add or remove sending identities
+    /// Sending identities: list, show, add, remove, and the turns of their lives
     Ips(ips::Ips),
     /// Show where identities stand in their warm-up, pause or resume one, simulate a pool
     Warmup(warmup::Warmup),
     /// Show which identity sends next, or which ones a campaign
     Select(warmup::select::Select),
+    /// Show how something came to be as it is: facts, rules and decisions with times and actors
+    Explain(ips::Explain),
     /// List or show tenants
     Tenants(tenants::Tenants),
     /// List or show sending domains with the DNS records they need

@@ -142,9 +142,15 @@ impl FleetFile {
     /// Sets what was said of a field (`ips[3].domain`) beside the line where it stands: its own, or
     /// that of the nearest around it when it is not in the file.
     pub(crate) fn point_at(&self, field: &str, said: &str) -> String {
-        let Some(span) = find(&self.text, field) else {
+        let written = self.document.as_written(field);
+        let (place, range) = written.unwrap_or_else(|| (field.to_owned(), None));
+        let Some(span) = find(&self.text, &place) else {
             return said.to_owned();
         };
+        let said = range.map_or_else(
+            || said.to_owned(),
+            |range| format!("{said}\n{field} is of the range {range}"),
+        );
         let Place {
             line,
             column,

@@ -3,6 +3,7 @@
 use email_engine_protocol::api::IpSpec;
 
 use super::check::{check, nobody_has};
+use super::life::{begin, resume};
 use super::roster::{end_leaving, enter, has_prepared_key, secret_id, take_key};
 use crate::command::RejectionCode::{AlreadyExists, Duplicate};
 use crate::command::refuse::{at_most, refuse};
@@ -36,9 +37,10 @@ impl Verb for AddIdentity {
         let dkim_key = secret_id(spec)?;
         let place = (spec.host.clone(), spec.vmta.clone());
         if state.leaving.contains_key(&place) {
-            return Ok(come_back(state, spec, &place, turn));
+            return come_back(state, spec, &place, turn);
         }
         has_prepared_key(state, spec)?;
+        let life = begin(state, spec, turn)?;
         let settings = warmup::settings_of(state, &spec.tenant);
         let identity = Identity {
             spec: spec.clone(),
@@ -47,6 +49,7 @@ impl Verb for AddIdentity {
             added_at: turn.now(),
             placed_at: state.revision + 1,
             warmup: warmup::begin(spec, &settings, turn.now()),
+            life,
         };
         enter(state, identity);
         Ok(Change::DONE)
@@ -54,18 +57,27 @@ impl Verb for AddIdentity {
 }
 
 /// It had not gone yet: it is what it was, with its key, and its queue was never touched.
-fn come_back(state: &mut FleetState, spec: &IpSpec, place: &Place, turn: &Turn<'_>) -> Change {
+fn come_back(
+    state: &mut FleetState,
+    spec: &IpSpec,
+    place: &Place,
+    turn: &Turn<'_>,
+) -> Result<Change, Rejection> {
+    let Some(leaving) = state.leaving.get(place).cloned() else {
+        return Ok(Change::NONE);
+    };
+    let (spec, life) = resume(state, &leaving.identity, spec, turn)?;
+    end_leaving(state, place);
+    let was = &leaving.identity;
     let settings = warmup::settings_of(state, &spec.tenant);
-    if let Some(leaving) = end_leaving(state, place) {
-        let was = &leaving.identity;
-        let identity = Identity {
-            spec: spec.clone(),
-            warmup: warmup::carry_over(&was.warmup, &was.spec, spec, &settings, turn.now()),
-            ..was.clone()
-        };
-        enter(state, identity);
-    }
-    Change::DONE
+    let identity = Identity {
+        warmup: warmup::carry_over(&was.warmup, &was.spec, &spec, &settings, turn.now()),
+        spec,
+        life,
+        ..was.clone()
+    };
+    enter(state, identity);
+    Ok(Change::DONE)
 }
 
 #[cfg(test)]

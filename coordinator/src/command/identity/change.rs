@@ -1,6 +1,7 @@
 //! `change-identity`.
 
 use super::check::{check, has_room};
+use super::life::redeclare;
 use super::roster::{
     drain, drained_key, drop_key, end_leaving, enter, has_prepared_key, leave, secret_id, take_key,
 };
@@ -33,6 +34,11 @@ impl Verb for ChangeIdentity {
             return Err(refuse(ForeignTenant, "tenant", &spec.tenant, accepted));
         }
         check(state, spec, Some(&current.spec))?;
+        let (spec, life) = redeclare(state, &current, spec, turn)?;
+        if current.spec == spec {
+            return Ok(Change::NONE);
+        }
+        let spec = &spec;
         let dkim_key = secret_id(spec)?;
         let kept = if dkim_key == current.dkim_key {
             Some(current.dkim_public.clone())
@@ -65,12 +71,13 @@ impl Verb for ChangeIdentity {
             added_at: current.added_at,
             placed_at,
             warmup: warmup::carry_over(&current.warmup, &current.spec, spec, &settings, turn.now()),
+            life,
         };
         enter(state, identity);
-        drop_key(state, &current.dkim_key, spec.address);
+        drop_key(state, &current, turn.now());
         if let Some(back) = back {
             // It may have drained with a key that it does not have any more.
-            drop_key(state, &back.identity.dkim_key, spec.address);
+            drop_key(state, &back.identity, turn.now());
         }
         Ok(Change::DONE)
     }

@@ -21,7 +21,7 @@ impl Verb for EndDrain {
 
     /// What was said of another target than the current one says nothing of a virtual MTA that may
     /// have come back since. One that does not drain there is no error: it was said before.
-    fn apply(&self, state: &mut FleetState, _: &mut Turn<'_>) -> Result<Change, Rejection> {
+    fn apply(&self, state: &mut FleetState, turn: &mut Turn<'_>) -> Result<Change, Rejection> {
         at_most("vmtas", self.vmtas.len(), limits::DRAINS_PER_REPORT)?;
         let Some(target) = state.targets.get(&self.host) else {
             return Err(not_found("host", &self.host, "host with a target"));
@@ -39,7 +39,7 @@ impl Verb for EndDrain {
                 continue;
             }
             if let Some(gone) = end_leaving(state, &place) {
-                drop_key(state, &gone.identity.dkim_key, gone.spec().address);
+                drop_key(state, &gone.identity, turn.now());
                 change = Change::DONE;
             }
         }

@@ -19,7 +19,7 @@ impl Verb for GiveUpDrain {
         format!("ip {} with {left}", self.address)
     }
 
-    fn apply(&self, state: &mut FleetState, _: &mut Turn<'_>) -> Result<Change, Rejection> {
+    fn apply(&self, state: &mut FleetState, turn: &mut Turn<'_>) -> Result<Change, Rejection> {
         let places: Vec<_> = state
             .leaving_from(self.address)
             .map(|one| Leaving::place(one))
@@ -29,7 +29,7 @@ impl Verb for GiveUpDrain {
         }
         for place in places {
             if let Some(gone) = end_leaving(state, &place) {
-                drop_key(state, &gone.identity.dkim_key, self.address);
+                drop_key(state, &gone.identity, turn.now());
                 let (host, vmta) = place;
                 let given_up = GivenUp {
                     address: self.address,

@@ -5,11 +5,14 @@ mod change;
 mod check;
 mod end_drain;
 mod give_up_drain;
+mod life;
 mod retire;
 mod roster;
 mod stock_keys;
 mod warmup;
 
 pub(in crate::command) use check::has_mailbox;
+pub(crate) use life::refused as life_refused;
+pub use life::{RecordSending, StateChecks, SteerIdentity};
 pub(crate) use roster::{forget_leaving, is_on_its_host};
 pub use warmup::{PauseWarmup, ResumeWarmup, StopWarmup, TickWarmup, Ticked};

@@ -23,7 +23,7 @@ impl Verb for RetireIdentity {
         has_room(state)?;
         if let Some(identity) = leave(state, self.address) {
             drain(state, &identity, turn);
-            drop_key(state, &identity.dkim_key, self.address);
+            drop_key(state, &identity, turn.now());
         }
         Ok(Change::DONE)
     }

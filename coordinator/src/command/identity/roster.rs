@@ -5,12 +5,18 @@ use std::sync::Arc;
 
 use email_engine_protocol::api::IpSpec;
 use email_engine_protocol::id::{HostId, SecretId};
+use email_engine_protocol::time::Timestamp;
 
 use crate::command::Rejection;
 use crate::command::RejectionCode::{Invalid, NoPreparedKey};
 use crate::command::refuse::refuse;
 use crate::command::verb::Turn;
-use crate::state::{FleetState, Identity, Leaving, Place, Pool, StoredSecret};
+use crate::state::{Departed, FleetState, Identity, Leaving, Place, Pool, StoredSecret};
+
+/// How long a DKIM record stays published after the last mail that was signed with its key.
+const RECORD_MILLIS: u64 = 14 * Timestamp::DAY;
+/// Most records of those that are gone.
+const DEPARTED: usize = 250_000;
 
 /// The name that an identity's DKIM key will have.
 pub(super) fn secret_id(spec: &IpSpec) -> Result<SecretId, Rejection> {
@@ -43,7 +49,8 @@ pub(super) fn take_key(state: &mut FleetState, id: &SecretId) -> String {
     key.public.clone()
 }
 
-pub(super) fn enter(state: &mut FleetState, identity: Identity) {
+pub(super) fn enter(state: &mut FleetState, mut identity: Identity) {
+    identity.spec.phase = identity.warmup.phase;
     let spec = &identity.spec;
     state.lookup.add_identity(spec);
     if let Some(names) = state.given_up.get_mut(&spec.host) {
@@ -111,14 +118,14 @@ pub(super) fn defer_allowance(state: &mut FleetState, host: &HostId) {
 }
 
 /// Nothing drains on a host that is cut off.
-pub(crate) fn forget_leaving(state: &mut FleetState, host: &HostId) {
+pub(crate) fn forget_leaving(state: &mut FleetState, host: &HostId, now: Timestamp) {
     let places: Vec<Place> = state
         .leaving_on(host)
         .map(|one| Leaving::place(one))
         .collect();
     for place in &places {
         if let Some(gone) = end_leaving(state, place) {
-            drop_key(state, &gone.identity.dkim_key, gone.spec().address);
+            drop_key(state, &gone.identity, now);
         }
     }
 }
@@ -131,9 +138,29 @@ pub(super) fn drained_key(state: &FleetState, address: IpAddr, key: &SecretId) -
     Some(found.identity.dkim_public.clone())
 }
 
-/// Removes a key that neither an identity nor what drains has.
-pub(super) fn drop_key(state: &mut FleetState, key: &SecretId, address: IpAddr) {
-    if state.is_needless(key, address) {
-        state.secrets.remove(key);
+/// Removes a key that neither an identity nor what drains has. Its record stays for a while: what was
+/// signed last is still on its way, and what receivers quote is judged again. The queue was empty or given
+/// up by now, so that nothing is signed with it later.
+pub(super) fn drop_key(state: &mut FleetState, identity: &Identity, now: Timestamp) {
+    let (key, address) = (&identity.dkim_key, identity.spec.address);
+    if !state.is_needless(key, address) {
+        return;
+    }
+    state.secrets.remove(key);
+    while let Some((until, _)) = state.departed.keys().next() {
+        if *until > now && state.departed.len() < DEPARTED {
+            break;
+        }
+        state.departed.pop_first();
+    }
+    if identity.life.sent_ever {
+        let departed = Departed {
+            spec: identity.spec.clone(),
+            dkim_public: identity.dkim_public.clone(),
+        };
+        let until = now.plus(RECORD_MILLIS);
+        state
+            .departed
+            .insert((until, key.clone()), Arc::new(departed));
     }
 }

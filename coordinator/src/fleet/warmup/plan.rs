@@ -218,13 +218,11 @@ pub const fn quota_now(status: IpStatus, plan: &WarmupPlan) -> u32 {
     }
 }
 
-/// Its share of new mail, 0 to 100.
+/// Share of new mail, 0 to 100, of whoever is not stopped. Real mail, and little of it, keeps a reserve warm.
 #[must_use]
-pub const fn weight(status: IpStatus, plan: &WarmupPlan) -> u8 {
-    if plan.stopped.is_some() {
-        return 0;
-    }
-    match (status, plan.phase) {
+pub const fn weight(status: IpStatus, phase: Phase, reserve: bool) -> u8 {
+    match (status, phase) {
+        (IpStatus::Active, _) if reserve => 5,
         (IpStatus::Active, _) | (IpStatus::Warming, Phase::Active) => 100,
         (IpStatus::Warming, Phase::Week6) => 70,
         (IpStatus::Warming, Phase::Week5) => 50,

@@ -25,7 +25,7 @@ pub(super) fn details<T: Serialize>(old: Option<&T>, new: &T) -> Vec<String> {
 
 fn is_empty(value: &Value) -> bool {
     match value {
-        Value::Null => true,
+        Value::Null | Value::Bool(false) => true,
         Value::Array(items) => items.is_empty(),
         Value::Object(fields) => fields.is_empty(),
         _ => false,

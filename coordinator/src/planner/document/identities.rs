@@ -1,17 +1,18 @@
 //! Identities of a file: filled in, checked for place, compared.
 
-use email_engine_protocol::api::{FleetDocument, IpDocument, IpSpec, IpStatus, Phase};
+use email_engine_protocol::api::{FleetDocument, IpDocument, IpSpec};
 use email_engine_protocol::id::{HostId, IdError, Role};
+use email_engine_protocol::time::Timestamp;
 
 use super::check::names;
 use super::order::{Move, Stride, order};
-use super::{DocumentPlan, Wanted, reject};
+use super::{DocumentPlan, Wanted, lives, reject};
 use crate::command::refuse::{sending_address, text};
 use crate::command::{
     AddIdentity, ChangeIdentity, Command, Rejection, RejectionCode, is_on_its_host,
 };
 use crate::powermta;
-use crate::state::FleetState;
+use crate::state::{FleetState, Identity};
 
 /// Every identity of the file with everything decided, in the file's order.
 pub(super) fn resolve(
@@ -24,8 +25,8 @@ pub(super) fn resolve(
         .iter()
         .enumerate()
         .map(|(index, ip)| {
-            let old = state.identities.get(&ip.address).map(|old| &old.spec);
-            let spec = resolve_one(index, ip, old, wanted)?;
+            let old = state.identities.get(&ip.address);
+            let spec = resolve_one(index, ip, old.map(|old| &**old), wanted, state.now)?;
             check_host(index, &spec, wanted)?;
             check_values(index, &spec)?;
             Ok(spec)
@@ -36,15 +37,18 @@ pub(super) fn resolve(
 fn resolve_one(
     index: usize,
     ip: &IpDocument,
-    old: Option<&IpSpec>,
+    old: Option<&Identity>,
     wanted: &Wanted<'_>,
+    now: Timestamp,
 ) -> Result<IpSpec, Rejection> {
     let Some(tenant) = wanted.tenants.get(&ip.tenant) else {
         let known = names(wanted.tenants.keys());
         let field = format!("ips[{index}].tenant");
         return Err(reject(RejectionCode::NotFound, field, &ip.tenant, known));
     };
-    let same_tenant = old.filter(|old| old.tenant == ip.tenant);
+    let identity = old.filter(|old| old.spec.tenant == ip.tenant);
+    let same_tenant = identity.map(|old| &old.spec);
+    let ip = &lives::said_anew(ip, identity);
     let host = match (&ip.host, same_tenant) {
         (Some(host), _) => host.clone(),
         (None, Some(old)) => old.host.clone(),
@@ -54,7 +58,7 @@ fn resolve_one(
         Some(old) => keep(ip, old),
         None => ip.clone(),
     };
-    filled
+    let resolved = filled
         .resolve(host, &tenant.name, &wanted.settings)
         .map_err(|error: IdError| {
             reject(
@@ -66,7 +70,8 @@ fn resolve_one(
                     error.what, error.rule
                 ),
             )
-        })
+        });
+    lives::stands(index, ip, resolved?, identity, now)
 }
 
 /// What the file leaves open stays as it is. Names that followed the domain follow the new one.
@@ -91,6 +96,7 @@ fn keep(ip: &IpDocument, old: &IpSpec) -> IpDocument {
     filled.status = filled.status.or(Some(old.status));
     filled.phase = filled.phase.or(Some(old.phase));
     filled.planned_daily = filled.planned_daily.or(Some(old.planned_daily));
+    filled.reserve = filled.reserve.or(Some(old.reserve));
     filled
 }
 
@@ -216,15 +222,6 @@ fn check_values(index: usize, spec: &IpSpec) -> Result<(), Rejection> {
             accepted,
         ));
     }
-    if spec.status == IpStatus::Warming && spec.phase == Phase::Active {
-        let accepted = "week_1 to week_6 while it is warming, or status = \"active\"";
-        return Err(reject(
-            RejectionCode::Invalid,
-            place("phase"),
-            "active",
-            accepted,
-        ));
-    }
     Ok(())
 }
 
@@ -246,6 +243,9 @@ pub(super) fn compare(
             new_keys += usize::from(old.is_some_and(signs_anew));
             if let Some(left) = leaves(state, new) {
                 plan.tell_last(left);
+            }
+            if let Some(begins) = lives::begins(new).filter(|_| old.is_none()) {
+                plan.tell_last(begins);
             }
             moves.push(Move { old, new });
         }

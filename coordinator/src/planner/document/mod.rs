@@ -11,6 +11,7 @@ mod check;
 mod compare;
 mod identities;
 mod last;
+mod lives;
 mod order;
 mod owners;
 mod prune;

@@ -8,8 +8,9 @@ use email_engine_protocol::id::{HostId, TenantId};
 
 use super::{DocumentPlan, last};
 use crate::command::{
-    AllowRemoval, ChangeIdentity, Command, RemoveTenant, RetireHost, RetireIdentity, is_on_its_host,
+    AllowRemoval, Command, RemoveTenant, RetireHost, RetireIdentity, SteerIdentity, is_on_its_host,
 };
+use crate::fleet::lifecycle::Event;
 use crate::fleet::takes_mail;
 use crate::planner::cautions::word;
 use crate::planner::routes::works;
@@ -55,11 +56,16 @@ pub(super) fn identities(
 fn rest(plan: &mut DocumentPlan, old: &IpSpec) -> IpSpec {
     let mut ip = old.clone();
     if takes_mail(old) {
-        ip.status = IpStatus::Resting;
+        (ip.status, ip.reserve) = (IpStatus::Resting, false);
     }
     if plan.compare("ip", &ip.address.to_string(), Some(old), &ip) {
-        plan.commands
-            .push(Command::ChangeIdentity(ChangeIdentity { ip: ip.clone() }));
+        // By the fleet and not by the file, which may say of it again what it said before.
+        plan.commands.push(Command::SteerIdentity(SteerIdentity {
+            address: ip.address,
+            event: Event::Rest,
+            force: false,
+            on_host: None,
+        }));
     }
     plan.warnings.push(format!(
         "ip {} is kept although the file omits it, and takes no mail: it is the last of tenant {} for \

@@ -5,7 +5,7 @@
 use email_engine_protocol::api::{FleetDocument, TenantSpec};
 use email_engine_protocol::id::TenantId;
 
-use super::reject;
+use super::{lives, reject};
 use crate::command::{Rejection, RejectionCode};
 use crate::state::FleetState;
 
@@ -13,6 +13,8 @@ const HOSTS: &str = "a host as it is declared already; a key that is bound to a 
                      declares nor changes hosts";
 const MAILWIZZ: &str = "the address that the tenant has; whom this cluster calls is for the fleet's operators \
                         to say";
+const TAKEN_OVER: &str = "standby, at which a new identity begins; that one sends already is declared by \
+                          the fleet's operators alone";
 const OWN: &str = "a key that is bound to a tenant may name that tenant's own things only";
 
 pub(super) fn check(
@@ -55,6 +57,11 @@ pub(super) fn check(
             .map(|old| &old.spec.tenant);
         if ip.tenant != *tenant || owner.is_some_and(|owner| owner != tenant) {
             return Err(foreign(format!("ips[{index}].address"), &ip.address));
+        }
+        if owner.is_none() && lives::is_taken_over(ip) {
+            let status = ip.status.unwrap_or_default().as_str();
+            let field = format!("ips[{index}].status");
+            return Err(reject(RejectionCode::Forbidden, field, status, TAKEN_OVER));
         }
         let of_other = |host: &crate::state::Host| {
             host.spec

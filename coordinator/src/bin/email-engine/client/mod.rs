@@ -7,6 +7,7 @@ mod artifacts;
 mod calls;
 mod campaigns;
 mod error;
+mod ips;
 mod send;
 mod tls;
 mod warmup;

@@ -73,6 +73,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Hosts(hosts) => hosts::run(&desk()?, hosts).await,
         Command::Ips(ips) => ips::run(&desk()?, ips).await,
         Command::Campaigns(campaigns) => campaigns::run(&desk()?, campaigns).await,
+        Command::Explain(explain) => ips::explain(&desk()?, explain).await,
         Command::Tenants(tenants) => tenants::run(&desk()?, tenants).await,
         Command::Warmup(warmup) => warmup::run(&output, desk, warmup).await,
         Command::Select(select) => warmup::select::run(&desk()?, select).await,

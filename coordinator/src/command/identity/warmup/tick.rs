@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use email_engine_protocol::api::{IpStatus, Phase, WarmupRates, WarmupStep, WarmupVerdict};
+use email_engine_protocol::api::{Cause, IpStatus, Phase, WarmupRates, WarmupStep, WarmupVerdict};
 use email_engine_protocol::time::Timestamp;
 
 use super::REASONS;
@@ -17,6 +17,8 @@ use crate::command::Rejection;
 use crate::command::RejectionCode::Invalid;
 use crate::command::refuse::{at_most, refuse};
 use crate::command::verb::{Change, Turn, Verb};
+use crate::command::identity::life::remember;
+use crate::fleet::lifecycle::{Event, Preflight, Standing, next};
 use crate::fleet::warmup::{self, day_begins, day_of};
 use crate::state::{FleetState, Identity};
 
@@ -104,6 +106,7 @@ impl Verb for TickWarmup {
             return Err(refuse(Invalid, "day", &self.day, accepted));
         }
         let mut change = Change::NONE;
+        let revision = state.revision + 1;
         for one in &self.verdicts {
             let found = state.identities.get(&one.address);
             let Some(identity) = found.filter(|found| one.fits(found, self.day)) else {
@@ -114,7 +117,8 @@ impl Verb for TickWarmup {
                 let identity = Arc::make_mut(identity);
                 let plan = &mut identity.warmup;
                 warmup::follow(plan, &one.verdict, &one.rates, &settings, self.day);
-                end_warming(identity);
+                identity.spec.phase = identity.warmup.phase;
+                end_warming(identity, (revision, &*turn));
                 change = Change::DONE;
             }
         }
@@ -123,9 +127,17 @@ impl Verb for TickWarmup {
 }
 
 /// An identity that is through is active.
-fn end_warming(identity: &mut Identity) {
-    if identity.warmup.phase == Phase::Active && identity.spec.status == IpStatus::Warming {
-        identity.spec.status = IpStatus::Active;
+fn end_warming(identity: &mut Identity, at: (u64, &Turn<'_>)) {
+    if identity.warmup.phase != Phase::Active || identity.spec.status != IpStatus::Warming {
+        return;
+    }
+    let (standing, now) = (Standing::of(identity), at.1.now());
+    let preflight = Preflight::of(&identity.life.checks, now);
+    if let Ok(turned) = next(&standing, &Event::Graduate, now, &preflight) {
+        let Identity { spec, life, .. } = identity;
+        turned.standing.put(spec, life);
+        let from = Some(standing.status);
+        remember(life, spec, from, Cause::Graduated, turned.forced, at);
     }
 }
 

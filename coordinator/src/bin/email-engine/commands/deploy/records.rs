@@ -88,12 +88,14 @@ pub(super) mod tests {
         let host = HostId::new("pmta1").unwrap();
         let ip = document.resolve(host, "One", &Settings::default()).unwrap();
         let record = |name: String, kind: &str, value: String| DomainRecord {
+            until: None,
             name,
             kind: kind.to_owned(),
             value,
         };
         DomainView {
             domain: ip.domain.clone(),
+            warmup: Vec::new(),
             records: vec![
                 record(ip.domain.to_string(), "A", ip.address.to_string()),
                 record(

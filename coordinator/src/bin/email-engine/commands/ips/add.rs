@@ -58,6 +58,9 @@ pub(super) struct Add {
     /// Mails a day that are planned for after the warm-up
     #[arg(long)]
     planned_daily: Option<u32>,
+    /// Active, and only kept warm
+    #[arg(long)]
+    reserve: bool,
 }
 
 /// Mirrors an enum of the API for clap, with the API's own words.
@@ -128,6 +131,9 @@ impl From<Add> for IpDocument {
             status: add.status.map(Into::into),
             phase: add.phase.map(Into::into),
             planned_daily: add.planned_daily,
+            reserve: add.reserve.then_some(true),
+            first: None,
+            written: None,
         }
     }
 }

@@ -1,6 +1,8 @@
 //! `ips` and `domains`: sending identities, each with its own domain.
 
 pub(crate) mod add;
+mod explain;
+mod turns;
 
 use std::net::IpAddr;
 
@@ -10,6 +12,7 @@ use email_engine_protocol::api::{DomainView, IpDocument, IpSpec, IpStatus, IpVie
 use email_engine_protocol::id::TenantId;
 use email_engine_protocol::mail::DomainName;
 use email_engine_protocol::observed::Observed;
+use email_engine_protocol::time::Timestamp;
 
 use super::Desk;
 use crate::exit::{Exit, Failure};
@@ -17,6 +20,7 @@ use crate::output::{Mood, Output, row, text, word};
 use crate::prompt::{self, Reply};
 
 use add::Add;
+pub(crate) use explain::{Explain, explain};
 
 /// Arguments of `ips`.
 #[derive(Args, Debug)]
@@ -25,6 +29,10 @@ Examples:
   email-engine ips list
   email-engine ips show 192.0.2.7
   email-engine ips add 192.0.2.7 --domain mail7.example.com --tenant client-1
+  email-engine ips state-dns 192.0.2.7 --valid all --reason 'looked with dig'
+  email-engine ips activate 192.0.2.7               warms up, once what must be seen was seen
+  email-engine ips quarantine 192.0.2.7 --list zen.example.org
+  email-engine ips release 192.0.2.7                from quarantine to rest, from rest to the bench
   email-engine ips remove 192.0.2.7
   email-engine ips remove 192.0.2.7 --last          although nobody else serves its purpose
   email-engine ips leaving                          what is left in queues of those removed")]
@@ -35,6 +43,8 @@ pub(crate) struct Ips {
 
 #[derive(Debug, Subcommand)]
 enum IpsCommand {
+    #[command(flatten)]
+    Turn(turns::Turn),
     /// Add one identity; its DKIM key is made by the cluster
     Add(Box<Add>),
     /// List all identities (the default)
@@ -45,7 +55,8 @@ enum IpsCommand {
     },
     /// List identities that are gone and drain: virtual MTAs stay until their queues are empty
     Leaving,
-    /// Remove one identity; its virtual MTA and key stay on the host until its queue is empty
+    /// Remove (retire) one identity; its virtual MTA and key stay on the host until its queue is empty
+    #[command(visible_alias = "retire")]
     Remove {
         /// Its address
         address: IpAddr,
@@ -74,8 +85,9 @@ pub(crate) async fn run(desk: &Desk, arguments: Ips) -> Result<Exit, Failure> {
         IpsCommand::List { tenant } => {
             let mut ips = desk.client.ips().await?;
             ips.retain(|ip| {
-                let tenant = tenant.as_ref();
-                tenant.is_none_or(|tenant| ip.spec.tenant == *tenant)
+                tenant
+                    .as_ref()
+                    .is_none_or(|tenant| ip.spec.tenant == *tenant)
             });
             let mut leaving = desk.client.leaving().await?;
             leaving.retain(|one| {
@@ -86,6 +98,7 @@ pub(crate) async fn run(desk: &Desk, arguments: Ips) -> Result<Exit, Failure> {
             desk.output
                 .show(&ips, |output| table(output, &ips, &leaving))?;
         }
+        IpsCommand::Turn(turn) => return turns::run(desk, turn).await,
         IpsCommand::Show { address } => {
             let ip = desk.client.ip(&address.to_string()).await?;
             desk.output.show(&ip, |_| details(&ip))?;
@@ -173,11 +186,12 @@ fn table(output: &Output, ips: &[IpView], leaving: &[LeavingView]) -> String {
         "HOST",
         "PURPOSE",
         "STATUS",
+        "SINCE",
         "PHASE",
         "WEIGHT",
         "QUOTA/DAY",
     ]);
-    let mut add = |ip: &IpSpec, (status, mood): (String, Mood), weight: u8, quota: u32| {
+    let mut add = |ip: &IpSpec, (status, mood): (String, Mood), since, weight: u8, quota: u32| {
         table.add_row(vec![
             output.mood(&ip.address, Mood::Plain),
             output.mood(&ip.domain, Mood::Plain),
@@ -185,18 +199,22 @@ fn table(output: &Output, ips: &[IpView], leaving: &[LeavingView]) -> String {
             output.mood(&ip.host, Mood::Plain),
             output.mood(&word(&ip.purpose), Mood::Plain),
             output.mood(&status, mood),
+            output.mood(&day(since), Mood::Plain),
             output.mood(&word(&ip.phase), Mood::Plain),
             output.mood(&weight, Mood::Plain),
             output.mood(&quota, Mood::Plain),
         ]);
     };
     for ip in ips {
-        let status = (word(&ip.spec.status), mood(ip.spec.status));
-        add(&ip.spec, status, ip.weight, ip.daily_quota);
+        let spec = &ip.spec;
+        let reserve = if spec.reserve { ", reserve" } else { "" };
+        let status = format!("{}{reserve}", word(&spec.status));
+        let status = (status, mood(spec.status));
+        add(spec, status, ip.since, ip.weight, ip.daily_quota);
     }
     for one in leaving {
         let status = (format!("leaving, {}", left(one)), Mood::Underway);
-        add(&one.ip, status, 0, 0);
+        add(&one.ip, status, one.since, 0, 0);
     }
     text(&table)
 }
@@ -213,6 +231,12 @@ fn drains(output: &Output, leaving: &[LeavingView]) -> String {
         ]));
     }
     text(&table)
+}
+
+/// The day of a moment: a table is for looking at many.
+fn day(at: Timestamp) -> String {
+    let text = at.to_string();
+    text.split('T').next().unwrap_or(&text).to_owned()
 }
 
 /// What is left in a queue.
@@ -235,6 +259,9 @@ const fn mood(status: IpStatus) -> Mood {
 
 fn details(view: &IpView) -> String {
     let ip = &view.spec;
+    let sent = view
+        .last_sent
+        .map_or_else(|| "not known".to_owned(), |at| at.to_string());
     [
         ("Address", ip.address.to_string()),
         ("Domain", ip.domain.to_string()),
@@ -256,6 +283,10 @@ fn details(view: &IpView) -> String {
         ("Zone", ip.zone.to_string()),
         ("Status", word(&ip.status)),
         ("Phase", word(&ip.phase)),
+        ("Reserve", if ip.reserve { "yes" } else { "no" }.to_owned()),
+        ("Since", view.since.to_string()),
+        ("Mail left last", sent),
+        ("Resumes at", word(&view.resumes_at)),
         ("Weight", view.weight.to_string()),
         ("Quota a day", view.daily_quota.to_string()),
         ("Planned a day", ip.planned_daily.to_string()),
@@ -318,7 +349,16 @@ pub(crate) async fn domains(desk: &Desk, arguments: Domains) -> Result<Exit, Fai
 pub(crate) fn records(view: &DomainView) -> String {
     view.records
         .iter()
-        .map(|record| format!("{}.\tIN\t{}\t{}", record.name, record.kind, record.value))
+        .map(|record| {
+            let until = record
+                .until
+                .map(|until| format!("\t; may go from {until} on"));
+            let until = until.unwrap_or_default();
+            format!(
+                "{}.\tIN\t{}\t{}{until}",
+                record.name, record.kind, record.value
+            )
+        })
         .collect::<Vec<_>>()
         .join("\n")
 }

@@ -1,5 +1,9 @@
 //! `/ips`, and `/domains` as the view over them.
 
+mod domains;
+mod explain;
+mod life;
+
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,12 +15,11 @@ use axum::{Extension, Json};
 use serde::Deserialize;
 
 use email_engine_protocol::api::{
-    ApplyAnswer, Change, ChangeAction, DomainView, FleetDocument, GivenUpView, IpDocument, IpSpec,
-    IpView, LeavingView,
+    ApplyAnswer, Change, ChangeAction, DomainView, FleetDocument, GivenUpView, IpDocument,
+    IpEntries, IpEntry, IpSpec, IpView, LeavingView,
 };
-use email_engine_protocol::mail::DomainName;
 
-use super::apply::{carry_out, cautions, dry_run_of};
+use super::apply::{self, carry_out, cautions, dry_run_of};
 use super::hosts;
 use crate::api::app::Committed;
 use crate::api::auth::Caller;
@@ -30,6 +33,13 @@ use crate::planner::document::is_last_of_purpose;
 use crate::planner::word;
 use crate::state::{FleetState, Identity, Leaving, Place};
 
+pub(in crate::api) use domains::{domain, domains};
+use domains::{domain_view, with_warmup};
+pub(in crate::api) use explain::explain;
+pub(in crate::api) use life::{
+    activate, quarantine, release, relocate, reserve, rest, state_checks,
+};
+
 /// Most identities of one request.
 const PER_REQUEST: usize = 1_000;
 
@@ -38,23 +48,11 @@ pub(in crate::api) async fn list(
     State(api): State<Arc<Api>>,
     Extension(caller): Asker,
 ) -> Json<Vec<IpView>> {
+    let now = api.now();
     Json(api.view(|state| {
-        seen(state, &caller)
-            .map(|identity| view_of(identity))
-            .collect()
+        let seen = seen(state, &caller);
+        seen.map(|identity| life::view(identity, now)).collect()
     }))
-}
-
-/// The phase that is shown is the one that was reached: where it entered is of no use to anybody.
-fn view_of(identity: &Identity) -> IpView {
-    IpView {
-        spec: IpSpec {
-            phase: identity.warmup.phase,
-            ..identity.spec.clone()
-        },
-        weight: identity.weight(),
-        daily_quota: identity.daily_quota(),
-    }
 }
 
 pub(super) fn seen<'a>(
@@ -71,7 +69,8 @@ pub(in crate::api) async fn show(
     Extension(caller): Asker,
     Named(address): Named<IpAddr>,
 ) -> Result<Json<IpView>, ApiError> {
-    api.view(|state| found(state, &caller, address).map(|identity| Json(view_of(identity))))
+    let now = api.now();
+    api.view(|state| found(state, &caller, address).map(|one| Json(life::view(one, now))))
 }
 
 pub(super) fn found<'a>(
@@ -92,14 +91,15 @@ pub(in crate::api) async fn add(
     JsonBytes(body): JsonBytes,
 ) -> Result<(StatusCode, Json<Vec<DomainView>>), ApiError> {
     let many = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
-    let ips: Vec<IpDocument> = if many {
-        parse_json(&body)?
-    } else {
-        vec![parse_json(&body)?]
+    let ips: Vec<IpDocument> = match many {
+        true => parse_json::<IpEntries>(&body)?.0,
+        false => parse_json::<IpEntry>(&body)?.0,
     };
-    let label = |at: usize, field: &str| match (many, field) {
-        (true, "") => format!("[{at}]"),
-        (true, field) => format!("[{at}].{field}"),
+    let places = ips.iter().map(|ip| ip.written.as_ref());
+    let places: Vec<Option<usize>> = places.map(|one| one.map(|one| one.entry)).collect();
+    let label = |entry: usize, field: &str| match (many, field) {
+        (true, "") => format!("[{entry}]"),
+        (true, field) => format!("[{entry}].{field}"),
         (false, field) => field.to_owned(),
     };
     if ips.is_empty() || ips.len() > PER_REQUEST {
@@ -111,6 +111,8 @@ pub(in crate::api) async fn add(
     }
     let addresses: Vec<IpAddr> = ips.iter().map(|ip| ip.address).collect();
     if write.replayed.is_none() {
+        let label =
+            |at: usize, field: &str| label(places.get(at).copied().flatten().unwrap_or(at), field);
         refuse_known(&api, &write.caller, &ips, &label)?;
     }
     let document = FleetDocument {
@@ -128,7 +130,7 @@ pub(in crate::api) async fn add(
             .iter()
             .filter_map(|address| state.identities.get(address));
         added
-            .map(|identity| domain_view(&api, state, identity))
+            .map(|identity| with_warmup(state, domain_view(&api, state, identity)))
             .collect()
     });
     Ok((StatusCode::CREATED, Json(views)))
@@ -405,47 +407,4 @@ pub(super) fn leaving_views(
         messages: seen.left(host, vmta),
     };
     own.map(view).collect()
-}
-
-/// Identities whose records must be published: those that drain as well, for what they send is judged
-/// by them. Of one that lives on, what it is now counts.
-fn published<'a>(state: &'a FleetState, caller: &'a Caller) -> impl Iterator<Item = &'a Identity> {
-    let gone = state.leaving.values().map(|leaving| &leaving.identity);
-    let gone = gone.filter(|identity| {
-        let living = state.lookup.domains.contains_key(&identity.spec.domain);
-        caller.sees(Some(&identity.spec.tenant)) && !living
-    });
-    seen(state, caller).map(|identity| &**identity).chain(gone)
-}
-
-/// All sending domains that the caller sees, with the records that they need.
-pub(in crate::api) async fn domains(
-    State(api): State<Arc<Api>>,
-    Extension(caller): Asker,
-) -> Json<Vec<DomainView>> {
-    let state = api.copy_of_state();
-    let views = published(&state, &caller).map(|identity| domain_view(&api, &state, identity));
-    Json(views.collect())
-}
-
-/// One sending domain.
-pub(in crate::api) async fn domain(
-    State(api): State<Arc<Api>>,
-    Extension(caller): Asker,
-    Named(domain): Named<DomainName>,
-) -> Result<Json<DomainView>, ApiError> {
-    api.view(|state| {
-        let found = published(state, &caller).find(|identity| identity.spec.domain == domain);
-        found
-            .map(|identity| Json(domain_view(&api, state, identity)))
-            .ok_or_else(|| ApiError::not_found("domain", domain.as_str()))
-    })
-}
-
-fn domain_view(api: &Api, state: &FleetState, identity: &Identity) -> DomainView {
-    DomainView {
-        ip: identity.spec.clone(),
-        domain: identity.spec.domain.clone(),
-        records: api.planning.records(state, identity),
-    }
 }

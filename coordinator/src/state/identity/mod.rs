@@ -1,6 +1,8 @@
 //! Sending identities and their pools, and those that are gone from the fleet and not yet from a host: a
 //! virtual MTA that goes while its queue holds mail takes that mail with it.
 
+mod life;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,6 +15,8 @@ use email_engine_protocol::time::Timestamp;
 
 use super::FleetState;
 use crate::fleet::warmup;
+
+pub use life::{Declared, Life, Quarantine};
 
 /// A sending identity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,8 +31,10 @@ pub struct Identity {
     pub added_at: Timestamp,
     /// Fleet revision since which its virtual MTA is on its host.
     pub placed_at: u64,
-    /// Where it stands in the warm-up; the phase of its declaration is where it entered.
+    /// Where it stands in the warm-up. The phase of its declaration is the plan's.
     pub warmup: WarmupPlan,
+    /// Where it stands since when, what was seen of it, and what became of it.
+    pub life: Life,
 }
 
 impl Identity {
@@ -48,9 +54,24 @@ impl Identity {
     /// Share of new mail, 0 to 100: follows status and phase.
     #[must_use]
     pub const fn weight(&self) -> u8 {
-        warmup::weight(self.spec.status, &self.warmup)
+        if self.warmup.stopped.is_some() {
+            return 0;
+        }
+        warmup::weight(self.spec.status, self.warmup.phase, self.spec.reserve)
     }
 }
+
+/// What is left of an identity that is gone: what it sent last is still judged by its record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Departed {
+    /// What it was declared to be.
+    pub spec: IpSpec,
+    /// Public half of its DKIM key.
+    pub dkim_public: String,
+}
+
+/// When a record may go, and which.
+pub type Departure = (Timestamp, SecretId);
 
 /// An inventory group of one tenant's identities on one PowerMTA host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,0 +1,172 @@
+//! `GET /ips/{address}/explain`: how an identity came to stand where it does.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::{Extension, Json};
+
+use email_engine_protocol::api::{
+    Check, ExplainedFact, Explanation, Statement, Transition, Verdict,
+};
+use email_engine_protocol::time::Timestamp;
+
+use super::life;
+use crate::api::Api;
+use crate::api::auth::Caller;
+use crate::api::problem::ApiError;
+use crate::api::request::Named;
+use crate::api::routes::Asker;
+use crate::fleet::lifecycle::{Preflight, Standing, allowed_from, earliest_release, idle_millis};
+use crate::planner::word;
+use crate::state::{AuditEntry, FleetState, Identity};
+
+/// The facts, rules and decisions about an identity, in their order; of one that drains as well.
+pub(in crate::api) async fn explain(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Asker,
+    Named(address): Named<IpAddr>,
+) -> Result<Json<Explanation>, ApiError> {
+    let (state, now) = (api.copy_of_state(), api.now());
+    let mut explained = explained(&state, &caller, address, now)?;
+    explained.chain.sort_by_key(|one| (one.at, one.revision));
+    Ok(Json(explained))
+}
+
+fn explained(
+    state: &FleetState,
+    caller: &Caller,
+    address: IpAddr,
+    now: Timestamp,
+) -> Result<Explanation, ApiError> {
+    let sees = |identity: &&Identity| caller.sees(Some(&identity.spec.tenant));
+    let living = state.identities.get(&address).map(|identity| &**identity);
+    let drains = state.leaving_from(address).map(|leaving| &leaving.identity);
+    let identity = living.into_iter().chain(drains).find(sees);
+    let identity = identity.ok_or_else(|| ApiError::not_found("ip", &address.to_string()))?;
+    let told = &identity.life.history;
+    let revisions: BTreeSet<u64> = told.iter().map(|turn| turn.revision).collect();
+    let audited = state.audit.iter().filter(|entry| {
+        // What an earlier holder of the address did is not its own.
+        let own = entry.at >= identity.added_at && is_about(entry, address);
+        own && !revisions.contains(&entry.revision)
+    });
+    let mut chain: Vec<ExplainedFact> = told.iter().map(decision).collect();
+    chain.extend(audited.map(|entry| change(entry)));
+    chain.extend(identity.life.checks.iter().map(seen));
+    chain.extend(identity.life.last_sent.map(|at| ExplainedFact {
+        at,
+        revision: None,
+        actor: "accounting".to_owned(),
+        kind: "fact".to_owned(),
+        what: "mail left it last".to_owned(),
+        reason: String::new(),
+    }));
+    Ok(Explanation {
+        ip: life::view(identity, now),
+        revision: state.revision,
+        chain,
+        rules: rules(state, identity, now),
+        allowed: match living {
+            Some(_) => allowed_from(identity.spec.status),
+            None => Vec::new(),
+        },
+        shortened: identity.life.forgotten > 0,
+    })
+}
+
+fn is_about(entry: &AuditEntry, address: IpAddr) -> bool {
+    let rest = entry.object.strip_prefix("ip ");
+    let rest = rest.and_then(|rest| rest.strip_prefix(&address.to_string()));
+    // 192.0.2.1 begins as 192.0.2.10 does.
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' ') || rest.starts_with(": "))
+}
+
+fn decision(turn: &Transition) -> ExplainedFact {
+    let from = turn.from.map_or("nothing", |from| from.as_str());
+    let mut what = format!("{}: {from} -> {}", word(&turn.cause), turn.to.as_str());
+    what.push_str(&format!(", phase {}", word(&turn.phase)));
+    if turn.reserve {
+        what.push_str(", in reserve");
+    }
+    if !turn.forced.is_empty() {
+        let forced: Vec<&str> = turn.forced.iter().map(|check| check.as_str()).collect();
+        what.push_str(&format!("; by force, without {}", forced.join(", ")));
+    }
+    ExplainedFact {
+        at: turn.at,
+        revision: Some(turn.revision),
+        actor: turn.actor.clone(),
+        kind: "decision".to_owned(),
+        what,
+        reason: turn.reason.clone(),
+    }
+}
+
+fn change(entry: &AuditEntry) -> ExplainedFact {
+    ExplainedFact {
+        at: entry.at,
+        revision: Some(entry.revision),
+        actor: entry.actor.clone(),
+        kind: "change".to_owned(),
+        what: format!("{} {}", entry.command, entry.object),
+        reason: entry.reason.clone(),
+    }
+}
+
+fn seen((check, said): (&Check, &Statement)) -> ExplainedFact {
+    let what = match &said.verdict {
+        Verdict::Valid => format!("{check}: valid"),
+        Verdict::Invalid { what } => format!("{check}: invalid, {what}"),
+        Verdict::Unknown { why } => format!("{check}: not known, {why}"),
+    };
+    ExplainedFact {
+        at: said.at,
+        revision: None,
+        actor: said.by.clone(),
+        kind: "fact".to_owned(),
+        what,
+        reason: String::new(),
+    }
+}
+
+/// What holds now and follows from the chain.
+fn rules(state: &FleetState, identity: &Identity, now: Timestamp) -> Vec<String> {
+    let (spec, life) = (&identity.spec, &identity.life);
+    let standing = Standing::of(identity);
+    let (status, phase) = (spec.status.as_str(), word(&spec.phase));
+    let reserve = if spec.reserve { " in reserve" } else { "" };
+    let mut rules = vec![format!(
+        "weight {} and {} mails a day follow from {status}{reserve} and phase {phase}",
+        identity.weight(),
+        identity.daily_quota()
+    )];
+    if !state.identities.contains_key(&spec.address) {
+        rules.push("it is removed and drains: it goes when its queue is empty".to_owned());
+        return rules;
+    }
+    let missing = Preflight::of(&life.checks, now).missing();
+    rules.push(match missing.is_empty() {
+        true => "preflight is ok: all seven checks were seen valid within 24 hours".to_owned(),
+        false => {
+            let missing: Vec<&str> = missing.keys().map(|check| check.as_str()).collect();
+            format!("preflight is not ok: {} missing", missing.join(", "))
+        }
+    });
+    if !standing.sends() {
+        rules.push(format!(
+            "it reached {phase}; idle for {} days, it would be taken up at {}: one phase less for each 30",
+            idle_millis(&standing, now) / Timestamp::DAY,
+            word(&life::view(identity, now).resumes_at)
+        ));
+    }
+    if let Some(out) = &life.quarantine {
+        rules.push(format!(
+            "it leaves quarantine from {} on, and after {} of 2 clean sweeps more",
+            earliest_release(out),
+            2_u8.saturating_sub(out.clean_sweeps)
+        ));
+    }
+    rules
+}

@@ -1,0 +1,226 @@
+//! Turns of an identity's life, and what is seen of it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::{Query, State};
+use axum::{Extension, Json};
+use serde::Deserialize;
+
+use email_engine_protocol::api::{
+    AccessRole, ChecksRequest, FleetDocument, IpDocument, IpView, MoveRequest, QuarantineRequest,
+    QuarantineView, TurnView,
+};
+use email_engine_protocol::time::Timestamp;
+
+use super::{apply, found, hosts};
+use crate::api::gate::forbidden;
+use crate::api::problem::ApiError;
+use crate::api::request::{JsonBody, JsonOrNothing, Named, WriteRequest};
+use crate::api::{Api, Draft};
+use crate::command::{Command, StateChecks, SteerIdentity};
+use crate::fleet::lifecycle::{Event, Standing, earliest_release, resumes_at};
+use crate::state::Identity;
+
+/// An identity as answered.
+pub(super) fn view(identity: &Identity, now: Timestamp) -> IpView {
+    let (spec, life) = (&identity.spec, &identity.life);
+    let out = life.quarantine.as_ref();
+    IpView {
+        spec: spec.clone(),
+        weight: identity.weight(),
+        daily_quota: identity.daily_quota(),
+        since: life.since,
+        last_sent: life.last_sent,
+        resumes_at: resumes_at(&Standing::of(identity), now),
+        quarantine: out.map(|out| QuarantineView {
+            lists: out.lists.clone(),
+            last_sighting: out.last_sighting,
+            until: earliest_release(out),
+            clean_sweeps: out.clean_sweeps,
+        }),
+        checks: life.checks.clone(),
+    }
+}
+
+/// How it is taken up.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+pub(in crate::api) struct Activation {
+    /// An admin overrules what preflight misses.
+    #[serde(default)]
+    force: bool,
+}
+
+/// Takes an identity up: into warm-up, into production when it was there lately, out of the reserve.
+pub(in crate::api) async fn activate(
+    State(api): State<Arc<Api>>,
+    Extension(write): Extension<WriteRequest>,
+    Named(address): Named<IpAddr>,
+    Query(Activation { force }): Query<Activation>,
+) -> Result<Json<TurnView>, ApiError> {
+    if force && write.caller.role < AccessRole::Admin {
+        return Err(forbidden(AccessRole::Admin, &write.caller));
+    }
+    let seen = match &write.replayed {
+        Some(_) => None,
+        None => Some(hosts::seen(&api).await),
+    };
+    let on_host = api.view(|state| {
+        let identity = found(state, &write.caller, address).ok()?;
+        seen?.has_address(&identity.spec.host, address)
+    });
+    let command = Command::SteerIdentity(SteerIdentity {
+        address,
+        event: Event::Activate,
+        force,
+        on_host,
+    });
+    turn(&api, &write, address, command).await
+}
+
+/// Takes an identity out.
+pub(in crate::api) async fn quarantine(
+    State(api): State<Arc<Api>>,
+    Extension(write): Extension<WriteRequest>,
+    Named(address): Named<IpAddr>,
+    JsonOrNothing(QuarantineRequest { lists }): JsonOrNothing<QuarantineRequest>,
+) -> Result<Json<TurnView>, ApiError> {
+    let event = Event::Quarantine { lists };
+    steer(&api, &write, address, event).await
+}
+
+/// Lets an identity go one step towards service.
+pub(in crate::api) async fn release(
+    State(api): State<Arc<Api>>,
+    Extension(write): Extension<WriteRequest>,
+    Named(address): Named<IpAddr>,
+) -> Result<Json<TurnView>, ApiError> {
+    steer(&api, &write, address, Event::Release).await
+}
+
+/// Lays an identity to rest.
+pub(in crate::api) async fn rest(
+    State(api): State<Arc<Api>>,
+    Extension(write): Extension<WriteRequest>,
+    Named(address): Named<IpAddr>,
+) -> Result<Json<TurnView>, ApiError> {
+    steer(&api, &write, address, Event::Rest).await
+}
+
+/// Whether it is kept.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(in crate::api) struct Keeping {
+    #[serde(default = "kept")]
+    kept: bool,
+}
+
+const fn kept() -> bool {
+    true
+}
+
+/// Keeps an active identity warm at little weight, or ends that.
+pub(in crate::api) async fn reserve(
+    State(api): State<Arc<Api>>,
+    Extension(write): Extension<WriteRequest>,
+    Named(address): Named<IpAddr>,
+    Query(Keeping { kept }): Query<Keeping>,
+) -> Result<Json<TurnView>, ApiError> {
+    steer(&api, &write, address, Event::Reserve { kept }).await
+}
+
+async fn steer(
+    api: &Api,
+    write: &WriteRequest,
+    address: IpAddr,
+    event: Event,
+) -> Result<Json<TurnView>, ApiError> {
+    let command = Command::SteerIdentity(SteerIdentity {
+        address,
+        event,
+        force: false,
+        on_host: None,
+    });
+    turn(api, write, address, command).await
+}
+
+/// What was seen of an identity, by the word of an operator.
+pub(in crate::api) async fn state_checks(
+    State(api): State<Arc<Api>>,
+    Extension(write): Extension<WriteRequest>,
+    Named(address): Named<IpAddr>,
+    JsonBody(ChecksRequest { checks }): JsonBody<ChecksRequest>,
+) -> Result<Json<TurnView>, ApiError> {
+    let command = Command::StateChecks(StateChecks {
+        address,
+        verdicts: checks,
+    });
+    turn(&api, &write, address, command).await
+}
+
+async fn turn(
+    api: &Api,
+    write: &WriteRequest,
+    address: IpAddr,
+    command: Command,
+) -> Result<Json<TurnView>, ApiError> {
+    let mut warnings = Vec::new();
+    if write.replayed.is_none() {
+        api.view(|state| found(state, &write.caller, address).map(|_| ()))?;
+        let draft = Draft {
+            commands: vec![command.clone()],
+            ..Draft::default()
+        };
+        warnings = apply::cautions(api, write, &draft).await?;
+    }
+    api.commit_here(write, command).await?;
+    answer(api, write, address, warnings)
+}
+
+fn answer(
+    api: &Api,
+    write: &WriteRequest,
+    address: IpAddr,
+    warnings: Vec<String>,
+) -> Result<Json<TurnView>, ApiError> {
+    let now = api.now();
+    api.view(|state| {
+        let ip = found(state, &write.caller, address).map(|one| view(one, now))?;
+        Ok(Json(TurnView { ip, warnings }))
+    })
+}
+
+/// Takes an identity to another host, pool or virtual MTA. Where it was it drains first.
+pub(in crate::api) async fn relocate(
+    State(api): State<Arc<Api>>,
+    Extension(write): Extension<WriteRequest>,
+    Named(address): Named<IpAddr>,
+    JsonBody(asked): JsonBody<MoveRequest>,
+) -> Result<Json<TurnView>, ApiError> {
+    if asked == MoveRequest::default() {
+        let accepted = "at least one of host, pool, vmta";
+        return Err(ApiError::invalid("body", "{}", accepted));
+    }
+    let mut warnings = Vec::new();
+    if write.replayed.is_none() {
+        let ip = api.view(|state| {
+            let living = found(state, &write.caller, address)?;
+            let (domain, tenant) = (living.spec.domain.clone(), living.spec.tenant.clone());
+            let mut ip = IpDocument::new(address, domain, tenant);
+            (ip.host, ip.pool, ip.vmta) = (asked.host, asked.pool, asked.vmta);
+            Ok::<_, ApiError>(ip)
+        })?;
+        let document = FleetDocument {
+            ips: vec![ip],
+            ..FleetDocument::default()
+        };
+        let own = |field: &str| field.rsplit('.').next().unwrap_or(field).to_owned();
+        let (draft, committed) = apply::carry_out(&api, &write, &document, false)
+            .await
+            .map_err(|error| error.with_field(own))?;
+        warnings = draft.warnings;
+        if let Some(committed) = committed {
+            committed.read_here()?;
+        }
+    }
+    answer(&api, &write, address, warnings)
+}

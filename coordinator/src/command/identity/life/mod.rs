@@ -1,0 +1,64 @@
+//! Verbs about the life of an identity: its turns, what is seen of it, when it sent. What may be is said
+//! by [`crate::fleet::lifecycle`]; here it is asked, done and remembered.
+
+mod begin;
+mod record_sending;
+mod state_checks;
+mod steer;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+
+use email_engine_protocol::api::{Cause, Check, IpSpec, IpStatus, Transition};
+
+use crate::command::RejectionCode::{Invalid, NoEdge, NotYet, Preflight};
+use crate::command::refuse::{cut, refuse};
+use crate::command::verb::Turn;
+use crate::command::{Rejection, RejectionCode};
+use crate::fleet::lifecycle::Refusal;
+use crate::state::Life;
+
+pub(super) use begin::{begin, redeclare, resume};
+pub use record_sending::RecordSending;
+pub use state_checks::StateChecks;
+pub use steer::SteerIdentity;
+
+/// Longest text of an actor in a history, in characters.
+const ACTOR_CHARS: usize = 120;
+/// Longest reason there.
+const REASON_CHARS: usize = 300;
+
+/// A refusal of the rules as one of the command.
+pub(crate) fn refused(refusal: &Refusal) -> Rejection {
+    let (code, field, value): (RejectionCode, _, _) = match refusal {
+        Refusal::NoEdge { from, .. } => (NoEdge, "status", from.as_str()),
+        Refusal::Preflight { from, .. } => (Preflight, "status", from.as_str()),
+        Refusal::NotYet { from, .. } => (NotYet, "status", from.as_str()),
+        Refusal::Impossible { .. } => (Invalid, "status", ""),
+    };
+    refuse(code, field, &value, refusal.to_string())
+}
+
+/// Writes a turn into the history: the identity is what it became.
+pub(in crate::command::identity) fn remember(
+    life: &mut Life,
+    spec: &IpSpec,
+    from: Option<IpStatus>,
+    cause: Cause,
+    forced: BTreeSet<Check>,
+    (revision, turn): (u64, &Turn<'_>),
+) {
+    life.remember(Transition {
+        at: turn.now(),
+        revision,
+        from,
+        to: spec.status,
+        phase: spec.phase,
+        reserve: spec.reserve,
+        cause,
+        forced,
+        actor: cut(&turn.proposal.actor, ACTOR_CHARS),
+        reason: cut(&turn.proposal.reason, REASON_CHARS),
+    });
+}

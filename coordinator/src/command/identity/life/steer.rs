@@ -1,0 +1,132 @@
+//! `steer-identity`, named in the audit by what it does.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use email_engine_protocol::api::{Cause, Check, Statement, Verdict};
+
+use super::{refused, remember};
+use crate::command::Rejection;
+use crate::command::RejectionCode::{Invalid, NoEdge};
+use crate::command::refuse::{at_most, not_found, refuse, text};
+use crate::command::verb::{Change, Turn, Verb};
+use crate::fleet::lifecycle::{Event, Preflight, Standing, next};
+use crate::fleet::warmup;
+use crate::state::FleetState;
+
+/// Most lists of one quarantine.
+const LISTS: usize = 64;
+
+/// See [`Command::SteerIdentity`](crate::command::Command::SteerIdentity).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SteerIdentity {
+    /// Which identity.
+    pub address: IpAddr,
+    /// What happens to it.
+    pub event: Event,
+    /// An admin overrules what preflight misses.
+    pub force: bool,
+    /// Whether its host has its address, as that said last; it outranks what anybody stated.
+    pub on_host: Option<Verdict>,
+}
+
+impl Verb for SteerIdentity {
+    fn name(&self) -> &'static str {
+        match &self.event {
+            Event::Activate => "activate-identity",
+            Event::Graduate => "graduate-identity",
+            Event::Idle | Event::Rest => "rest-identity",
+            Event::Quarantine { .. } => "quarantine-identity",
+            Event::Release => "release-identity",
+            Event::Reserve { .. } => "reserve-identity",
+            Event::Retire => "retire-identity",
+        }
+    }
+
+    fn object(&self) -> String {
+        let of = format!("ip {}", self.address);
+        match (&self.event, self.force) {
+            (Event::Quarantine { lists }, _) if !lists.is_empty() => {
+                let lists: Vec<&str> = lists.iter().map(String::as_str).collect();
+                format!("{of} on {}", lists.join(" "))
+            }
+            (Event::Reserve { kept: false }, _) => format!("{of} not any more"),
+            (Event::Idle, _) => format!("{of} without mail"),
+            (_, true) => format!("{of} by force"),
+            _ => of,
+        }
+    }
+
+    fn apply(&self, state: &mut FleetState, turn: &mut Turn<'_>) -> Result<Change, Rejection> {
+        let Some(identity) = state.identities.get(&self.address) else {
+            return Err(not_found("address", &self.address, "identity"));
+        };
+        self.values()?;
+        let (standing, now) = (Standing::of(identity), turn.now());
+        let mut changed = (**identity).clone();
+        if let Some(verdict) = self.on_host.clone() {
+            let by = format!("host {}", identity.spec.host);
+            let at = now;
+            let statement = Statement { verdict, by, at };
+            changed.life.checks.insert(Check::Address, statement);
+        }
+        let preflight = Preflight::of(&changed.life.checks, now).overruled(self.force);
+        let turned =
+            next(&standing, &self.event, now, &preflight).map_err(|refusal| refused(&refusal))?;
+        if turned.standing == standing {
+            return Ok(Change::NONE);
+        }
+        turned.standing.put(&mut changed.spec, &mut changed.life);
+        let settings = warmup::settings_of(state, &identity.spec.tenant);
+        let plan = warmup::carry_over(&changed.warmup, &identity.spec, &changed.spec, &settings, now);
+        changed.spec.phase = plan.phase;
+        changed.warmup = plan;
+        let (spec, life) = (&changed.spec, &mut changed.life);
+        let (from, at) = (Some(standing.status), (state.revision + 1, &*turn));
+        remember(life, spec, from, self.cause(), turned.forced, at);
+        // None of its names changes, so that the lookup stays as it is.
+        state.identities.insert(self.address, Arc::new(changed));
+        Ok(Change::DONE)
+    }
+}
+
+impl SteerIdentity {
+    fn values(&self) -> Result<(), Rejection> {
+        match &self.on_host {
+            Some(Verdict::Invalid { what: said } | Verdict::Unknown { why: said }) => {
+                text("on_host", said)?;
+            }
+            Some(Verdict::Valid) | None => {}
+        }
+        match &self.event {
+            Event::Quarantine { lists } => {
+                at_most("lists", lists.len(), LISTS)?;
+                lists.iter().try_for_each(|list| text("lists", list))
+            }
+            // It drains, and that is another command's.
+            Event::Retire => {
+                let accepted = "retire-identity, by which it drains first";
+                Err(refuse(NoEdge, "event", &"retire", accepted))
+            }
+            _ if self.force && self.event != Event::Activate => {
+                let accepted = "false: only what preflight misses can be overruled";
+                Err(refuse(Invalid, "force", &self.force, accepted))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    const fn cause(&self) -> Cause {
+        match &self.event {
+            Event::Activate => Cause::Activated,
+            Event::Graduate => Cause::Graduated,
+            Event::Idle => Cause::Idle,
+            Event::Quarantine { .. } => Cause::Quarantined,
+            Event::Release => Cause::Released,
+            Event::Reserve { .. } => Cause::Reserved,
+            Event::Rest | Event::Retire => Cause::Rested,
+        }
+    }
+}

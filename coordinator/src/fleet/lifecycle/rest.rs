@@ -1,0 +1,86 @@
+//! What time does to an identity: rest takes from what it reached, quarantine ends in it.
+
+use email_engine_protocol::api::{Phase, Verdict};
+use email_engine_protocol::time::Timestamp;
+
+use super::{Event, Standing};
+use crate::state::Quarantine;
+
+/// Idleness that costs one phase, and that ends sending.
+pub(super) const IDLE_MILLIS: u64 = 30 * Timestamp::DAY;
+/// Least time since the last sighting before an identity leaves quarantine.
+const QUARANTINE_MILLIS: u64 = 7 * Timestamp::DAY;
+/// Clean sweeps, one after the other, before it does.
+pub(super) const CLEAN_SWEEPS: u8 = 2;
+/// Sweeps are so far apart: what is said twice within that is one sweep.
+const SWEEP_MILLIS: u64 = 4 * Timestamp::HOUR;
+
+/// How long no mail has left an identity, as far as that is known.
+#[must_use]
+pub fn idle_millis(standing: &Standing, now: Timestamp) -> u64 {
+    let sent = standing.last_sent.unwrap_or(standing.idle_from);
+    now.since(sent.max(standing.idle_from))
+}
+
+/// The phase at which an identity would be taken up now: one less for each 30 days without mail. Whoever
+/// sends is where it is.
+#[must_use]
+pub fn resumes_at(standing: &Standing, now: Timestamp) -> Phase {
+    if standing.sends() {
+        return standing.phase;
+    }
+    standing
+        .phase
+        .back(idle_millis(standing, now) / IDLE_MILLIS)
+}
+
+/// What is due of itself now.
+#[must_use]
+pub fn due(standing: &Standing, now: Timestamp) -> Option<Event> {
+    let idle = standing.sends() && idle_millis(standing, now) >= IDLE_MILLIS;
+    idle.then_some(Event::Idle)
+}
+
+/// Before this an identity is not let out of quarantine.
+#[must_use]
+pub const fn earliest_release(quarantine: &Quarantine) -> Timestamp {
+    quarantine.last_sighting.plus(QUARANTINE_MILLIS)
+}
+
+/// What keeps an identity in quarantine, for people. Nothing: it may go.
+pub(super) fn unclean(quarantine: &Quarantine, now: Timestamp) -> Vec<String> {
+    let mut missing = Vec::new();
+    let until = earliest_release(quarantine);
+    if now < until {
+        missing.push(format!(
+            "seen last at {}, and 7 days after that are over at {until}",
+            quarantine.last_sighting
+        ));
+    }
+    if quarantine.clean_sweeps < CLEAN_SWEEPS {
+        missing.push(format!(
+            "{} of {CLEAN_SWEEPS} clean sweeps since then",
+            quarantine.clean_sweeps
+        ));
+    }
+    missing
+}
+
+/// What a look at the lists comes to for an identity that is out. One that could not look is neither.
+pub fn state_listing(quarantine: &mut Quarantine, verdict: &Verdict, now: Timestamp) {
+    match verdict {
+        Verdict::Invalid { .. } => {
+            quarantine.last_sighting = quarantine.last_sighting.max(now);
+            quarantine.clean_sweeps = 0;
+            quarantine.last_sweep = None;
+        }
+        Verdict::Valid => {
+            let apart = |last: Timestamp| now.since(last) >= SWEEP_MILLIS;
+            if quarantine.last_sweep.is_none_or(apart) {
+                quarantine.clean_sweeps = quarantine.clean_sweeps.saturating_add(1);
+                quarantine.last_sweep = Some(now);
+            }
+        }
+        Verdict::Unknown { .. } => {}
+    }
+}

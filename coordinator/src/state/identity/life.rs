@@ -1,0 +1,114 @@
+//! What is kept of a sending identity's life: where it stands since when, what was seen of it, and the
+//! last turns that it took.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use email_engine_protocol::api::{Check, IpSpec, IpStatus, Phase, Statement, Transition};
+use email_engine_protocol::time::Timestamp;
+
+/// What an identity remembers beside its declaration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Life {
+    /// Since when it has its status.
+    pub since: Timestamp,
+    /// When mail left it last, as far as that is known.
+    pub last_sent: Option<Timestamp>,
+    /// Idleness counts from here, or from the last mail when that is later.
+    pub idle_from: Timestamp,
+    /// Whether mail may ever have left it: what receivers hold of it must be verifiable for a while.
+    pub sent_ever: bool,
+    /// Why it is out, while it is.
+    pub quarantine: Option<Quarantine>,
+    /// What was seen of it, the latest of each.
+    pub checks: BTreeMap<Check, Statement>,
+    /// What a file said last of where it stands. A file that says it again says nothing new: what the
+    /// fleet did since stands.
+    pub declared: Declared,
+    /// The last turns of its life, oldest first.
+    pub history: VecDeque<Transition>,
+    /// How many turns before those are not kept.
+    pub forgotten: u64,
+}
+
+impl Life {
+    /// Most turns that are kept.
+    pub const TURNS: usize = 32;
+
+    /// The life of an identity that begins now as it is declared.
+    #[must_use]
+    pub fn new(spec: &IpSpec, now: Timestamp) -> Self {
+        let out = spec.status == IpStatus::Quarantine;
+        Self {
+            since: now,
+            last_sent: None,
+            idle_from: now,
+            // What was taken over from elsewhere may have sent there.
+            sent_ever: spec.status != IpStatus::Standby || spec.phase != Phase::Week1,
+            quarantine: out.then(|| Quarantine::new(BTreeSet::new(), now)),
+            checks: BTreeMap::new(),
+            declared: Declared::of(spec),
+            history: VecDeque::new(),
+            forgotten: 0,
+        }
+    }
+
+    /// Keeps a turn, and lets the oldest go when there are too many.
+    pub fn remember(&mut self, turn: Transition) {
+        self.history.push_back(turn);
+        while self.history.len() > Self::TURNS {
+            self.history.pop_front();
+            self.forgotten += 1;
+        }
+    }
+}
+
+/// Why an identity is out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantine {
+    /// Lists that have or had it.
+    pub lists: BTreeSet<String>,
+    /// When it was seen on one last; when it was taken out, if it was on none.
+    pub last_sighting: Timestamp,
+    /// Healthy sweeps since then that found it on no list, one after the other.
+    pub clean_sweeps: u8,
+    /// When the last of them was.
+    pub last_sweep: Option<Timestamp>,
+}
+
+impl Quarantine {
+    /// Begins with a sighting.
+    #[must_use]
+    pub const fn new(lists: BTreeSet<String>, now: Timestamp) -> Self {
+        Self {
+            lists,
+            last_sighting: now,
+            clean_sweeps: 0,
+            last_sweep: None,
+        }
+    }
+}
+
+/// Where a declaration says that an identity stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Declared {
+    /// Its status.
+    pub status: IpStatus,
+    /// Its phase.
+    pub phase: Phase,
+    /// Whether it is in reserve.
+    pub reserve: bool,
+}
+
+impl Declared {
+    /// What a declaration says.
+    #[must_use]
+    pub const fn of(spec: &IpSpec) -> Self {
+        Self {
+            status: spec.status,
+            phase: spec.phase,
+            reserve: spec.reserve,
+        }
+    }
+}
