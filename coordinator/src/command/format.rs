@@ -19,10 +19,10 @@ use super::fixture::{
     recovery_key, redeem, spki, statistics, submission, tenant,
 };
 use super::*;
+use crate::fleet::lifecycle::Event;
 use crate::state::{
     CampaignEnd, CertificateSubject, HostSecret, Release, SecretOf, ShownCertificate, TokenUse,
 };
-use crate::fleet::lifecycle::Event;
 
 const GOLDEN: &str = include_str!("format.golden");
 

@@ -479,7 +479,8 @@ mod tests {
                 identity.warmup = at_phase(phase, &WarmupSettings::default(), Timestamp(0));
                 assert_eq!(only_active_and_warming_take_mail(&state), Ok(()));
                 // A rule that forgets the status gives mail to whoever was warm once.
-                let by_phase = |of: &Identity| weight(IpStatus::Active, of.warmup.phase, of.spec.reserve);
+                let by_phase =
+                    |of: &Identity| weight(IpStatus::Active, of.warmup.phase, of.spec.reserve);
                 assert_eq!(weighs_what_it_may(&state, by_phase).is_ok(), sends);
             }
         }

@@ -3,8 +3,8 @@
 
 mod consistency;
 mod invariants;
-pub mod selection;
 pub mod lifecycle;
+pub mod selection;
 mod shares;
 pub mod warmup;
 pub mod window;

@@ -22,7 +22,9 @@ pub enum DecodeError {
         newest: u32,
     },
     /// Made before the first release.
-    #[error("the state has version {got}, from before the first release; this software reads from {oldest}")]
+    #[error(
+        "the state has version {got}, from before the first release; this software reads from {oldest}"
+    )]
     Unreleased {
         /// The version that was named.
         got: u32,
@@ -102,7 +104,10 @@ mod tests {
         let whole = encode(&Fleet::with_identities(1).state);
         for got in [0, 1, 2] {
             let oldest = 3;
-            assert_eq!(decode(got, &whole), Err(DecodeError::Unreleased { got, oldest }));
+            assert_eq!(
+                decode(got, &whole),
+                Err(DecodeError::Unreleased { got, oldest })
+            );
         }
     }
 }

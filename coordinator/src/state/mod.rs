@@ -50,7 +50,9 @@ pub use counting::{
 pub use host::{
     Host, HostKeys, HostLifecycle, INBOUND_MX_LABEL, Outcome, RestartAllowed, TargetRecord,
 };
-pub use identity::{Declared, Departed, Departure, GivenUp, Identity, Leaving, Life, Place, Pool, Quarantine};
+pub use identity::{
+    Declared, Departed, Departure, GivenUp, Identity, Leaving, Life, Place, Pool, Quarantine,
+};
 pub use lookup::{Claim, ClaimKind, Lookup};
 pub(crate) use lookup::{claims, with_ancestors};
 pub use restored::{Restored, Return, ShownCertificate};

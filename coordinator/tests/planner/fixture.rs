@@ -13,8 +13,8 @@ use email_engine_protocol::observed::Mode;
 use email_engine_protocol::time::Timestamp;
 
 use email_engine_coordinator::command::Command;
-use email_engine_coordinator::fleet::warmup;
 use email_engine_coordinator::fleet::lifecycle::Event;
+use email_engine_coordinator::fleet::warmup;
 use email_engine_coordinator::planner::{
     PLANNER_VERSION, PlanError, Planned, builtin_bundle, bundle_hash, document, plan,
 };

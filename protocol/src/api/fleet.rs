@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{TenantWarmup, WarmupSettings};
 use super::ip::{Written, entries};
+use super::{TenantWarmup, WarmupSettings};
 use crate::id::{HostId, IdError, PoolName, Role, TenantId, VmtaName};
 use crate::mail::{DomainName, LocalPart, MailAddress};
 use crate::url::ServiceUrl;

@@ -10,8 +10,7 @@ use crate::api::routes::Reach::{self, Fleet, Tenant};
 use crate::api::routes::table;
 
 /// What a route demands, decided here apart from the router.
-const DEMANDS: [(&str, &str, AccessRole, Reach); 64] = [
-const DEMANDS: [(&str, &str, AccessRole, Reach); 62] = [
+const DEMANDS: [(&str, &str, AccessRole, Reach); 73] = [
     ("POST", "/api/v1/fleet", Operator, Tenant),
     ("GET", "/api/v1/tenants", Viewer, Tenant),
     ("POST", "/api/v1/tenants", Operator, Fleet),

@@ -1,6 +1,6 @@
 //! What may be proposed in a small world.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use email_engine_protocol::api::{AccessRole, IpStatus, MemberRole};
@@ -10,26 +10,23 @@ use email_engine_protocol::desired::EpochGrant;
 use email_engine_protocol::id::{ClusterId, HostId, NodeId, Role, TokenId};
 use email_engine_protocol::time::Timestamp;
 use proptest::prelude::*;
-use proptest::strategy::ValueTree as _;
-use proptest::test_runner::TestRunner;
 
 use crate::command::fixture::{
     Fleet, SECOND, address, api_key, bundle, bundle_hash, domain, drawn_artifact, drawn_campaign,
-    drawn_statement, drawn_statistics, drawn_turn, drawn_warmup, found, host, host_id, host_token, identity, node_token, outcome, recovery_key,
-    redeem, redeem_node, spki, submission, tenant,
+    drawn_statement, drawn_statistics, drawn_turn, drawn_warmup, found, host, host_id, host_token,
+    identity, node_token, outcome, recovery_key, redeem, redeem_node, spki, submission, tenant,
 };
 use crate::command::*;
 use crate::state::{
-    CertificateSubject, FleetState, Host, HostLifecycle, Identity, Node, ShownCertificate,
-    TABLES_VERSION, TokenUse, decode, encode,
+    CertificateSubject, Host, HostLifecycle, Identity, Node, ShownCertificate, TokenUse,
 };
 
 /// A small world, so that random steps meet each other.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Step {
-    verb: u8,
-    which: u8,
-    how: u8,
+    pub(super) verb: u8,
+    pub(super) which: u8,
+    pub(super) how: u8,
 }
 
 pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {

@@ -4,29 +4,16 @@
 mod draw;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use email_engine_protocol::api::{AccessRole, IpStatus, MemberRole};
-use email_engine_protocol::bytes::{CertificateSerial, ContentHash};
-use email_engine_protocol::crypto::SigningKey;
-use email_engine_protocol::desired::EpochGrant;
-use email_engine_protocol::id::{ClusterId, HostId, NodeId, Role, TokenId};
-use email_engine_protocol::time::Timestamp;
+use email_engine_protocol::api::AccessRole;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 
-use super::fixture::{
-    Fleet, SECOND, address, api_key, bundle, bundle_hash, domain, drawn_artifact, drawn_campaign,
-    drawn_statement, drawn_statistics, drawn_turn, drawn_warmup, found, host, host_id, host_token, identity, node_token, outcome, recovery_key,
-    redeem, redeem_node, spki, submission, tenant,
-};
+use super::fixture::{Fleet, api_key, identity, submission};
 use super::*;
 use crate::fleet;
-use crate::state::{
-    CertificateSubject, FleetState, Host, HostLifecycle, Identity, Node, ShownCertificate,
-    TABLES_VERSION, TokenUse, decode, encode,
-};
+use crate::state::{FleetState, TABLES_VERSION, decode, encode};
 
 use draw::{command, steps};
 
@@ -141,8 +128,14 @@ fn every_command_is_drawn_and_both_taken_and_refused() {
     // Their refusals are too large or too late for a small world; their own tests show them.
     assert_eq!(
         never_refused,
-        ["put-bundle", "record-statistics", "stock-keys", "tell-time"].into()
-        ["put-bundle", "record-sending", "stock-keys", "tell-time"].into()
+        [
+            "put-bundle",
+            "record-sending",
+            "record-statistics",
+            "stock-keys",
+            "tell-time"
+        ]
+        .into()
     );
 }
 

@@ -10,8 +10,8 @@ use email_engine_protocol::time::Timestamp;
 use proptest::prelude::*;
 
 use super::*;
-use crate::fleet::warmup;
 use crate::command::fixture::{BEGIN, identity};
+use crate::fleet::warmup;
 use crate::state::Declared;
 
 const DAY: u64 = Timestamp::DAY;

@@ -363,6 +363,9 @@ fn decode_state(version: u32, bytes: &[u8]) -> Result<FleetState, SnapshotError>
             got,
             known: newest,
         },
+        DecodeError::Unreleased { .. } => {
+            SnapshotError::Damaged("the state is from before the first release")
+        }
         DecodeError::Damaged(_) => SnapshotError::Damaged("the state does not decode"),
         DecodeError::Trailing(_) => SnapshotError::Damaged("bytes stand behind the state"),
     })

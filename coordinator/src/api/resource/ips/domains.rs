@@ -16,8 +16,8 @@ use crate::api::auth::Caller;
 use crate::api::problem::ApiError;
 use crate::api::request::Named;
 use crate::api::routes::Asker;
-use crate::planner::dns::dkim_record;
 use crate::fleet::warmup;
+use crate::planner::dns::dkim_record;
 use crate::state::{Departed, FleetState, Identity};
 
 /// Identities whose records must be published: those that drain as well, for what they send is judged

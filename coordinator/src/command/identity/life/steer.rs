@@ -80,7 +80,13 @@ impl Verb for SteerIdentity {
         }
         turned.standing.put(&mut changed.spec, &mut changed.life);
         let settings = warmup::settings_of(state, &identity.spec.tenant);
-        let plan = warmup::carry_over(&changed.warmup, &identity.spec, &changed.spec, &settings, now);
+        let plan = warmup::carry_over(
+            &changed.warmup,
+            &identity.spec,
+            &changed.spec,
+            &settings,
+            now,
+        );
         changed.spec.phase = plan.phase;
         changed.warmup = plan;
         let (spec, life) = (&changed.spec, &mut changed.life);

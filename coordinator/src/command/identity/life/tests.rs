@@ -93,10 +93,7 @@ fn nobody_sends_unseen_and_what_was_seen_is_old_after_a_day() {
     fleet.accept(all_valid());
     fleet.accept(steer(Event::Activate));
     let one = first(&fleet);
-    assert_eq!(
-        (one.spec.status, one.weight()),
-        (IpStatus::Warming, 10)
-    );
+    assert_eq!((one.spec.status, one.weight()), (IpStatus::Warming, 10));
     assert_eq!(one.life.since, fleet.state.now);
     assert_eq!(causes(&fleet), [Cause::Added, Cause::Activated]);
     let turn = first(&fleet).life.history.back().unwrap();
@@ -228,10 +225,7 @@ fn removed_and_added_again_while_it_drains_it_is_still_in_quarantine() {
     ip.status = IpStatus::Active;
     fleet.accept(Command::AddIdentity(AddIdentity { ip }));
     let one = first(&fleet);
-    assert_eq!(
-        (one.spec.status, one.weight()),
-        (IpStatus::Quarantine, 0)
-    );
+    assert_eq!((one.spec.status, one.weight()), (IpStatus::Quarantine, 0));
     assert_eq!(one.life.quarantine, out);
     assert_eq!(causes(&fleet).last(), Some(&Cause::Returned));
 }
