@@ -92,9 +92,16 @@ fn headless(rule: Rule) -> Rule {
 const STATS: &[&str] = &["by", "format", "from", "group", "to"];
 
 /// Every keyed route with its rule.
-#[rustfmt::skip]
 pub(super) fn table() -> Vec<(Rule, Handler)> {
-    use AccessRole::{Admin, Metrics, Operator, Viewer};
+    let mut table = of_the_fleet();
+    table.extend(of_the_cluster());
+    table
+}
+
+/// Routes about what an operator declares, and what becomes of it.
+#[rustfmt::skip]
+fn of_the_fleet() -> Vec<(Rule, Handler)> {
+    use AccessRole::{Operator, Viewer};
     use Reach::{Fleet, Tenant};
     const GET: Method = Method::GET;
     const POST: Method = Method::POST;
@@ -146,6 +153,19 @@ pub(super) fn table() -> Vec<(Rule, Handler)> {
         (rule(POST, "/api/v1/warmup/{address}/resume", Operator, Tenant, &[]), post(warmup::resume)),
         (here(rule(GET, "/api/v1/tenants/{tenant}/select", Viewer, Tenant, &["mode", "purpose", "volume"])), get(warmup::select::from_query)),
         (here(rule(POST, "/api/v1/tenants/{tenant}/select", Viewer, Tenant, &[])), post(warmup::select::from_body)),
+    ]
+}
+
+/// Routes about who may enter, what hosts are made from, and the cluster itself.
+#[rustfmt::skip]
+fn of_the_cluster() -> Vec<(Rule, Handler)> {
+    use AccessRole::{Admin, Metrics, Operator, Viewer};
+    use Reach::{Fleet, Tenant};
+    const GET: Method = Method::GET;
+    const POST: Method = Method::POST;
+    const PUT: Method = Method::PUT;
+    const DELETE: Method = Method::DELETE;
+    vec![
         (rule(GET, "/api/v1/tokens", Operator, Fleet, &[]), get(tokens::list)),
         (rule(POST, "/api/v1/tokens", Operator, Fleet, &[]), post(tokens::issue)),
         (rule(DELETE, "/api/v1/tokens/{token}", Operator, Fleet, &[]), delete(tokens::revoke)),

@@ -75,6 +75,14 @@ pub fn every_reference_leads_somewhere(state: &FleetState) -> Result<(), Violati
             return broken(format!("tenant of ip {}", identity.spec.address));
         }
     }
+    for identity in state.identities.values() {
+        if identity.spec.phase != identity.warmup.phase {
+            return broken(format!(
+                "phase of ip {}, which is not its plan's",
+                identity.spec.address
+            ));
+        }
+    }
     for ((host, vmta), leaving) in &state.leaving {
         if !state.tenants.contains_key(&leaving.spec().tenant) || state.live_host(host).is_none() {
             return broken(format!("tenant or host of {vmta} that drains on {host}"));

@@ -144,19 +144,21 @@ impl Application {
 type Hold = State<Arc<Mutex<Held>>>;
 
 /// What is answered before anything is looked at.
-fn met(held: &Mutex<Held>, headers: &HeaderMap) -> Result<Option<Mood>, Response> {
+fn met(held: &Mutex<Held>, headers: &HeaderMap) -> Result<Option<Mood>, Box<Response>> {
     let mut held = held.lock().unwrap();
     held.asked += 1;
     match held.moods.pop() {
         Some(Mood::Breaks(status)) => {
             let status = StatusCode::from_u16(status).unwrap();
-            return Err((status, "<html>An error occurred</html>").into_response());
+            return Err(Box::new(
+                (status, "<html>An error occurred</html>").into_response(),
+            ));
         }
         Some(Mood::Redirects) => {
             let elsewhere = [("location", "http://127.0.0.1:1/")];
-            return Err((StatusCode::FOUND, elsewhere, "").into_response());
+            return Err(Box::new((StatusCode::FOUND, elsewhere, "").into_response()));
         }
-        Some(Mood::Floods) => return Err(" ".repeat(3 * 1024 * 1024).into_response()),
+        Some(Mood::Floods) => return Err(Box::new(" ".repeat(3 * 1024 * 1024).into_response())),
         mood @ Some(Mood::DoesItAndSaysNothing) => return Ok(mood),
         None => {}
     }
@@ -164,7 +166,7 @@ fn met(held: &Mutex<Held>, headers: &HeaderMap) -> Result<Option<Mood>, Response
         return Ok(None);
     }
     let no = json!({"status": "error", "error": "Invalid API request params. Please refer to the documentation."});
-    Err((StatusCode::FORBIDDEN, Json(no)).into_response())
+    Err(Box::new((StatusCode::FORBIDDEN, Json(no)).into_response()))
 }
 
 async fn silence() -> Response {
@@ -176,7 +178,7 @@ async fn silence() -> Response {
 async fn create(State(held): Hold, headers: HeaderMap, body: Bytes) -> Response {
     let mood = match met(&held, &headers) {
         Ok(mood) => mood,
-        Err(answer) => return answer,
+        Err(answer) => return *answer,
     };
     assert_eq!(headers["content-type"], "application/x-www-form-urlencoded");
     let carrier = format!("form:?{}", std::str::from_utf8(&body).unwrap());
@@ -204,7 +206,7 @@ async fn create(State(held): Hold, headers: HeaderMap, body: Bytes) -> Response 
     (StatusCode::CREATED, Json(yes)).into_response()
 }
 
-fn page(records: Vec<Value>, query: &BTreeMap<String, String>, per_page: usize) -> Response {
+fn page(records: &[Value], query: &BTreeMap<String, String>, per_page: usize) -> Response {
     let at: usize = query["page"].parse().unwrap();
     let pages = records.len().div_ceil(per_page).max(1);
     let own: Vec<_> = records
@@ -224,14 +226,14 @@ async fn campaigns(
     match met(&held, &headers) {
         Ok(None) => {}
         Ok(Some(_)) => return silence().await,
-        Err(answer) => return answer,
+        Err(answer) => return *answer,
     }
     let held = held.lock().unwrap();
     let records = held.campaigns.iter().enumerate().rev();
     let records = records.map(|(at, fields)| {
         json!({"campaign_uid": format!("uid{}", at + 1), "name": fields["campaign[name]"], "status": "draft"})
     });
-    page(records.collect(), &query, held.per_page)
+    page(&records.collect::<Vec<_>>(), &query, held.per_page)
 }
 
 async fn servers(
@@ -242,11 +244,11 @@ async fn servers(
     match met(&held, &headers) {
         Ok(None) => {}
         Ok(Some(_)) => return silence().await,
-        Err(answer) => return answer,
+        Err(answer) => return *answer,
     }
     let held = held.lock().unwrap();
     let records = held.servers.iter().map(|(id, name, status)| {
         json!({"server_id": id.to_string(), "type": "smtp-pmta", "name": name, "hostname": "192.0.2.1", "status": status})
     });
-    page(records.collect(), &query, held.per_page)
+    page(&records.collect::<Vec<_>>(), &query, held.per_page)
 }

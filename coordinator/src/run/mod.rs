@@ -142,12 +142,11 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
 
     let (stop, stopping) = watch::channel(false);
     let backups = Backups::new(config.data_dir.clone(), config.min_free_bytes);
-    let applications = Applications::new(mailwizz::Client::new()?, vault.clone());
-    let rooms = Rooms::new(cluster.clone(), vault, tasks.stock(), backups);
+    let rooms = Rooms::new(cluster.clone(), vault.clone(), tasks.stock(), backups);
     let rooms = Arc::new(rooms);
     let api_rooms = Api::new(Arc::clone(&rooms) as _, rooms, Some(recorder), push::now)
         .with_artifacts(config.artifacts)
-        .with_applications(applications)
+        .with_applications(Applications::new(mailwizz::Client::new()?, vault))
         .with_evidence(evidence);
     let router = api::router(Arc::new(api_rooms));
     let serving = tokio::spawn(api::serve(api, router, identity, stopping.clone()));

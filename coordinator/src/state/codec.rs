@@ -8,7 +8,7 @@
 use super::FleetState;
 
 /// Version of the tables that [`encode`] writes.
-pub const TABLES_VERSION: u32 = 2;
+pub const TABLES_VERSION: u32 = 3;
 
 /// Why bytes are not the tables of a state that this software reads.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -434,7 +434,7 @@ fn the_last_identity_of_a_purpose_rests_until_it_is_removed_by_name() {
     let (mut fleet, document) = pruned_to(0..4);
     let last = "192.0.2.5".parse().unwrap();
     let plan = fleet.apply(&document, true);
-    assert_eq!(kinds(&plan.commands), ["ChangeIdentity"]);
+    assert_eq!(kinds(&plan.commands), ["SteerIdentity"]);
     assert_eq!(plan.changes[0].details, ["status: warming -> resting"]);
     let kept = "ip 192.0.2.5 is kept although the file omits it, and takes no mail: it is the last of \
                 tenant sos-holidays for purpose notification; `email-engine ips remove 192.0.2.5 \

@@ -9,6 +9,10 @@ use clap::ValueEnum;
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Row, Table, presets};
 use serde::Serialize;
 
+/// Columns of a terminal below which its width is not believed, and what is taken then.
+const NARROWEST: u16 = 20;
+const USUAL_WIDTH: u16 = 80;
+
 /// Form of answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
@@ -99,6 +103,14 @@ impl Output {
         }
     }
 
+    /// A text of which more follow: documents of YAML begin with a line of their own.
+    pub(crate) fn one_of_many(&self, text: String) -> String {
+        match self.format {
+            Format::Yaml => format!("---\n{text}"),
+            _ => text,
+        }
+    }
+
     /// Writes lines to stdout. A reader that went away has seen enough.
     pub(crate) fn print(&self, text: &str) -> Result<(), OutputError> {
         let mut stdout = io::stdout().lock();
@@ -125,6 +137,10 @@ impl Output {
             .set_content_arrangement(ContentArrangement::Dynamic);
         if !self.colour {
             table.force_no_tty();
+        }
+        // A serial line or a container's terminal may not say how wide it is.
+        if table.width().is_some_and(|width| width < NARROWEST) {
+            table.set_width(USUAL_WIDTH);
         }
         table.set_header(
             header

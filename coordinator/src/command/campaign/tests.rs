@@ -67,7 +67,7 @@ fn only_own_identities_that_take_mail_send_it_each_once() {
     let tenant = stranger.id.clone();
     fleet.accept(Command::CreateTenant(CreateTenant { tenant: stranger }));
     let rejection = fleet.refuse(Command::BeginCampaign(BeginCampaign {
-        tenant: tenant.clone(),
+        tenant,
         name: "Autumn".to_owned(),
         ips: vec![address(0)],
     }));

@@ -106,15 +106,18 @@ pub(in crate::api) async fn create(
     if let Some(first) = &write.replayed {
         first.clone()?;
         let ended = look_again(&api, &write, applications, &door, &asked).await?;
-        return answer(ended, &asked);
+        return answer(&ended, &asked);
     }
     let ips = choice::choose(&api, tenant, &request)?;
     let from = ips.first().ok_or_else(|| ApiError::not_found("ips", ""))?;
     // What cannot be one is refused before anybody is asked.
-    Draft::new(&request, from, &[]).map_err(refused)?;
-    let servers = applications.servers(&door).await.map_err(failed)?;
+    Draft::new(&request, from, &[]).map_err(|error| refused(&error))?;
+    let servers = applications
+        .servers(&door)
+        .await
+        .map_err(|error| failed(&error))?;
     let servers = servers_of(&ips, &servers)?;
-    let draft = Draft::new(&request, from, &servers).map_err(refused)?;
+    let draft = Draft::new(&request, from, &servers).map_err(|error| refused(&error))?;
     let begin = BeginCampaign {
         tenant: tenant.clone(),
         name: request.name.clone(),
@@ -132,7 +135,7 @@ pub(in crate::api) async fn create(
         },
     };
     write_down(&api, &write, ENDED, &asked, end.clone()).await;
-    created.map_err(failed)?;
+    created.map_err(|error| failed(&error))?;
     let campaign = api.view(|state| state.campaigns.get(&asked).cloned());
     let campaign = campaign.ok_or_else(|| ApiError::not_found("campaign", asked.as_str()))?;
     // This node may not have its end yet.
@@ -140,11 +143,11 @@ pub(in crate::api) async fn create(
         end: Some(end),
         ..campaign.as_ref().clone()
     };
-    answer(ended, &asked)
+    answer(&ended, &asked)
 }
 
 fn answer(
-    campaign: Campaign,
+    campaign: &Campaign,
     asked: &RequestId,
 ) -> Result<(StatusCode, Json<CampaignView>), ApiError> {
     match &campaign.end {
@@ -153,7 +156,7 @@ fn answer(
             "mailwizz-refused",
             format!("{reason} (said to this request before; mend it and ask under a new one)"),
         )),
-        _ => Ok((StatusCode::CREATED, Json(view(asked, &campaign)))),
+        _ => Ok((StatusCode::CREATED, Json(view(asked, campaign)))),
     }
 }
 
@@ -174,7 +177,7 @@ async fn look_again(
         return Ok(campaign.as_ref().clone());
     }
     let named = applications.named(door, &campaign.name).await;
-    match named.map_err(failed)?.as_slice() {
+    match named.map_err(|error| failed(&error))?.as_slice() {
         [uid] => {
             let end = CampaignEnd::Created { uid: uid.clone() };
             write_down(api, write, FOUND, asked, end.clone()).await;
@@ -269,7 +272,7 @@ fn servers_of(ips: &[IpSpec], known: &[DeliveryServer]) -> Result<Vec<u64>, ApiE
     ips.iter().map(number).collect()
 }
 
-fn refused(error: DraftError) -> ApiError {
+fn refused(error: &DraftError) -> ApiError {
     ApiError::invalid(error.field, &error.value, error.accepted)
 }
 
@@ -286,8 +289,8 @@ fn unclear(name: &str, created: &Result<String, CallError>) -> ApiError {
     )
 }
 
-fn failed(error: CallError) -> ApiError {
-    let (status, code) = match &error {
+fn failed(error: &CallError) -> ApiError {
+    let (status, code) = match error {
         CallError::Refused { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "mailwizz-refused"),
         CallError::Strange { .. } => (StatusCode::BAD_GATEWAY, "mailwizz-strange"),
         CallError::Unclear { .. } => (StatusCode::GATEWAY_TIMEOUT, "campaign-unclear"),

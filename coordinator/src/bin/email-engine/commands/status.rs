@@ -66,7 +66,7 @@ async fn watch(desk: &Desk, arguments: &Status) -> Result<Exit, Failure> {
             // From the top of a cleared screen, so that only what changed seems to move.
             let _ = write!(std::io::stdout().lock(), "\u{1b}[H\u{1b}[2J");
         }
-        desk.output.print(&shown)?;
+        desk.output.print(&desk.output.one_of_many(shown))?;
         tokio::time::sleep(Duration::from_secs(arguments.interval)).await;
     }
 }

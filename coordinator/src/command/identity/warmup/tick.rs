@@ -232,12 +232,12 @@ mod tests {
         let tick = tick(&fleet, today(&fleet), WarmupStep::Grow);
         fleet.accept(tick);
         assert_eq!(fleet.state.identities[&address(0)].daily_quota(), 2_880);
-        // The phase that was declared is where it entered.
+        // What was declared is remembered, and where it stands is the plan's.
         let row = &fleet.state.identities[&address(0)];
-        assert_eq!(
-            (row.spec.phase, row.warmup.phase),
-            (Phase::Week2, Phase::Active)
-        );
+        let phases = (row.life.declared.phase, row.spec.phase, row.warmup.phase);
+        assert_eq!(phases, (Phase::Week2, Phase::Active, Phase::Active));
+        let last = row.life.history.back().unwrap();
+        assert_eq!((last.cause, last.to), (Cause::Graduated, IpStatus::Active));
     }
 
     proptest! {

@@ -92,12 +92,16 @@ Exit codes:
     5  no node could be reached, or the cluster has no leader
   130  interrupted: say it again
 
+Files of yours, by the names that hosts of the shipped roles ask for: mailwizz, powermta,
+powermta-license, api-bundle and grafana; --plan says which are missing, and --without NAME leaves one out.
+
 Examples:
-  email-engine deploy -f fleet.toml --plan --without powermta --without powermta-license
+  email-engine deploy -f fleet.toml --plan --without powermta --without powermta-license \\
+      --without mailwizz --without api-bundle --without grafana
   email-engine deploy -f fleet.toml \\
       --via 'ssh -o BatchMode=yes -o StrictHostKeyChecking=accept-new root@{address}' \\
       --artifact mailwizz=mailwizz.zip --artifact powermta=PowerMTA-5.0r8.deb \\
-      --artifact powermta-license=license
+      --artifact powermta-license=license --artifact api-bundle=api-bundle.tar.gz --without grafana
   email-engine deploy -f fleet.toml --yes --output json > result.json";
 
 /// A file by what roles call it.
