@@ -119,6 +119,12 @@ impl Store {
         self.shared.flushes.load(Ordering::Relaxed)
     }
 
+    /// Has somebody as long as the database is open.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> std::sync::Weak<()> {
+        Arc::downgrade(&self.database.open)
+    }
+
     /// Ends the writer and waits until nobody has the database any more, for at most a few seconds.
     pub(crate) async fn close(self) {
         self.writer.stop();

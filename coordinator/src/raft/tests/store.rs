@@ -1,7 +1,9 @@
 //! openraft's own suite on the real store, and what the store must notice.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use openraft::storage::{
     RaftLogStorage as _, RaftLogStorageExt as _, RaftSnapshotBuilder, RaftStateMachine,
@@ -22,8 +24,30 @@ use crate::state::BodyRecord;
 
 struct Builder;
 
-impl StoreBuilder<Types, Store, Machine, tempfile::TempDir> for Builder {
-    async fn build(&self) -> Result<(tempfile::TempDir, Store, Machine), StorageError<Types>> {
+/// The folder of a store. It goes once the database is closed: one that is still open when the process ends
+/// aborts it.
+struct Place {
+    dir: tempfile::TempDir,
+    open: Weak<()>,
+}
+
+impl Place {
+    fn path(&self) -> &Path {
+        self.dir.path()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.open.strong_count() > 0 && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+impl StoreBuilder<Types, Store, Machine, Place> for Builder {
+    async fn build(&self) -> Result<(Place, Store, Machine), StorageError<Types>> {
         let dir = tempfile::tempdir().unwrap();
         let state = SlotState::new(CLUSTER, NodeId(1), None);
         let slots = Slots::create(&dir.path().join("vote"), state).unwrap();
@@ -37,7 +61,8 @@ impl StoreBuilder<Types, Store, Machine, tempfile::TempDir> for Builder {
             store.series(),
             Arc::new(files),
         );
-        Ok((dir, store, machine))
+        let open = store.held();
+        Ok((Place { dir, open }, store, machine))
     }
 }
 
@@ -114,7 +139,7 @@ async fn what_the_log_took_or_lost_is_synced_before_it_is_acknowledged() {
     store.close().await;
 }
 
-fn with_database(path: &std::path::Path, change: impl FnOnce(&DB)) {
+fn with_database(path: &Path, change: impl FnOnce(&DB)) {
     let families = ["default", "log", "meta", "bodies", "series"]
         .map(|name| ColumnFamilyDescriptor::new(name, Options::default()));
     let db = DB::open_cf_descriptors(&Options::default(), path, families).unwrap();
