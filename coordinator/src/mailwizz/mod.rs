@@ -1,6 +1,6 @@
 //! A tenant's MailWizz, by its REST API: which delivery servers it has, and campaigns that it shall send.
 //!
-//! [`draft`] is a campaign as its API wants it, [`reply`] what it answers; both are pure. [`client`] asks, and [`applications`] opens keys for it: it
+//! `draft` is a campaign as its API wants it, `reply` what it answers; both are pure. `client` asks, and `applications` opens keys for it: it
 //! is bounded in time and size, follows nobody elsewhere, and tells what was refused from what may have
 //! happened. Reading is asked again when nobody answers; making a campaign only when it cannot have arrived.
 //!

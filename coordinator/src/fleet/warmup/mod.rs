@@ -2,10 +2,10 @@
 //!
 //! - [`begin`], [`follow`], [`pause`], [`stop`] and [`resume`] are all that changes a [`WarmupPlan`];
 //!   commands call them, and so does the simulation.
-//! - [`judge`] says once a day what the evidence comes to; [`stop_line`] on every report whether it must
+//! - [`judge()`] says once a day what the evidence comes to; [`stop_line`] on every report whether it must
 //!   end at once. Neither changes anything.
 //! - [`Evidence`] is what both of them go by; whoever keeps the counts fills it.
-//! - [`simulate`] runs the same functions on evidence without a fault.
+//! - [`simulate()`] runs the same functions on evidence without a fault.
 //!
 //! Days are UTC days, numbered from 1970-01-01. A tick of day D judges the seven days before D.
 
