@@ -40,6 +40,20 @@ impl Fleet {
         .await;
     }
 
+    /// Takes an identity out of service, by an operator's word.
+    pub async fn take_out(&self, address: &str) {
+        let path = format!("/ips/{address}/quarantine");
+        self.api().post(&path, &json!({})).await.ok();
+    }
+
+    /// Takes an identity up again that was taken out so, by the word of an admin: it sends as before.
+    pub async fn take_up(&self, address: &str) {
+        for step in ["release?force=true", "release", "activate?force=true"] {
+            let path = format!("/ips/{address}/{step}");
+            self.api().post(&path, &json!({})).await.ok();
+        }
+    }
+
     /// Gives one host other files in the place of those that the default bundle has by these names.
     pub async fn give_files(&self, host: &str, files: &[(&str, &str)]) {
         let api = self.api();

@@ -137,7 +137,7 @@ fn of_the_fleet() -> Vec<(Rule, Handler)> {
         (rule(GET, "/api/v1/ips/{address}/explain", Viewer, Tenant, &[]), get(ips::explain)),
         (rule(POST, "/api/v1/ips/{address}/activate", Operator, Tenant, &["force"]), post(ips::activate)),
         (rule(POST, "/api/v1/ips/{address}/quarantine", Operator, Tenant, &[]), post(ips::quarantine)),
-        (rule(POST, "/api/v1/ips/{address}/release", Operator, Tenant, &[]), post(ips::release)),
+        (rule(POST, "/api/v1/ips/{address}/release", Operator, Tenant, &["force"]), post(ips::release)),
         (rule(POST, "/api/v1/ips/{address}/rest", Operator, Tenant, &[]), post(ips::rest)),
         (rule(POST, "/api/v1/ips/{address}/retire", Operator, Tenant, &["dry_run", "last", "now"]), post(ips::retire)),
         (rule(POST, "/api/v1/ips/{address}/move", Operator, Tenant, &[]), post(ips::relocate)),

@@ -210,6 +210,20 @@ impl MailFleet {
         self.catch_up().await;
     }
 
+    /// Takes an identity out and waits as long.
+    pub async fn take_out(&self, address: &str) {
+        self.fleet.take_out(address).await;
+        self.fleet.converged("an identity was taken out").await;
+        self.catch_up().await;
+    }
+
+    /// Takes it up again and waits as long.
+    pub async fn take_up(&self, address: &str) {
+        self.fleet.take_up(address).await;
+        self.fleet.converged("an identity was taken up again").await;
+        self.catch_up().await;
+    }
+
     /// Where only the host that sends has an agent: everybody else has what the cluster plans now.
     pub async fn catch_up(&self) {
         let domains = self.fleet.api().get("/domains").await.ok();

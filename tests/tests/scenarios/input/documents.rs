@@ -114,6 +114,9 @@ async fn what_another_tenant_has_is_refused_without_a_word_of_whose_it_is() {
     for (name, value, code) in claims {
         let mut theirs = samples::identity(9);
         theirs["tenant"] = json!("client-2");
+        // What sends already, the fleet's operators alone declare.
+        theirs["status"] = json!("standby");
+        theirs["phase"] = json!("week_1");
         theirs[name] = json!(value);
         let document = json!({ "ips": [theirs] });
         let scoped = fleet.api().with_key(key).post("/fleet", &document).await;

@@ -46,7 +46,7 @@ pub(super) fn view(identity: &Identity, now: Timestamp) -> IpView {
 /// How it is taken up.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 pub(in crate::api) struct Activation {
-    /// An admin overrules what preflight misses.
+    /// An admin overrules what preflight misses, or a quarantine that no list is behind.
     #[serde(default)]
     force: bool,
 }
@@ -94,8 +94,18 @@ pub(in crate::api) async fn release(
     State(api): State<Arc<Api>>,
     Extension(write): Extension<WriteRequest>,
     Named(address): Named<IpAddr>,
+    Query(Activation { force }): Query<Activation>,
 ) -> Result<Json<TurnView>, ApiError> {
-    steer(&api, &write, address, Event::Release).await
+    if force && write.caller.role < AccessRole::Admin {
+        return Err(forbidden(AccessRole::Admin, &write.caller));
+    }
+    let command = Command::SteerIdentity(SteerIdentity {
+        address,
+        event: Event::Release,
+        force,
+        on_host: None,
+    });
+    turn(&api, &write, address, command).await
 }
 
 /// Lays an identity to rest.

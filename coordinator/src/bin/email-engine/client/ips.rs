@@ -35,7 +35,16 @@ impl Client {
             .await
     }
 
-    /// One that needs nothing to be said: `release`, `rest`.
+    pub(crate) async fn release(
+        &self,
+        address: IpAddr,
+        force: bool,
+    ) -> Result<TurnView, ClientError> {
+        self.ask(turn(address, "release").query("force", &force))
+            .await
+    }
+
+    /// One that needs nothing to be said: `rest`.
     pub(crate) async fn turn(&self, address: IpAddr, verb: &str) -> Result<TurnView, ClientError> {
         self.ask(turn(address, verb)).await
     }

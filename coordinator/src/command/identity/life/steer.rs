@@ -116,8 +116,9 @@ impl SteerIdentity {
                 let accepted = "retire-identity, by which it drains first";
                 Err(refuse(NoEdge, "event", &"retire", accepted))
             }
-            _ if self.force && self.event != Event::Activate => {
-                let accepted = "false: only what preflight misses can be overruled";
+            _ if self.force && !matches!(self.event, Event::Activate | Event::Release) => {
+                let accepted = "false: only what preflight misses, and a quarantine by word alone, can be \
+                                overruled";
                 Err(refuse(Invalid, "force", &self.force, accepted))
             }
             _ => Ok(()),

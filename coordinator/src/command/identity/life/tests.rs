@@ -290,3 +290,28 @@ fn when_it_sent_last_only_moves_on_and_never_into_what_is_to_come() {
         "it is no change of the fleet"
     );
 }
+
+#[test]
+fn what_was_an_operators_word_alone_an_admin_takes_back_and_a_lists_nobody() {
+    let release = |force| {
+        Command::SteerIdentity(SteerIdentity {
+            address: address(0),
+            event: Event::Release,
+            force,
+            on_host: None,
+        })
+    };
+    for (list, is_free) in [(None, true), (Some("zen"), false)] {
+        let mut fleet = Fleet::with_identities(1);
+        let lists = list.into_iter().map(str::to_owned).collect();
+        fleet.accept(steer(Event::Quarantine { lists }));
+        assert_eq!(fleet.refuse(release(false)).code, RejectionCode::NotYet);
+        if is_free {
+            fleet.accept(release(true));
+            assert_eq!(first(&fleet).spec.status, IpStatus::Resting);
+            assert_eq!(first(&fleet).life.quarantine, None);
+        } else {
+            assert_eq!(fleet.refuse(release(true)).code, RejectionCode::NotYet);
+        }
+    }
+}

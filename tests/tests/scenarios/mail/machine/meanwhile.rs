@@ -10,8 +10,6 @@ use email_engine_tests::mail::{Letter, Mail, MailFleet, MailWizz, RECIPIENT, add
 use email_engine_tests::wait_until;
 use serde_json::{Value, json};
 
-use super::HOST;
-
 const ADDRESS: &str = "192.0.2.3";
 const VMTA: &str = "vmta-mail3";
 const SECOND: Duration = Duration::from_secs(1);
@@ -26,10 +24,10 @@ const BURST: usize = 60;
 const NEW: [&str; 2] = ["begun0.example", "begun1.example"];
 
 /// No rate holds back what is sent here.
-fn document(status: &str) -> Value {
+fn document() -> Value {
     let mut document = MailFleet::past_warm_up(MailFleet::document());
     document["ips"][2]["planned_daily"] = json!(1_000_000);
-    document["ips"][2]["status"] = json!(status);
+    document["ips"][2]["status"] = json!("active");
     document
 }
 
@@ -68,7 +66,7 @@ async fn quarantine(mail: &MailFleet, round: usize) -> Duration {
     let change = async {
         wait_until("mail flows", async || from_it(mail).len() > before).await;
         mail.machine().hold("test-config");
-        mail.fleet.apply(&document("quarantine")).await;
+        mail.fleet.take_out(ADDRESS).await;
         let answered = Instant::now();
         mail.machine().waiting("test-config").await;
         // The second is over, and mail is taken for it still: several messages wait.
@@ -97,14 +95,14 @@ async fn quarantine(mail: &MailFleet, round: usize) -> Duration {
 #[test]
 fn new_mail_leaves_no_more_a_second_after_the_word_however_long_the_product_judges() {
     alone(addresses(), async {
-        let mail = MailFleet::on_a_machine(&document("active")).await;
+        let mail = MailFleet::on_a_machine(&document()).await;
         let mut lasts = Vec::new();
         for round in 0..TRIES {
             lasts.push(quarantine(&mail, round).await);
             if lasts[round] <= SECOND {
                 return;
             }
-            mail.change_by_agent(&document("active")).await;
+            mail.take_up(ADDRESS).await;
         }
         panic!("mail left for {lasts:?} after the cluster's answer");
     });
@@ -136,11 +134,9 @@ async fn begin_queue(mail: &MailFleet, domain: &str) {
 #[test]
 fn not_one_message_leaves_for_domains_that_had_no_queue_when_the_product_began_to_judge() {
     alone(addresses(), async {
-        let mail = MailFleet::on_a_machine(&document("active")).await;
+        let mail = MailFleet::on_a_machine(&document()).await;
         mail.machine().hold("test-config");
-        mail.fleet
-            .apply_for(HOST, &document("quarantine"), false)
-            .await;
+        mail.fleet.take_out(ADDRESS).await;
         mail.machine().waiting("test-config").await;
         for domain in NEW {
             begin_queue(&mail, domain).await;
@@ -153,7 +149,7 @@ fn not_one_message_leaves_for_domains_that_had_no_queue_when_the_product_began_t
 
         // Another identity was never kept from anything.
         super::sends(&mail, "vmta-mail1", "another").await;
-        mail.change_by_agent(&document("active")).await;
+        mail.take_up(ADDRESS).await;
         // Its tries were in vain; the next ones would be made after `retry-after`.
         let scheduled = mail.powermta.pmta(&["schedule", &format!("*/{VMTA}")]);
         assert!(scheduled.status.success(), "{scheduled:?}");

@@ -18,9 +18,9 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 /// The machine may be busy with something else; what is promised is what it can do.
 const TRIES: usize = 5;
 
-fn document(status: &str) -> Value {
+fn document() -> Value {
     let mut document = MailFleet::past_warm_up(MailFleet::document());
-    document["ips"][2]["status"] = json!(status);
+    document["ips"][2]["status"] = json!("active");
     document
 }
 
@@ -77,7 +77,7 @@ async fn send(mail: &MailFleet, vmta: &str, id: &str) {
 #[test]
 fn quarantine_stops_mail_from_an_address_at_once_and_release_lets_its_queue_go() {
     alone(addresses(), async {
-        let mail = MailFleet::on_a_machine(&document("active")).await;
+        let mail = MailFleet::on_a_machine(&document()).await;
         send(&mail, VMTA, "flows").await;
         mail.readers.mails_when(1).await;
         mail.readers.close();
@@ -87,7 +87,7 @@ fn quarantine_stops_mail_from_an_address_at_once_and_release_lets_its_queue_go()
         mail.readers.somebody_waits().await;
 
         let own = mail.mailwizz1().server(VMTA);
-        mail.change_by_agent(&document("quarantine")).await;
+        mail.take_out(ADDRESS).await;
         // Its configuration takes nothing more for it.
         let late = Letter {
             to: RECIPIENT,
@@ -117,7 +117,7 @@ fn quarantine_stops_mail_from_an_address_at_once_and_release_lets_its_queue_go()
         assert_eq!(sources["source"][0]["ip"], ADDRESS, "{sources}");
 
         // Another change has the product read everything again; others send meanwhile.
-        let mut other = document("quarantine");
+        let mut other = document();
         other["ips"][4]["status"] = json!("resting");
         mail.change_by_agent(&other).await;
         send(&mail, "vmta-mail1", "another").await;
@@ -125,7 +125,7 @@ fn quarantine_stops_mail_from_an_address_at_once_and_release_lets_its_queue_go()
         assert_eq!(standing(&mail), (0, waiting));
         assert_eq!(arrived(&mail), sent);
 
-        mail.change_by_agent(&document("active")).await;
+        mail.take_up(ADDRESS).await;
         let all = mail.readers.mails_when(WAITING + 2).await;
         let of_it: Vec<_> = all
             .iter()
@@ -152,8 +152,8 @@ async fn within_a_second(mail: &MailFleet) {
         if pauses.iter().any(|took| *took <= AT_ONCE) {
             return;
         }
-        mail.change_by_agent(&document("quarantine")).await;
-        mail.change_by_agent(&document("active")).await;
+        mail.take_out(ADDRESS).await;
+        mail.take_up(ADDRESS).await;
     }
     panic!("the queue was never paused within {AT_ONCE:?}");
 }

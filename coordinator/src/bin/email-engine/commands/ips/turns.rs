@@ -37,6 +37,9 @@ pub(super) enum Turn {
     Release {
         /// Its address
         address: IpAddr,
+        /// Out of a quarantine that no list is behind, at once; needs an admin's key, and is audited
+        #[arg(long)]
+        force: bool,
     },
     /// Lay one to rest: it takes no mail, and what it reached decays a phase every 30 days
     Rest {
@@ -168,7 +171,7 @@ pub(super) async fn run(desk: &Desk, turn: Turn) -> Result<Exit, Failure> {
             let lists: BTreeSet<String> = lists.into_iter().collect();
             client.quarantine(address, lists).await?
         }
-        Turn::Release { address } => client.turn(address, "release").await?,
+        Turn::Release { address, force } => client.release(address, force).await?,
         Turn::Rest { address } => client.turn(address, "rest").await?,
         Turn::Reserve { address, end } => client.reserve(address, !end).await?,
         Turn::Move(to) => {
