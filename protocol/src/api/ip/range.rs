@@ -115,7 +115,9 @@ impl fmt::Display for Addresses {
 
 impl<'de> Deserialize<'de> for Addresses {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
+        let text = String::deserialize(deserializer).map_err(|_| {
+            D::Error::custom("expected IP address, or a range of them such as \"198.51.100.10-59\"")
+        })?;
         Self::parse(&text).map_err(D::Error::custom)
     }
 }

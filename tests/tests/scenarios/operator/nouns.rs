@@ -220,7 +220,7 @@ fn answers_have_three_forms(operator: &Operator) {
     );
     let wrong = operator.notes(64, &["hosts", "--output", "xml"]);
     assert!(
-        wrong.contains("[possible values: table, json, yaml]"),
+        wrong.contains("[possible values: table, json, yaml, csv]"),
         "{wrong}"
     );
 }

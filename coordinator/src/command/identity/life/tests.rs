@@ -120,7 +120,7 @@ fn force_overrules_what_is_missing_and_says_so_and_nothing_else() {
             on_host: None,
         })
     };
-    let refused = fleet.refuse(forced(Event::Release));
+    let refused = fleet.refuse(forced(Event::Rest));
     assert_eq!(code(&refused), (RejectionCode::Invalid, "force"));
     fleet.accept(forced(Event::Activate));
     let turn = first(&fleet).life.history.back().unwrap();
