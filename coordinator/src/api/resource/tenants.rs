@@ -74,7 +74,7 @@ pub(in crate::api) async fn change(
         ));
     }
     if write.caller.tenant.is_some() && write.replayed.is_none() {
-        api.view(|state| scope::mailwizz(state, &tenant, "mailwizz_url".to_owned()))?;
+        api.view(|state| scope::of_the_fleet(state, &tenant, ""))?;
     }
     let command = Command::ChangeTenant(ChangeTenant {
         tenant: tenant.clone(),

@@ -154,9 +154,13 @@ impl Step {
         }
     }
 
-    /// Whether a declaration may be what takes it: evidence cannot be declared.
+    /// Whether a declaration may be what takes it: evidence cannot be declared, and whoever goes drains first,
+    /// which is a call's to begin.
     pub(super) const fn can_be_declared(self) -> bool {
-        !matches!(self, Self::Graduate | Self::Idle | Self::Reserve)
+        !matches!(
+            self,
+            Self::Graduate | Self::Idle | Self::Reserve | Self::Retire
+        )
     }
 }
 

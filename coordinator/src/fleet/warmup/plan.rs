@@ -107,6 +107,7 @@ pub fn carry_over(
     if is_moved || is_through {
         next = WarmupPlan {
             stopped: plan.stopped.clone(),
+            paused_until: plan.paused_until,
             judged_on: plan.judged_on,
             forgiven: plan.forgiven.clone(),
             ..begin(new, settings, now)

@@ -7,6 +7,7 @@ use email_engine_protocol::id::TenantId;
 
 use super::{lives, reject};
 use crate::command::{Rejection, RejectionCode};
+use crate::planner::word;
 use crate::state::FleetState;
 
 const HOSTS: &str = "a host as it is declared already; a key that is bound to a tenant neither \
@@ -15,6 +16,10 @@ const MAILWIZZ: &str = "the address that the tenant has; whom this cluster calls
                         to say";
 const TAKEN_OVER: &str = "standby, at which a new identity begins; that one sends already is declared by \
                           the fleet's operators alone";
+const REACHED: &str = "the phase that it reached, or one below it; that it is further is shown by evidence, \
+                       or said by the fleet's operators";
+const LOOPS: &str = "the loops that the tenant has; which receivers tell of complaints decides how it is judged, \
+                     and is for the fleet's operators to say";
 const OWN: &str = "a key that is bound to a tenant may name that tenant's own things only";
 
 pub(super) fn check(
@@ -32,7 +37,7 @@ pub(super) fn check(
         if named.id != *tenant {
             return Err(foreign(format!("tenants[{index}].id"), &named.id));
         }
-        mailwizz(state, named, format!("tenants[{index}].mailwizz_url"))?;
+        of_the_fleet(state, named, &format!("tenants[{index}]."))?;
     }
     for (index, host) in document.hosts.iter().enumerate() {
         let owner = state.hosts.get(&host.id).map(|old| &old.spec.tenant);
@@ -63,6 +68,18 @@ pub(super) fn check(
             let field = format!("ips[{index}].status");
             return Err(reject(RejectionCode::Forbidden, field, status, TAKEN_OVER));
         }
+        if let Some(identity) = state.identities.get(&ip.address)
+            && let Some(phase) = lives::said_anew(ip, Some(identity)).phase
+            && phase > identity.spec.phase
+        {
+            let field = format!("ips[{index}].phase");
+            return Err(reject(
+                RejectionCode::Forbidden,
+                field,
+                &word(&phase),
+                REACHED,
+            ));
+        }
         let of_other = |host: &crate::state::Host| {
             host.spec
                 .tenant
@@ -78,19 +95,30 @@ pub(super) fn check(
     Ok(())
 }
 
-/// Whom this cluster calls is not for a tenant to say: it reaches what the tenant does not.
-pub(crate) fn mailwizz(
+/// What of a tenant is the fleet's to say: whom this cluster calls, which reaches what the tenant does not, and
+/// by which reports of complaints it is judged. `place` stands before the field.
+pub(crate) fn of_the_fleet(
     state: &FleetState,
     named: &TenantSpec,
-    field: String,
+    place: &str,
 ) -> Result<(), Rejection> {
     let known = state.tenants.get(&named.id);
-    if known.and_then(|known| known.mailwizz_url.as_ref()) == named.mailwizz_url.as_ref() {
-        return Ok(());
+    if known.and_then(|known| known.mailwizz_url.as_ref()) != named.mailwizz_url.as_ref() {
+        let value = named.mailwizz_url.as_ref();
+        let value = value.map_or("none", |url| url.as_str());
+        let field = format!("{place}mailwizz_url");
+        return Err(reject(RejectionCode::Forbidden, field, &value, MAILWIZZ));
     }
-    let value = named
-        .mailwizz_url
-        .as_ref()
-        .map_or("none", |url| url.as_str());
-    Err(reject(RejectionCode::Forbidden, field, &value, MAILWIZZ))
+    let wanted = &named.warmup.feedback_loops;
+    if known.is_none_or(|known| known.warmup.feedback_loops != *wanted) {
+        let value: Vec<_> = wanted.iter().map(|group| group.as_str()).collect();
+        let field = format!("{place}warmup.feedback_loops");
+        return Err(reject(
+            RejectionCode::Forbidden,
+            field,
+            &value.join(" "),
+            LOOPS,
+        ));
+    }
+    Ok(())
 }

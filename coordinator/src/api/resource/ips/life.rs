@@ -4,12 +4,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Query, State};
+use axum::http::StatusCode;
 use axum::{Extension, Json};
 use serde::Deserialize;
 
 use email_engine_protocol::api::{
-    AccessRole, ChecksRequest, FleetDocument, IpDocument, IpView, MoveRequest, QuarantineRequest,
-    QuarantineView, TurnView,
+    AccessRole, Check, ChecksRequest, FleetDocument, IpDocument, IpView, MoveRequest,
+    QuarantineRequest, QuarantineView, TurnView,
 };
 use email_engine_protocol::time::Timestamp;
 
@@ -160,6 +161,14 @@ pub(in crate::api) async fn state_checks(
     Named(address): Named<IpAddr>,
     JsonBody(ChecksRequest { checks }): JsonBody<ChecksRequest>,
 ) -> Result<Json<TurnView>, ApiError> {
+    // Whoever is listed does not say of itself that it is not.
+    if write.caller.tenant.is_some() && checks.contains_key(&Check::Listing) {
+        let accepted =
+            "checks without listing: what lists say of a tenant, the fleet's operators state";
+        let detail = "a key that is bound to a tenant does not say whether a list has its identity";
+        let refused = ApiError::new(StatusCode::FORBIDDEN, "forbidden", detail);
+        return Err(refused.about("checks", "listing", accepted));
+    }
     let command = Command::StateChecks(StateChecks {
         address,
         verdicts: checks,

@@ -129,7 +129,9 @@ pub(in crate::api) async fn add(
         let added = addresses
             .iter()
             .filter_map(|address| state.identities.get(address));
+        // Asked again, another tenant may have the address by now.
         added
+            .filter(|identity| write.caller.sees(Some(&identity.spec.tenant)))
             .map(|identity| with_warmup(state, domain_view(&api, state, identity)))
             .collect()
     });

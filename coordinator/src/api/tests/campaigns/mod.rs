@@ -224,7 +224,7 @@ async fn an_identity_of_another_purpose_or_tenant_never_steps_in() {
 }
 
 #[tokio::test]
-async fn whom_the_cluster_calls_is_not_for_a_tenant_to_say() {
+async fn whom_the_cluster_calls_and_how_it_judges_is_not_for_a_tenant_to_say() {
     let (testbed, application) = ready(ALL).await;
     let elsewhere =
         json!({"id": "red", "name": "red", "mailwizz_url": "https://elsewhere.example.net"});
@@ -239,6 +239,10 @@ async fn whom_the_cluster_calls_is_not_for_a_tenant_to_say() {
     let refused = apply.json(json!({"tenants": [elsewhere]})).send().await;
     let refused = refused.refuses(403, "forbidden");
     assert_eq!(refused.body["field"], "tenants[0].mailwizz_url");
+    let loops = json!({"id": "red", "name": "red", "mailwizz_url": application.url(), "warmup": {"feedback_loops": ["yahoo"]}});
+    let put = testbed.ask("red-operator", "PUT", "/api/v1/tenants/red");
+    let refused = put.json(loops).send().await.refuses(403, "forbidden");
+    assert_eq!(refused.body["field"], "warmup.feedback_loops");
     let same = json!({"id": "red", "name": "Red", "mailwizz_url": application.url()});
     let put = testbed.ask("red-operator", "PUT", "/api/v1/tenants/red");
     put.json(same).send().await.gives(200);

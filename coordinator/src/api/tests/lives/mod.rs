@@ -46,7 +46,16 @@ async fn an_identity_is_taken_up_by_what_was_seen_or_by_an_admins_force() {
         .send()
         .await
         .refuses(403, "forbidden");
+    // Whether a list has it is not for its own tenant to say.
     let checks = post("red-operator", &format!("{RED}/checks")).json(all_valid());
+    let refused = checks.send().await.refuses(403, "forbidden");
+    assert_eq!(refused.body["value"], "listing");
+    let listing = json!({"checks": {"listing": "valid"}});
+    let checks = post("operator", &format!("{RED}/checks")).json(listing);
+    checks.send().await.gives(200);
+    let mut own = all_valid();
+    own["checks"].as_object_mut().unwrap().remove("listing");
+    let checks = post("red-operator", &format!("{RED}/checks")).json(own);
     let said = checks.send().await.gives(200);
     assert_eq!(said.body["checks"]["spf"]["by"], "key red-operator");
     let turned = post("red-operator", &activate).send().await.gives(200);
@@ -192,4 +201,32 @@ async fn a_range_is_added_whole_or_not_and_its_faults_name_the_entry() {
 
 fn clash_free() -> Value {
     json!({"ip": "198.51.100.40", "domain": "free.red.example.com", "tenant": "red"})
+}
+
+#[tokio::test]
+async fn a_tenant_does_not_say_that_it_is_further_than_it_came() {
+    let testbed = fleet().await;
+    for phase in ["week_2", "active"] {
+        let ip = json!({"address": "198.51.100.1", "domain": "mail1.red.example.com", "tenant": "red", "phase": phase});
+        let ask = testbed.ask("red-operator", "POST", "/api/v1/fleet");
+        let refused = ask
+            .json(json!({"ips": [ip]}))
+            .send()
+            .await
+            .refuses(403, "forbidden");
+        assert_eq!(refused.body["field"], "ips[0].phase");
+        let ask = testbed.ask("operator", "POST", "/api/v1/fleet");
+        ask.json(json!({"ips": [ip]})).send().await.gives(200);
+    }
+}
+
+#[tokio::test]
+async fn a_file_does_not_send_anybody_away() {
+    let testbed = fleet().await;
+    let ip = json!({"address": "198.51.100.2", "domain": "mail1.blue.example.com", "tenant": "blue", "status": "retiring"});
+    let ask = testbed.ask("operator", "POST", "/api/v1/fleet");
+    ask.json(json!({"ips": [ip]}))
+        .send()
+        .await
+        .refuses(409, "no-edge");
 }
