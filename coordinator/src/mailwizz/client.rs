@@ -15,6 +15,11 @@ use email_engine_protocol::url::ServiceUrl;
 use super::draft::Draft;
 use super::reply::{self, DeliveryServer, Listed, ReplyError};
 
+/// Counter by `endpoint` and `status_code`, which is `none` when no answer came: calls of the application.
+pub const MAILWIZZ_CALLS: &str = "email_engine_mailwizz_api_calls_total";
+const CAMPAIGNS: &str = "campaigns";
+const SERVERS: &str = "delivery-servers";
+
 /// Longest answer that is read, in bytes.
 const ANSWER_BYTES: usize = 2 * 1024 * 1024;
 const CONNECT_WITHIN: Duration = Duration::from_secs(4);
@@ -161,9 +166,7 @@ impl Client {
     pub async fn servers(&self, door: &Door) -> Result<Vec<DeliveryServer>, CallError> {
         let mut all = Vec::new();
         for page in 1..=PAGES {
-            let listed = self
-                .page(door, "delivery-servers", page, reply::servers)
-                .await?;
+            let listed = self.page(door, SERVERS, page, reply::servers).await?;
             all.extend(listed.records);
             if page >= listed.pages {
                 break;
@@ -177,7 +180,7 @@ impl Client {
     /// # Errors
     /// As [`servers`](Self::servers).
     pub async fn named(&self, door: &Door, name: &str) -> Result<Vec<String>, CallError> {
-        let listed = self.page(door, "campaigns", 1, reply::campaigns).await?;
+        let listed = self.page(door, CAMPAIGNS, 1, reply::campaigns).await?;
         let records = listed.records.into_iter();
         let named = records.filter(|(own, _)| own == name);
         Ok(named.map(|(_, uid)| uid).collect())
@@ -188,20 +191,22 @@ impl Client {
     /// # Errors
     /// Says whether there is one now, as far as that is known.
     pub async fn create(&self, door: &Door, draft: &Draft) -> Result<String, CallError> {
-        let url = url(door, &["campaigns"])?;
+        let url = url(door, &[CAMPAIGNS])?;
         let form = form(&draft.fields);
         let ask = || async {
             let request = self
                 .request(Method::POST, url.clone(), door, self.write_within)?
                 .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
                 .body(form.clone());
-            let heard = send(request).await.map_err(|silence| match silence {
-                Silence {
-                    unheard: true,
-                    what,
-                } => unreachable(door, what),
-                Silence { what, .. } => CallError::Unclear { what },
-            })?;
+            let heard = send(CAMPAIGNS, request)
+                .await
+                .map_err(|silence| match silence {
+                    Silence {
+                        unheard: true,
+                        what,
+                    } => unreachable(door, what),
+                    Silence { what, .. } => CallError::Unclear { what },
+                })?;
             let status = heard.status.as_u16();
             match reply::created(&heard.body) {
                 Ok(uid) => Ok(uid),
@@ -222,7 +227,7 @@ impl Client {
     async fn page<T>(
         &self,
         door: &Door,
-        what: &str,
+        what: &'static str,
         page: u64,
         read: impl Fn(&[u8]) -> Result<Listed<T>, ReplyError>,
     ) -> Result<Listed<T>, CallError> {
@@ -232,7 +237,7 @@ impl Client {
             .append_pair("per_page", &PER_PAGE.to_string());
         let ask = || async {
             let request = self.request(Method::GET, url.clone(), door, READ_WITHIN)?;
-            let heard = send(request)
+            let heard = send(what, request)
                 .await
                 .map_err(|silence| unreachable(door, silence.what))?;
             read(&heard.body).map_err(|error| no(door, heard.status.as_u16(), error))
@@ -303,7 +308,15 @@ fn no(door: &Door, status: u16, error: ReplyError) -> CallError {
     }
 }
 
-async fn send(request: reqwest::RequestBuilder) -> Result<Heard, Silence> {
+async fn send(endpoint: &'static str, request: reqwest::RequestBuilder) -> Result<Heard, Silence> {
+    let answered = heard(request).await;
+    let status = answered.as_ref().ok().map(|heard| heard.status);
+    let status = status.map_or_else(|| "none".to_owned(), |status| status.as_str().to_owned());
+    metrics::counter!(MAILWIZZ_CALLS, "endpoint" => endpoint, "status_code" => status).increment(1);
+    answered
+}
+
+async fn heard(request: reqwest::RequestBuilder) -> Result<Heard, Silence> {
     let mut response = request.send().await.map_err(|error| Silence {
         unheard: error.is_connect() || error.is_builder(),
         what: told(&error),

@@ -1,8 +1,8 @@
 //! A tenant's MailWizz, by its REST API: which delivery servers it has, and campaigns that it shall send.
 //!
-//! `draft` is a campaign as its API wants it, `reply` what it answers; both are pure. `client` asks, and `applications` opens keys for it: it
-//! is bounded in time and size, follows nobody elsewhere, and tells what was refused from what may have
-//! happened. Reading is asked again when nobody answers; making a campaign only when it cannot have arrived.
+//! `draft` is a campaign as its API wants it, `reply` what it answers; both are pure. `client` asks, and
+//! `applications` opens keys for it: it is bounded in time and size, follows nobody elsewhere, and tells what
+//! was refused from what may have happened. Reading is asked again when nobody answers; making a campaign only when it cannot have arrived.
 //!
 //! The API has no way to make or change delivery servers: those are rows of the application's database, which
 //! its host keeps (`mailwizz/application.toml`). They are found here by the name that they have there.
@@ -17,7 +17,7 @@ pub(crate) mod testbed;
 mod tests;
 
 pub use applications::{Applications, SealedDoor};
-pub use client::{CallError, Client, ClientError, Door};
+pub use client::{CallError, Client, ClientError, Door, MAILWIZZ_CALLS};
 pub use draft::{Draft, DraftError};
 pub use reply::DeliveryServer;
 

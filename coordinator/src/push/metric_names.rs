@@ -22,3 +22,7 @@ pub const FROZEN_HOSTS: &str = "email_engine_frozen_hosts";
 pub const PLAN_ERRORS: &str = "email_engine_plan_errors";
 /// Gauge: DKIM keys made ahead of need.
 pub const PREPARED_KEYS: &str = "email_engine_prepared_keys";
+/// Counter: drifts that agents connected to this node repaired.
+pub const DRIFT_REPAIRS: &str = "email_engine_drift_repairs_total";
+/// Counter by `stage`: targets that a host could not bring into force.
+pub const TARGETS_FAILED: &str = "email_engine_targets_failed_total";

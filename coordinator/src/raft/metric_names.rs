@@ -14,3 +14,7 @@ pub const SNAPSHOTS_ROTTEN: &str = "email_engine_raft_snapshots_rotten_total";
 pub const BODIES_DAMAGED: &str = "email_engine_bodies_damaged_total";
 /// Counter: damaged bodies that were stored again from another node.
 pub const BODIES_MENDED: &str = "email_engine_bodies_mended_total";
+/// Histogram: time from a proposal on this node until its effect is readable here.
+pub const COMMIT_SECONDS: &str = "email_engine_commit_seconds";
+/// Histogram by `query_type`: time that the database takes.
+pub const QUERY_SECONDS: &str = "email_engine_db_query_duration_seconds";

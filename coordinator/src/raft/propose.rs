@@ -17,6 +17,7 @@ use email_engine_protocol::time::Timestamp;
 use super::core::Core;
 use super::guard::CLOCK_LIMIT_MILLIS;
 use super::handle::{ProposeError, ReadError};
+use super::metric_names::COMMIT_SECONDS;
 use super::net::{Answered, Lane, ProposeAnswer, ProposeRefusal, Request, Response};
 use super::types::{LogCommand, Reply, Types};
 use crate::command::{Answer, CLOCK_AHEAD_MILLIS, Command, Proposal};
@@ -59,7 +60,8 @@ impl Core {
             let limit = PROPOSAL_BYTES;
             return Err(ProposeError::TooLarge { got, limit });
         }
-        let deadline = Instant::now() + self.timings.request_deadline;
+        let began = Instant::now();
+        let deadline = began + self.timings.request_deadline;
         let mut pauses = pauses();
         // What one try did not tell, no later refusal takes back: it may take effect all the same.
         let mut unclear = false;
@@ -68,7 +70,11 @@ impl Core {
                 return Err(ProposeError::Stopping);
             }
             let reason = match self.try_propose(&proposal, deadline).await {
-                Ok(answered) => return self.applied_here(answered).await,
+                Ok(answered) => {
+                    let answer = self.applied_here(answered).await;
+                    metrics::histogram!(COMMIT_SECONDS).record(began.elapsed().as_secs_f64());
+                    return answer;
+                }
                 Err(ProposeRefusal::Retry(reason)) => {
                     unclear = true;
                     reason

@@ -18,7 +18,7 @@ use email_engine_protocol::secret::SecretBytes;
 
 use super::leads;
 use crate::command::{Command, Rejection, StockKeys};
-use crate::push::{Fleet, metric_names, proposal};
+use crate::push::{Fleet, proposal};
 use crate::raft::ProposeError;
 use crate::seal::Vault;
 use crate::state::PreparedKey;
@@ -118,9 +118,6 @@ impl<F: Fleet> Stock<F> {
             let (founded, held) = self
                 .fleet
                 .view(|state| (state.cluster.is_some(), state.prepared_keys.len()));
-            // Counts of keys are far below 2^52.
-            #[expect(clippy::cast_precision_loss)]
-            metrics::gauge!(metric_names::PREPARED_KEYS).set(held as f64);
             // What is made is stored at once: whoever gives up waiting and asks again finds it.
             let missing = wanted.saturating_sub(held).min(at_once).min(PER_COMMAND);
             if missing == 0 || !founded {

@@ -60,6 +60,7 @@ pub(super) fn count(
         for subject in [&of_tenant, &of_identity] {
             if day >= first_day(Span::day_of(now)) {
                 counted.add(Span::Day(day), subject, &row.group, &row.counts);
+                counted.add(Span::Whole, subject, &row.group, &row.counts);
             }
             if hour >= first_hour(Span::day_of(now)) {
                 counted.add(Span::Hour(hour), subject, &row.group, &row.counts);

@@ -66,12 +66,12 @@ fn accounting(fleet: &Fleet) -> &HostAccounting {
 }
 
 #[test]
-fn a_stretch_counts_for_its_identity_and_its_tenant_by_day_and_hour() {
+fn a_stretch_counts_for_its_identity_and_its_tenant_by_day_by_hour_and_in_all() {
     let mut fleet = Fleet::with_identities(1);
     let before = fleet.state.clone();
     fleet.accept(record(vec![statistics(0, 100, 5)]));
     let keys: Vec<_> = series(&fleet).into_keys().collect();
-    assert_eq!(keys.len(), 4, "{keys:?}");
+    assert_eq!(keys.len(), 6, "{keys:?}");
     assert!(keys.iter().all(|key| key.group.as_str() == "gmail"));
     for subject in [of_tenant(), of_first()] {
         assert_eq!(delivered(&fleet, &subject), 5);
@@ -178,7 +178,8 @@ fn what_is_dated_far_ahead_is_counted_now_and_what_is_too_old_is_not_stored() {
         [
             (Span::Day(today - DAYS_KEPT + 1), 1),
             (Span::Day(today), 5),
-            (Span::Hour(hour), 5)
+            (Span::Hour(hour), 5),
+            (Span::Whole, 6)
         ]
     );
 }

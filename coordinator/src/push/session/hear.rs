@@ -116,6 +116,7 @@ impl<F: Fleet> Session<F> {
         if frozen.is_some() != self.push.registry.frozen_host(&self.host).is_some() {
             self.push.registry.set_frozen(&self.host, frozen);
         }
+        self.seen.count(report, recorded.as_ref());
         self.place.note_told(Told::of(report));
         self.intake()
             .offer(intake::outcome(report), recorded.as_ref());

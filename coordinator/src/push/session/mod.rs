@@ -8,6 +8,7 @@ mod drains;
 mod greet;
 mod hear;
 mod reports;
+mod seen;
 mod statistics;
 mod work;
 
@@ -28,6 +29,7 @@ use email_engine_protocol::wire::{Refusal, RefusalCode};
 use self::content::Content;
 use self::drains::Emptied;
 use self::greet::Grants;
+use self::seen::Seen;
 use self::statistics::Statistics;
 use self::work::Work;
 use super::frames::{self, FrameReadError, FrameReader};
@@ -115,6 +117,7 @@ pub(super) async fn run<F: Fleet>(
         reader,
         sequence: None,
         statistics: Statistics::default(),
+        seen: Seen::default(),
         offered: None,
         pings: 0,
         work: JoinSet::new(),
@@ -126,10 +129,8 @@ pub(super) async fn run<F: Fleet>(
     };
     let end = session.serve().await;
     if let Some(refusal) = &end {
-        session
-            .push
-            .registry
-            .note_turned_away(&session.host, refusal);
+        let registry = &session.push.registry;
+        registry.note_turned_away(&session.host, refusal);
     }
     tracing::info!(host = %session.host, %remote, why = end.as_ref().map(|refusal| refusal.reason.as_str()), "session ends");
     part(&connection, &mut session.send, end).await;
@@ -182,6 +183,8 @@ struct Session<F: Fleet> {
     sequence: Option<u64>,
     /// What accounting files say.
     statistics: Statistics,
+    /// What was counted of its reports.
+    seen: Seen,
     /// Newest generation that was offered or that the agent refused: not offered again.
     offered: Option<Generation>,
     pings: u64,

@@ -360,6 +360,7 @@ proptest! {
                     };
                     prop_assert_eq!(counted(|span| matches!(span, Span::Day(_))), wanted);
                     prop_assert_eq!(counted(|span| matches!(span, Span::Hour(_))), wanted);
+                    prop_assert_eq!(counted(|span| *span == Span::Whole), wanted);
                 }
             }
             let deferred = node.series.iter().filter(|(key, _)| {

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::sync::PoisonError;
+use std::time::Instant;
 
 use email_engine_protocol::id::{ReceiverGroup, TenantId};
 use email_engine_protocol::observed::{Counts, DayCounts};
 
 use crate::raft::handle::{Cluster, StoreError};
+use crate::raft::metric_names::QUERY_SECONDS;
 use crate::state::{DAYS_KEPT, HOURS_KEPT_DAYS, Span, Subject};
 
 /// Counts of some spans by group of receivers, oldest first; spans without mail are left out.
@@ -21,16 +23,17 @@ impl Cluster {
     /// When the store fails or a row is damaged.
     pub fn series(&self, subject: &Subject, spans: &[Span]) -> Result<SpanCounts, StoreError> {
         let doing = "reading series";
+        let began = Instant::now();
         let store = &self.core().store;
         let store = store.read().unwrap_or_else(PoisonError::into_inner);
         let Some(store) = store.as_ref() else {
             let source = std::io::Error::other("this node is stopping");
             return Err(StoreError { doing, source });
         };
-        store
-            .series()
-            .of(subject, spans.iter().copied())
-            .map_err(|source| StoreError { doing, source })
+        let found = store.series().of(subject, spans.iter().copied());
+        metrics::histogram!(QUERY_SECONDS, "query_type" => "series")
+            .record(began.elapsed().as_secs_f64());
+        found.map_err(|source| StoreError { doing, source })
     }
 
     /// Counts of an identity by UTC day (days since 1970-01-01), oldest first; days without mail are
@@ -50,7 +53,7 @@ impl Cluster {
         Ok(found
             .filter_map(|(span, groups)| match span {
                 Span::Day(day) => Some(DayCounts { day, groups }),
-                Span::Hour(_) => None,
+                Span::Hour(_) | Span::Whole => None,
             })
             .collect())
     }

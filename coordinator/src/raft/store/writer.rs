@@ -19,6 +19,7 @@ use super::database::{COMMITTED, Database, PURGED};
 use super::record;
 use super::series::SeriesWrite;
 use super::slots::{Mark, Slots};
+use crate::raft::metric_names::QUERY_SECONDS;
 use crate::raft::types::{Entry, LogId, Types, Vote};
 
 /// Longest time for which the mark may be in the page cache only.
@@ -369,7 +370,11 @@ impl Writer {
             return Err(io::Error::new(error.kind(), error.to_string()));
         }
         if !rocks.is_empty() || batch.sync {
+            let began = Instant::now();
             self.database.write(rocks, batch.sync)?;
+            let kind = if batch.sync { "flush" } else { "write" };
+            metrics::histogram!(QUERY_SECONDS, "query_type" => kind)
+                .record(began.elapsed().as_secs_f64());
             if batch.sync {
                 self.shared.flushes.fetch_add(1, Ordering::Relaxed);
             }

@@ -13,13 +13,15 @@ pub const DAYS_KEPT: u32 = 400;
 /// Days that are kept by the hour.
 pub const HOURS_KEPT_DAYS: u32 = 14;
 
-/// A UTC day or hour, since 1970-01-01.
+/// A UTC day or hour, since 1970-01-01, or all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Span {
     /// A day.
     Day(u32),
     /// An hour.
     Hour(u32),
+    /// Since counting began; never let go.
+    Whole,
 }
 
 /// Whose counts.
@@ -59,6 +61,7 @@ pub enum SeriesChange {
 impl Span {
     const DAY: u8 = 1;
     const HOUR: u8 = 2;
+    const WHOLE: u8 = 3;
 
     /// The day of a time.
     #[must_use]
@@ -78,6 +81,7 @@ impl Span {
         match self {
             Self::Day(day) => Timestamp(u64::from(day) * Timestamp::DAY),
             Self::Hour(hour) => Timestamp(u64::from(hour) * Timestamp::HOUR),
+            Self::Whole => Timestamp(0),
         }
     }
 
@@ -87,6 +91,7 @@ impl Span {
         let (kind, number) = match self {
             Self::Day(day) => (Self::DAY, day),
             Self::Hour(hour) => (Self::HOUR, hour),
+            Self::Whole => (Self::WHOLE, 0),
         };
         let mut bytes = vec![kind];
         bytes.extend(number.to_be_bytes());
@@ -143,7 +148,8 @@ mod tests {
         ];
         let span = prop_oneof![
             (0..9_u32).prop_map(Span::Day),
-            (0..9_u32).prop_map(Span::Hour)
+            (0..9_u32).prop_map(Span::Hour),
+            Just(Span::Whole)
         ];
         (span, "[a-c]{1,3}", prop::option::of(address), "[a-c]{1,3}").prop_map(
             |(span, tenant, address, group)| {

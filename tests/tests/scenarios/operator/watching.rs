@@ -78,9 +78,14 @@ async fn metrics_are_prometheus_text(fleet: &Fleet) {
             .unwrap_or(name);
         let typed = |name: &str| text.contains(&format!("# TYPE {name} "));
         assert!(typed(name) || typed(family), "{line} has no type");
+        let said = |name: &str| text.contains(&format!("# HELP {name} "));
+        assert!(said(name) || said(family), "{line} has no help");
     }
     for name in [
         "email_engine_api_latency_seconds",
+        "email_engine_certificate_days_left",
+        "email_engine_commit_seconds",
+        "email_engine_db_query_duration_seconds",
         "email_engine_offers_total",
         "email_engine_raft_purged_index",
         "email_engine_raft_term",

@@ -325,10 +325,34 @@ pub(in crate::api) async fn metrics(State(api): State<Arc<Api>>) -> Result<Respo
     let rows = api.fleet.sessions().await.rows.into_iter();
     let here = rows.filter(|(node, row)| *node == raft.node && row.is_live());
     let here: Vec<_> = here.map(|(_, row)| row).collect();
-    api.view(|state| metrics::observe(state, &raft, here.len()));
-    metrics::observe_mail(here.into_iter().map(|row| row.mail.notices), api.now());
+    let now = api.now();
+    let looking = Arc::clone(&api);
+    let looked = tokio::task::spawn_blocking(move || {
+        metrics::look(|| {
+            let sending = looking.view(|state| {
+                metrics::observe(state, &raft, now);
+                metrics::observe_hosts_mail(state, here.iter(), now);
+                metrics::sending(state, now)
+            });
+            let read = |subject: &_, spans: &[_]| looking.series(subject, spans);
+            if let Err(error) = metrics::observe_sending(&sending, read) {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "counts are not shown"
+                );
+                metrics::error("series", "error");
+            }
+        })
+    });
+    let looked = looked.await.map_err(|error| {
+        ApiError::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            error.to_string(),
+        )
+    })?;
     recorder.run_upkeep();
-    let mut response = recorder.render().into_response();
+    let mut response = (recorder.render() + &looked).into_response();
     response.headers_mut().insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),

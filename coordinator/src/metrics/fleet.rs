@@ -1,0 +1,222 @@
+//! What stands in the state, and what agents that are connected here told.
+
+use std::collections::BTreeMap;
+
+use metrics::gauge;
+
+use email_engine_protocol::api::IpStatus;
+use email_engine_protocol::id::{NodeId, Role};
+use email_engine_protocol::observed::{Convergence, MailNotice};
+use email_engine_protocol::time::Timestamp;
+
+use super::list::{
+    AGENTS, BEHIND, CERTIFICATE_DAYS, HOSTS, IP_WARMUP_QUOTA, IPS, MAIL_NOTICES, PMTA_STATUS,
+    RAFT_APPLIED, RAFT_HAS_LEADER, RAFT_LAST, RAFT_LEADER, RAFT_PEER_SILENT, RAFT_TERM,
+    RAFT_VOTERS, REVISION, WARMUP_QUOTA,
+};
+use super::{IDENTITY_SERIES, figure};
+use crate::push::metric_names::PREPARED_KEYS;
+use crate::raft::{RaftStatus, SessionRow};
+use crate::state::{CertificateSubject, FleetState, HostLifecycle};
+
+/// The service of the mail server, as the role `powermta` names it.
+const SERVER: &str = "service:pmta.service";
+
+/// Figures that are read when somebody looks.
+pub fn observe(state: &FleetState, raft: &RaftStatus, now: Timestamp) {
+    observe_raft(raft);
+    observe_peers(state, raft);
+    gauge!(REVISION).set(figure(state.revision));
+    gauge!(PREPARED_KEYS).set(figure(state.prepared_keys.len() as u64));
+    observe_hosts(state);
+    observe_certificates(state, now);
+    observe_identities(state);
+}
+
+/// What the agents that are connected here say of mail and of its server.
+pub fn observe_hosts_mail<'a>(
+    state: &FleetState,
+    here: impl Iterator<Item = &'a SessionRow>,
+    now: Timestamp,
+) {
+    let count = |notice: Option<MailNotice>| notice.map_or(0, |notice| notice.count);
+    let mut sums = [0_u64; 3];
+    for row in here {
+        let of = row.mail.notices.clone().current(now);
+        let counts = [of.unknown_senders, of.unmatched, of.unreadable].map(count);
+        for (sum, count) in sums.iter_mut().zip(counts) {
+            *sum = sum.saturating_add(count);
+        }
+        observe_server(state, row);
+    }
+    for (kind, sum) in ["unknown-sender", "unmatched", "unreadable"]
+        .into_iter()
+        .zip(sums)
+    {
+        gauge!(MAIL_NOTICES, "kind" => kind).set(figure(sum));
+    }
+}
+
+/// Of hosts that run a target: before the first there is no server.
+fn observe_server(state: &FleetState, row: &SessionRow) {
+    let host = state.hosts.get(&row.host);
+    let runs = state.outcomes.get(&row.host).and_then(|seen| seen.running);
+    if host.is_none_or(|host| host.spec.role != Role::Powermta) || runs.is_none() {
+        return;
+    }
+    let is_ill = row
+        .trouble
+        .iter()
+        .any(|status| status.id.as_str() == SERVER);
+    gauge!(PMTA_STATUS, "vps" => row.host.to_string()).set(figure(u64::from(!is_ill)));
+}
+
+fn observe_raft(raft: &RaftStatus) {
+    gauge!(RAFT_LEADER).set(figure(u64::from(raft.leadership.is_leader)));
+    gauge!(RAFT_HAS_LEADER).set(figure(u64::from(raft.leadership.leader.is_some())));
+    gauge!(RAFT_TERM).set(figure(raft.leadership.term));
+    gauge!(RAFT_APPLIED).set(figure(raft.applied_index));
+    gauge!(RAFT_LAST).set(figure(raft.last_index));
+    gauge!(RAFT_VOTERS).set(figure(raft.voters.len() as u64));
+}
+
+/// Every node has its series everywhere, so that one who leads no more takes its word back.
+fn observe_peers(state: &FleetState, raft: &RaftStatus) {
+    for node in state.nodes.keys() {
+        gauge!(RAFT_PEER_SILENT, "peer" => node.to_string()).set(silence(*node, raft));
+    }
+}
+
+/// Seconds since a peer answered this node; not a number when this node does not lead, or the peer is
+/// no member.
+fn silence(node: NodeId, raft: &RaftStatus) -> f64 {
+    let mut rows = raft.contacts.iter().flatten();
+    let row = rows.find(|row| row.node == node);
+    row.map_or(f64::NAN, |row| figure(row.silent_millis) / 1000.0)
+}
+
+fn observe_hosts(state: &FleetState) {
+    let lifecycles = |wanted: &str| {
+        let hosts = state.hosts.values();
+        hosts
+            .filter(|host| lifecycle(host.lifecycle) == wanted)
+            .count() as u64
+    };
+    for wanted in ["declared", "enrolled", "retiring", "retired"] {
+        gauge!(HOSTS, "lifecycle" => wanted).set(figure(lifecycles(wanted)));
+    }
+    for (name, wanted) in [
+        ("idle", Convergence::Idle),
+        ("converging", Convergence::Converging),
+        ("converged", Convergence::Converged),
+        ("degraded", Convergence::Degraded),
+    ] {
+        let of = state
+            .outcomes
+            .values()
+            .filter(|seen| seen.convergence == wanted);
+        gauge!(AGENTS, "state" => name).set(figure(of.count() as u64));
+    }
+    let mut lags = [0_u64; 3];
+    for (host, target) in &state.targets {
+        let running = state.outcomes.get(host).and_then(|seen| seen.running);
+        match target
+            .generation
+            .number
+            .saturating_sub(running.map_or(0, |at| at.number))
+        {
+            0 => {}
+            1 => lags[0] += 1,
+            2..=9 => lags[1] += 1,
+            _ => lags[2] += 1,
+        }
+    }
+    for (lag, count) in ["1", "2-9", "10+"].into_iter().zip(lags) {
+        gauge!(BEHIND, "lag" => lag).set(figure(count));
+    }
+}
+
+/// The certificates in use: the one that a host shows, and a node's newest.
+fn observe_certificates(state: &FleetState, now: Timestamp) {
+    let hosts = state.hosts.values().filter_map(|host| host.keys.as_ref());
+    let agents = hosts.filter_map(|keys| Some(state.certificates.get(&keys.serial)?.not_after));
+    let mut nodes: BTreeMap<NodeId, Timestamp> = BTreeMap::new();
+    for record in state.certificates.values() {
+        if let CertificateSubject::Node(node) = record.subject
+            && state.nodes.contains_key(&node)
+        {
+            let newest = nodes.entry(node).or_insert(record.not_after);
+            *newest = record.not_after.max(*newest);
+        }
+    }
+    for (holder, first) in [("agent", agents.min()), ("node", nodes.into_values().min())] {
+        if let Some(ends) = first {
+            // Below zero once it has ended.
+            let left = figure(ends.since(now)) - figure(now.since(ends));
+            gauge!(CERTIFICATE_DAYS, "holder" => holder).set(left / figure(Timestamp::DAY));
+        }
+    }
+}
+
+fn observe_identities(state: &FleetState) {
+    for (name, wanted) in [
+        ("active", IpStatus::Active),
+        ("quarantine", IpStatus::Quarantine),
+        ("resting", IpStatus::Resting),
+        ("retiring", IpStatus::Retiring),
+        ("standby", IpStatus::Standby),
+        ("warming", IpStatus::Warming),
+    ] {
+        let of = state
+            .identities
+            .values()
+            .filter(|ip| ip.spec.status == wanted);
+        gauge!(IPS, "status" => name).set(figure(of.count() as u64));
+    }
+    for identity in state.identities.values().take(IDENTITY_SERIES) {
+        let quota = f64::from(identity.daily_quota());
+        let ip = identity.spec.address.to_string();
+        let domain = identity.spec.domain.to_string();
+        gauge!(WARMUP_QUOTA, "ip" => ip.clone()).set(quota);
+        gauge!(IP_WARMUP_QUOTA, "ip" => ip, "domain" => domain).set(quota);
+    }
+}
+
+/// Name of a host's lifecycle, in answers and labels.
+#[must_use]
+pub const fn lifecycle(lifecycle: HostLifecycle) -> &'static str {
+    match lifecycle {
+        HostLifecycle::Declared => "declared",
+        HostLifecycle::Enrolled => "enrolled",
+        HostLifecycle::Retiring { .. } => "retiring",
+        HostLifecycle::Retired => "retired",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::raft::{Hearing, Leadership, PeerContact};
+
+    #[test]
+    fn only_a_leader_tells_for_how_long_a_peer_is_silent() {
+        let mut raft = RaftStatus {
+            node: NodeId(1),
+            leadership: Leadership::default(),
+            last_index: 1,
+            applied_index: 1,
+            voters: vec![NodeId(1), NodeId(2)],
+            learners: Vec::new(),
+            contacts: Some(vec![PeerContact {
+                node: NodeId(2),
+                matched: None,
+                hearing: Hearing::Unreachable,
+                silent_millis: 7_500,
+            }]),
+        };
+        assert_eq!(silence(NodeId(2), &raft).to_string(), "7.5");
+        assert!(silence(NodeId(3), &raft).is_nan(), "no member");
+        raft.contacts = None;
+        assert!(silence(NodeId(2), &raft).is_nan(), "leads no more");
+    }
+}
