@@ -2,6 +2,7 @@
 //!
 //! - [`convergence`]: what is declared reaches the hosts, and stays.
 //! - [`cluster`]: nodes come, go, fall and return.
+//! - [`counting`]: what was sent is counted, once.
 //! - [`lab`]: real hosts with systemd, from nothing to mail.
 //! - [`loss`]: what an agent lost is told, and made again.
 //! - [`access`]: who may do what, and where secrets are.
@@ -21,6 +22,7 @@ mod access;
 mod artifacts;
 mod cluster;
 mod convergence;
+mod counting;
 mod halves;
 mod input;
 mod lab;

@@ -1,0 +1,4 @@
+//! What was sent is counted: all of it, and nothing twice.
+
+mod files;
+mod kills;
