@@ -1,6 +1,7 @@
 //! Query parameters: those that every route shares, and the refusal of unknown ones.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use axum::http::{Method, StatusCode};
 
@@ -76,6 +77,9 @@ fn fits(name: &str, value: &str) -> Result<(), ApiError> {
             if value.parse::<u64>().is_err() =>
         {
             Err(ApiError::invalid(name, value, "a whole number from 0"))
+        }
+        "after" if value.parse::<IpAddr>().is_err() => {
+            Err(ApiError::invalid(name, value, "an IP address"))
         }
         "days" | "each" | "identities" if value.parse::<u32>().is_err() => Err(ApiError::invalid(
             name,

@@ -128,7 +128,7 @@ fn of_the_fleet() -> Vec<(Rule, Handler)> {
         (rule(POST, "/api/v1/hosts/{host}/allow-restart", Operator, Fleet, &[]), post(targets::allow_restart)),
         (rule(POST, "/api/v1/hosts/{host}/retry", Operator, Fleet, &[]), post(hosts::retry)),
         (rule(POST, "/api/v1/hosts/{host}/revoke", Operator, Fleet, &[]), post(hosts::revoke)),
-        (rule(GET, "/api/v1/ips", Viewer, Tenant, &[]), get(ips::list)),
+        (rule(GET, "/api/v1/ips", Viewer, Tenant, &["after", "limit", "tenant"]), get(ips::list)),
         (rule(POST, "/api/v1/ips", Operator, Tenant, &[]), post(ips::add)),
         (rule(GET, "/api/v1/ips/{address}", Viewer, Tenant, &[]), get(ips::show)),
         (rule(DELETE, "/api/v1/ips/{address}", Operator, Tenant, &["dry_run", "last", "now"]), delete(ips::retire)),

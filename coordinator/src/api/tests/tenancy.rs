@@ -250,3 +250,54 @@ async fn counts_of_mail_are_shown_to_their_tenant_by_day_and_hour_as_json_and_cs
     let host = host.send().await.gives(200);
     assert_eq!(host.body["mail"]["days"][0]["sent"], 3);
 }
+
+#[tokio::test]
+async fn identities_come_in_pages_that_name_the_next() {
+    let testbed = Testbed::new();
+    let ips: Vec<_> = (1..=5)
+        .map(|n| {
+            let tenant = if n == 3 { "blue" } else { "red" };
+            json!({"address": format!("198.51.100.{n}"), "domain": format!("mail{n}.{tenant}.example.com"), "tenant": tenant})
+        })
+        .collect();
+    let hosts = [json!({"id": "pmta1", "role": "powermta", "addresses": ["192.0.2.1"]})];
+    let ask = testbed.ask("operator", "POST", "/api/v1/fleet");
+    ask.json(json!({"hosts": hosts, "ips": ips}))
+        .send()
+        .await
+        .gives(200);
+    for (key, path, wanted) in [
+        ("viewer", "/api/v1/ips?limit=2", &[1, 2, 3, 4, 5][..]),
+        ("viewer", "/api/v1/ips?limit=2&tenant=red", &[1, 2, 4, 5]),
+        ("red-operator", "/api/v1/ips?limit=2", &[1, 2, 4, 5]),
+        ("red-operator", "/api/v1/ips?limit=4", &[1, 2, 4, 5]),
+        ("viewer", "/api/v1/ips?after=198.51.100.3", &[4, 5]),
+        ("viewer", "/api/v1/ips", &[1, 2, 3, 4, 5]),
+    ] {
+        let (mut next, mut found) = (Some(path.to_owned()), Vec::new());
+        while let Some(path) = next {
+            let page = testbed.ask(key, "GET", &path).send().await.gives(200);
+            let rows = page.body.as_array().unwrap();
+            assert!(!rows.is_empty() && rows.len() <= 5, "{path}: an empty page");
+            found.extend(
+                rows.iter()
+                    .map(|row| row["address"].as_str().unwrap().to_owned()),
+            );
+            next = page.headers.get("link").map(|link| {
+                let link = link.to_str().unwrap();
+                let path = link.strip_suffix(">; rel=\"next\"").unwrap();
+                path.strip_prefix('<').unwrap().to_owned()
+            });
+        }
+        let wanted: Vec<_> = wanted.iter().map(|n| format!("198.51.100.{n}")).collect();
+        assert_eq!(found, wanted, "{key} {path}");
+    }
+    for (path, field) in [
+        ("/api/v1/ips?limit=0", "limit"),
+        ("/api/v1/ips?limit=10001", "limit"),
+        ("/api/v1/ips?after=mail1", "after"),
+    ] {
+        let refused = testbed.ask("viewer", "GET", path).send().await;
+        assert_eq!(refused.refuses(422, "invalid").body["field"], field);
+    }
+}

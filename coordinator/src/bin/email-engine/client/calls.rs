@@ -39,6 +39,9 @@ pub(crate) struct AuditLine {
     pub(crate) revision: u64,
 }
 
+/// As many as a node gives at once.
+const IPS_PER_PAGE: usize = 10_000;
+
 impl Client {
     pub(crate) async fn apply(
         &self,
@@ -116,8 +119,25 @@ impl Client {
         self.ask(call).await
     }
 
-    pub(crate) async fn ips(&self) -> Result<Vec<IpView>, ClientError> {
-        self.ask(Call::get(&["ips"])).await
+    /// All identities, or one tenant's, by address. They come in pages: an identity that is added meanwhile
+    /// may be missing, none comes twice.
+    pub(crate) async fn ips(&self, tenant: Option<&TenantId>) -> Result<Vec<IpView>, ClientError> {
+        let mut all: Vec<IpView> = Vec::new();
+        loop {
+            let mut call = Call::get(&["ips"]).query("limit", &IPS_PER_PAGE);
+            if let Some(last) = all.last() {
+                call = call.query("after", &last.spec.address);
+            }
+            if let Some(tenant) = tenant {
+                call = call.query("tenant", tenant);
+            }
+            let page: Vec<IpView> = self.ask(call).await?;
+            let is_last = page.len() < IPS_PER_PAGE;
+            all.extend(page);
+            if is_last {
+                return Ok(all);
+            }
+        }
     }
 
     pub(crate) async fn ip(&self, address: &str) -> Result<IpView, ClientError> {

@@ -83,12 +83,7 @@ pub(crate) async fn run(desk: &Desk, arguments: Ips) -> Result<Exit, Failure> {
         .unwrap_or(IpsCommand::List { tenant: None })
     {
         IpsCommand::List { tenant } => {
-            let mut ips = desk.client.ips().await?;
-            ips.retain(|ip| {
-                tenant
-                    .as_ref()
-                    .is_none_or(|tenant| ip.spec.tenant == *tenant)
-            });
+            let ips = desk.client.ips(tenant.as_ref()).await?;
             let mut leaving = desk.client.leaving().await?;
             leaving.retain(|one| {
                 tenant
