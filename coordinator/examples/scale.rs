@@ -1,0 +1,454 @@
+//! What a fleet of 100,000 identities costs one node: memory, adding, counting, a day's judgement, choosing,
+//! and a copy of everything.
+//!
+//! `cargo run --release --example scale [IDENTITIES] [FOLDER]`
+//!
+//! A real node with a real store, alone in its cluster. DKIM keys are of the right size and no keys: making
+//! 100,000 takes an hour and is not what is measured. Figures are of this machine; what they show is whether
+//! a part grows faster than the fleet: the last thousand should cost what the first did.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+use std::net::{IpAddr, UdpSocket};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use email_engine_coordinator::command::{
+    AddHost, AddIdentity, Batch, Command, CreateTenant, Found, HostBatch, Proposal, PutBundle,
+    PutSettings, RecordStatistics, StockKeys, TickWarmup, Ticked,
+};
+use email_engine_coordinator::fleet::selection::{Rotation, Used, candidates};
+use email_engine_coordinator::fleet::warmup::{Facts, WINDOW_DAYS, day_of, judge, settings_of};
+use email_engine_coordinator::pki::{NodeIdentity, node_dns_name, node_uri};
+use email_engine_coordinator::raft::{self, Cluster, RaftConfig, system_clock};
+use email_engine_coordinator::state::{
+    ClusterRecord, Issuer, Node, PreparedKey, SealedAtRest, Span,
+};
+use email_engine_protocol::api::{
+    HostSpec, IpSpec, IpStatus, MemberRole, Phase, Purpose, Rotation as Mode, Settings, TenantSpec,
+    TenantWarmup,
+};
+use email_engine_protocol::bytes::{CaPin, Commitment, ContentHash};
+use email_engine_protocol::crypto::{Entropy, RecoveryKey};
+use email_engine_protocol::id::{
+    ClusterId, HostId, NodeId, PoolName, ReceiverGroup, RequestId, Role, TenantId, VmtaName,
+};
+use email_engine_protocol::mail::{DomainName, LocalPart};
+use email_engine_protocol::observed::{
+    AccountingFileId, Counts, IdentityTotals, Mark, Mode as AgentMode, Stretch,
+};
+use email_engine_protocol::time::Timestamp;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::sync::watch;
+
+const CLUSTER: ClusterId = ClusterId([1; 16]);
+/// Identities of one host, and of one tenant.
+const GROUP: u32 = 1_000;
+/// Days that are counted.
+const DAYS: u32 = 7;
+
+type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+#[tokio::main]
+async fn main() -> Outcome<()> {
+    let mut arguments = std::env::args().skip(1);
+    let count: u32 = arguments.next().map_or(Ok(100_000), |text| text.parse())?;
+    let folder = match arguments.next() {
+        Some(parent) => tempfile::tempdir_in(parent)?,
+        None => tempfile::tempdir()?,
+    };
+    let node = start(folder.path()).await?;
+    let empty = resident()?;
+    println!("a node of an empty cluster: {empty} MiB");
+    let mut bench = Bench { node, requests: 0 };
+    bench.found().await?;
+    bench.add(count).await?;
+    println!("with {count} identities: {} MiB", resident()?);
+    bench.count(count).await?;
+    println!("with {DAYS} days of counts: {} MiB", resident()?);
+    bench.tick().await?;
+    bench.select()?;
+    bench.copy().await?;
+    println!("in the end: {} MiB", resident()?);
+    bench.node.shutdown().await;
+    println!("the store: {} MiB", size_of(folder.path())? >> 20);
+    Ok(())
+}
+
+struct Bench {
+    node: Cluster,
+    requests: u32,
+}
+
+impl Bench {
+    async fn propose(&mut self, command: Command) -> Outcome<Duration> {
+        self.requests += 1;
+        let proposal = Proposal {
+            actor: "key bench".into(),
+            request: RequestId::new(format!("bench-{}", self.requests))?,
+            reason: "measuring".into(),
+            now: system_clock()(),
+            override_clock: false,
+            command,
+        };
+        let began = Instant::now();
+        self.node
+            .propose(proposal)
+            .await?
+            .map_err(|rejection| rejection.to_string())?;
+        Ok(began.elapsed())
+    }
+
+    async fn found(&mut self) -> Outcome<()> {
+        self.propose(Command::Found(Box::new(found()))).await?;
+        let files = [("powermta/role.toml".to_owned(), String::new())].into();
+        self.propose(Command::PutBundle(PutBundle { files }))
+            .await?;
+        let settings = Settings::default();
+        let release = false;
+        self.propose(Command::PutSettings(PutSettings { settings, release }))
+            .await?;
+        Ok(())
+    }
+
+    async fn add(&mut self, count: u32) -> Outcome<()> {
+        let mut taken = Vec::new();
+        for group in 0..count.div_ceil(GROUP) {
+            let tenant = tenant(group)?;
+            self.propose(Command::CreateTenant(CreateTenant { tenant }))
+                .await?;
+            let host = host(group)?;
+            self.propose(Command::AddHost(AddHost { host })).await?;
+            let own = (group * GROUP)..count.min((group + 1) * GROUP);
+            for keys in own.clone().map(key).collect::<Vec<_>>().chunks(100) {
+                let keys = keys.to_vec();
+                self.propose(Command::StockKeys(StockKeys { keys })).await?;
+            }
+            let add = |at| Ok(Command::AddIdentity(AddIdentity { ip: identity(at)? }));
+            let batch = Batch {
+                base_revision: None,
+                commands: own.map(add).collect::<Outcome<_>>()?,
+            };
+            taken.push(self.propose(Command::Batch(batch)).await?);
+        }
+        let millis = |taken: Duration| taken.as_secs_f64() * 1e3;
+        let (first, last) = (taken[0], taken[taken.len() - 1]);
+        println!(
+            "a thousand identities more, committed and applied: first {:.1} ms, last {:.1} ms, median {:.1} ms",
+            millis(first),
+            millis(last),
+            millis(median(&mut taken))
+        );
+        Ok(())
+    }
+
+    /// Every identity sent to two groups of receivers in one hour of each of the last days.
+    async fn count(&mut self, count: u32) -> Outcome<()> {
+        let today = day_of(system_clock()());
+        let (mut taken, began) = (Vec::new(), Instant::now());
+        for day in (0..DAYS).rev() {
+            for group in 0..count.div_ceil(GROUP) {
+                let own = (group * GROUP)..count.min((group + 1) * GROUP);
+                let batch = counted(group, own, today - day, u64::from(DAYS - 1 - day))?;
+                let command = Command::RecordStatistics(RecordStatistics {
+                    batches: vec![batch],
+                });
+                taken.push(self.propose(command).await?);
+            }
+        }
+        let rows = f64::from(count) * 2.0 * f64::from(DAYS);
+        println!(
+            "counts of {rows} identities, days and groups: {:.0} a second; an entry of 2,000 of them {:.1} ms",
+            rows / began.elapsed().as_secs_f64(),
+            median(&mut taken).as_secs_f64() * 1e3
+        );
+        Ok(())
+    }
+
+    /// As the leader does at midnight: judged on what is stored, then one entry for every thousand.
+    async fn tick(&mut self) -> Outcome<()> {
+        let began = Instant::now();
+        let day = day_of(system_clock()());
+        let verdicts = self.verdicts(day)?;
+        let judged = began.elapsed();
+        let count = verdicts.len();
+        for verdicts in verdicts.chunks(1_000) {
+            let verdicts = verdicts.to_vec();
+            self.propose(Command::TickWarmup(TickWarmup { day, verdicts }))
+                .await?;
+        }
+        println!(
+            "a day's judgement of {count} identities: {:.2} s, of which reading and judging {:.2} s",
+            began.elapsed().as_secs_f64(),
+            judged.as_secs_f64()
+        );
+        Ok(())
+    }
+
+    fn verdicts(&self, day: u32) -> Outcome<Vec<Ticked>> {
+        let all = self.node.view(|state| state.identities.clone());
+        let mut verdicts = Vec::new();
+        for (address, identity) in &all {
+            let tenant = &identity.spec.tenant;
+            let first = day.saturating_sub(WINDOW_DAYS);
+            let counts = self.node.day_counts(tenant, *address, first..=day)?;
+            let settings = self.node.view(|state| settings_of(state, tenant));
+            let facts = Facts {
+                is_read: true,
+                loops: &BTreeSet::new(),
+                opens: None,
+            };
+            let (verdict, rates) = judge(&identity.warmup, &counts, &settings, &facts, day);
+            verdicts.push(Ticked {
+                address: *address,
+                phase: identity.warmup.phase,
+                phase_started_at: identity.warmup.phase_started_at,
+                verdict,
+                rates,
+            });
+        }
+        Ok(verdicts)
+    }
+
+    /// One of a tenant's thousand, as the API chooses it.
+    fn select(&self) -> Outcome<()> {
+        let tenant = tenant(0)?.id;
+        let now = system_clock()();
+        for mode in [Mode::RoundRobin, Mode::WeightedRandom, Mode::LeastUsed] {
+            let mut rotation = Rotation::default();
+            let mut taken = Vec::new();
+            for _ in 0..10_000 {
+                let began = Instant::now();
+                self.node.view(|state| {
+                    let used = |_: IpAddr| Used::default();
+                    let all = candidates(state, &tenant, Purpose::Marketing, used);
+                    all.map(|all| rotation.choose(&all, mode, now))
+                })?;
+                taken.push(began.elapsed());
+            }
+            taken.sort_unstable();
+            let at = |percent: usize| taken[(taken.len() - 1) * percent / 100].as_secs_f64() * 1e6;
+            println!(
+                "choosing one of {GROUP}, {mode:?}: p50 {:.0} us, p99 {:.0} us",
+                at(50),
+                at(99)
+            );
+        }
+        Ok(())
+    }
+
+    async fn copy(&self) -> Outcome<()> {
+        let began = Instant::now();
+        let recovery = found().cluster.recovery;
+        let (bytes, _) = self.node.backup(Vec::new(), &recovery, &[7; 32]).await?;
+        let seconds = began.elapsed().as_secs_f64();
+        println!(
+            "a snapshot, sealed as a backup: {} MiB in {seconds:.2} s",
+            bytes.len() >> 20
+        );
+        Ok(())
+    }
+}
+
+fn median(taken: &mut [Duration]) -> Duration {
+    taken.sort_unstable();
+    taken[taken.len() / 2]
+}
+
+/// Resident memory of this process.
+fn resident() -> Outcome<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.split_whitespace().next());
+    Ok(kib.ok_or("no VmRSS")?.parse::<u64>()? / 1024)
+}
+
+fn size_of(folder: &Path) -> Outcome<u64> {
+    let mut size = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        size += match entry.file_type()?.is_dir() {
+            true => size_of(&entry.path())?,
+            false => entry.metadata()?.len(),
+        };
+    }
+    Ok(size)
+}
+
+fn sealed(bytes: usize) -> SealedAtRest {
+    SealedAtRest {
+        uid: [2; 16],
+        kek_version: 1,
+        wrapped_key: vec![3; 60],
+        ciphertext: vec![5; bytes],
+    }
+}
+
+/// As large as a key of 2,048 bits.
+fn key(number: u32) -> PreparedKey {
+    let mut commitment = [0; 32];
+    commitment[..4].copy_from_slice(&number.to_be_bytes());
+    PreparedKey {
+        commitment: Commitment(commitment),
+        sealed: sealed(1_740),
+        public: format!("{number:0392}"),
+    }
+}
+
+fn tenant(group: u32) -> Outcome<TenantSpec> {
+    Ok(TenantSpec {
+        id: TenantId::new(format!("client-{group}"))?,
+        name: format!("Client {group}"),
+        brand_domains: BTreeSet::new(),
+        link_domains: BTreeSet::new(),
+        inbound_mailbox: None,
+        dmarc_rua: None,
+        mailwizz_url: None,
+        rotation: Mode::default(),
+        warmup: TenantWarmup::default(),
+    })
+}
+
+fn host(group: u32) -> Outcome<HostSpec> {
+    let [high, low] = u16::try_from(group)?.to_be_bytes();
+    Ok(HostSpec {
+        id: HostId::new(format!("pmta{group}"))?,
+        role: Role::Powermta,
+        tenant: None,
+        addresses: vec![format!("2001:db8:ffff::{high:02x}{low:02x}").parse()?],
+        labels: BTreeMap::new(),
+    })
+}
+
+fn address(at: u32) -> IpAddr {
+    let (high, low) = ((at >> 16) as u16, (at & 0xffff) as u16);
+    IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, high, low])
+}
+
+fn identity(at: u32) -> Outcome<IpSpec> {
+    let group = at / GROUP;
+    let domain = DomainName::new(format!("mail{at}.client{group}.example.com"))?;
+    Ok(IpSpec {
+        address: address(at),
+        tenant: TenantId::new(format!("client-{group}"))?,
+        host: HostId::new(format!("pmta{group}"))?,
+        hostname: domain.clone(),
+        sender: LocalPart::new("contact")?,
+        display_name: format!("Client {group}"),
+        return_path: LocalPart::new("bounce")?,
+        zone: domain.clone(),
+        domain,
+        selector: "mail".to_owned(),
+        purpose: Purpose::Marketing,
+        pool: PoolName::new(format!("client-{group}-pool"))?,
+        vmta: VmtaName::new(format!("vmta-{at}"))?,
+        status: IpStatus::Warming,
+        phase: Phase::Week2,
+        planned_daily: 5_000,
+        reserve: false,
+    })
+}
+
+/// A stretch of the file of a group's host.
+fn counted(group: u32, own: std::ops::Range<u32>, day: u32, number: u64) -> Outcome<HostBatch> {
+    let counts = Counts {
+        sent: 80,
+        delivered: 79,
+        bounced: 1,
+        ..Counts::NONE
+    };
+    let groups = [
+        ReceiverGroup::new("gmail")?,
+        ReceiverGroup::new("microsoft")?,
+    ];
+    let totals = own.flat_map(|at| {
+        groups.clone().map(|group| IdentityTotals {
+            address: address(at),
+            hour: day * 24 + 9,
+            group,
+            counts,
+        })
+    });
+    let end = Span::Day(day + 1).begins();
+    let stretch = Stretch {
+        file: AccountingFileId {
+            name: "acct-2026-11-21-0000.csv".to_owned(),
+            head: ContentHash([1; 32]),
+        },
+        from: number * 1_000_000,
+        to: (number + 1) * 1_000_000,
+        instead_of: None,
+        mark: Mark {
+            last: Timestamp(end.0 - 1),
+            tail: ContentHash([2; 32]),
+        },
+        totals: totals.collect(),
+    };
+    Ok(HostBatch {
+        host: HostId::new(format!("pmta{group}"))?,
+        stretch: Some(stretch),
+        gap: None,
+        read_until: None,
+    })
+}
+
+fn found() -> Found {
+    let now = system_clock()();
+    let random = ring::rand::SystemRandom::new();
+    let recovery = RecoveryKey::generate(&Entropy(&random)).public();
+    Found {
+        cluster: ClusterRecord {
+            id: CLUSTER,
+            epoch: 1,
+            epoch_grant: None,
+            version: 1,
+            mode: AgentMode::Sandbox,
+            recovery,
+            root: vec![1],
+            ca_pin: CaPin([5; 32]),
+            // Sealed bytes of no length: a key of 32 bytes, then nothing.
+            root_key: postcard::from_bytes(&[0; 33]).expect("a key and no bytes"),
+            issuer: Issuer {
+                certificate: vec![1],
+                key: sealed(64),
+            },
+            plan_keys: BTreeMap::new(),
+            created_at: now,
+        },
+        node: Node {
+            id: NodeId(1),
+            raft_endpoint: "192.0.2.101:7441".to_owned(),
+            agent_endpoint: "192.0.2.101:7443".to_owned(),
+            api_endpoint: "192.0.2.101:8443".to_owned(),
+            role: MemberRole::Voter,
+            joined_at: now,
+            supports_version: 1,
+        },
+    }
+}
+
+async fn start(folder: &Path) -> Outcome<Cluster> {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
+    let mut params = CertificateParams::new(vec![node_dns_name(CLUSTER, NodeId(1))])?;
+    let uri = node_uri(CLUSTER, NodeId(1)).try_into()?;
+    params.subject_alt_names.push(SanType::URI(uri));
+    let key = KeyPair::generate()?;
+    let leaf = params.signed_by(&key, &authority)?;
+    let identity = NodeIdentity {
+        cluster: CLUSTER,
+        node: NodeId(1),
+        chain: vec![leaf.der().clone()],
+        key: PrivateKeyDer::try_from(key.serialize_der())?,
+        root: CertificateDer::from(authority.der().to_vec()),
+    };
+    let (_, identity) = watch::channel(Arc::new(identity));
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    let config = RaftConfig::new(NodeId(1), CLUSTER, folder.join("1"), socket, identity);
+    let node = raft::start(config).await?;
+    node.initialize(node.local_addr()?.to_string()).await?;
+    Ok(node)
+}
