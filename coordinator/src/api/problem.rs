@@ -38,6 +38,8 @@ impl ApiError {
 
     /// An object that is not there, or that the caller may not know of.
     pub(super) fn not_found(field: &str, value: &str) -> Self {
+        let is_vowel = field.starts_with(['a', 'e', 'i', 'o', 'u']);
+        let article = if is_vowel { "an" } else { "a" };
         Self::new(
             StatusCode::NOT_FOUND,
             "not-found",
@@ -46,7 +48,7 @@ impl ApiError {
         .about(
             field,
             value,
-            &format!("a {field} that exists and that this key may see"),
+            &format!("{article} {field} that exists and that this key may see"),
         )
     }
 

@@ -101,7 +101,8 @@ impl From<ClientError> for Failure {
             | ClientError::Build(_)
             | ClientError::File { .. }
             | ClientError::Key { .. }
-            | ClientError::Refused { .. } => Exit::Failure,
+            | ClientError::Refused { .. }
+            | ClientError::TooLarge { .. } => Exit::Failure,
         };
         Self::new(exit, error)
     }

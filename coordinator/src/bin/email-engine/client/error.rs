@@ -6,6 +6,7 @@ use std::io;
 use std::path::PathBuf;
 
 use email_engine_protocol::api::Problem;
+use email_engine_protocol::limits::REQUEST_BYTES;
 
 use super::tls::ForeignCertificate;
 
@@ -72,6 +73,11 @@ pub(crate) enum ClientError {
         /// Its reason.
         problem: Box<Problem>,
     },
+    /// What was to be sent is more than a node takes; nothing was sent.
+    TooLarge {
+        /// Its size in bytes.
+        got: usize,
+    },
     /// Nodes answer but cannot serve: no leader, no quorum, overload.
     Unavailable {
         /// The last reason that a node gave.
@@ -109,6 +115,11 @@ impl fmt::Display for ClientError {
                 Ok(())
             }
             Self::Refused { problem } => f.write_str(&explain(problem)),
+            Self::TooLarge { got } => write!(
+                f,
+                "what is to be sent is {got} bytes, and a node takes {REQUEST_BYTES}: nothing was \
+                 sent; apply a large fleet file in parts, each without --prune"
+            ),
             Self::Unavailable { problem, tried } => {
                 f.write_str(&explain(problem))?;
                 list(f, tried)

@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use email_engine_protocol::api::Problem;
+use email_engine_protocol::limits::REQUEST_BYTES;
 
 use super::error::{Tried, why};
 use super::{Client, ClientError, Patience};
@@ -121,6 +122,12 @@ impl Client {
 
     /// Sends a call to the first end point that can serve it.
     pub(super) async fn send(&self, call: &Call) -> Result<Response, ClientError> {
+        // A node that stops reading ends the connection before its reason is heard.
+        if let Some(got) = call.body.as_ref().map(Vec::len)
+            && got > REQUEST_BYTES
+        {
+            return Err(ClientError::TooLarge { got });
+        }
         let patience = call.patience.unwrap_or(self.patience);
         let deadline = Instant::now() + patience.unavailable;
         let mut pause = PAUSE;

@@ -3,8 +3,9 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 
-use email_engine_protocol::api::FleetDocument;
+use email_engine_protocol::api::{FleetDocument, TenantSpec};
 use email_engine_protocol::id::HostId;
+use email_engine_protocol::limits;
 
 use super::ClientError;
 use super::testbed::{Authority, nobody, problem};
@@ -147,4 +148,30 @@ async fn half_a_backup_is_removed_and_a_whole_one_is_private() {
     assert_eq!(crate::private_file::read(&path).unwrap().as_str(), "sealed");
     client.backup(&path).await.unwrap_err();
     assert!(path.exists(), "an older backup is not harmed");
+}
+
+#[tokio::test]
+async fn what_no_node_takes_is_said_and_not_sent() {
+    let authority = Authority::new(1);
+    let node = authority.node(|_| ANSWER.into_response());
+    let client = authority.client(&[&node.url], LONG);
+    let tenant = TenantSpec {
+        name: "x".repeat(limits::REQUEST_BYTES),
+        ..tenant()
+    };
+    let document = FleetDocument {
+        tenants: vec![tenant],
+        ..FleetDocument::default()
+    };
+    let error = client.apply(&document, false, false).await.unwrap_err();
+    assert!(matches!(error, ClientError::TooLarge { got } if got > limits::REQUEST_BYTES));
+    assert!(
+        error.to_string().contains("16777216: nothing was sent"),
+        "{error}"
+    );
+    assert!(node.asked().is_empty());
+}
+
+fn tenant() -> TenantSpec {
+    serde_json::from_str(r#"{"id": "client-1", "name": "Client 1"}"#).unwrap()
 }

@@ -65,11 +65,9 @@ pub(super) async fn bring_up(
     }
     // A first start that was cut off between joining and voting goes on here.
     promote_learners(&client).await?;
-    output.note(&format!(
-        "cluster {}: {} nodes",
-        context.cluster,
-        known.max(wanted)
-    ));
+    let (cluster, count) = (&context.cluster, known.max(wanted));
+    let nodes = if count == 1 { "node" } else { "nodes" };
+    output.note(&format!("cluster {cluster}: {count} {nodes}"));
     Ok(client)
 }
 
