@@ -72,6 +72,7 @@ const REVISION: &str = "email_engine_fleet_revision";
 const HOSTS: &str = "email_engine_hosts_total";
 const AGENTS: &str = "email_engine_agents_total";
 const MAIL_NOTICES: &str = "email_engine_mail_notices";
+const UNCOUNTED: &str = "email_engine_statistics_uncounted";
 const BEHIND: &str = "email_engine_agents_behind_target";
 
 /// Every metric.
@@ -175,6 +176,14 @@ pub const ALL: &[Metric] = &[
         "Accounting records of hosts connected to this node that need somebody's eye, by kind, counted \
          until a day passes without: mail of unknown senders that was discarded, records of no \
          identity, records that cannot be read",
+    ),
+    metric(
+        UNCOUNTED,
+        Kind::Gauge,
+        Unit::Count,
+        "Accounting records of all hosts that are in nobody's statistics, by kind, counted until a day \
+         passes without: of an address that was no identity's when they were written (unclaimed), older \
+         than what is kept (too-old)",
     ),
     metric(
         PREPARED_KEYS,
@@ -322,6 +331,20 @@ pub fn observe(state: &FleetState, raft: &RaftStatus, sessions: usize) {
     gauge!(PREPARED_KEYS).set(figure(state.prepared_keys.len() as u64));
     observe_hosts(state);
     observe_identities(state);
+    observe_uncounted(state);
+}
+
+fn observe_uncounted(state: &FleetState) {
+    let mut sums = [0_u64; 2];
+    for host in state.accounting.hosts.keys() {
+        let view = state.accounting.uncounted(host).current(state.now);
+        for (sum, one) in sums.iter_mut().zip([view.unclaimed, view.too_old]) {
+            *sum = sum.saturating_add(one.map_or(0, |one| one.count));
+        }
+    }
+    for (kind, sum) in ["unclaimed", "too-old"].into_iter().zip(sums) {
+        gauge!(UNCOUNTED, "kind" => kind).set(figure(sum));
+    }
 }
 
 /// What accounting files say, of the hosts that are connected here.
