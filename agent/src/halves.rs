@@ -109,7 +109,7 @@ pub enum ToExecutor {
     /// The cluster does not know this host any more. One that it had retired, and that is wiped,
     /// forgets its keys: nobody will hear it confirm that.
     CutOff,
-    /// The last batch of statistics was answered.
+    /// The last batch of statistics is counted.
     StatisticsStored {
         /// Up to where its file is counted.
         cursor: Option<FileCursor>,
@@ -130,6 +130,11 @@ pub enum ToExecutor {
     },
     /// Up to where the cluster counted the host's accounting files.
     StatisticsCursors(AccountingCursors),
+    /// The last batch of statistics changed nothing.
+    StatisticsRefused {
+        /// Up to where its file is counted.
+        cursor: Option<FileCursor>,
+    },
 }
 
 /// From the executor to the network half.

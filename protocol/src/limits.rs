@@ -110,10 +110,15 @@ pub const ENDPOINTS: usize = 16;
 pub const REQUEST_BYTES: usize = 16 * 1024 * 1024;
 /// Most rows of one batch of statistics: identities by hours and groups of receivers.
 pub const STATISTICS_ROWS: usize = 2048;
+/// Most bytes of an accounting file that one batch of statistics covers.
+pub const STATISTICS_BYTES: u64 = 64 * 1024 * 1024;
 /// Most accounting files that a desired state names.
 pub const ACCOUNTING_FILES: usize = 8;
 /// Most accounting files of a host whose cursors are remembered.
 pub const ACCOUNTING_CURSORS: usize = 1024;
+/// Most stems of accounting files that are remembered of a host: those of today, and of earlier
+/// configurations.
+pub const ACCOUNTING_STEMS: usize = 64;
 /// Longest name of an accounting file, in bytes.
 pub const ACCOUNTING_NAME_BYTES: usize = 255;
 /// Most groups of receivers that an agent tells apart.

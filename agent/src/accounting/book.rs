@@ -3,13 +3,16 @@
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::desired::HostPath;
 use email_engine_protocol::limits;
-use email_engine_protocol::observed::{AccountingFileId, FileCursor, Gap, TAIL_BYTES};
+use email_engine_protocol::observed::{AccountingFileId, FileCursor, Gap, Stretch, TAIL_BYTES};
 use email_engine_protocol::time::Timestamp;
 
 use super::begin::{Begin, begin};
-use super::follow;
 use super::scan::Scan;
+use super::{STEP_BYTES, follow};
 use crate::host::{FileError, Opened};
+
+/// Bytes that one stretch covers before it is told: one more step fits under the cluster's bound.
+const STRETCH_BYTES: u64 = limits::STATISTICS_BYTES - STEP_BYTES;
 
 /// One file.
 #[derive(Debug)]
@@ -25,6 +28,10 @@ pub(super) struct Book {
     /// Up to where the cluster counted it.
     pub(super) told: Option<FileCursor>,
     pub(super) phase: Phase,
+    /// What was said of it and is not known to be counted.
+    pub(super) said: Option<Stretch>,
+    /// Its bytes at the last look.
+    pub(super) size: u64,
     /// Up to where an operator was told what is to be told.
     pub(super) noted: u64,
     /// What is missing before it.
@@ -41,8 +48,9 @@ pub(super) struct Book {
 pub(super) enum Phase {
     /// It is not yet known where to begin.
     Unplaced,
-    /// All of it is told, or nothing of it can be.
-    Resting,
+    /// All of it is told, or nothing of it can be, while it has so many bytes. A last line that was
+    /// torn is none: it is not read again and again.
+    Resting { size: u64 },
     /// It is read.
     Scanning(Box<Scan>),
 }
@@ -66,6 +74,8 @@ impl Book {
             first: follow::first_time(head, now),
             told: None,
             phase: Phase::Unplaced,
+            said: None,
+            size: 0,
             noted: 0,
             gap: None,
             present: true,
@@ -82,25 +92,52 @@ impl Book {
     pub(super) fn scan(&self) -> Option<&Scan> {
         match &self.phase {
             Phase::Scanning(scan) => Some(scan),
-            Phase::Unplaced | Phase::Resting => None,
+            Phase::Unplaced | Phase::Resting { .. } => None,
         }
     }
 
     pub(super) fn scan_mut(&mut self) -> Option<&mut Scan> {
         match &mut self.phase {
             Phase::Scanning(scan) => Some(scan),
-            Phase::Unplaced | Phase::Resting => None,
+            Phase::Unplaced | Phase::Resting { .. } => None,
         }
     }
 
     pub(super) fn has_news(&self) -> bool {
-        self.scan().is_some_and(Scan::has_news)
+        self.said.is_some() || self.scan().is_some_and(Scan::has_news)
     }
 
-    /// Whether no other row fits before some are told.
+    /// Whether all of it was read, and nothing waits to be said.
+    pub(super) fn is_read(&self) -> bool {
+        let is_read = match &self.phase {
+            Phase::Unplaced => false,
+            Phase::Resting { .. } => true,
+            Phase::Scanning(scan) => scan.is_counting() && !scan.has_news(),
+        };
+        is_read && !self.is_behind
+    }
+
+    /// What is to be said of it: what came to nothing before, else what was counted since.
+    pub(super) fn say(&mut self) -> Option<Stretch> {
+        if self.said.is_none() {
+            let id = self.id.clone();
+            self.said = self.scan_mut()?.take(&id);
+        }
+        self.said.clone()
+    }
+
+    /// Whether nothing more fits before some of it is told.
     pub(super) fn is_full(&self) -> bool {
-        self.scan()
-            .is_some_and(|scan| scan.tally.len() >= limits::STATISTICS_ROWS)
+        self.scan().is_some_and(|scan| {
+            let is_long = scan.is_counting() && scan.position - scan.from >= STRETCH_BYTES;
+            is_long || scan.tally.len() >= limits::STATISTICS_ROWS
+        })
+    }
+
+    /// Rows that are not told.
+    pub(super) fn rows(&self) -> usize {
+        let said = self.said.as_ref().map_or(0, |said| said.totals.len());
+        said + self.scan().map_or(0, |scan| scan.tally.len())
     }
 
     /// How far it was read, as far as that counts.
@@ -109,16 +146,37 @@ impl Book {
         self.scan().map_or_else(told, |scan| scan.position)
     }
 
-    /// The cluster says up to where it counted. What was counted here from there on stays.
-    pub(super) fn learn(&mut self, told: Option<FileCursor>) {
+    /// The cluster says up to where it counted. What was counted here from there on stays. Gives what is
+    /// lost, when the file is gone and what was said of it counts no more.
+    pub(super) fn learn(&mut self, told: Option<FileCursor>) -> Option<Gap> {
+        let is_same = self.told == told;
         let at = told.as_ref().map_or(0, |cursor| cursor.at);
         self.told = told;
-        let goes_on = self
-            .scan()
-            .is_some_and(|scan| scan.is_counting() && scan.from == at && scan.instead_of.is_none());
+        if let Some(said) = self.said.take() {
+            let known = self.told.as_ref().map(|cursor| (cursor.at, cursor.mark));
+            if at == said.instead_of.unwrap_or(said.from) {
+                self.said = Some(said);
+                return None;
+            }
+            if known != Some((said.to, said.mark)) {
+                self.phase = Phase::Unplaced;
+                let from = known.map_or(Timestamp(0), |(_, mark)| mark.last);
+                let from = from.max(self.first.unwrap_or_default());
+                let to = said.mark.last;
+                return (!self.present && from < to).then_some(Gap { from, to });
+            }
+        }
+        let goes_on = match &self.phase {
+            Phase::Unplaced => false,
+            Phase::Resting { .. } => is_same,
+            Phase::Scanning(scan) => {
+                scan.is_counting() && scan.from == at && scan.instead_of.is_none()
+            }
+        };
         if !goes_on {
             self.phase = Phase::Unplaced;
         }
+        None
     }
 
     /// Whether before a cursor stands what stood there when it was said.
@@ -128,9 +186,10 @@ impl Book {
 
     /// Finds out where to read on, when that is not known or the file is not what it was.
     pub(super) fn place(&mut self, file: &Opened, is_forgotten: bool) -> Result<(), FileError> {
+        self.size = file.size;
         let is_as_it_was = match &self.phase {
             Phase::Unplaced => false,
-            Phase::Resting => is_forgotten || file.size == self.position(),
+            Phase::Resting { size } => is_forgotten || file.size == *size,
             Phase::Scanning(scan) if file.size == scan.position => true,
             Phase::Scanning(scan) if file.size < scan.position => false,
             Phase::Scanning(scan) => scan.is_behind(&tail(file, scan.position)?),
@@ -157,9 +216,10 @@ impl Book {
                 "an accounting file is left alone: it was counted once, long ago"
             );
         }
+        self.said = None;
         self.phase = match Scan::begin(begun) {
             Some(scan) => Phase::Scanning(Box::new(scan)),
-            None => Phase::Resting,
+            None => Phase::Resting { size: file.size },
         };
         Ok(())
     }

@@ -5,22 +5,22 @@
 //! - `begin` says where reading begins, by the cluster's cursor of the file: the cluster remembers what
 //!   was counted, the agent nothing. `gaps` finds out what went unread.
 //! - `scan` is a pass over one file, a bounded stretch at a time. [`mod@line`] finds whole records in
-//!   bytes and reads them by the names of the header; [`names`] says whose record it is and `receivers`
-//!   at whose mailboxes, [`tally`] counts it, [`notices`] keeps what an operator should know: unknown
-//!   senders, records of nobody, lines that cannot be read.
-//! - [`Books`] is all of that; [`telling`] says it to the cluster in batches.
+//!   bytes and reads them by the names of the header; [`names`] says whose record it is, [`counts`] what it
+//!   counts and at whose mailboxes, [`notices`] keeps what an operator should know: unknown senders, records
+//!   of nobody, lines that cannot be read.
+//! - [`Books`] is all of that, `look` one look at the files; [`telling`] says it to the cluster in batches.
 
 mod begin;
 mod book;
 mod books;
+pub mod counts;
 mod follow;
 mod gaps;
 pub mod line;
+mod look;
 pub mod names;
 pub mod notices;
-mod receivers;
 mod scan;
-pub mod tally;
 pub mod telling;
 #[cfg(test)]
 mod tests;

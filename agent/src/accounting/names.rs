@@ -4,17 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use email_engine_protocol::desired::{AccountedIdentity, AccountingSpec, RecordKind};
-use email_engine_protocol::id::ReceiverGroup;
+use email_engine_protocol::id::{ReceiverGroup, VmtaName};
 use email_engine_protocol::limits;
+use email_engine_protocol::mail::DomainName;
+use email_engine_protocol::observed::OWNED_FOR;
 use email_engine_protocol::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::counts::receivers::Receivers;
 use super::line::record::Record;
-use super::receivers::Receivers;
 
-/// Records of an identity that left the state still come for so long.
-const REMEMBERED: u64 = 2 * Timestamp::DAY;
-/// Identities that left and are remembered.
+/// Identities that left and are remembered, the newest ones.
 const FORMER: usize = 1024;
 
 /// Whose a record is.
@@ -32,14 +32,32 @@ pub enum Whose {
 #[derive(Clone, Debug, Default)]
 pub struct Names {
     spec: Option<AccountingSpec>,
-    vmtas: BTreeMap<String, IpAddr>,
-    domains: BTreeMap<String, IpAddr>,
+    vmtas: BTreeMap<String, Owners>,
+    domains: BTreeMap<String, Owners>,
     addresses: BTreeSet<IpAddr>,
     rejecting: BTreeSet<String>,
     receivers: Receivers,
 }
 
-/// Identities that left the state, with when they did.
+/// Whose a name is and was. It may go to another identity while records of the former one come.
+#[derive(Clone, Debug, Default)]
+struct Owners {
+    current: Option<IpAddr>,
+    /// Until when it was whose, in order of time.
+    former: Vec<(Timestamp, IpAddr)>,
+}
+
+impl Owners {
+    /// Who had it at a time.
+    fn at(&self, at: Timestamp) -> Option<IpAddr> {
+        let then = self.former.iter().find(|(left, _)| at < *left);
+        let last = || self.former.last().map(|(_, address)| *address);
+        let then = then.map(|(_, address)| *address);
+        then.or(self.current).or_else(last)
+    }
+}
+
+/// Identities that left the state or took another name, with when they did, in order of time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Former(Vec<(AccountedIdentity, Timestamp)>);
 
@@ -58,52 +76,52 @@ impl Names {
         former: &mut Former,
         now: Timestamp,
     ) -> bool {
-        former.0.retain(|(_, left)| now.since(*left) < REMEMBERED);
+        former.0.retain(|(_, left)| now.since(*left) < OWNED_FOR);
         if self.spec.as_ref() == spec {
             return false;
         }
-        let identities = |spec: Option<&AccountingSpec>| {
+        let listed = |spec: Option<&AccountingSpec>| {
             let listed = spec.map(|spec| spec.identities.clone());
             listed.unwrap_or_default()
         };
-        let next = identities(spec);
-        let names: BTreeSet<_> = next.iter().map(|identity| &identity.vmta).collect();
-        for identity in identities(self.spec.as_ref()) {
-            if !names.contains(&identity.vmta) {
+        let next = listed(spec);
+        let stays: BTreeSet<_> = next.iter().map(key).collect();
+        for identity in listed(self.spec.as_ref()) {
+            if !stays.contains(&key(&identity)) {
                 former.0.push((identity, now));
             }
         }
-        former
-            .0
-            .retain(|(identity, _)| !names.contains(&identity.vmta));
         let surplus = former.0.len().saturating_sub(FORMER);
         former.0.drain(..surplus);
+        let lower = |name: &String| name.to_ascii_lowercase();
         *self = Self {
             spec: spec.cloned(),
             rejecting: spec
-                .map(|spec| {
-                    spec.rejecting
-                        .iter()
-                        .map(|name| name.to_ascii_lowercase())
-                        .collect()
-                })
+                .map(|spec| spec.rejecting.iter().map(lower).collect())
                 .unwrap_or_default(),
             receivers: Receivers::of(spec.map_or(&[][..], |spec| &spec.receivers)),
             ..Self::default()
         };
-        // Who is there now has its names before who left.
-        let left = former.0.iter().map(|(identity, _)| identity);
-        for identity in next.iter().chain(left) {
-            let address = identity.address;
-            self.addresses.insert(address);
-            self.vmtas
-                .entry(identity.vmta.to_string())
-                .or_insert(address);
-            self.domains
-                .entry(identity.domain.to_string())
-                .or_insert(address);
+        for identity in &next {
+            for owners in self.owners_of(identity) {
+                owners.current.get_or_insert(identity.address);
+            }
+        }
+        for (identity, left) in &former.0 {
+            for owners in self.owners_of(identity) {
+                owners.former.push((*left, identity.address));
+            }
         }
         true
+    }
+
+    /// Both names of an identity.
+    fn owners_of(&mut self, identity: &AccountedIdentity) -> [&mut Owners; 2] {
+        self.addresses.insert(identity.address);
+        [
+            self.vmtas.entry(identity.vmta.to_string()).or_default(),
+            self.domains.entry(identity.domain.to_string()).or_default(),
+        ]
     }
 
     /// Says at whose receivers it went.
@@ -120,13 +138,11 @@ impl Names {
                 return Whose::UnknownSender(name(&record.sender, "the empty sender"));
             }
             RecordKind::Bounced | RecordKind::Deferred | RecordKind::Delivered => {
-                self.vmtas.get(&record.vmta).copied().ok_or(&record.vmta)
+                owner(&self.vmtas, &record.vmta, record.at).ok_or(&record.vmta)
             }
-            RecordKind::Returned => self
-                .domains
-                .get(&record.sender)
-                .copied()
-                .ok_or(&record.sender),
+            RecordKind::Returned => {
+                owner(&self.domains, &record.sender, record.at).ok_or(&record.sender)
+            }
             RecordKind::Complaint => self.of_complaint(record).ok_or(&record.reported),
         };
         match found {
@@ -138,14 +154,23 @@ impl Names {
     fn of_complaint(&self, record: &Record) -> Option<IpAddr> {
         let domain = [&record.reported, &record.sender]
             .into_iter()
-            .find_map(|name| self.domains.get(name));
+            .find_map(|name| owner(&self.domains, name, record.at));
         let source = || {
             record
                 .source
                 .filter(|address| self.addresses.contains(address))
         };
-        domain.copied().or_else(source)
+        domain.or_else(source)
     }
+}
+
+/// What tells identities apart: one that takes another name is another one to the records.
+fn key(identity: &AccountedIdentity) -> (&VmtaName, IpAddr, &DomainName) {
+    (&identity.vmta, identity.address, &identity.domain)
+}
+
+fn owner(names: &BTreeMap<String, Owners>, name: &str, at: Timestamp) -> Option<IpAddr> {
+    names.get(name)?.at(at)
 }
 
 /// A name from a stranger's hand, for people's eyes.
@@ -160,8 +185,6 @@ fn name(text: &str, empty: &str) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use email_engine_protocol::desired::{AccountingFile, HostPath, Receiver};
-    use email_engine_protocol::id::{ReceiverGroup, VmtaName};
-    use email_engine_protocol::mail::DomainName;
     use email_engine_protocol::observed::BounceCategory;
 
     use super::*;
@@ -243,7 +266,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_identity_that_left_keeps_its_records_for_two_days() {
+    fn an_identity_that_left_keeps_its_records_for_as_long_as_files_are_kept() {
         let (mut names, mut former) = (Names::default(), Former::default());
         assert!(names.take(Some(&spec(2)), &mut former, Timestamp(0)));
         assert!(names.take(Some(&spec(1)), &mut former, Timestamp(0)));
@@ -251,10 +274,43 @@ pub(super) mod tests {
         assert!(matches!(names.whose(&late), Whose::Identity(_)));
         // So too in the next life of the agent.
         let mut names = Names::default();
-        names.take(Some(&spec(1)), &mut former, Timestamp(1));
+        names.take(Some(&spec(1)), &mut former, Timestamp(OWNED_FOR - 1));
         assert!(matches!(names.whose(&late), Whose::Identity(_)));
         let mut names = Names::default();
-        names.take(Some(&spec(1)), &mut former, Timestamp(REMEMBERED));
+        names.take(Some(&spec(1)), &mut former, Timestamp(OWNED_FOR));
         assert_eq!(names.whose(&late), Whose::Nobody("vmta-2".to_owned()));
+    }
+
+    #[test]
+    fn a_record_is_of_who_had_its_name_when_it_was_written() {
+        let hour = |hour: u64| Timestamp(1_795_240_800_000 + hour * Timestamp::HOUR);
+        let moved = |address: u8| {
+            let mut spec = spec(2);
+            spec.identities[1].address = IpAddr::from([192, 0, 2, address]);
+            spec
+        };
+        let mut former = Former::default();
+        let mut names = Names::default();
+        names.take(Some(&moved(2)), &mut former, hour(0));
+        // Both names go to another address, and to a third one; then to the first again.
+        names.take(Some(&moved(8)), &mut former, hour(10));
+        names.take(Some(&moved(9)), &mut former, hour(20));
+        names.take(Some(&moved(2)), &mut former, hour(30));
+        let mut next = Names::default();
+        next.take(Some(&moved(2)), &mut former, hour(31));
+        for names in [&names, &next] {
+            for (at, address) in [(0, 2), (9, 2), (10, 8), (19, 8), (20, 9), (29, 9), (30, 2)] {
+                let wanted = Whose::Identity(IpAddr::from([192, 0, 2, address]));
+                for (kind, vmta, sender) in [
+                    (RecordKind::Deferred, "vmta-2", ""),
+                    (RecordKind::Returned, "", "mail2.example.com"),
+                    (RecordKind::Complaint, "", "mail2.example.com"),
+                ] {
+                    let mut late = record(kind, vmta, sender);
+                    late.at = hour(at);
+                    assert_eq!(names.whose(&late), wanted, "{kind:?} at {at}");
+                }
+            }
+        }
     }
 }

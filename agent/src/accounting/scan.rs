@@ -13,12 +13,13 @@ use email_engine_protocol::observed::{
 use email_engine_protocol::time::Timestamp;
 
 use super::begin::Begin;
+use super::counts::deferrals::Deferrals;
+use super::counts::tally::Tally;
 use super::line::columns::Columns;
 use super::line::record::{self, Line, LineError, Record};
 use super::line::split::{self, Cut};
 use super::names::{Names, Whose};
 use super::notices;
-use super::tally::{Deferrals, Tally};
 
 /// What a pass is after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -72,10 +72,12 @@ impl Core {
         self.accounting.next = Instant::now();
     }
 
-    pub(super) fn statistics_stored(&mut self, cursor: Option<FileCursor>) {
-        self.accounting.books.answered(cursor);
+    /// What came to nothing is said again at the next look, and not before: whoever could not count it now
+    /// is not asked without pause.
+    pub(super) fn statistics_answered(&mut self, is_counted: bool, cursor: Option<FileCursor>) {
+        self.accounting.books.answered(is_counted, cursor);
         self.tell_statistics();
-        if self.accounting.waits_for_room {
+        if self.accounting.waits_for_room && is_counted {
             self.accounting.next = Instant::now();
         }
     }

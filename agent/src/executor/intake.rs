@@ -34,7 +34,8 @@ impl Core {
             ToExecutor::Secrets(secrets) => self.take_secrets(&secrets),
             ToExecutor::Session { nonce } => self.begin_session(nonce),
             ToExecutor::StatisticsCursors(cursors) => self.take_cursors(cursors),
-            ToExecutor::StatisticsStored { cursor } => self.statistics_stored(cursor),
+            ToExecutor::StatisticsRefused { cursor } => self.statistics_answered(false, cursor),
+            ToExecutor::StatisticsStored { cursor } => self.statistics_answered(true, cursor),
         }
     }
 

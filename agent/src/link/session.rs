@@ -238,6 +238,10 @@ impl Session<'_> {
                 self.inbox
                     .push_back(ToExecutor::StatisticsStored { cursor });
             }
+            CoordinatorMessage::StatisticsRefused { cursor } => {
+                self.inbox
+                    .push_back(ToExecutor::StatisticsRefused { cursor });
+            }
             CoordinatorMessage::StatisticsCursors(cursors) => {
                 self.inbox.push_back(ToExecutor::StatisticsCursors(cursors));
             }

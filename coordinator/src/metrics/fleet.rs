@@ -12,7 +12,7 @@ use email_engine_protocol::time::Timestamp;
 use super::list::{
     AGENTS, BEHIND, CERTIFICATE_DAYS, HOSTS, IP_WARMUP_QUOTA, IPS, MAIL_NOTICES, PMTA_STATUS,
     RAFT_APPLIED, RAFT_HAS_LEADER, RAFT_LAST, RAFT_LEADER, RAFT_PEER_SILENT, RAFT_TERM,
-    RAFT_VOTERS, REVISION, WARMUP_QUOTA,
+    RAFT_VOTERS, REVISION, UNCOUNTED, WARMUP_QUOTA,
 };
 use super::{IDENTITY_SERIES, figure};
 use crate::push::metric_names::PREPARED_KEYS;
@@ -31,6 +31,20 @@ pub fn observe(state: &FleetState, raft: &RaftStatus, now: Timestamp) {
     observe_hosts(state);
     observe_certificates(state, now);
     observe_identities(state);
+    observe_uncounted(state);
+}
+
+fn observe_uncounted(state: &FleetState) {
+    let mut sums = [0_u64; 2];
+    for host in state.accounting.hosts.keys() {
+        let view = state.accounting.uncounted(host).current(state.now);
+        for (sum, one) in sums.iter_mut().zip([view.unclaimed, view.too_old]) {
+            *sum = sum.saturating_add(one.map_or(0, |one| one.count));
+        }
+    }
+    for (kind, sum) in ["unclaimed", "too-old"].into_iter().zip(sums) {
+        gauge!(UNCOUNTED, "kind" => kind).set(figure(sum));
+    }
 }
 
 /// What the agents that are connected here say of mail and of its server.

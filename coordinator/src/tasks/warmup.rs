@@ -22,7 +22,7 @@ use super::leads;
 use crate::command::{Command, StopWarmup, TickWarmup, Ticked};
 use crate::fleet::warmup::{
     Evidence, Facts, WINDOW_DAYS, accounting_hosts, day_begins, day_of, is_read_past, is_warming,
-    judge, settings_of, stop_line,
+    judge, settings_of, stop_line, whole_days,
 };
 use crate::push::{Fleet, now, proposal};
 use crate::state::FleetState;
@@ -139,7 +139,13 @@ fn commands(subjects: &[Subject], evidence: &dyn Evidence, day: u32) -> Vec<Comm
     for subject in subjects.iter().filter(|one| one.plan.stopped.is_none()) {
         let Rules { settings, loops } = &*subject.rules;
         let first = day.saturating_sub(WINDOW_DAYS);
-        let counts = evidence.day_counts(subject.address, first, day);
+        let counts = match evidence.day_counts(subject.address, first, day) {
+            Ok(counts) => counts,
+            Err(error) => {
+                tracing::warn!(%error, "not judged");
+                continue;
+            }
+        };
         if let Some((reasons, rates)) = stop_line(&subject.plan, &counts, settings, loops, day) {
             commands.push(Command::StopWarmup(Box::new(StopWarmup {
                 address: subject.address,
@@ -160,6 +166,7 @@ fn commands(subjects: &[Subject], evidence: &dyn Evidence, day: u32) -> Vec<Comm
             loops,
             opens: None,
         };
+        let counts = whole_days(evidence, &subject.hosts, counts);
         let (verdict, rates) = judge(&subject.plan, &counts, settings, &facts, day);
         let ticked = Ticked {
             address: subject.address,
@@ -184,30 +191,47 @@ fn commands(subjects: &[Subject], evidence: &dyn Evidence, day: u32) -> Vec<Comm
 
 #[cfg(test)]
 mod tests {
-    use email_engine_protocol::api::{IpStatus, Phase};
-    use email_engine_protocol::observed::{BounceCategory, Counts, DayCounts};
+    use email_engine_protocol::api::{IpStatus, Phase, WarmupStep};
+    use email_engine_protocol::observed::{BounceCategory, Counts, DayCounts, Gap};
 
     use super::*;
     use crate::command::fixture::{Fleet, address};
+    use crate::fleet::warmup::Unread;
 
     /// Every identity sent so much on every day, and every host is read to a day.
+    #[derive(Default)]
     struct Counted {
         each: Counts,
         read: u32,
+        gaps: Vec<Gap>,
+        is_unread: bool,
     }
 
     impl Evidence for Counted {
-        fn day_counts(&self, _: IpAddr, from: u32, to: u32) -> Vec<DayCounts> {
+        fn day_counts(
+            &self,
+            address: IpAddr,
+            from: u32,
+            to: u32,
+        ) -> Result<Vec<DayCounts>, Unread> {
+            if self.is_unread {
+                let reason = "the disk".to_owned();
+                return Err(Unread { address, reason });
+            }
             let groups = [(ReceiverGroup::other(), self.each)];
             let day = |day| DayCounts {
                 day,
                 groups: groups.clone().into(),
             };
-            (from..=to).map(day).collect()
+            Ok((from..=to).map(day).collect())
         }
 
         fn read_until(&self, _: &HostId) -> Option<Timestamp> {
             Some(day_begins(self.read))
+        }
+
+        fn gaps(&self, _: &HostId) -> Vec<Gap> {
+            self.gaps.clone()
         }
     }
 
@@ -248,6 +272,7 @@ mod tests {
         let evidence = Counted {
             each: sent(100, 0),
             read: u32::MAX,
+            ..Counted::default()
         };
         // Two leaders judged the same state; both say so, the first one twice.
         let (first, second) = (
@@ -264,6 +289,7 @@ mod tests {
         let evidence = Counted {
             each: sent(250, 0),
             read: u32::MAX,
+            ..Counted::default()
         };
         for command in commands_of(&fleet, &evidence) {
             fleet.accept(command);
@@ -283,11 +309,66 @@ mod tests {
         let late = Counted {
             each,
             read: today - 1,
+            ..Counted::default()
         };
         assert_eq!(commands_of(&fleet, &late), []);
-        let read = Counted { each, read: today };
+        let read = Counted {
+            each,
+            read: today,
+            ..Counted::default()
+        };
         assert_eq!(commands_of(&fleet, &read).len(), 1);
         assert_eq!(commands_of(&fleet, &crate::fleet::warmup::NoEvidence), []);
+    }
+
+    #[test]
+    fn counts_that_cannot_be_read_and_days_with_a_gap_are_not_judged() {
+        let mut fleet = Fleet::with_identities(1);
+        days(&mut fleet, 8);
+        let steps = |evidence: &Counted| -> Vec<_> {
+            let commands = commands_of(&fleet, evidence).into_iter();
+            let steps = commands.map(|command| match command {
+                Command::TickWarmup(tick) => tick.verdicts[0].verdict.step,
+                other => panic!("{other:?}"),
+            });
+            steps.collect()
+        };
+        let with = |each, gaps| Counted {
+            each,
+            read: u32::MAX,
+            gaps,
+            is_unread: false,
+        };
+        let unread = Counted {
+            is_unread: true,
+            ..with(sent(100, 0), Vec::new())
+        };
+        assert_eq!(steps(&unread), []);
+        let today = day_of(fleet.now());
+        let gap = |days: std::ops::Range<u32>| Gap {
+            from: day_begins(days.start).plus(1),
+            to: day_begins(days.end),
+        };
+        let deferred = Counts {
+            deferred: 60,
+            ..sent(100, 0)
+        };
+        for (each, gaps, step) in [
+            (sent(100, 0), vec![], WarmupStep::Advance),
+            // Two days may be missing of seven, and not three.
+            (
+                sent(100, 0),
+                vec![gap(today - 2..today)],
+                WarmupStep::Advance,
+            ),
+            (sent(100, 0), vec![gap(today - 3..today)], WarmupStep::Hold),
+            (deferred, vec![], WarmupStep::Pause),
+            (deferred, vec![gap(today - 7..today)], WarmupStep::Hold),
+            // What was before and comes after is not missing.
+            (sent(100, 0), vec![gap(0..today - 7)], WarmupStep::Advance),
+        ] {
+            assert_eq!(steps(&with(each, gaps.clone())), [step], "{gaps:?}");
+        }
     }
 
     #[test]
@@ -296,6 +377,7 @@ mod tests {
         let evidence = Counted {
             each: sent(89, 11),
             read: 0,
+            ..Counted::default()
         };
         let stops = commands_of(&fleet, &evidence);
         assert_eq!(stops.len(), 2);
@@ -313,6 +395,7 @@ mod tests {
         let evidence = Counted {
             each: sent(100, 0),
             read: u32::MAX,
+            ..Counted::default()
         };
         for command in commands_of(&fleet, &evidence) {
             fleet.accept(command);

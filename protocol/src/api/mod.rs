@@ -29,7 +29,9 @@ pub use fleet::{
     FleetDocument, HostSpec, IpDocument, IpSpec, IpStatus, Phase, Purpose, Rotation, Settings,
     TenantSpec,
 };
-pub use history::{AuditView, GapView, StatisticsBy, StatisticsRow, StatisticsView};
+pub use history::{
+    AuditView, GapView, StatisticsBy, StatisticsRow, StatisticsView, Uncounted, UncountedView,
+};
 pub use ip::{
     Addresses, Cause, Check, ChecksRequest, ExplainedFact, Explanation, IpEntries, IpEntry, IpView,
     MoveRequest, NamePattern, QuarantineRequest, QuarantineView, Statement, Transition, TurnView,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::preview::{is_false, is_zero};
-use super::{ClusterView, HostChange, HostSpec, IpSpec, Phase};
+use super::{ClusterView, HostChange, HostSpec, IpSpec, Phase, UncountedView};
 use crate::bytes::ContentHash;
 use crate::desired::Resource;
 use crate::generation::Generation;
@@ -56,6 +56,9 @@ pub struct HostView {
     /// What its accounting files say; known while the agent is connected.
     #[serde(default, skip_serializing_if = "MailView::is_empty")]
     pub mail: MailView,
+    /// What stands in its accounting files and is in nobody's statistics.
+    #[serde(default, skip_serializing_if = "UncountedView::is_empty")]
+    pub uncounted: UncountedView,
 }
 
 /// What the accounting files of a host say.

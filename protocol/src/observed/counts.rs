@@ -14,7 +14,7 @@ pub struct Counts {
     pub sent: u64,
     /// Delivered.
     pub delivered: u64,
-    /// Bounced for a hard reason, remote bounces included.
+    /// Bounced for a hard reason, and whatever came back later.
     pub bounced: u64,
     /// Distinct messages that were deferred, as far as the agent remembers them.
     pub deferred: u64,
@@ -37,6 +37,14 @@ impl Counts {
         categories: Categories([0; BounceCategory::ALL.len()]),
         returned: 0,
     };
+
+    /// How many records came to this, as far as they are told apart.
+    #[must_use]
+    pub const fn records(&self) -> u64 {
+        let results = self.sent.saturating_add(self.returned);
+        let others = self.deferred.saturating_add(self.complaints);
+        results.saturating_add(others)
+    }
 
     /// Adds what was counted elsewhere; stops at the largest number instead of wrapping.
     pub fn add(&mut self, other: &Self) {

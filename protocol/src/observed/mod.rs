@@ -19,7 +19,7 @@ pub use facts::{Disk, Facts, Mode};
 pub use notice::{MailNotice, MailNotices};
 pub use report::{Attempt, Convergence, GenerationStates, HostReport, Stage, StatusCounts};
 pub use statistics::{
-    AccountingCursors, AccountingFileId, FileCursor, Gap, IdentityTotals, Mark, StatisticsBatch,
-    Stretch, TAIL_BYTES,
+    AccountingCursors, AccountingFileId, FileCursor, Gap, IdentityTotals, Mark, OWNED_FOR,
+    StatisticsBatch, Stretch, TAIL_BYTES,
 };
 pub use status::{Observed, ResourceState, ResourceStatus};

@@ -13,10 +13,16 @@ use super::{Counts, MailNotices};
 use crate::bytes::{ContentHash, Nonce};
 use crate::crypto::Signable;
 use crate::id::{ClusterId, HostId, ReceiverGroup};
+use crate::limits::STATISTICS_BYTES;
 use crate::time::Timestamp;
 
 /// Bytes before a cursor that its mark is the hash of; fewer at the beginning of a file.
 pub const TAIL_BYTES: usize = 4096;
+
+/// Records of an identity that left its host are read, and counted for it, for so long: the product keeps its
+/// accounting files for eight days, so that nothing older stands in them, and bounces and complaints about
+/// what was sent last still come.
+pub const OWNED_FOR: u64 = 8 * Timestamp::DAY;
 
 /// Which accounting file: its name, and the hash of its first bytes, because names are used again.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -32,6 +38,15 @@ impl AccountingFileId {
     #[must_use]
     pub fn stem(&self) -> Option<&str> {
         stem(&self.name)
+    }
+
+    /// Whether the date in its name has come by then.
+    #[must_use]
+    pub fn is_dated_by(&self, at: Timestamp) -> bool {
+        let stem = self.stem().map_or(0, str::len);
+        let date = self.name.get(stem + 1..stem + 11);
+        let latest = at.to_string();
+        date.is_some_and(|date| latest.get(..10).is_some_and(|latest| date <= latest))
     }
 
     /// Sorts the files of one stem by date and number, which outgrow their digits some day.
@@ -107,6 +122,38 @@ pub struct Stretch {
     pub totals: Vec<IdentityTotals>,
 }
 
+/// Bytes of the shortest line that counts: type, time and the line's end.
+const LEAST_LINE: u64 = 4;
+
+impl Stretch {
+    /// What of it cannot be, whatever stands in the file.
+    #[must_use]
+    pub fn fault(&self) -> Option<&'static str> {
+        let Some(bytes) = self.to.checked_sub(self.from) else {
+            return Some("its end is before its beginning");
+        };
+        if bytes > STATISTICS_BYTES {
+            return Some("it is longer than any that is told at once");
+        }
+        let mut lines = 0_u64;
+        for row in &self.totals {
+            let counts = &row.counts;
+            let Some(refused) = counts.sent.checked_sub(counts.delivered) else {
+                return Some("more is delivered than sent");
+            };
+            let categories = counts.categories.0.iter();
+            if categories.fold(0, |sum: u64, one| sum.saturating_add(*one)) != refused {
+                return Some("its refusals are not those of all categories");
+            }
+            if counts.bounced > refused.saturating_add(counts.returned) {
+                return Some("more bounced than was refused or came back");
+            }
+            lines = lines.saturating_add(counts.records());
+        }
+        (lines > bytes / LEAST_LINE).then_some("it counts more records than have room in it")
+    }
+}
+
 /// Records of this time may be missing: files went before they were read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Gap {
@@ -157,6 +204,72 @@ pub struct IdentityTotals {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observed::BounceCategory;
+
+    #[test]
+    fn a_stretch_counts_no_more_than_has_room_in_it() {
+        let mut counts = Counts {
+            sent: 10,
+            delivered: 8,
+            bounced: 3,
+            deferred: 5,
+            complaints: 1,
+            returned: 1,
+            ..Counts::NONE
+        };
+        counts.categories.count(BounceCategory::BadMailbox);
+        counts.categories.count(BounceCategory::QuotaIssues);
+        let stretch = |to: u64, counts: Counts| Stretch {
+            file: AccountingFileId {
+                name: "acct-2026-11-21-0000.csv".to_owned(),
+                head: ContentHash([1; 32]),
+            },
+            from: 100,
+            to,
+            instead_of: None,
+            mark: Mark {
+                last: Timestamp(0),
+                tail: ContentHash([2; 32]),
+            },
+            totals: vec![IdentityTotals {
+                address: "192.0.2.1".parse().unwrap(),
+                hour: 1,
+                group: ReceiverGroup::other(),
+                counts,
+            }],
+        };
+        let fault = |to, change: fn(&mut Counts)| {
+            let mut counts = counts;
+            change(&mut counts);
+            stretch(to, counts).fault().unwrap_or_default()
+        };
+        let none = |_: &mut Counts| {};
+        assert_eq!(fault(168, none), "", "17 lines of 4 bytes");
+        assert!(fault(167, none).contains("records"));
+        assert!(fault(99, none).contains("end"));
+        assert!(fault(101 + STATISTICS_BYTES, none).contains("longer"));
+        assert!(fault(900, |counts| counts.delivered = 11).contains("delivered"));
+        assert!(fault(900, |counts| counts.sent = 11).contains("categories"));
+        assert!(fault(900, |counts| counts.bounced = 4).contains("bounced"));
+        assert!(fault(900, |counts| counts.deferred = u64::MAX).contains("records"));
+    }
+
+    #[test]
+    fn a_files_date_is_known() {
+        let at = Timestamp(1_795_240_800_000);
+        for (name, wanted) in [
+            ("acct-2026-11-20-0000.csv", true),
+            ("acct-2026-11-21-0000.csv", true),
+            ("a-b-2026-11-21-10000", true),
+            ("acct-2026-11-22-0000.csv", false),
+            ("acct-9999-99-99-0000.csv", false),
+        ] {
+            let head = ContentHash([1; 32]);
+            let name = name.to_owned();
+            let file = AccountingFileId { name, head };
+            assert_eq!(file.is_dated_by(at), wanted, "{}", file.name);
+        }
+    }
 
     #[test]
     fn a_files_stem_stands_before_date_and_number() {

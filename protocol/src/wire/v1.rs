@@ -61,7 +61,8 @@ pub enum CoordinatorMessage {
     Coordinators(Vec<Endpoint>),
     /// A new certificate.
     Renewed(RenewedCertificate),
-    /// The answer to the last batch of statistics, once what came of it is committed.
+    /// The last batch of statistics is counted, and that is committed. Agents look at the cursor all the
+    /// same.
     StatisticsStored {
         /// Up to where its file is counted; none when nothing of it is, or the batch was of no file.
         cursor: Option<FileCursor>,
@@ -79,6 +80,12 @@ pub enum CoordinatorMessage {
     /// Up to where the host's accounting files are counted. Said once, at the beginning of a session:
     /// before it no statistics are told.
     StatisticsCursors(AccountingCursors),
+    /// The last batch of statistics changed nothing, and nothing of it is known: it began elsewhere, or
+    /// could not be committed.
+    StatisticsRefused {
+        /// Up to where its file is counted; none when nothing of it is, or the batch was of no file.
+        cursor: Option<FileCursor>,
+    },
 }
 
 /// First message of a body stream, from the agent.

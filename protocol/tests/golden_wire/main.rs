@@ -180,6 +180,15 @@ fn coordinator_messages(golden: &mut Golden) {
         &CoordinatorMessage::StatisticsCursors(accounting_cursors()),
     );
     golden.add(
+        "coordinator/statistics-refused",
+        &CoordinatorMessage::StatisticsRefused {
+            cursor: Some(file_cursor()),
+        },
+    );
+}
+
+fn body_replies(golden: &mut Golden) {
+    golden.add(
         "coordinator/body-found",
         &BodyReply::Found { length: 70_000 },
     );
@@ -274,6 +283,7 @@ fn no_byte_of_wire_version_1_has_changed() {
     let mut golden = Golden::default();
     agent_messages(&mut golden);
     coordinator_messages(&mut golden);
+    body_replies(&mut golden);
     enrolment_messages(&mut golden);
     golden.add("manifest", &manifest());
     golden.add("transaction", &transaction());

@@ -38,6 +38,7 @@ pub(crate) fn check(golden: &Golden) {
             CoordinatorMessage::Ping { .. } => "coordinator/ping",
             CoordinatorMessage::RenewRefused { .. } => "coordinator/renew-refused",
             CoordinatorMessage::StatisticsCursors(_) => "coordinator/statistics-cursors",
+            CoordinatorMessage::StatisticsRefused { .. } => "coordinator/statistics-refused",
         ]),
         &names!(BodyReply, [
             BodyReply::Found { .. } => "coordinator/body-found",

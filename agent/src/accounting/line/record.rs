@@ -241,6 +241,42 @@ mod tests {
     }
 
     #[test]
+    fn a_record_whose_fields_are_named_as_columns_is_a_record_still() {
+        let header = "type,timeLogged,orig,rcpt,vmta,jobId,header_Message-Id\n";
+        let columns = columns(header);
+        // Whoever hands a message in chooses its job and its headers.
+        for line in [
+            "d,1795240800,a@example.com,r@rcpt.example,vmta-1,type,timeLogged\n",
+            "d,1795240800,type,timeLogged,vmta-1,type,timeLogged\n",
+            "d,timeLogged,orig,rcpt,vmta,type,header_Message-Id\n",
+            "t,type,timeLogged\n",
+        ] {
+            let read = read(line.as_bytes(), Some(&columns), NOW);
+            assert!(!matches!(read, Ok(Line::Header(_))), "{line}: {read:?}");
+        }
+        // Nor does a file begin with it.
+        for line in [
+            "d,1795240800,type,timeLogged\n",
+            "type,timeLogged,1795240800\n",
+            "type,timeLogged,TYPE\n",
+            "vmta,type,timeLogged,X-Job\n",
+            "type,orig\n",
+            "type,timeLogged,\n",
+        ] {
+            let read = read(line.as_bytes(), None, NOW);
+            assert_eq!(read, Err(LineError::Headless), "{line}");
+        }
+        for header in [
+            header,
+            "header_X-Job,timeLogged,TYPE\n",
+            "type,timeLogged,newField\n",
+        ] {
+            let read = read(header.as_bytes(), Some(&columns), NOW);
+            assert!(matches!(read, Ok(Line::Header(_))), "{header}: {read:?}");
+        }
+    }
+
+    #[test]
     fn what_is_no_record_says_why() {
         let columns = columns("type,timeLogged,orig\n");
         let refused = |line: &str| match read(line.as_bytes(), Some(&columns), NOW) {

@@ -5,7 +5,7 @@ use std::fs;
 use proptest::prelude::*;
 
 use super::super::Books;
-use super::{Bed, FIRST, HEADER, SECOND, delivered, discarded, next};
+use super::{Bed, FIRST, HEADER, SECOND, answered, delivered, discarded, next};
 
 #[test]
 fn an_agent_that_ends_in_the_middle_of_a_file_counts_nothing_twice_and_loses_nothing() {
@@ -58,8 +58,7 @@ fn a_crash_or_full_disk_at_any_write_counts_everything_once() {
             .is_err();
         // What could not be written is told all the same.
         while let Some(batch) = next(&mut books) {
-            let answer = bed.cluster.take(&batch);
-            books.answered(answer);
+            answered(&mut books, bed.cluster.take(&batch));
         }
         assert_eq!(bed.cluster.delivered(), 2, "{steps}");
         let mut books = bed.life();
@@ -125,6 +124,8 @@ enum Event {
     LoseAnswer,
     /// The same, and it is not counted either.
     LoseBatch,
+    /// The agent looks; what it tells is refused, and the session lives.
+    Refuse,
     /// The agent is killed and begins a new life.
     Kill,
     /// And its folder is gone.
@@ -137,6 +138,7 @@ fn events() -> impl Strategy<Value = Event> {
         4 => Just(Event::Read),
         1 => Just(Event::LoseAnswer),
         1 => Just(Event::LoseBatch),
+        2 => Just(Event::Refuse),
         1 => Just(Event::Kill),
         1 => Just(Event::Wipe),
     ]
@@ -177,6 +179,12 @@ proptest! {
                         bed.cluster.take(&batch);
                     }
                     bed.begin_session(&mut books);
+                }
+                Event::Refuse => {
+                    bed.step(&mut books);
+                    if let Some(batch) = next(&mut books) {
+                        answered(&mut books, bed.cluster.refuse(&batch));
+                    }
                 }
                 Event::Kill => books = bed.life(),
                 Event::Wipe => {

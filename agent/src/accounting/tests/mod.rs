@@ -4,6 +4,7 @@
 mod beginnings;
 mod lives;
 mod reading;
+mod refusals;
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -15,7 +16,7 @@ use email_engine_protocol::bytes::Nonce;
 use email_engine_protocol::desired::{AccountingSpec, HostPath};
 use email_engine_protocol::id::{ClusterId, HostId, ReceiverGroup};
 use email_engine_protocol::observed::{
-    AccountingCursors, AccountingFileId, Counts, FileCursor, Gap, StatisticsBatch,
+    AccountingCursors, AccountingFileId, Counts, FileCursor, Gap, StatisticsBatch, Stretch,
 };
 use email_engine_protocol::time::Timestamp;
 
@@ -29,6 +30,9 @@ const HEADER: &str = "type,timeLogged,timeQueued,orig,rcpt,bounceCat,dlvSourceIp
 const FIRST: &str = "acct-2026-11-21-0000.csv";
 const SECOND: &str = "acct-2026-11-21-0001.csv";
 
+/// Whether a batch was counted, and up to where its file is.
+type Answer = (bool, Option<FileCursor>);
+
 /// What the cluster knows of the host.
 #[derive(Default)]
 struct Cluster {
@@ -40,32 +44,54 @@ struct Cluster {
 }
 
 impl Cluster {
-    fn take(&mut self, batch: &StatisticsBatch) -> Option<FileCursor> {
-        let Some(stretch) = &batch.stretch else {
+    /// Counts a batch if it fits, and answers it.
+    fn take(&mut self, batch: &StatisticsBatch) -> Answer {
+        let is_counted = self.fits(batch);
+        if is_counted {
             self.gaps.extend(batch.gap);
             self.read_until = self.read_until.max(batch.read_until);
-            return None;
+            if let Some(stretch) = &batch.stretch {
+                self.count(stretch);
+            }
+        }
+        self.answer(is_counted, batch)
+    }
+
+    /// Answers a batch that could not be counted.
+    fn refuse(&self, batch: &StatisticsBatch) -> Answer {
+        self.answer(false, batch)
+    }
+
+    fn answer(&self, is_counted: bool, batch: &StatisticsBatch) -> Answer {
+        let file = batch.stretch.as_ref().map(|stretch| &stretch.file);
+        (
+            is_counted,
+            file.and_then(|file| self.cursors.get(file)).cloned(),
+        )
+    }
+
+    fn fits(&self, batch: &StatisticsBatch) -> bool {
+        let Some(stretch) = &batch.stretch else {
+            return true;
         };
         let known = self.cursors.get(&stretch.file).map(|known| known.at);
-        let fits = match stretch.instead_of {
+        match stretch.instead_of {
             None => stretch.from == known.unwrap_or(0),
             given_up => known == given_up,
-        };
-        if fits {
-            for row in &stretch.totals {
-                let key = (row.address, row.hour, row.group.clone());
-                self.rows.entry(key).or_default().add(&row.counts);
-            }
-            let cursor = FileCursor {
-                file: stretch.file.clone(),
-                at: stretch.to,
-                mark: stretch.mark,
-            };
-            self.cursors.insert(stretch.file.clone(), cursor);
-            self.gaps.extend(batch.gap);
-            self.read_until = self.read_until.max(batch.read_until);
         }
-        self.cursors.get(&stretch.file).cloned()
+    }
+
+    fn count(&mut self, stretch: &Stretch) {
+        for row in &stretch.totals {
+            let key = (row.address, row.hour, row.group.clone());
+            self.rows.entry(key).or_default().add(&row.counts);
+        }
+        let cursor = FileCursor {
+            file: stretch.file.clone(),
+            at: stretch.to,
+            mark: stretch.mark,
+        };
+        self.cursors.insert(stretch.file.clone(), cursor);
     }
 
     fn cursors(&self) -> AccountingCursors {
@@ -160,8 +186,7 @@ impl Bed {
             let mut told = false;
             while let Some(batch) = next(books) {
                 told = true;
-                let answer = self.cluster.take(&batch);
-                books.answered(answer);
+                answered(books, self.cluster.take(&batch));
             }
             if !(step.more || told) {
                 return;
@@ -174,6 +199,10 @@ impl Bed {
             .position(&HostPath::new("/log/acct.csv").unwrap(), name)
             .unwrap()
     }
+}
+
+fn answered(books: &mut Books, (is_counted, cursor): Answer) {
+    books.answered(is_counted, cursor);
 }
 
 fn next(books: &mut Books) -> Option<StatisticsBatch> {

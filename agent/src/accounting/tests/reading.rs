@@ -8,7 +8,9 @@ use email_engine_protocol::time::Timestamp;
 use proptest::prelude::*;
 
 use super::super::STEP_BYTES;
-use super::{Bed, FIRST, HEADER, NOW, SECOND, deferred, delivered, discarded, next, row, row_at};
+use super::{
+    Bed, FIRST, HEADER, NOW, SECOND, answered, deferred, delivered, discarded, next, row, row_at,
+};
 
 #[test]
 fn a_file_is_read_as_it_grows_and_half_a_line_is_waited_for() {
@@ -211,8 +213,7 @@ fn more_rows_than_a_batch_holds_are_told_one_batch_after_the_other() {
     assert_eq!(stretch.totals.len(), limits::STATISTICS_ROWS);
     assert_eq!(batch.read_until, None, "not all is read");
     assert_eq!(next(&mut books), None, "one at a time");
-    let answer = bed.cluster.take(&batch);
-    books.answered(answer);
+    answered(&mut books, bed.cluster.take(&batch));
     while bed.step(&mut books).waits_for_room {
         bed.read(&mut books);
     }

@@ -127,6 +127,7 @@ pub(super) fn view(state: &FleetState, id: &HostId, host: &Host, seen: &Seen) ->
                 .unwrap_or_default(),
             days: mail_days(state, id),
         },
+        uncounted: state.accounting.uncounted(id),
     }
 }
 

@@ -16,6 +16,7 @@ use email_engine_protocol::id::{ApiKeyId, TenantId};
 use super::memory::{MemoryFleet, NOW, Planner, vault};
 use crate::api::{Api, ApiKeyText, Fleet, router};
 use crate::command::{Command, CreateApiKey, CreateTenant};
+use crate::fleet::warmup::Evidence;
 use crate::mailwizz::{self, Applications};
 
 /// An API over a founded fleet, with a key of each kind.
@@ -106,6 +107,13 @@ impl Testbed {
         let api = Arc::get_mut(&mut self.api).expect("nobody asked yet");
         assert_eq!(api.request_time, Duration::from_secs(30));
         api.request_time = time;
+        self
+    }
+
+    /// The same, going by what somebody else counted.
+    pub(super) fn knowing(mut self, evidence: impl Evidence + 'static) -> Self {
+        let api = Arc::get_mut(&mut self.api).expect("nobody asked yet");
+        api.evidence = Arc::new(evidence);
         self
     }
 

@@ -10,8 +10,12 @@ pub(super) fn follows(host: &HostAccounting, stretch: &Stretch) -> bool {
     }
     match (host.files.get(&stretch.file), stretch.instead_of) {
         (Some(known), None) => stretch.from == known.at,
-        // The file lost what stood before the cursor: what was counted stays counted.
-        (Some(known), Some(given_up)) => given_up == known.at,
+        // The file lost what stood before the cursor: what was counted stays counted. It may end where
+        // the cursor stood, so that the place alone does not tell whether it was counted already.
+        (Some(known), Some(given_up)) => {
+            let is_counted = known.at == stretch.to && known.mark == stretch.mark;
+            given_up == known.at && !is_counted
+        }
         (None, None) => stretch.from == 0 && !is_forgotten(host, stretch),
         (None, Some(_)) => false,
     }

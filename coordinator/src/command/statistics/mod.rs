@@ -1,6 +1,8 @@
 //! Commands about what accounting files say.
 
 mod check;
+mod files;
+mod owners;
 mod record;
 mod rows;
 #[cfg(test)]

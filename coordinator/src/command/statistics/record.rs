@@ -5,16 +5,14 @@
 
 use std::sync::Arc;
 
-use email_engine_protocol::limits;
 use email_engine_protocol::time::Timestamp;
 
-use super::{check, rows};
+use super::{check, files, owners, rows};
 use crate::command::refuse::at_most;
 use crate::command::verb::{Change, Turn, Verb};
 use crate::command::{BodyChange, HostBatch, RecordStatistics, Rejection};
 use crate::state::{
-    Accounting, CountedFile, DAYS_KEPT, FleetState, HOURS_KEPT_DAYS, HostAccounting, Owner,
-    SeriesChange, Span,
+    CountedFile, DAYS_KEPT, FleetState, HOURS_KEPT_DAYS, HostAccounting, SeriesChange, Span,
 };
 
 /// Most batches of one entry.
@@ -23,10 +21,6 @@ pub(crate) const BATCHES: usize = 4096;
 pub(crate) const ROWS: usize = 8192;
 /// Gaps of one host that are kept, the newest ones.
 const GAPS: usize = 64;
-/// An address that left its host keeps its owner for so long: late bounces and complaints are its.
-const OWNED: u64 = 8 * Timestamp::DAY;
-/// A host's files are remembered for so long after the last word of them.
-const REMEMBERED: u64 = 60 * Timestamp::DAY;
 
 impl Verb for RecordStatistics {
     fn name(&self) -> &'static str {
@@ -60,7 +54,7 @@ impl Verb for RecordStatistics {
             turn.bodies
                 .push(BodyChange::Series(SeriesChange::Add(rows)));
         }
-        if let Some(prune) = prune(&mut state.accounting, now) {
+        if let Some(prune) = prune(state, now) {
             turn.bodies.push(BodyChange::Series(prune));
         }
         Ok(Change::DONE)
@@ -109,55 +103,26 @@ fn take(
     let read_until = batch.read_until.map(|at| at.min(now));
     host.read_until = host.read_until.max(read_until);
     host.changed_at = now;
-    forget_files(host, now);
+    files::forget(host, batch.read_until.is_some(), now);
     state.accounting.hosts.insert(batch.host.clone(), row);
     true
 }
 
-/// Forgets the cursors of files that are long gone. What stands below the floor is never counted anew.
-fn forget_files(host: &mut HostAccounting, now: Timestamp) {
-    loop {
-        let surplus = host.files.len() > limits::ACCOUNTING_CURSORS;
-        let is_old = |file: &CountedFile| now.since(file.changed_at) > REMEMBERED;
-        let mut candidates = host
-            .files
-            .iter()
-            .filter(|(_, file)| surplus || is_old(file));
-        // Of the surplus the one that was written to first goes.
-        let oldest = if surplus {
-            candidates.min_by_key(|(_, file)| file.changed_at)
-        } else {
-            candidates.next()
-        };
-        let Some(gone) = oldest.map(|(id, _)| id.clone()) else {
-            return;
-        };
-        host.files.remove(&gone);
-        if let Some(stem) = gone.stem() {
-            let floor = host.floors.entry(stem.to_owned()).or_default();
-            if (floor.len(), &floor[..]) < gone.order() {
-                *floor = gone.name;
-            }
-        }
-    }
-}
-
 /// Once a day: lets go of what is kept no longer.
-fn prune(accounting: &mut Accounting, now: Timestamp) -> Option<SeriesChange> {
+fn prune(state: &mut FleetState, now: Timestamp) -> Option<SeriesChange> {
     let today = Span::day_of(now);
-    if today <= accounting.pruned {
+    if today <= state.accounting.pruned {
         return None;
     }
-    accounting.pruned = today;
-    accounting
-        .hosts
-        .retain(|_, host| now.since(host.changed_at) <= u64::from(DAYS_KEPT) * Timestamp::DAY);
-    for host in accounting.hosts.values_mut() {
-        let is_old = |owner: &Owner| now.since(owner.seen_at) > OWNED;
-        if host.owners.values().any(is_old) {
-            Arc::make_mut(host).owners.retain(|_, owner| !is_old(owner));
-        }
+    state.accounting.pruned = today;
+    // Taken out, because what it says is held against the rest of the state.
+    let mut hosts = std::mem::take(&mut state.accounting.hosts);
+    hosts.retain(|_, host| now.since(host.changed_at) <= u64::from(DAYS_KEPT) * Timestamp::DAY);
+    owners::review(state, &mut hosts, now);
+    for host in hosts.values_mut() {
+        Arc::make_mut(host).groups.clear();
     }
+    state.accounting.hosts = hosts;
     Some(SeriesChange::Prune {
         day: first_day(today),
         hour: first_hour(today),

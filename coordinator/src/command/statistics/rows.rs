@@ -1,19 +1,19 @@
 //! From what an agent counted to rows of series.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
-use email_engine_protocol::id::{HostId, ReceiverGroup, TenantId};
-use email_engine_protocol::observed::{Counts, IdentityTotals, Stretch};
+use email_engine_protocol::api::Uncounted;
+use email_engine_protocol::id::{HostId, ReceiverGroup};
+use email_engine_protocol::limits;
+use email_engine_protocol::observed::{Counts, Stretch};
 use email_engine_protocol::time::Timestamp;
 
+use super::owners;
 use super::record::{first_day, first_hour};
-use crate::state::{FleetState, HostAccounting, Owner, SeriesKey, Span, Subject};
+use crate::state::{FleetState, HostAccounting, SeriesKey, Span, Subject};
 
 /// Days of all identities of a host together that are kept in memory.
 const DAYS: usize = 3;
-/// That an identity is there is noted so often.
-const OWNER_STALE: u64 = Timestamp::DAY;
 
 /// Rows of one entry, to be added at once.
 #[derive(Debug, Default)]
@@ -43,6 +43,7 @@ pub(super) fn count(
     now: Timestamp,
     counted: &mut Counted,
 ) {
+    let (mut unclaimed, mut too_old) = (0_u64, 0_u64);
     for row in &stretch.totals {
         let hour = believed(row.hour, now);
         let day = hour / 24;
@@ -50,23 +51,28 @@ pub(super) fn count(
         while host.days.len() > DAYS {
             host.days.pop_first();
         }
-        let Some(tenant) = owner(state, id, host, row, now) else {
-            let lost = row.counts.sent.saturating_add(row.counts.complaints);
-            host.unclaimed = host.unclaimed.saturating_add(lost);
+        owners::note(state, id, host, row.address, now);
+        let Some(tenant) = owners::at(host, row.address, hour) else {
+            unclaimed = unclaimed.saturating_add(row.counts.records());
             continue;
         };
+        if day < first_day(Span::day_of(now)) {
+            too_old = too_old.saturating_add(row.counts.records());
+            continue;
+        }
+        let group = group(host, &row.group);
         let of_tenant = Subject::Tenant(tenant.clone());
         let of_identity = Subject::Identity(tenant, row.address);
         for subject in [&of_tenant, &of_identity] {
-            if day >= first_day(Span::day_of(now)) {
-                counted.add(Span::Day(day), subject, &row.group, &row.counts);
-                counted.add(Span::Whole, subject, &row.group, &row.counts);
-            }
+            counted.add(Span::Day(day), subject, &group, &row.counts);
+            counted.add(Span::Whole, subject, &group, &row.counts);
             if hour >= first_hour(Span::day_of(now)) {
-                counted.add(Span::Hour(hour), subject, &row.group, &row.counts);
+                counted.add(Span::Hour(hour), subject, &group, &row.counts);
             }
         }
     }
+    Uncounted::note(&mut host.unclaimed, unclaimed, now);
+    Uncounted::note(&mut host.too_old, too_old, now);
 }
 
 /// A host whose clock is far ahead sends now all the same: what it dates later than tomorrow is counted
@@ -80,35 +86,14 @@ fn believed(hour: u32, now: Timestamp) -> u32 {
     }
 }
 
-/// Whose an address is that a host counted for: the host must have it, or have had it a moment ago.
-fn owner(
-    state: &FleetState,
-    id: &HostId,
-    host: &mut HostAccounting,
-    row: &IdentityTotals,
-    now: Timestamp,
-) -> Option<TenantId> {
-    let Some(tenant) = current(state, id, row.address) else {
-        return host.owners.get(&row.address).map(|own| own.tenant.clone());
-    };
-    let is_fresh = |owner: &Owner| owner.tenant == tenant && now.since(owner.seen_at) < OWNER_STALE;
-    if !host.owners.get(&row.address).is_some_and(is_fresh) {
-        let owner = Owner {
-            tenant: tenant.clone(),
-            seen_at: now,
-        };
-        host.owners.insert(row.address, owner);
+/// The group as it is stored. Each makes rows of its own: of those that a host counts for in a day there
+/// are no more than a catalogue has, and what is beyond is another's.
+fn group(host: &mut HostAccounting, group: &ReceiverGroup) -> ReceiverGroup {
+    if !host.groups.contains(group) {
+        if host.groups.len() >= limits::RECEIVER_GROUPS {
+            return ReceiverGroup::other();
+        }
+        host.groups.insert(group.clone());
     }
-    Some(tenant)
-}
-
-fn current(state: &FleetState, host: &HostId, address: IpAddr) -> Option<TenantId> {
-    let identity = state.identities.get(&address);
-    let here = identity.filter(|identity| identity.spec.host == *host);
-    if let Some(identity) = here {
-        return Some(identity.spec.tenant.clone());
-    }
-    let mut leaving = state.leaving_from(address).map(|leaving| leaving.spec());
-    let left = leaving.find(|spec| spec.host == *host);
-    left.map(|spec| spec.tenant.clone())
+    group.clone()
 }

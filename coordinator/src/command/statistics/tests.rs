@@ -1,15 +1,16 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use email_engine_protocol::id::{PoolName, ReceiverGroup};
 use email_engine_protocol::limits;
-use email_engine_protocol::observed::{Counts, Gap};
+use email_engine_protocol::observed::{Counts, Gap, IdentityTotals};
 use email_engine_protocol::time::Timestamp;
 
 use crate::command::fixture::{
     BEGIN, Fleet, SECOND, accounting_file, address, host_id, identity, statistics, tenant,
 };
 use crate::command::{
-    BodyChange, Command, Effect, GiveUpDrain, HostBatch, RecordStatistics, RejectionCode,
-    RetireIdentity,
+    AddIdentity, BodyChange, Command, CreateTenant, Effect, GiveUpDrain, HostBatch,
+    RecordStatistics, RejectionCode, RetireIdentity,
 };
 use crate::state::{DAYS_KEPT, HostAccounting, SeriesChange, SeriesKey, Span, Subject};
 
@@ -126,17 +127,12 @@ fn a_file_that_lost_its_end_goes_on_from_an_earlier_place() {
     assert_eq!(delivered(&fleet, &of_first()), 6);
 }
 
-#[test]
-fn a_host_counts_only_for_addresses_that_it_has_or_had() {
-    let mut fleet = Fleet::with_identities(1);
-    let mut foreign = statistics(0, 100, 5);
-    foreign.stretch.as_mut().unwrap().totals[0].address = address(7);
-    fleet.accept(record(vec![foreign]));
-    assert!(series(&fleet).is_empty());
-    assert_eq!(accounting(&fleet).unclaimed, 5);
-    assert_eq!(cursor(&fleet), Some(100));
-    // Late records of an identity that is gone are its owner's still.
-    fleet.accept(record(vec![statistics(100, 200, 1)]));
+fn unclaimed(fleet: &Fleet) -> u64 {
+    accounting(fleet).unclaimed.map_or(0, |one| one.count)
+}
+
+/// The address goes from the fleet, and nothing of it drains.
+fn retire(fleet: &mut Fleet) {
     let address = address(0);
     fleet.accept(Command::RetireIdentity(RetireIdentity { address }));
     if fleet.state.leaving_from(address).next().is_some() {
@@ -145,34 +141,89 @@ fn a_host_counts_only_for_addresses_that_it_has_or_had() {
             messages: None,
         }));
     }
-    assert!(!fleet.state.identities.contains_key(&identity(0).address));
-    fleet.accept(record(vec![statistics(200, 300, 2)]));
-    assert_eq!(delivered(&fleet, &of_first()), 3);
-    pass(&mut fleet, 10);
-    assert!(accounting(&fleet).owners.is_empty());
-    fleet.accept(record(vec![statistics(300, 400, 4)]));
-    assert_eq!(accounting(&fleet).unclaimed, 9);
+    assert!(!fleet.state.identities.contains_key(&address));
+}
+
+/// A stretch whose row is of an hour.
+fn written(from: u64, hour: u32, delivered: u64) -> Command {
+    let mut batch = statistics(from, from + 100, delivered);
+    batch.stretch.as_mut().unwrap().totals[0].hour = hour;
+    record(vec![batch])
 }
 
 #[test]
-fn what_is_dated_far_ahead_is_counted_now_and_what_is_too_old_is_not_stored() {
+fn a_host_counts_only_for_addresses_that_it_has_or_had() {
     let mut fleet = Fleet::with_identities(1);
-    let mut ahead = statistics(0, 100, 5);
-    ahead.stretch.as_mut().unwrap().totals[0].hour += 24 * 365;
-    let mut old = statistics(100, 200, 7);
-    let row = &mut old.stretch.as_mut().unwrap().totals[0];
-    row.hour -= 24 * DAYS_KEPT;
-    let mut days = statistics(200, 300, 1);
-    let row = &mut days.stretch.as_mut().unwrap().totals[0];
-    row.hour -= 24 * (DAYS_KEPT - 1);
-    fleet.accept(record(vec![ahead, old, days]));
+    let mut foreign = statistics(0, 100, 5);
+    foreign.stretch.as_mut().unwrap().totals[0].address = address(7);
+    fleet.accept(record(vec![foreign]));
+    assert!(series(&fleet).is_empty());
+    assert_eq!(unclaimed(&fleet), 5);
+    assert_eq!(cursor(&fleet), Some(100));
+    // Late records of an identity that is gone are its owner's still, also when none was counted before.
+    pass(&mut fleet, 1);
+    retire(&mut fleet);
+    fleet.accept(record(vec![statistics(100, 200, 3)]));
+    assert_eq!(delivered(&fleet, &of_first()), 3);
+    pass(&mut fleet, 10);
+    assert!(accounting(&fleet).owners.is_empty());
+    fleet.accept(record(vec![statistics(200, 300, 4)]));
+    let last = accounting(&fleet).unclaimed.unwrap();
+    assert_eq!((last.count, last.since), (4, fleet.state.now));
+}
+
+#[test]
+fn an_address_that_changes_hands_leaves_the_new_owner_nothing_of_the_former_one() {
+    let mut fleet = Fleet::with_identities(1);
+    let begin = Span::hour_of(BEGIN);
+    pass(&mut fleet, 3);
+    retire(&mut fleet);
+    fleet.wait(5 * Timestamp::HOUR);
+    let other = tenant("client-2");
+    fleet.accept(Command::CreateTenant(CreateTenant {
+        tenant: other.clone(),
+    }));
+    let mut spec = identity(0);
+    spec.tenant = other.id.clone();
+    spec.pool = PoolName::new("client-2-pool").unwrap();
+    fleet.accept(Command::AddIdentity(AddIdentity { ip: spec }));
+    let changes = Span::hour_of(fleet.state.now);
+    fleet.wait(2 * Timestamp::HOUR);
+    // Of the former one: while it was there, after it went, and in the hour in which it changes hands.
+    for (at, hour) in [begin, begin + 60, changes - 2, changes]
+        .into_iter()
+        .enumerate()
+    {
+        fleet.accept(written(at as u64 * 100, hour, 1));
+    }
+    fleet.accept(written(400, changes + 1, 10));
+    let of_other = Subject::Identity(other.id, address(0));
+    assert_eq!(delivered(&fleet, &of_first()), 4);
+    assert_eq!(delivered(&fleet, &of_other), 10);
+    // Before there was anybody.
+    fleet.accept(written(500, begin - 1, 100));
+    assert_eq!(unclaimed(&fleet), 100);
+    // The former one is forgotten in the end; what it wrote is nobody's then.
+    pass(&mut fleet, 12);
+    fleet.accept(written(600, changes - 2, 7));
+    assert_eq!(unclaimed(&fleet), 7);
+    assert_eq!(delivered(&fleet, &of_other), 10);
+}
+
+#[test]
+fn what_is_dated_far_ahead_is_counted_now_and_what_is_too_old_is_said() {
+    let mut fleet = Fleet::with_identities(1);
+    pass(&mut fleet, DAYS_KEPT + 1);
+    let hour = Span::hour_of(fleet.now());
+    let today = Span::day_of(fleet.now());
+    fleet.accept(written(0, hour + 24 * 365, 5));
+    fleet.accept(written(100, hour - 24 * DAYS_KEPT, 7));
+    fleet.accept(written(200, hour - 24 * (DAYS_KEPT - 1), 1));
     let spans: Vec<_> = series(&fleet)
         .into_iter()
         .filter(|(key, _)| key.subject == of_first())
         .map(|(key, counts)| (key.span, counts.delivered))
         .collect();
-    let today = Span::day_of(BEGIN);
-    let hour = Span::hour_of(BEGIN);
     assert_eq!(
         spans,
         [
@@ -182,6 +233,32 @@ fn what_is_dated_far_ahead_is_counted_now_and_what_is_too_old_is_not_stored() {
             (Span::Whole, 6)
         ]
     );
+    assert_eq!(accounting(&fleet).too_old.map(|one| one.count), Some(7));
+    assert_eq!(unclaimed(&fleet), 0);
+}
+
+#[test]
+fn groups_that_a_host_makes_up_come_to_no_more_rows_than_a_catalogue() {
+    let mut fleet = Fleet::with_identities(1);
+    let made_up = |from: u64, first: usize| {
+        let mut batch = statistics(from, from + 100, 1);
+        let totals = &mut batch.stretch.as_mut().unwrap().totals;
+        let row = totals.remove(0);
+        totals.extend((first..first + 200).map(|number| IdentityTotals {
+            group: ReceiverGroup::new(format!("group-{number}")).unwrap(),
+            ..row.clone()
+        }));
+        record(vec![batch])
+    };
+    pass(&mut fleet, 1);
+    fleet.accept(made_up(0, 0));
+    fleet.accept(made_up(100, 200));
+    let groups: BTreeSet<_> = series(&fleet).into_keys().map(|key| key.group).collect();
+    assert_eq!(groups.len(), limits::RECEIVER_GROUPS + 1);
+    assert_eq!(delivered(&fleet, &of_first()), 400, "and nothing is lost");
+    // Another day, another catalogue.
+    pass(&mut fleet, 1);
+    assert!(accounting(&fleet).groups.is_empty());
 }
 
 #[test]
@@ -238,6 +315,62 @@ fn forgotten_files_are_never_counted_anew() {
         accounting_file(many).name
     );
     assert_eq!(delivered(&fleet, &of_first()), 1);
+}
+
+#[test]
+fn the_newest_file_is_never_forgotten_however_quiet_its_host_is() {
+    let mut fleet = Fleet::with_identities(1);
+    fleet.accept(record(vec![statistics(0, 100, 5)]));
+    // Somebody wrote one that is dated years ahead.
+    let mut ahead = statistics(0, 100, 1);
+    let name = "acct-2099-01-01-0000.csv";
+    ahead.stretch.as_mut().unwrap().file.name = name.to_owned();
+    fleet.accept(record(vec![ahead]));
+    fleet.wait(Timestamp::HOUR);
+    fleet.accept(record(vec![statistics(100, 150, 1)]));
+    pass(&mut fleet, 61);
+    assert_eq!(cursor(&fleet), Some(150));
+    assert_eq!(accounting(&fleet).files.len(), 2);
+    fleet.accept(record(vec![statistics(150, 200, 3)]));
+    fleet.accept(record(vec![statistics(0, 100, 5)]));
+    assert_eq!(delivered(&fleet, &of_first()), 10);
+    // What is not the newest is forgotten, and a date that has not come forbids no file.
+    let mut next = statistics(0, 100, 1);
+    next.stretch.as_mut().unwrap().file = accounting_file(1);
+    fleet.accept(record(vec![next]));
+    pass(&mut fleet, 61);
+    let files = &accounting(&fleet).files;
+    assert!(!files.contains_key(&accounting_file(0)));
+    assert!(files.contains_key(&accounting_file(1)));
+    assert_eq!(accounting(&fleet).floors["acct"], accounting_file(0).name);
+}
+
+#[test]
+fn stems_that_a_host_makes_up_are_bounded() {
+    let mut fleet = Fleet::with_identities(1);
+    for number in 0..limits::ACCOUNTING_STEMS + 9 {
+        let mut batch = statistics(0, 100, 0);
+        let name = format!("acct{number}-2026-11-21-0000.csv");
+        batch.stretch.as_mut().unwrap().file.name = name;
+        fleet.accept(record(vec![batch]));
+    }
+    let files = &accounting(&fleet).files;
+    assert_eq!(files.len(), limits::ACCOUNTING_STEMS);
+    let first = files.keys().find(|file| file.stem() == Some("acct0"));
+    assert_eq!(first, None, "the one that was quiet longest went");
+}
+
+#[test]
+fn a_file_that_lost_its_end_and_grew_back_to_it_is_counted_once() {
+    let mut fleet = Fleet::with_identities(1);
+    fleet.accept(record(vec![statistics(0, 100, 5)]));
+    let mut grown = statistics(40, 100, 2);
+    let stretch = grown.stretch.as_mut().unwrap();
+    stretch.instead_of = Some(100);
+    stretch.mark.last = BEGIN.plus(1);
+    fleet.accept(record(vec![grown.clone(), grown.clone()]));
+    fleet.accept(record(vec![grown]));
+    assert_eq!(delivered(&fleet, &of_first()), 7);
 }
 
 #[test]

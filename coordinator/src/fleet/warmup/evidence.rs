@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use email_engine_protocol::api::{Rate, WarmupPlan, WarmupRates, WarmupSettings};
 use email_engine_protocol::id::{HostId, ReceiverGroup};
-use email_engine_protocol::observed::{BounceCategory, Counts, DayCounts};
+use email_engine_protocol::observed::{BounceCategory, Counts, DayCounts, Gap};
 use email_engine_protocol::time::Timestamp;
 
 use crate::state::{FleetState, Identity};
@@ -24,10 +24,25 @@ const LEAST_COMPLAINTS: u64 = 3;
 /// What is counted of the fleet's mail, wherever that is kept.
 pub trait Evidence: Send + Sync {
     /// What was counted of an identity from the first to the last of these days; days without mail may be
-    /// left out.
-    fn day_counts(&self, address: IpAddr, from: u32, to: u32) -> Vec<DayCounts>;
+    /// left out. May block on a disk.
+    ///
+    /// # Errors
+    /// When that cannot be read: it is not known then, which is not none.
+    fn day_counts(&self, address: IpAddr, from: u32, to: u32) -> Result<Vec<DayCounts>, Unread>;
     /// Up to when all that a host accounted for is counted.
     fn read_until(&self, host: &HostId) -> Option<Timestamp>;
+    /// Times of which records of a host may be missing.
+    fn gaps(&self, host: &HostId) -> Vec<Gap>;
+}
+
+/// Counts that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("what was counted of {address} cannot be read: {reason}")]
+pub struct Unread {
+    /// Of whom.
+    pub address: IpAddr,
+    /// Why.
+    pub reason: String,
 }
 
 /// Knows nothing: nobody is judged, and nobody goes further.
@@ -35,12 +50,16 @@ pub trait Evidence: Send + Sync {
 pub struct NoEvidence;
 
 impl Evidence for NoEvidence {
-    fn day_counts(&self, _: IpAddr, _: u32, _: u32) -> Vec<DayCounts> {
-        Vec::new()
+    fn day_counts(&self, _: IpAddr, _: u32, _: u32) -> Result<Vec<DayCounts>, Unread> {
+        Ok(Vec::new())
     }
 
     fn read_until(&self, _: &HostId) -> Option<Timestamp> {
         None
+    }
+
+    fn gaps(&self, _: &HostId) -> Vec<Gap> {
+        Vec::new()
     }
 }
 
@@ -72,6 +91,23 @@ pub fn is_read_past(evidence: &dyn Evidence, hosts: &BTreeSet<HostId>, day: u32)
         let until = evidence.read_until(host);
         until.is_some_and(|until| until >= day_begins(day))
     })
+}
+
+/// The days of which all records of these hosts are there. Of a day with a gap it is not known what was
+/// sent, bounced or accepted: it neither helps nor hinders.
+#[must_use]
+pub fn whole_days(
+    evidence: &dyn Evidence,
+    hosts: &BTreeSet<HostId>,
+    counts: Vec<DayCounts>,
+) -> Vec<DayCounts> {
+    let gaps: Vec<Gap> = hosts.iter().flat_map(|host| evidence.gaps(host)).collect();
+    let is_whole = |day: u32| {
+        let (begin, end) = (day_begins(day), day_begins(day.saturating_add(1)));
+        !gaps.iter().any(|gap| gap.from < end && gap.to > begin)
+    };
+    let whole = counts.into_iter().filter(|one| is_whole(one.day));
+    whole.collect()
 }
 
 /// The days up to this one that are judged, each once, without what was forgiven.
@@ -142,7 +178,12 @@ pub fn rates(
         used_days += u32::from(used >= u128::from(quota) * u128::from(settings.used_percent));
     }
     WarmupRates {
-        bounces: rate(total.bounced, total.delivered, total.sent),
+        // What came back was counted as delivered before it bounced.
+        bounces: rate(
+            total.bounced,
+            total.delivered.saturating_sub(total.returned),
+            total.sent,
+        ),
         complaints: complaints(&groups, total.complaints, loops),
         blocks: worst_blocks(&groups),
         deferrals: deferrals(&total),

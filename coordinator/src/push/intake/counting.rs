@@ -25,7 +25,7 @@ pub(in crate::push) struct Counting(mpsc::Sender<Said>);
 #[derive(Debug)]
 pub(in crate::push) struct Said {
     batch: HostBatch,
-    /// Dropped when it is in the log, or will not be for now.
+    /// Told when it is in the log; dropped when it will not be for now.
     done: oneshot::Sender<()>,
 }
 
@@ -36,14 +36,11 @@ pub(in crate::push) fn line() -> (Counting, mpsc::Receiver<Said>) {
 }
 
 impl Counting {
-    /// Brings a batch into the log. What came of it is in the state afterwards, where the file's cursor
-    /// tells: nothing, when it could not be proposed or began elsewhere.
-    pub(in crate::push) async fn count(&self, batch: HostBatch) {
+    /// Brings a batch into the log, and says whether it is there. What came of it is in the state
+    /// afterwards, where the file's cursor tells: nothing, when it began elsewhere.
+    pub(in crate::push) async fn count(&self, batch: HostBatch) -> bool {
         let (done, settled) = oneshot::channel();
-        if self.0.send(Said { batch, done }).await.is_ok() {
-            // It ends without a word.
-            let _ = settled.await;
-        }
+        self.0.send(Said { batch, done }).await.is_ok() && settled.await.is_ok()
     }
 }
 
@@ -107,15 +104,17 @@ async fn record<F: Fleet>(push: &Push<F>, entry: Entry) {
     let reason = match push.fleet.propose(proposal).await {
         Ok(Ok(_)) => {
             metrics::counter!(metric_names::STATISTICS_RECORDED).increment(1);
-            None
+            for done in done {
+                // Its session may have ended.
+                let _ = done.send(());
+            }
+            return;
         }
-        Ok(Err(rejection)) => Some(rejection.to_string()),
-        Err(error) => Some(error.to_string()),
+        Ok(Err(rejection)) => rejection.to_string(),
+        Err(error) => error.to_string(),
     };
-    if let Some(reason) = reason {
-        // Agents say it again from wherever the cursors stand by then.
-        tracing::info!(reason, hosts = done.len(), "statistics not recorded");
-    }
+    // Agents say it again from wherever the cursors stand by then.
+    tracing::info!(reason, hosts = done.len(), "statistics not recorded");
 }
 
 #[cfg(test)]

@@ -24,6 +24,8 @@ pub(super) enum StatisticsError {
     Nonce,
     #[error("statistics: {0:?} is no file of the product's, such as acct-2026-11-21-0000.csv")]
     Name(String),
+    #[error("statistics: of {file:?} {what}")]
+    Impossible { file: String, what: &'static str },
     #[error("statistics: {what} is {got}, at most {limit} is accepted")]
     TooLarge {
         what: &'static str,
@@ -71,6 +73,10 @@ pub(super) fn judge(
         )?;
         if stretch.file.stem().is_none() {
             return Err(StatisticsError::Name(name.clone()));
+        }
+        if let Some(what) = stretch.fault() {
+            let file = name.clone();
+            return Err(StatisticsError::Impossible { file, what });
         }
     }
     for notice in all(&batch.notices).into_iter().flatten() {
@@ -234,6 +240,13 @@ mod tests {
         assert!(matches!(
             judged(&large, 2),
             Err(StatisticsError::TooLarge { .. })
+        ));
+        let mut made_up = good.clone();
+        let row = &mut made_up.stretch.as_mut().unwrap().totals[0];
+        row.counts.complaints = 1_000_000;
+        assert!(matches!(
+            judged(&made_up, 2),
+            Err(StatisticsError::Impossible { .. })
         ));
         let mut strange = good.clone();
         strange.stretch.as_mut().unwrap().file.name = "passwd".to_owned();

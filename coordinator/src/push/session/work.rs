@@ -36,8 +36,11 @@ pub(super) enum Work {
     Renewed(Result<(RenewedCertificate, Credential), String>),
     /// Secrets, in messages.
     Secrets(Vec<Vec<SealedSecret>>),
-    /// Statistics are in the log, or not; so far is their file counted.
-    Counted(Option<FileCursor>),
+    /// Statistics are counted, or not; so far is their file.
+    Counted {
+        is_counted: bool,
+        cursor: Option<FileCursor>,
+    },
 }
 
 /// Settles a proposal of the host's intake, however it ends. The intake outlives the session: one
@@ -115,13 +118,22 @@ impl<F: Fleet> Session<F> {
 
     pub(super) fn count(&mut self, batch: HostBatch) {
         let (push, host) = (self.push.clone(), self.host.clone());
-        let file = batch.stretch.as_ref().map(|stretch| stretch.file.clone());
+        let end = batch.stretch.as_ref();
+        let end = end.map(|stretch| (stretch.file.clone(), stretch.to, stretch.mark));
         self.work.spawn(async move {
-            push.counting.count(batch).await;
-            Work::Counted(push.fleet.view(|state| {
+            let is_recorded = push.counting.count(batch).await;
+            let Some((file, to, mark)) = end else {
+                let (is_counted, cursor) = (is_recorded, None);
+                return Work::Counted { is_counted, cursor };
+            };
+            let cursor = push.fleet.view(|state| {
                 let known = state.accounting.hosts.get(&host)?;
-                known.cursor(&file?)
-            }))
+                known.cursor(&file)
+            });
+            // Whoever brought it into the log: the cursor and what it counts are one.
+            let ends = |cursor: &FileCursor| cursor.at == to && cursor.mark == mark;
+            let is_counted = is_recorded && cursor.as_ref().is_some_and(ends);
+            Work::Counted { is_counted, cursor }
         });
     }
 
@@ -160,10 +172,14 @@ impl<F: Fleet> Session<F> {
                 self.ending = false;
                 Ok(())
             }
-            Work::Counted(cursor) => {
+            Work::Counted { is_counted, cursor } => {
                 self.statistics.underway = false;
-                self.say(CoordinatorMessage::StatisticsStored { cursor })
-                    .await
+                self.say(if is_counted {
+                    CoordinatorMessage::StatisticsStored { cursor }
+                } else {
+                    CoordinatorMessage::StatisticsRefused { cursor }
+                })
+                .await
             }
             Work::CutOff(true) => {
                 let reason = "this host is retired and cut off";

@@ -100,7 +100,7 @@ mod tests {
     use super::super::files::SnapshotFile;
     use super::super::replica::Image;
     use super::super::snapshot::{Stored, load_into, write_image};
-    use crate::raft::store::{SlotState, Slots, Store};
+    use crate::raft::store::{SeriesWrite, SlotState, Slots, Standing, Store};
     use crate::raft::types::LogId;
     use crate::state::{SeriesChange, SeriesKey};
 
@@ -157,7 +157,7 @@ mod tests {
     fn an_entry_that_is_applied_again_adds_nothing_and_old_spans_go() {
         let dir = tempfile::tempdir().unwrap();
         let store = open(dir.path());
-        assert_eq!(store.series().applied().unwrap(), None);
+        assert_eq!(store.series().standing().unwrap(), Standing::Empty);
         assert!(count(&store, 5));
         assert!(!count(&store, 5), "after a crash");
         assert!(!count(&store, 4));
@@ -166,17 +166,11 @@ mod tests {
         let prune = SeriesChange::Prune { day: 21, hour: 0 };
         assert!(change(&store, 10, prune));
         assert_eq!(sent(&store), [2, 2]);
-        assert_eq!(store.series().applied().unwrap(), Some(10));
+        assert_eq!(store.series().standing().unwrap(), Standing::At(10));
     }
 
-    #[test]
-    fn a_snapshot_carries_the_series_of_its_last_entry_to_whoever_is_behind() {
-        let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let (giver, taker) = (open(from.path()), open(to.path()));
-        for entry in 1..=6 {
-            count(&giver, entry);
-        }
-        assert!(giver.series().rows_after(5).unwrap().is_none(), "too late");
+    /// A snapshot of what this store has, whose last entry is the seventh.
+    fn snapshot(giver: &Store, folder: &Path) -> SnapshotFile {
         let leader = openraft::impls::leader_id_adv::LeaderId {
             term: 1,
             node_id: 1,
@@ -189,9 +183,20 @@ mod tests {
         let rows = series.rows_after(image.index()).unwrap().unwrap();
         let none = |_: &_| unreachable!("it has no bodies");
         let written = write_image(Vec::new(), &image, none, rows).unwrap();
-        let path = to.path().join("a.snapshot");
+        let path = folder.join("a.snapshot");
         std::fs::write(&path, written).unwrap();
-        let snapshot = SnapshotFile::open(path).unwrap();
+        SnapshotFile::open(path).unwrap()
+    }
+
+    #[test]
+    fn a_snapshot_carries_the_series_of_its_last_entry_to_whoever_is_behind() {
+        let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (giver, taker) = (open(from.path()), open(to.path()));
+        for entry in 1..=6 {
+            count(&giver, entry);
+        }
+        assert!(giver.series().rows_after(5).unwrap().is_none(), "too late");
+        let snapshot = snapshot(&giver, to.path());
         // What it had before goes.
         count(&taker, 3);
         let (bodies, series, writer) = (taker.bodies(), taker.series(), taker.writer());
@@ -202,11 +207,53 @@ mod tests {
         };
         load_into(&snapshot, stored).unwrap();
         assert_eq!(sent(&taker), [6, 6, 6]);
-        assert_eq!(series.applied().unwrap(), Some(7));
+        assert_eq!(series.standing().unwrap(), Standing::At(7));
         // A node that is further keeps what it has, and its log brings what comes.
         assert!(!count(&taker, 7));
         assert!(count(&taker, 8));
         load_into(&snapshot, stored).unwrap();
         assert_eq!(sent(&taker), [7, 7, 7]);
+    }
+
+    #[test]
+    fn what_a_crash_left_of_a_snapshot_is_never_taken_for_all_of_it() {
+        let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let giver = open(from.path());
+        for entry in 1..=6 {
+            count(&giver, entry);
+        }
+        let snapshot = snapshot(&giver, to.path());
+        let taker = open(to.path());
+        count(&taker, 3);
+        let given = giver.series();
+        let rows = given.rows_after(6).unwrap().unwrap();
+        let some = rows.into_iter().next().unwrap().unwrap().split_off(1);
+        for write in [
+            SeriesWrite {
+                clear: true,
+                is_loading: true,
+                ..SeriesWrite::default()
+            },
+            SeriesWrite {
+                put: some,
+                ..SeriesWrite::default()
+            },
+        ] {
+            taker.writer().write_series_blocking(write).unwrap();
+        }
+        let series = taker.series();
+        assert_eq!(series.standing().unwrap(), Standing::Loading);
+        assert!(series.of(&subject(), SPANS.into_iter()).is_err());
+        assert!(series.rows_after(9).unwrap().is_none());
+        assert!(series.resolve(9, Vec::new()).is_err());
+        let (bodies, writer) = (taker.bodies(), taker.writer());
+        let stored = Stored {
+            bodies: &bodies,
+            series: &series,
+            writer: &writer,
+        };
+        load_into(&snapshot, stored).unwrap();
+        assert_eq!(sent(&taker), [6, 6, 6]);
+        assert_eq!(series.standing().unwrap(), Standing::At(7));
     }
 }

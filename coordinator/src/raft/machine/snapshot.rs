@@ -15,7 +15,7 @@ use super::files::{SnapshotFile, SnapshotFiles};
 use super::format::{Header, Record, SnapshotError, SnapshotReader, SnapshotWriter};
 use super::replica::{Image, Replica};
 use crate::raft::store::{
-    Bodies, BodyWrite, LostBody, Row, Rows, Series, SeriesWrite, WriterHandle, is_row,
+    Bodies, BodyWrite, LostBody, Row, Rows, Series, SeriesWrite, Standing, WriterHandle, is_row,
 };
 use crate::raft::types::{Snapshot, SnapshotMeta, Types};
 use crate::state::{self, DecodeError, FleetState, TABLES_VERSION};
@@ -413,10 +413,15 @@ pub(super) fn load_into(
         return Err(SnapshotError::Damaged("it does not begin with its header"));
     };
     let last = header.meta.last_log_id.map_or(0, |id| id.index);
-    let wants_series = series.applied()? < Some(last);
+    let wants_series = match series.standing()? {
+        Standing::At(applied) => applied < last,
+        // Of one that came halfway nothing is of use.
+        Standing::Empty | Standing::Loading => true,
+    };
     if wants_series {
         writer.write_series_blocking(SeriesWrite {
             clear: true,
+            is_loading: true,
             ..SeriesWrite::default()
         })?;
     }
@@ -482,7 +487,7 @@ pub(crate) fn newest(files: &SnapshotFiles, stored: Stored<'_>) -> io::Result<Op
             Err(error) => tracing::error!(path = %path.display(), %error, "snapshot passed over"),
         }
     }
-    if stored.series.applied()?.is_none() {
+    if stored.series.standing()? == Standing::Loading {
         // Rows of a snapshot that came halfway: the log brings all of them.
         stored.writer.write_series_blocking(SeriesWrite {
             clear: true,

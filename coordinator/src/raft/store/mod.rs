@@ -16,6 +16,6 @@ mod writer;
 
 pub(crate) use database::{Bodies, Damage, LostBody, OpenError, Recovered};
 pub(crate) use log::{Store, StoreOpenError};
-pub(crate) use series::{Row, Rows, Series, SeriesWrite, is_row};
+pub(crate) use series::{Row, Rows, Series, SeriesWrite, Standing, is_row};
 pub(crate) use slots::{Mark, SlotState, Slots, SlotsError};
 pub(crate) use writer::{BodyWrite, WriterHandle};

@@ -3,7 +3,9 @@
 //! The family holds the index of the last entry whose changes are in it, written in the same batch as they
 //! are: an entry that is applied again, after a crash or behind a snapshot, adds nothing twice. An iterator
 //! sees the family as it was when it was opened, that index included, so that a snapshot reads rows and
-//! index of one moment while the log goes on.
+//! index of one moment while the log goes on. While a snapshot's rows are loaded a mark stands in the
+//! index's place, written in one batch with the end of what was there before: whoever reads meanwhile, or
+//! after a crash, finds no part of the rows taken for all of them.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -19,6 +21,8 @@ use crate::state::{SeriesChange, SeriesKey, Span, Subject};
 
 /// Key of the index; before all rows, whose keys begin with the kind of their span.
 const APPLIED: &[u8] = &[0];
+/// What stands there while a snapshot is loaded.
+const LOADING: &[u8] = b"loading";
 /// Behind all rows.
 const END: &[u8] = &[0xff];
 /// Most bytes of rows that are handed on at once.
@@ -27,11 +31,38 @@ const CHUNK_BYTES: usize = 256 * 1024;
 /// A row as it is stored.
 pub(crate) type Row = (Vec<u8>, Vec<u8>);
 
+/// How far the stored series are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// No entry has changed them.
+    Empty,
+    /// A snapshot's rows are being written: some are there, or none.
+    Loading,
+    /// All changes up to this entry are in.
+    At(u64),
+}
+
+impl Standing {
+    fn read(stored: Option<&[u8]>) -> io::Result<Self> {
+        match stored {
+            None => Ok(Self::Empty),
+            Some(LOADING) => Ok(Self::Loading),
+            Some(index) => {
+                let index = index.try_into();
+                let index = index.map_err(|_| damaged("the index of series is damaged"))?;
+                Ok(Self::At(u64::from_be_bytes(index)))
+            }
+        }
+    }
+}
+
 /// A change of the stored series, as the writer carries it out: in this order.
 #[derive(Debug, Default)]
 pub(crate) struct SeriesWrite {
     /// Everything goes first, the index included.
     pub(crate) clear: bool,
+    /// A snapshot's rows come from here on, until an index is written.
+    pub(crate) is_loading: bool,
     /// Keys from the first up to and without the second go.
     pub(crate) drop: Vec<(Vec<u8>, Vec<u8>)>,
     /// Rows take these values.
@@ -45,6 +76,9 @@ impl SeriesWrite {
         let family = database.series();
         if self.clear {
             batch.delete_range_cf(family, APPLIED, END);
+        }
+        if self.is_loading {
+            batch.put_cf(family, APPLIED, LOADING);
         }
         for (from, to) in &self.drop {
             batch.delete_range_cf(family, from, to);
@@ -65,11 +99,10 @@ pub(crate) struct Series {
 }
 
 impl Series {
-    /// The last entry whose changes are in; none before the first, and while a snapshot's are loaded.
-    pub(crate) fn applied(&self) -> io::Result<Option<u64>> {
-        let family = self.database.series();
-        let found = self.database.get(family, APPLIED)?;
-        found.map(|bytes| index(&bytes)).transpose()
+    /// How far they are.
+    pub(crate) fn standing(&self) -> io::Result<Standing> {
+        let found = self.database.get(self.database.series(), APPLIED)?;
+        Standing::read(found.as_deref())
     }
 
     /// What an entry's changes come to, for the writer; nothing when they are in already.
@@ -78,8 +111,10 @@ impl Series {
         entry: u64,
         changes: Vec<SeriesChange>,
     ) -> io::Result<Option<SeriesWrite>> {
-        if self.applied()? >= Some(entry) {
-            return Ok(None);
+        match self.standing()? {
+            Standing::At(applied) if applied >= entry => return Ok(None),
+            Standing::Loading => return Err(loading()),
+            Standing::At(_) | Standing::Empty => {}
         }
         let mut write = SeriesWrite {
             applied: Some(entry),
@@ -124,6 +159,10 @@ impl Series {
     ) -> io::Result<Vec<(Span, BTreeMap<ReceiverGroup, Counts>)>> {
         let mut found = Vec::new();
         let mut cursor = self.database.raw_series();
+        cursor.seek(APPLIED);
+        if cursor.item() == Some((APPLIED, LOADING)) {
+            return Err(loading());
+        }
         for span in spans {
             let prefix = subject.prefix(span);
             let mut groups = BTreeMap::new();
@@ -146,24 +185,30 @@ impl Series {
         Ok(found)
     }
 
-    /// All rows as they stand after this entry; none when a later one changed them already.
+    /// All rows as they stand after this entry; none when a later one changed them already, and while they
+    /// are loaded.
     pub(crate) fn rows_after(&self, entry: u64) -> io::Result<Option<Rows<'_>>> {
         let mode = IteratorMode::From(APPLIED, Direction::Forward);
         let mut items = self
             .database
             .iterate(self.database.series(), mode)
             .peekable();
-        let applied = match items.peek() {
-            Some(Ok((key, value))) if **key == *APPLIED => Some(index(value)?),
-            _ => None,
+        let standing = match items.peek() {
+            Some(Ok((key, value))) if **key == *APPLIED => Standing::read(Some(value))?,
+            _ => Standing::Empty,
         };
-        if applied.is_some() {
+        let is_late = match standing {
+            Standing::Empty => false,
+            Standing::Loading => true,
+            Standing::At(applied) => applied > entry,
+        };
+        if standing != Standing::Empty {
             items.next();
         }
         let rows = Rows {
             items: Box::new(items),
         };
-        Ok((applied <= Some(entry)).then_some(rows))
+        Ok((!is_late).then_some(rows))
     }
 }
 
@@ -207,11 +252,8 @@ pub(crate) fn is_row((key, value): &Row) -> bool {
     APPLIED < &key[..] && &key[..] < END && decode(value).is_ok()
 }
 
-fn index(bytes: &[u8]) -> io::Result<u64> {
-    let bytes = bytes
-        .try_into()
-        .map_err(|_| damaged("the index of series is damaged"))?;
-    Ok(u64::from_be_bytes(bytes))
+fn loading() -> io::Error {
+    io::Error::other("the series of a snapshot are being loaded")
 }
 
 /// A checksum in front, so that damage is seen and never added to.

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::state::FleetState;
 
-use email_engine_protocol::id::{HostId, TenantId};
+use email_engine_protocol::api::{Uncounted, UncountedView};
+use email_engine_protocol::id::{HostId, ReceiverGroup, TenantId};
 use email_engine_protocol::observed::{
     AccountingCursors, AccountingFileId, Counts, FileCursor, Gap, Mark,
 };
@@ -34,13 +35,17 @@ pub struct HostAccounting {
     pub read_until: Option<Timestamp>,
     /// Times of which records may be missing, oldest first.
     pub gaps: BTreeSet<Gap>,
-    /// Who owned an address when something was counted for it last: bounces and complaints still come
-    /// when the identity is gone.
-    pub owners: BTreeMap<IpAddr, Owner>,
+    /// Whose an address is and was of late, oldest first: bounces and complaints still come when an
+    /// identity is gone, and its address may be another's by then.
+    pub owners: BTreeMap<IpAddr, Vec<Owner>>,
     /// All identities together by UTC day, the newest few.
     pub days: BTreeMap<u32, Counts>,
-    /// Final results and complaints that were counted for an address that is no identity of the host.
-    pub unclaimed: u64,
+    /// Records that were counted for an address that was nobody's on this host when they were written.
+    pub unclaimed: Option<Uncounted>,
+    /// Records from before the first day that is kept.
+    pub too_old: Option<Uncounted>,
+    /// Groups of receivers that it counted for today.
+    pub groups: BTreeSet<ReceiverGroup>,
     /// When something changed here last.
     pub changed_at: Timestamp,
 }
@@ -56,13 +61,27 @@ pub struct CountedFile {
     pub changed_at: Timestamp,
 }
 
-/// Who owned an address.
+/// Who owns an address, or did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
     /// The customer.
     pub tenant: TenantId,
+    /// Since when.
+    pub since: Timestamp,
     /// When this was known last.
     pub seen_at: Timestamp,
+}
+
+impl Accounting {
+    /// What stands in a host's accounting files and is in nobody's statistics.
+    #[must_use]
+    pub fn uncounted(&self, host: &HostId) -> UncountedView {
+        let known = self.hosts.get(host);
+        known.map_or_else(UncountedView::default, |known| UncountedView {
+            unclaimed: known.unclaimed,
+            too_old: known.too_old,
+        })
+    }
 }
 
 impl FleetState {

@@ -4,4 +4,6 @@ mod audit;
 mod statistics;
 
 pub use audit::AuditView;
-pub use statistics::{GapView, StatisticsBy, StatisticsRow, StatisticsView};
+pub use statistics::{
+    GapView, StatisticsBy, StatisticsRow, StatisticsView, Uncounted, UncountedView,
+};

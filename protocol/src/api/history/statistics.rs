@@ -90,3 +90,116 @@ pub struct GapView {
     /// From then on it is again.
     pub to: Timestamp,
 }
+
+/// Records that were counted for nobody, since the first of them after a day without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Uncounted {
+    /// How many.
+    pub count: u64,
+    /// When the cluster was told of the first of them.
+    pub since: Timestamp,
+    /// And of the last.
+    pub last: Timestamp,
+}
+
+impl Uncounted {
+    /// It ends when none came for so long.
+    const ENDS_AFTER: u64 = Timestamp::DAY;
+
+    /// Adds some.
+    pub fn note(known: &mut Option<Self>, count: u64, now: Timestamp) {
+        if count == 0 {
+            return;
+        }
+        let before = known.filter(|known| known.is_current(now));
+        let before = before.unwrap_or(Self {
+            count: 0,
+            since: now,
+            last: now,
+        });
+        *known = Some(Self {
+            count: before.count.saturating_add(count),
+            last: now,
+            ..before
+        });
+    }
+
+    /// Whether it still is news.
+    #[must_use]
+    pub const fn is_current(&self, now: Timestamp) -> bool {
+        now.since(self.last) < Self::ENDS_AFTER
+    }
+}
+
+/// Records of one host's accounting files that are in nobody's statistics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UncountedView {
+    /// Of an address that was no identity's on the host when they were written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unclaimed: Option<Uncounted>,
+    /// From before the first day that is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub too_old: Option<Uncounted>,
+}
+
+impl UncountedView {
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.unclaimed.is_none() && self.too_old.is_none()
+    }
+
+    /// Those that still are news.
+    #[must_use]
+    pub fn current(self, now: Timestamp) -> Self {
+        let current = |one: Option<Uncounted>| one.filter(|one| one.is_current(now));
+        Self {
+            unclaimed: current(self.unclaimed),
+            too_old: current(self.too_old),
+        }
+    }
+
+    /// Each in words, for people.
+    #[must_use]
+    pub fn words(&self) -> Vec<String> {
+        let said = |one: Option<Uncounted>, why: &str| {
+            let Uncounted { count, since, last } = one?;
+            Some(format!(
+                "{count} accounting records since {since} are in nobody's statistics, last at {last}: {why}"
+            ))
+        };
+        let unclaimed = "their address was no identity's of the host when they were written";
+        let too_old = "they are older than what is kept";
+        let all = [said(self.unclaimed, unclaimed), said(self.too_old, too_old)];
+        all.into_iter().flatten().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_counted_for_nobody_is_news_for_a_day_and_then_begins_anew() {
+        let at = Timestamp(1_795_240_800_000);
+        let mut view = UncountedView::default();
+        Uncounted::note(&mut view.unclaimed, 0, at);
+        assert!(view.is_empty());
+        Uncounted::note(&mut view.unclaimed, 3, at);
+        let later = at.plus(Timestamp::HOUR);
+        Uncounted::note(&mut view.unclaimed, 4, later);
+        assert_eq!(
+            view.words(),
+            [
+                "7 accounting records since 2026-11-21T06:00:00.000Z are in nobody's statistics, last at \
+                 2026-11-21T07:00:00.000Z: their address was no identity's of the host when they were \
+                 written"
+            ]
+        );
+        let ends = later.plus(Timestamp::DAY);
+        assert!(!view.current(Timestamp(ends.0 - 1)).is_empty());
+        assert!(view.current(ends).is_empty());
+        Uncounted::note(&mut view.unclaimed, 1, ends);
+        assert_eq!(view.unclaimed.unwrap().count, 1);
+    }
+}

@@ -63,7 +63,7 @@ fn read(books: &mut Books, cabinet: &Cabinet, told: &mut Vec<StatisticsBatch>) {
         let batch = books.next_batch(session);
         let is_done = batch.is_none() && !step.more;
         if let Some(batch) = batch {
-            books.answered(cursor(&batch));
+            books.answered(true, cursor(&batch));
             told.push(batch);
         }
         if is_done {

@@ -15,7 +15,7 @@ use crate::state::FleetState;
 
 /// The identities that were named, or as many of the tenant's for this purpose as the volume takes by what is left
 /// of their quotas today, the one with the largest part first. Never one of another purpose.
-pub(super) fn choose(
+pub(super) async fn choose(
     api: &Api,
     tenant: &TenantId,
     request: &CampaignRequest,
@@ -28,7 +28,7 @@ pub(super) fn choose(
         return api.view(|state| named(state, tenant, &request.ips, volume));
     }
     let purpose = request.purpose.unwrap_or(Purpose::Marketing);
-    let covered = covering(api, tenant, purpose, volume)?;
+    let covered = covering(api, tenant, purpose, volume).await?;
     if covered.missing > 0 {
         let able = volume.saturating_sub(covered.missing);
         let who = format!("what identities of tenant {tenant} for this purpose may send today");

@@ -108,7 +108,7 @@ pub(in crate::api) async fn create(
         let ended = look_again(&api, &write, applications, &door, &asked).await?;
         return answer(&ended, &asked);
     }
-    let ips = choice::choose(&api, tenant, &request)?;
+    let ips = choice::choose(&api, tenant, &request).await?;
     let from = ips.first().ok_or_else(|| ApiError::not_found("ips", ""))?;
     // What cannot be one is refused before anybody is asked.
     Draft::new(&request, from, &[]).map_err(|error| refused(&error))?;

@@ -66,9 +66,12 @@ fn listed<'a>(hosts: impl Iterator<Item = &'a HostId>) -> String {
 /// What an operator should know of a host that may well be as desired: it stays converged, so that
 /// no change waits for it.
 pub(super) fn alerts(host: &HostView, now: Timestamp) -> impl Iterator<Item = String> {
-    let words = host.mail.notices.clone().current(now).words();
+    let notices = host.mail.notices.clone().current(now).words();
+    let words = notices
+        .into_iter()
+        .chain(host.uncounted.current(now).words());
     let id = &host.spec.id;
-    words.into_iter().map(move |words| format!("{id}: {words}"))
+    words.map(move |words| format!("{id}: {words}"))
 }
 
 #[cfg(test)]

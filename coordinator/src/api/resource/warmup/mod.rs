@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::{Extension, Json};
 
 use email_engine_protocol::api::{PauseRequest, ResumeRequest, WarmupView};
@@ -105,7 +106,10 @@ pub(in crate::api) async fn resume(
         day: today,
         ..DayCounts::default()
     };
-    for day in counted.unwrap_or_default() {
+    for day in counted
+        .map_err(|error| unread(&error))?
+        .map_err(|error| unread(&error))?
+    {
         for (group, counts) in day.groups {
             of_today.groups.entry(group).or_default().add(&counts);
         }
@@ -117,6 +121,12 @@ pub(in crate::api) async fn resume(
     }));
     api.commit_here(&write, command).await?;
     shown(&api, &write.caller, address)
+}
+
+/// Counts that are not known for now, and never taken for none.
+fn unread(why: &dyn std::fmt::Display) -> ApiError {
+    let detail = format!("{why}: ask again, or another node");
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "unread", detail)
 }
 
 fn is_own(api: &Api, write: &WriteRequest, address: IpAddr) -> Result<(), ApiError> {

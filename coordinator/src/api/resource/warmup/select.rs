@@ -1,6 +1,6 @@
 //! `/tenants/{tenant}/select`: which identity sends next. Any node answers from what it has applied.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,15 +16,17 @@ use email_engine_protocol::api::{
 use email_engine_protocol::id::TenantId;
 use email_engine_protocol::time::Timestamp;
 
+use super::unread;
 use crate::api::Api;
 use crate::api::auth::Caller;
 use crate::api::problem::ApiError;
 use crate::api::request::{JsonBody, Named, WriteRequest};
 use crate::api::routes::Asker;
 use crate::fleet::selection::{
-    Cover, NobodyLeft, Rotation, Used, candidates, cover, of_purpose, purpose_word, returns_at,
+    Candidate, Cover, NobodyLeft, Rotation, Used, candidates, cover, of_purpose, purpose_word,
+    returns_at,
 };
-use crate::fleet::warmup::day_of;
+use crate::fleet::warmup::{Evidence, day_of};
 use crate::state::FleetState;
 
 /// Largest campaign.
@@ -44,6 +46,8 @@ struct Kept {
     rotation: Rotation,
     /// What is counted of each identity today, and when that was read.
     used: BTreeMap<IpAddr, Used>,
+    /// Those of whom it could not be read: what they may still send is not known.
+    unread: BTreeSet<IpAddr>,
     read_at: Timestamp,
 }
 
@@ -64,7 +68,7 @@ pub(in crate::api) async fn from_query(
         mode: parameters.mode,
         volume: parameters.volume,
     };
-    select(&api, &caller, &tenant, request)
+    select(&api, &caller, &tenant, request).await
 }
 
 /// A request as parameters: what is absent is told as every other fault is.
@@ -90,10 +94,10 @@ pub(in crate::api) async fn from_body(
     Named(tenant): Named<TenantId>,
     JsonBody(request): JsonBody<SelectRequest>,
 ) -> Result<Response, ApiError> {
-    select(&api, &write.caller, &tenant, request)
+    select(&api, &write.caller, &tenant, request).await
 }
 
-fn select(
+async fn select(
     api: &Api,
     caller: &Caller,
     tenant: &TenantId,
@@ -109,11 +113,10 @@ fn select(
     is_there(api, caller, tenant)?;
     let now = api.now();
     let purpose = request.purpose;
-    read(api, tenant, purpose, now);
+    read(api, tenant, purpose, now).await?;
     api.view(|state| {
         api.rotations.with(state, tenant, purpose, |kept| {
-            let used = |address| kept.used.get(&address).copied().unwrap_or_default();
-            let all = candidates(state, tenant, purpose, used).map_err(|why| nobody(&why))?;
+            let all = kept.candidates(state, tenant, purpose)?;
             let Some(volume) = request.volume else {
                 let usual = state.tenants.get(tenant).map(|tenant| tenant.rotation);
                 let mode = request.mode.or(usual).unwrap_or_default();
@@ -128,27 +131,49 @@ fn select(
 }
 
 /// Identities whose quotas, as far as they are left today, cover a campaign.
-pub(in crate::api) fn covering(
+pub(in crate::api) async fn covering(
     api: &Api,
     tenant: &TenantId,
     purpose: Purpose,
     volume: u64,
 ) -> Result<Cover, ApiError> {
     let now = api.now();
-    read(api, tenant, purpose, now);
+    read(api, tenant, purpose, now).await?;
     api.view(|state| {
         api.rotations.with(state, tenant, purpose, |kept| {
-            let used = |address| kept.used.get(&address).copied().unwrap_or_default();
-            let all = candidates(state, tenant, purpose, used).map_err(|why| nobody(&why))?;
+            let all = kept.candidates(state, tenant, purpose)?;
             kept.rotation.pass(now);
             Ok(cover(&kept.rotation, &all, volume))
         })
     })
 }
 
-/// Reads what is counted today, when that was long ago. It may lie on a disk, so that the state does not
-/// wait for it.
-fn read(api: &Api, tenant: &TenantId, purpose: Purpose, now: Timestamp) {
+impl Kept {
+    /// Those that may be chosen, of whom it is known what they sent.
+    fn candidates(
+        &self,
+        state: &FleetState,
+        tenant: &TenantId,
+        purpose: Purpose,
+    ) -> Result<Vec<Candidate>, ApiError> {
+        let used = |address| self.used.get(&address).copied().unwrap_or_default();
+        let mut all = candidates(state, tenant, purpose, used).map_err(|why| nobody(&why))?;
+        all.retain(|one| !self.unread.contains(&one.address));
+        if all.is_empty() {
+            return Err(unread(&"what its identities sent today cannot be read"));
+        }
+        Ok(all)
+    }
+}
+
+/// Reads what is counted today, when that was long ago. It may lie on a disk, so that neither the state nor
+/// anybody else's request waits for it.
+async fn read(
+    api: &Api,
+    tenant: &TenantId,
+    purpose: Purpose,
+    now: Timestamp,
+) -> Result<(), ApiError> {
     let addresses: Vec<IpAddr> = api.view(|state| {
         let is_known = api.rotations.with(state, tenant, purpose, |kept| {
             let next = kept.read_at.plus(KNOWN_MILLIS);
@@ -158,22 +183,42 @@ fn read(api: &Api, tenant: &TenantId, purpose: Purpose, now: Timestamp) {
         all.map(|identity| identity.spec.address).collect()
     });
     if addresses.is_empty() {
-        return;
+        return Ok(());
     }
-    let today = day_of(now);
-    let counted = |address: IpAddr| {
-        let counts = api.evidence.day_counts(address, today, today);
-        let sent = counts.iter().map(|day| day.total().sent);
-        let today = sent.fold(0, u64::saturating_add);
-        (address, Used { today, hour: 0 })
-    };
-    let used: BTreeMap<IpAddr, Used> = addresses.into_iter().map(counted).collect();
+    let evidence = Arc::clone(&api.evidence);
+    let counted = tokio::task::spawn_blocking(move || counted(&*evidence, addresses, day_of(now)));
+    let (used, missing) = counted.await.map_err(|error| unread(&error))?;
     api.view(|state| {
         api.rotations.with(state, tenant, purpose, |kept| {
             kept.used.clone_from(&used);
+            kept.unread.clone_from(&missing);
             kept.read_at = now;
         });
     });
+    Ok(())
+}
+
+/// What each was counted to have sent today, and those of whom that cannot be read.
+fn counted(
+    evidence: &dyn Evidence,
+    addresses: Vec<IpAddr>,
+    today: u32,
+) -> (BTreeMap<IpAddr, Used>, BTreeSet<IpAddr>) {
+    let (mut used, mut missing) = (BTreeMap::new(), BTreeSet::new());
+    for address in addresses {
+        match evidence.day_counts(address, today, today) {
+            Ok(counts) => {
+                let sent = counts.iter().map(|day| day.total().sent);
+                let today = sent.fold(0, u64::saturating_add);
+                used.insert(address, Used { today, hour: 0 });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "not chosen");
+                missing.insert(address);
+            }
+        }
+    }
+    (used, missing)
 }
 
 fn one(

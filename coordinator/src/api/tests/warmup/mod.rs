@@ -1,12 +1,21 @@
 //! Warm-up and selection as they are asked for.
 
+use std::net::IpAddr;
+
+use email_engine_protocol::id::HostId;
+use email_engine_protocol::observed::{DayCounts, Gap};
+use email_engine_protocol::time::Timestamp;
 use serde_json::{Value, json};
 
 use super::testbed::{Answered, Testbed};
+use crate::fleet::warmup::{Evidence, Unread};
 
 /// Two identities of `red` that warm up, one of them for transactional mail, and a standby.
 async fn warming() -> Testbed {
-    let testbed = Testbed::new();
+    declared(Testbed::new()).await
+}
+
+async fn declared(testbed: Testbed) -> Testbed {
     let document = json!({
         "hosts": [{"id": "pmta1", "role": "powermta", "addresses": ["192.0.2.1"]}],
         "ips": [
@@ -205,4 +214,47 @@ async fn a_tenant_tightens_its_warm_up_and_is_told_the_bound_when_it_loosens() {
         .await
         .gives(200);
     assert_eq!(shown.body["daily_quota"], 300);
+}
+
+/// Counts that cannot be read of these addresses; others sent nothing.
+struct Damaged(&'static [&'static str]);
+
+impl Evidence for Damaged {
+    fn day_counts(&self, address: IpAddr, _: u32, _: u32) -> Result<Vec<DayCounts>, Unread> {
+        if self.0.contains(&&address.to_string()[..]) {
+            let reason = "a row of series is damaged".to_owned();
+            return Err(Unread { address, reason });
+        }
+        Ok(Vec::new())
+    }
+
+    fn read_until(&self, _: &HostId) -> Option<Timestamp> {
+        None
+    }
+
+    fn gaps(&self, _: &HostId) -> Vec<Gap> {
+        Vec::new()
+    }
+}
+
+#[tokio::test]
+async fn whoever_sent_nobody_knows_how_much_today_is_not_chosen() {
+    let one = Testbed::new().knowing(Damaged(&["198.51.100.2"]));
+    let testbed = declared(one).await;
+    let path = "/api/v1/tenants/red/select?purpose=marketing";
+    for _ in 0..9 {
+        let chosen = get(&testbed, path).await.gives(200).body;
+        assert_eq!(chosen["ip"], "198.51.100.1");
+    }
+    let both = Testbed::new().knowing(Damaged(&["198.51.100.1", "198.51.100.2"]));
+    let testbed = declared(both).await;
+    get(&testbed, path).await.refuses(503, "unread");
+    let volume = format!("{path}&volume=10");
+    get(&testbed, &volume).await.refuses(503, "unread");
+    // Nor is it forgiven what nobody knows.
+    let resume = "/api/v1/warmup/198.51.100.2/resume";
+    let refused = post(&testbed, resume, json!({"reason": "mended"})).await;
+    refused.refuses(503, "unread");
+    let chosen = get(&testbed, "/api/v1/tenants/red/select?purpose=transactional").await;
+    assert_eq!(chosen.gives(200).body["ip"], "198.51.100.3");
 }

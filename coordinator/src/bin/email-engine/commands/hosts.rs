@@ -321,7 +321,8 @@ fn details(host: &HostView) -> String {
     for status in &host.trouble {
         lines.push(("Not right", trouble(status)));
     }
-    for words in host.mail.notices.words() {
+    let notices = host.mail.notices.words();
+    for words in notices.into_iter().chain(host.uncounted.words()) {
         lines.push(("Mail", words));
     }
     for day in &host.mail.days {
@@ -367,7 +368,7 @@ fn trouble(status: &ResourceStatus) -> String {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use email_engine_protocol::api::{HostSpec, MailView};
+    use email_engine_protocol::api::{HostSpec, MailView, UncountedView};
     use email_engine_protocol::generation::Generation;
     use email_engine_protocol::id::{NodeId, Role};
     use email_engine_protocol::observed::MailNotice;
@@ -407,6 +408,7 @@ pub(crate) mod tests {
             unheard: Vec::new(),
             changed_at: None,
             mail: MailView::default(),
+            uncounted: UncountedView::default(),
         }
     }
 

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use email_engine_protocol::desired::Receiver;
 use email_engine_protocol::id::ReceiverGroup;
 
-use super::line::record::Record;
+use crate::accounting::line::record::Record;
 
 /// The catalogue's groups, by the names under which records know them.
 #[derive(Clone, Debug)]
-pub(super) struct Receivers {
+pub(in crate::accounting) struct Receivers {
     groups: BTreeMap<String, ReceiverGroup>,
     other: ReceiverGroup,
 }
@@ -21,7 +21,7 @@ impl Default for Receivers {
 }
 
 impl Receivers {
-    pub(super) fn of(receivers: &[Receiver]) -> Self {
+    pub(in crate::accounting) fn of(receivers: &[Receiver]) -> Self {
         let pairs = receivers.iter().flat_map(|receiver| {
             let names = receiver.names.iter();
             names.map(|name| (name.to_ascii_lowercase(), receiver.group.clone()))
@@ -34,7 +34,7 @@ impl Receivers {
 
     /// The group of a record's recipient: by the domain, else by the queue that the message was in,
     /// which several domains may share.
-    pub(super) fn group(&self, record: &Record) -> ReceiverGroup {
+    pub(in crate::accounting) fn group(&self, record: &Record) -> ReceiverGroup {
         let by = |name: &str| self.groups.get(name);
         let found = by(&record.recipient).or_else(|| by(&record.queue));
         found.unwrap_or(&self.other).clone()
@@ -45,8 +45,8 @@ impl Receivers {
 mod tests {
     use email_engine_protocol::desired::RecordKind;
 
-    use super::super::names::tests::record;
     use super::*;
+    use crate::accounting::names::tests::record;
 
     #[test]
     fn a_recipient_is_known_by_domain_then_by_queue_and_else_is_another() {

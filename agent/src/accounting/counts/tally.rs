@@ -1,6 +1,6 @@
 //! Counts by identity, hour and group of receivers.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use email_engine_protocol::desired::RecordKind;
@@ -9,10 +9,7 @@ use email_engine_protocol::limits;
 use email_engine_protocol::observed::{Counts, IdentityTotals};
 use email_engine_protocol::time::Timestamp;
 
-use super::line::record::Record;
-
-/// Deferred messages of a file that are remembered.
-const DEFERRALS: usize = 4096;
+use crate::accounting::line::record::Record;
 
 /// Rows of counts, at most [`STATISTICS_ROWS`](limits::STATISTICS_ROWS).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -78,7 +75,9 @@ fn one(record: &Record, is_first: bool) -> Counts {
             (one.sent, one.bounced) = (1, hard);
             one.categories.count(record.category);
         }
-        RecordKind::Returned => (one.returned, one.bounced) = (1, hard),
+        // Whatever its category: the receiver took it and gave it back for good. It makes a bounce of
+        // what was counted as delivered; `returned` says of how many.
+        RecordKind::Returned => (one.returned, one.bounced) = (1, 1),
         RecordKind::Deferred => one.deferred = u64::from(is_first),
         RecordKind::Complaint => one.complaints = 1,
     }
@@ -89,44 +88,13 @@ fn hour(at: Timestamp) -> u32 {
     u32::try_from(at.0 / Timestamp::HOUR).unwrap_or(u32::MAX)
 }
 
-/// The messages of one file that were deferred of late. A message is one sender, one recipient and one
-/// time of queueing; one that is deferred again after so many others, or in the next file, counts once
-/// more. Of one file, because whoever begins anew can then find out by reading it again.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Deferrals {
-    order: VecDeque<u64>,
-    known: BTreeSet<u64>,
-}
-
-impl Deferrals {
-    /// Whether a message is remembered.
-    #[must_use]
-    pub fn knows(&self, message: u64) -> bool {
-        self.known.contains(&message)
-    }
-
-    /// Remembers a message, and says whether it was not known.
-    pub fn is_first(&mut self, message: u64) -> bool {
-        if !self.known.insert(message) {
-            return false;
-        }
-        self.order.push_back(message);
-        while self.order.len() > DEFERRALS {
-            if let Some(oldest) = self.order.pop_front() {
-                self.known.remove(&oldest);
-            }
-        }
-        true
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use email_engine_protocol::observed::BounceCategory;
     use proptest::prelude::*;
 
-    use super::super::names::tests::record;
     use super::*;
+    use crate::accounting::names::tests::record;
 
     #[test]
     fn only_what_the_words_say_is_counted() {
@@ -143,6 +111,7 @@ mod tests {
         count(RecordKind::Bounced, BounceCategory::BadMailbox, false);
         count(RecordKind::Bounced, BounceCategory::QuotaIssues, false);
         count(RecordKind::Returned, BounceCategory::BadDomain, false);
+        count(RecordKind::Returned, BounceCategory::QuotaIssues, false);
         count(RecordKind::Deferred, BounceCategory::Other, true);
         count(RecordKind::Deferred, BounceCategory::Other, false);
         count(RecordKind::Complaint, BounceCategory::Other, false);
@@ -156,22 +125,11 @@ mod tests {
                 row.complaints,
                 row.returned
             ),
-            (3, 1, 2, 1, 1, 1)
+            (3, 1, 3, 1, 1, 2)
         );
         assert_eq!(row.categories.of(BounceCategory::BadMailbox), 1);
         assert_eq!(row.categories.of(BounceCategory::QuotaIssues), 1);
         assert_eq!(row.categories.of(BounceCategory::BadDomain), 0);
-    }
-
-    #[test]
-    fn a_deferral_is_remembered_until_many_others_came() {
-        let mut deferrals = Deferrals::default();
-        assert!(deferrals.is_first(7));
-        assert!(!deferrals.is_first(7));
-        for other in 0..4096 {
-            deferrals.is_first(1_000_000 + other);
-        }
-        assert!(deferrals.is_first(7));
     }
 
     proptest! {
