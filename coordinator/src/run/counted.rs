@@ -1,16 +1,38 @@
 //! What is counted of the fleet's mail, for whoever judges by it.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use email_engine_protocol::id::HostId;
-use email_engine_protocol::observed::DayCounts;
+use email_engine_protocol::observed::{Counts, DayCounts};
 use email_engine_protocol::time::Timestamp;
 
-use crate::fleet::warmup::Evidence;
+use crate::fleet::warmup::{Evidence, Unread};
 use crate::raft::Cluster;
+use crate::state::{Span, Subject};
 
 /// The series and cursors as this node has applied them.
 pub(super) struct Counted(pub(super) Cluster);
+
+impl Counted {
+    /// What an identity sent in each of these spans in which it did, oldest first.
+    fn spans(&self, address: IpAddr, spans: &[Span]) -> Result<Vec<(Span, u64)>, Unread> {
+        let tenant = self.0.view(|state| {
+            let identity = state.identities.get(&address);
+            identity.map(|identity| identity.spec.tenant.clone())
+        });
+        let subject = Subject::Identity(tenant.ok_or(Unread)?, address);
+        let counted = self.0.series(&subject, spans).map_err(|error| {
+            tracing::warn!(%address, error = &error as &dyn std::error::Error, "series are not read");
+            Unread
+        })?;
+        let sent = |(span, groups): (Span, BTreeMap<_, Counts>)| {
+            let all = groups.values().map(|counts| counts.sent);
+            (span, all.fold(0, u64::saturating_add))
+        };
+        Ok(counted.into_iter().map(sent).collect())
+    }
+}
 
 impl Evidence for Counted {
     /// A row that cannot be read is told and taken for a day of which nothing is known: without counts nobody
@@ -28,6 +50,27 @@ impl Evidence for Counted {
             tracing::warn!(%address, error = &error as &dyn std::error::Error, "counts are not read");
             Vec::new()
         })
+    }
+
+    fn last_day(&self, address: IpAddr, from: u32, to: u32) -> Result<Option<u32>, Unread> {
+        let days: Vec<_> = (from..=to).map(Span::Day).collect();
+        let counted = self.spans(address, &days)?;
+        let sent = |(span, sent): (Span, u64)| match span {
+            Span::Day(day) if sent > 0 => Some(day),
+            _ => None,
+        };
+        Ok(counted.into_iter().filter_map(sent).next_back())
+    }
+
+    fn sent_by_hour(&self, address: IpAddr, from: u32, to: u32) -> Vec<(u32, u64)> {
+        let hours: Vec<_> = (from..=to).map(Span::Hour).collect();
+        // Whoever chooses by them goes by what it gave out itself, then.
+        let counted = self.spans(address, &hours).unwrap_or_default();
+        let sent = |(span, sent)| match span {
+            Span::Hour(hour) => Some((hour, sent)),
+            Span::Day(_) => None,
+        };
+        counted.into_iter().filter_map(sent).collect()
     }
 
     fn read_until(&self, host: &HostId) -> Option<Timestamp> {

@@ -28,7 +28,24 @@ pub trait Evidence: Send + Sync {
     fn day_counts(&self, address: IpAddr, from: u32, to: u32) -> Vec<DayCounts>;
     /// Up to when all that a host accounted for is counted.
     fn read_until(&self, host: &HostId) -> Option<Timestamp>;
+    /// The last of these days on which an identity sent anything; none when it sent nothing.
+    ///
+    /// # Errors
+    /// When that is not known, which is not the same as nothing.
+    fn last_day(&self, _address: IpAddr, _from: u32, _to: u32) -> Result<Option<u32>, Unread> {
+        Err(Unread)
+    }
+    /// What an identity sent in each of these hours, numbered from 1970-01-01; those without mail may be left
+    /// out.
+    fn sent_by_hour(&self, _address: IpAddr, _from: u32, _to: u32) -> Vec<(u32, u64)> {
+        Vec::new()
+    }
 }
+
+/// What was counted cannot be read now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("what was counted cannot be read")]
+pub struct Unread;
 
 /// Knows nothing: nobody is judged, and nobody goes further.
 #[derive(Clone, Copy, Debug, Default)]

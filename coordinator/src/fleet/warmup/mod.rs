@@ -17,7 +17,8 @@ mod simulate;
 mod tests;
 
 pub use evidence::{
-    Evidence, NoEvidence, WINDOW_DAYS, accounting_hosts, day_begins, day_of, is_read_past, rates,
+    Evidence, NoEvidence, Unread, WINDOW_DAYS, accounting_hosts, day_begins, day_of, is_read_past,
+    rates,
 };
 pub use judge::{Facts, Opens, judge, stop_line};
 #[cfg(test)]
