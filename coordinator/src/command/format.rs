@@ -303,7 +303,13 @@ fn campaign_commands() -> Vec<Command> {
         Command::BeginCampaign(BeginCampaign {
             tenant: tenant("c1").id,
             name: "Autumn".to_owned(),
-            ips: vec![address(0)],
+            takes: vec![Take {
+                address: address(0),
+                mails: 300,
+                used: 5,
+            }],
+            asker: [7; 16],
+            known: ["u0".to_owned()].into(),
         }),
         Command::EndCampaign(EndCampaign {
             campaign: RequestId::new("r1").unwrap(),

@@ -21,10 +21,12 @@ use crate::api::auth::Caller;
 use crate::api::problem::ApiError;
 use crate::api::request::{JsonBody, Named, WriteRequest};
 use crate::api::routes::Asker;
+use crate::command::Take;
 use crate::fleet::selection::{
-    Cover, NobodyLeft, Rotation, Used, candidates, cover, of_purpose, purpose_word, returns_at,
+    Candidate, Cover, NobodyLeft, Rotation, Used, candidates, cover, of_purpose, purpose_word,
+    returns_at,
 };
-use crate::fleet::warmup::day_of;
+use crate::fleet::warmup::{Evidence, day_of};
 use crate::state::FleetState;
 
 /// Largest campaign.
@@ -112,7 +114,7 @@ fn select(
     read(api, tenant, purpose, now);
     api.view(|state| {
         api.rotations.with(state, tenant, purpose, |kept| {
-            let used = |address| kept.used.get(&address).copied().unwrap_or_default();
+            let used = |address| kept.used_of(state, address, now);
             let all = candidates(state, tenant, purpose, used).map_err(|why| nobody(&why))?;
             let Some(volume) = request.volume else {
                 let usual = state.tenants.get(tenant).map(|tenant| tenant.rotation);
@@ -127,21 +129,31 @@ fn select(
     })
 }
 
-/// Identities whose quotas, as far as they are left today, cover a campaign.
+/// Identities that may send for a purpose, with what a campaign takes of each, and how much of it is left
+/// over for today. `only` are the ones that are asked for; all of them when there is none.
 pub(in crate::api) fn covering(
     api: &Api,
     tenant: &TenantId,
     purpose: Purpose,
     volume: u64,
-) -> Result<Cover, ApiError> {
+    only: &[IpAddr],
+) -> Result<(Vec<Take>, u64), ApiError> {
     let now = api.now();
     read(api, tenant, purpose, now);
     api.view(|state| {
         api.rotations.with(state, tenant, purpose, |kept| {
-            let used = |address| kept.used.get(&address).copied().unwrap_or_default();
-            let all = candidates(state, tenant, purpose, used).map_err(|why| nobody(&why))?;
+            let used = |address| kept.used_of(state, address, now);
+            let mut all = candidates(state, tenant, purpose, used).map_err(|why| nobody(&why))?;
+            all.retain(|one| only.is_empty() || only.contains(&one.address));
             kept.rotation.pass(now);
-            Ok(cover(&kept.rotation, &all, volume))
+            let Cover { parts, missing, .. } = cover(&kept.rotation, &all, volume);
+            let parts: BTreeMap<IpAddr, u64> = parts.into_iter().collect();
+            let take = |one: &Candidate| Take {
+                address: one.address,
+                mails: parts.get(&one.address).copied().unwrap_or_default(),
+                used: u64::from(one.quota).saturating_sub(kept.rotation.left(one)),
+            };
+            Ok((all.iter().map(take).collect(), missing))
         })
     })
 }
@@ -164,8 +176,12 @@ fn read(api: &Api, tenant: &TenantId, purpose: Purpose, now: Timestamp) {
     let counted = |address: IpAddr| {
         let counts = api.evidence.day_counts(address, today, today);
         let sent = counts.iter().map(|day| day.total().sent);
-        let today = sent.fold(0, u64::saturating_add);
-        (address, Used { today, hour: 0 })
+        let used = Used {
+            today: sent.fold(0, u64::saturating_add),
+            hour: in_an_hour(&*api.evidence, address, now),
+            taken: 0,
+        };
+        (address, used)
     };
     let used: BTreeMap<IpAddr, Used> = addresses.into_iter().map(counted).collect();
     api.view(|state| {
@@ -174,6 +190,19 @@ fn read(api: &Api, tenant: &TenantId, purpose: Purpose, now: Timestamp) {
             kept.read_at = now;
         });
     });
+}
+
+/// What was sent in the last hour, as far as it is counted: all of this one, and of the one before the part
+/// that is less than an hour ago.
+fn in_an_hour(evidence: &dyn Evidence, address: IpAddr, now: Timestamp) -> u64 {
+    let this = u32::try_from(now.0 / Timestamp::HOUR).unwrap_or(u32::MAX);
+    let ago = Timestamp::HOUR - now.0 % Timestamp::HOUR;
+    let hours = evidence.sent_by_hour(address, this.saturating_sub(1), this);
+    let part = |(hour, sent): (u32, u64)| match hour == this {
+        true => sent,
+        false => sent.saturating_mul(ago) / Timestamp::HOUR,
+    };
+    hours.into_iter().map(part).fold(0, u64::saturating_add)
 }
 
 fn one(
@@ -219,6 +248,16 @@ fn nobody(why: &NobodyLeft) -> ApiError {
         NobodyLeft::Quota { .. } => "quota-used",
     };
     ApiError::new(StatusCode::CONFLICT, code, why.to_string())
+}
+
+impl Kept {
+    /// What an identity used of its day, as this node knows.
+    fn used_of(&self, state: &FleetState, address: IpAddr, now: Timestamp) -> Used {
+        Used {
+            taken: state.reserved.of(day_of(now), address),
+            ..self.used.get(&address).copied().unwrap_or_default()
+        }
+    }
 }
 
 impl Rotations {
