@@ -51,7 +51,8 @@ pub use host::{
     Host, HostKeys, HostLifecycle, INBOUND_MX_LABEL, Outcome, RestartAllowed, TargetRecord,
 };
 pub use identity::{
-    Declared, Departed, Departure, GivenUp, Identity, Leaving, Life, Place, Pool, Quarantine,
+    Declared, Departed, Departure, GivenUp, Held, HeldAddresses, Identity, Leaving, Life, Place,
+    Pool, Quarantine, Said,
 };
 pub use lookup::{Claim, ClaimKind, Lookup};
 pub(crate) use lookup::{claims, with_ancestors};
@@ -159,4 +160,6 @@ pub struct FleetState {
     /// DKIM records that stay published although nobody signs with their keys any more, by when they
     /// may go.
     pub departed: BTreeMap<Departure, Arc<Departed>>,
+    /// What is held against addresses that no identity has.
+    pub held: HeldAddresses,
 }

@@ -103,7 +103,7 @@ fn only_own_identities_that_take_mail_send_it_each_once() {
     let mut fleet = Fleet::with_identities(2);
     let mut resting = identity(1);
     resting.status = IpStatus::Resting;
-    fleet.accept(Command::ChangeIdentity(ChangeIdentity { ip: resting }));
+    fleet.accept(Command::ChangeIdentity(ChangeIdentity::of(resting)));
     for (ips, code) in [
         (&[][..], RejectionCode::Invalid),
         (&[0, 0], RejectionCode::Invalid),

@@ -180,6 +180,12 @@ pub fn stop(
     settle(plan, settings);
 }
 
+/// A plan that begins or goes on where another one of the same address was stopped, or was not.
+pub fn stay_stopped(plan: &mut WarmupPlan, stopped: Option<WarmupStop>, settings: &WarmupSettings) {
+    plan.stopped = stopped;
+    settle(plan, settings);
+}
+
 /// An operator's word that it may go on, after a stop or a pause: in the phase that it had, which has to
 /// be shown anew. After a stop it is judged by what is counted from now on, or the next report would stop it
 /// again for what is mended; a pause forgives nothing.
