@@ -71,6 +71,16 @@ impl WriteRequest {
             .expect("names of requests are made of the letters of request ids")
     }
 
+    /// Goes on to another attempt, as if the ones before it had not been.
+    pub(super) const fn next_attempt(&mut self) {
+        self.first_attempt += 1;
+    }
+
+    /// Whether another attempt is in order.
+    pub(super) const fn has_attempts(&self) -> bool {
+        self.first_attempt < ATTEMPTS
+    }
+
     /// Finds what the fleet answered to this request before, and refuses the key of another one.
     pub(super) fn recall(&mut self, state: &FleetState) -> Result<(), ApiError> {
         if let Some((key, _)) = self.name.split_once(':') {

@@ -6,11 +6,11 @@ use futures::stream::BoxStream;
 
 use email_engine_protocol::api::{Change, DomainRecord, FleetDocument};
 use email_engine_protocol::bytes::ContentHash;
-use email_engine_protocol::id::{HostId, NodeId, TenantId};
+use email_engine_protocol::id::{HostId, NodeId};
 use email_engine_protocol::secret::SecretBytes;
 
 use crate::command::{Answer, Command, Proposal, Rejection, RejectionCode};
-use crate::planner::document::{self, DocumentPlan};
+use crate::planner::document::{self, DocumentPlan, Scope};
 use crate::planner::preview::{self, Preview};
 use crate::planner::{self, dns};
 use crate::raft::{
@@ -72,7 +72,7 @@ pub trait Planning: Send + Sync + 'static {
         state: &FleetState,
         document: &FleetDocument,
         prune: bool,
-        scope: Option<&TenantId>,
+        scope: Scope<'_>,
     ) -> Result<Draft, Rejection> {
         Ok(document::changes(state, document, prune, scope)?.into())
     }

@@ -101,7 +101,7 @@ mod tests {
     }
 
     fn add(at: u32) -> Command {
-        Command::AddIdentity(AddIdentity { ip: identity(at) })
+        Command::AddIdentity(AddIdentity::of(identity(at)))
     }
 
     #[test]
@@ -112,7 +112,7 @@ mod tests {
         let mut bad = identity(56);
         bad.domain = identity(3).domain;
         bad.zone = bad.domain.clone();
-        commands[56] = Command::AddIdentity(AddIdentity { ip: bad });
+        commands[56] = Command::AddIdentity(AddIdentity::of(bad));
         let rejection = fleet.refuse(batch(None, commands));
         assert_eq!(rejection.code, RejectionCode::Duplicate);
         assert_eq!(rejection.field, "commands[56].domain");

@@ -52,10 +52,8 @@ fn fleet_commands() -> Vec<Command> {
             host: host_id("h1"),
             confirmed: true,
         }),
-        Command::AddIdentity(AddIdentity { ip: identity(0) }),
-        Command::ChangeIdentity(ChangeIdentity {
-            ip: identity(1_000),
-        }),
+        Command::AddIdentity(AddIdentity::of(identity(0))),
+        Command::ChangeIdentity(ChangeIdentity::of(identity(1_000))),
         Command::RetireIdentity(RetireIdentity {
             address: address(0),
         }),
@@ -303,7 +301,13 @@ fn campaign_commands() -> Vec<Command> {
         Command::BeginCampaign(BeginCampaign {
             tenant: tenant("c1").id,
             name: "Autumn".to_owned(),
-            ips: vec![address(0)],
+            takes: vec![Take {
+                address: address(0),
+                mails: 300,
+                used: 5,
+            }],
+            asker: [7; 16],
+            known: ["u0".to_owned()].into(),
         }),
         Command::EndCampaign(EndCampaign {
             campaign: RequestId::new("r1").unwrap(),
@@ -332,6 +336,7 @@ fn life_commands() -> Vec<Command> {
         Command::StateChecks(StateChecks {
             address: address(0),
             verdicts: said.into(),
+            sweeps: true,
         }),
         Command::RecordSending(RecordSending {
             sent: [(address(0), Timestamp(7))].into(),

@@ -44,7 +44,8 @@ pub(crate) use artifact::IDLE_MILLIS;
 pub use artifact::{
     BeginArtifact, FinishArtifact, NameArtifact, Piece, PutArtifactPiece, RemoveArtifact,
 };
-pub use campaign::{BeginCampaign, EndCampaign};
+pub use campaign::{BeginCampaign, EndCampaign, Take};
+pub(crate) use campaign::{KNOWN as CAMPAIGNS_KNOWN, is_uid as is_campaign_uid};
 pub(crate) use cluster::AGREEMENT_MILLIS;
 pub use host::SetDatabasePassword;
 pub use identity::{

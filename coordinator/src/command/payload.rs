@@ -19,7 +19,7 @@ use email_engine_protocol::time::Timestamp;
 
 use super::Command;
 use crate::state::{
-    ClusterRecord, Node, Outcome, PreparedKey, Release, ShownCertificate, TokenUse,
+    ClusterRecord, Node, Outcome, PreparedKey, Release, Said, ShownCertificate, TokenUse,
 };
 
 /// See [`Command::Found`]. The first admin key, bundle and settings are commands of their own.
@@ -89,6 +89,17 @@ pub struct CutOffHost {
 pub struct AddIdentity {
     /// The identity.
     pub ip: IpSpec,
+    /// What of where it stands the file itself says; the rest was filled in.
+    pub said: Said,
+}
+
+impl AddIdentity {
+    /// As it is, by nobody's words.
+    #[must_use]
+    pub fn of(ip: IpSpec) -> Self {
+        let said = Said::default();
+        Self { ip, said }
+    }
 }
 
 /// See [`Command::ChangeIdentity`]. A change of domain or selector takes a new DKIM key.
@@ -96,6 +107,17 @@ pub struct AddIdentity {
 pub struct ChangeIdentity {
     /// The whole new declaration; the address says whose.
     pub ip: IpSpec,
+    /// What of where it stands the file itself says; the rest was filled in.
+    pub said: Said,
+}
+
+impl ChangeIdentity {
+    /// As it shall be, by nobody's words.
+    #[must_use]
+    pub fn of(ip: IpSpec) -> Self {
+        let said = Said::default();
+        Self { ip, said }
+    }
 }
 
 /// See [`Command::RetireIdentity`].

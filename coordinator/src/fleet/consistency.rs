@@ -10,13 +10,22 @@ use crate::state::{FleetState, Lookup};
 /// # Errors
 /// When a command forgot to keep it in step.
 pub fn the_lookup_matches_the_tables(state: &FleetState) -> Result<(), Violation> {
+    let broken = |what: &str| Violation {
+        invariant: "the_lookup_matches_the_tables",
+        what: what.to_owned(),
+    };
+    let mut held = state.held.addresses();
+    if !state.held.is_consistent() || held.any(|address| state.identities.contains_key(&address)) {
+        return Err(broken(
+            "what is held against an address is misfiled, or an identity has it",
+        ));
+    }
     if Lookup::of(state) == state.lookup {
         return Ok(());
     }
-    Err(Violation {
-        invariant: "the_lookup_matches_the_tables",
-        what: "it differs (tables that were filled by hand need `reindex`)".to_owned(),
-    })
+    Err(broken(
+        "it differs (tables that were filled by hand need `reindex`)",
+    ))
 }
 
 /// Each stored body is counted once per target and artifact that needs it, and needed by at least one.

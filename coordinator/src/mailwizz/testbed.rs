@@ -14,6 +14,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::Barrier;
 use zeroize::Zeroizing;
 
 use email_engine_protocol::api::{CampaignRequest, CampaignStatus};
@@ -47,6 +48,8 @@ pub(crate) struct Held {
     pub(crate) asked: usize,
     /// Servers of one page.
     pub(crate) per_page: usize,
+    /// So many must ask for servers at the same time before any of them is answered.
+    gate: Option<Arc<Barrier>>,
     moods: Vec<Mood>,
     /// What becomes of the next campaign, when it breaks.
     breaks: Option<Breaks>,
@@ -131,6 +134,11 @@ impl Application {
     /// The next campaign is not made, and the answer is the same error.
     pub(crate) fn will_break_before_making(&self) {
         self.held.lock().unwrap().breaks = Some(Breaks::Before);
+    }
+
+    /// The next so many that ask for its servers are answered together.
+    pub(crate) fn will_be_asked_at_once_by(&self, many: usize) {
+        self.held.lock().unwrap().gate = Some(Arc::new(Barrier::new(many)));
     }
 
     /// Of the next requests each is met in one of these moods.
@@ -245,6 +253,11 @@ async fn servers(
         Ok(None) => {}
         Ok(Some(_)) => return silence().await,
         Err(answer) => return *answer,
+    }
+    let gate = held.lock().unwrap().gate.clone();
+    if let Some(gate) = gate {
+        gate.wait().await;
+        held.lock().unwrap().gate = None;
     }
     let held = held.lock().unwrap();
     let records = held.servers.iter().map(|(id, name, status)| {

@@ -154,7 +154,7 @@ mod tests {
         // Where it stands is put there: which ways lead there is not the question here.
         let row = fleet.state.identities.get_mut(&ip.address).unwrap();
         Arc::make_mut(row).spec.status = ip.status;
-        fleet.accept(Command::ChangeIdentity(ChangeIdentity { ip }));
+        fleet.accept(Command::ChangeIdentity(ChangeIdentity::of(ip)));
     }
 
     fn told(before: &FleetState, after: &FleetState) -> Vec<String> {

@@ -2,6 +2,7 @@
 //! asked, because making one cannot be taken back and an answer may be lost: whoever asks again under the
 //! same request is told what became of the first time.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -16,13 +17,20 @@ pub struct Campaign {
     pub tenant: TenantId,
     /// Its name.
     pub name: String,
-    /// Identities that send it, the one that it is from first.
-    pub ips: Vec<IpAddr>,
+    /// Identities that send it, the one that it is from first, and what each takes of its day.
+    pub parts: Vec<(IpAddr, u64)>,
+    /// Who asks for it: one of those that worked on the request, and no other.
+    pub asker: Asker,
+    /// Campaigns of its name that MailWizz had before, by their uids.
+    pub known: BTreeSet<String>,
     /// When it was asked for.
     pub begun_at: Timestamp,
     /// What became of it; absent while that is not known.
     pub end: Option<CampaignEnd>,
 }
+
+/// Names one of several that work on one request at the same time.
+pub type Asker = [u8; 16];
 
 /// What became of a campaign.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,4 +45,33 @@ pub enum CampaignEnd {
         /// In MailWizz's words where it had any.
         reason: String,
     },
+    /// MailWizz was asked, and whoever asked does not know. Nobody waits for its answer any more.
+    Unclear,
+}
+
+/// What campaigns that were begun on one day take identities up to, so that two of them do not count on the
+/// same part of a quota. A day later nothing of it is left.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reserved {
+    /// The UTC day, in days since 1970-01-01.
+    pub day: u32,
+    /// Mails of that day: what was known to be used when a campaign was begun, and what it takes.
+    pub mails: BTreeMap<IpAddr, u64>,
+}
+
+impl Reserved {
+    /// Mails that an identity is taken up to on a day.
+    #[must_use]
+    pub fn of(&self, day: u32, address: IpAddr) -> u64 {
+        let mails = self.mails.get(&address).copied();
+        mails.filter(|_| day == self.day).unwrap_or_default()
+    }
+
+    /// A day that is not the one before begins without any.
+    pub fn enter(&mut self, day: u32) {
+        if day != self.day {
+            self.day = day;
+            self.mails.clear();
+        }
+    }
 }

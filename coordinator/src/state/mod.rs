@@ -36,7 +36,7 @@ use email_engine_protocol::time::Timestamp;
 
 pub use access::{ApiKey, CertificateRecord, CertificateSubject, Token, TokenState, TokenUse};
 pub use audit::{AuditEntry, Remembered};
-pub use campaign::{Campaign, CampaignEnd};
+pub use campaign::{Asker, Campaign, CampaignEnd, Reserved};
 pub use cluster::{ClusterRecord, Issuer, Node, PlanKey};
 pub use codec::{DecodeError, TABLES_VERSION, decode, encode};
 pub(crate) use content::layer_fault;
@@ -51,7 +51,8 @@ pub use host::{
     Host, HostKeys, HostLifecycle, INBOUND_MX_LABEL, Outcome, RestartAllowed, TargetRecord,
 };
 pub use identity::{
-    Declared, Departed, Departure, GivenUp, Identity, Leaving, Life, Place, Pool, Quarantine,
+    Declared, Departed, Departure, GivenUp, Held, HeldAddresses, Identity, Leaving, Life, Place,
+    Pool, Quarantine, Said,
 };
 pub use lookup::{Claim, ClaimKind, Lookup};
 pub(crate) use lookup::{claims, with_ancestors};
@@ -152,9 +153,13 @@ pub struct FleetState {
     pub campaigns: BTreeMap<RequestId, Arc<Campaign>>,
     /// Keys of `campaigns`, oldest first.
     pub campaigns_order: VecDeque<RequestId>,
+    /// What the campaigns of a day take of quotas.
+    pub reserved: Reserved,
     /// Up to where the hosts' accounting files are counted.
     pub accounting: Accounting,
     /// DKIM records that stay published although nobody signs with their keys any more, by when they
     /// may go.
     pub departed: BTreeMap<Departure, Arc<Departed>>,
+    /// What is held against addresses that no identity has.
+    pub held: HeldAddresses,
 }

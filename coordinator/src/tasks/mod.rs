@@ -6,6 +6,7 @@
 //! - `password` makes passwords of databases and other secrets that hosts' roles want.
 //! - [`expire`] cuts off hosts whose time for confirming their retirement is over.
 //! - `restart` gives the word for restarts that may be made at certain times.
+//! - `idle` says when identities sent last, and lays to rest those that had no mail for 30 days.
 //! - `warmup` judges each day how identities warm up, and on every report whether one must stop.
 //! - [`renew`] (on every node) keeps the node's own certificate fresh.
 //!
@@ -13,6 +14,7 @@
 
 pub mod certify;
 pub mod expire;
+mod idle;
 mod password;
 pub mod plan;
 mod refused;
@@ -107,6 +109,7 @@ pub fn start<F: Fleet>(config: TasksConfig<F>) -> TasksHandle<F> {
         tokio::spawn(restart::run(fleet.clone(), words)),
         tokio::spawn(stock.clone().run(keys_ahead)),
         tokio::spawn(expire::run(fleet.clone())),
+        tokio::spawn(idle::run(fleet.clone(), Arc::clone(&evidence))),
         tokio::spawn(warmup::run(fleet.clone(), evidence)),
         tokio::spawn(password::run(fleet.clone(), vault.clone())),
         tokio::spawn(certify::run(fleet.clone(), vault.clone(), submission_life)),

@@ -7,11 +7,11 @@ use email_engine_protocol::id::HostId;
 
 use crate::fixture::{Fleet, SOS_HOLIDAYS, TWO_TENANTS, parse, tenant, texts};
 use email_engine_coordinator::command::{Command, Rejection, RejectionCode};
-use email_engine_coordinator::planner::document::changes;
+use email_engine_coordinator::planner::document::{Scope, changes};
 use email_engine_coordinator::state::HostLifecycle;
 
 fn refused(text: &str) -> Rejection {
-    changes(&Fleet::empty().state, &parse(text), false, None).unwrap_err()
+    changes(&Fleet::empty().state, &parse(text), false, Scope::Admin).unwrap_err()
 }
 
 /// The example with one text replaced, which must be there.
@@ -177,7 +177,7 @@ fn pruning_keeps_what_the_file_still_needs_and_lets_a_domain_move() {
     );
     let without_prune = {
         let fleet = Fleet::sos_holidays();
-        changes(&fleet.state, &document, false, None).unwrap_err()
+        changes(&fleet.state, &document, false, Scope::Admin).unwrap_err()
     };
     assert_eq!(without_prune.field, "ips[0].domain");
 }
@@ -360,7 +360,7 @@ fn the_default_host_is_the_own_one_or_the_only_shared_one() {
 fn an_address_of_the_fleet_stays_with_its_owner() {
     let fleet = Fleet::two_tenants();
     let text = "[[ips]]\naddress = \"203.0.113.200\"\ndomain = \"m01.client2.example.com\"\ntenant = \"client-1\"\n";
-    let rejection = changes(&fleet.state, &parse(text), false, None).unwrap_err();
+    let rejection = changes(&fleet.state, &parse(text), false, Scope::Admin).unwrap_err();
     assert_eq!(rejection.code, RejectionCode::Duplicate);
     assert!(!rejection.to_string().contains("client-2"), "{rejection}");
 }
@@ -369,7 +369,7 @@ fn an_address_of_the_fleet_stays_with_its_owner() {
 fn a_key_of_one_tenant_touches_nothing_of_another() {
     let fleet = Fleet::two_tenants();
     let own = tenant("client-1");
-    let try_it = |text: &str| changes(&fleet.state, &parse(text), true, Some(&own));
+    let try_it = |text: &str| changes(&fleet.state, &parse(text), true, Scope::Tenant(&own));
     for foreign in [
         "[settings]\n",
         "[[tenants]]\nid = \"client-2\"\nname = \"x\"\n",
@@ -391,7 +391,7 @@ fn a_key_of_one_tenant_touches_nothing_of_another() {
 fn a_key_of_one_tenant_does_to_hosts_by_document_what_it_may_by_route() {
     let fleet = Fleet::two_tenants();
     let own = tenant("client-1");
-    let try_it = |text: &str| changes(&fleet.state, &parse(text), true, Some(&own));
+    let try_it = |text: &str| changes(&fleet.state, &parse(text), true, Scope::Tenant(&own));
     let host = |id: &str, address: &str| {
         format!(
             "[[hosts]]\nid = \"{id}\"\nrole = \"mailwizz\"\ntenant = \"client-1\"\n\

@@ -22,7 +22,7 @@ use email_engine_coordinator::powermta::lint::Options;
 use email_engine_coordinator::powermta::syntax::Sources;
 use email_engine_coordinator::state::{
     ClusterRecord, FleetState, Host, HostLifecycle, Identity, Issuer, Leaving, Life, Pool, Release,
-    RoleBundle, SealedAtRest, SettingsRevision, StoredSecret, SubmissionAuthority,
+    RoleBundle, Said, SealedAtRest, SettingsRevision, StoredSecret, SubmissionAuthority,
     SubmissionAuthorityRecord, SubmissionCertificate, SubmissionNames,
 };
 
@@ -133,7 +133,7 @@ impl Fleet {
         document: &FleetDocument,
         prune: bool,
     ) -> document::DocumentPlan {
-        let plan = document::changes(&self.state, document, prune, None).unwrap();
+        let plan = document::changes(&self.state, document, prune, document::Scope::Admin).unwrap();
         for command in plan.commands.clone() {
             self.carry_out(command);
         }
@@ -184,8 +184,8 @@ impl Fleet {
             Command::RetireHost(retire) => {
                 state.hosts.get_mut(&retire.host).unwrap().lifecycle = HostLifecycle::Retired;
             }
-            Command::AddIdentity(add) => self.put(add.ip),
-            Command::ChangeIdentity(change) => self.put(change.ip),
+            Command::AddIdentity(add) => self.put_as_said(add.ip, add.said),
+            Command::ChangeIdentity(change) => self.put_as_said(change.ip, change.said),
             Command::RetireIdentity(retire) => {
                 state.identities.remove(&retire.address);
             }
@@ -238,6 +238,16 @@ impl Fleet {
         };
         let address = identity.spec.address;
         self.state.identities.insert(address, Arc::new(identity));
+    }
+
+    /// The same, by a file that says so of it.
+    fn put_as_said(&mut self, spec: IpSpec, said: Said) {
+        let address = spec.address;
+        let known = self.state.identities.get(&address);
+        let known = known.map_or_else(Said::default, |known| known.life.said);
+        self.put(spec);
+        let identity = self.state.identities.get_mut(&address).unwrap();
+        Arc::make_mut(identity).life.said = known.with(said);
     }
 
     /// Changes one identity.

@@ -311,7 +311,7 @@ proptest! {
         prop_assert_eq!(refused.field, "commands[0].inbound_mailbox");
 
         let retire = Command::RetireIdentity(RetireIdentity { address });
-        let add = Command::AddIdentity(AddIdentity { ip });
+        let add = Command::AddIdentity(AddIdentity::of(ip));
         let refused = carried_out(&state, &[retire.clone(), change, add.clone()], 1).unwrap_err();
         prop_assert_eq!(refused.field, "commands[2].domain");
         prop_assert!(carried_out(&state, &[retire, add], 1).is_ok());

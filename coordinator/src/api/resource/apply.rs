@@ -9,7 +9,7 @@ use axum::{Extension, Json};
 use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
 
-use email_engine_protocol::api::{ApplyAnswer, Change, FleetDocument};
+use email_engine_protocol::api::{AccessRole, ApplyAnswer, Change, FleetDocument};
 
 use crate::api::Api;
 use crate::api::Draft;
@@ -17,7 +17,7 @@ use crate::api::app::Committed;
 use crate::api::problem::ApiError;
 use crate::api::request::{ATTEMPTS, JsonBody, WriteRequest, is_passing};
 use crate::command::{Batch, Command, Rejection};
-use crate::planner::document::place;
+use crate::planner::document::{Scope, place};
 use crate::planner::preview::Preview;
 use crate::state::{FleetState, Host};
 
@@ -211,7 +211,11 @@ fn draft(
     document: &FleetDocument,
     prune: bool,
 ) -> Result<Draft, ApiError> {
-    let scope = write.caller.tenant.as_ref();
+    let scope = match &write.caller.tenant {
+        Some(tenant) => Scope::Tenant(tenant),
+        None if write.caller.role < AccessRole::Admin => Scope::Operator,
+        None => Scope::Admin,
+    };
     let drafted = api.planning.changes(state, document, prune, scope);
     drafted.map_err(|rejection| as_written(rejection.into(), document))
 }

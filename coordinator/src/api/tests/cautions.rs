@@ -21,7 +21,7 @@ fn document() -> Value {
 
 async fn applied() -> Testbed {
     let testbed = Testbed::new();
-    let ask = testbed.ask("operator", "POST", "/api/v1/fleet");
+    let ask = testbed.ask("admin", "POST", "/api/v1/fleet");
     ask.json(document()).send().await.gives(200);
     testbed
 }

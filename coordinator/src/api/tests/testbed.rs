@@ -22,7 +22,7 @@ use crate::mailwizz::{self, Applications};
 /// An API over a founded fleet, with a key of each kind.
 pub(super) struct Testbed {
     pub(super) fleet: Arc<MemoryFleet>,
-    api: Arc<Api>,
+    pub(super) api: Arc<Api>,
     keys: BTreeMap<&'static str, String>,
 }
 

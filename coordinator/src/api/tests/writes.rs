@@ -138,7 +138,13 @@ fn additions() -> serde_json::Value {
 /// Lets somebody else apply a document in the moment before the next proposal.
 fn beaten_by(testbed: &Testbed, other: &serde_json::Value) {
     let document = serde_json::from_value(other.clone()).unwrap();
-    let plan = document::changes(&testbed.fleet.state(), &document, false, None).unwrap();
+    let plan = document::changes(
+        &testbed.fleet.state(),
+        &document,
+        false,
+        document::Scope::Admin,
+    )
+    .unwrap();
     let keys = MemoryFleet::stocked(plan.new_identities);
     let mut ahead = testbed.fleet.ahead.lock().unwrap();
     ahead.push(keys);

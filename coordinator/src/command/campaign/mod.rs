@@ -4,13 +4,21 @@
 mod begin;
 mod end;
 
-pub use begin::BeginCampaign;
+pub use begin::{BeginCampaign, Take};
 pub use end::EndCampaign;
 
 /// Longest name of a campaign and longest reason, in characters.
 const TEXT_CHARS: usize = 600;
+/// Most campaigns of the same name that are told from a new one.
+pub(crate) const KNOWN: usize = 100;
+/// What a campaign goes by in MailWizz.
+const UID: &str = "1 to 50 letters and digits";
 /// Most campaigns that are remembered; the oldest go first.
 const CAMPAIGNS: usize = 10_000;
+
+pub(crate) fn is_uid(text: &str) -> bool {
+    (1..=50).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric())
+}
 
 #[cfg(test)]
 mod tests;

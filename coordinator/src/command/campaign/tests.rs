@@ -3,7 +3,7 @@
 use email_engine_protocol::api::IpStatus;
 use email_engine_protocol::id::RequestId;
 
-use super::{BeginCampaign, CAMPAIGNS, EndCampaign};
+use super::{BeginCampaign, CAMPAIGNS, EndCampaign, Take};
 use crate::command::fixture::{Fleet, address, identity, tenant};
 use crate::command::{ChangeIdentity, Command, CreateTenant, Effect, RejectionCode, RemoveTenant};
 use crate::state::CampaignEnd;
@@ -12,8 +12,19 @@ fn begin(ips: &[u32]) -> Command {
     Command::BeginCampaign(BeginCampaign {
         tenant: identity(0).tenant,
         name: "Autumn".to_owned(),
-        ips: ips.iter().map(|at| address(*at)).collect(),
+        takes: ips.iter().map(|at| take(*at, 10, 0)).collect(),
+        asker: [1; 16],
+        known: [].into(),
     })
+}
+
+fn take(at: u32, mails: u64, used: u64) -> Take {
+    let address = address(at);
+    Take {
+        address,
+        mails,
+        used,
+    }
 }
 
 fn end(campaign: &RequestId, end: CampaignEnd) -> Command {
@@ -34,7 +45,7 @@ fn it_is_there_before_anybody_is_asked_and_ends_once() {
     fleet.accept(begin(&[1, 0]));
     let (request, campaign) = fleet.state.campaigns.iter().next().unwrap();
     let request = request.clone();
-    assert_eq!(campaign.ips, [address(1), address(0)]);
+    assert_eq!(campaign.parts, [(address(1), 10), (address(0), 10)]);
     assert_eq!(campaign.end, None);
     fleet.accept(end(&request, created("uid1")));
     assert_eq!(fleet.state.campaigns[&request].end, Some(created("uid1")));
@@ -42,6 +53,49 @@ fn it_is_there_before_anybody_is_asked_and_ends_once() {
     assert_eq!(again.effect, Effect::Unchanged);
     let other = fleet.refuse(end(&request, created("uid2")));
     assert_eq!(other.code, RejectionCode::WrongState);
+    // What was not known is found out, once.
+    fleet.accept(begin(&[0]));
+    let second = fleet.state.campaigns_order[1].clone();
+    fleet.accept(end(&second, CampaignEnd::Unclear));
+    fleet.accept(end(&second, created("uid3")));
+    let late = fleet.refuse(end(&second, CampaignEnd::Unclear));
+    assert_eq!(late.code, RejectionCode::WrongState);
+}
+
+#[test]
+fn two_campaigns_never_take_the_same_part_of_a_day() {
+    // 100 a day in the second week.
+    let of = |mails, used| {
+        Command::BeginCampaign(BeginCampaign {
+            tenant: identity(0).tenant,
+            name: "Autumn".to_owned(),
+            takes: vec![take(0, mails, used)],
+            asker: [1; 16],
+            known: [].into(),
+        })
+    };
+    let mut fleet = Fleet::with_identities(1);
+    fleet.accept(of(50, 20));
+    let refused = fleet.refuse(of(31, 20));
+    let told = (refused.code, &*refused.field, &*refused.value);
+    assert_eq!(told, (RejectionCode::StaleRevision, "volume", "31"));
+    assert!(refused.accepted.contains("at most 30"), "{refused}");
+    // Of what is counted since then it does not count twice.
+    fleet.accept(of(10, 60));
+    fleet.refuse(of(21, 60));
+    // One that is not made takes nothing.
+    let first = fleet.state.campaigns_order[0].clone();
+    let reason = "no".to_owned();
+    fleet.accept(end(&first, CampaignEnd::Refused { reason }));
+    fleet.accept(of(70, 20));
+    fleet.refuse(of(1, 20));
+    // Another day, another quota; what ends late gives nothing back.
+    fleet.wait(email_engine_protocol::time::Timestamp::DAY - 1_000);
+    fleet.accept(of(90, 10));
+    let second = fleet.state.campaigns_order[1].clone();
+    let reason = "no".to_owned();
+    fleet.accept(end(&second, CampaignEnd::Refused { reason }));
+    fleet.refuse(of(1, 10));
 }
 
 #[test]
@@ -49,7 +103,7 @@ fn only_own_identities_that_take_mail_send_it_each_once() {
     let mut fleet = Fleet::with_identities(2);
     let mut resting = identity(1);
     resting.status = IpStatus::Resting;
-    fleet.accept(Command::ChangeIdentity(ChangeIdentity { ip: resting }));
+    fleet.accept(Command::ChangeIdentity(ChangeIdentity::of(resting)));
     for (ips, code) in [
         (&[][..], RejectionCode::Invalid),
         (&[0, 0], RejectionCode::Invalid),
@@ -69,7 +123,9 @@ fn only_own_identities_that_take_mail_send_it_each_once() {
     let rejection = fleet.refuse(Command::BeginCampaign(BeginCampaign {
         tenant,
         name: "Autumn".to_owned(),
-        ips: vec![address(0)],
+        takes: vec![take(0, 10, 0)],
+        asker: [1; 16],
+        known: [].into(),
     }));
     assert_eq!(rejection.code, RejectionCode::ForeignTenant);
     assert!(!rejection.accepted.contains("client-1"), "{rejection}");

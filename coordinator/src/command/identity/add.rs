@@ -1,6 +1,6 @@
 //! `add-identity`.
 
-use email_engine_protocol::api::IpSpec;
+use email_engine_protocol::api::{IpSpec, WarmupStop};
 
 use super::check::{check, nobody_has};
 use super::life::{begin, resume};
@@ -37,18 +37,20 @@ impl Verb for AddIdentity {
         let dkim_key = secret_id(spec)?;
         let place = (spec.host.clone(), spec.vmta.clone());
         if state.leaving.contains_key(&place) {
-            return come_back(state, spec, &place, turn);
+            return come_back(state, self, &place, turn);
         }
         has_prepared_key(state, spec)?;
-        let life = begin(state, spec, turn)?;
+        let (spec, life) = begin(state, self, turn)?;
         let settings = warmup::settings_of(state, &spec.tenant);
+        let mut plan = warmup::begin(&spec, &settings, turn.now());
+        warmup::stay_stopped(&mut plan, stop_of(state, &spec, turn), &settings);
         let identity = Identity {
-            spec: spec.clone(),
             dkim_public: take_key(state, &dkim_key),
             dkim_key,
             added_at: turn.now(),
             placed_at: state.revision + 1,
-            warmup: warmup::begin(spec, &settings, turn.now()),
+            warmup: plan,
+            spec,
             life,
         };
         enter(state, identity);
@@ -56,25 +58,38 @@ impl Verb for AddIdentity {
     }
 }
 
-/// It had not gone yet: it is what it was, with its key, and its queue was never touched.
+/// The stop that its address left with: only an operator's word with a reason ends one.
+fn stop_of(state: &FleetState, spec: &IpSpec, turn: &Turn<'_>) -> Option<WarmupStop> {
+    let held = state.held.of(spec.address, turn.now());
+    held.and_then(|held| held.stopped.clone())
+}
+
+/// It had not gone yet: it is what it was, with its key, and its queue was never touched. Where it drains
+/// at several places, what it became is with the one that it left last.
 fn come_back(
     state: &mut FleetState,
-    spec: &IpSpec,
+    add: &AddIdentity,
     place: &Place,
     turn: &Turn<'_>,
 ) -> Result<Change, Rejection> {
-    let Some(leaving) = state.leaving.get(place).cloned() else {
+    let drains = state.leaving_from(add.ip.address);
+    let (Some(here), Some(last)) = (
+        state.leaving.get(place).cloned(),
+        drains.max_by_key(|one| one.revision).cloned(),
+    ) else {
         return Ok(Change::NONE);
     };
-    let (spec, life) = resume(state, &leaving.identity, spec, turn)?;
+    let was = &last.identity;
+    let (spec, life) = resume(state, was, add, turn)?;
     end_leaving(state, place);
-    let was = &leaving.identity;
     let settings = warmup::settings_of(state, &spec.tenant);
+    let mut plan = warmup::carry_over(&was.warmup, &was.spec, &spec, &settings, turn.now());
+    warmup::stay_stopped(&mut plan, stop_of(state, &spec, turn), &settings);
     let identity = Identity {
-        warmup: warmup::carry_over(&was.warmup, &was.spec, &spec, &settings, turn.now()),
+        warmup: plan,
         spec,
         life,
-        ..was.clone()
+        ..here.identity.clone()
     };
     enter(state, identity);
     Ok(Change::DONE)
@@ -91,7 +106,7 @@ mod tests {
     use crate::command::{AddHost, AddIdentity, Command, CreateTenant, RejectionCode};
 
     fn add(ip: IpSpec) -> Command {
-        Command::AddIdentity(AddIdentity { ip })
+        Command::AddIdentity(AddIdentity::of(ip))
     }
 
     /// Refusal of the second identity of a fleet of one, after a change of it.

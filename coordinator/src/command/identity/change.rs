@@ -26,7 +26,8 @@ impl Verb for ChangeIdentity {
         let Some(current) = state.identities.get(&spec.address).cloned() else {
             return Err(not_found("address", &spec.address, "identity"));
         };
-        if current.spec == *spec {
+        let said = current.life.said.with(self.said);
+        if current.spec == *spec && current.life.said == said {
             return Ok(Change::NONE);
         }
         if current.spec.tenant != spec.tenant {
@@ -34,8 +35,8 @@ impl Verb for ChangeIdentity {
             return Err(refuse(ForeignTenant, "tenant", &spec.tenant, accepted));
         }
         check(state, spec, Some(&current.spec))?;
-        let (spec, life) = redeclare(state, &current, spec, turn)?;
-        if current.spec == spec {
+        let (spec, life) = redeclare(state, &current, self, turn)?;
+        if current.spec == spec && current.life.said == life.said {
             return Ok(Change::NONE);
         }
         let spec = &spec;
@@ -92,7 +93,7 @@ mod tests {
     use crate::command::{AddHost, ChangeIdentity, Command, CreateTenant, Effect, RejectionCode};
 
     fn change(ip: IpSpec) -> Command {
-        Command::ChangeIdentity(ChangeIdentity { ip })
+        Command::ChangeIdentity(ChangeIdentity::of(ip))
     }
 
     fn with_second_host(identities: u32) -> Fleet {

@@ -94,14 +94,14 @@ mod tests {
         );
         assert_eq!(fleet.accept(end(2)).effect, Effect::Unchanged);
         // Everything that it claimed is free again.
-        fleet.accept(Command::AddIdentity(AddIdentity { ip: identity(0) }));
+        fleet.accept(Command::AddIdentity(AddIdentity::of(identity(0))));
     }
 
     #[test]
     fn one_that_came_back_is_not_ended() {
         let mut fleet = draining();
         fleet.accept(fleet.target(&[b"it drains"]));
-        fleet.accept(Command::AddIdentity(AddIdentity { ip: identity(0) }));
+        fleet.accept(Command::AddIdentity(AddIdentity::of(identity(0))));
         assert_eq!(fleet.accept(end(2)).effect, Effect::Unchanged);
         assert!(fleet.state.dkim_secret(address(0)).is_some());
     }

@@ -103,7 +103,7 @@ mod tests {
         let mut fleet = given_up();
         let mut other = identity(5);
         other.vmta = identity(0).vmta;
-        let add = || Command::AddIdentity(AddIdentity { ip: other.clone() });
+        let add = || Command::AddIdentity(AddIdentity::of(other.clone()));
         let refused = fleet.refuse(add());
         assert_eq!(
             (refused.code, &*refused.field),
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn one_that_is_added_again_is_given_up_no_more() {
         let mut fleet = given_up();
-        fleet.accept(Command::AddIdentity(AddIdentity { ip: identity(0) }));
+        fleet.accept(Command::AddIdentity(AddIdentity::of(identity(0))));
         assert_eq!(fleet.state.given_up_on(&host_id("pmta1")), None);
     }
 }

@@ -1,7 +1,7 @@
 //! `retire-identity`.
 
 use super::check::has_room;
-use super::roster::{drain, drop_key, leave};
+use super::roster::{drain, drop_key, hold, leave};
 use crate::command::refuse::not_found;
 use crate::command::verb::{Change, Turn, Verb};
 use crate::command::{Rejection, RetireIdentity};
@@ -22,6 +22,7 @@ impl Verb for RetireIdentity {
         }
         has_room(state)?;
         if let Some(identity) = leave(state, self.address) {
+            hold(state, &identity, turn.now());
             drain(state, &identity, turn);
             drop_key(state, &identity, turn.now());
         }
@@ -52,7 +53,7 @@ mod tests {
         assert_eq!((fleet.state.secrets.len(), fleet.state.pools.len()), (0, 0));
         assert_eq!(fleet.refuse(retire(1)).code, RejectionCode::NotFound);
         // Everything that it claimed is free again.
-        fleet.accept(Command::AddIdentity(AddIdentity { ip: identity(1) }));
+        fleet.accept(Command::AddIdentity(AddIdentity::of(identity(1))));
     }
 
     fn retire(at: u32) -> Command {
@@ -92,7 +93,7 @@ mod tests {
             let mut other = identity(5);
             change(&mut other);
             other.zone = other.domain.clone();
-            let rejection = fleet.refuse(Command::AddIdentity(AddIdentity { ip: other }));
+            let rejection = fleet.refuse(Command::AddIdentity(AddIdentity::of(other)));
             let (code, told) = (rejection.code, rejection.field.as_str());
             assert_eq!((code, told), (RejectionCode::Duplicate, field));
             let text = &rejection.accepted;
@@ -132,7 +133,7 @@ mod tests {
             status: IpStatus::Standby,
             ..identity(0)
         };
-        fleet.accept(Command::AddIdentity(AddIdentity { ip: ip.clone() }));
+        fleet.accept(Command::AddIdentity(AddIdentity::of(ip.clone())));
         let row = &fleet.state.identities[&address(0)];
         assert_eq!((&row.spec, &row.dkim_public), (&ip, &key));
         assert!(fleet.state.leaving.is_empty());
@@ -145,7 +146,7 @@ mod tests {
     fn what_no_target_has_is_gone_at_once() {
         let mut fleet = Fleet::with_identities(2);
         fleet.accept(fleet.target(&[b"both"]));
-        fleet.accept(Command::AddIdentity(AddIdentity { ip: identity(2) }));
+        fleet.accept(Command::AddIdentity(AddIdentity::of(identity(2))));
         fleet.accept(retire(2));
         assert!(fleet.state.leaving.is_empty());
         assert_eq!(fleet.state.secrets.len(), 2);

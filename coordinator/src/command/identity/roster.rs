@@ -11,7 +11,7 @@ use crate::command::Rejection;
 use crate::command::RejectionCode::{Invalid, NoPreparedKey};
 use crate::command::refuse::refuse;
 use crate::command::verb::Turn;
-use crate::state::{Departed, FleetState, Identity, Leaving, Place, Pool, StoredSecret};
+use crate::state::{Departed, FleetState, Held, Identity, Leaving, Place, Pool, StoredSecret};
 
 /// How long a DKIM record stays published after the last mail that was signed with its key.
 const RECORD_MILLIS: u64 = 14 * Timestamp::DAY;
@@ -65,7 +65,16 @@ pub(super) fn enter(state: &mut FleetState, mut identity: Identity) {
             tenant: spec.tenant.clone(),
             host: spec.host.clone(),
         });
+    // Its row says it from now on.
+    state.held.forget(spec.address);
     state.identities.insert(spec.address, Arc::new(identity));
+}
+
+/// Holds an address that goes to what its identity is held to.
+pub(super) fn hold(state: &mut FleetState, identity: &Identity, now: Timestamp) {
+    if let Some(held) = Held::of(identity, now) {
+        state.held.keep(identity.spec.address, held, now);
+    }
 }
 
 /// Takes an identity off the tables. Its key stays: the caller says what becomes of it.

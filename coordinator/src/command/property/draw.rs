@@ -103,12 +103,8 @@ fn fleet_command(fleet: &Fleet, step: Step) -> Command {
             host: retiring(fleet).unwrap_or(id),
             confirmed: step.how == 0,
         }),
-        7 | 8 => Command::AddIdentity(AddIdentity {
-            ip: identity_with(step),
-        }),
-        9 => Command::ChangeIdentity(ChangeIdentity {
-            ip: identity_with(step),
-        }),
+        7 | 8 => Command::AddIdentity(AddIdentity::of(identity_with(step))),
+        9 => Command::ChangeIdentity(ChangeIdentity::of(identity_with(step))),
         10 => Command::RetireIdentity(RetireIdentity {
             address: address(step.which.into()),
         }),
@@ -173,11 +169,7 @@ fn retiring(fleet: &Fleet) -> Option<HostId> {
 /// Retires one identity and adds it again, with another one: all or nothing.
 fn batch_of(step: Step) -> Command {
     let address = address(step.which.into());
-    let add = |at: u8| {
-        Command::AddIdentity(AddIdentity {
-            ip: identity(at.into()),
-        })
-    };
+    let add = |at: u8| Command::AddIdentity(AddIdentity::of(identity(at.into())));
     let commands = vec![
         Command::RetireIdentity(RetireIdentity { address }),
         add(step.which),

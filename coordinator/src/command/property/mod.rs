@@ -144,7 +144,7 @@ fn every_command_is_drawn_and_both_taken_and_refused() {
 fn ten_thousand_identities_are_added_in_one_batch() {
     let mut fleet = Fleet::with_identities(0);
     fleet.accept(fleet.stock(9_990));
-    let add = |at| Command::AddIdentity(AddIdentity { ip: identity(at) });
+    let add = |at| Command::AddIdentity(AddIdentity::of(identity(at)));
     let commands = (0..10_000).map(add).collect();
     fleet.accept(Command::Batch(Batch {
         base_revision: None,

@@ -61,7 +61,7 @@ mod tests {
         let mut spec = tenant("client-1");
         spec.brand_domains.insert(domain("www.mail0.example.com"));
         fleet.accept(Command::ChangeTenant(ChangeTenant { tenant: spec }));
-        let add = Command::AddIdentity(AddIdentity { ip: identity(0) });
+        let add = Command::AddIdentity(AddIdentity::of(identity(0)));
         assert_eq!(fleet.refuse(add.clone()).code, RejectionCode::BrandDomain);
         let tenant = tenant("client-1");
         fleet.accept(Command::ChangeTenant(ChangeTenant { tenant }));

@@ -99,10 +99,7 @@ mod tests {
                 create(with("client-9", "in@mail0.example.com")),
                 "inbound_mailbox",
             ),
-            (
-                Command::AddIdentity(AddIdentity { ip: identity(1) }),
-                "domain",
-            ),
+            (Command::AddIdentity(AddIdentity::of(identity(1))), "domain"),
             (named("Mail1.example.com"), "labels.host-name"),
         ];
         for (command, field) in refusals {
@@ -125,7 +122,7 @@ mod tests {
         let tenant = tenant("client-2");
         fleet.accept(Command::ChangeTenant(ChangeTenant { tenant }));
         fleet.accept(fleet.stock(1));
-        fleet.accept(Command::AddIdentity(AddIdentity { ip: identity(1) }));
+        fleet.accept(Command::AddIdentity(AddIdentity::of(identity(1))));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use email_engine_protocol::api::{Check, IpStatus, Phase, Verdict};
 use email_engine_protocol::time::Timestamp;
 
 use super::preflight::told;
-use super::rest::{IDLE_MILLIS, idle_millis, resumes_at, unclean};
+use super::rest::{IDLE_MILLIS, idle_millis, idle_since, is_idle, resumes_at, unclean};
 use super::table::{Edge, Step, When, edges_from};
 use super::{Event, Preflight, Standing, allowed_from, sends};
 use crate::state::{Declared, Quarantine};
@@ -198,10 +198,11 @@ fn holds(
                 missing => Err(missing),
             }
         }
-        When::Idle if idle >= IDLE_MILLIS => Ok(()),
+        When::Idle if is_idle(standing, now) => Ok(()),
         When::Idle => Err(vec![format!(
-            "it was idle for {} of 30 days",
-            idle / Timestamp::DAY
+            "it was idle for {} of 30 days, and takes mail for {} of 7",
+            idle / Timestamp::DAY,
+            now.since(standing.since) / Timestamp::DAY
         )]),
         When::InReserve if standing.reserve => Ok(()),
         When::InReserve => Err(vec![
@@ -252,7 +253,7 @@ fn moved(standing: &Standing, to: IpStatus, event: &Event, now: Timestamp) -> St
             IpStatus::Active => Phase::Active,
             _ => resumed.min(Phase::Week6),
         };
-        (after.idle_from, after.sent_ever) = (now, true);
+        (after.idle_from, after.sent_ever) = (idle_since(standing, now), true);
     }
     // While nobody knows when it sent last, it may have been a moment ago.
     if standing.sends() && !sends(to) && standing.last_sent.is_none() {

@@ -8,6 +8,8 @@ use crate::state::Quarantine;
 
 /// Idleness that costs one phase, and that ends sending.
 pub(super) const IDLE_MILLIS: u64 = 30 * Timestamp::DAY;
+/// Whoever was taken up has so long for a first mail, however long it was idle before.
+const TAKEN_UP_MILLIS: u64 = 7 * Timestamp::DAY;
 /// Least time since the last sighting before an identity leaves quarantine.
 const QUARANTINE_MILLIS: u64 = 7 * Timestamp::DAY;
 /// Clean sweeps, one after the other, before it does.
@@ -34,11 +36,25 @@ pub fn resumes_at(standing: &Standing, now: Timestamp) -> Phase {
         .back(idle_millis(standing, now) / IDLE_MILLIS)
 }
 
+/// Where idleness counts from once an identity is taken up. What it cost is paid with phases; what is left
+/// of it goes on where it is known when mail left last, because to be taken up is no mail.
+pub(super) fn idle_since(standing: &Standing, now: Timestamp) -> Timestamp {
+    let Some(sent) = standing.last_sent else {
+        return now;
+    };
+    let paid = idle_millis(standing, now) / IDLE_MILLIS;
+    sent.max(standing.idle_from).plus(paid * IDLE_MILLIS)
+}
+
+/// Whether it sends no more for want of mail.
+pub(super) fn is_idle(standing: &Standing, now: Timestamp) -> bool {
+    idle_millis(standing, now) >= IDLE_MILLIS && now.since(standing.since) >= TAKEN_UP_MILLIS
+}
+
 /// What is due of itself now.
 #[must_use]
 pub fn due(standing: &Standing, now: Timestamp) -> Option<Event> {
-    let idle = standing.sends() && idle_millis(standing, now) >= IDLE_MILLIS;
-    idle.then_some(Event::Idle)
+    (standing.sends() && is_idle(standing, now)).then_some(Event::Idle)
 }
 
 /// Before this an identity is not let out of quarantine.

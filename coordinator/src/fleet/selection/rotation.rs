@@ -15,6 +15,8 @@ pub struct Used {
     pub today: u64,
     /// In the last hour.
     pub hour: u64,
+    /// What campaigns that were begun today take it up to, whether it was sent yet or not.
+    pub taken: u64,
 }
 
 /// An identity that may be chosen while it has quota left.
@@ -39,8 +41,21 @@ struct Given {
     reported: u64,
     /// Since that report.
     unreported: u64,
+    /// What campaigns took it up to when it was last looked at.
+    taken: u64,
+    /// Since then.
+    untaken: u64,
     /// In this hour and in the one before.
     hours: [u64; 2],
+}
+
+impl Given {
+    /// Whoever began a campaign knew of what was chosen before it.
+    const fn look_at(&mut self, taken: u64) {
+        if self.taken != taken {
+            (self.taken, self.untaken) = (taken, 0);
+        }
+    }
 }
 
 /// Whose turn it is, and what was given out since midnight.
@@ -82,9 +97,13 @@ impl Rotation {
             }
         }?;
         self.last = Some(chosen);
+        let taken = open.iter().find(|one| one.address == chosen);
+        let taken = taken.map_or(0, |one| one.used.taken);
         let given = self.given.entry(chosen).or_default();
+        given.look_at(taken);
         given.today += 1;
         given.unreported += 1;
+        given.untaken += 1;
         given.hours[0] += 1;
         Some(chosen)
     }
@@ -104,7 +123,12 @@ impl Rotation {
         };
         // A report that is late takes nothing back.
         let reported = candidate.used.today.max(given.reported);
-        let used = reported.saturating_add(unreported).max(given.today);
+        let taken = match candidate.used.taken == given.taken {
+            true => given.taken.saturating_add(given.untaken),
+            false => candidate.used.taken,
+        };
+        let used = reported.saturating_add(unreported);
+        let used = used.max(given.today).max(taken);
         u64::from(candidate.quota).saturating_sub(used)
     }
 
@@ -117,6 +141,7 @@ impl Rotation {
                 .retain(|_, given| given.hours[0] > 0 || given.hours[1] > 0);
             for given in self.given.values_mut() {
                 (given.today, given.reported, given.unreported) = (0, 0, 0);
+                (given.taken, given.untaken) = (0, 0);
             }
         }
         if hour > self.hour {
@@ -128,14 +153,16 @@ impl Rotation {
         }
     }
 
-    /// A newer report holds what was chosen before it.
+    /// A newer report holds what was chosen before it, and so does what a campaign took since.
     fn hear(&mut self, candidate: &Candidate) {
-        if let Some(given) = self.given.get_mut(&candidate.address)
-            && candidate.used.today > given.reported
-        {
+        let Some(given) = self.given.get_mut(&candidate.address) else {
+            return;
+        };
+        if candidate.used.today > given.reported {
             given.reported = candidate.used.today;
             given.unreported = 0;
         }
+        given.look_at(candidate.used.taken);
     }
 
     /// What was sent or given in the last hour: all of this one, and of the one before the part that is less
@@ -245,6 +272,24 @@ mod tests {
         // A report that is late never gives quota back.
         one[0].used.today = 2;
         assert_eq!(order(&mut rotation, &one, Mode::RoundRobin, 1), "-");
+    }
+
+    #[test]
+    fn what_campaigns_take_is_left_to_nobody_else_and_is_no_more_when_it_is_counted() {
+        let mut rotation = Rotation::default();
+        let mut one = [candidate(0, 100, 10)];
+        assert_eq!(order(&mut rotation, &one, Mode::RoundRobin, 2), "aa");
+        // A campaign of five began, which knew of these two.
+        one[0].used.taken = 7;
+        assert_eq!(rotation.left(&one[0]), 3);
+        assert_eq!(order(&mut rotation, &one, Mode::RoundRobin, 1), "a");
+        assert_eq!(rotation.left(&one[0]), 2);
+        // Its mails are counted, with the three others.
+        one[0].used.today = 8;
+        assert_eq!(rotation.left(&one[0]), 2);
+        // Another one was refused and gave back what it had taken.
+        one[0].used.taken = 0;
+        assert_eq!(order(&mut rotation, &one, Mode::RoundRobin, 3), "aa-");
     }
 
     #[test]

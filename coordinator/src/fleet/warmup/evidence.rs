@@ -33,6 +33,19 @@ pub trait Evidence: Send + Sync {
     fn read_until(&self, host: &HostId) -> Option<Timestamp>;
     /// Times of which records of a host may be missing.
     fn gaps(&self, host: &HostId) -> Vec<Gap>;
+    /// The last of these days on which an identity sent anything; none when it sent nothing.
+    ///
+    /// # Errors
+    /// When that is not known, which is not the same as nothing.
+    fn last_day(&self, address: IpAddr, _from: u32, _to: u32) -> Result<Option<u32>, Unread> {
+        let reason = "nobody counts".to_owned();
+        Err(Unread { address, reason })
+    }
+    /// What an identity sent in each of these hours, numbered from 1970-01-01; those without mail may be left
+    /// out.
+    fn sent_by_hour(&self, _address: IpAddr, _from: u32, _to: u32) -> Vec<(u32, u64)> {
+        Vec::new()
+    }
 }
 
 /// Counts that cannot be read.

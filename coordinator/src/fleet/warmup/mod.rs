@@ -26,7 +26,7 @@ use plan::settle;
 pub(crate) use plan::tighten;
 pub use plan::{
     at_phase, begin, carry_over, fleet_settings, follow, is_warming, pause, quota_now, resume,
-    settings_of, stop, weight,
+    settings_of, stay_stopped, stop, weight,
 };
 pub use simulate::{Event, LARGEST_POOL, LONGEST, Scenario, simulate};
 

@@ -140,7 +140,9 @@ pub fn follow(
         WarmupStep::Grow => plan.reached = grown(plan.reached, settings),
         WarmupStep::Pause => {
             let days = u64::from(settings.pause_days);
-            plan.paused_until = Some(now.plus(days * Timestamp::DAY));
+            let until = now.plus(days * Timestamp::DAY);
+            // An operator's may last longer.
+            plan.paused_until = Some(plan.paused_until.map_or(until, |before| before.max(until)));
         }
         WarmupStep::Resume => {
             plan.paused_until = None;
@@ -178,21 +180,29 @@ pub fn stop(
     settle(plan, settings);
 }
 
+/// A plan that begins or goes on where another one of the same address was stopped, or was not.
+pub fn stay_stopped(plan: &mut WarmupPlan, stopped: Option<WarmupStop>, settings: &WarmupSettings) {
+    plan.stopped = stopped;
+    settle(plan, settings);
+}
+
 /// An operator's word that it may go on, after a stop or a pause: in the phase that it had, which has to
-/// be shown anew, and judged by what is counted from now on.
+/// be shown anew. After a stop it is judged by what is counted from now on, or the next report would stop it
+/// again for what is mended; a pause forgives nothing.
 pub fn resume(
     plan: &mut WarmupPlan,
     counted: DayCounts,
     settings: &WarmupSettings,
     now: Timestamp,
 ) {
-    plan.stopped = None;
+    if plan.stopped.take().is_some() {
+        plan.forgiven = Some(DayCounts {
+            day: day_of(now),
+            ..counted
+        });
+    }
     plan.paused_until = None;
     plan.phase_started_at = now;
-    plan.forgiven = Some(DayCounts {
-        day: day_of(now),
-        ..counted
-    });
     plan.verdict = Some(WarmupVerdict {
         step: WarmupStep::Resume,
         reasons: vec![WarmupReason::Operator],

@@ -12,7 +12,7 @@ use crate::command::{
     AddIdentity, ChangeIdentity, Command, Rejection, RejectionCode, is_on_its_host,
 };
 use crate::powermta;
-use crate::state::{FleetState, Identity};
+use crate::state::{FleetState, Identity, Said};
 
 /// Every identity of the file with everything decided, in the file's order.
 pub(super) fn resolve(
@@ -225,15 +225,20 @@ fn check_values(index: usize, spec: &IpSpec) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// Adds and changes what differs.
+/// Adds and changes what differs. Where only the file's words do, they are remembered, and nothing is told.
 pub(super) fn compare(
     plan: &mut DocumentPlan,
     state: &FleetState,
+    document: &FleetDocument,
     identities: &[IpSpec],
 ) -> Result<(), Rejection> {
-    let (mut moves, mut new_keys) = (Vec::new(), 0);
+    let (mut moves, mut words, mut new_keys) = (Vec::new(), Vec::new(), 0);
     for (index, new) in identities.iter().enumerate() {
-        let old = state.identities.get(&new.address).map(|old| &old.spec);
+        let identity = state.identities.get(&new.address);
+        let (old, said) = (
+            identity.map(|old| &old.spec),
+            Said::of(&document.ips[index]),
+        );
         if let Some(old) = old.filter(|old| old.tenant != new.tenant) {
             return Err(other_tenant(index, old, new));
         }
@@ -244,10 +249,14 @@ pub(super) fn compare(
             if let Some(left) = leaves(state, new) {
                 plan.tell_last(left);
             }
-            if let Some(begins) = lives::begins(new).filter(|_| old.is_none()) {
+            if let Some(begins) = lives::begins(state, new).filter(|_| old.is_none()) {
                 plan.tell_last(begins);
             }
             moves.push(Move { old, new });
+            words.push(said);
+        } else if identity.is_some_and(|one| one.life.said != one.life.said.with(said)) {
+            moves.push(Move { old, new });
+            words.push(said);
         }
     }
     if new_keys > 0 {
@@ -263,9 +272,10 @@ pub(super) fn compare(
         if !now[*of].is_some_and(has_key) {
             plan.new_identities += 1;
         }
-        plan.commands.push(match now[*of].replace(ip) {
-            None => Command::AddIdentity(AddIdentity { ip: ip.clone() }),
-            Some(_) => Command::ChangeIdentity(ChangeIdentity { ip: ip.clone() }),
+        let (is_new, ip, said) = (now[*of].replace(ip).is_none(), ip.clone(), words[*of]);
+        plan.commands.push(match is_new {
+            true => Command::AddIdentity(AddIdentity { ip, said }),
+            false => Command::ChangeIdentity(ChangeIdentity { ip, said }),
         });
     }
     Ok(())

@@ -11,19 +11,19 @@ use email_engine_protocol::time::Timestamp;
 use super::reject;
 use crate::command::{Rejection, RejectionCode, life_refused};
 use crate::fleet::lifecycle::{Preflight, Standing, declare};
-use crate::state::{Declared, Identity};
+use crate::state::{Declared, FleetState, Identity};
 
 /// The document without what it said before.
 pub(super) fn said_anew(ip: &IpDocument, identity: Option<&Identity>) -> IpDocument {
     let mut ip = ip.clone();
     // Whoever is active is through: what a file says beside it of the warm-up is how it came there.
     ip.phase = ip.phase.filter(|_| ip.status != Some(IpStatus::Active));
-    let Some(said) = identity.map(|identity| identity.life.declared) else {
+    let Some(said) = identity.map(|identity| identity.life.said) else {
         return ip;
     };
-    ip.status = ip.status.filter(|status| *status != said.status);
-    ip.phase = ip.phase.filter(|phase| *phase != said.phase);
-    ip.reserve = ip.reserve.filter(|reserve| *reserve != said.reserve);
+    ip.status = ip.status.filter(|_| ip.status != said.status);
+    ip.phase = ip.phase.filter(|_| ip.phase != said.phase);
+    ip.reserve = ip.reserve.filter(|_| ip.reserve != said.reserve);
     ip
 }
 
@@ -74,7 +74,16 @@ pub(super) fn is_taken_over(ip: &IpDocument) -> bool {
 }
 
 /// What is to be known of an identity that begins where it is declared to be.
-pub(super) fn begins(new: &IpSpec) -> Option<String> {
+pub(super) fn begins(state: &FleetState, new: &IpSpec) -> Option<String> {
+    if let Some(held) = state.held.of(new.address, state.now) {
+        let how = match &held.quarantine {
+            Some(_) => "in quarantine: it is there again, and leaves it as every other one does",
+            None => {
+                "with its warm-up stopped: `email-engine warmup resume` ends that, with a reason"
+            }
+        };
+        return Some(format!("its address left {how}"));
+    }
     let sends = matches!(new.status, IpStatus::Active | IpStatus::Warming);
     sends.then(|| {
         format!(
@@ -91,11 +100,12 @@ mod tests {
     use email_engine_protocol::api::{Check, FleetDocument, Verdict};
     use email_engine_protocol::id::TenantId;
 
-    use super::super::{DocumentPlan, changes};
+    use super::super::{DocumentPlan, Scope, changes};
     use super::*;
     use crate::command::fixture::{Fleet, address, identity};
-    use crate::command::{AddIdentity, Command, StateChecks, SteerIdentity};
+    use crate::command::{AddIdentity, Command, RecordSending, StateChecks, SteerIdentity};
     use crate::fleet::lifecycle::Event;
+    use crate::state::Said;
 
     /// Identity 0 as a file has it, on the fixture's host.
     fn file(said: &str) -> FleetDocument {
@@ -109,7 +119,11 @@ mod tests {
     }
 
     fn planned(fleet: &Fleet, said: &str) -> Result<DocumentPlan, Rejection> {
-        changes(&fleet.state, &file(said), false, None)
+        by(fleet, said, Scope::Admin)
+    }
+
+    fn by(fleet: &Fleet, said: &str, scope: Scope<'_>) -> Result<DocumentPlan, Rejection> {
+        changes(&fleet.state, &file(said), false, scope)
     }
 
     fn apply(fleet: &mut Fleet, said: &str) {
@@ -121,7 +135,11 @@ mod tests {
     fn steer(fleet: &mut Fleet, event: Event) {
         let verdicts = Check::ALL.map(|check| (check, Verdict::Valid)).into();
         let address = address(0);
-        fleet.accept(Command::StateChecks(StateChecks { address, verdicts }));
+        fleet.accept(Command::StateChecks(StateChecks {
+            address,
+            verdicts,
+            sweeps: true,
+        }));
         fleet.accept(Command::SteerIdentity(SteerIdentity {
             address,
             event,
@@ -179,23 +197,91 @@ mod tests {
     }
 
     #[test]
-    fn what_sends_already_is_taken_over_by_the_fleets_operators_alone_and_the_plan_says_so() {
+    fn what_sends_already_is_taken_over_by_an_admin_alone_and_the_plan_says_so() {
         let fleet = Fleet::with_identities(0);
         let plan = planned(&fleet, WARMING).unwrap();
         let details = plan.changes[0].details.join("; ");
         assert!(details.contains("taken over as warming"), "{details}");
         let tenant = TenantId::new("client-1").unwrap();
-        for said in [WARMING, "status = \"active\"\n", "phase = \"week_6\"\n"] {
-            let bound = changes(&fleet.state, &file(said), false, Some(&tenant));
-            let refused = bound.unwrap_err();
-            assert_eq!(refused.code, RejectionCode::Forbidden, "{said}");
-            assert_eq!(refused.field, "ips[0].status");
+        for scope in [Scope::Operator, Scope::Tenant(&tenant)] {
+            for said in [WARMING, "status = \"active\"\n", "phase = \"week_6\"\n"] {
+                let refused = by(&fleet, said, scope).unwrap_err();
+                assert_eq!(refused.code, RejectionCode::Forbidden, "{said}");
+                assert_eq!(refused.field, "ips[0].status");
+            }
+            let plan = by(&fleet, "", scope).unwrap();
+            let [Command::AddIdentity(AddIdentity { ip, .. })] = &plan.commands[..] else {
+                panic!("{:?}", plan.commands);
+            };
+            assert_eq!(ip.status, IpStatus::Standby);
         }
-        let bound = changes(&fleet.state, &file(""), false, Some(&tenant)).unwrap();
-        let [Command::AddIdentity(AddIdentity { ip })] = &bound.commands[..] else {
-            panic!("{:?}", bound.commands);
-        };
-        assert_eq!(ip.status, IpStatus::Standby);
+    }
+
+    #[test]
+    fn phase_above_the_reached_one_is_an_admins_word_and_one_below_it_is_not() {
+        let mut fleet = Fleet::with_identities(0);
+        apply(&mut fleet, WARMING);
+        for scope in [Scope::Operator, Scope::Tenant(&identity(0).tenant)] {
+            let further = "status = \"warming\"\nphase = \"week_3\"\n";
+            let refused = by(&fleet, further, scope).unwrap_err();
+            let told = (refused.code, &*refused.field, &*refused.value);
+            assert_eq!(told, (RejectionCode::Forbidden, "ips[0].phase", "week_3"));
+            let back = "status = \"warming\"\nphase = \"week_1\"\n";
+            assert_eq!(by(&fleet, back, scope).unwrap().commands.len(), 1);
+        }
+        apply(&mut fleet, "status = \"warming\"\nphase = \"week_3\"\n");
+        assert_eq!(stands(&fleet), (IpStatus::Warming, Phase::Week3));
+    }
+
+    #[test]
+    fn an_edited_status_line_takes_nothing_back_that_stands_in_the_other_lines() {
+        // Taken over active: the phase beside it says how it came there, and is old when the status changes.
+        let mut fleet = Fleet::with_identities(0);
+        apply(&mut fleet, "status = \"active\"\nphase = \"week_2\"\n");
+        apply(&mut fleet, "status = \"resting\"\nphase = \"week_2\"\n");
+        assert_eq!(stands(&fleet), (IpStatus::Resting, Phase::Active));
+        // Rest took phases from it when it was taken up; the old line does not give them back.
+        let mut fleet = Fleet::with_identities(0);
+        apply(&mut fleet, "status = \"warming\"\nphase = \"week_4\"\n");
+        apply(&mut fleet, "status = \"resting\"\nphase = \"week_4\"\n");
+        apply(&mut fleet, "status = \"standby\"\nphase = \"week_4\"\n");
+        let says = "status = \"warming\"\nphase = \"week_4\"\n";
+        for _ in 0..80 {
+            fleet.wait(Timestamp::DAY / 2);
+            let sent = [].into();
+            fleet.accept(Command::RecordSending(RecordSending { sent }));
+        }
+        let verdicts = Check::ALL.map(|check| (check, Verdict::Valid)).into();
+        fleet.accept(Command::StateChecks(StateChecks {
+            address: address(0),
+            verdicts,
+            sweeps: true,
+        }));
+        apply(&mut fleet, says);
+        assert_eq!(stands(&fleet), (IpStatus::Warming, Phase::Week3));
+        assert_eq!(planned(&fleet, says).unwrap().commands, []);
+        assert_eq!(stands(&fleet), (IpStatus::Warming, Phase::Week3));
+    }
+
+    #[test]
+    fn what_was_filled_in_is_not_taken_for_said_and_what_fits_already_is_remembered() {
+        let mut fleet = Fleet::with_identities(0);
+        apply(&mut fleet, "");
+        let said = |fleet: &Fleet| fleet.state.identities[&address(0)].life.said;
+        assert_eq!(said(&fleet), Said::default());
+        steer(&mut fleet, Event::Activate);
+        // It stands so already: nothing changes, and from now on it is no news.
+        let plan = planned(&fleet, "status = \"warming\"\n").unwrap();
+        assert_eq!((plan.changes, plan.commands.len()), (vec![], 1));
+        apply(&mut fleet, "status = \"warming\"\n");
+        assert_eq!(said(&fleet).status, Some(IpStatus::Warming));
+        assert_eq!(said(&fleet).phase, None);
+        let lists = BTreeSet::from(["zen.example.org".to_owned()]);
+        steer(&mut fleet, Event::Quarantine { lists });
+        assert_eq!(
+            planned(&fleet, "status = \"warming\"\n").unwrap().commands,
+            []
+        );
     }
 
     #[test]

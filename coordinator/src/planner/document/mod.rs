@@ -46,7 +46,28 @@ pub struct DocumentPlan {
     pub new_identities: usize,
 }
 
-/// Compares a fleet file with the state. `scope` is the tenant of a key that is bound to one.
+/// In whose name a file is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope<'a> {
+    /// An admin of the whole fleet, whose word stands where evidence does else.
+    Admin,
+    /// An operator of the whole fleet.
+    Operator,
+    /// A key that is bound to this tenant.
+    Tenant(&'a TenantId),
+}
+
+impl<'a> Scope<'a> {
+    /// The tenant that it is bound to.
+    const fn tenant(self) -> Option<&'a TenantId> {
+        match self {
+            Self::Admin | Self::Operator => None,
+            Self::Tenant(tenant) => Some(tenant),
+        }
+    }
+}
+
+/// Compares a fleet file with the state.
 ///
 /// # Errors
 /// The first thing in the file that cannot be: with its place, its value and what would be accepted.
@@ -54,11 +75,15 @@ pub fn changes(
     state: &FleetState,
     document: &FleetDocument,
     prune: bool,
-    scope: Option<&TenantId>,
+    scope: Scope<'_>,
 ) -> Result<DocumentPlan, Rejection> {
-    if let Some(tenant) = scope {
+    if let Some(tenant) = scope.tenant() {
         scope::check(state, document, tenant)?;
     }
+    if scope != Scope::Admin {
+        scope::no_force(state, document)?;
+    }
+    let scope = scope.tenant();
     check::settings(document.settings.as_ref())?;
     let wanted = Wanted::of(state, document)?;
     check::hosts(state, &wanted, document)?;
@@ -73,7 +98,7 @@ pub fn changes(
         true => prune::identities(&mut plan, state, document, &identities, scope),
         false => Vec::new(),
     };
-    identities::compare(&mut plan, state, &identities)?;
+    identities::compare(&mut plan, state, document, &identities)?;
     if prune && scope.is_none() {
         let needed = [identities, kept].concat();
         prune::hosts_and_tenants(&mut plan, state, document, &needed);
@@ -91,8 +116,8 @@ pub fn place(document: &FleetDocument, commands: &[Command], field: &str) -> Opt
             let index = document.hosts.iter().position(|it| it.id == host.id)?;
             format!("hosts[{index}]")
         }
-        Command::AddIdentity(AddIdentity { ip })
-        | Command::ChangeIdentity(ChangeIdentity { ip }) => {
+        Command::AddIdentity(AddIdentity { ip, .. })
+        | Command::ChangeIdentity(ChangeIdentity { ip, .. }) => {
             let index = document
                 .ips
                 .iter()

@@ -239,9 +239,9 @@ mod tests {
         let mut there: Vec<bool> = moves.iter().map(|it| it.old.is_some()).collect();
         let command = |Stride { of, ip }: &Stride| {
             if std::mem::replace(&mut there[*of], true) {
-                Command::ChangeIdentity(ChangeIdentity { ip: ip.clone() })
+                Command::ChangeIdentity(ChangeIdentity::of(ip.clone()))
             } else {
-                Command::AddIdentity(AddIdentity { ip: ip.clone() })
+                Command::AddIdentity(AddIdentity::of(ip.clone()))
             }
         };
         let commands = strides.iter().map(command).collect();

@@ -15,9 +15,9 @@ const HOSTS: &str = "a host as it is declared already; a key that is bound to a 
 const MAILWIZZ: &str = "the address that the tenant has; whom this cluster calls is for the fleet's operators \
                         to say";
 const TAKEN_OVER: &str = "standby, at which a new identity begins; that one sends already is declared by \
-                          the fleet's operators alone";
+                          an admin of the whole fleet";
 const REACHED: &str = "the phase that it reached, or one below it; that it is further is shown by evidence, \
-                       or said by the fleet's operators";
+                       or said by an admin of the whole fleet";
 const LOOPS: &str = "the loops that the tenant has; which receivers tell of complaints decides how it is judged, \
                      and is for the fleet's operators to say";
 const OWN: &str = "a key that is bound to a tenant may name that tenant's own things only";
@@ -63,23 +63,6 @@ pub(super) fn check(
         if ip.tenant != *tenant || owner.is_some_and(|owner| owner != tenant) {
             return Err(foreign(format!("ips[{index}].address"), &ip.address));
         }
-        if owner.is_none() && lives::is_taken_over(ip) {
-            let status = ip.status.unwrap_or_default().as_str();
-            let field = format!("ips[{index}].status");
-            return Err(reject(RejectionCode::Forbidden, field, status, TAKEN_OVER));
-        }
-        if let Some(identity) = state.identities.get(&ip.address)
-            && let Some(phase) = lives::said_anew(ip, Some(identity)).phase
-            && phase > identity.spec.phase
-        {
-            let field = format!("ips[{index}].phase");
-            return Err(reject(
-                RejectionCode::Forbidden,
-                field,
-                &word(&phase),
-                REACHED,
-            ));
-        }
         let of_other = |host: &crate::state::Host| {
             host.spec
                 .tenant
@@ -90,6 +73,30 @@ pub(super) fn check(
             && state.hosts.get(host).is_some_and(of_other)
         {
             return Err(foreign(format!("ips[{index}].host"), host));
+        }
+    }
+    Ok(())
+}
+
+/// That an identity sends already, or is further than it was seen to be, is said instead of evidence: a force,
+/// which is an admin's of the whole fleet, as it is where preflight is overruled.
+pub(super) fn no_force(state: &FleetState, document: &FleetDocument) -> Result<(), Rejection> {
+    for (index, ip) in document.ips.iter().enumerate() {
+        let known = state.identities.get(&ip.address);
+        let known = known.filter(|identity| identity.spec.tenant == ip.tenant);
+        let Some(identity) = known else {
+            if lives::is_taken_over(ip) {
+                let status = ip.status.unwrap_or_default().as_str();
+                let field = format!("ips[{index}].status");
+                return Err(reject(RejectionCode::Forbidden, field, status, TAKEN_OVER));
+            }
+            continue;
+        };
+        let said = lives::said_anew(ip, Some(identity)).phase;
+        if let Some(phase) = said.filter(|phase| *phase > identity.spec.phase) {
+            let field = format!("ips[{index}].phase");
+            let phase = word(&phase);
+            return Err(reject(RejectionCode::Forbidden, field, &phase, REACHED));
         }
     }
     Ok(())

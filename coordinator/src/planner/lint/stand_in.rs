@@ -33,7 +33,7 @@ pub(super) fn bare(
     let bundle = RoleBundle::new(files.clone(), Timestamp(0));
     add_hosts(&mut document, &bundle.roles());
     let empty = empty(bundle);
-    let plan = document::changes(&empty, &document, false, None)?;
+    let plan = document::changes(&empty, &document, false, document::Scope::Admin)?;
     let keys = document.ips.len();
     carried_out(&empty, &plan.commands, keys)
 }

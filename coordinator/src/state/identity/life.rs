@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use email_engine_protocol::api::{Check, IpSpec, IpStatus, Phase, Statement, Transition};
+use email_engine_protocol::api::{
+    Check, IpDocument, IpSpec, IpStatus, Phase, Statement, Transition,
+};
 use email_engine_protocol::time::Timestamp;
 
 /// What an identity remembers beside its declaration.
@@ -23,9 +25,9 @@ pub struct Life {
     pub quarantine: Option<Quarantine>,
     /// What was seen of it, the latest of each.
     pub checks: BTreeMap<Check, Statement>,
-    /// What a file said last of where it stands. A file that says it again says nothing new: what the
-    /// fleet did since stands.
-    pub declared: Declared,
+    /// What a file said last of where it stands, in its own words. A file that says it again says nothing
+    /// new: what the fleet did since stands.
+    pub said: Said,
     /// The last turns of its life, oldest first.
     pub history: VecDeque<Transition>,
     /// How many turns before those are not kept.
@@ -48,7 +50,7 @@ impl Life {
             sent_ever: spec.status != IpStatus::Standby || spec.phase != Phase::Week1,
             quarantine: out.then(|| Quarantine::new(BTreeSet::new(), now)),
             checks: BTreeMap::new(),
-            declared: Declared::of(spec),
+            said: Said::default(),
             history: VecDeque::new(),
             forgotten: 0,
         }
@@ -109,6 +111,39 @@ impl Declared {
             status: spec.status,
             phase: spec.phase,
             reserve: spec.reserve,
+        }
+    }
+}
+
+/// What a file says of where an identity stands, and nothing that was filled in for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Said {
+    /// Its status.
+    pub status: Option<IpStatus>,
+    /// Its phase.
+    pub phase: Option<Phase>,
+    /// Whether it is in reserve.
+    pub reserve: Option<bool>,
+}
+
+impl Said {
+    /// The words of a file.
+    #[must_use]
+    pub const fn of(ip: &IpDocument) -> Self {
+        Self {
+            status: ip.status,
+            phase: ip.phase,
+            reserve: ip.reserve,
+        }
+    }
+
+    /// These words, and the newer ones where there are any.
+    #[must_use]
+    pub fn with(self, newer: Self) -> Self {
+        Self {
+            status: newer.status.or(self.status),
+            phase: newer.phase.or(self.phase),
+            reserve: newer.reserve.or(self.reserve),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Sending identities and their pools, and those that are gone from the fleet and not yet from a host: a
 //! virtual MTA that goes while its queue holds mail takes that mail with it.
 
+mod held;
 mod life;
 
 use std::collections::BTreeMap;
@@ -16,7 +17,8 @@ use email_engine_protocol::time::Timestamp;
 use super::FleetState;
 use crate::fleet::warmup;
 
-pub use life::{Declared, Life, Quarantine};
+pub use held::{Held, HeldAddresses};
+pub use life::{Declared, Life, Quarantine, Said};
 
 /// A sending identity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

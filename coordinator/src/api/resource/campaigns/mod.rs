@@ -1,9 +1,12 @@
 //! `/tenants/{tenant}/campaigns`: mail to a list, which the tenant's own MailWizz sends.
 //!
 //! It is written down that MailWizz will be asked, then it is asked, then it is written down what became of it.
-//! Whoever repeats a request gets what became of the first one; where that is not known, MailWizz is looked
-//! through for a campaign of that name. Nothing is made a second time.
+//! Of several that work on one request at the same time, the one whose word is written down asks. Whoever
+//! repeats a request gets what became of the first one (`again`); where that is not known, MailWizz is looked
+//! through for a campaign of that name that it had not before. Nothing is made a second time.
 
+mod again;
+mod begin;
 mod choice;
 
 use std::sync::Arc;
@@ -13,20 +16,18 @@ use axum::http::StatusCode;
 use axum::{Extension, Json};
 use serde::Deserialize;
 
-use email_engine_protocol::api::{
-    CampaignRequest, CampaignState, CampaignView, IpSpec, TenantSecret,
-};
+use email_engine_protocol::api::{CampaignRequest, CampaignState, CampaignView, TenantSecret};
 use email_engine_protocol::id::{RequestId, TenantId};
 
 use crate::api::Api;
 use crate::api::problem::ApiError;
-use crate::api::request::{JsonBody, Named, WriteRequest};
+use crate::api::request::{Freshness, JsonBody, Named, WriteRequest};
 use crate::api::routes::Asker;
-use crate::command::{BeginCampaign, Command, EndCampaign};
-use crate::mailwizz::{
-    Applications, CallError, DeliveryServer, Draft, DraftError, SealedDoor, server_name,
-};
+use crate::command::{CAMPAIGNS_KNOWN, Command, EndCampaign, is_campaign_uid};
+use crate::mailwizz::{CallError, Draft, DraftError, SealedDoor};
 use crate::state::{Campaign, CampaignEnd, FleetState, SecretOf};
+
+use begin::Beginning;
 
 /// How many are listed.
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -40,9 +41,8 @@ const fn limit() -> usize {
 }
 
 const LONGEST: usize = 1_000;
-/// Attempts of one request that end its campaign: after it was asked for, and after it was looked for.
+/// Attempt of a request, after the one that begins its campaign, that ends it.
 const ENDED: u32 = 1;
-const FOUND: u32 = 2;
 
 /// Campaigns that were asked for here, newest first.
 pub(in crate::api) async fn list(
@@ -69,7 +69,7 @@ pub(in crate::api) async fn list(
 
 fn view(request: &RequestId, campaign: &Campaign) -> CampaignView {
     let state = match &campaign.end {
-        None => CampaignState::Asked,
+        None | Some(CampaignEnd::Unclear) => CampaignState::Asked,
         Some(CampaignEnd::Created { uid }) => CampaignState::Created { uid: uid.clone() },
         Some(CampaignEnd::Refused { reason }) => CampaignState::Refused {
             reason: reason.clone(),
@@ -78,7 +78,7 @@ fn view(request: &RequestId, campaign: &Campaign) -> CampaignView {
     CampaignView {
         request: request.clone(),
         name: campaign.name.clone(),
-        ips: campaign.ips.clone(),
+        ips: campaign.parts.iter().map(|(address, _)| *address).collect(),
         begun_at: campaign.begun_at,
         state,
     }
@@ -87,7 +87,7 @@ fn view(request: &RequestId, campaign: &Campaign) -> CampaignView {
 /// Has a campaign made.
 pub(in crate::api) async fn create(
     State(api): State<Arc<Api>>,
-    Extension(write): Extension<WriteRequest>,
+    Extension(mut write): Extension<WriteRequest>,
     Named(tenant): Named<TenantId>,
     JsonBody(request): JsonBody<CampaignRequest>,
 ) -> Result<(StatusCode, Json<CampaignView>), ApiError> {
@@ -102,46 +102,65 @@ pub(in crate::api) async fn create(
         }
         door(state, tenant)
     })?;
-    let asked = write.attempt_id(0);
+    let look = again::Look {
+        api: &api,
+        applications,
+        door: &door,
+    };
     if let Some(first) = &write.replayed {
         first.clone()?;
-        let ended = look_again(&api, &write, applications, &door, &asked).await?;
-        return answer(&ended, &asked);
+        let ended = look.again(&write).await?;
+        return answer(&ended, &write.attempt_id(0));
     }
-    let ips = choice::choose(&api, tenant, &request).await?;
-    let from = ips.first().ok_or_else(|| ApiError::not_found("ips", ""))?;
+    let chosen = choice::choose(&api, tenant, &request).await?;
+    let from = chosen
+        .first()
+        .ok_or_else(|| ApiError::not_found("ips", ""))?;
     // What cannot be one is refused before anybody is asked.
-    Draft::new(&request, from, &[]).map_err(|error| refused(&error))?;
-    let servers = applications
-        .servers(&door)
-        .await
-        .map_err(|error| failed(&error))?;
-    let servers = servers_of(&ips, &servers)?;
-    let draft = Draft::new(&request, from, &servers).map_err(|error| refused(&error))?;
-    let begin = BeginCampaign {
-        tenant: tenant.clone(),
-        name: request.name.clone(),
-        ips: ips.iter().map(|ip| ip.address).collect(),
+    Draft::new(&request, &from.ip, &[]).map_err(|error| refused(&error))?;
+    let read = tokio::try_join!(
+        applications.servers(&door),
+        applications.named(&door, &request.name)
+    );
+    let (servers, known) = read.map_err(|error| failed(&error))?;
+    let mut begin = Beginning {
+        request: &request,
+        servers: &servers,
+        // The newest, when there are too many of that name to tell a new one from them.
+        known: known
+            .into_iter()
+            .filter(|uid| is_campaign_uid(uid))
+            .take(CAMPAIGNS_KNOWN)
+            .collect(),
+        chosen,
     };
-    api.commit_here(&write, Command::BeginCampaign(begin))
-        .await?;
+    let Some(draft) = begin.commit(&api, &mut write, tenant).await? else {
+        // Another one works on it, or did.
+        api.freshen(Freshness::Linearizable).await?;
+        let ended = look.again(&write).await?;
+        return answer(&ended, &write.attempt_id(0));
+    };
+    let asked = write.attempt_id(0);
     let created = applications.create(&door, &draft).await;
     let end = match &created {
         Ok(uid) => CampaignEnd::Created { uid: uid.clone() },
-        // What became of it is not known, and is not said.
-        Err(CallError::Unclear { .. }) => return Err(unclear(&request.name, &created)),
+        Err(CallError::Unclear { .. }) => CampaignEnd::Unclear,
         Err(error) => CampaignEnd::Refused {
             reason: error.to_string(),
         },
     };
     write_down(&api, &write, ENDED, &asked, end.clone()).await;
+    if end == CampaignEnd::Unclear {
+        return Err(unclear(&request.name, &created));
+    }
     created.map_err(|error| failed(&error))?;
-    let campaign = api.view(|state| state.campaigns.get(&asked).cloned());
-    let campaign = campaign.ok_or_else(|| ApiError::not_found("campaign", asked.as_str()))?;
+    if api.view(|state| !state.campaigns.contains_key(&asked)) {
+        api.freshen(Freshness::Linearizable).await?;
+    }
     // This node may not have its end yet.
     let ended = Campaign {
         end: Some(end),
-        ..campaign.as_ref().clone()
+        ..look.campaign(&asked)?
     };
     answer(&ended, &asked)
 }
@@ -157,46 +176,6 @@ fn answer(
             format!("{reason} (said to this request before; mend it and ask under a new one)"),
         )),
         _ => Ok((StatusCode::CREATED, Json(view(asked, campaign)))),
-    }
-}
-
-/// What became of a campaign that this very request asked for before.
-async fn look_again(
-    api: &Api,
-    write: &WriteRequest,
-    applications: &Applications,
-    door: &SealedDoor,
-    asked: &RequestId,
-) -> Result<Campaign, ApiError> {
-    let campaign = api.view(|state| state.campaigns.get(asked).cloned());
-    let campaign = campaign.ok_or_else(|| {
-        let what = "this request asked for a campaign that is remembered no more";
-        ApiError::new(StatusCode::CONFLICT, "campaign-unclear", what)
-    })?;
-    if campaign.end.is_some() {
-        return Ok(campaign.as_ref().clone());
-    }
-    let named = applications.named(door, &campaign.name).await;
-    match named.map_err(|error| failed(&error))?.as_slice() {
-        [uid] => {
-            let end = CampaignEnd::Created { uid: uid.clone() };
-            write_down(api, write, FOUND, asked, end.clone()).await;
-            Ok(Campaign {
-                end: Some(end),
-                ..campaign.as_ref().clone()
-            })
-        }
-        found => Err(ApiError::new(
-            StatusCode::CONFLICT,
-            "campaign-unclear",
-            format!(
-                "MailWizz was asked at {} for a campaign named {:?} and did not answer; among its newest \
-                 ones it has {} of that name. Look there before asking under a new request",
-                campaign.begun_at,
-                campaign.name,
-                found.len()
-            ),
-        )),
     }
 }
 
@@ -240,36 +219,6 @@ fn door(state: &FleetState, tenant: &TenantId) -> Result<SealedDoor, ApiError> {
         url,
         key: key.sealed.clone(),
     })
-}
-
-/// Numbers of the delivery servers of these identities.
-fn servers_of(ips: &[IpSpec], known: &[DeliveryServer]) -> Result<Vec<u64>, ApiError> {
-    let number = |ip: &IpSpec| {
-        let name = server_name(&ip.vmta);
-        let own: Vec<_> = known.iter().filter(|server| server.name == name).collect();
-        let why = match own.as_slice() {
-            [server] if matches!(server.status.as_str(), "active" | "in-use") => {
-                return Ok(server.id);
-            }
-            [server] => format!("is {} there", server.status),
-            [] => "is not there, or not for the customer of this key".to_owned(),
-            _ => format!("is there {} times", own.len()),
-        };
-        Err(ApiError::new(
-            StatusCode::CONFLICT,
-            "delivery-server-missing",
-            format!(
-                "MailWizz cannot send from {}: its delivery server {name:?} {why}",
-                ip.address
-            ),
-        )
-        .about(
-            "ips",
-            &ip.address.to_string(),
-            "an identity whose delivery server is active",
-        ))
-    };
-    ips.iter().map(number).collect()
 }
 
 fn refused(error: &DraftError) -> ApiError {

@@ -172,6 +172,7 @@ pub(in crate::api) async fn state_checks(
     let command = Command::StateChecks(StateChecks {
         address,
         verdicts: checks,
+        sweeps: write.caller.role >= AccessRole::Admin,
     });
     turn(&api, &write, address, command).await
 }

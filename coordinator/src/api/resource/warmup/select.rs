@@ -22,6 +22,7 @@ use crate::api::auth::Caller;
 use crate::api::problem::ApiError;
 use crate::api::request::{JsonBody, Named, WriteRequest};
 use crate::api::routes::Asker;
+use crate::command::Take;
 use crate::fleet::selection::{
     Candidate, Cover, NobodyLeft, Rotation, Used, candidates, cover, of_purpose, purpose_word,
     returns_at,
@@ -116,7 +117,7 @@ async fn select(
     read(api, tenant, purpose, now).await?;
     api.view(|state| {
         api.rotations.with(state, tenant, purpose, |kept| {
-            let all = kept.candidates(state, tenant, purpose)?;
+            let all = kept.candidates(state, tenant, purpose, now)?;
             let Some(volume) = request.volume else {
                 let usual = state.tenants.get(tenant).map(|tenant| tenant.rotation);
                 let mode = request.mode.or(usual).unwrap_or_default();
@@ -130,20 +131,30 @@ async fn select(
     })
 }
 
-/// Identities whose quotas, as far as they are left today, cover a campaign.
+/// Identities that may send for a purpose, with what a campaign takes of each, and how much of it is left
+/// over for today. `only` are the ones that are asked for; all of them when there is none.
 pub(in crate::api) async fn covering(
     api: &Api,
     tenant: &TenantId,
     purpose: Purpose,
     volume: u64,
-) -> Result<Cover, ApiError> {
+    only: &[IpAddr],
+) -> Result<(Vec<Take>, u64), ApiError> {
     let now = api.now();
     read(api, tenant, purpose, now).await?;
     api.view(|state| {
         api.rotations.with(state, tenant, purpose, |kept| {
-            let all = kept.candidates(state, tenant, purpose)?;
+            let mut all = kept.candidates(state, tenant, purpose, now)?;
+            all.retain(|one| only.is_empty() || only.contains(&one.address));
             kept.rotation.pass(now);
-            Ok(cover(&kept.rotation, &all, volume))
+            let Cover { parts, missing, .. } = cover(&kept.rotation, &all, volume);
+            let parts: BTreeMap<IpAddr, u64> = parts.into_iter().collect();
+            let take = |one: &Candidate| Take {
+                address: one.address,
+                mails: parts.get(&one.address).copied().unwrap_or_default(),
+                used: u64::from(one.quota).saturating_sub(kept.rotation.left(one)),
+            };
+            Ok((all.iter().map(take).collect(), missing))
         })
     })
 }
@@ -155,14 +166,23 @@ impl Kept {
         state: &FleetState,
         tenant: &TenantId,
         purpose: Purpose,
+        now: Timestamp,
     ) -> Result<Vec<Candidate>, ApiError> {
-        let used = |address| self.used.get(&address).copied().unwrap_or_default();
+        let used = |address| self.used_of(state, address, now);
         let mut all = candidates(state, tenant, purpose, used).map_err(|why| nobody(&why))?;
         all.retain(|one| !self.unread.contains(&one.address));
         if all.is_empty() {
             return Err(unread(&"what its identities sent today cannot be read"));
         }
         Ok(all)
+    }
+
+    /// What an identity used of its day, as this node knows.
+    fn used_of(&self, state: &FleetState, address: IpAddr, now: Timestamp) -> Used {
+        Used {
+            taken: state.reserved.of(day_of(now), address),
+            ..self.used.get(&address).copied().unwrap_or_default()
+        }
     }
 }
 
@@ -186,7 +206,7 @@ async fn read(
         return Ok(());
     }
     let evidence = Arc::clone(&api.evidence);
-    let counted = tokio::task::spawn_blocking(move || counted(&*evidence, addresses, day_of(now)));
+    let counted = tokio::task::spawn_blocking(move || counted(&*evidence, addresses, now));
     let (used, missing) = counted.await.map_err(|error| unread(&error))?;
     api.view(|state| {
         api.rotations.with(state, tenant, purpose, |kept| {
@@ -202,15 +222,20 @@ async fn read(
 fn counted(
     evidence: &dyn Evidence,
     addresses: Vec<IpAddr>,
-    today: u32,
+    now: Timestamp,
 ) -> (BTreeMap<IpAddr, Used>, BTreeSet<IpAddr>) {
     let (mut used, mut missing) = (BTreeMap::new(), BTreeSet::new());
+    let today = day_of(now);
     for address in addresses {
         match evidence.day_counts(address, today, today) {
             Ok(counts) => {
                 let sent = counts.iter().map(|day| day.total().sent);
-                let today = sent.fold(0, u64::saturating_add);
-                used.insert(address, Used { today, hour: 0 });
+                let own = Used {
+                    today: sent.fold(0, u64::saturating_add),
+                    hour: in_an_hour(evidence, address, now),
+                    taken: 0,
+                };
+                used.insert(address, own);
             }
             Err(error) => {
                 tracing::warn!(%error, "not chosen");
@@ -219,6 +244,19 @@ fn counted(
         }
     }
     (used, missing)
+}
+
+/// What was sent in the last hour, as far as it is counted: all of this one, and of the one before the part
+/// that is less than an hour ago.
+fn in_an_hour(evidence: &dyn Evidence, address: IpAddr, now: Timestamp) -> u64 {
+    let this = u32::try_from(now.0 / Timestamp::HOUR).unwrap_or(u32::MAX);
+    let ago = Timestamp::HOUR - now.0 % Timestamp::HOUR;
+    let hours = evidence.sent_by_hour(address, this.saturating_sub(1), this);
+    let part = |(hour, sent): (u32, u64)| match hour == this {
+        true => sent,
+        false => sent.saturating_mul(ago) / Timestamp::HOUR,
+    };
+    hours.into_iter().map(part).fold(0, u64::saturating_add)
 }
 
 fn one(

@@ -30,7 +30,8 @@ fn document(url: Option<&ServiceUrl>) -> Value {
 }
 
 async fn give(testbed: &Testbed, url: Option<&ServiceUrl>) {
-    let ask = testbed.ask("operator", "POST", "/api/v1/fleet");
+    // What sends already is taken over, which is an admin's to say.
+    let ask = testbed.ask("admin", "POST", "/api/v1/fleet");
     ask.json(document(url)).send().await.gives(200);
 }
 
@@ -90,10 +91,10 @@ async fn a_campaign_goes_by_the_servers_of_identities_that_can_take_it() {
         "contact@mail2.red.example.com"
     );
     assert_eq!(fields["campaign[from_name]"], "Red 2");
-    let named = ask(&testbed, "two", json!({"ips": ["198.51.100.1"]}))
+    let named = ask(&testbed, "two", json!({"ips": ["198.51.100.2"]}))
         .await
         .gives(201);
-    assert_eq!(named.body["ips"], json!(["198.51.100.1"]));
+    assert_eq!(named.body["ips"], json!(["198.51.100.2"]));
     let list = testbed
         .ask("red-operator", "GET", PATH)
         .send()
@@ -166,6 +167,101 @@ async fn an_answer_that_was_lost_is_looked_for() {
         .await
         .refuses(409, "campaign-unclear");
     assert!(unclear.text.contains("0 of that name"), "{}", unclear.text);
+}
+
+#[tokio::test]
+async fn older_or_other_campaign_of_the_same_name_is_not_taken_for_a_lost_one() {
+    let (testbed, application) = ready(ALL).await;
+    let older = [("campaign[name]".to_owned(), request().name)].into();
+    application.held.lock().unwrap().campaigns.push(older);
+    application.will_break_before_making();
+    ask(&testbed, "one", json!({}))
+        .await
+        .refuses(504, "campaign-unclear");
+    let unclear = ask(&testbed, "one", json!({}))
+        .await
+        .refuses(409, "campaign-unclear");
+    assert!(unclear.text.contains("0 of that name"), "{}", unclear.text);
+    // Another request has one made: that is its own.
+    ask(&testbed, "two", json!({})).await.gives(201);
+    let unclear = ask(&testbed, "one", json!({}))
+        .await
+        .refuses(409, "campaign-unclear");
+    assert!(unclear.text.contains("0 of that name"), "{}", unclear.text);
+    // One that is made and not answered is found beside all of them.
+    application.will_break_after_making();
+    ask(&testbed, "three", json!({}))
+        .await
+        .refuses(504, "campaign-unclear");
+    let found = ask(&testbed, "three", json!({})).await.gives(201);
+    assert_eq!(found.body["state"]["uid"], "uid3");
+    assert_eq!(made(&application), 3);
+}
+
+#[tokio::test]
+async fn of_two_that_work_on_one_request_at_once_one_has_it_made() {
+    let (testbed, application) = ready(ALL).await;
+    application.will_be_asked_at_once_by(2);
+    let (one, two) = tokio::join!(
+        ask(&testbed, "one", json!({})),
+        ask(&testbed, "one", json!({}))
+    );
+    assert_eq!(made(&application), 1, "{} {}", one.text, two.text);
+    assert_eq!(one.gives(201).body, two.gives(201).body);
+    // The same while the answer of MailWizz is lost: one asked, and both know no more than that.
+    application.will_be_asked_at_once_by(2);
+    application.will_break_after_making();
+    let (one, two) = tokio::join!(
+        ask(&testbed, "two", json!({})),
+        ask(&testbed, "two", json!({}))
+    );
+    assert_eq!(made(&application), 2, "{} {}", one.text, two.text);
+    let mut statuses = [one.status.as_u16(), two.status.as_u16()];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 504], "{} {}", one.text, two.text);
+}
+
+#[tokio::test]
+async fn named_identities_have_the_purpose_and_what_is_left_of_their_day() {
+    let (testbed, application) = ready(ALL).await;
+    // 100 a day in the second week.
+    let of = |volume: u64| json!({"ips": ["198.51.100.1"], "volume": volume});
+    let mixed = json!({"ips": ["198.51.100.1", "198.51.100.3"]});
+    let refused = ask(&testbed, "a", mixed).await.refuses(422, "invalid");
+    assert_eq!(refused.body["field"], "ips");
+    assert_eq!(refused.body["value"], "198.51.100.3");
+    let other = json!({"ips": ["198.51.100.1"], "purpose": "notification"});
+    ask(&testbed, "b", other).await.refuses(422, "invalid");
+    let much = ask(&testbed, "c", of(101))
+        .await
+        .refuses(409, "quota-exceeded");
+    assert_eq!(much.body["accepted"], "at most 100, or more identities");
+
+    // Of two at once that take most of it, one is made.
+    application.will_be_asked_at_once_by(2);
+    let (one, two) = tokio::join!(ask(&testbed, "d", of(60)), ask(&testbed, "e", of(60)));
+    let (good, bad) = match one.status.as_u16() {
+        201 => (one, two),
+        _ => (two, one),
+    };
+    good.gives(201);
+    let bad = bad.refuses(409, "quota-exceeded");
+    assert_eq!(bad.body["accepted"], "at most 40, or more identities");
+    assert_eq!(made(&application), 1);
+    // What is refused over there is left.
+    let nobody = json!({"ips": ["198.51.100.1"], "volume": 40, "list": "nobody"});
+    ask(&testbed, "f", nobody)
+        .await
+        .refuses(422, "mailwizz-refused");
+    ask(&testbed, "g", of(40)).await.gives(201);
+    ask(&testbed, "h", of(1))
+        .await
+        .refuses(409, "quota-exceeded");
+    // Whoever asks for one identity after the other gets nothing of it either.
+    let select = testbed.ask("red-operator", "POST", "/api/v1/tenants/red/select");
+    let chosen = select.json(json!({"purpose": "marketing", "mode": "round_robin"}));
+    let chosen = chosen.send().await.gives(200);
+    assert_eq!(chosen.body["ip"], "198.51.100.2");
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ async fn fleet() -> Testbed {
              "status": "active"}
         ]
     });
-    let ask = testbed.ask("operator", "POST", "/api/v1/fleet");
+    let ask = testbed.ask("admin", "POST", "/api/v1/fleet");
     ask.json(document).send().await.gives(200);
     testbed
 }
@@ -204,20 +204,45 @@ fn clash_free() -> Value {
 }
 
 #[tokio::test]
-async fn a_tenant_does_not_say_that_it_is_further_than_it_came() {
+async fn that_one_is_further_than_it_came_or_sends_already_only_an_admin_says() {
     let testbed = fleet().await;
     for phase in ["week_2", "active"] {
         let ip = json!({"address": "198.51.100.1", "domain": "mail1.red.example.com", "tenant": "red", "phase": phase});
-        let ask = testbed.ask("red-operator", "POST", "/api/v1/fleet");
-        let refused = ask
-            .json(json!({"ips": [ip]}))
-            .send()
-            .await
-            .refuses(403, "forbidden");
-        assert_eq!(refused.body["field"], "ips[0].phase");
-        let ask = testbed.ask("operator", "POST", "/api/v1/fleet");
+        for key in ["red-operator", "operator"] {
+            let ask = testbed.ask(key, "POST", "/api/v1/fleet");
+            let refused = ask.json(json!({"ips": [ip]})).send().await;
+            let refused = refused.refuses(403, "forbidden");
+            assert_eq!(refused.body["field"], "ips[0].phase");
+        }
+        let ask = testbed.ask("admin", "POST", "/api/v1/fleet");
         ask.json(json!({"ips": [ip]})).send().await.gives(200);
     }
+    let new = json!({"address": "198.51.100.7", "domain": "mail7.red.example.com", "tenant": "red", "status": "active"});
+    for key in ["red-operator", "operator"] {
+        let ask = testbed.ask(key, "POST", "/api/v1/ips").json(new.clone());
+        let refused = ask.send().await.refuses(403, "forbidden");
+        assert_eq!(refused.body["field"], "status");
+    }
+    let ask = testbed.ask("admin", "POST", "/api/v1/ips");
+    ask.json(new).send().await.gives(201);
+}
+
+#[tokio::test]
+async fn that_no_list_has_one_in_quarantine_only_an_admin_states() {
+    let testbed = fleet().await;
+    let path = format!("{BLUE}/checks");
+    let says = |key, verdict: Value| {
+        let ask = testbed.ask(key, "POST", &path);
+        ask.json(json!({"checks": {"listing": verdict}})).send()
+    };
+    says("operator", json!("valid")).await.gives(200);
+    let ask = testbed.ask("operator", "POST", &format!("{BLUE}/quarantine"));
+    ask.json(json!({"lists": ["zen"]})).send().await.gives(200);
+    let refused = says("operator", json!("valid")).await;
+    let refused = refused.refuses(403, "forbidden");
+    assert_eq!(refused.body["field"], "checks.listing");
+    let clean = says("admin", json!("valid")).await.gives(200);
+    assert_eq!(clean.body["quarantine"]["clean_sweeps"], 1);
 }
 
 #[tokio::test]

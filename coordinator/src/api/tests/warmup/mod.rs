@@ -1,12 +1,15 @@
 //! Warm-up and selection as they are asked for.
 
 use std::net::IpAddr;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
 
 use email_engine_protocol::id::HostId;
 use email_engine_protocol::observed::{DayCounts, Gap};
 use email_engine_protocol::time::Timestamp;
-use serde_json::{Value, json};
 
+use super::memory::NOW;
 use super::testbed::{Answered, Testbed};
 use crate::fleet::warmup::{Evidence, Unread};
 
@@ -28,7 +31,7 @@ async fn declared(testbed: Testbed) -> Testbed {
             {"address": "198.51.100.4", "domain": "m4.red.example.com", "tenant": "red"}
         ]
     });
-    let ask = testbed.ask("operator", "POST", "/api/v1/fleet");
+    let ask = testbed.ask("admin", "POST", "/api/v1/fleet");
     ask.json(document).send().await.gives(200);
     testbed
 }
@@ -118,6 +121,47 @@ async fn a_purpose_is_served_by_its_own_alone_and_never_over_quota() {
     // A stopped or a pausing one is no fallback for another purpose either.
     let stale = get(&testbed, &format!("{path}?purpose=transactional")).await;
     stale.refuses(409, "quota-used");
+}
+
+/// One identity sent much in the hour before this one.
+struct SentLately;
+
+impl Evidence for SentLately {
+    fn day_counts(&self, _: IpAddr, _: u32, _: u32) -> Vec<DayCounts> {
+        Vec::new()
+    }
+
+    fn read_until(&self, _: &HostId) -> Option<Timestamp> {
+        None
+    }
+
+    fn sent_by_hour(&self, address: IpAddr, from: u32, to: u32) -> Vec<(u32, u64)> {
+        assert_eq!(u64::from(to), NOW.0 / Timestamp::HOUR);
+        let busy = address.to_string() == "198.51.100.1";
+        (busy && from < to)
+            .then_some((from, 3))
+            .into_iter()
+            .collect()
+    }
+}
+
+#[tokio::test]
+async fn least_used_goes_by_what_was_counted_in_the_last_hour() {
+    let mut testbed = warming().await;
+    let chosen = async |testbed: &Testbed| {
+        let asked = json!({"purpose": "marketing", "mode": "least_used"});
+        let answered = post(testbed, "/api/v1/tenants/red/select", asked).await;
+        let ip = answered.gives(200).body["ip"].clone();
+        ip.as_str().unwrap().rsplit('.').next().unwrap().to_owned()
+    };
+    let api = Arc::get_mut(&mut testbed.api).unwrap();
+    api.evidence = Arc::new(SentLately);
+    let mut order = String::new();
+    for _ in 0..6 {
+        order += &chosen(&testbed).await;
+    }
+    // What is chosen here counts once it is more than what was counted.
+    assert_eq!(order, "222111");
 }
 
 #[tokio::test]

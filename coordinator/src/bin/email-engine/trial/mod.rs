@@ -261,7 +261,12 @@ fn document(arguments: &Trial) -> Result<FleetDocument, TrialError> {
 
 /// What cannot be the first file of a fleet is refused before a cluster is founded for it.
 fn stands_alone(arguments: &Trial, document: &FleetDocument) -> Result<(), TrialError> {
-    let planned = planner::document::changes(&FleetState::default(), document, false, None);
+    let planned = planner::document::changes(
+        &FleetState::default(),
+        document,
+        false,
+        planner::document::Scope::Admin,
+    );
     planned.map(drop).map_err(|refusal| TrialError::Refused {
         file: arguments.fleet.as_ref().map_or_else(
             || "the shipped example".to_owned(),

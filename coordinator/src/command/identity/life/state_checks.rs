@@ -10,7 +10,7 @@ use email_engine_protocol::api::{Check, Statement, Verdict};
 
 use super::ACTOR_CHARS;
 use crate::command::Rejection;
-use crate::command::RejectionCode::Invalid;
+use crate::command::RejectionCode::{Forbidden, Invalid};
 use crate::command::refuse::{cut, not_found, refuse, text};
 use crate::command::verb::{Change, Turn, Verb};
 use crate::fleet::lifecycle::state_listing;
@@ -23,6 +23,8 @@ pub struct StateChecks {
     pub address: IpAddr,
     /// What was seen; of the others nothing is said.
     pub verdicts: BTreeMap<Check, Verdict>,
+    /// Whether it is the sweep's word, or an admin's, which may end a quarantine.
+    pub sweeps: bool,
 }
 
 impl Verb for StateChecks {
@@ -54,6 +56,12 @@ impl Verb for StateChecks {
                 Verdict::Invalid { what } => text(&format!("checks.{check}.what"), what)?,
                 Verdict::Unknown { why } => text(&format!("checks.{check}.why"), why)?,
             }
+        }
+        let clean = self.verdicts.get(&Check::Listing) == Some(&Verdict::Valid);
+        if clean && !self.sweeps && identity.life.quarantine.is_some() {
+            let accepted = "invalid or unknown: that no list has one in quarantine is said by the sweep, or by \
+                            an admin of the whole fleet, because it lets the identity out";
+            return Err(refuse(Forbidden, "checks.listing", &"valid", accepted));
         }
         let mut changed = (**identity).clone();
         let (by, at) = (cut(&turn.proposal.actor, ACTOR_CHARS), turn.now());

@@ -91,7 +91,7 @@ mod tests {
             status: IpStatus::Resting,
             ..identity(0)
         };
-        fleet.accept(Command::ChangeIdentity(ChangeIdentity { ip }));
+        fleet.accept(Command::ChangeIdentity(ChangeIdentity::of(ip)));
         assert_eq!(fleet.refuse(pause(None)).code, WrongState);
     }
 }

@@ -105,7 +105,7 @@ mod tests {
             phase: Phase::Week4,
             ..identity(0)
         };
-        fleet.accept(Command::ChangeIdentity(ChangeIdentity { ip }));
+        fleet.accept(Command::ChangeIdentity(ChangeIdentity::of(ip)));
         assert!(!fleet.state.identities[&address(0)].takes_mail());
         fleet.accept(Command::ResumeWarmup(Box::new(ResumeWarmup {
             address: address(0),

@@ -204,7 +204,7 @@ mod tests {
             phase: Phase::Week5,
             ..identity(0)
         };
-        fleet.accept(Command::ChangeIdentity(ChangeIdentity { ip }));
+        fleet.accept(Command::ChangeIdentity(ChangeIdentity::of(ip)));
         assert_eq!(fleet.accept(before).effect, Effect::Unchanged);
         // Paused since it was judged, it does not advance either.
         let before = tick(&fleet, day, WarmupStep::Advance);
@@ -232,10 +232,9 @@ mod tests {
         let tick = tick(&fleet, today(&fleet), WarmupStep::Grow);
         fleet.accept(tick);
         assert_eq!(fleet.state.identities[&address(0)].daily_quota(), 2_880);
-        // What was declared is remembered, and where it stands is the plan's.
         let row = &fleet.state.identities[&address(0)];
-        let phases = (row.life.declared.phase, row.spec.phase, row.warmup.phase);
-        assert_eq!(phases, (Phase::Week2, Phase::Active, Phase::Active));
+        let phases = (row.spec.phase, row.warmup.phase);
+        assert_eq!(phases, (Phase::Active, Phase::Active));
         let last = row.life.history.back().unwrap();
         assert_eq!((last.cause, last.to), (Cause::Graduated, IpStatus::Active));
     }

@@ -342,6 +342,42 @@ fn a_stop_is_ended_by_a_word_alone_and_what_was_before_it_is_not_held_against_it
 }
 
 #[test]
+fn a_pause_that_is_ended_forgives_nothing_and_a_shorter_one_shortens_nothing() {
+    let settings = WarmupSettings::default();
+    let loops = loops();
+    let mut plan = plan(Phase::Week2, 10);
+    let counts = week("yahoo", [90, 10, 0, 0, 0]);
+    let (broken, rates) = judge(&plan, &counts, &settings, &facts(&loops), TODAY);
+    assert_eq!(
+        broken.step,
+        email_engine_protocol::api::WarmupStep::Pause,
+        "{}",
+        told(&broken)
+    );
+    let long = day_begins(TODAY + 30);
+    super::super::pause(&mut plan, long, &settings);
+    follow(&mut plan, &broken, &rates, &settings, TODAY);
+    assert_eq!(
+        plan.paused_until,
+        Some(long),
+        "it was judged before the operator's word"
+    );
+    let of_today = DayCounts {
+        day: TODAY,
+        groups: [(group("yahoo"), day_of_mail([20, 20, 0, 0, 0]))].into(),
+    };
+    resume(&mut plan, of_today, &settings, day_begins(TODAY));
+    assert_eq!((plan.paused_until, &plan.forgiven), (None, &None));
+    let (again, _) = judge(&plan, &counts, &settings, &facts(&loops), TODAY + 1);
+    assert_eq!(
+        again.step,
+        email_engine_protocol::api::WarmupStep::Pause,
+        "{}",
+        told(&again)
+    );
+}
+
+#[test]
 fn rates_are_compared_without_rounding() {
     let rate = |events, of| Rate {
         events,

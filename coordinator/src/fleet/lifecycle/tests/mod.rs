@@ -1,4 +1,6 @@
-//! The edges one by one, and random lives under a clock that goes where it wants.
+//! The edges one by one; `laws` has random lives under a clock that goes where it wants.
+
+mod laws;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +9,6 @@ use email_engine_protocol::api::IpStatus::{
 };
 use email_engine_protocol::api::{Check, Phase, Statement, Verdict};
 use email_engine_protocol::time::Timestamp;
-use proptest::prelude::*;
 
 use super::*;
 use crate::command::fixture::{BEGIN, identity};
@@ -190,7 +191,14 @@ fn rest_costs_a_phase_every_30_idle_days_and_never_more_than_there_was() {
     );
     let warming = after(&bench, &Event::Activate, 70).unwrap();
     assert_eq!((warming.status, warming.phase), (Warming, Phase::Week3));
-    assert_eq!(idle_millis(&warming, later(70)), 0, "and begins anew");
+    let left = idle_millis(&warming, later(70));
+    assert_eq!(left, 10 * DAY, "what is not paid with a phase goes on");
+    let again = after(&warming, &Event::Rest, 71).unwrap();
+    assert_eq!(
+        resumes_at(&again, later(71)),
+        Phase::Week3,
+        "it is paid once"
+    );
 }
 
 #[test]
@@ -219,6 +227,36 @@ fn month_without_mail_ends_sending_and_a_mail_puts_it_off() {
     active.last_sent = Some(later(20));
     assert_eq!(due(&active, later(49)), None);
     assert_eq!(due(&standing(Resting, Phase::Active), later(400)), None);
+}
+
+#[test]
+fn to_be_taken_up_is_no_mail_and_leaves_a_week_for_a_first_one() {
+    // To and fro, every 20 days: nobody stays in production for a year by that.
+    let mut one = standing(Active, Phase::Active);
+    let to_and_fro = |one: &Standing, days| {
+        let rests = after(one, &Event::Rest, days).unwrap();
+        let bench = after(&rests, &Event::Release, days).unwrap();
+        after(&bench, &Event::Activate, days).unwrap()
+    };
+    one = to_and_fro(&one, 20);
+    assert_eq!(
+        (one.status, idle_millis(&one, later(20))),
+        (Active, 20 * DAY)
+    );
+    one = to_and_fro(&one, 40);
+    assert_eq!((one.status, one.phase), (Warming, Phase::Week6));
+    assert_eq!(idle_millis(&one, later(40)), 10 * DAY);
+    one = to_and_fro(&one, 59);
+    assert_eq!(one.phase, Phase::Week6);
+    assert_eq!(due(&one, later(60)), None, "it has had a day");
+    assert_eq!(due(&one, later(66)), Some(Event::Idle));
+    one.last_sent = Some(later(62));
+    assert_eq!(due(&one, later(66)), None);
+    // While nobody knows of its mail, it may have been a moment ago.
+    let mut unknown = standing(Standby, Phase::Week3);
+    unknown.last_sent = None;
+    let warming = after(&unknown, &Event::Activate, 25).unwrap();
+    assert_eq!(idle_millis(&warming, later(25)), 0);
 }
 
 #[test]
@@ -327,83 +365,4 @@ fn evidence_cannot_be_declared() {
         after(&warming, &Event::Graduate, 0).unwrap().phase,
         Phase::Active
     );
-}
-
-/// A moment near the beginning of time, near its end, or some days around now.
-fn moments() -> impl Strategy<Value = Timestamp> {
-    prop_oneof![
-        Just(Timestamp(0)),
-        Just(Timestamp(u64::MAX)),
-        (0..800_u64).prop_map(|days| Timestamp(BEGIN.0 - 400 * DAY + days * DAY)),
-    ]
-}
-
-fn phases() -> impl Strategy<Value = Phase> {
-    prop::sample::select(Phase::ALL.to_vec())
-}
-
-proptest! {
-    #[test]
-    fn no_life_has_weight_where_it_takes_no_mail_or_reaches_what_it_never_earned(
-        turns in prop::collection::vec((0..12_usize, moments(), any::<bool>(), phases()), 1..60),
-    ) {
-        let mut spec = identity(0);
-        (spec.status, spec.phase) = (Standby, Phase::Week1);
-        let mut life = Life::new(&spec, BEGIN);
-        let mut graduated = false;
-        for (which, now, fit, phase) in turns {
-            let before = Standing::with(&spec, &life);
-            let checks = all_valid(now);
-            let preflight = match fit {
-                true => Preflight::of(&checks, now),
-                false => Preflight::default(),
-            };
-            let turned = match events().get(which) {
-                Some(event) => next(&before, event, now, &preflight),
-                None => {
-                    let status = STATUSES[usize::from(fit) + which - 10];
-                    let wanted = Declared { status, phase: before.phase.min(phase), reserve: false };
-                    declare(&before, wanted, now, &preflight)
-                }
-            };
-            let Ok(Turned { standing, .. }) = turned else { continue };
-            graduated |= events().get(which) == Some(&Event::Graduate);
-            let from_to = (before.status, standing.status);
-            prop_assert!(from_to.0 == from_to.1 || is_in_the_specification(from_to.0, from_to.1));
-            prop_assert!(fit || before.sends() || !standing.sends(), "unseen it sends");
-            prop_assert!(graduated || standing.phase != Phase::Active, "it never passed week 6");
-            prop_assert!(standing.status != Quarantine || standing.quarantine.is_some());
-            if standing.status != before.status {
-                prop_assert_eq!(standing.since, now);
-            }
-            standing.put(&mut spec, &mut life);
-            let sends = matches!(spec.status, Active | Warming);
-            prop_assert_eq!(warmup::weight(spec.status, spec.phase, spec.reserve) > 0, sends);
-            prop_assert!(!spec.reserve || spec.status == Active);
-            // Asked at any other time, nothing overflows and nothing is given.
-            for other in [Timestamp(0), now, Timestamp(u64::MAX)] {
-                let standing = Standing::with(&spec, &life);
-                prop_assert!(resumes_at(&standing, other) <= standing.phase);
-                let _ = due(&standing, other);
-            }
-        }
-    }
-
-    #[test]
-    fn a_clock_that_went_back_never_ends_a_quarantine_or_warms_anybody(
-        days in 0..4_000_u64, sweeps in 0..5_u64,
-    ) {
-        let mut out = after(&standing(Active, Phase::Active), &listed(), 0).unwrap();
-        for sweep in 0..sweeps {
-            let at = BEGIN.plus(sweep * DAY);
-            state_listing(out.quarantine.as_mut().unwrap(), &Verdict::Valid, at);
-        }
-        let back = Timestamp(BEGIN.0.saturating_sub(days * DAY));
-        prop_assert!(next(&out, &Event::Release, back, &fit()).is_err());
-        let released = after(&out, &Event::Release, days);
-        prop_assert_eq!(released.is_ok(), days >= 7 && sweeps >= 2);
-        let cold = standing(Standby, Phase::Week2);
-        let taken_up = next(&cold, &Event::Activate, back, &fit()).unwrap().standing;
-        prop_assert_eq!(taken_up.phase, Phase::Week2);
-    }
 }

@@ -1,5 +1,8 @@
 //! Lives of identities as the log leads them.
 
+mod held;
+mod laws;
+
 use std::collections::BTreeSet;
 
 use email_engine_protocol::api::{Cause, Check, IpSpec, IpStatus, Phase, Verdict};
@@ -30,6 +33,7 @@ fn all_valid() -> Command {
             .into_iter()
             .map(|check| (check, Verdict::Valid))
             .collect(),
+        sweeps: true,
     })
 }
 
@@ -44,7 +48,7 @@ fn on_the_bench() -> Fleet {
     let mut fleet = Fleet::with_identities(0);
     let mut ip = identity(0);
     (ip.status, ip.phase) = (IpStatus::Standby, Phase::Week1);
-    fleet.accept(Command::AddIdentity(AddIdentity { ip }));
+    fleet.accept(Command::AddIdentity(AddIdentity::of(ip)));
     fleet
 }
 
@@ -69,7 +73,7 @@ fn causes(fleet: &Fleet) -> Vec<Cause> {
 fn changed(fleet: &Fleet, change: impl FnOnce(&mut IpSpec)) -> Command {
     let mut ip = first(fleet).spec.clone();
     change(&mut ip);
-    Command::ChangeIdentity(ChangeIdentity { ip })
+    Command::ChangeIdentity(ChangeIdentity::of(ip))
 }
 
 fn code(rejection: &Rejection) -> (RejectionCode, &str) {
@@ -170,7 +174,7 @@ fn a_declaration_takes_the_edges_of_an_operator_and_is_refused_by_the_others() {
     assert_eq!(fleet.refuse(change).code, RejectionCode::Invalid);
     let change = changed(&fleet, |ip| ip.status = IpStatus::Resting);
     fleet.accept(change);
-    assert_eq!(first(&fleet).life.declared.status, IpStatus::Resting);
+    assert_eq!(first(&fleet).spec.status, IpStatus::Resting);
     assert_eq!(causes(&fleet), [Cause::Declared, Cause::Declared]);
     // It sent until now, as far as anybody knows.
     assert_eq!(first(&fleet).life.idle_from, fleet.state.now);
@@ -223,7 +227,7 @@ fn removed_and_added_again_while_it_drains_it_is_still_in_quarantine() {
     }));
     let mut ip = identity(0);
     ip.status = IpStatus::Active;
-    fleet.accept(Command::AddIdentity(AddIdentity { ip }));
+    fleet.accept(Command::AddIdentity(AddIdentity::of(ip)));
     let one = first(&fleet);
     assert_eq!((one.spec.status, one.weight()), (IpStatus::Quarantine, 0));
     assert_eq!(one.life.quarantine, out);
@@ -259,7 +263,7 @@ fn the_record_of_one_that_sent_stays_for_two_weeks_and_of_one_that_did_not_none_
     pass(&mut fleet, 15);
     let mut ip = identity(1);
     ip.selector = "other".to_owned();
-    fleet.accept(Command::ChangeIdentity(ChangeIdentity { ip }));
+    fleet.accept(Command::ChangeIdentity(ChangeIdentity::of(ip)));
     let left: Vec<_> = fleet
         .state
         .departed
