@@ -181,7 +181,7 @@ fn found_of(subjects: &[Subject], evidence: &dyn Evidence, now: Timestamp) -> Fo
 #[cfg(test)]
 mod tests {
     use email_engine_protocol::api::{IpStatus, Phase};
-    use email_engine_protocol::observed::DayCounts;
+    use email_engine_protocol::observed::{DayCounts, Gap};
 
     use super::*;
     use crate::command::fixture::{BEGIN, Fleet, address};
