@@ -126,7 +126,7 @@ impl Bench {
                 let keys = keys.to_vec();
                 self.propose(Command::StockKeys(StockKeys { keys })).await?;
             }
-            let add = |at| Ok(Command::AddIdentity(AddIdentity { ip: identity(at)? }));
+            let add = |at| Ok(Command::AddIdentity(AddIdentity::of(identity(at)?)));
             let batch = Batch {
                 base_revision: None,
                 commands: own.map(add).collect::<Outcome<_>>()?,

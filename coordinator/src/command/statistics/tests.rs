@@ -186,7 +186,7 @@ fn an_address_that_changes_hands_leaves_the_new_owner_nothing_of_the_former_one(
     let mut spec = identity(0);
     spec.tenant = other.id.clone();
     spec.pool = PoolName::new("client-2-pool").unwrap();
-    fleet.accept(Command::AddIdentity(AddIdentity { ip: spec }));
+    fleet.accept(Command::AddIdentity(AddIdentity::of(spec)));
     let changes = Span::hour_of(fleet.state.now);
     fleet.wait(2 * Timestamp::HOUR);
     // Of the former one: while it was there, after it went, and in the hour in which it changes hands.

@@ -48,7 +48,7 @@ impl Beginning<'_> {
             }
             write.next_attempt();
             api.freshen(Freshness::Linearizable).await?;
-            self.chosen = choose(api, tenant, self.request)?;
+            self.chosen = choose(api, tenant, self.request).await?;
         }
     }
 
