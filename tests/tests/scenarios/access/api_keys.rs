@@ -46,10 +46,13 @@ async fn each_role_may_do_what_it_may_and_no_more() {
 
     assert_eq!(viewer.get("/ips").await.status, 200);
     assert_eq!(viewer.post("/ips", &samples::identity(2)).await.status, 403);
-    assert_eq!(
-        operator.post("/ips", &samples::identity(2)).await.status,
-        201
-    );
+    // What sends already is taken over by an admin's word; an operator's begins on the bench.
+    let mut identity = samples::identity(2);
+    assert_eq!(operator.post("/ips", &identity).await.status, 403);
+    for field in ["status", "phase"] {
+        identity.as_object_mut().unwrap().remove(field);
+    }
+    assert_eq!(operator.post("/ips", &identity).await.status, 201);
     let more = json!({ "id": "mine", "role": "admin" });
     assert_eq!(operator.post("/keys", &more).await.status, 403);
     let nobody = fleet
