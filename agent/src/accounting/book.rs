@@ -179,6 +179,12 @@ impl Book {
         None
     }
 
+    /// The cluster counted it once, and remembers no more up to where: what is said of it is never counted.
+    pub(super) fn forget(&mut self) {
+        (self.told, self.said) = (None, None);
+        self.phase = Phase::Unplaced;
+    }
+
     /// Whether before a cursor stands what stood there when it was said.
     pub(super) fn fits(file: &Opened, cursor: &FileCursor) -> Result<bool, FileError> {
         Ok(ContentHash::of(&tail(file, cursor.at)?) == cursor.mark.tail)

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::STEP_BYTES;
 use super::book::Book;
+use super::look::is_forgotten;
 use super::names::{Former, Names};
 use super::telling::{Session, Telling};
 use crate::host::{Cabinet, RecordError, Rooted};
@@ -143,7 +144,9 @@ impl Books {
         self.telling.begin(cursors.read_until);
         for book in &mut self.books {
             let own = cursors.files.iter().find(|cursor| cursor.file == book.id);
-            if let Some(lost) = book.learn(own.cloned()) {
+            if own.is_none() && is_forgotten(&cursors, &book.id) {
+                book.forget();
+            } else if let Some(lost) = book.learn(own.cloned()) {
                 self.telling.note_gap(lost);
             }
         }

@@ -241,7 +241,7 @@ fn recognize(
 }
 
 /// Whether a file without a cursor may have been counted once.
-fn is_forgotten(cursors: &AccountingCursors, file: &AccountingFileId) -> bool {
+pub(super) fn is_forgotten(cursors: &AccountingCursors, file: &AccountingFileId) -> bool {
     let floor = file.stem().and_then(|stem| cursors.floors.get(stem));
     floor.is_some_and(|floor| file.order() <= (floor.len(), floor))
 }

@@ -77,11 +77,11 @@ pub enum CoordinatorMessage {
         /// For a person.
         reason: String,
     },
-    /// Up to where the host's accounting files are counted. Said once, at the beginning of a session:
-    /// before it no statistics are told.
+    /// Up to where the host's accounting files are counted. Said at the beginning of a session: before it
+    /// no statistics are told. And said again in place of the answer to a batch that began elsewhere.
     StatisticsCursors(AccountingCursors),
-    /// The last batch of statistics changed nothing, and nothing of it is known: it began elsewhere, or
-    /// could not be committed.
+    /// The last batch of statistics could not be committed: it is told again, unless its file is counted
+    /// elsewhere by then.
     StatisticsRefused {
         /// Up to where its file is counted; none when nothing of it is, or the batch was of no file.
         cursor: Option<FileCursor>,

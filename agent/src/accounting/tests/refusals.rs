@@ -99,21 +99,21 @@ fn a_gap_is_told_until_it_is_known_also_in_the_next_session_and_life() {
     fs::remove_file(bed.path(FIRST)).unwrap();
     bed.now = NOW.plus(Timestamp::HOUR);
     bed.step(&mut books);
-    let gap = Some(Gap {
+    let gap = Gap {
         from: NOW,
         to: bed.now,
-    });
+    };
     let first = next(&mut books).unwrap();
-    assert_eq!(first.gap, gap);
+    assert_eq!(first.gap, Some(gap));
     answered(&mut books, bed.cluster.refuse(&first));
     bed.step(&mut books);
-    assert_eq!(next(&mut books).unwrap().gap, gap);
+    assert_eq!(next(&mut books).unwrap().gap, Some(gap));
     bed.begin_session(&mut books);
     bed.step(&mut books);
-    assert_eq!(next(&mut books).unwrap().gap, gap);
+    assert_eq!(next(&mut books).unwrap().gap, Some(gap));
     let mut books = bed.life();
     bed.read(&mut books);
-    assert_eq!(bed.cluster.gaps, [gap.unwrap()]);
+    assert_eq!(bed.cluster.gaps, [gap]);
     // And no more.
     let mut books = bed.life();
     bed.append(SECOND, &(HEADER.to_owned() + &delivered(1)));
@@ -203,4 +203,19 @@ fn a_folder_that_is_not_there_was_not_read() {
         to: first,
     };
     assert_eq!(bed.cluster.gaps, [gap]);
+}
+
+#[test]
+fn what_the_cluster_forgot_is_not_said_without_end() {
+    let mut bed = Bed::new();
+    let mut books = bed.life();
+    bed.append(FIRST, &(HEADER.to_owned() + &delivered(1)));
+    bed.step(&mut books);
+    assert!(next(&mut books).unwrap().stretch.is_some());
+    // It began elsewhere: the cluster had counted the file, and forgotten up to where.
+    let floors = &mut bed.cluster.floors;
+    floors.insert("acct".to_owned(), FIRST.to_owned());
+    books.take_cursors(bed.cluster.cursors());
+    bed.step(&mut books);
+    assert_eq!(next(&mut books).and_then(|batch| batch.stretch), None);
 }

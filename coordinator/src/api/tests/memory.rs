@@ -129,6 +129,14 @@ impl MemoryFleet {
     }
 
     /// Carries a command out in the system's own name, behind the API's back.
+    /// All identities were added so long ago.
+    pub(super) fn age_identities(&self, millis: u64) {
+        let mut state = self.state.lock().unwrap();
+        for identity in state.identities.values_mut() {
+            Arc::make_mut(identity).added_at = Timestamp(NOW.0 - millis);
+        }
+    }
+
     pub(super) fn apply(&self, command: Command) -> Answer {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let request = format!("test-{}", NEXT.fetch_add(1, Ordering::Relaxed));

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use email_engine_protocol::id::HostId;
+use email_engine_protocol::time::Timestamp;
 
 use super::memory::NOW;
 use super::testbed::Testbed;
@@ -177,6 +178,7 @@ async fn a_secret_is_given_by_its_tenant_and_never_said_again() {
 
 /// `pmta1` delivered three messages of red's identity this hour, and five two days ago.
 fn count(testbed: &Testbed) {
+    testbed.fleet.age_identities(3 * Timestamp::DAY);
     let mut batches = vec![statistics(0, 100, 3), statistics(100, 200, 5)];
     for (batch, days) in batches.iter_mut().zip([0, 2]) {
         let row = &mut batch.stretch.as_mut().unwrap().totals[0];

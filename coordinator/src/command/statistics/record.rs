@@ -103,7 +103,11 @@ fn take(
     let read_until = batch.read_until.map(|at| at.min(now));
     host.read_until = host.read_until.max(read_until);
     host.changed_at = now;
-    files::forget(host, batch.read_until.is_some(), now);
+    // What is committed late says what was, not what is.
+    let is_all_read = batch
+        .read_until
+        .is_some_and(|at| now.since(at) < Timestamp::DAY);
+    files::forget(host, is_all_read, now);
     state.accounting.hosts.insert(batch.host.clone(), row);
     true
 }

@@ -309,6 +309,7 @@ fn forgotten_files_are_never_counted_anew() {
     );
     pass(&mut fleet, 62);
     fleet.accept(record(vec![numbered(many + 1, 1)]));
+    pass(&mut fleet, 1);
     assert_eq!(accounting(&fleet).files.len(), 1);
     assert_eq!(
         accounting(&fleet).floors["acct"],

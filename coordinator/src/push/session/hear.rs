@@ -57,7 +57,7 @@ impl<F: Fleet> Session<F> {
     }
 
     /// Tells up to where the host's accounting files are counted, as far as this node knows: an agent
-    /// that was told too little is told the rest in the answer to its first batch.
+    /// that was told too little is told again in place of an answer to its first batch.
     pub(super) async fn say_cursors(&mut self) -> Result<(), End> {
         let cursors = self.push.fleet.view(|state| {
             let known = state.accounting.hosts.get(&self.host);

@@ -36,11 +36,18 @@ pub(super) enum Work {
     Renewed(Result<(RenewedCertificate, Credential), String>),
     /// Secrets, in messages.
     Secrets(Vec<Vec<SealedSecret>>),
-    /// Statistics are counted, or not; so far is their file.
-    Counted {
-        is_counted: bool,
-        cursor: Option<FileCursor>,
-    },
+    /// What came of statistics.
+    Counted(Counted),
+}
+
+/// What came of a batch of statistics.
+pub(super) enum Counted {
+    /// It is counted, and its file up to there.
+    Stored(Option<FileCursor>),
+    /// It could not be committed; so far is its file.
+    Refused(Option<FileCursor>),
+    /// It began where nothing of the kind is to be counted: the agent knows too little.
+    Elsewhere,
 }
 
 /// Settles a proposal of the host's intake, however it ends. The intake outlives the session: one
@@ -122,18 +129,20 @@ impl<F: Fleet> Session<F> {
         let end = end.map(|stretch| (stretch.file.clone(), stretch.to, stretch.mark));
         self.work.spawn(async move {
             let is_recorded = push.counting.count(batch).await;
-            let Some((file, to, mark)) = end else {
-                let (is_counted, cursor) = (is_recorded, None);
-                return Work::Counted { is_counted, cursor };
-            };
             let cursor = push.fleet.view(|state| {
                 let known = state.accounting.hosts.get(&host)?;
-                known.cursor(&file)
+                known.cursor(&end.as_ref()?.0)
             });
             // Whoever brought it into the log: the cursor and what it counts are one.
-            let ends = |cursor: &FileCursor| cursor.at == to && cursor.mark == mark;
-            let is_counted = is_recorded && cursor.as_ref().is_some_and(ends);
-            Work::Counted { is_counted, cursor }
+            let is_there = end.is_none_or(|(_, to, mark)| {
+                let ends = |cursor: &FileCursor| cursor.at == to && cursor.mark == mark;
+                cursor.as_ref().is_some_and(ends)
+            });
+            Work::Counted(match (is_recorded, is_there) {
+                (true, true) => Counted::Stored(cursor),
+                (true, false) => Counted::Elsewhere,
+                (false, _) => Counted::Refused(cursor),
+            })
         });
     }
 
@@ -172,14 +181,19 @@ impl<F: Fleet> Session<F> {
                 self.ending = false;
                 Ok(())
             }
-            Work::Counted { is_counted, cursor } => {
+            Work::Counted(counted) => {
                 self.statistics.underway = false;
-                self.say(if is_counted {
-                    CoordinatorMessage::StatisticsStored { cursor }
-                } else {
-                    CoordinatorMessage::StatisticsRefused { cursor }
-                })
-                .await
+                match counted {
+                    Counted::Elsewhere => self.say_cursors().await,
+                    Counted::Refused(cursor) => {
+                        self.say(CoordinatorMessage::StatisticsRefused { cursor })
+                            .await
+                    }
+                    Counted::Stored(cursor) => {
+                        self.say(CoordinatorMessage::StatisticsStored { cursor })
+                            .await
+                    }
+                }
             }
             Work::CutOff(true) => {
                 let reason = "this host is retired and cut off";

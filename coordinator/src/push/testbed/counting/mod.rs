@@ -134,7 +134,7 @@ fn is_counted(world: &World, which: u32, domain: &str) {
 }
 
 /// Says which seed it was when a test fails.
-struct Seed(u64);
+struct Seed(u64, Vec<Event>);
 
 impl Drop for Seed {
     fn drop(&mut self) {
@@ -162,13 +162,13 @@ fn seeds() -> std::ops::Range<u64> {
 #[test]
 fn what_is_counted_is_what_stands_in_the_files_whatever_the_seed() {
     for seed in seeds() {
-        let _said = Seed(seed);
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_be_bytes());
         let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
         let mut runner = TestRunner::new_with_rng(Config::default(), rng);
         let events = events().new_tree(&mut runner).unwrap().current();
-        live(&events);
+        let said = Seed(seed, events);
+        live(&said.1);
     }
 }
 

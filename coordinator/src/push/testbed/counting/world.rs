@@ -185,13 +185,18 @@ impl World {
         panic!("the agent says the same without end");
     }
 
+    /// As a session answers.
     fn answer(&mut self, is_recorded: bool, batch: &StatisticsBatch) {
         let cursor = self.nodes[0].cursor(batch);
         let is_there = batch.stretch.as_ref().is_none_or(|stretch| {
             let ends = |at: &FileCursor| at.at == stretch.to && at.mark == stretch.mark;
             cursor.as_ref().is_some_and(ends)
         });
-        self.books.answered(is_recorded && is_there, cursor);
+        if is_recorded && !is_there {
+            self.books.take_cursors(self.nodes[0].cursors());
+        } else {
+            self.books.answered(is_recorded, cursor);
+        }
     }
 
     /// Until which time the cluster believes that all was read, all is counted.
