@@ -3,12 +3,12 @@
 //! A change of any table is a new version. The tables of a release are then kept as frozen types in a file of
 //! their own with a function to the next version, and [`decode`] chains them; a snapshot of the last release
 //! must always be readable, because a lagging node may be sent one. Versions before the first release are
-//! refused: version 3 gave identities a life and a warm-up of their own.
+//! refused: version 4 gave identities a second key while one is rotated.
 
 use super::FleetState;
 
 /// Version of the tables that [`encode`] writes.
-pub const TABLES_VERSION: u32 = 3;
+pub const TABLES_VERSION: u32 = 4;
 
 /// Why bytes are not the tables of a state that this software reads.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -91,19 +91,19 @@ mod tests {
         let whole = encode(&Fleet::with_identities(1).state);
         assert_eq!(
             decode(9, &whole),
-            Err(DecodeError::Version { got: 9, newest: 3 })
+            Err(DecodeError::Version { got: 9, newest: 4 })
         );
         let cut = &whole[..whole.len() - 1];
-        assert!(matches!(decode(3, cut), Err(DecodeError::Damaged(_))));
+        assert!(matches!(decode(4, cut), Err(DecodeError::Damaged(_))));
         let longer = [&whole[..], b"x"].concat();
-        assert_eq!(decode(3, &longer), Err(DecodeError::Trailing(1)));
+        assert_eq!(decode(4, &longer), Err(DecodeError::Trailing(1)));
     }
 
     #[test]
     fn tables_from_before_the_first_release_are_named_as_such() {
         let whole = encode(&Fleet::with_identities(1).state);
-        for got in [0, 1, 2] {
-            let oldest = 3;
+        for got in [0, 1, 2, 3] {
+            let oldest = 4;
             assert_eq!(
                 decode(got, &whole),
                 Err(DecodeError::Unreleased { got, oldest })

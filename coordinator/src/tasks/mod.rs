@@ -6,6 +6,7 @@
 //! - `password` makes passwords of databases and other secrets that hosts' roles want.
 //! - [`expire`] cuts off hosts whose time for confirming their retirement is over.
 //! - `restart` gives the word for restarts that may be made at certain times.
+//! - `rotate` carries rotations of DKIM keys on, and begins those that are due.
 //! - `warmup` judges each day how identities warm up, and on every report whether one must stop.
 //! - [`renew`] (on every node) keeps the node's own certificate fresh.
 //!
@@ -18,6 +19,7 @@ pub mod plan;
 mod refused;
 pub mod renew;
 mod restart;
+mod rotate;
 pub mod stock;
 #[cfg(test)]
 mod tests;
@@ -107,6 +109,7 @@ pub fn start<F: Fleet>(config: TasksConfig<F>) -> TasksHandle<F> {
         tokio::spawn(restart::run(fleet.clone(), words)),
         tokio::spawn(stock.clone().run(keys_ahead)),
         tokio::spawn(expire::run(fleet.clone())),
+        tokio::spawn(rotate::run(fleet.clone(), Arc::clone(&evidence))),
         tokio::spawn(warmup::run(fleet.clone(), evidence)),
         tokio::spawn(password::run(fleet.clone(), vault.clone())),
         tokio::spawn(certify::run(fleet.clone(), vault.clone(), submission_life)),

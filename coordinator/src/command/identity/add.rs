@@ -10,7 +10,7 @@ use crate::command::refuse::{at_most, refuse};
 use crate::command::verb::{Change, Turn, Verb};
 use crate::command::{AddIdentity, Rejection};
 use crate::fleet::warmup;
-use crate::state::{FleetState, Identity, Place};
+use crate::state::{FleetState, Identity, Place, Signing};
 
 /// Most identities of one fleet.
 const IDENTITIES: usize = 250_000;
@@ -25,7 +25,7 @@ impl Verb for AddIdentity {
     }
 
     fn apply(&self, state: &mut FleetState, turn: &mut Turn<'_>) -> Result<Change, Rejection> {
-        let spec = &self.ip;
+        let spec = &as_it_signed(state, &self.ip);
         if let Some(holder) = state.identities.get(&spec.address) {
             let own = holder.spec.tenant == spec.tenant;
             let code = if own { AlreadyExists } else { Duplicate };
@@ -50,9 +50,27 @@ impl Verb for AddIdentity {
             placed_at: state.revision + 1,
             warmup: warmup::begin(spec, &settings, turn.now()),
             life,
+            signing: Signing::new(self.ip.selector.clone(), turn.now()),
         };
         enter(state, identity);
         Ok(Change::DONE)
+    }
+}
+
+/// What drains of it signs with the selector that a rotation gave: declared as before, it still does.
+fn as_it_signed(state: &FleetState, spec: &IpSpec) -> IpSpec {
+    let leaving = state.leaving.get(&(spec.host.clone(), spec.vmta.clone()));
+    let leaving = leaving.map(|leaving| &leaving.identity);
+    let same = leaving.filter(|was| {
+        (was.spec.address, &was.spec.domain) == (spec.address, &spec.domain)
+            && was.signing.declared == spec.selector
+    });
+    let selector = same
+        .map_or(&spec.selector, |was| &was.spec.selector)
+        .clone();
+    IpSpec {
+        selector,
+        ..spec.clone()
     }
 }
 
@@ -70,12 +88,16 @@ fn come_back(
     end_leaving(state, place);
     let was = &leaving.identity;
     let settings = warmup::settings_of(state, &spec.tenant);
-    let identity = Identity {
+    let mut identity = Identity {
         warmup: warmup::carry_over(&was.warmup, &was.spec, &spec, &settings, turn.now()),
         spec,
         life,
         ..was.clone()
     };
+    // Its host is to say anew what it signs with.
+    if let Some(rotation) = identity.signing.rotation.as_mut() {
+        rotation.revision = state.revision + 1;
+    }
     enter(state, identity);
     Ok(Change::DONE)
 }
