@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use email_engine_protocol::api::{
-    AccessRole, Check, MemberRole, Phase, Rate, Settings, Verdict, WarmupRates, WarmupReason,
-    WarmupStep, WarmupVerdict,
+    AccessRole, Check, MemberRole, Phase, Rate, RotationCause, Settings, Verdict, WarmupRates,
+    WarmupReason, WarmupStep, WarmupVerdict,
 };
 use email_engine_protocol::bytes::{CertificateSerial, ContentHash};
 use email_engine_protocol::desired::EpochGrant;
@@ -344,6 +344,25 @@ fn life_commands() -> Vec<Command> {
     ]
 }
 
+fn rotation_commands() -> Vec<Command> {
+    let addresses = [address(0)];
+    vec![
+        Command::RotateKeys(RotateKeys {
+            addresses: addresses.into(),
+            cause: RotationCause::Asked,
+            busy: addresses.into(),
+        }),
+        Command::StateNextKey(StateNextKey {
+            address: address(0),
+            selector: "mail-202611221".to_owned(),
+            verdict: Verdict::Valid,
+        }),
+        Command::TurnRotations(TurnRotations {
+            addresses: addresses.into(),
+        }),
+    ]
+}
+
 fn statistics_commands() -> Vec<Command> {
     vec![Command::RecordStatistics(RecordStatistics {
         batches: vec![statistics(0, 100, 3)],
@@ -363,6 +382,7 @@ pub(super) fn samples() -> Vec<Command> {
         warmup_commands(),
         statistics_commands(),
         life_commands(),
+        rotation_commands(),
     ];
     shelves.into_iter().flatten().collect()
 }
@@ -390,7 +410,7 @@ fn the_bytes_of_every_command_are_those_of_the_log() {
 #[test]
 fn every_kind_is_sampled_in_its_order_and_reads_back() {
     let samples = samples();
-    assert_eq!(samples.len(), 56);
+    assert_eq!(samples.len(), 59);
     for (at, command) in samples.iter().enumerate() {
         let bytes = postcard::to_stdvec(command).unwrap();
         assert_eq!(usize::from(bytes[0]), at, "{}", name(command));

@@ -49,10 +49,10 @@ pub(crate) use campaign::{KNOWN as CAMPAIGNS_KNOWN, is_uid as is_campaign_uid};
 pub(crate) use cluster::AGREEMENT_MILLIS;
 pub use host::SetDatabasePassword;
 pub use identity::{
-    PauseWarmup, RecordSending, ResumeWarmup, StateChecks, SteerIdentity, StopWarmup, TickWarmup,
-    Ticked,
+    PauseWarmup, RecordSending, ResumeWarmup, RotateKeys, StateChecks, StateNextKey, SteerIdentity,
+    StopWarmup, TickWarmup, Ticked, TurnRotations,
 };
-pub(crate) use identity::{is_on_its_host, life_refused};
+pub(crate) use identity::{ROTATIONS, is_on_its_host, life_refused, rotation_facts};
 pub use outcome::{Answer, BodyChange, Effect, Outcome, Rejection, RejectionCode};
 pub use payload::*;
 pub(crate) use statistics::{BATCHES as STATISTICS_BATCHES, ROWS as STATISTICS_ROWS};
@@ -193,4 +193,10 @@ pub enum Command {
     StateChecks(StateChecks),
     /// When mail left identities last.
     RecordSending(RecordSending),
+    /// DKIM keys of identities are to be changed.
+    RotateKeys(RotateKeys),
+    /// What was seen of the record of a key that comes.
+    StateNextKey(StateNextKey),
+    /// Rotations go on whose time has come.
+    TurnRotations(TurnRotations),
 }

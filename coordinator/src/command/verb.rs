@@ -118,6 +118,9 @@ impl Command {
             Self::SteerIdentity(verb) => verb,
             Self::StateChecks(verb) => verb,
             Self::RecordSending(verb) => verb,
+            Self::RotateKeys(verb) => verb,
+            Self::StateNextKey(verb) => verb,
+            Self::TurnRotations(verb) => verb,
             Self::Batch(_) => return None,
         })
     }

@@ -215,27 +215,33 @@ pub fn every_key_is_one_identitys(state: &FleetState) -> Result<(), Violation> {
     let mut used = BTreeSet::new();
     let drained = state.leaving.values().map(|leaving| &leaving.identity);
     for identity in state.identities.values().map(|i| &**i).chain(drained) {
-        let Some(secret) = state.secrets.get(&identity.dkim_key) else {
-            return Err(broken(
-                NAME,
-                format!("{} has no key", identity.spec.address),
-            ));
-        };
-        let name = format!("dkim/{}/{}", identity.spec.domain, identity.spec.selector);
-        if secret.id != identity.dkim_key || secret.id.as_str() != name {
-            return Err(broken(NAME, format!("{name} is filed as {}", secret.id)));
+        let (spec, own) = (&identity.spec, &identity.dkim_public);
+        let second = identity.second_key();
+        let second = second.map(|key| (&key.secret, &key.selector, &key.public));
+        let first = (&identity.dkim_key, &spec.selector, own);
+        for (id, selector, public) in std::iter::once(first).chain(second) {
+            let Some(secret) = state.secrets.get(id) else {
+                return Err(broken(NAME, format!("{} has no key", spec.address)));
+            };
+            let name = format!("dkim/{}/{selector}", spec.domain);
+            if secret.id != *id || secret.id.as_str() != name {
+                return Err(broken(NAME, format!("{name} is filed as {}", secret.id)));
+            }
+            // One that moved, and drains where it was, has one key at both places.
+            let key = (id, spec.address);
+            let other = publics.insert(public, key);
+            let is_first = used.insert(id);
+            if other.is_some_and(|other| other != key)
+                || (is_first && !commitments.insert(secret.commitment))
+            {
+                let what = format!("{name} is another identity's key too");
+                return Err(broken(NAME, what));
+            }
         }
-        // One that moved, and drains where it was, has one key at both places.
-        let key = (&identity.dkim_key, identity.spec.address);
-        let other = publics.insert(&identity.dkim_public, key);
-        let is_first = used.insert(&identity.dkim_key);
-        if other.is_some_and(|other| other != key)
-            || (is_first && !commitments.insert(secret.commitment))
-        {
-            return Err(broken(
-                NAME,
-                format!("{name} is another identity's key too"),
-            ));
+        let rotation = identity.signing.rotation.as_ref();
+        if rotation.is_some_and(|one| one.other.selector == spec.selector) {
+            let what = format!("{} signs with the key that it changes", spec.address);
+            return Err(broken(NAME, what));
         }
     }
     for (host, row) in &state.submission_certificates {

@@ -1,9 +1,11 @@
 //! The rules of the fleet: what must hold after every command, each as a function of its own that reads
-//! the tables and trusts nothing else. And who of them gets how much of the mail: [`divide`], [`warmup`], [`selection`].
+//! the tables and trusts nothing else. And who of them gets how much of the mail: [`divide`], [`warmup`],
+//! [`selection`]; and when a key is changed: [`rotation`].
 
 mod consistency;
 mod invariants;
 pub mod lifecycle;
+pub mod rotation;
 pub mod selection;
 mod shares;
 pub mod warmup;

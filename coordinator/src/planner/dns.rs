@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use email_engine_protocol::api::{DomainRecord, IpSpec, TenantSpec};
 use email_engine_protocol::mail::DomainName;
 
+use crate::fleet::rotation::published;
 use crate::state::{HOST_NAME_LABEL, Host, INBOUND_MX_LABEL, Identity};
 
 /// Longest character string of a TXT record (RFC 1035 section 3.3).
@@ -36,7 +37,7 @@ pub fn wanted_records(
         // The name in EHLO is what a bounce's empty envelope sender is checked by.
         records.push(record(hostname, "TXT", quoted(&policy)));
     }
-    records.push(dkim_record(spec, &identity.dkim_public));
+    records.extend(dkim_records(identity));
     records.extend(dmarc(&spec.domain, &spec.zone, tenant));
     records.push(record(
         &reverse_name(spec.address),
@@ -84,11 +85,23 @@ fn record(name: &str, kind: &str, value: String) -> DomainRecord {
     }
 }
 
-/// The record of a key.
+/// The DKIM records of an identity: of the key that it signs with, and while that is changed of the other.
 #[must_use]
-pub fn dkim_record(spec: &IpSpec, public: &str) -> DomainRecord {
-    let name = format!("{}._domainkey.{}", spec.selector, spec.domain);
-    let key = format!("v=DKIM1; k=rsa; p={public}");
+pub fn dkim_records(identity: &Identity) -> Vec<DomainRecord> {
+    let all = published(identity).into_iter();
+    all.map(|one| DomainRecord {
+        until: one.until,
+        ..dkim_record(&identity.spec.domain, one.selector, one.key)
+    })
+    .collect()
+}
+
+/// The record of a key; without one it says that there was one which is not good any more (RFC 6376,
+/// section 3.6.1).
+#[must_use]
+pub fn dkim_record(domain: &DomainName, selector: &str, public: Option<&str>) -> DomainRecord {
+    let name = format!("{selector}._domainkey.{domain}");
+    let key = format!("v=DKIM1; k=rsa; p={}", public.unwrap_or_default());
     record(&name, "TXT", quoted(&key))
 }
 

@@ -280,6 +280,9 @@ pub(super) enum Each {
     /// The cluster's certificate for submission: one on a powermta host, or none.
     Certificate,
     Identity,
+    /// A DKIM key of an identity on a powermta host: the one that it signs with, and while that is changed
+    /// the other one.
+    Key,
     Tenant,
 }
 

@@ -17,6 +17,7 @@ use super::firewall;
 use super::monitoring::{self, MonitoringValues};
 use super::role::Each;
 use super::routes;
+use super::secret;
 use super::web::{ApiValues, MailwizzValues};
 use crate::fleet::Share;
 use crate::powermta::{self, Configuration};
@@ -32,6 +33,8 @@ pub(super) struct Values {
     pub(super) identities: Vec<Item>,
     /// Identities that are gone and drain on this host.
     pub(super) leaving: Vec<Item>,
+    /// DKIM keys of both.
+    pub(super) keys: Vec<Item>,
     pub(super) drain: Drain,
     pub(super) tenants: Vec<Item>,
     /// The cluster's certificate for submission here, when there is one.
@@ -184,6 +187,7 @@ impl Values {
             Each::Authority => &self.authorities,
             Each::Certificate => &self.certificates,
             Each::Identity => &self.identities,
+            Each::Key => &self.keys,
             Each::Tenant => &self.tenants,
         }
     }
@@ -198,6 +202,7 @@ impl Values {
             own: host.spec.addresses.iter().copied().collect(),
             identities: Vec::new(),
             leaving: Vec::new(),
+            keys: Vec::new(),
             drain: Drain::default(),
             tenants: Vec::new(),
             certificates: Vec::new(),
@@ -252,8 +257,16 @@ pub(super) fn of_powermta(
     for identity in routes::placed_on(state, &host.spec.id) {
         identities.push(signing(state, identity)?);
     }
-    let leaving = state.leaving_on(&host.spec.id);
-    let leaving = leaving.map(|leaving| signing(state, &leaving.identity));
+    let drained = || {
+        let leaving = state.leaving_on(&host.spec.id);
+        leaving.map(|leaving| &leaving.identity)
+    };
+    let leaving = drained().map(|identity| signing(state, identity));
+    let placed = routes::placed_on(state, &host.spec.id).map(|identity| &**identity);
+    let signing = placed.chain(drained());
+    let keys: Vec<Vec<Item>> = signing
+        .map(|identity| secret::keys(state, identity))
+        .collect::<Result<_, _>>()?;
     let certificate = routes::issued(state, host).map(|secret| Item {
         value: Value::from(Serde(CertificateValues {
             file: routes::certificate_file(secret),
@@ -274,6 +287,7 @@ pub(super) fn of_powermta(
         shared,
         identities,
         leaving: leaving.collect::<Result<_, _>>()?,
+        keys: keys.into_iter().flatten().collect(),
         drain: drain(state, &host.spec.id),
         certificates: certificate.into_iter().collect(),
         powermta: Some(text),
@@ -286,13 +300,8 @@ pub(super) fn of_powermta(
 }
 
 fn signing(state: &FleetState, identity: &Identity) -> Result<Item, PlanError> {
-    let secret = state.secrets.get(&identity.dkim_key);
-    let secret = secret.ok_or_else(|| PlanError::MissingKey {
-        address: identity.spec.address,
-        secret: identity.dkim_key.clone(),
-    })?;
     Ok(Item {
-        secret: Some(secret.reference()),
+        secret: Some(secret::key(state, identity, &identity.dkim_key)?),
         ..item(state, identity)?
     })
 }
@@ -439,7 +448,7 @@ fn item(state: &FleetState, identity: &Identity) -> Result<Item, PlanError> {
         domain: spec.domain.as_str(),
         tenant: &spec.tenant,
         vmta: spec.vmta.as_str(),
-        key_file: routes::key_file(&spec.vmta),
+        key_file: routes::key_file(identity, &spec.selector),
         sender: spec.sender_address().to_string(),
         display_name: &spec.display_name,
         return_path: spec.return_address().to_string(),

@@ -4,8 +4,8 @@
 //! their own with a function to the next version, and [`decode`] chains them; a snapshot of the last release
 //! must always be readable, because a lagging node may be sent one. Versions before the first release are
 //! refused: version 3 gave identities a life and a warm-up of their own, version 4 says since when an address
-//! is whose, and remembers what is held against addresses, what files said in their own words, and what
-//! campaigns take of a day.
+//! is whose, and remembers what is held against addresses, what files said in their own words, what campaigns
+//! take of a day, and a second key while one is rotated.
 
 use super::FleetState;
 

@@ -51,8 +51,8 @@ pub use host::{
     Host, HostKeys, HostLifecycle, INBOUND_MX_LABEL, Outcome, RestartAllowed, TargetRecord,
 };
 pub use identity::{
-    Declared, Departed, Departure, GivenUp, Held, HeldAddresses, Identity, Leaving, Life, Place,
-    Pool, Quarantine, Said,
+    Declared, Departed, Departure, GivenUp, Held, HeldAddresses, Identity, Leaving, Life, OtherKey,
+    Place, Pool, Quarantine, Rotation, Said, Signing,
 };
 pub use lookup::{Claim, ClaimKind, Lookup};
 pub(crate) use lookup::{claims, with_ancestors};

@@ -7,6 +7,7 @@
 //! - [`expire`] cuts off hosts whose time for confirming their retirement is over.
 //! - `restart` gives the word for restarts that may be made at certain times.
 //! - `idle` says when identities sent last, and lays to rest those that had no mail for 30 days.
+//! - `rotate` carries rotations of DKIM keys on, and begins those that are due.
 //! - `warmup` judges each day how identities warm up, and on every report whether one must stop.
 //! - [`renew`] (on every node) keeps the node's own certificate fresh.
 //!
@@ -20,6 +21,7 @@ pub mod plan;
 mod refused;
 pub mod renew;
 mod restart;
+mod rotate;
 pub mod stock;
 #[cfg(test)]
 mod tests;
@@ -110,6 +112,7 @@ pub fn start<F: Fleet>(config: TasksConfig<F>) -> TasksHandle<F> {
         tokio::spawn(stock.clone().run(keys_ahead)),
         tokio::spawn(expire::run(fleet.clone())),
         tokio::spawn(idle::run(fleet.clone(), Arc::clone(&evidence))),
+        tokio::spawn(rotate::run(fleet.clone(), Arc::clone(&evidence))),
         tokio::spawn(warmup::run(fleet.clone(), evidence)),
         tokio::spawn(password::run(fleet.clone(), vault.clone())),
         tokio::spawn(certify::run(fleet.clone(), vault.clone(), submission_life)),

@@ -22,7 +22,7 @@ use email_engine_coordinator::powermta::lint::Options;
 use email_engine_coordinator::powermta::syntax::Sources;
 use email_engine_coordinator::state::{
     ClusterRecord, FleetState, Host, HostLifecycle, Identity, Issuer, Leaving, Life, Pool, Release,
-    RoleBundle, Said, SealedAtRest, SettingsRevision, StoredSecret, SubmissionAuthority,
+    RoleBundle, Said, SealedAtRest, SettingsRevision, Signing, StoredSecret, SubmissionAuthority,
     SubmissionAuthorityRecord, SubmissionCertificate, SubmissionNames,
 };
 
@@ -234,6 +234,7 @@ impl Fleet {
             added_at: Timestamp(0),
             placed_at: 0,
             warmup: warmup::begin(&spec, &WarmupSettings::default(), Timestamp(0)),
+            signing: Signing::new(spec.selector.clone(), Timestamp(0)),
             spec,
         };
         let address = identity.spec.address;

@@ -27,3 +27,4 @@ mod mailwizz;
 mod own_lines;
 mod packages;
 mod release;
+mod rotating;

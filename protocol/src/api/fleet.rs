@@ -59,6 +59,10 @@ pub struct TenantSpec {
     /// What its warm-up has tighter than the fleet's.
     #[serde(default)]
     pub warmup: TenantWarmup,
+    /// Its DKIM keys are changed after so many days at the latest, where that is sooner than the fleet's
+    /// 180, and 90 of who sends much.
+    #[serde(default)]
+    pub dkim_rotation_days: Option<u32>,
 }
 
 /// How an identity is chosen among those that may send.

@@ -33,8 +33,9 @@ pub use history::{
     AuditView, GapView, StatisticsBy, StatisticsRow, StatisticsView, Uncounted, UncountedView,
 };
 pub use ip::{
-    Addresses, Cause, Check, ChecksRequest, ExplainedFact, Explanation, IpEntries, IpEntry, IpView,
-    MoveRequest, NamePattern, QuarantineRequest, QuarantineView, Statement, Transition, TurnView,
+    Addresses, Cause, Check, ChecksRequest, DkimView, ExplainedFact, Explanation, IpEntries,
+    IpEntry, IpView, MoveRequest, NamePattern, QuarantineRequest, QuarantineView, RotateRequest,
+    RotationCause, RotationStage, RotationView, Statement, TenantRotation, Transition, TurnView,
     Verdict, Written,
 };
 pub use leaving::{GivenUpView, LeavingView};

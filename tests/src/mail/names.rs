@@ -81,6 +81,26 @@ impl Names {
         }
     }
 
+    /// Publishes the DKIM records that the cluster wants now, and no other: one that it does not name any
+    /// more is gone, and one that it names otherwise has no other text.
+    pub async fn publish_keys(&self, domains: &Value) {
+        let is_key = |owner: &str| owner.contains("._domainkey.");
+        self.zone
+            .records_mut()
+            .await
+            .retain(|key, _| !is_key(&key.name().to_string()));
+        let domains = domains.as_array().unwrap();
+        let records = domains
+            .iter()
+            .flat_map(|domain| domain["records"].as_array().unwrap());
+        for record in records {
+            let text = |field: &str| record[field].as_str().unwrap();
+            if is_key(text("name")) {
+                self.add(text("name"), text("kind"), text("value")).await;
+            }
+        }
+    }
+
     /// Says that mail for a domain goes to an address.
     pub async fn exchanger(&self, domain: &str, address: &str) {
         let host = format!("mx.{domain}");

@@ -11,6 +11,7 @@ mod fuzz;
 mod lives;
 mod memory;
 mod previews;
+mod rotation;
 mod routes;
 mod tenancy;
 mod testbed;

@@ -10,7 +10,7 @@ use crate::api::routes::Reach::{self, Fleet, Tenant};
 use crate::api::routes::table;
 
 /// What a route demands, decided here apart from the router.
-const DEMANDS: [(&str, &str, AccessRole, Reach); 73] = [
+const DEMANDS: [(&str, &str, AccessRole, Reach); 78] = [
     ("POST", "/api/v1/fleet", Operator, Tenant),
     ("GET", "/api/v1/tenants", Viewer, Tenant),
     ("POST", "/api/v1/tenants", Operator, Fleet),
@@ -66,6 +66,21 @@ const DEMANDS: [(&str, &str, AccessRole, Reach); 73] = [
     ("POST", "/api/v1/ips/{address}/move", Operator, Tenant),
     ("POST", "/api/v1/ips/{address}/reserve", Operator, Tenant),
     ("POST", "/api/v1/ips/{address}/checks", Operator, Tenant),
+    ("GET", "/api/v1/dkim", Viewer, Tenant),
+    ("GET", "/api/v1/ips/{address}/dkim", Viewer, Tenant),
+    (
+        "POST",
+        "/api/v1/ips/{address}/dkim/rotate",
+        Operator,
+        Tenant,
+    ),
+    ("GET", "/api/v1/tenants/{tenant}/dkim", Viewer, Tenant),
+    (
+        "POST",
+        "/api/v1/tenants/{tenant}/dkim/rotate",
+        Operator,
+        Tenant,
+    ),
     ("GET", "/api/v1/leaving", Viewer, Tenant),
     ("GET", "/api/v1/domains", Viewer, Tenant),
     ("GET", "/api/v1/domains/{domain}", Viewer, Tenant),
@@ -156,6 +171,7 @@ fn foreign(method: &str, path: &str) -> (String, Option<Value>) {
         ("POST", "/api/v1/ips/{address}/checks") => Some(json!({"checks": {"a": "valid"}})),
         ("POST", "/api/v1/ips/{address}/move") => Some(json!({"pool": "red-pool"})),
         ("POST", path) if path.starts_with("/api/v1/ips/{address}/") => None,
+        ("POST", "/api/v1/tenants/{tenant}/dkim/rotate") => None,
         ("GET" | "DELETE", _) => None,
         _ => panic!("say what is foreign to {method} {path}"),
     };

@@ -8,8 +8,8 @@ use clap::{Args, CommandFactory, Error, Parser, Subcommand};
 
 use crate::commands::token;
 use crate::commands::{
-    artifact, audit, campaigns, cluster, config, deploy, fleet, hosts, ips, keys, pmta, roles,
-    settings, stats, status, tenants, warmup,
+    artifact, audit, campaigns, cluster, config, deploy, dkim, fleet, hosts, ips, keys, pmta,
+    roles, settings, stats, status, tenants, warmup,
 };
 use crate::output::Format;
 use crate::trial;
@@ -122,6 +122,8 @@ pub(crate) enum Command {
     Explain(ips::Explain),
     /// List or show tenants
     Tenants(tenants::Tenants),
+    /// Change DKIM keys of identities, or show how far that is
+    Dkim(dkim::Dkim),
     /// List or show sending domains with the DNS records they need
     Domains(ips::Domains),
     /// Create, list or revoke join tokens: one host or node, one use

@@ -10,7 +10,7 @@ use crate::command::refuse::{at_most, refuse};
 use crate::command::verb::{Change, Turn, Verb};
 use crate::command::{AddIdentity, Rejection};
 use crate::fleet::warmup;
-use crate::state::{FleetState, Identity, Place};
+use crate::state::{FleetState, Identity, Place, Signing};
 
 /// Most identities of one fleet.
 const IDENTITIES: usize = 250_000;
@@ -25,7 +25,11 @@ impl Verb for AddIdentity {
     }
 
     fn apply(&self, state: &mut FleetState, turn: &mut Turn<'_>) -> Result<Change, Rejection> {
-        let spec = &self.ip;
+        let add = &AddIdentity {
+            ip: as_it_signed(state, &self.ip),
+            said: self.said,
+        };
+        let spec = &add.ip;
         if let Some(holder) = state.identities.get(&spec.address) {
             let own = holder.spec.tenant == spec.tenant;
             let code = if own { AlreadyExists } else { Duplicate };
@@ -37,10 +41,10 @@ impl Verb for AddIdentity {
         let dkim_key = secret_id(spec)?;
         let place = (spec.host.clone(), spec.vmta.clone());
         if state.leaving.contains_key(&place) {
-            return come_back(state, self, &place, turn);
+            return come_back(state, add, &place, turn);
         }
         has_prepared_key(state, spec)?;
-        let (spec, life) = begin(state, self, turn)?;
+        let (spec, life) = begin(state, add, turn)?;
         let settings = warmup::settings_of(state, &spec.tenant);
         let mut plan = warmup::begin(&spec, &settings, turn.now());
         warmup::stay_stopped(&mut plan, stop_of(state, &spec, turn), &settings);
@@ -52,6 +56,7 @@ impl Verb for AddIdentity {
             warmup: plan,
             spec,
             life,
+            signing: Signing::new(self.ip.selector.clone(), turn.now()),
         };
         enter(state, identity);
         Ok(Change::DONE)
@@ -62,6 +67,23 @@ impl Verb for AddIdentity {
 fn stop_of(state: &FleetState, spec: &IpSpec, turn: &Turn<'_>) -> Option<WarmupStop> {
     let held = state.held.of(spec.address, turn.now());
     held.and_then(|held| held.stopped.clone())
+}
+
+/// What drains of it signs with the selector that a rotation gave: declared as before, it still does.
+fn as_it_signed(state: &FleetState, spec: &IpSpec) -> IpSpec {
+    let leaving = state.leaving.get(&(spec.host.clone(), spec.vmta.clone()));
+    let leaving = leaving.map(|leaving| &leaving.identity);
+    let same = leaving.filter(|was| {
+        (was.spec.address, &was.spec.domain) == (spec.address, &spec.domain)
+            && was.signing.declared == spec.selector
+    });
+    let selector = same
+        .map_or(&spec.selector, |was| &was.spec.selector)
+        .clone();
+    IpSpec {
+        selector,
+        ..spec.clone()
+    }
 }
 
 /// It had not gone yet: it is what it was, with its key, and its queue was never touched. Where it drains
@@ -85,12 +107,16 @@ fn come_back(
     let settings = warmup::settings_of(state, &spec.tenant);
     let mut plan = warmup::carry_over(&was.warmup, &was.spec, &spec, &settings, turn.now());
     warmup::stay_stopped(&mut plan, stop_of(state, &spec, turn), &settings);
-    let identity = Identity {
+    let mut identity = Identity {
         warmup: plan,
         spec,
         life,
         ..here.identity.clone()
     };
+    // Its host is to say anew what it signs with.
+    if let Some(rotation) = identity.signing.rotation.as_mut() {
+        rotation.revision = state.revision + 1;
+    }
     enter(state, identity);
     Ok(Change::DONE)
 }

@@ -1,16 +1,19 @@
 //! `change-identity`.
 
+use email_engine_protocol::api::IpSpec;
+use email_engine_protocol::time::Timestamp;
+
 use super::check::{check, has_room};
 use super::life::redeclare;
 use super::roster::{
     drain, drained_key, drop_key, end_leaving, enter, has_prepared_key, leave, secret_id, take_key,
 };
-use crate::command::RejectionCode::ForeignTenant;
+use crate::command::RejectionCode::{ForeignTenant, WrongState};
 use crate::command::refuse::{not_found, refuse};
 use crate::command::verb::{Change, Turn, Verb};
 use crate::command::{ChangeIdentity, Rejection};
 use crate::fleet::warmup;
-use crate::state::{FleetState, Identity};
+use crate::state::{FleetState, Identity, Signing};
 
 impl Verb for ChangeIdentity {
     fn name(&self) -> &'static str {
@@ -22,10 +25,14 @@ impl Verb for ChangeIdentity {
     }
 
     fn apply(&self, state: &mut FleetState, turn: &mut Turn<'_>) -> Result<Change, Rejection> {
-        let spec = &self.ip;
-        let Some(current) = state.identities.get(&spec.address).cloned() else {
-            return Err(not_found("address", &spec.address, "identity"));
+        let Some(current) = state.identities.get(&self.ip.address).cloned() else {
+            return Err(not_found("address", &self.ip.address, "identity"));
         };
+        let change = &ChangeIdentity {
+            ip: as_it_signs(&self.ip, &current),
+            said: self.said,
+        };
+        let spec = &change.ip;
         let said = current.life.said.with(self.said);
         if current.spec == *spec && current.life.said == said {
             return Ok(Change::NONE);
@@ -35,7 +42,8 @@ impl Verb for ChangeIdentity {
             return Err(refuse(ForeignTenant, "tenant", &spec.tenant, accepted));
         }
         check(state, spec, Some(&current.spec))?;
-        let (spec, life) = redeclare(state, &current, self, turn)?;
+        keeps_its_key(spec, &current)?;
+        let (spec, life) = redeclare(state, &current, change, turn)?;
         if current.spec == spec && current.life.said == life.said {
             return Ok(Change::NONE);
         }
@@ -73,6 +81,12 @@ impl Verb for ChangeIdentity {
             placed_at,
             warmup: warmup::carry_over(&current.warmup, &current.spec, spec, &settings, turn.now()),
             life,
+            signing: signing(
+                spec,
+                &current,
+                goes_elsewhere,
+                (turn.now(), state.revision + 1),
+            ),
         };
         enter(state, identity);
         drop_key(state, &current, turn.now());
@@ -84,13 +98,62 @@ impl Verb for ChangeIdentity {
     }
 }
 
+/// The declaration with the selector that signs, where it says the one that it said before.
+fn as_it_signs(said: &IpSpec, current: &Identity) -> IpSpec {
+    let mut spec = said.clone();
+    if spec.selector == current.signing.declared {
+        spec.selector.clone_from(&current.spec.selector);
+    }
+    spec
+}
+
+/// Mail is signed with a key only once its record was seen: one that may have sent gets another key by a
+/// rotation, and another selector with it.
+fn keeps_its_key(spec: &IpSpec, current: &Identity) -> Result<(), Rejection> {
+    let same_domain = spec.domain == current.spec.domain;
+    if !same_domain || spec.selector == current.spec.selector || !current.life.sent_ever {
+        return Ok(());
+    }
+    let (address, now) = (spec.address, &current.spec.selector);
+    let accepted = format!(
+        "{now}, as it is: of an identity that sent before the selector changes with its key, by \
+         `email-engine dkim rotate {address}`, which waits until the new record is seen"
+    );
+    Err(refuse(WrongState, "selector", &spec.selector, accepted))
+}
+
+/// What becomes of its keys: of another name they are others.
+fn signing(
+    spec: &IpSpec,
+    current: &Identity,
+    goes_elsewhere: bool,
+    (now, revision): (Timestamp, u64),
+) -> Signing {
+    let mut signing = current.signing.clone();
+    let was = &current.spec;
+    if (&was.domain, &was.selector) != (&spec.domain, &spec.selector) {
+        signing.rotation = None;
+        signing.since = now;
+        if was.selector != spec.selector {
+            signing.declared.clone_from(&spec.selector);
+        }
+    }
+    // The host to which it goes is to say anew what it has.
+    if let Some(rotation) = signing.rotation.as_mut().filter(|_| goes_elsewhere) {
+        rotation.revision = revision;
+    }
+    signing
+}
+
 #[cfg(test)]
 mod tests {
-    use email_engine_protocol::api::{IpSpec, IpStatus};
+    use email_engine_protocol::api::{IpSpec, IpStatus, Phase};
     use email_engine_protocol::id::{Role, VmtaName};
 
     use crate::command::fixture::{Fleet, domain, host, host_id, identity, tenant};
-    use crate::command::{AddHost, ChangeIdentity, Command, CreateTenant, Effect, RejectionCode};
+    use crate::command::{
+        AddHost, AddIdentity, ChangeIdentity, Command, CreateTenant, Effect, RejectionCode,
+    };
 
     fn change(ip: IpSpec) -> Command {
         Command::ChangeIdentity(ChangeIdentity::of(ip))
@@ -115,9 +178,15 @@ mod tests {
     }
 
     #[test]
-    fn another_selector_or_domain_takes_another_key_and_the_old_one_goes() {
-        let mut fleet = Fleet::with_identities(1);
-        let mut spec = identity(0);
+    fn another_selector_of_what_never_sent_or_another_domain_takes_another_key_and_the_old_one_goes()
+     {
+        let mut fleet = Fleet::with_identities(0);
+        let mut spec = IpSpec {
+            status: IpStatus::Standby,
+            phase: Phase::Week1,
+            ..identity(0)
+        };
+        fleet.accept(Command::AddIdentity(AddIdentity { ip: spec.clone() }));
         let first = fleet.state.dkim_secret(spec.address).cloned().unwrap();
         spec.selector = "mail2".to_owned();
         fleet.accept(change(spec.clone()));
@@ -195,7 +264,8 @@ mod tests {
         fleet.accept(fleet.target(&[b"it"]));
         let mut spec = IpSpec {
             host: host_id("pmta2"),
-            selector: "mail2".to_owned(),
+            domain: domain("other.example.com"),
+            zone: domain("example.com"),
             ..identity(0)
         };
         fleet.accept(change(spec.clone()));

@@ -8,6 +8,7 @@ mod give_up_drain;
 mod life;
 mod retire;
 mod roster;
+mod rotation;
 mod stock_keys;
 mod warmup;
 
@@ -15,4 +16,6 @@ pub(in crate::command) use check::has_mailbox;
 pub(crate) use life::refused as life_refused;
 pub use life::{RecordSending, StateChecks, SteerIdentity};
 pub(crate) use roster::{forget_leaving, is_on_its_host};
+pub(crate) use rotation::{PER_COMMAND as ROTATIONS, facts as rotation_facts};
+pub use rotation::{RotateKeys, StateNextKey, TurnRotations};
 pub use warmup::{PauseWarmup, ResumeWarmup, StopWarmup, TickWarmup, Ticked};

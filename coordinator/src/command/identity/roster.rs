@@ -3,25 +3,32 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use email_engine_protocol::api::IpSpec;
+use email_engine_protocol::api::{IpSpec, RotationStage};
 use email_engine_protocol::id::{HostId, SecretId};
+use email_engine_protocol::mail::DomainName;
 use email_engine_protocol::time::Timestamp;
 
 use crate::command::Rejection;
 use crate::command::RejectionCode::{Invalid, NoPreparedKey};
 use crate::command::refuse::refuse;
 use crate::command::verb::Turn;
-use crate::state::{Departed, FleetState, Held, Identity, Leaving, Place, Pool, StoredSecret};
+use crate::fleet::rotation::{LeftBehind, RECORD_MILLIS, WITHDRAWN_MILLIS, left_behind};
+use crate::state::{
+    Departed, FleetState, Held, Identity, Leaving, OtherKey, Place, Pool, Rotation, StoredSecret,
+};
 
-/// How long a DKIM record stays published after the last mail that was signed with its key.
-const RECORD_MILLIS: u64 = 14 * Timestamp::DAY;
 /// Most records of those that are gone.
 const DEPARTED: usize = 250_000;
 
 /// The name that an identity's DKIM key will have.
 pub(super) fn secret_id(spec: &IpSpec) -> Result<SecretId, Rejection> {
-    SecretId::new(format!("dkim/{}/{}", spec.domain, spec.selector))
-        .map_err(|error| refuse(Invalid, "selector", &spec.selector, error.to_string()))
+    dkim_name(&spec.domain, &spec.selector)
+}
+
+/// The name of the DKIM key of a domain and a selector.
+pub(super) fn dkim_name(domain: &DomainName, selector: &str) -> Result<SecretId, Rejection> {
+    SecretId::new(format!("dkim/{domain}/{selector}"))
+        .map_err(|error| refuse(Invalid, "selector", &selector, error.to_string()))
 }
 
 /// Whether a key is there to be taken.
@@ -90,8 +97,13 @@ pub(super) fn leave(state: &mut FleetState, address: IpAddr) -> Option<Arc<Ident
 /// What a host has of an identity that left it stays there until its queue is empty.
 pub(super) fn drain(state: &mut FleetState, identity: &Identity, turn: &Turn<'_>) {
     if is_on_its_host(state, identity) {
+        let mut identity = identity.clone();
+        // Which of two keys signs there is not known while it is told to change them; else one does.
+        let rotation = identity.signing.rotation.take();
+        identity.signing.rotation =
+            rotation.filter(|rotation| rotation.stage == RotationStage::Switching);
         let leaving = Leaving {
-            identity: identity.clone(),
+            identity,
             since: turn.now(),
             revision: state.revision + 1,
         };
@@ -147,29 +159,76 @@ pub(super) fn drained_key(state: &FleetState, address: IpAddr, key: &SecretId) -
     Some(found.identity.dkim_public.clone())
 }
 
-/// Removes a key that neither an identity nor what drains has. Its record stays for a while: what was
-/// signed last is still on its way, and what receivers quote is judged again. The queue was empty or given
-/// up by now, so that nothing is signed with it later.
+/// Removes the keys of an identity that neither an identity nor what drains has. Their records stay for a
+/// while: what was signed last is still on its way, and what receivers quote is judged again. The queue was
+/// empty or given up by now, so that nothing is signed with them later.
 pub(super) fn drop_key(state: &mut FleetState, identity: &Identity, now: Timestamp) {
     let (key, address) = (&identity.dkim_key, identity.spec.address);
-    if !state.is_needless(key, address) {
+    let sent_ever = identity.life.sent_ever;
+    if state.is_needless(key, address) {
+        state.secrets.remove(key);
+        make_room(state, now);
+        if sent_ever {
+            let key = OtherKey {
+                secret: key.clone(),
+                selector: identity.spec.selector.clone(),
+                public: identity.dkim_public.clone(),
+            };
+            let stays = RECORD_MILLIS;
+            depart(state, &identity.spec, LeftBehind { key, stays }, now);
+        }
+    }
+    let Some(rotation) = &identity.signing.rotation else {
+        return;
+    };
+    if goes_on(state, address, rotation) {
         return;
     }
-    state.secrets.remove(key);
+    if state.is_needless(&rotation.other.secret, address) {
+        state.secrets.remove(&rotation.other.secret);
+    }
+    if let Some(left) = left_behind(rotation, sent_ever) {
+        depart(state, &identity.spec, left, now);
+    }
+}
+
+/// Whether the identity of an address, or what drains of it, remembers a rotation still.
+fn goes_on(state: &FleetState, address: IpAddr, rotation: &Rotation) -> bool {
+    let has_it = |identity: &Identity| {
+        let own = identity.signing.rotation.as_ref();
+        own.is_some_and(|own| own.other.secret == rotation.other.secret)
+    };
+    let living = state.identities.get(&address);
+    living.is_some_and(|living| has_it(living))
+        || state
+            .leaving_from(address)
+            .any(|leaving| has_it(&leaving.identity))
+}
+
+/// Records of those that are gone are forgotten when they said for long enough that their keys are not good
+/// any more.
+fn make_room(state: &mut FleetState, now: Timestamp) {
     while let Some((until, _)) = state.departed.keys().next() {
-        if *until > now && state.departed.len() < DEPARTED {
+        if until.plus(WITHDRAWN_MILLIS) > now && state.departed.len() < DEPARTED {
             break;
         }
         state.departed.pop_first();
     }
-    if identity.life.sent_ever {
-        let departed = Departed {
-            spec: identity.spec.clone(),
-            dkim_public: identity.dkim_public.clone(),
-        };
-        let until = now.plus(RECORD_MILLIS);
-        state
-            .departed
-            .insert((until, key.clone()), Arc::new(departed));
-    }
+}
+
+/// Keeps the record of a key that nobody signs with any more.
+pub(super) fn depart(state: &mut FleetState, spec: &IpSpec, left: LeftBehind, now: Timestamp) {
+    make_room(state, now);
+    let LeftBehind { key, stays } = left;
+    let departed = Departed {
+        spec: IpSpec {
+            selector: key.selector,
+            ..spec.clone()
+        },
+        dkim_public: key.public,
+    };
+    let until = now.plus(stays);
+    state
+        .departed
+        .insert((until, key.secret), Arc::new(departed));
 }

@@ -64,18 +64,16 @@ fn unknown(state: &FleetState, keys: &[PreparedKey]) -> Result<(), Rejection> {
     let mut fresh = BTreeSet::new();
     let twice = keys.iter().any(|key| !fresh.insert(key.public.as_str()));
     let held = state.prepared_keys.values().map(|key| &key.public);
-    let used = state
-        .identities
-        .values()
-        .map(|identity| &identity.dkim_public);
-    let drained = state
-        .leaving
-        .values()
-        .map(|leaving| &leaving.identity.dkim_public);
+    let drained = state.leaving.values().map(|leaving| &leaving.identity);
+    let identities = state.identities.values().map(|identity| &**identity);
+    let used = identities.chain(drained).flat_map(|identity| {
+        let rotation = identity.signing.rotation.as_ref();
+        let other = rotation.map(|rotation| &rotation.other.public);
+        std::iter::once(&identity.dkim_public).chain(other)
+    });
     if twice
         || held
             .chain(used)
-            .chain(drained)
             .any(|public| fresh.contains(public.as_str()))
     {
         let accepted = "keys that were never stocked before";

@@ -91,6 +91,11 @@ proptest! {
                 let owner = (identity.dkim_key.clone(), identity.spec.address, identity.added_at);
                 let first = owners.entry(identity.dkim_public.clone()).or_insert_with(|| owner.clone());
                 prop_assert_eq!(&*first, &owner);
+                if let Some(second) = identity.second_key() {
+                    let owner = (second.secret.clone(), identity.spec.address, identity.added_at);
+                    let first = owners.entry(second.public.clone()).or_insert_with(|| owner.clone());
+                    prop_assert_eq!(&*first, &owner);
+                }
             }
         }
     }
@@ -101,7 +106,7 @@ proptest! {
 fn every_command_is_drawn_and_both_taken_and_refused() {
     let mut runner = TestRunner::deterministic();
     let (mut taken, mut refused) = (BTreeSet::new(), BTreeSet::new());
-    for _ in 0..120 {
+    for _ in 0..160 {
         let steps = steps().new_tree(&mut runner).unwrap().current();
         let mut fleet = Fleet::with_identities(2);
         submission::with_database(&mut fleet.state);
@@ -133,7 +138,8 @@ fn every_command_is_drawn_and_both_taken_and_refused() {
             "record-sending",
             "record-statistics",
             "stock-keys",
-            "tell-time"
+            "tell-time",
+            "turn-rotations"
         ]
         .into()
     );

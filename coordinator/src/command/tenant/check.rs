@@ -6,6 +6,7 @@ use email_engine_protocol::mail::{DomainName, MailAddress};
 use crate::command::Rejection;
 use crate::command::RejectionCode::{BrandDomain, Duplicate, Invalid};
 use crate::command::refuse::{at_most, refuse, text};
+use crate::fleet::rotation::Pace;
 use crate::fleet::warmup;
 use crate::state::{ClaimKind, FleetState, HOST_NAME_LABEL, Host, with_ancestors};
 
@@ -19,6 +20,7 @@ pub(super) fn check(state: &FleetState, spec: &TenantSpec) -> Result<(), Rejecti
     at_most("brand_domains", spec.brand_domains.len(), DOMAINS)?;
     at_most("link_domains", spec.link_domains.len(), DOMAINS)?;
     warms_up(state, spec)?;
+    rotates(spec)?;
     for brand in &spec.brand_domains {
         brand_does_not_send(state, brand)?;
     }
@@ -55,6 +57,18 @@ fn warms_up(state: &FleetState, spec: &TenantSpec) -> Result<(), Rejection> {
         let field = format!("warmup.{}", bound.field);
         refuse(Invalid, field, &bound.value, bound.accepted)
     })
+}
+
+/// A tenant's keys are changed at least as often as the fleet's.
+fn rotates(spec: &TenantSpec) -> Result<(), Rejection> {
+    let (least, most) = (Pace::LEAST_DAYS, Pace::MOST_DAYS);
+    match spec.dkim_rotation_days {
+        Some(days) if !(least..=most).contains(&days) => {
+            let accepted = format!("{least} to {most}, which is the fleet's; or nothing");
+            Err(refuse(Invalid, "dkim_rotation_days", &days, accepted))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether a domain is an identity's, also of one that drains.

@@ -48,7 +48,11 @@ fn resolve_one(
     };
     let identity = old.filter(|old| old.spec.tenant == ip.tenant);
     let same_tenant = identity.map(|old| &old.spec);
-    let ip = &lives::said_anew(ip, identity);
+    let mut ip = lives::said_anew(ip, identity);
+    // The selector that it said before is no news either: rotations gave others since.
+    let said = identity.map(|identity| &identity.signing.declared);
+    ip.selector = ip.selector.filter(|selector| Some(selector) != said);
+    let ip = &ip;
     let host = match (&ip.host, same_tenant) {
         (Some(host), _) => host.clone(),
         (None, Some(old)) => old.host.clone(),

@@ -60,13 +60,24 @@ pub(super) fn admin_address(host: &Host) -> Result<Ipv4Addr, PlanError> {
         .ok_or_else(|| PlanError::NoAdminAddress(host.spec.id.clone()))
 }
 
-/// Name of an identity's key file: its virtual MTA without a leading `vmta-`. A name without that
+/// Name of the file of an identity's key: its virtual MTA without a leading `vmta-`. A name without that
 /// beginning gets a `_`, which no virtual MTA's name may hold, so that two never meet; and nobody's
-/// file is renamed when another identity comes.
-pub(super) fn key_file(vmta: &VmtaName) -> String {
-    match vmta.as_str().strip_prefix("vmta-") {
-        Some(rest) => format!("{rest}.pem"),
-        None => format!("_{vmta}.pem"),
+/// file is renamed when another identity comes. A key that a rotation made has its selector in its name:
+/// which key lies in a file never changes, so that whenever the product reads it, it is the one that its
+/// configuration means.
+pub(super) fn key_file(identity: &Identity, selector: &str) -> String {
+    let is_first = selector == identity.signing.declared;
+    file_of(&identity.spec.vmta, (!is_first).then_some(selector))
+}
+
+fn file_of(vmta: &VmtaName, rotated: Option<&str>) -> String {
+    let name = match vmta.as_str().strip_prefix("vmta-") {
+        Some(rest) => rest.to_owned(),
+        None => format!("_{vmta}"),
+    };
+    match rotated {
+        Some(selector) => format!("{name}.{selector}.pem"),
+        None => format!("{name}.pem"),
     }
 }
 
@@ -192,7 +203,7 @@ fn egress(identity: &Identity) -> Result<Egress, PlanError> {
         sender: spec.sender.clone(),
         return_path: spec.return_path.clone(),
         selector: spec.selector.clone(),
-        key_path: format!("{KEY_FOLDER}/{}", key_file(&spec.vmta)),
+        key_path: format!("{KEY_FOLDER}/{}", key_file(identity, &spec.selector)),
         purpose: spec.purpose,
         status,
         daily_quota,
@@ -360,7 +371,7 @@ mod tests {
     proptest! {
         #[test]
         fn key_files_of_two_identities_never_meet(a in "[a-z][a-z0-9-]{0,20}[a-z0-9]", b in "[a-z][a-z0-9-]{0,20}[a-z0-9]") {
-            let file = |name: &str| key_file(&VmtaName::new(name).unwrap());
+            let file = |name: &str| file_of(&VmtaName::new(name).unwrap(), None);
             let names = [a.clone(), b.clone(), format!("vmta-{a}"), format!("vmta-{b}"), format!("vmta-vmta-{a}")];
             let names: BTreeSet<_> = names.into_iter().collect();
             let files: BTreeSet<_> = names.iter().map(|name| file(name)).collect();

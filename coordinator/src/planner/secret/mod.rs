@@ -3,7 +3,7 @@
 //! ```toml
 //! [[file]]
 //! path = "/etc/email-engine/api/{{ item.account }}.api-key.env"
-//! each = "tenant"                 # "identity" of dkim-key, "certificate" of submission-certificate
+//! each = "tenant"                 # "key" or "identity" of dkim-key, "certificate" of submission-certificate
 //! secret = "api-key"              # or mailwizz-api-key; without each: grafana-admin, metrics-key
 //! variable = "API_KEY"            # writes it as a line that systemd reads; as it is when absent
 //! mode = "0600"
@@ -12,6 +12,8 @@
 //!
 //! What is made after a host is declared, or given by an operator some time, is waited for: until then the
 //! host has no such file.
+
+mod key;
 
 use email_engine_protocol::api::TenantSecret;
 use email_engine_protocol::desired::FileContent;
@@ -23,6 +25,8 @@ use super::error::BundleFault;
 use super::role::{Each, FileEntry, Secret};
 use super::values::Item;
 use crate::state::{ACCOUNT, HostSecret, SecretOf};
+
+pub(super) use key::{key, keys};
 
 impl Build<'_> {
     pub(super) fn secret(
@@ -45,13 +49,16 @@ impl Build<'_> {
                     None => FileContent::Secret(secret),
                 });
             }
-            Secret::DkimKey => (Each::Identity, "dkim-key is a secret of each identity"),
+            Secret::DkimKey => (
+                [Each::Key, Each::Identity].as_slice(),
+                "dkim-key is a secret of each identity or of each key",
+            ),
             Secret::SubmissionCertificate => (
-                Each::Certificate,
+                [Each::Certificate].as_slice(),
                 "submission-certificate is a secret of each certificate",
             ),
         };
-        let reference = item.filter(|_| entry.each == Some(of));
+        let reference = item.filter(|_| entry.each.is_some_and(|each| of.contains(&each)));
         reference
             .and_then(|item| item.secret.clone())
             .map(FileContent::Secret)

@@ -3,6 +3,7 @@
 
 mod held;
 mod life;
+mod signing;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -19,13 +20,14 @@ use crate::fleet::warmup;
 
 pub use held::{Held, HeldAddresses};
 pub use life::{Declared, Life, Quarantine, Said};
+pub use signing::{OtherKey, Rotation, Signing};
 
 /// A sending identity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// What was declared, with everything decided.
     pub spec: IpSpec,
-    /// Its DKIM private key in the table of secrets.
+    /// The DKIM private key that it signs with, in the table of secrets.
     pub dkim_key: SecretId,
     /// Public half of it: base64 of the DER SubjectPublicKeyInfo, as DNS wants it.
     pub dkim_public: String,
@@ -37,6 +39,8 @@ pub struct Identity {
     pub warmup: WarmupPlan,
     /// Where it stands since when, what was seen of it, and what became of it.
     pub life: Life,
+    /// What becomes of its keys.
+    pub signing: Signing,
 }
 
 impl Identity {
@@ -63,7 +67,8 @@ impl Identity {
     }
 }
 
-/// What is left of an identity that is gone: what it sent last is still judged by its record.
+/// What is left of an identity that is gone: what it sent last is still judged by its record. When that may
+/// go, it first says that its key is not good any more, for as long as after a rotation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Departed {
     /// What it was declared to be.
@@ -152,10 +157,10 @@ impl FleetState {
     /// Whether nobody needs a key any more: no identity, and nothing that drains.
     #[must_use]
     pub(crate) fn is_needless(&self, key: &SecretId, address: IpAddr) -> bool {
-        let has_it = |identity: &Identity| identity.dkim_key == *key;
-        !self.identities.get(&address).is_some_and(|own| has_it(own))
+        let living = self.identities.get(&address);
+        !living.is_some_and(|own| own.has_key(key))
             && !self
                 .leaving_from(address)
-                .any(|leaving| has_it(&leaving.identity))
+                .any(|leaving| leaving.identity.has_key(key))
     }
 }

@@ -27,10 +27,14 @@ pub enum Check {
     Address,
     /// No list has it.
     Listing,
+    /// The key that a rotation is about to sign with is published on every authoritative server. Part of
+    /// no preflight: it is stated of one rotation.
+    #[serde(rename = "next_dkim")]
+    NextDkim,
 }
 
 impl Check {
-    /// All of them.
+    /// All that preflight asks.
     pub const ALL: [Self; 7] = [
         Self::A,
         Self::Ptr,
@@ -52,6 +56,7 @@ impl Check {
             Self::Dmarc => "dmarc",
             Self::Address => "address",
             Self::Listing => "listing",
+            Self::NextDkim => "next_dkim",
         }
     }
 }
@@ -97,6 +102,9 @@ pub struct Statement {
 pub struct ChecksRequest {
     /// What was seen.
     pub checks: BTreeMap<Check, Verdict>,
+    /// The selector whose record `next_dkim` is about; that of the present rotation when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
 }
 
 /// Body of `POST /ips/{address}/quarantine`.

@@ -2,6 +2,7 @@
 
 mod life;
 mod range;
+mod rotation;
 
 pub use life::{
     Cause, Check, ChecksRequest, ExplainedFact, Explanation, IpView, MoveRequest,
@@ -9,3 +10,6 @@ pub use life::{
 };
 pub(super) use range::entries;
 pub use range::{Addresses, IpEntries, IpEntry, NamePattern, Written};
+pub use rotation::{
+    DkimView, RotateRequest, RotationCause, RotationStage, RotationView, TenantRotation,
+};

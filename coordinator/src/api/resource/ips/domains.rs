@@ -16,13 +16,17 @@ use crate::api::auth::Caller;
 use crate::api::problem::ApiError;
 use crate::api::request::Named;
 use crate::api::routes::Asker;
+use crate::fleet::rotation::{Published, WITHDRAWN_MILLIS, published};
 use crate::fleet::warmup;
 use crate::planner::dns::dkim_record;
 use crate::state::{Departed, FleetState, Identity};
 
 /// Identities whose records must be published: those that drain as well, for what they send is judged
 /// by them. Of one that lives on, what it is now counts.
-fn published<'a>(state: &'a FleetState, caller: &'a Caller) -> impl Iterator<Item = &'a Identity> {
+fn living_and_draining<'a>(
+    state: &'a FleetState,
+    caller: &'a Caller,
+) -> impl Iterator<Item = &'a Identity> {
     let gone = state.leaving.values().map(|leaving| &leaving.identity);
     let gone = gone.filter(|identity| {
         let living = state.lookup.domains.contains_key(&identity.spec.domain);
@@ -44,7 +48,7 @@ pub(in crate::api) async fn domains(
             .extend(kept.remove(&view.domain).into_iter().flatten());
         view
     };
-    let mut views: Vec<DomainView> = published(&state, &caller).map(view).collect();
+    let mut views: Vec<DomainView> = living_and_draining(&state, &caller).map(view).collect();
     let gone = gone(&state, &caller, now, None);
     let gone = gone.filter(|(_, departed)| kept.contains_key(&departed.spec.domain));
     // Of several that had the domain one after the other the last is who it was.
@@ -66,7 +70,8 @@ pub(in crate::api) async fn domain(
 ) -> Result<Json<DomainView>, ApiError> {
     let now = api.now();
     api.view(|state| {
-        let found = published(state, &caller).find(|identity| identity.spec.domain == domain);
+        let found =
+            living_and_draining(state, &caller).find(|identity| identity.spec.domain == domain);
         let kept = kept(state, &caller, now, Some(&domain)).remove(&domain);
         let kept = kept.unwrap_or_default();
         if let Some(identity) = found {
@@ -119,7 +124,8 @@ pub(super) fn with_warmup(state: &FleetState, view: DomainView) -> DomainView {
     DomainView { warmup, ..view }
 }
 
-/// What is gone and has a record that stays, in order of the time until which it does.
+/// What is gone and has a record that stays or says that its key is not good any more, in order of the
+/// time until which it stays.
 fn gone<'a>(
     state: &'a FleetState,
     caller: &'a Caller,
@@ -129,13 +135,13 @@ fn gone<'a>(
     let all = state.departed.iter();
     let valid = all.filter(move |((until, _), departed)| {
         let meant = domain.is_none_or(|domain| *domain == departed.spec.domain);
-        *until > now && meant && caller.sees(Some(&departed.spec.tenant))
+        until.plus(WITHDRAWN_MILLIS) > now && meant && caller.sees(Some(&departed.spec.tenant))
     });
     valid.map(|((until, _), departed)| (*until, &**departed))
 }
 
 /// Records that stay of what is gone, by domain. One whose name signs again has another key by now.
-fn kept(
+pub(super) fn kept(
     state: &FleetState,
     caller: &Caller,
     now: Timestamp,
@@ -144,15 +150,22 @@ fn kept(
     let signs = |spec: &IpSpec| {
         let living = state.lookup.domains.get(&spec.domain);
         let living = living.and_then(|address| state.identities.get(address));
-        living.is_some_and(|identity| identity.spec.selector == spec.selector)
+        living.is_some_and(|identity| {
+            let has_it = |one: &Published<'_>| one.selector == spec.selector;
+            published(identity).iter().any(has_it)
+        })
     };
     let mut last = BTreeMap::new();
     for (until, departed) in gone(state, caller, now, domain) {
         let spec = &departed.spec;
         if !signs(spec) {
+            let (key, until) = match until > now {
+                true => (Some(departed.dkim_public.as_str()), until),
+                false => (None, until.plus(WITHDRAWN_MILLIS)),
+            };
             let record = DomainRecord {
                 until: Some(until),
-                ..dkim_record(spec, &departed.dkim_public)
+                ..dkim_record(&spec.domain, &spec.selector, key)
             };
             last.insert((&spec.domain, &spec.selector), record);
         }

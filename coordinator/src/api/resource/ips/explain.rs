@@ -19,6 +19,7 @@ use crate::api::problem::ApiError;
 use crate::api::request::Named;
 use crate::api::routes::Asker;
 use crate::fleet::lifecycle::{Preflight, Standing, allowed_from, earliest_release, idle_millis};
+use crate::fleet::rotation::{Pace, due_at, pace_of, stuck, waits_for};
 use crate::planner::word;
 use crate::state::{AuditEntry, FleetState, Identity};
 
@@ -55,6 +56,7 @@ fn explained(
     let mut chain: Vec<ExplainedFact> = told.iter().map(decision).collect();
     chain.extend(audited.map(|entry| change(entry)));
     chain.extend(identity.life.checks.iter().map(seen));
+    chain.extend(rotated(identity));
     chain.extend(identity.life.last_sent.map(|at| ExplainedFact {
         at,
         revision: None,
@@ -168,5 +170,36 @@ fn rules(state: &FleetState, identity: &Identity, now: Timestamp) -> Vec<String>
             2_u8.saturating_sub(out.clean_sweeps)
         ));
     }
+    let signing = &identity.signing;
+    rules.push(format!(
+        "it signs with selector {} since {}; its key is changed by itself by {}, sooner when it sends more \
+         than {} mails a day",
+        spec.selector,
+        signing.since,
+        due_at(identity, pace_of(state, identity, false)),
+        Pace::BUSY_DAILY
+    ));
+    if let Some(rotation) = &signing.rotation {
+        rules.push(format!(
+            "its key is being changed ({}), {} since {}: {}",
+            word(&rotation.cause),
+            rotation.stage,
+            rotation.since,
+            stuck(identity, now).map_or_else(
+                || waits_for(identity, now),
+                |stuck| format!("stuck, {stuck}")
+            )
+        ));
+    }
     rules
+}
+
+/// What was seen of the record of a key that comes.
+fn rotated(identity: &Identity) -> Option<ExplainedFact> {
+    let rotation = identity.signing.rotation.as_ref();
+    let rotation = rotation.filter(|rotation| !rotation.is_over())?;
+    rotation
+        .seen
+        .as_ref()
+        .map(|said| seen((&Check::NextDkim, said)))
 }

@@ -19,7 +19,7 @@ use crate::api::gate::forbidden;
 use crate::api::problem::ApiError;
 use crate::api::request::{JsonBody, JsonOrNothing, Named, WriteRequest};
 use crate::api::{Api, Draft};
-use crate::command::{Command, StateChecks, SteerIdentity};
+use crate::command::{Batch, Command, StateChecks, StateNextKey, SteerIdentity};
 use crate::fleet::lifecycle::{Event, Standing, earliest_release, resumes_at};
 use crate::state::Identity;
 
@@ -159,8 +159,12 @@ pub(in crate::api) async fn state_checks(
     State(api): State<Arc<Api>>,
     Extension(write): Extension<WriteRequest>,
     Named(address): Named<IpAddr>,
-    JsonBody(ChecksRequest { checks }): JsonBody<ChecksRequest>,
+    JsonBody(request): JsonBody<ChecksRequest>,
 ) -> Result<Json<TurnView>, ApiError> {
+    let ChecksRequest {
+        mut checks,
+        selector,
+    } = request;
     // Whoever is listed does not say of itself that it is not.
     if write.caller.tenant.is_some() && checks.contains_key(&Check::Listing) {
         let accepted =
@@ -169,12 +173,57 @@ pub(in crate::api) async fn state_checks(
         let refused = ApiError::new(StatusCode::FORBIDDEN, "forbidden", detail);
         return Err(refused.about("checks", "listing", accepted));
     }
-    let command = Command::StateChecks(StateChecks {
-        address,
-        verdicts: checks,
-        sweeps: write.caller.role >= AccessRole::Admin,
-    });
+    let next = checks.remove(&Check::NextDkim);
+    let next = match (next, selector) {
+        (Some(verdict), Some(selector)) => Some((verdict, selector)),
+        (Some(verdict), None) => Some((verdict, next_selector(&api, &write, address)?)),
+        (None, Some(selector)) => {
+            let accepted = "nothing: it says of which key checks.next_dkim is";
+            return Err(ApiError::invalid("selector", &selector, accepted));
+        }
+        (None, None) => None,
+    };
+    let mut commands: Vec<Command> = next
+        .map(|(verdict, selector)| {
+            Command::StateNextKey(StateNextKey {
+                address,
+                selector,
+                verdict,
+            })
+        })
+        .into_iter()
+        .collect();
+    if !checks.is_empty() || commands.is_empty() {
+        commands.push(Command::StateChecks(StateChecks {
+            address,
+            verdicts: checks,
+            sweeps: write.caller.role >= AccessRole::Admin,
+        }));
+    }
+    let command = match commands.len() {
+        1 => commands.remove(0),
+        _ => Command::Batch(Batch {
+            base_revision: None,
+            commands,
+        }),
+    };
     turn(&api, &write, address, command).await
+}
+
+/// The selector to which the present rotation leads.
+fn next_selector(api: &Api, write: &WriteRequest, address: IpAddr) -> Result<String, ApiError> {
+    api.view(|state| {
+        let found = state.identities.get(&address);
+        let own = found.filter(|one| write.caller.sees(Some(&one.spec.tenant)));
+        let rotation = own.and_then(|own| Some((own, own.signing.rotation.as_ref()?)));
+        match rotation {
+            Some((own, rotation)) if rotation.is_over() => Ok(own.spec.selector.clone()),
+            Some((_, rotation)) => Ok(rotation.other.selector.clone()),
+            // What is refused then is said by the rules.
+            None if own.is_some() || write.replayed.is_some() => Ok(String::new()),
+            None => Err(ApiError::not_found("ip", &address.to_string())),
+        }
+    })
 }
 
 async fn turn(

@@ -1,5 +1,6 @@
 //! `/ips`, and `/domains` as the view over them.
 
+mod dkim;
 mod domains;
 mod explain;
 mod life;
@@ -35,6 +36,7 @@ use crate::planner::document::is_last_of_purpose;
 use crate::planner::word;
 use crate::state::{FleetState, Identity, Leaving, Place};
 
+pub(in crate::api) use dkim::{dkim, dkim_of_tenant, dkims, rotate, rotate_tenant};
 pub(in crate::api) use domains::{domain, domains};
 use domains::{domain_view, with_warmup};
 pub(in crate::api) use explain::explain;

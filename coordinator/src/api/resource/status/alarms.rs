@@ -5,6 +5,8 @@ use email_engine_protocol::id::HostId;
 use email_engine_protocol::observed::Observed;
 use email_engine_protocol::time::Timestamp;
 
+use crate::api::auth::Caller;
+use crate::fleet::rotation::stuck;
 use crate::state::{FleetState, TRUSTS_LABEL};
 
 /// Hosts that are named in a reason.
@@ -50,6 +52,25 @@ pub(super) fn untrusted(state: &FleetState, now: Timestamp) -> Option<String> {
         "{missing}: no certificate, so mail is taken in the clear: {waited_for} did not report since \
          {issued_at} to trust the authority, and could send nothing more; its agent says so once it \
          has converged, or an operator does by a label on it, {TRUSTS_LABEL} = \"by hand\""
+    ))
+}
+
+/// Rotations of DKIM keys that should have gone on, all in one.
+pub(super) fn stuck_rotations(
+    state: &FleetState,
+    caller: &Caller,
+    now: Timestamp,
+) -> Option<String> {
+    let own = state.identities.values();
+    let own = own.filter(|identity| caller.sees(Some(&identity.spec.tenant)));
+    let mut stuck = own.filter_map(|identity| Some((identity.spec.address, stuck(identity, now)?)));
+    let (address, why) = stuck.next()?;
+    let more = match stuck.count() {
+        0 => String::new(),
+        more => format!("; and {more} more (`email-engine dkim status` shows them)"),
+    };
+    Some(format!(
+        "{address}: the rotation of its DKIM key is stuck, and it signs as before: {why}{more}"
     ))
 }
 

@@ -18,7 +18,7 @@ use email_engine_protocol::api::{
 use email_engine_protocol::observed::{Convergence, Observed, ResourceState};
 use email_engine_protocol::time::Timestamp;
 
-use self::alarms::{alerts, overdue, untrusted};
+use self::alarms::{alerts, overdue, stuck_rotations, untrusted};
 use super::cluster::{self, not_ready};
 use super::hosts::{seen_from, views};
 use super::ips;
@@ -48,7 +48,7 @@ pub(in crate::api) async fn show(
     }
     let raft = api.fleet.raft_status();
     let now = api.now();
-    let (cluster, hosts, ips, leaving, untrusted) = api.view(|state| {
+    let (cluster, hosts, ips, leaving, untrusted, stuck) = api.view(|state| {
         let ips = state.identities.values();
         (
             cluster::view(state, &raft, &contacts, now),
@@ -56,10 +56,12 @@ pub(in crate::api) async fn show(
             ips.filter(|ip| caller.sees(Some(&ip.spec.tenant))).count() as u64,
             ips::leaving_views(state, &caller, &seen),
             untrusted(state, now),
+            stuck_rotations(state, &caller, now),
         )
     });
     let mut cluster = cluster.ok_or_else(not_ready)?;
     let mut overdue = overdue(&leaving, now);
+    overdue.extend(stuck);
     if caller.tenant.is_some() {
         // Where the nodes are is the fleet's business, as in `/cluster`.
         cluster.nodes.clear();

@@ -1,12 +1,12 @@
 //! Calls about the life of an identity.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use reqwest::Method;
 
 use email_engine_protocol::api::{
-    Check, ChecksRequest, Explanation, MoveRequest, QuarantineRequest, TurnView, Verdict,
+    ChecksRequest, Explanation, MoveRequest, QuarantineRequest, TurnView,
 };
 
 use super::send::Call;
@@ -69,10 +69,9 @@ impl Client {
     pub(crate) async fn state_checks(
         &self,
         address: IpAddr,
-        checks: BTreeMap<Check, Verdict>,
+        request: &ChecksRequest,
     ) -> Result<TurnView, ClientError> {
-        self.ask(turn(address, "checks").json(&ChecksRequest { checks }))
-            .await
+        self.ask(turn(address, "checks").json(request)).await
     }
 
     pub(crate) async fn explain(&self, address: IpAddr) -> Result<Explanation, ClientError> {

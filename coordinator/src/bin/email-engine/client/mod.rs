@@ -6,6 +6,7 @@
 mod artifacts;
 mod calls;
 mod campaigns;
+mod dkim;
 mod error;
 mod ips;
 mod send;

@@ -25,7 +25,7 @@ pub use state_checks::StateChecks;
 pub use steer::SteerIdentity;
 
 /// Longest text of an actor in a history, in characters.
-const ACTOR_CHARS: usize = 120;
+pub(in crate::command::identity) const ACTOR_CHARS: usize = 120;
 /// Longest reason there.
 const REASON_CHARS: usize = 300;
 

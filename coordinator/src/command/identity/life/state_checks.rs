@@ -50,6 +50,10 @@ impl Verb for StateChecks {
             let accepted = "at least one of a, ptr, spf, dkim, dmarc, address, listing";
             return Err(refuse(Invalid, "checks", &"", accepted));
         }
+        if self.verdicts.contains_key(&Check::NextDkim) {
+            let accepted = "state-next-key, which says of which selector";
+            return Err(refuse(Invalid, "checks", &Check::NextDkim, accepted));
+        }
         for (check, verdict) in &self.verdicts {
             match verdict {
                 Verdict::Valid => {}

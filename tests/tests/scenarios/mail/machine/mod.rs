@@ -7,6 +7,7 @@ mod quarantine;
 mod refused;
 mod restart;
 mod retirement;
+mod rotation;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use clap::{Args, Subcommand};
 
-use email_engine_protocol::api::{Check, IpSpec, MoveRequest, TurnView, Verdict};
+use email_engine_protocol::api::{Check, ChecksRequest, IpSpec, MoveRequest, TurnView, Verdict};
 use email_engine_protocol::id::{HostId, PoolName, VmtaName};
 
 use super::super::Desk;
@@ -82,10 +82,13 @@ pub(super) struct Move {
 #[derive(Args, Debug)]
 #[group(skip)]
 #[command(after_help = "\
-Checks are a, ptr, spf, dkim, dmarc, address (its host has it) and listing (no list has it).
+Checks are a, ptr, spf, dkim, dmarc, address (its host has it) and listing (no list has it), which are all;
+and next_dkim: while its key is changed (`dkim rotate`), that the record of the new selector was seen on
+every authoritative server.
 Examples:
   email-engine ips state-dns 192.0.2.7 --valid all --reason 'looked with dig'
-  email-engine ips state-dns 192.0.2.7 --valid a,ptr --invalid spf='ends in ~all'")]
+  email-engine ips state-dns 192.0.2.7 --valid a,ptr --invalid spf='ends in ~all'
+  email-engine ips state-dns 192.0.2.7 --valid next_dkim --selector mail-202611221")]
 pub(super) struct StateDns {
     /// Its address
     address: IpAddr,
@@ -98,6 +101,9 @@ pub(super) struct StateDns {
     /// What could not be seen, and why not
     #[arg(long, value_name = "CHECK=WHY")]
     unknown: Vec<Said>,
+    /// The selector that next_dkim is about; that of the present change of its key when absent
+    #[arg(long)]
+    selector: Option<String>,
 }
 
 /// `CHECK=TEXT`.
@@ -122,9 +128,10 @@ impl FromStr for Said {
 }
 
 fn check_of(name: &str) -> Result<Check, String> {
-    let found = Check::ALL.into_iter().find(|check| check.as_str() == name);
+    let known = || Check::ALL.into_iter().chain([Check::NextDkim]);
+    let found = known().find(|check| check.as_str() == name);
     found.ok_or_else(|| {
-        let known: Vec<&str> = Check::ALL.iter().map(|check| check.as_str()).collect();
+        let known: Vec<&str> = known().map(Check::as_str).collect();
         format!("no check {name:?}: it is one of {}", known.join(", "))
     })
 }
@@ -183,8 +190,11 @@ pub(super) async fn run(desk: &Desk, turn: Turn) -> Result<Exit, Failure> {
             client.relocate(to.address, &asked).await?
         }
         Turn::StateDns(stated) => {
-            let verdicts = stated.verdicts()?;
-            client.state_checks(stated.address, verdicts).await?
+            let request = ChecksRequest {
+                checks: stated.verdicts()?,
+                selector: stated.selector,
+            };
+            client.state_checks(stated.address, &request).await?
         }
     };
     for warning in &turned.warnings {
@@ -230,6 +240,7 @@ mod tests {
             valid: valid.iter().map(|name| (*name).to_owned()).collect(),
             invalid: invalid.iter().map(|said| said.parse().unwrap()).collect(),
             unknown: Vec::new(),
+            selector: None,
         };
         stated.verdicts().map_err(|failure| failure.to_string())
     }

@@ -259,10 +259,12 @@ fn the_record_of_one_that_sent_stays_for_two_weeks_and_of_one_that_did_not_none_
     let (until, key) = fleet.state.departed.keys().next().unwrap().clone();
     assert_eq!(until, fleet.state.now.plus(14 * Timestamp::DAY));
     assert_eq!(key.as_str(), "dkim/mail0.example.com/mail");
-    // Another selector leaves the record of the first; what is over goes then.
-    pass(&mut fleet, 15);
+    // Another domain leaves the record of the first; what said for long enough that its key is not good
+    // any more goes then.
+    pass(&mut fleet, 45);
     let mut ip = identity(1);
-    ip.selector = "other".to_owned();
+    ip.domain = domain("other.example.com");
+    ip.zone = ip.domain.clone();
     fleet.accept(Command::ChangeIdentity(ChangeIdentity::of(ip)));
     let left: Vec<_> = fleet
         .state
