@@ -133,7 +133,9 @@ async fn scheduled(aged: Aged, evidence: &Arc<dyn Evidence>, day: u32) -> Option
     let busy = tokio::task::spawn_blocking(move || {
         let first = day.saturating_sub(WINDOW);
         let sends_much = |address: &IpAddr| {
-            is_busy(&evidence.day_counts(*address, first, day.saturating_sub(1)))
+            // What cannot be read waits for its usual day.
+            let counts = evidence.day_counts(*address, first, day.saturating_sub(1));
+            counts.is_ok_and(|counts| is_busy(&counts))
         };
         perhaps
             .into_iter()
@@ -177,17 +179,23 @@ mod tests {
     use std::collections::BTreeMap;
 
     use email_engine_protocol::id::{HostId, ReceiverGroup};
-    use email_engine_protocol::observed::Counts;
+    use email_engine_protocol::observed::{Counts, Gap};
 
     use super::*;
     use crate::command::TellTime;
     use crate::command::fixture::{Fleet, address};
+    use crate::fleet::warmup::Unread;
 
     /// One identity sent so much on every day.
     struct Sent(IpAddr, u64);
 
     impl Evidence for Sent {
-        fn day_counts(&self, address: IpAddr, from: u32, to: u32) -> Vec<DayCounts> {
+        fn day_counts(
+            &self,
+            address: IpAddr,
+            from: u32,
+            to: u32,
+        ) -> Result<Vec<DayCounts>, Unread> {
             let counts = Counts {
                 sent: if address == self.0 { self.1 } else { 10 },
                 ..Counts::NONE
@@ -197,7 +205,11 @@ mod tests {
                 day,
                 groups: groups.clone(),
             };
-            (from..=to).map(day).collect()
+            Ok((from..=to).map(day).collect())
+        }
+
+        fn gaps(&self, _: &HostId) -> Vec<Gap> {
+            Vec::new()
         }
 
         fn read_until(&self, _: &HostId) -> Option<Timestamp> {

@@ -186,7 +186,7 @@ mod tests {
             phase: Phase::Week1,
             ..identity(0)
         };
-        fleet.accept(Command::AddIdentity(AddIdentity { ip: spec.clone() }));
+        fleet.accept(Command::AddIdentity(AddIdentity::of(spec.clone())));
         let first = fleet.state.dkim_secret(spec.address).cloned().unwrap();
         spec.selector = "mail2".to_owned();
         fleet.accept(change(spec.clone()));

@@ -265,14 +265,14 @@ fn what_a_file_said_before_is_no_news_after_a_rotation() {
     let mut fleet = switching();
     let ip = identity(0);
     assert_eq!(ip.selector, "mail");
-    let again = Command::ChangeIdentity(ChangeIdentity { ip: ip.clone() });
+    let again = Command::ChangeIdentity(ChangeIdentity::of(ip.clone()));
     assert_eq!(fleet.accept(again).effect, Effect::Unchanged);
     let moved = IpSpec {
         status: IpStatus::Resting,
         ..ip.clone()
     };
     let selector = one(&fleet).spec.selector.clone();
-    fleet.accept(Command::ChangeIdentity(ChangeIdentity { ip: moved }));
+    fleet.accept(Command::ChangeIdentity(ChangeIdentity::of(moved)));
     assert_eq!(one(&fleet).spec.selector, selector);
     // Another selector than that is another key, and that is changed otherwise.
     let other = IpSpec {
