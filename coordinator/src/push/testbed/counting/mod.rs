@@ -17,7 +17,7 @@ use world::World;
 
 const IDENTITIES: u32 = 3;
 /// Seeds of a usual run.
-const SEEDS: std::ops::Range<u64> = 0..192;
+const SEEDS: std::ops::Range<u64> = 0..96;
 
 /// One thing that happens.
 #[derive(Clone, Debug)]
