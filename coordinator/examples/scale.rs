@@ -308,6 +308,7 @@ fn tenant(group: u32) -> Outcome<TenantSpec> {
         mailwizz_url: None,
         rotation: Mode::default(),
         warmup: TenantWarmup::default(),
+        dkim_rotation_days: None,
     })
 }
 

@@ -279,7 +279,7 @@ fn what_a_file_said_before_is_no_news_after_a_rotation() {
         selector: "other".to_owned(),
         ..ip
     };
-    let refused = fleet.refuse(Command::ChangeIdentity(ChangeIdentity { ip: other }));
+    let refused = fleet.refuse(Command::ChangeIdentity(ChangeIdentity::of(other)));
     assert_eq!(
         (refused.code, &*refused.field),
         (RejectionCode::WrongState, "selector")
@@ -323,7 +323,7 @@ fn one_that_goes_takes_a_key_along_that_never_signed_and_leaves_the_records_of_t
     let mut fleet = switching();
     let before = one(&fleet).clone();
     fleet.accept(retire);
-    fleet.accept(Command::AddIdentity(AddIdentity { ip: identity(0) }));
+    fleet.accept(Command::AddIdentity(AddIdentity::of(identity(0))));
     assert_eq!(one(&fleet).dkim_public, before.dkim_public);
     assert_eq!(stage(&fleet), Some(RotationStage::Switching));
     apply(&mut fleet);
@@ -344,7 +344,7 @@ fn one_that_moves_is_not_switched_by_the_word_of_the_host_that_it_left() {
         host: host_id("pmta2"),
         ..identity(0)
     };
-    fleet.accept(Command::ChangeIdentity(ChangeIdentity { ip: there }));
+    fleet.accept(Command::ChangeIdentity(ChangeIdentity::of(there)));
     assert_eq!(
         fleet.accept(turn()).effect,
         Effect::Unchanged,
