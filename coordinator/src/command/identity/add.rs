@@ -25,7 +25,7 @@ impl Verb for AddIdentity {
     }
 
     fn apply(&self, state: &mut FleetState, turn: &mut Turn<'_>) -> Result<Change, Rejection> {
-        let add = &AddIdentity {
+        let add = &Self {
             ip: as_it_signed(state, &self.ip),
             said: self.said,
         };

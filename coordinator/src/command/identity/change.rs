@@ -28,7 +28,7 @@ impl Verb for ChangeIdentity {
         let Some(current) = state.identities.get(&self.ip.address).cloned() else {
             return Err(not_found("address", &self.ip.address, "identity"));
         };
-        let change = &ChangeIdentity {
+        let change = &Self {
             ip: as_it_signs(&self.ip, &current),
             said: self.said,
         };

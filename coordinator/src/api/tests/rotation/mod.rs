@@ -21,7 +21,7 @@ async fn fleet() -> Testbed {
              "status": "active"}
         ]
     });
-    let ask = testbed.ask("operator", "POST", "/api/v1/fleet");
+    let ask = testbed.ask("admin", "POST", "/api/v1/fleet");
     ask.json(document).send().await.gives(200);
     testbed
 }
