@@ -12,6 +12,7 @@ use std::error::Error;
 use std::net::{IpAddr, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use email_engine_coordinator::command::{
@@ -23,7 +24,7 @@ use email_engine_coordinator::fleet::warmup::{Facts, WINDOW_DAYS, day_of, judge,
 use email_engine_coordinator::pki::{NodeIdentity, node_dns_name, node_uri};
 use email_engine_coordinator::raft::{self, Cluster, RaftConfig, system_clock};
 use email_engine_coordinator::state::{
-    ClusterRecord, Issuer, Node, PreparedKey, SealedAtRest, Span,
+    ClusterRecord, Issuer, Node, PreparedKey, SealedAtRest, Span, Subject,
 };
 use email_engine_protocol::api::{
     HostSpec, IpSpec, IpStatus, MemberRole, Phase, Purpose, Rotation as Mode, Settings, TenantSpec,
@@ -46,8 +47,16 @@ use tokio::sync::watch;
 const CLUSTER: ClusterId = ClusterId([1; 16]);
 /// Identities of one host, and of one tenant.
 const GROUP: u32 = 1_000;
+/// Mails of an identity, day and group.
+const SENT: u64 = 80;
 /// Days that are counted.
 const DAYS: u32 = 7;
+/// The fleet is made so long before its mail: nobody is given counts of days before it was there.
+static BEFORE: AtomicU64 = AtomicU64::new(8 * Timestamp::DAY);
+
+fn now() -> Timestamp {
+    Timestamp(system_clock()().0 - BEFORE.load(Ordering::Relaxed))
+}
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -66,6 +75,7 @@ async fn main() -> Outcome<()> {
     bench.found().await?;
     bench.add(count).await?;
     println!("with {count} identities: {} MiB", resident()?);
+    BEFORE.store(0, Ordering::Relaxed);
     bench.count(count).await?;
     println!("with {DAYS} days of counts: {} MiB", resident()?);
     bench.tick().await?;
@@ -89,8 +99,8 @@ impl Bench {
             actor: "key bench".into(),
             request: RequestId::new(format!("bench-{}", self.requests))?,
             reason: "measuring".into(),
-            now: system_clock()(),
-            override_clock: false,
+            now: now(),
+            override_clock: true,
             command,
         };
         let began = Instant::now();
@@ -146,7 +156,7 @@ impl Bench {
 
     /// Every identity sent to two groups of receivers in one hour of each of the last days.
     async fn count(&mut self, count: u32) -> Outcome<()> {
-        let today = day_of(system_clock()());
+        let today = day_of(now());
         let (mut taken, began) = (Vec::new(), Instant::now());
         for day in (0..DAYS).rev() {
             for group in 0..count.div_ceil(GROUP) {
@@ -159,6 +169,14 @@ impl Bench {
             }
         }
         let rows = f64::from(count) * 2.0 * f64::from(DAYS);
+        let subject = Subject::Tenant(tenant(0)?.id);
+        let stored = self.node.series(&subject, &[Span::Whole])?;
+        let stored = stored.iter().flat_map(|(_, groups)| groups.values());
+        let stored: u64 = stored.map(|counts| counts.sent).sum();
+        let wanted = u64::from(GROUP.min(count)) * 2 * u64::from(DAYS) * SENT;
+        if stored != wanted {
+            return Err(format!("{stored} of {wanted} mails of a tenant are counted").into());
+        }
         println!(
             "counts of {rows} identities, days and groups: {:.0} a second; an entry of 2,000 of them {:.1} ms",
             rows / began.elapsed().as_secs_f64(),
@@ -170,7 +188,7 @@ impl Bench {
     /// As the leader does at midnight: judged on what is stored, then one entry for every thousand.
     async fn tick(&mut self) -> Outcome<()> {
         let began = Instant::now();
-        let day = day_of(system_clock()());
+        let day = day_of(now());
         let verdicts = self.verdicts(day)?;
         let judged = began.elapsed();
         let count = verdicts.len();
@@ -215,7 +233,7 @@ impl Bench {
     /// One of a tenant's thousand, as the API chooses it.
     fn select(&self) -> Outcome<()> {
         let tenant = tenant(0)?.id;
-        let now = system_clock()();
+        let now = now();
         for mode in [Mode::RoundRobin, Mode::WeightedRandom, Mode::LeastUsed] {
             let mut rotation = Rotation::default();
             let mut taken = Vec::new();
@@ -355,8 +373,8 @@ fn identity(at: u32) -> Outcome<IpSpec> {
 /// A stretch of the file of a group's host.
 fn counted(group: u32, own: std::ops::Range<u32>, day: u32, number: u64) -> Outcome<HostBatch> {
     let counts = Counts {
-        sent: 80,
-        delivered: 79,
+        sent: SENT,
+        delivered: SENT - 1,
         bounced: 1,
         ..Counts::NONE
     };
@@ -396,7 +414,7 @@ fn counted(group: u32, own: std::ops::Range<u32>, day: u32, number: u64) -> Outc
 }
 
 fn found() -> Found {
-    let now = system_clock()();
+    let now = now();
     let random = ring::rand::SystemRandom::new();
     let recovery = RecoveryKey::generate(&Entropy(&random)).public();
     Found {
@@ -448,7 +466,8 @@ async fn start(folder: &Path) -> Outcome<Cluster> {
     };
     let (_, identity) = watch::channel(Arc::new(identity));
     let socket = UdpSocket::bind("127.0.0.1:0")?;
-    let config = RaftConfig::new(NodeId(1), CLUSTER, folder.join("1"), socket, identity);
+    let mut config = RaftConfig::new(NodeId(1), CLUSTER, folder.join("1"), socket, identity);
+    config.clock = Arc::new(now);
     let node = raft::start(config).await?;
     node.initialize(node.local_addr()?.to_string()).await?;
     Ok(node)

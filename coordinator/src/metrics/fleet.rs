@@ -10,11 +10,12 @@ use email_engine_protocol::observed::{Convergence, MailNotice};
 use email_engine_protocol::time::Timestamp;
 
 use super::list::{
-    AGENTS, BEHIND, CERTIFICATE_DAYS, HOSTS, IP_WARMUP_QUOTA, IPS, MAIL_NOTICES, PMTA_STATUS,
-    RAFT_APPLIED, RAFT_HAS_LEADER, RAFT_LAST, RAFT_LEADER, RAFT_PEER_SILENT, RAFT_TERM,
-    RAFT_VOTERS, REVISION, UNCOUNTED, WARMUP_QUOTA,
+    AGENTS, BEHIND, CERTIFICATE_DAYS, DKIM_ROTATIONS, HOSTS, IP_WARMUP_QUOTA, IPS, MAIL_NOTICES,
+    PMTA_STATUS, RAFT_APPLIED, RAFT_HAS_LEADER, RAFT_LAST, RAFT_LEADER, RAFT_PEER_SILENT,
+    RAFT_TERM, RAFT_VOTERS, REVISION, UNCOUNTED, WARMUP_QUOTA,
 };
 use super::{IDENTITY_SERIES, figure};
+use crate::fleet::rotation::stuck;
 use crate::push::metric_names::PREPARED_KEYS;
 use crate::raft::{RaftStatus, SessionRow};
 use crate::state::{CertificateSubject, FleetState, HostLifecycle};
@@ -32,6 +33,32 @@ pub fn observe(state: &FleetState, raft: &RaftStatus, now: Timestamp) {
     observe_certificates(state, now);
     observe_identities(state);
     observe_uncounted(state);
+    observe_rotations(state, now);
+}
+
+fn observe_rotations(state: &FleetState, now: Timestamp) {
+    let stages = [
+        "publish",
+        "verified",
+        "switching",
+        "switched",
+        "retired",
+        "stuck",
+    ];
+    let mut counts = BTreeMap::from(stages.map(|stage| (stage, 0_u64)));
+    for identity in state.identities.values() {
+        let Some(rotation) = &identity.signing.rotation else {
+            continue;
+        };
+        let stage = match stuck(identity, now) {
+            Some(_) => "stuck",
+            None => rotation.stage.as_str(),
+        };
+        *counts.entry(stage).or_default() += 1;
+    }
+    for (stage, count) in counts {
+        gauge!(DKIM_ROTATIONS, "stage" => stage).set(figure(count));
+    }
 }
 
 fn observe_uncounted(state: &FleetState) {

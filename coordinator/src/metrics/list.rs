@@ -51,6 +51,7 @@ pub(super) const REVISION: &str = "email_engine_fleet_revision";
 pub(super) const HOSTS: &str = "email_engine_hosts_total";
 pub(super) const AGENTS: &str = "email_engine_agents_total";
 pub(super) const MAIL_NOTICES: &str = "email_engine_mail_notices";
+pub(super) const DKIM_ROTATIONS: &str = "email_engine_dkim_rotations";
 pub(super) const UNCOUNTED: &str = "email_engine_statistics_uncounted";
 pub(super) const BEHIND: &str = "email_engine_agents_behind_target";
 pub(super) const EMAILS_SENT: &str = "email_engine_emails_sent_total";
@@ -288,6 +289,12 @@ pub const LOOKS: &[Metric] = &[
         Kind::Gauge,
         Unit::Count,
         "Accounting records of hosts connected to this node that need somebody's eye, by kind, counted until a day passes without: mail of unknown senders that was discarded, records of no identity, records that cannot be read",
+    ),
+    metric(
+        DKIM_ROTATIONS,
+        Kind::Gauge,
+        Unit::Count,
+        "Rotations of DKIM keys by stage; those that are late are `stuck`, whatever their stage",
     ),
     metric(
         UNCOUNTED,
