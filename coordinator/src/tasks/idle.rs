@@ -16,11 +16,11 @@ use tokio::time::sleep;
 use email_engine_protocol::id::HostId;
 use email_engine_protocol::time::Timestamp;
 
-use super::leads;
+use super::{leads, say};
 use crate::command::{Command, RecordSending, SteerIdentity};
 use crate::fleet::lifecycle::{Event, Standing, due};
 use crate::fleet::warmup::{Evidence, accounting_hosts, day_begins, day_of, is_read_past};
-use crate::push::{Fleet, now, proposal};
+use crate::push::{Fleet, now};
 use crate::state::{FleetState, Identity};
 
 /// Between two looks: what they find is a matter of days.
@@ -80,17 +80,6 @@ async fn tell<F: Fleet>(fleet: &F, sent: BTreeMap<IpAddr, Timestamp>) {
     if !sent.is_empty() {
         let command = Command::RecordSending(RecordSending { sent });
         say(fleet, "as it was counted", command).await;
-    }
-}
-
-async fn say<F: Fleet>(fleet: &F, reason: &str, command: Command) {
-    let actor = format!("node {}", fleet.node());
-    let name = command.verb().map_or("", |verb| verb.name());
-    let proposal = proposal(fleet, actor, reason, command);
-    match fleet.propose(proposal).await {
-        Ok(Ok(_)) => tracing::debug!(command = name, "what was sent is said"),
-        Ok(Err(rejection)) => tracing::info!(command = name, %rejection, "it is not taken"),
-        Err(error) => tracing::info!(command = name, %error, "it is not said yet"),
     }
 }
 

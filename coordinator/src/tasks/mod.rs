@@ -35,10 +35,11 @@ use tokio::task::JoinHandle;
 pub use plan::{Plan, PlanFn};
 pub use stock::{Stock, StockError};
 
+use crate::command::Command;
 use crate::fleet::warmup::Evidence;
 use crate::pki::store::IdentityStore;
 use crate::pki::{Life, NodeIdentity};
-use crate::push::{Fleet, Registry};
+use crate::push::{Fleet, Registry, proposal};
 use crate::raft::Leadership;
 use crate::raft::Planned;
 use crate::seal::Vault;
@@ -148,6 +149,18 @@ impl<F: Fleet> TasksHandle<F> {
         for task in &self.tasks {
             task.abort();
         }
+    }
+}
+
+/// Says what a look found. What is not taken now is found again by the next look.
+async fn say<F: Fleet>(fleet: &F, reason: &str, command: Command) {
+    let actor = format!("node {}", fleet.node());
+    let name = command.verb().map_or("", |verb| verb.name());
+    let proposal = proposal(fleet, actor, reason, command);
+    match fleet.propose(proposal).await {
+        Ok(Ok(_)) => tracing::info!(command = name, reason, "said"),
+        Ok(Err(rejection)) => tracing::info!(command = name, reason, %rejection, "not taken"),
+        Err(error) => tracing::info!(command = name, reason, %error, "not said yet"),
     }
 }
 

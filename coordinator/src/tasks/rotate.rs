@@ -13,11 +13,11 @@ use email_engine_protocol::api::{RotationCause, RotationStage};
 use email_engine_protocol::observed::DayCounts;
 use email_engine_protocol::time::Timestamp;
 
-use super::leads;
+use super::{leads, say};
 use crate::command::{Command, ROTATIONS, RotateKeys, TurnRotations, rotation_facts};
 use crate::fleet::rotation::{Event, Pace, is_due, next, pace_of, per_day, scheduled_on};
 use crate::fleet::warmup::{Evidence, day_of};
-use crate::push::{Fleet, now, proposal};
+use crate::push::{Fleet, now};
 use crate::state::{FleetState, Identity};
 
 /// At least between two looks.
@@ -161,17 +161,6 @@ fn is_busy(days: &[DayCounts]) -> bool {
     let sent = days.iter().flat_map(|day| day.groups.values());
     let sent: u64 = sent.map(|counts| counts.sent).sum();
     sent > Pace::BUSY_DAILY * u64::from(WINDOW)
-}
-
-async fn say<F: Fleet>(fleet: &F, reason: &str, command: Command) {
-    let actor = format!("node {}", fleet.node());
-    let name = command.verb().map_or("", |verb| verb.name());
-    let proposal = proposal(fleet, actor, reason, command);
-    match fleet.propose(proposal).await {
-        Ok(Ok(_)) => tracing::info!(command = name, "rotations of DKIM keys go on"),
-        Ok(Err(rejection)) => tracing::info!(command = name, %rejection, "rotations do not go on"),
-        Err(error) => tracing::info!(command = name, %error, "rotations do not go on yet"),
-    }
 }
 
 #[cfg(test)]

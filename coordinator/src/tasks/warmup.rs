@@ -18,13 +18,13 @@ use email_engine_protocol::api::{WarmupPlan, WarmupSettings};
 use email_engine_protocol::id::{HostId, ReceiverGroup, TenantId};
 use email_engine_protocol::time::Timestamp;
 
-use super::leads;
+use super::{leads, say};
 use crate::command::{Command, StopWarmup, TickWarmup, Ticked};
 use crate::fleet::warmup::{
     Evidence, Facts, WINDOW_DAYS, accounting_hosts, day_begins, day_of, is_read_past, is_warming,
     judge, settings_of, stop_line, whole_days,
 };
-use crate::push::{Fleet, now, proposal};
+use crate::push::{Fleet, now};
 use crate::state::FleetState;
 
 /// At least between two looks: every look reads what was counted of all that warm up.
@@ -54,7 +54,11 @@ pub(super) async fn run<F: Fleet>(fleet: F, evidence: Arc<dyn Evidence>) {
             let judged =
                 tokio::task::spawn_blocking(move || commands(&subjects, &*evidence, day_of(at)));
             for command in judged.await.unwrap_or_default() {
-                say(&fleet, command).await;
+                let reason = match &command {
+                    Command::StopWarmup(_) => "a stop line is broken",
+                    _ => "a day's evidence",
+                };
+                say(&fleet, reason, command).await;
             }
             match last {
                 Some(last) => from = Bound::Excluded(last),
@@ -71,21 +75,6 @@ pub(super) async fn run<F: Fleet>(fleet: F, evidence: Arc<dyn Evidence>) {
 
 fn until_midnight(now: Timestamp) -> Duration {
     Duration::from_millis(Timestamp::DAY - now.0 % Timestamp::DAY)
-}
-
-async fn say<F: Fleet>(fleet: &F, command: Command) {
-    let reason = match &command {
-        Command::StopWarmup(_) => "a stop line is broken",
-        _ => "a day's evidence",
-    };
-    let actor = format!("node {}", fleet.node());
-    let name = command.verb().map_or("", |verb| verb.name());
-    let proposal = proposal(fleet, actor, reason, command);
-    match fleet.propose(proposal).await {
-        Ok(Ok(_)) => tracing::info!(command = name, "warm-up judged"),
-        Ok(Err(rejection)) => tracing::info!(command = name, %rejection, "warm-up not judged"),
-        Err(error) => tracing::info!(command = name, %error, "warm-up not judged yet"),
-    }
 }
 
 /// One that is looked at, as it is now.
