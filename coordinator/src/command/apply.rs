@@ -34,10 +34,8 @@ pub(crate) const CLOCK_AHEAD_MILLIS: u64 = Timestamp::DAY;
 const REMEMBERED: usize = 10_000;
 /// How long an answer is remembered.
 const REMEMBERED_MILLIS: u64 = Timestamp::DAY;
-/// Audit entries that are always kept.
+/// Most audit entries that are kept.
 pub(crate) const AUDIT_ENTRIES: usize = 50_000;
-/// Audit entries above that before the oldest go, all at once: moving the rest up is the cost.
-const AUDIT_SLACK: usize = 1_000;
 /// Longest text of an audit entry, in characters.
 const AUDIT_CHARS: usize = 500;
 
@@ -130,8 +128,8 @@ fn audit(state: &mut FleetState, verb: &dyn Verb, turn: &Turn<'_>) {
         revision: state.revision,
     }));
     state.next_audit += 1;
-    if state.audit.len() > AUDIT_ENTRIES + AUDIT_SLACK {
-        state.audit.drain(..state.audit.len() - AUDIT_ENTRIES);
+    while state.audit.len() > AUDIT_ENTRIES {
+        state.audit.pop_first();
     }
 }
 
@@ -188,8 +186,8 @@ fn remember(state: &mut FleetState, proposal: &Proposal, answer: &Answer, hash: 
     state
         .remembered
         .insert(proposal.request.clone(), Arc::new(row));
-    state.remembered_order.push_back(proposal.request.clone());
-    while let Some(oldest) = state.remembered_order.front() {
+    state.remembered_order.push(proposal.request.clone());
+    while let Some(oldest) = state.remembered_order.first() {
         let expired = state
             .remembered
             .get(oldest)
@@ -198,7 +196,7 @@ fn remember(state: &mut FleetState, proposal: &Proposal, answer: &Answer, hash: 
             break;
         }
         state.remembered.remove(oldest);
-        state.remembered_order.pop_front();
+        state.remembered_order.pop_first();
     }
 }
 
@@ -310,7 +308,7 @@ mod tests {
                 .state
                 .remembered
                 .insert(request.clone(), Arc::clone(&row));
-            fleet.state.remembered_order.push_back(request);
+            fleet.state.remembered_order.push(request);
         }
         fleet.accept(create("client-4"));
         assert_eq!(fleet.state.remembered.len(), REMEMBERED);
@@ -369,8 +367,8 @@ mod tests {
     #[test]
     fn the_audit_is_bounded_and_the_oldest_go() {
         let mut fleet = Fleet::founded();
-        let row = Arc::clone(&fleet.state.audit[0]);
-        fleet.state.audit = vec![row; AUDIT_ENTRIES + AUDIT_SLACK];
+        let row = Arc::clone(fleet.state.audit.first().unwrap());
+        fleet.state.audit = std::iter::repeat_n(row, AUDIT_ENTRIES).collect();
         fleet.accept(create("client-1"));
         assert_eq!(fleet.state.audit.len(), AUDIT_ENTRIES);
         assert_eq!(fleet.state.audit.last().unwrap().object, "tenant client-1");

@@ -309,14 +309,10 @@ pub fn every_change_is_audited(state: &FleetState) -> Result<(), Violation> {
         let what = format!("the last entry is of revision {last} of {}", state.revision);
         return Err(broken(NAME, what));
     }
-    for pair in state.audit.windows(2) {
-        let is_next =
-            pair[1].revision == pair[0].revision + 1 && pair[1].sequence == pair[0].sequence + 1;
-        if !is_next {
-            return Err(broken(
-                NAME,
-                format!("entry {} does not follow", pair[1].sequence),
-            ));
+    for (one, next) in state.audit.iter().zip(state.audit.iter().skip(1)) {
+        if next.revision != one.revision + 1 || next.sequence != one.sequence + 1 {
+            let what = format!("entry {} does not follow", next.sequence);
+            return Err(broken(NAME, what));
         }
     }
     match state.audit.iter().find(|entry| entry.actor.is_empty()) {
@@ -402,7 +398,8 @@ mod tests {
     #[test]
     fn a_sending_brand_domain_is_seen() {
         let name = broken_by(|state| {
-            let row = state.tenants.values_mut().next().unwrap();
+            let (id, _) = state.tenants.first_key_value().unwrap();
+            let row = state.tenants.get_mut(&id.clone()).unwrap();
             row.brand_domains.insert(domain("www.mail1.example.com"));
         });
         assert_eq!(name, "no_brand_domain_sends");
@@ -411,7 +408,8 @@ mod tests {
     #[test]
     fn a_mixed_and_an_empty_pool_are_seen() {
         let mixed = broken_by(|state| {
-            let pool = state.pools.values_mut().next().unwrap();
+            let (name, _) = state.pools.first_key_value().unwrap();
+            let pool = state.pools.get_mut(&name.clone()).unwrap();
             pool.host = host_id("pmta2");
         });
         assert_eq!(mixed, "a_pool_has_one_tenant_and_one_host");
@@ -463,7 +461,7 @@ mod tests {
             broken_by(|state| state.revision += 1),
             "every_change_is_audited"
         );
-        let gap = broken_by(|state| drop(state.audit.remove(3)));
+        let gap = broken_by(|state| state.audit.retain(|entry| entry.sequence != 3));
         assert_eq!(gap, "every_change_is_audited");
     }
 

@@ -2,13 +2,15 @@
 //! asked, because making one cannot be taken back and an answer may be lost: whoever asks again under the
 //! same request is told what became of the first time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 use email_engine_protocol::id::TenantId;
 use email_engine_protocol::time::Timestamp;
+
+use super::Table;
 
 /// One campaign.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,7 +58,7 @@ pub struct Reserved {
     /// The UTC day, in days since 1970-01-01.
     pub day: u32,
     /// Mails of that day: what was known to be used when a campaign was begun, and what it takes.
-    pub mails: BTreeMap<IpAddr, u64>,
+    pub mails: Table<IpAddr, u64>,
 }
 
 impl Reserved {

@@ -1,6 +1,5 @@
 //! What the rules look up with every identity, so that a fleet of 100,000 is not searched each time.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -9,27 +8,27 @@ use email_engine_protocol::api::{IpSpec, Purpose, TenantSpec};
 use email_engine_protocol::id::{PoolName, TenantId, VmtaName};
 use email_engine_protocol::mail::DomainName;
 
-use super::{FleetState, Leaving, Place};
+use super::{FleetState, Keys, Leaving, Place, Table};
 
 /// Follows from the tables and is kept in step with them by the commands. It is part of the state, not
 /// rebuilt when a snapshot is read, so that no way of reading one can forget it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lookup {
     /// Identities by sending domain.
-    pub domains: BTreeMap<DomainName, IpAddr>,
+    pub domains: Table<DomainName, IpAddr>,
     /// Identities by EHLO name.
-    pub hostnames: BTreeMap<DomainName, IpAddr>,
+    pub hostnames: Table<DomainName, IpAddr>,
     /// Identities by virtual MTA.
-    pub vmtas: BTreeMap<VmtaName, IpAddr>,
+    pub vmtas: Table<VmtaName, IpAddr>,
     /// Number of identities in each pool.
-    pub members: BTreeMap<PoolName, u32>,
+    pub members: Table<PoolName, u32>,
     /// Brand domains and their ancestors, which may not send, with the number of brand domains that
     /// each stands for.
-    pub protected: BTreeMap<DomainName, u32>,
+    pub protected: Table<DomainName, u32>,
     /// Where what has a name drains, by what is claimed and its name.
-    pub leaving: BTreeMap<Claim, BTreeSet<Place>>,
+    pub leaving: Table<Claim, Keys<Place>>,
     /// Identities of each tenant by what they send.
-    pub purposes: BTreeMap<TenantId, BTreeMap<Purpose, BTreeSet<IpAddr>>>,
+    pub purposes: Table<TenantId, Table<Purpose, Keys<IpAddr>>>,
 }
 
 /// What belongs to one identity, and how it is called.
@@ -96,9 +95,9 @@ impl Lookup {
         self.domains.insert(spec.domain.clone(), spec.address);
         self.hostnames.insert(spec.hostname.clone(), spec.address);
         self.vmtas.insert(spec.vmta.clone(), spec.address);
-        *self.members.entry(spec.pool.clone()).or_default() += 1;
-        let of_tenant = self.purposes.entry(spec.tenant.clone()).or_default();
-        let of_purpose = of_tenant.entry(spec.purpose).or_default();
+        *self.members.or_default(spec.pool.clone()) += 1;
+        let of_tenant = self.purposes.or_default(spec.tenant.clone());
+        let of_purpose = of_tenant.or_default(spec.purpose);
         of_purpose.insert(spec.address);
     }
 
@@ -121,10 +120,7 @@ impl Lookup {
 
     pub(crate) fn add_leaving(&mut self, leaving: &Leaving) {
         for claim in claims(leaving.spec()) {
-            self.leaving
-                .entry(claim)
-                .or_default()
-                .insert(leaving.place());
+            self.leaving.or_default(claim).insert(leaving.place());
         }
     }
 
@@ -142,7 +138,7 @@ impl Lookup {
 
     pub(crate) fn add_tenant(&mut self, tenant: &TenantSpec) {
         for name in tenant.brand_domains.iter().flat_map(with_ancestors) {
-            *self.protected.entry(name).or_default() += 1;
+            *self.protected.or_default(name) += 1;
         }
     }
 
@@ -153,7 +149,7 @@ impl Lookup {
     }
 }
 
-fn decrement<K: Ord>(counts: &mut BTreeMap<K, u32>, key: &K) {
+fn decrement<K: Ord + Clone>(counts: &mut Table<K, u32>, key: &K) {
     if let Some(count) = counts.get_mut(key) {
         *count = count.saturating_sub(1);
         if *count == 0 {

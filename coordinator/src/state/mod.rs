@@ -1,8 +1,8 @@
 //! The replicated state of the fleet: tables, and nothing but tables.
 //!
 //! It is rebuilt from a snapshot and the log on every node, so everything here is ordered and
-//! integral, and changes only inside [`crate::command`]. Rows of tables that grow with the fleet are
-//! behind `Arc`, so that a snapshot copies pointers and does not stall `apply`.
+//! integral, and changes only inside [`crate::command`]. Tables that grow with the fleet share their rows with
+//! copies of themselves ([`Table`]), so that whoever needs the fleet as of one moment does not stall `apply`.
 
 mod access;
 mod audit;
@@ -18,8 +18,9 @@ mod query;
 mod restored;
 mod secret;
 mod submission;
+mod table;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -65,6 +66,7 @@ pub use submission::{
     HOST_NAME_LABEL, OWN_CERTIFICATE_LABEL, SubmissionAuthority, SubmissionAuthorityRecord,
     SubmissionCertificate, SubmissionNames, TRUSTS_LABEL, certificate_pem,
 };
+pub use table::{Keys, Queue, Table};
 
 /// Everything the cluster knows about its fleet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,21 +78,21 @@ pub struct FleetState {
     /// Number of accepted changes.
     pub revision: u64,
     /// Customers.
-    pub tenants: BTreeMap<TenantId, TenantSpec>,
+    pub tenants: Table<TenantId, TenantSpec>,
     /// Machines.
-    pub hosts: BTreeMap<HostId, Host>,
+    pub hosts: Table<HostId, Host>,
     /// Sending identities by address.
-    pub identities: BTreeMap<IpAddr, Arc<Identity>>,
+    pub identities: Table<IpAddr, Arc<Identity>>,
     /// Inventory groups.
-    pub pools: BTreeMap<PoolName, Pool>,
+    pub pools: Table<PoolName, Pool>,
     /// What is gone from the fleet and drains on a host.
-    pub leaving: BTreeMap<Place, Arc<Leaving>>,
+    pub leaving: Table<Place, Arc<Leaving>>,
     /// Virtual MTAs that may go from a host with what is in their queues, until it has dropped them.
-    pub given_up: BTreeMap<HostId, BTreeMap<VmtaName, GivenUp>>,
+    pub given_up: Table<HostId, BTreeMap<VmtaName, GivenUp>>,
     /// Secrets in use, sealed.
-    pub secrets: BTreeMap<SecretId, Arc<StoredSecret>>,
+    pub secrets: Table<SecretId, Arc<StoredSecret>>,
     /// DKIM keys made ahead of need, in order of making.
-    pub prepared_keys: BTreeMap<u64, Arc<PreparedKey>>,
+    pub prepared_keys: Table<u64, Arc<PreparedKey>>,
     /// Number of the next prepared key.
     pub next_prepared_key: u64,
     /// Join tokens.
@@ -98,28 +100,28 @@ pub struct FleetState {
     /// API keys.
     pub api_keys: BTreeMap<ApiKeyId, ApiKey>,
     /// Issued certificates that have not ended.
-    pub certificates: BTreeMap<CertificateSerial, Arc<CertificateRecord>>,
+    pub certificates: Table<CertificateSerial, Arc<CertificateRecord>>,
     /// Revoked certificates; never pruned at their end.
-    pub revoked: BTreeSet<CertificateSerial>,
+    pub revoked: Keys<CertificateSerial>,
     /// Coordinator nodes, removed ones included: a number is never used again.
     pub nodes: BTreeMap<NodeId, Node>,
     /// Number of the next node.
     pub next_node: u64,
     /// What every host shall be at.
-    pub targets: BTreeMap<HostId, TargetRecord>,
+    pub targets: Table<HostId, TargetRecord>,
     /// Hosts that may lose much with their next target, and the revision that allowed it.
-    pub removal_allowed: BTreeMap<HostId, u64>,
+    pub removal_allowed: Table<HostId, u64>,
     /// Hosts that may be restarted for what only a restart brings into force.
-    pub restart_allowed: BTreeMap<HostId, RestartAllowed>,
+    pub restart_allowed: Table<HostId, RestartAllowed>,
     /// How often an operator asked a host to try a refused content once more.
-    pub attempts: BTreeMap<HostId, u32>,
+    pub attempts: Table<HostId, u32>,
     /// Bodies that each host's target needs, its manifest included.
-    pub target_bodies: BTreeMap<HostId, Arc<BTreeSet<ContentHash>>>,
+    pub target_bodies: Table<HostId, Arc<BTreeSet<ContentHash>>>,
     /// Last generation of hosts that were cut off: a host that is declared again under the same name
     /// goes on from there, because a number names one target for ever.
-    pub last_generations: BTreeMap<HostId, Generation>,
+    pub last_generations: Table<HostId, Generation>,
     /// Content bodies that are stored beside the state, by hash.
-    pub bodies: BTreeMap<ContentHash, BodyRecord>,
+    pub bodies: Table<ContentHash, BodyRecord>,
     /// Role bundles by hash.
     pub bundles: BTreeMap<ContentHash, Arc<RoleBundle>>,
     /// All revisions of the settings that some release still pins, and the newest.
@@ -127,21 +129,21 @@ pub struct FleetState {
     /// The release that new hosts get and that a roll-out leads to.
     pub default_release: Option<Release>,
     /// Last outcome of every host.
-    pub outcomes: BTreeMap<HostId, Outcome>,
+    pub outcomes: Table<HostId, Outcome>,
     /// Who did what, newest last, bounded.
-    pub audit: Vec<Arc<AuditEntry>>,
+    pub audit: Queue<Arc<AuditEntry>>,
     /// Sequence number of the next audit entry.
     pub next_audit: u64,
     /// First outcomes by request id, bounded.
-    pub remembered: BTreeMap<RequestId, Arc<Remembered>>,
+    pub remembered: Table<RequestId, Arc<Remembered>>,
     /// Keys of `remembered`, oldest first.
-    pub remembered_order: VecDeque<RequestId>,
+    pub remembered_order: Queue<RequestId>,
     /// The backup that this life of the cluster began from, if any.
     pub restored: Option<Restored>,
     /// Vouches for the hosts at which the fleet submits; absent until there is one.
     pub submission_authority: Option<Arc<SubmissionAuthorityRecord>>,
     /// Certificates of those hosts.
-    pub submission_certificates: BTreeMap<HostId, SubmissionCertificate>,
+    pub submission_certificates: Table<HostId, SubmissionCertificate>,
     /// What the rules look up often; follows from the tables above.
     pub lookup: Lookup,
     /// Files of an operator, by the hash of the whole.
@@ -150,16 +152,16 @@ pub struct FleetState {
     /// change only when its release moves.
     pub artifact_names: BTreeMap<u64, Arc<BTreeMap<ArtifactName, ContentHash>>>,
     /// Campaigns by the request that asked for them, bounded.
-    pub campaigns: BTreeMap<RequestId, Arc<Campaign>>,
+    pub campaigns: Table<RequestId, Arc<Campaign>>,
     /// Keys of `campaigns`, oldest first.
-    pub campaigns_order: VecDeque<RequestId>,
+    pub campaigns_order: Queue<RequestId>,
     /// What the campaigns of a day take of quotas.
     pub reserved: Reserved,
     /// Up to where the hosts' accounting files are counted.
     pub accounting: Accounting,
     /// DKIM records that stay published although nobody signs with their keys any more, by when they
     /// may go.
-    pub departed: BTreeMap<Departure, Arc<Departed>>,
+    pub departed: Table<Departure, Arc<Departed>>,
     /// What is held against addresses that no identity has.
     pub held: HeldAddresses,
 }

@@ -153,9 +153,9 @@ impl Fleet {
                 state.settings.insert(revision, settings);
                 let release = state.default_release.as_mut().unwrap();
                 release.settings = revision;
-                for host in state.hosts.values_mut() {
-                    host.release.settings = revision;
-                }
+                state
+                    .hosts
+                    .change_each(|_, host| host.release.settings = revision);
             }
             Command::CreateTenant(create) => {
                 state
@@ -261,14 +261,15 @@ impl Fleet {
 
     /// With a file of the operator's own in the bundle of every host.
     pub(crate) fn with_file(mut self, path: &str, text: &str) -> Self {
-        for host in self.state.hosts.values_mut() {
-            let mut files = self.state.bundles[&host.release.bundle].files.clone();
+        let bundles = &mut self.state.bundles;
+        self.state.hosts.change_each(|_, host| {
+            let mut files = bundles[&host.release.bundle].files.clone();
             files.insert(path.to_owned(), text.to_owned());
             let hash = bundle_hash(&files);
             let bundle = RoleBundle::new(files, Timestamp(0));
-            self.state.bundles.insert(hash, bundle.into());
+            bundles.insert(hash, bundle.into());
             host.release.bundle = hash;
-        }
+        });
         self
     }
 

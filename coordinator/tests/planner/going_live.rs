@@ -88,7 +88,9 @@ fn of_many_identities_those_are_read_back_that_were_placed_last() {
     assert_eq!(asked(&fleet).len(), 8);
     let last = fleet.state.identities.len() - 1;
     let mut placed = Vec::new();
-    for (at, identity) in fleet.state.identities.values_mut().enumerate() {
+    let mut at = 0..;
+    fleet.state.identities.change_each(|_, identity| {
+        let at = at.next().unwrap();
         let identity = Arc::make_mut(identity);
         // The one with the highest address came last of all, three others just before it.
         identity.placed_at = match at {
@@ -99,6 +101,6 @@ fn of_many_identities_those_are_read_back_that_were_placed_last() {
         if identity.placed_at > 3 || at < 4 {
             placed.push(format!("{}/{}", identity.spec.domain, identity.spec.vmta));
         }
-    }
+    });
     assert_eq!(asked(&fleet), placed);
 }

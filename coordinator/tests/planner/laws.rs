@@ -272,9 +272,7 @@ proptest! {
             revision.settings.postmaster.take_if(|_| !has_postmaster);
         }
         if !has_name {
-            for host in after.state.hosts.values_mut() {
-                host.spec.labels.clear();
-            }
+            after.state.hosts.change_each(|_, host| host.spec.labels.clear());
         }
         let addresses: Vec<_> = after.state.identities.keys().copied().collect();
         let address = addresses[pick.index(addresses.len())];

@@ -95,9 +95,10 @@ fn with_file(path: &str, text: &str) -> Fleet {
         .state
         .bundles
         .insert(bundle, RoleBundle::new(files, put_at).into());
-    for host in fleet.state.hosts.values_mut() {
-        host.release.bundle = bundle;
-    }
+    fleet
+        .state
+        .hosts
+        .change_each(|_, host| host.release.bundle = bundle);
     fleet
 }
 

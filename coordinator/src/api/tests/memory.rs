@@ -128,15 +128,15 @@ impl MemoryFleet {
         self.log.lock().unwrap().len()
     }
 
-    /// Carries a command out in the system's own name, behind the API's back.
     /// All identities were added so long ago.
     pub(super) fn age_identities(&self, millis: u64) {
         let mut state = self.state.lock().unwrap();
-        for identity in state.identities.values_mut() {
+        state.identities.change_each(|_, identity| {
             Arc::make_mut(identity).added_at = Timestamp(NOW.0 - millis);
-        }
+        });
     }
 
+    /// Carries a command out in the system's own name, behind the API's back.
     pub(super) fn apply(&self, command: Command) -> Answer {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let request = format!("test-{}", NEXT.fetch_add(1, Ordering::Relaxed));

@@ -93,7 +93,7 @@ impl Verb for BeginCampaign {
         let new = seen.iter().filter(|address| !known.contains_key(*address));
         at_most("reserved", known.len() + new.count(), RESERVED)?;
         for take in &self.takes {
-            let mails = state.reserved.mails.entry(take.address).or_default();
+            let mails = state.reserved.mails.or_default(take.address);
             *mails = (*mails).max(take.used).saturating_add(take.mails);
         }
         self.remember(state, turn);
@@ -140,9 +140,9 @@ impl BeginCampaign {
         };
         let request = &turn.proposal.request;
         state.campaigns.insert(request.clone(), Arc::new(campaign));
-        state.campaigns_order.push_back(request.clone());
+        state.campaigns_order.push(request.clone());
         while state.campaigns_order.len() > CAMPAIGNS {
-            if let Some(oldest) = state.campaigns_order.pop_front() {
+            if let Some(oldest) = state.campaigns_order.pop_first() {
                 state.campaigns.remove(&oldest);
             }
         }

@@ -55,7 +55,7 @@ fn it_is_there_before_anybody_is_asked_and_ends_once() {
     assert_eq!(other.code, RejectionCode::WrongState);
     // What was not known is found out, once.
     fleet.accept(begin(&[0]));
-    let second = fleet.state.campaigns_order[1].clone();
+    let second = fleet.state.campaigns_order.iter().nth(1).unwrap().clone();
     fleet.accept(end(&second, CampaignEnd::Unclear));
     fleet.accept(end(&second, created("uid3")));
     let late = fleet.refuse(end(&second, CampaignEnd::Unclear));
@@ -84,7 +84,7 @@ fn two_campaigns_never_take_the_same_part_of_a_day() {
     fleet.accept(of(10, 60));
     fleet.refuse(of(21, 60));
     // One that is not made takes nothing.
-    let first = fleet.state.campaigns_order[0].clone();
+    let first = fleet.state.campaigns_order.first().unwrap().clone();
     let reason = "no".to_owned();
     fleet.accept(end(&first, CampaignEnd::Refused { reason }));
     fleet.accept(of(70, 20));
@@ -92,7 +92,7 @@ fn two_campaigns_never_take_the_same_part_of_a_day() {
     // Another day, another quota; what ends late gives nothing back.
     fleet.wait(email_engine_protocol::time::Timestamp::DAY - 1_000);
     fleet.accept(of(90, 10));
-    let second = fleet.state.campaigns_order[1].clone();
+    let second = fleet.state.campaigns_order.iter().nth(1).unwrap().clone();
     let reason = "no".to_owned();
     fleet.accept(end(&second, CampaignEnd::Refused { reason }));
     fleet.refuse(of(1, 10));
@@ -135,13 +135,13 @@ fn only_own_identities_that_take_mail_send_it_each_once() {
 fn the_oldest_are_forgotten_first_and_those_of_a_tenant_with_it() {
     let mut fleet = Fleet::with_identities(1);
     fleet.accept(begin(&[0]));
-    let first = fleet.state.campaigns_order[0].clone();
+    let first = fleet.state.campaigns_order.first().unwrap().clone();
     // As if so many had come since: the rest of the state does not matter for it.
     let row = fleet.state.campaigns[&first].clone();
     for at in 1..CAMPAIGNS {
         let request = RequestId::new(format!("later-{at}")).unwrap();
         fleet.state.campaigns.insert(request.clone(), row.clone());
-        fleet.state.campaigns_order.push_back(request);
+        fleet.state.campaigns_order.push(request);
     }
     fleet.accept(begin(&[0]));
     assert_eq!(fleet.state.campaigns.len(), CAMPAIGNS);
@@ -158,7 +158,7 @@ fn the_oldest_are_forgotten_first_and_those_of_a_tenant_with_it() {
             ..row.as_ref().clone()
         }),
     );
-    fleet.state.campaigns_order.push_back(first);
+    fleet.state.campaigns_order.push(first);
     fleet.accept(Command::RemoveTenant(RemoveTenant { tenant: gone }));
     assert!(fleet.state.campaigns.is_empty() && fleet.state.campaigns_order.is_empty());
 }

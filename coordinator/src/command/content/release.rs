@@ -81,11 +81,11 @@ pub(super) fn move_releases(
         change(release);
         moved |= before != *release;
     };
-    for (id, host) in &mut state.hosts {
+    state.hosts.change_each(|id, host| {
         if !host.is_retired() && hosts.is_none_or(|hosts| hosts.contains(id)) {
             pin(&mut host.release);
         }
-    }
+    });
     if let (None, Some(default)) = (hosts, &mut state.default_release) {
         pin(default);
     }

@@ -16,7 +16,7 @@ impl Verb for RetryChange {
 
     fn apply(&self, state: &mut FleetState, _: &mut Turn<'_>) -> Result<Change, Rejection> {
         at_work(state, "host", &self.host)?;
-        let attempts = state.attempts.entry(self.host.clone()).or_default();
+        let attempts = state.attempts.or_default(self.host.clone());
         *attempts = attempts.wrapping_add(1);
         Ok(Change::DONE)
     }

@@ -55,8 +55,8 @@ impl Verb for SetDatabasePassword {
         }
         let sealed = self.sealed.ciphertext.len() + self.sealed.wrapped_key.len();
         at_most("sealed", sealed, limits::SECRET_BYTES)?;
-        let mut secrets = state.secrets.values();
-        if secrets.any(|secret| secret.commitment == self.commitment) {
+        let is_same = |secret: &Arc<StoredSecret>| secret.commitment == self.commitment;
+        if state.secrets.values().any(is_same) {
             let accepted = "a password that is nobody's yet";
             return Err(refuse(Duplicate, "commitment", &self.host, accepted));
         }

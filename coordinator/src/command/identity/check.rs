@@ -12,7 +12,7 @@ use crate::command::RejectionCode::{
 };
 use crate::command::refuse::{at_most, label, not_found, refuse, sending_address, text};
 use crate::powermta;
-use crate::state::{FleetState, Leaving, claims};
+use crate::state::{FleetState, Keys, Leaving, claims};
 
 /// Most identities that drain at once: all of a fleet.
 const LEAVING: usize = 250_000;
@@ -154,7 +154,8 @@ fn drained(state: &FleetState, spec: &IpSpec, current: Option<&IpSpec>) -> Resul
             && names == (&spec.domain, &spec.hostname, &spec.selector, &spec.tenant)
     };
     for claim in claims(spec) {
-        let places = state.lookup.leaving.get(&claim).into_iter().flatten();
+        let places = state.lookup.leaving.get(&claim);
+        let places = places.into_iter().flat_map(Keys::iter);
         for leaving in places.filter_map(|place| state.leaving.get(place)) {
             let same = leaving.spec().address == spec.address;
             let mut own = state.leaving_from(spec.address);

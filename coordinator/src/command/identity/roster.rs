@@ -64,14 +64,14 @@ pub(super) fn enter(state: &mut FleetState, mut identity: Identity) {
         names.remove(&spec.vmta);
         state.given_up.retain(|_, names| !names.is_empty());
     }
-    state
-        .pools
-        .entry(spec.pool.clone())
-        .or_insert_with(|| Pool {
+    if !state.pools.contains_key(&spec.pool) {
+        let pool = Pool {
             name: spec.pool.clone(),
             tenant: spec.tenant.clone(),
             host: spec.host.clone(),
-        });
+        };
+        state.pools.insert(pool.name.clone(), pool);
+    }
     // Its row says it from now on.
     state.held.forget(spec.address);
     state.identities.insert(spec.address, Arc::new(identity));
@@ -208,7 +208,7 @@ fn goes_on(state: &FleetState, address: IpAddr, rotation: &Rotation) -> bool {
 /// Records of those that are gone are forgotten when they said for long enough that their keys are not good
 /// any more.
 fn make_room(state: &mut FleetState, now: Timestamp) {
-    while let Some((until, _)) = state.departed.keys().next() {
+    while let Some(((until, _), _)) = state.departed.first_key_value() {
         if until.plus(WITHDRAWN_MILLIS) > now && state.departed.len() < DEPARTED {
             break;
         }

@@ -1,6 +1,5 @@
 //! Whose an address is, and was when a record was written.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -8,7 +7,7 @@ use email_engine_protocol::id::{HostId, TenantId};
 use email_engine_protocol::observed::OWNED_FOR;
 use email_engine_protocol::time::Timestamp;
 
-use crate::state::{FleetState, HostAccounting, Owner, Span};
+use crate::state::{FleetState, HostAccounting, Owner, Span, Table};
 
 /// That an identity is there is noted so often.
 const STALE: u64 = Timestamp::DAY;
@@ -61,7 +60,7 @@ pub(super) fn at(host: &HostAccounting, address: IpAddr, hour: u32) -> Option<Te
 /// Once a day: notes whose all addresses are, and lets go of owners whose records come no more.
 pub(super) fn review(
     state: &FleetState,
-    hosts: &mut BTreeMap<HostId, Arc<HostAccounting>>,
+    hosts: &mut Table<HostId, Arc<HostAccounting>>,
     now: Timestamp,
 ) {
     let here = state.identities.values().map(|identity| &identity.spec);
@@ -71,12 +70,12 @@ pub(super) fn review(
             note(state, &spec.host, Arc::make_mut(host), spec.address, now);
         }
     }
-    for host in hosts.values_mut() {
+    hosts.change_each(|_, host| {
         Arc::make_mut(host).owners.retain(|_, owners| {
             owners.retain(|owner| now.since(owner.seen_at) <= STALE + OWNED_FOR);
             !owners.is_empty()
         });
-    }
+    });
 }
 
 fn current<'a>(

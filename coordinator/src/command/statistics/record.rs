@@ -123,9 +123,7 @@ fn prune(state: &mut FleetState, now: Timestamp) -> Option<SeriesChange> {
     let mut hosts = std::mem::take(&mut state.accounting.hosts);
     hosts.retain(|_, host| now.since(host.changed_at) <= u64::from(DAYS_KEPT) * Timestamp::DAY);
     owners::review(state, &mut hosts, now);
-    for host in hosts.values_mut() {
-        Arc::make_mut(host).groups.clear();
-    }
+    hosts.change_each(|_, host| Arc::make_mut(host).groups.clear());
     state.accounting.hosts = hosts;
     Some(SeriesChange::Prune {
         day: first_day(today),

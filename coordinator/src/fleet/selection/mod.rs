@@ -15,7 +15,7 @@ use email_engine_protocol::api::{IpStatus, Purpose};
 use email_engine_protocol::id::TenantId;
 use email_engine_protocol::time::Timestamp;
 
-use crate::state::{FleetState, Identity};
+use crate::state::{FleetState, Identity, Keys};
 
 pub use cover::{Cover, cover};
 pub use rotation::{Candidate, Rotation, Used};
@@ -73,7 +73,7 @@ pub fn of_purpose<'a>(
     let addresses = state.lookup.purposes.get(tenant);
     let addresses = addresses.and_then(|purposes| purposes.get(&purpose));
     let found = |address: &IpAddr| state.identities.get(address).map(|found| &**found);
-    addresses.into_iter().flatten().filter_map(found)
+    addresses.into_iter().flat_map(Keys::iter).filter_map(found)
 }
 
 /// Those of them that may be chosen, with what each has used, as the caller knows it.

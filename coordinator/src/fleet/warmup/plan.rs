@@ -40,13 +40,13 @@ pub(crate) fn tighten(state: &mut FleetState, tenant: Option<&TenantId>) {
     let settings: BTreeMap<_, _> = tenants
         .map(|id| (id.clone(), settings_of(state, id)))
         .collect();
-    for identity in state.identities.values_mut() {
-        let Some(settings) = settings.get(&identity.spec.tenant) else {
-            continue;
-        };
+    let settled = state.identities.iter().filter_map(|(address, identity)| {
         let mut settled = identity.warmup.clone();
-        settle(&mut settled, settings);
-        if settled != identity.warmup {
+        settle(&mut settled, settings.get(&identity.spec.tenant)?);
+        (settled != identity.warmup).then_some((*address, settled))
+    });
+    for (address, settled) in settled.collect::<Vec<_>>() {
+        if let Some(identity) = state.identities.get_mut(&address) {
             Arc::make_mut(identity).warmup = settled;
         }
     }

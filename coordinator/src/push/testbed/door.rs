@@ -16,7 +16,7 @@ use crate::pki::testbed::{TestPki, now};
 use crate::pki::verify;
 use crate::push::frames::FrameReader;
 use crate::push::transport;
-use crate::state::{HostLifecycle, Restored};
+use crate::state::{HostLifecycle, Keys, Restored};
 
 fn closed_with(end: ConnectionError) -> VarInt {
     match end {
@@ -123,7 +123,7 @@ async fn whoever_was_ours_is_told_that_it_is_revoked() {
     let refusal = machine.refused(&node, machine.hello()).await;
     assert_eq!(refusal.code, RefusalCode::Revoked);
     node.fleet.change(|state| {
-        state.revoked.clear();
+        state.revoked = Keys::default();
         state.hosts.get_mut(&host_id("pmta1")).unwrap().lifecycle = HostLifecycle::Retired;
     });
     let refusal = machine.refused(&node, machine.hello()).await;
@@ -277,9 +277,9 @@ fn restore(node: &TestNode) {
             on_record: state.certificates.keys().copied().collect(),
             readmitted: BTreeSet::new(),
         });
-        for host in state.hosts.values_mut() {
+        state.hosts.change_each(|_, host| {
             host.keys.as_mut().unwrap().enrolled_at = Timestamp(0);
-        }
+        });
     });
 }
 

@@ -12,7 +12,7 @@ use super::agent::Session;
 use super::{TestNode, host_id, wait_for};
 use crate::pki::NodeKey;
 use crate::push::transport;
-use crate::state::HostLifecycle;
+use crate::state::{HostLifecycle, Keys};
 
 #[tokio::test]
 async fn an_open_session_goes_with_the_certificate_that_it_began_with_when_that_is_revoked() {
@@ -54,7 +54,7 @@ async fn revoking_or_retiring_ends_the_live_connection_within_a_second() {
     let serial = machine.credential().serial;
     node.fleet.change(|state| state.revoked.insert(serial));
     ends_within_a_second(&mut session, RefusalCode::Revoked).await;
-    node.fleet.change(|state| state.revoked.clear());
+    node.fleet.change(|state| state.revoked = Keys::default());
     let (mut session, _) = machine.session(&node).await;
     node.fleet.change(|state| {
         state.hosts.get_mut(&host_id("pmta1")).unwrap().lifecycle = HostLifecycle::Retired;

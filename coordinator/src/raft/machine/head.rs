@@ -3,7 +3,7 @@
 //! Apart from the image, because that is locked while an entry is applied, which takes long for a large
 //! one: a heartbeat, a vote or a proposal that waited for it would cost the leader its lead.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use email_engine_protocol::api::MemberRole;
@@ -11,7 +11,7 @@ use email_engine_protocol::bytes::CertificateSerial;
 use email_engine_protocol::id::NodeId;
 use email_engine_protocol::time::Timestamp;
 
-use crate::state::{FleetState, Node};
+use crate::state::{FleetState, Keys, Node};
 
 /// The state's head, as of the last entry that is wholly applied.
 #[derive(Clone, Debug, Default)]
@@ -40,7 +40,7 @@ impl Head {
 pub(crate) struct DoorList {
     nodes: BTreeMap<NodeId, Node>,
     next_node: u64,
-    revoked: BTreeSet<CertificateSerial>,
+    revoked: Keys<CertificateSerial>,
 }
 
 impl DoorList {

@@ -91,7 +91,7 @@ pub(super) fn rules(state: &mut FleetState, proposal: &Proposal) -> (Answer, Vec
     state.cluster.get_or_insert_with(|| RECORD.clone());
     if let Command::SetTargets(targets) = &proposal.command {
         let old = std::mem::take(&mut state.bodies);
-        changes.extend(old.into_keys().map(BodyChange::Drop));
+        changes.extend(old.keys().copied().map(BodyChange::Drop));
         for (hash, bytes) in &targets.bodies {
             let length = bytes.len() as u64;
             let references = 1;

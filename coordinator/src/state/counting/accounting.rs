@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::state::FleetState;
+use crate::state::{FleetState, Table};
 
 use email_engine_protocol::api::{Uncounted, UncountedView};
 use email_engine_protocol::id::{HostId, ReceiverGroup, TenantId};
@@ -19,7 +19,7 @@ use email_engine_protocol::time::Timestamp;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accounting {
     /// By host, those that are cut off included for a while: their files may come back.
-    pub hosts: BTreeMap<HostId, Arc<HostAccounting>>,
+    pub hosts: Table<HostId, Arc<HostAccounting>>,
     /// The day on which series were pruned last, in days since 1970-01-01.
     pub pruned: u32,
 }

@@ -1,7 +1,6 @@
 //! What is held against addresses that no identity has. Lists and receivers know an address and not who
 //! entered it here: whoever was out or stopped when it left is so when it comes again.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -11,6 +10,7 @@ use email_engine_protocol::api::WarmupStop;
 use email_engine_protocol::time::Timestamp;
 
 use super::{Identity, Quarantine};
+use crate::state::{Keys, Table};
 
 /// How long an address is held to what it left with. Lists forget most addresses within weeks, and nobody
 /// looks at this one meanwhile.
@@ -45,9 +45,9 @@ impl Held {
 /// The addresses, bounded: where there are too many, what would end first goes first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeldAddresses {
-    rows: BTreeMap<IpAddr, Arc<Held>>,
+    rows: Table<IpAddr, Arc<Held>>,
     /// The same by their ends.
-    ends: BTreeSet<(Timestamp, IpAddr)>,
+    ends: Keys<(Timestamp, IpAddr)>,
 }
 
 impl HeldAddresses {
@@ -104,7 +104,7 @@ impl HeldAddresses {
             .rows
             .iter()
             .map(|(address, held)| (held.until, *address));
-        ends.collect::<BTreeSet<_>>() == self.ends
+        ends.collect::<Keys<_>>() == self.ends
     }
 }
 

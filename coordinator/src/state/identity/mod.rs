@@ -15,7 +15,7 @@ use email_engine_protocol::api::{IpSpec, IpStatus, WarmupPlan};
 use email_engine_protocol::id::{HostId, PoolName, SecretId, TenantId, VmtaName};
 use email_engine_protocol::time::Timestamp;
 
-use super::FleetState;
+use super::{FleetState, Keys};
 use crate::fleet::warmup;
 
 pub use held::{Held, HeldAddresses};
@@ -144,7 +144,7 @@ impl FleetState {
             .lookup
             .leaving
             .get(&super::lookup::address_claim(address));
-        let places = places.into_iter().flatten();
+        let places = places.into_iter().flat_map(Keys::iter);
         places.filter_map(|place| self.leaving.get(place))
     }
 

@@ -67,9 +67,13 @@ fn entries_of_an_operator_stand_beside_those_of_the_role_and_so_do_values() {
 #[test]
 fn an_entry_that_the_role_has_already_is_refused_and_both_files_are_named() {
     let fleet = Fleet::sos_holidays();
-    let host = fleet.state.hosts.iter();
-    let mut hosts = host.filter(|(_, host)| host.spec.role == Role::Mailwizz);
-    let id = hosts.next().unwrap().0.clone();
+    let mut hosts = fleet.state.hosts.values().map(|host| &host.spec);
+    let id = hosts
+        .find(|host| host.role == Role::Mailwizz)
+        .unwrap()
+        .id
+        .clone();
+    drop(hosts);
     let twice = "[[package]]\nname = \"cron\"\non_remove = \"leave\"\n";
     let fleet = fleet.with_file("mailwizz/extra.toml", twice);
     let refused = plan(&fleet.state, &id).unwrap_err().to_string();

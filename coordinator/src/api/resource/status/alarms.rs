@@ -160,10 +160,10 @@ mod tests {
             told.starts_with("pmta1: no certificate") && told.contains("api1, api2, api3, 2 more"),
             "{told}"
         );
-        for host in fleet.state.hosts.values_mut() {
+        fleet.state.hosts.change_each(|_, host| {
             let label = (TRUSTS_LABEL.to_owned(), "by hand".to_owned());
             host.spec.labels.extend([label]);
-        }
+        });
         assert_eq!(
             untrusted(&fleet.state, late),
             None,
