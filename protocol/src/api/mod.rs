@@ -11,6 +11,7 @@ mod fleet;
 mod history;
 mod ip;
 mod leaving;
+mod listing;
 mod preview;
 mod problem;
 mod release;
@@ -39,6 +40,7 @@ pub use ip::{
     Verdict, Written,
 };
 pub use leaving::{GivenUpView, LeavingView};
+pub use listing::ListingClass;
 pub use preview::{HostChange, ResourceChange, RestartRequest, RestartView, TextDiff};
 pub use problem::Problem;
 pub use release::{

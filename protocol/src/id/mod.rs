@@ -144,6 +144,10 @@ name_type!(
     ArtifactName, "artifact name", is_slug, SLUG_RULE
 );
 name_type!(
+    /// A list of bad senders that is asked by DNS, such as `spamhaus-zen`.
+    ListId, "list id", is_slug, SLUG_RULE
+);
+name_type!(
     /// Name of a secret, such as `dkim/mail1.example.com/mail`.
     SecretId, "secret id", is_path, PATH_RULE
 );

@@ -1,0 +1,235 @@
+//! The IO around the [`engine`](super::engine): sockets, clock, randomness, streams.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use futures::future::select_all;
+use ring::rand::{SecureRandom, SystemRandom};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::task::JoinSet;
+use tokio::time::{Instant as TokioInstant, sleep_until, timeout};
+
+use super::engine::{Engine, Output, Place};
+use super::pace::{Micros, micros};
+use super::{Errand, Findings, Manner};
+use crate::dnsbl::registry::Registry;
+
+/// Largest packet that is read; what is longer is cut, and then no answer.
+const PACKET: usize = 4_096;
+/// Packets that are read of one socket before others have their turn.
+const AT_ONCE: usize = 64;
+/// Questions that go out before it is looked what came in.
+const BURST: usize = 64;
+/// Streams at the same time.
+const STREAMS: usize = 16;
+/// Random bytes that are drawn at once.
+const DRAWN: usize = 4_096;
+
+/// Why no list can be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum DriveError {
+    /// There is no socket for it.
+    #[error("no socket towards the resolver {resolver}: {source}")]
+    Socket {
+        /// Which resolver.
+        resolver: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The system has no randomness.
+    #[error("the system gives no random bytes")]
+    Randomness,
+}
+
+/// Carries errands out through one resolver. Findings come in the order of the errands.
+///
+/// # Errors
+/// When the resolver cannot even be asked; whatever it answers or does not is a finding.
+pub async fn drive(
+    registry: &Registry,
+    errands: Vec<Errand<'_>>,
+    resolver: SocketAddr,
+    manner: Manner,
+) -> Result<Vec<Findings>, DriveError> {
+    let sockets = open(resolver, manner.sockets)
+        .await
+        .map_err(|source| DriveError::Socket { resolver, source })?;
+    let mut driver = Driver {
+        engine: Engine::new(registry, errands, manner),
+        sockets,
+        began: Instant::now(),
+        resolver,
+        patience: manner.longest_wait,
+        streams: JoinSet::new(),
+        random: Random::new()?,
+    };
+    driver.run().await?;
+    Ok(driver.engine.findings())
+}
+
+/// Sockets with ports of the kernel's choice. They are connected: what comes from elsewhere never gets
+/// here, and a port that nobody listens on is an error instead of silence.
+async fn open(resolver: SocketAddr, count: u16) -> io::Result<Vec<UdpSocket>> {
+    let any: IpAddr = match resolver {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let mut sockets = Vec::with_capacity(usize::from(count.max(1)));
+    for _ in 0..count.max(1) {
+        let socket = UdpSocket::bind((any, 0)).await?;
+        socket.connect(resolver).await?;
+        sockets.push(socket);
+    }
+    Ok(sockets)
+}
+
+struct Driver<'a> {
+    engine: Engine<'a>,
+    sockets: Vec<UdpSocket>,
+    began: Instant,
+    resolver: SocketAddr,
+    patience: Duration,
+    streams: JoinSet<(Place, Option<Vec<u8>>)>,
+    random: Random,
+}
+
+impl Driver<'_> {
+    async fn run(&mut self) -> Result<(), DriveError> {
+        while !self.engine.is_done() {
+            self.send()?;
+            let heard = self.receive();
+            let now = self.now();
+            self.engine.tick(now);
+            if heard {
+                // Others of this thread have their turn, at most every few hundred packets.
+                tokio::task::consume_budget().await;
+            } else if self.engine.wakes_at().is_none_or(|at| at > now) {
+                self.wait().await;
+            }
+        }
+        Ok(())
+    }
+
+    fn now(&self) -> Micros {
+        micros(self.began.elapsed())
+    }
+
+    fn send(&mut self) -> Result<(), DriveError> {
+        self.random.fill()?;
+        for _ in 0..BURST {
+            if self.streams.len() >= STREAMS {
+                break;
+            }
+            let now = self.now();
+            let random = &mut self.random;
+            match self.engine.next(now, &mut || random.byte()) {
+                Some(Output::Datagram { socket, bytes }) => {
+                    // A full buffer or a refused port: the question is lost, and asked again in its time.
+                    drop(self.sockets[usize::from(socket)].try_send(&bytes));
+                }
+                Some(Output::Stream { place, bytes }) => {
+                    let (resolver, patience) = (self.resolver, self.patience);
+                    self.streams.spawn(async move {
+                        let answer = timeout(patience, stream(resolver, &bytes)).await;
+                        (place, answer.ok().and_then(Result::ok))
+                    });
+                }
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what came; false when nothing did.
+    fn receive(&mut self) -> bool {
+        let mut packet = [0; PACKET];
+        let mut heard = false;
+        let now = self.now();
+        for (at, socket) in (0..).zip(&self.sockets) {
+            for _ in 0..AT_ONCE {
+                match socket.try_recv(&mut packet) {
+                    Ok(length) => {
+                        heard = true;
+                        self.engine.received(at, &packet[..length], now);
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    // The port was refused: the same as silence, sooner.
+                    Err(_) => break,
+                }
+            }
+        }
+        while let Some(done) = self.streams.try_join_next() {
+            heard = true;
+            if let Ok((place, answer)) = done {
+                self.engine.streamed(place, answer.as_deref(), now);
+            }
+        }
+        heard
+    }
+
+    async fn wait(&mut self) {
+        let at = self.engine.wakes_at();
+        let at = at.map_or(self.patience, Duration::from_micros);
+        let readable = self.sockets.iter().map(|socket| Box::pin(socket.readable()));
+        tokio::select! {
+            _ = select_all(readable) => {}
+            Some(done) = self.streams.join_next() => {
+                if let Ok((place, answer)) = done {
+                    let now = micros(self.began.elapsed());
+                    self.engine.streamed(place, answer.as_deref(), now);
+                }
+            }
+            () = sleep_until(TokioInstant::from_std(self.began + at)) => {}
+        }
+    }
+}
+
+/// Asks over TCP: RFC 1035 section 4.2.2, two bytes of length before each message.
+async fn stream(resolver: SocketAddr, question: &[u8]) -> io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect(resolver).await?;
+    let length = u16::try_from(question.len()).unwrap_or(u16::MAX);
+    stream.write_all(&[&length.to_be_bytes()[..], question].concat()).await?;
+    let mut length = [0; 2];
+    stream.read_exact(&mut length).await?;
+    let mut answer = vec![0; usize::from(u16::from_be_bytes(length))];
+    stream.read_exact(&mut answer).await?;
+    Ok(answer)
+}
+
+/// Random bytes of the system, drawn in advance.
+struct Random {
+    source: SystemRandom,
+    drawn: Vec<u8>,
+}
+
+impl Random {
+    fn new() -> Result<Self, DriveError> {
+        let source = SystemRandom::new();
+        let drawn = Vec::new();
+        let mut random = Self { source, drawn };
+        random.fill()?;
+        Ok(random)
+    }
+
+    /// Draws as many as a burst of questions takes at most, when fewer are left: a name has 253 letters.
+    fn fill(&mut self) -> Result<(), DriveError> {
+        const NEEDED: usize = BURST * 48;
+        if self.drawn.len() < NEEDED {
+            let mut fresh = vec![0; NEEDED + DRAWN];
+            self.source.fill(&mut fresh).map_err(|_| DriveError::Randomness)?;
+            self.drawn = fresh;
+        }
+        Ok(())
+    }
+
+    fn byte(&mut self) -> u8 {
+        // Ids that are drawn twice may use up what a burst has: then it draws again.
+        if self.drawn.is_empty() && self.fill().is_err() {
+            return 0;
+        }
+        self.drawn.pop().unwrap_or_default()
+    }
+}
