@@ -2,6 +2,10 @@
 //! and a copy of everything.
 //!
 //! `cargo run --release --example scale [IDENTITIES] [FOLDER]`
+//! `cargo run --release --example scale fill DATA_FOLDER [IDENTITIES]`
+//!
+//! The second adds such a fleet to a founded cluster of one node that is stopped, for `large_fleet` of the
+//! tests' examples.
 //!
 //! A real node with a real store, alone in its cluster. DKIM keys are of the right size and no keys: making
 //! 100,000 takes an hour and is not what is measured. Figures are of this machine; what they show is whether
@@ -19,12 +23,15 @@ use email_engine_coordinator::command::{
     AddHost, AddIdentity, Batch, Command, CreateTenant, Found, HostBatch, Proposal, PutBundle,
     PutSettings, RecordStatistics, StockKeys, TickWarmup, Ticked,
 };
+use email_engine_coordinator::fleet::check_before_planning;
 use email_engine_coordinator::fleet::selection::{Rotation, Used, candidates};
 use email_engine_coordinator::fleet::warmup::{Facts, WINDOW_DAYS, day_of, judge, settings_of};
 use email_engine_coordinator::pki::{NodeIdentity, node_dns_name, node_uri};
+use email_engine_coordinator::planner::{Affected, affected, builtin_bundle, plan};
 use email_engine_coordinator::raft::{self, Cluster, RaftConfig, system_clock};
+use email_engine_coordinator::run::place::Place;
 use email_engine_coordinator::state::{
-    ClusterRecord, Issuer, Node, PreparedKey, SealedAtRest, Span, Subject,
+    ClusterRecord, FleetState, Issuer, Node, PreparedKey, SealedAtRest, Span, Subject,
 };
 use email_engine_protocol::api::{
     HostSpec, IpSpec, IpStatus, MemberRole, Phase, Purpose, Rotation as Mode, Settings, TenantSpec,
@@ -62,7 +69,12 @@ type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 #[tokio::main]
 async fn main() -> Outcome<()> {
-    let mut arguments = std::env::args().skip(1);
+    let mut arguments = std::env::args().skip(1).peekable();
+    if arguments.next_if(|word| word == "fill").is_some() {
+        let folder = arguments.next().ok_or("the node's data folder")?;
+        let count = arguments.next().map_or(Ok(100_000), |text| text.parse())?;
+        return fill(Path::new(&folder), count).await;
+    }
     let count: u32 = arguments.next().map_or(Ok(100_000), |text| text.parse())?;
     let folder = match arguments.next() {
         Some(parent) => tempfile::tempdir_in(parent)?,
@@ -80,6 +92,7 @@ async fn main() -> Outcome<()> {
     println!("with {DAYS} days of counts: {} MiB", resident()?);
     bench.tick().await?;
     bench.select()?;
+    bench.plan()?;
     bench.copy().await?;
     println!("in the end: {} MiB", resident()?);
     bench.node.shutdown().await;
@@ -113,7 +126,7 @@ impl Bench {
 
     async fn found(&mut self) -> Outcome<()> {
         self.propose(Command::Found(Box::new(found()))).await?;
-        let files = [("powermta/role.toml".to_owned(), String::new())].into();
+        let files = builtin_bundle();
         self.propose(Command::PutBundle(PutBundle { files }))
             .await?;
         let settings = Settings::default();
@@ -257,6 +270,39 @@ impl Bench {
         Ok(())
     }
 
+    /// What the leader does before a host gets its next target.
+    fn plan(&self) -> Outcome<()> {
+        let began = Instant::now();
+        let before = self.node.view(FleetState::clone);
+        let copied = began.elapsed();
+        let mut after = before.clone();
+        let one = after.identities.get_mut(&address(0)).ok_or("no identity")?;
+        Arc::make_mut(one).spec.reserve = true;
+        let began = Instant::now();
+        let Affected::Hosts(hosts) = affected(&before, &after) else {
+            return Err("everybody is planned".into());
+        };
+        let found = began.elapsed();
+        let began = Instant::now();
+        check_before_planning(&after)?;
+        let checked = began.elapsed();
+        let began = Instant::now();
+        for host in &hosts {
+            plan(&after, host)?;
+        }
+        let millis = |taken: Duration| taken.as_secs_f64() * 1e3;
+        println!(
+            "planning after a change of one: a copy of the state {:.3} ms, whom it concerns {:.1} ms, invariants \
+             {:.1} ms, the plan of {} host with its {GROUP} {:.1} ms",
+            millis(copied),
+            millis(found),
+            millis(checked),
+            hosts.len(),
+            millis(began.elapsed())
+        );
+        Ok(())
+    }
+
     async fn copy(&self) -> Outcome<()> {
         let began = Instant::now();
         let recovery = found().cluster.recovery;
@@ -317,8 +363,8 @@ fn key(number: u32) -> PreparedKey {
 
 fn tenant(group: u32) -> Outcome<TenantSpec> {
     Ok(TenantSpec {
-        id: TenantId::new(format!("client-{group}"))?,
-        name: format!("Client {group}"),
+        id: TenantId::new(format!("tenant-{group}"))?,
+        name: format!("Tenant {group}"),
         brand_domains: BTreeSet::new(),
         link_domains: BTreeSet::new(),
         inbound_mailbox: None,
@@ -333,11 +379,15 @@ fn tenant(group: u32) -> Outcome<TenantSpec> {
 fn host(group: u32) -> Outcome<HostSpec> {
     let [high, low] = u16::try_from(group)?.to_be_bytes();
     Ok(HostSpec {
-        id: HostId::new(format!("pmta{group}"))?,
+        id: HostId::new(format!("relay{group}"))?,
         role: Role::Powermta,
         tenant: None,
-        addresses: vec![format!("2001:db8:ffff::{high:02x}{low:02x}").parse()?],
-        labels: BTreeMap::new(),
+        // One of IPv4 as well, as each relay has, of a block that is nobody's: there are more than documentation has.
+        addresses: vec![
+            IpAddr::from([240, 0, high, low]),
+            format!("2001:db8:ffff::{high:02x}{low:02x}").parse()?,
+        ],
+        labels: [("host-name".to_owned(), format!("relay{group}.example.org"))].into(),
     })
 }
 
@@ -348,20 +398,20 @@ fn address(at: u32) -> IpAddr {
 
 fn identity(at: u32) -> Outcome<IpSpec> {
     let group = at / GROUP;
-    let domain = DomainName::new(format!("mail{at}.client{group}.example.com"))?;
+    let domain = DomainName::new(format!("mail{at}.tenant{group}.example.com"))?;
     Ok(IpSpec {
         address: address(at),
-        tenant: TenantId::new(format!("client-{group}"))?,
-        host: HostId::new(format!("pmta{group}"))?,
+        tenant: TenantId::new(format!("tenant-{group}"))?,
+        host: HostId::new(format!("relay{group}"))?,
         hostname: domain.clone(),
         sender: LocalPart::new("contact")?,
-        display_name: format!("Client {group}"),
+        display_name: format!("Tenant {group}"),
         return_path: LocalPart::new("bounce")?,
         zone: domain.clone(),
         domain,
         selector: "mail".to_owned(),
         purpose: Purpose::Marketing,
-        pool: PoolName::new(format!("client-{group}-pool"))?,
+        pool: PoolName::new(format!("tenant-{group}-pool"))?,
         vmta: VmtaName::new(format!("vmta-{at}"))?,
         status: IpStatus::Warming,
         phase: Phase::Week2,
@@ -406,7 +456,7 @@ fn counted(group: u32, own: std::ops::Range<u32>, day: u32, number: u64) -> Outc
         totals: totals.collect(),
     };
     Ok(HostBatch {
-        host: HostId::new(format!("pmta{group}"))?,
+        host: HostId::new(format!("relay{group}"))?,
         stretch: Some(stretch),
         gap: None,
         read_until: None,
@@ -446,6 +496,27 @@ fn found() -> Found {
             supports_version: 1,
         },
     }
+}
+
+/// Adds identities, their hosts and tenants to what a stopped node has.
+async fn fill(folder: &Path, count: u32) -> Outcome<()> {
+    let place = Place::open(folder)?;
+    let identity = place.identity().load()?;
+    let (node, cluster) = (identity.node, identity.cluster);
+    let (_keep, identity) = watch::channel(Arc::new(identity));
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    let config = RaftConfig::new(node, cluster, place.raft(), socket, identity);
+    let node = raft::start(config).await?;
+    let leads = tokio::time::timeout(Duration::from_secs(30), async {
+        let mut leadership = node.leadership();
+        leadership.wait_for(|one| one.is_leader).await.map(drop)
+    });
+    leads.await??;
+    BEFORE.store(0, Ordering::Relaxed);
+    let mut bench = Bench { node, requests: 0 };
+    bench.add(count).await?;
+    bench.node.shutdown().await;
+    Ok(())
 }
 
 async fn start(folder: &Path) -> Outcome<Cluster> {

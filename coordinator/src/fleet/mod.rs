@@ -1,8 +1,10 @@
 //! The rules of the fleet: what must hold after every command, each as a function of its own that reads
 //! the tables and trusts nothing else. And who of them gets how much of the mail: [`divide`], [`warmup`],
-//! [`selection`]; and when a key is changed: [`rotation`].
+//! [`selection`]; and when a key is changed: [`rotation`]. And what becomes of
+//! a listed identity: [`failover`].
 
 mod consistency;
+pub mod failover;
 mod invariants;
 pub mod lifecycle;
 pub mod rotation;

@@ -17,6 +17,7 @@
 //!   cluster has them; [`asked`] says which files of operators a host's role asks for, [`dns`] which
 //!   records identities want.
 
+mod affected;
 mod artifacts;
 mod basics;
 mod build;
@@ -53,6 +54,7 @@ use email_engine_protocol::id::{HostId, Role};
 use crate::powermta;
 use crate::state::{FleetState, Host, HostLifecycle, RoleBundle, View};
 
+pub use affected::{Affected, affected};
 pub use artifacts::{Asked, Need, asked};
 pub use bundle::{builtin_bundle, bundle_hash};
 pub use cautions::cautions;

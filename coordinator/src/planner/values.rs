@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Bound::{Included, Unbounded};
 
 use email_engine_protocol::api::{IpStatus, Purpose, TenantSecret, WarmupSettings};
 use email_engine_protocol::bytes::ContentHash;
@@ -254,7 +255,7 @@ pub(super) fn of_powermta(
     text: String,
 ) -> Result<Values, PlanError> {
     let mut identities = Vec::new();
-    for identity in routes::placed_on(state, &host.spec.id) {
+    for identity in state.identities_on(&host.spec.id) {
         identities.push(signing(state, identity)?);
     }
     let drained = || {
@@ -262,7 +263,9 @@ pub(super) fn of_powermta(
         leaving.map(|leaving| &leaving.identity)
     };
     let leaving = drained().map(|identity| signing(state, identity));
-    let placed = routes::placed_on(state, &host.spec.id).map(|identity| &**identity);
+    let placed = state
+        .identities_on(&host.spec.id)
+        .map(|identity| &**identity);
     let signing = placed.chain(drained());
     let keys: Vec<Vec<Item>> = signing
         .map(|identity| secret::keys(state, identity))
@@ -312,7 +315,9 @@ fn drain(state: &FleetState, host: &HostId) -> Drain {
         .leaving_on(host)
         .map(|one| text(&one.spec().vmta))
         .collect();
-    let placed = routes::placed_on(state, host).map(|identity| text(&identity.spec.vmta));
+    let placed = state
+        .identities_on(host)
+        .map(|identity| text(&identity.spec.vmta));
     let mut holds: Vec<String> = placed.chain(leaving.iter().cloned()).collect();
     holds.sort_unstable();
     let given_up = state.given_up_on(host).into_iter().flatten();
@@ -388,13 +393,18 @@ fn tenants_of(state: &FleetState, tenants: BTreeSet<&TenantId>) -> Result<Vec<It
 
 /// What was made for the databases of a host.
 fn passwords(state: &FleetState, host: &HostId) -> BTreeMap<String, SecretRef> {
-    let beginning = format!("database/{host}/");
-    let secrets = state.secrets.values();
-    let of_host = secrets.filter_map(|secret| {
-        let name = secret.id.as_str().strip_prefix(&beginning)?;
-        Some((name.to_owned(), secret.reference()))
+    let beginning = format!("database/{host}");
+    let Ok(first) = SecretId::new(&*beginning) else {
+        return BTreeMap::new();
+    };
+    let behind = state.secrets.range((Included(first), Unbounded));
+    let near = behind.map_while(|(id, secret)| {
+        let rest = id.as_str().strip_prefix(&beginning)?;
+        Some((rest, secret))
     });
-    of_host.collect()
+    // Hosts whose names go on otherwise stand among them.
+    near.filter_map(|(rest, secret)| Some((rest.strip_prefix('/')?.to_owned(), secret.reference())))
+        .collect()
 }
 
 /// What was made for a host or given to its tenants.
@@ -428,12 +438,8 @@ fn authorities(state: &FleetState) -> Vec<Item> {
 }
 
 fn items_of(state: &FleetState, tenant: &TenantId) -> Result<Vec<Item>, PlanError> {
-    state
-        .identities
-        .values()
-        .filter(|identity| identity.spec.tenant == *tenant)
-        .map(|identity| item(state, identity))
-        .collect()
+    let own = state.identities_of(tenant);
+    own.map(|identity| item(state, identity)).collect()
 }
 
 fn item(state: &FleetState, identity: &Identity) -> Result<Item, PlanError> {

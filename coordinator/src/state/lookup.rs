@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use email_engine_protocol::api::{IpSpec, Purpose, TenantSpec};
-use email_engine_protocol::id::{PoolName, TenantId, VmtaName};
+use email_engine_protocol::id::{HostId, PoolName, TenantId, VmtaName};
 use email_engine_protocol::mail::DomainName;
 
 use super::{FleetState, Keys, Leaving, Place, Table};
@@ -27,6 +27,10 @@ pub struct Lookup {
     pub protected: Table<DomainName, u32>,
     /// Where what has a name drains, by what is claimed and its name.
     pub leaving: Table<Claim, Keys<Place>>,
+    /// Identities by the host that they are placed on.
+    pub placed: Table<HostId, Keys<IpAddr>>,
+    /// Identities by whose they are.
+    pub owned: Table<TenantId, Keys<IpAddr>>,
     /// Identities of each tenant by what they send.
     pub purposes: Table<TenantId, Table<Purpose, Keys<IpAddr>>>,
 }
@@ -96,6 +100,12 @@ impl Lookup {
         self.hostnames.insert(spec.hostname.clone(), spec.address);
         self.vmtas.insert(spec.vmta.clone(), spec.address);
         *self.members.or_default(spec.pool.clone()) += 1;
+        self.placed
+            .or_default(spec.host.clone())
+            .insert(spec.address);
+        self.owned
+            .or_default(spec.tenant.clone())
+            .insert(spec.address);
         let of_tenant = self.purposes.or_default(spec.tenant.clone());
         let of_purpose = of_tenant.or_default(spec.purpose);
         of_purpose.insert(spec.address);
@@ -106,6 +116,8 @@ impl Lookup {
         self.hostnames.remove(&spec.hostname);
         self.vmtas.remove(&spec.vmta);
         decrement(&mut self.members, &spec.pool);
+        withdraw(&mut self.placed, &spec.host, &spec.address);
+        withdraw(&mut self.owned, &spec.tenant, &spec.address);
         let Some(of_tenant) = self.purposes.get_mut(&spec.tenant) else {
             return;
         };
@@ -127,12 +139,7 @@ impl Lookup {
     pub(crate) fn remove_leaving(&mut self, leaving: &Leaving) {
         let place = leaving.place();
         for claim in claims(leaving.spec()) {
-            if let Some(places) = self.leaving.get_mut(&claim) {
-                places.remove(&place);
-                if places.is_empty() {
-                    self.leaving.remove(&claim);
-                }
-            }
+            withdraw(&mut self.leaving, &claim, &place);
         }
     }
 
@@ -145,6 +152,16 @@ impl Lookup {
     pub(crate) fn remove_tenant(&mut self, tenant: &TenantSpec) {
         for name in tenant.brand_domains.iter().flat_map(with_ancestors) {
             decrement(&mut self.protected, &name);
+        }
+    }
+}
+
+/// Takes one out of a set, and the set with the last.
+fn withdraw<K: Ord + Clone, V: Ord + Clone>(sets: &mut Table<K, Keys<V>>, key: &K, gone: &V) {
+    if let Some(set) = sets.get_mut(key) {
+        set.remove(gone);
+        if set.is_empty() {
+            sets.remove(key);
         }
     }
 }

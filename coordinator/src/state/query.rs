@@ -8,7 +8,7 @@ use email_engine_protocol::id::{HostId, TenantId};
 use email_engine_protocol::join::Endpoint;
 
 use super::{
-    ApiKey, ClusterRecord, FleetState, Host, HostLifecycle, Identity, Node, PlanKey, Release,
+    ApiKey, ClusterRecord, FleetState, Host, HostLifecycle, Identity, Keys, Node, PlanKey, Release,
     RoleBundle, StoredSecret,
 };
 
@@ -18,9 +18,7 @@ impl FleetState {
         &'a self,
         host: &'a HostId,
     ) -> impl Iterator<Item = &'a Arc<Identity>> + 'a {
-        self.identities
-            .values()
-            .filter(move |i| i.spec.host == *host)
+        self.named(self.lookup.placed.get(host))
     }
 
     /// Identities of a tenant, in order of address.
@@ -28,9 +26,15 @@ impl FleetState {
         &'a self,
         tenant: &'a TenantId,
     ) -> impl Iterator<Item = &'a Arc<Identity>> + 'a {
-        self.identities
-            .values()
-            .filter(move |i| i.spec.tenant == *tenant)
+        self.named(self.lookup.owned.get(tenant))
+    }
+
+    fn named<'a>(
+        &'a self,
+        addresses: Option<&'a Keys<IpAddr>>,
+    ) -> impl Iterator<Item = &'a Arc<Identity>> + 'a {
+        let addresses = addresses.into_iter().flat_map(Keys::iter);
+        addresses.filter_map(|address| self.identities.get(address))
     }
 
     /// The sealed DKIM key of an identity.

@@ -32,13 +32,14 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-pub use plan::{Plan, PlanFn};
+pub use plan::{AffectedFn, Plan, PlanFn};
 pub use stock::{Stock, StockError};
 
 use crate::command::Command;
 use crate::fleet::warmup::Evidence;
 use crate::pki::store::IdentityStore;
 use crate::pki::{Life, NodeIdentity};
+use crate::planner;
 use crate::push::{Fleet, Registry, proposal};
 use crate::raft::Leadership;
 use crate::raft::Planned;
@@ -105,6 +106,7 @@ pub fn start<F: Fleet>(config: TasksConfig<F>) -> TasksHandle<F> {
         fleet: fleet.clone(),
         registry,
         plan,
+        affected: planner::affected,
         planned,
     };
     let tasks = vec![

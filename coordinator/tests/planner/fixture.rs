@@ -137,6 +137,7 @@ impl Fleet {
         for command in plan.commands.clone() {
             self.carry_out(command);
         }
+        self.state.reindex();
         plan
     }
 
@@ -257,6 +258,7 @@ impl Fleet {
         let identity = Arc::make_mut(self.state.identities.get_mut(&address).unwrap());
         change(&mut identity.spec);
         identity.warmup = warmup::begin(&identity.spec, &WarmupSettings::default(), Timestamp(0));
+        self.state.reindex();
     }
 
     /// With a file of the operator's own in the bundle of every host.
@@ -296,7 +298,7 @@ impl Fleet {
 
     /// Why a host cannot be planned.
     pub(crate) fn refusal_of(&self, host: &str) -> PlanError {
-        plan(&self.state, &HostId::new(host).unwrap()).unwrap_err()
+        plan(&self.indexed(), &HostId::new(host).unwrap()).unwrap_err()
     }
 
     /// An identity that was retired, or moved, and drains on its host.
@@ -319,7 +321,14 @@ impl Fleet {
 
     /// Plans a host that can be planned.
     pub(crate) fn plan(&self, host: &str) -> Planned {
-        plan(&self.state, &HostId::new(host).unwrap()).unwrap()
+        plan(&self.indexed(), &HostId::new(host).unwrap()).unwrap()
+    }
+
+    /// The state, whatever was done to it by hand.
+    fn indexed(&self) -> FleetState {
+        let mut state = self.state.clone();
+        state.reindex();
+        state
     }
 }
 

@@ -5,6 +5,7 @@
     reason = "everything in this crate is a test, its functions too"
 )]
 
+mod affected;
 mod api;
 mod artifacts;
 mod basics;

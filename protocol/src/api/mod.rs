@@ -7,6 +7,7 @@ mod access;
 mod application;
 mod artifact;
 mod cluster;
+mod failover;
 mod fleet;
 mod history;
 mod ip;
@@ -26,6 +27,7 @@ pub use access::{
 pub use application::{CampaignRequest, CampaignState, CampaignStatus, CampaignView};
 pub use artifact::{ArtifactNameRequest, ArtifactRequest, ArtifactView};
 pub use cluster::{ClusterView, Consistency, Contact, MemberRole, NodeView, VersionRequest};
+pub use failover::{FailoverBound, FailoverSettings};
 pub use fleet::{
     FleetDocument, HostSpec, IpDocument, IpSpec, IpStatus, Phase, Purpose, Rotation, Settings,
     TenantSpec,

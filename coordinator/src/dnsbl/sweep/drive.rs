@@ -173,7 +173,10 @@ impl Driver<'_> {
     async fn wait(&mut self) {
         let at = self.engine.wakes_at();
         let at = at.map_or(self.patience, Duration::from_micros);
-        let readable = self.sockets.iter().map(|socket| Box::pin(socket.readable()));
+        let readable = self
+            .sockets
+            .iter()
+            .map(|socket| Box::pin(socket.readable()));
         tokio::select! {
             _ = select_all(readable) => {}
             Some(done) = self.streams.join_next() => {
@@ -191,7 +194,9 @@ impl Driver<'_> {
 async fn stream(resolver: SocketAddr, question: &[u8]) -> io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(resolver).await?;
     let length = u16::try_from(question.len()).unwrap_or(u16::MAX);
-    stream.write_all(&[&length.to_be_bytes()[..], question].concat()).await?;
+    stream
+        .write_all(&[&length.to_be_bytes()[..], question].concat())
+        .await?;
     let mut length = [0; 2];
     stream.read_exact(&mut length).await?;
     let mut answer = vec![0; usize::from(u16::from_be_bytes(length))];
@@ -219,7 +224,9 @@ impl Random {
         const NEEDED: usize = BURST * 48;
         if self.drawn.len() < NEEDED {
             let mut fresh = vec![0; NEEDED + DRAWN];
-            self.source.fill(&mut fresh).map_err(|_| DriveError::Randomness)?;
+            self.source
+                .fill(&mut fresh)
+                .map_err(|_| DriveError::Randomness)?;
             self.drawn = fresh;
         }
         Ok(())

@@ -51,7 +51,7 @@ impl Known {
             addresses.map(alone).collect()
         };
         let id = &host.spec.id;
-        let placed = routes::placed_on(state, id).map(|one| one.spec.address);
+        let placed = state.identities_on(id).map(|one| one.spec.address);
         let leaving = state.leaving_on(id).map(|one| one.spec().address);
         let relays = working().filter(|other| other.spec.role == Role::Powermta);
         let relays = relays.filter_map(|other| routes::admin_address(other).ok());

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use email_engine_protocol::api::{IpStatus, Settings};
-use email_engine_protocol::id::{HostId, Role, TenantId, VmtaName};
+use email_engine_protocol::id::{Role, TenantId, VmtaName};
 use email_engine_protocol::mail::{DomainName, MailAddress};
 
 use super::error::PlanError;
@@ -28,17 +28,6 @@ const KEY_FOLDER: &str = "/etc/pmta/dkim";
 
 /// Folder of the certificate for submission.
 const CERTIFICATE_FOLDER: &str = "/etc/pmta/tls";
-
-/// The identities that are placed on a host, in order of address.
-pub(super) fn placed_on<'a>(
-    state: &'a FleetState,
-    host: &'a HostId,
-) -> impl Iterator<Item = &'a Arc<Identity>> {
-    state
-        .identities
-        .values()
-        .filter(move |identity| identity.spec.host == *host)
-}
 
 /// Whether a host takes part in the fleet's work.
 pub(super) const fn works(host: &Host) -> bool {
@@ -97,7 +86,7 @@ pub(super) fn configuration(
     }
     let mut identities = BTreeMap::new();
     let mut names: BTreeMap<VmtaName, IpAddr> = BTreeMap::new();
-    for identity in placed_on(state, &host.spec.id) {
+    for identity in state.identities_on(&host.spec.id) {
         let egress = egress(identity)?;
         if egress.address == IpAddr::V4(admin_address) {
             return Err(PlanError::AdminAddressSends {

@@ -14,11 +14,12 @@ use email_engine_protocol::observed::{Convergence, StatusCounts};
 use super::declare;
 use crate::command::Command;
 use crate::pki::testbed::{TestPki, now};
+use crate::planner::Affected;
 use crate::push::testbed::{FakeFleet, file, founded, host_id, wait_for};
 use crate::push::{Fleet, Registry};
 use crate::raft::Planned;
 use crate::state::{FleetState, Outcome};
-use crate::tasks::plan::Planning;
+use crate::tasks::plan::{AffectedFn, Planning};
 use crate::tasks::{Plan, PlanFn, plan};
 
 /// A body that all hosts have.
@@ -53,9 +54,22 @@ fn planning(hosts: &[&str]) -> Plans {
 }
 
 pub(super) fn start_planning<F: Fleet>(fleet: F, wishes: Wishes) -> watch::Receiver<Planned> {
-    let asked = wishes;
+    // What is wished is no part of the state.
+    start(fleet, wishes, Arc::default(), |_, _| Affected::Everybody)
+}
+
+/// Hosts that were planned, one after the other.
+type Asked = Arc<Mutex<Vec<HostId>>>;
+
+fn start<F: Fleet>(
+    fleet: F,
+    wishes: Wishes,
+    asked: Asked,
+    affected: AffectedFn,
+) -> watch::Receiver<Planned> {
     let plan: PlanFn = Arc::new(move |state, host| {
-        let role = asked.lock().unwrap()[host].clone()?;
+        asked.lock().unwrap().push(host.clone());
+        let role = wishes.lock().unwrap()[host].clone()?;
         let cluster = state.cluster.as_ref().unwrap().id;
         let content = FileContent::Body {
             hash: ContentHash::of(SHARED),
@@ -79,6 +93,7 @@ pub(super) fn start_planning<F: Fleet>(fleet: F, wishes: Wishes) -> watch::Recei
         fleet,
         registry: Registry::default(),
         plan,
+        affected,
         planned,
     }));
     seen
@@ -113,6 +128,51 @@ async fn what_is_planned_becomes_the_target_once() {
     assert!(first.bodies.contains_key(&shared) && !second.bodies.contains_key(&shared));
     let manifests: Vec<_> = second.bodies.keys().copied().collect();
     assert_eq!(manifests, [second.targets[0].digest]);
+}
+
+/// Only an identity's own host is said to be concerned by it here.
+#[tokio::test]
+async fn who_is_not_concerned_is_not_planned_again() {
+    let mut state = founded(&TestPki::new());
+    let wishes = Wishes::default();
+    for host in ["a", "b"] {
+        declare(&mut state, host);
+        let wish = Ok(Role::Powermta);
+        wishes.lock().unwrap().insert(host_id(host), wish);
+    }
+    let (fleet, asked) = (FakeFleet::new(state), Asked::default());
+    let by_attempts: AffectedFn = |before, after| match before.hosts == after.hosts {
+        true => Affected::Hosts(after.attempts.keys().cloned().collect()),
+        false => Affected::Everybody,
+    };
+    let mut planned = start(fleet.clone(), wishes, Arc::clone(&asked), by_attempts);
+    let mut settled = async || {
+        let mut changed = 0;
+        fleet.change(|state| {
+            state.revision += 1;
+            changed = state.revision;
+        });
+        let settled = planned.wait_for(|at| at.revision >= changed);
+        drop(wait_for(settled, "the change is planned").await.unwrap());
+        std::mem::take(&mut *asked.lock().unwrap())
+    };
+    let first = settled().await;
+    assert!(first.contains(&host_id("a")) && first.contains(&host_id("b")));
+    assert_eq!(settled().await, [], "neither is another than it was");
+    fleet.change(|state| *state.attempts.or_default(host_id("b")) += 1);
+    let then = settled().await;
+    assert!(
+        !then.contains(&host_id("a")) && then.contains(&host_id("b")),
+        "{then:?}"
+    );
+    // A target that somebody else set is not what was planned.
+    fleet.change(|state| {
+        state.attempts.clear();
+        let target = state.targets.get_mut(&host_id("a")).unwrap();
+        target.digest = ContentHash([9; 32]);
+    });
+    let again = settled().await;
+    assert!(again.contains(&host_id("a")), "{again:?}");
 }
 
 #[tokio::test]

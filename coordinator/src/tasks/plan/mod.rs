@@ -1,9 +1,12 @@
-//! Turns the state into targets: for every host, plan; where the plan is not the target, propose it.
+//! Turns the state into targets: for every host that a change may concern, plan; where the plan is not the
+//! target, propose it.
 //!
 //! The plan is made from a copy of the state, so it may be old when it is proposed; `apply` refuses
 //! it then (its parent is not current), and the next pass plans anew. What is refused for another
 //! reason is halved until the host is found whose target it is; that one waits (`Refused`), and
 //! holds up nobody.
+
+mod known;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -21,9 +24,11 @@ use super::leads;
 use super::refused::Refused;
 use crate::command::{Command, NewTarget, RejectionCode, SetTargets};
 use crate::fleet;
-use crate::push::{Fleet, Registry, metric_names, proposal};
+use crate::planner::Affected;
+use crate::push::{Fleet, Frozen, Registry, metric_names, proposal};
 use crate::raft::{PlanErrors, Planned, ProposeError};
 use crate::state::{FleetState, Host, HostLifecycle};
+use known::Known;
 
 /// A burst of commands is planned once.
 const SETTLE: Duration = Duration::from_millis(20);
@@ -50,11 +55,15 @@ pub struct Plan {
 /// The planner: pure, and told why when it cannot.
 pub type PlanFn = Arc<dyn Fn(&FleetState, &HostId) -> Result<Plan, String> + Send + Sync>;
 
+/// Whose plan may differ between two states.
+pub type AffectedFn = fn(&FleetState, &FleetState) -> Affected;
+
 /// What planning needs.
 pub(super) struct Planning<F> {
     pub(super) fleet: F,
     pub(super) registry: Registry,
     pub(super) plan: PlanFn,
+    pub(super) affected: AffectedFn,
     pub(super) planned: watch::Sender<Planned>,
 }
 
@@ -63,6 +72,14 @@ pub(super) struct Planning<F> {
 struct Draft {
     target: NewTarget,
     bodies: BTreeMap<ContentHash, Vec<u8>>,
+}
+
+/// What a host's plan came to.
+enum Drawn {
+    /// Its target.
+    Same(ContentHash),
+    /// Something else.
+    New(Draft),
 }
 
 /// How a pass went.
@@ -81,9 +98,10 @@ pub(super) async fn run<F: Fleet>(planning: Planning<F>) {
     let mut applied = planning.fleet.applied();
     let mut leadership = planning.fleet.leadership();
     let (mut refused, mut stale) = (Refused::default(), 0);
+    let mut known = Known::new(Instant::now());
     while leads(&mut leadership).await {
         applied.mark_unchanged();
-        let pass = pass(&planning, &mut refused).await;
+        let pass = pass(&planning, &mut refused, &mut known).await;
         stale = if pass == Pass::Stale { stale + 1 } else { 0 };
         planning.planned.send_if_modified(|held| {
             let before = held.failed;
@@ -110,13 +128,14 @@ pub(super) async fn run<F: Fleet>(planning: Planning<F>) {
         sleep(SETTLE).await;
         if !leadership.borrow().is_leader {
             refused = Refused::default();
+            known = Known::new(Instant::now());
             planning.planned.send_replace(Planned::default());
         }
     }
 }
 
-async fn pass<F: Fleet>(planning: &Planning<F>, refused: &mut Refused) -> Pass {
-    let Some(drafted) = draft_all(planning).await else {
+async fn pass<F: Fleet>(planning: &Planning<F>, refused: &mut Refused, known: &mut Known) -> Pass {
+    let Some(drafted) = draft_all(planning, known).await else {
         return Pass::Failed;
     };
     let Drafted {
@@ -166,8 +185,8 @@ struct Drafted {
     errors: PlanErrors,
 }
 
-/// Plans every host; none when the planner panicked.
-async fn draft_all<F: Fleet>(planning: &Planning<F>) -> Option<Drafted> {
+/// Plans every host whose plan may be another than its target; none when the planner panicked.
+async fn draft_all<F: Fleet>(planning: &Planning<F>, known: &mut Known) -> Option<Drafted> {
     let state = planning.fleet.view(FleetState::clone);
     let Some(epoch) = state.cluster.as_ref().map(|cluster| cluster.epoch) else {
         return Some(Drafted::default());
@@ -179,39 +198,71 @@ async fn draft_all<F: Fleet>(planning: &Planning<F>) -> Option<Drafted> {
         frozen.holds_in(epoch) && Some(frozen.accepted) > target
     });
     let plan = planning.plan.clone();
+    let affected = planning.affected;
+    let mut learning = std::mem::replace(known, Known::new(Instant::now()));
     let planned = tokio::task::spawn_blocking(move || {
-        let hosts = state.hosts.iter().filter(|(id, host)| {
-            host.lifecycle != HostLifecycle::Retired
-                && !frozen.contains_key(id)
-                && !ahead(&state, id, epoch)
-        });
-        let mut drafted = Drafted {
-            revision: state.revision,
-            ..Drafted::default()
-        };
-        if let Err(violation) = fleet::check_before_planning(&state) {
-            tracing::error!(%violation, "nobody is planned");
-            let every = hosts.map(|(id, _)| (id.clone(), violation.to_string()));
-            drafted.errors.extend(every);
-            return drafted;
-        }
-        for (id, host) in hosts {
-            match draft(&state, id, host, epoch, &plan) {
-                Ok(draft) => drafted.drafts.extend(draft),
-                Err(error) => {
-                    drafted.errors.insert(id.clone(), error);
-                }
-            }
-        }
-        drafted
+        learning.enter(&state, affected, Instant::now());
+        let drafted = draft_due(&state, epoch, &frozen, &plan, &mut learning);
+        (drafted, learning)
     });
     match planned.await {
-        Ok(planned) => Some(planned),
+        Ok((drafted, learned)) => {
+            *known = learned;
+            Some(drafted)
+        }
         Err(_) => {
             tracing::error!("the planner panicked");
             None
         }
     }
+}
+
+fn draft_due(
+    state: &FleetState,
+    epoch: u64,
+    frozen: &BTreeMap<HostId, Frozen>,
+    plan: &PlanFn,
+    known: &mut Known,
+) -> Drafted {
+    let mut drafted = Drafted {
+        revision: state.revision,
+        ..Drafted::default()
+    };
+    let hosts = state.hosts.iter();
+    let hosts = hosts.filter(|(_, host)| host.lifecycle != HostLifecycle::Retired);
+    let mut due = Vec::new();
+    for (id, host) in hosts {
+        if frozen.contains_key(id) || ahead(state, id, epoch) {
+            known.forget(id);
+        } else if !known.is_settled(id, epoch) {
+            due.push((id, host));
+        }
+    }
+    if due.is_empty() {
+        return drafted;
+    }
+    if let Err(violation) = fleet::check_before_planning(state) {
+        tracing::error!(%violation, "nobody is planned");
+        let every = due.iter();
+        let every = every.map(|(id, _)| ((*id).clone(), violation.to_string()));
+        drafted.errors.extend(every);
+        due.iter().for_each(|(id, _)| known.forget(id));
+        return drafted;
+    }
+    for (id, host) in due {
+        known.forget(id);
+        match draft(state, id, host, epoch, plan) {
+            Ok(Drawn::Same(digest)) => known.note(id, digest),
+            Ok(Drawn::New(draft)) => {
+                known.note(id, draft.target.digest);
+                drafted.drafts.push(draft);
+            }
+            Err(error) => {
+                drafted.errors.insert(id.clone(), error);
+            }
+        }
+    }
+    drafted
 }
 
 /// A host whose own signed word is ahead of the state ("state from the future"), whichever node has
@@ -228,7 +279,7 @@ fn draft(
     host: &Host,
     epoch: u64,
     plan: &PlanFn,
-) -> Result<Option<Draft>, String> {
+) -> Result<Drawn, String> {
     let Plan { config, mut bodies } = plan(state, id)?;
     let manifest = config.to_bytes();
     let digest = ContentHash::of(&manifest);
@@ -237,7 +288,7 @@ fn draft(
     // accepted more in the old one.
     if current.is_some_and(|current| current.digest == digest && current.generation.epoch == epoch)
     {
-        return Ok(None);
+        return Ok(Drawn::Same(digest));
     }
     config.check().map_err(|error| error.to_string())?;
     let named = config.bodies();
@@ -273,7 +324,7 @@ fn draft(
         let needed = *hash == digest || target.bodies.contains(hash);
         needed && !state.bodies.contains_key(hash)
     });
-    Ok(Some(Draft { target, bodies }))
+    Ok(Drawn::New(Draft { target, bodies }))
 }
 
 /// Few commands, none of them large.

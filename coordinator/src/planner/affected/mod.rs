@@ -1,0 +1,209 @@
+//! Whose plan a change can have touched, so that one address more does not cost a plan of every host.
+//!
+//! Said from the tables alone, and rather of too many hosts than of too few: rows that say where they belong
+//! touch those hosts, tables that no plan reads touch nobody, and a change of anything else touches everybody.
+//! That it is never too few is a law, held against plans that are made (`tests/planner/affected`).
+
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use email_engine_protocol::id::{HostId, Role, SecretId, TenantId};
+use email_engine_protocol::mail::DomainName;
+
+use crate::state::{FleetState, Identity, Table};
+
+/// Whose plan may differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Affected {
+    /// Everybody's.
+    Everybody,
+    /// That of these hosts.
+    Hosts(BTreeSet<HostId>),
+}
+
+impl Affected {
+    /// Whether a host's may.
+    #[must_use]
+    pub fn has(&self, host: &HostId) -> bool {
+        match self {
+            Self::Everybody => true,
+            Self::Hosts(hosts) => hosts.contains(host),
+        }
+    }
+}
+
+/// Whose plan may differ between two states of one fleet.
+#[must_use]
+pub fn affected(before: &FleetState, after: &FleetState) -> Affected {
+    if !is_same_for_all(before, after) {
+        return Affected::Everybody;
+    }
+    let mut touched = Touched::default();
+    let (was, is) = (&before.identities, &after.identities);
+    changed(was, is, Arc::ptr_eq, |_, identity| touched.by(identity));
+    let (was, is) = (&before.leaving, &after.leaving);
+    changed(was, is, Arc::ptr_eq, |_, one| touched.by(&one.identity));
+    let mut is_elsewhere = false;
+    let (was, is) = (&before.secrets, &after.secrets);
+    changed(was, is, Arc::ptr_eq, |id, _| match dkim_domain(id) {
+        // Where no identity has it any more, the identity's own row was touched.
+        Some(domain) => {
+            for state in [before, after] {
+                let address = state.lookup.domains.get(&domain);
+                let identity = address.and_then(|address| state.identities.get(address));
+                identity.into_iter().for_each(|one| touched.by(one));
+            }
+        }
+        None => is_elsewhere = true,
+    });
+    if is_elsewhere {
+        return Affected::Everybody;
+    }
+    let mut own = |host: &HostId| {
+        touched.hosts.insert(host.clone());
+    };
+    let (was, is) = (&before.given_up, &after.given_up);
+    changed(was, is, PartialEq::eq, |host, _| own(host));
+    let (was, is) = (&before.attempts, &after.attempts);
+    changed(was, is, PartialEq::eq, |host, _| own(host));
+    let (was, is) = (&before.restart_allowed, &after.restart_allowed);
+    changed(was, is, PartialEq::eq, |host, _| own(host));
+    let (was, is) = (
+        &before.submission_certificates,
+        &after.submission_certificates,
+    );
+    changed(was, is, PartialEq::eq, |host, _| own(host));
+    Affected::Hosts(touched.all(after))
+}
+
+/// Who was found.
+#[derive(Default)]
+struct Touched {
+    hosts: BTreeSet<HostId>,
+    tenants: BTreeSet<TenantId>,
+}
+
+impl Touched {
+    fn by(&mut self, identity: &Identity) {
+        if !self.hosts.contains(&identity.spec.host) {
+            self.hosts.insert(identity.spec.host.clone());
+        }
+        if !self.tenants.contains(&identity.spec.tenant) {
+            self.tenants.insert(identity.spec.tenant.clone());
+        }
+    }
+
+    /// With the hosts that submit for those tenants, or show what they are. Hosts that relay know the
+    /// identities that are placed on them, and no others.
+    fn all(mut self, state: &FleetState) -> BTreeSet<HostId> {
+        if self.tenants.is_empty() {
+            return self.hosts;
+        }
+        let others = state.hosts.iter().filter(|(_, host)| {
+            let tenant = host.spec.tenant.as_ref();
+            host.spec.role != Role::Powermta && tenant.is_none_or(|one| self.tenants.contains(one))
+        });
+        self.hosts.extend(others.map(|(id, _)| id.clone()));
+        self.hosts
+    }
+}
+
+/// The domain of a DKIM key's name, `dkim/DOMAIN/SELECTOR`.
+fn dkim_domain(id: &SecretId) -> Option<DomainName> {
+    let (domain, _) = id.as_str().strip_prefix("dkim/")?.split_once('/')?;
+    DomainName::new(domain).ok()
+}
+
+/// Calls for each row that one of both has and the other has not, or differently.
+fn changed<K: Ord, V>(
+    was: &Table<K, V>,
+    is: &Table<K, V>,
+    is_same: impl Fn(&V, &V) -> bool,
+    mut each: impl FnMut(&K, &V),
+) {
+    if was.is_copy_of(is) {
+        return;
+    }
+    let (mut was, mut is) = (was.iter().peekable(), is.iter().peekable());
+    loop {
+        let order = match (was.peek(), is.peek()) {
+            (Some((old, _)), Some((new, _))) => old.cmp(new),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => return,
+        };
+        let gone = if order.is_le() { was.next() } else { None };
+        let come = if order.is_ge() { is.next() } else { None };
+        match (gone, come) {
+            (Some((_, old)), Some((_, new))) if is_same(old, new) => {}
+            (gone, come) => gone.into_iter().chain(come).for_each(|(k, v)| each(k, v)),
+        }
+    }
+}
+
+/// Whether everything is the same that a plan may read and that is not one host's or one identity's. Every
+/// table is named here, so that a new one is thought about.
+fn is_same_for_all(before: &FleetState, after: &FleetState) -> bool {
+    let FleetState {
+        cluster,
+        tenants,
+        hosts,
+        pools,
+        nodes,
+        bundles,
+        settings,
+        restored,
+        submission_authority,
+        artifacts,
+        artifact_names,
+        // Looked at by row.
+        identities: _,
+        leaving: _,
+        given_up: _,
+        secrets: _,
+        attempts: _,
+        restart_allowed: _,
+        submission_certificates: _,
+        // Follows from the rest.
+        lookup: _,
+        // Read by no plan.
+        now: _,
+        revision: _,
+        prepared_keys: _,
+        next_prepared_key: _,
+        tokens: _,
+        api_keys: _,
+        certificates: _,
+        revoked: _,
+        next_node: _,
+        targets: _,
+        removal_allowed: _,
+        target_bodies: _,
+        last_generations: _,
+        bodies: _,
+        default_release: _,
+        outcomes: _,
+        audit: _,
+        next_audit: _,
+        remembered: _,
+        remembered_order: _,
+        campaigns: _,
+        campaigns_order: _,
+        reserved: _,
+        accounting: _,
+        departed: _,
+        held: _,
+    } = before;
+    *cluster == after.cluster
+        && *tenants == after.tenants
+        && *hosts == after.hosts
+        && *pools == after.pools
+        && *nodes == after.nodes
+        && *bundles == after.bundles
+        && *settings == after.settings
+        && *restored == after.restored
+        && *submission_authority == after.submission_authority
+        && *artifacts == after.artifacts
+        && *artifact_names == after.artifact_names
+}
