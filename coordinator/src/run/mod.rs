@@ -122,6 +122,7 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
     let endpoints = published.advertised(&config.advertise)?;
 
     let evidence: Arc<dyn Evidence> = Arc::new(Counted(cluster.clone()));
+    let applications = Applications::new(mailwizz::Client::new()?, Arc::clone(&vault));
     let tasks = tasks::start(TasksConfig {
         fleet: cluster.clone(),
         vault: Arc::clone(&vault),
@@ -133,6 +134,7 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
         certificate_life: config.certificate_life(),
         submission_life: config.submission_certificate_life(),
         evidence: Arc::clone(&evidence),
+        applications: applications.clone(),
     });
     let planned = tasks.planned();
     cluster.serve_planned(Arc::new(move |revision| {
@@ -146,7 +148,7 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
     let rooms = Arc::new(rooms);
     let api_rooms = Api::new(Arc::clone(&rooms) as _, rooms, Some(recorder), push::now)
         .with_artifacts(config.artifacts)
-        .with_applications(Applications::new(mailwizz::Client::new()?, vault))
+        .with_applications(applications)
         .with_evidence(evidence);
     let router = api::router(Arc::new(api_rooms));
     let serving = tokio::spawn(api::serve(api, router, identity, stopping.clone()));

@@ -136,6 +136,7 @@ fn databases(golden: &mut Golden) {
         SqlValue::Json(text()) => SqlValue::Json(_),
         SqlValue::Now => SqlValue::Now,
         SqlValue::OneOf(vec![text()]) => SqlValue::OneOf(_),
+        SqlValue::Unclaimed => SqlValue::Unclaimed,
     ]);
 }
 
