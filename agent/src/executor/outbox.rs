@@ -27,8 +27,11 @@ impl Outbox {
 
     /// Says something, instead of anything of its kind that was not taken yet.
     pub(super) fn say(&mut self, event: FromExecutor) {
+        // Each post is its own: there are a few at most.
+        let is_news = !matches!(event, FromExecutor::PostWanted { .. });
+        let same = discriminant(&event);
         self.queue
-            .retain(|waiting| discriminant(waiting) != discriminant(&event));
+            .retain(|waiting| !is_news || discriminant(waiting) != same);
         self.queue.push_back(event);
         self.flush();
     }

@@ -104,7 +104,6 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
     let cluster = start_raft(config, &place, &identity, raft).await?;
     tracing::info!(address = %raft_address, "Raft runs");
     founding::commit(&cluster, &place).await?;
-
     drop(agent);
     let push = push::start(PushConfig {
         listen: agent_address,
@@ -144,8 +143,7 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
 
     let (stop, stopping) = watch::channel(false);
     let backups = Backups::new(config.data_dir.clone(), config.min_free_bytes);
-    let rooms = Rooms::new(cluster.clone(), vault.clone(), tasks.stock(), backups);
-    let rooms = Arc::new(rooms);
+    let rooms = Arc::new(Rooms::new(cluster.clone(), vault, tasks.stock(), backups));
     let api_rooms = Api::new(Arc::clone(&rooms) as _, rooms, Some(recorder), push::now)
         .with_artifacts(config.artifacts)
         .with_applications(applications)

@@ -49,6 +49,7 @@ pub use counting::{
 };
 pub use host::{
     Host, HostKeys, HostLifecycle, INBOUND_MX_LABEL, Outcome, RestartAllowed, TargetRecord,
+    WEBHOOK_ALL, WEBHOOK_LABEL,
 };
 pub use identity::{
     Declared, Departed, Departure, ForeignPlan, GivenUp, Held, HeldAddresses, Identity, Leaving,

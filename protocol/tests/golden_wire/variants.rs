@@ -70,6 +70,7 @@ fn desired(golden: &mut Golden) {
         ResourceKind::Certificate => ResourceKind::Certificate,
         ResourceKind::HealthCheck => ResourceKind::HealthCheck,
         ResourceKind::PackageRepository => ResourceKind::PackageRepository,
+        ResourceKind::Webhook => ResourceKind::Webhook,
     ]);
     databases(golden);
     variants!(golden, "probe", Probe, [

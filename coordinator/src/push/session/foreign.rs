@@ -14,9 +14,16 @@ use crate::state::FleetState;
 /// Where MailWizz says which plan a delivery server follows.
 const COLUMN: &str = "warmup_plan_id";
 
+/// What the last report said, and whether the fleet is being told of it.
+#[derive(Debug, Default)]
+pub(super) struct Telling {
+    seen: Option<Foreign>,
+    pub(super) underway: bool,
+}
+
 /// What one report says of the host's rows.
 #[derive(Debug, Default)]
-pub(super) struct Foreign {
+struct Foreign {
     plans: BTreeMap<VmtaName, String>,
     /// Of which it could not be said.
     unseen: BTreeSet<VmtaName>,
@@ -91,18 +98,19 @@ fn vmta_of(status: &ResourceStatus) -> Option<VmtaName> {
 
 impl<F: Fleet> Session<F> {
     pub(super) fn note_foreign(&mut self, report: &HostReport) {
-        self.foreign = Foreign::of(&report.statuses, report.counts.total());
+        self.foreign.seen = Foreign::of(&report.statuses, report.counts.total());
         self.tell_foreign();
     }
 
     /// As with what drains: one command at a time, and again by the clock when nobody could write it down.
     pub(super) fn tell_foreign(&mut self) {
-        let Some(foreign) = self.foreign.as_ref().filter(|_| !self.telling_foreign) else {
+        let Telling { seen, underway } = &self.foreign;
+        let Some(foreign) = seen.as_ref().filter(|_| !underway) else {
             return;
         };
         let host = &self.host;
         if let Some(plans) = self.push.fleet.view(|state| foreign.news(state, host)) {
-            self.telling_foreign = true;
+            self.foreign.underway = true;
             self.record_foreign(plans);
         }
     }

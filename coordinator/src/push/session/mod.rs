@@ -29,7 +29,7 @@ use email_engine_protocol::wire::{Refusal, RefusalCode};
 
 use self::content::Content;
 use self::drains::Emptied;
-use self::foreign::Foreign;
+use self::foreign::Telling;
 use self::greet::Grants;
 use self::seen::Seen;
 use self::statistics::Statistics;
@@ -128,8 +128,7 @@ pub(super) async fn run<F: Fleet>(
         cutting: false,
         emptied: None,
         ending: false,
-        foreign: None,
-        telling_foreign: false,
+        foreign: Telling::default(),
     };
     let end = session.serve().await;
     if let Some(refusal) = &end {
@@ -201,10 +200,8 @@ struct Session<F: Fleet> {
     emptied: Option<Emptied>,
     /// The fleet is being told of it.
     ending: bool,
-    /// What the last report said of MailWizz's own plans.
-    foreign: Option<Foreign>,
-    /// The fleet is being told of them.
-    telling_foreign: bool,
+    /// MailWizz's own plans.
+    foreign: Telling,
 }
 
 enum Event {

@@ -201,7 +201,7 @@ impl<F: Fleet> Session<F> {
                 Ok(())
             }
             Work::Foreign => {
-                self.telling_foreign = false;
+                self.foreign.underway = false;
                 Ok(())
             }
             Work::Counted(counted) => {
