@@ -29,7 +29,7 @@ impl Accounting {
     pub(super) fn open(cabinet: &Cabinet) -> Self {
         Self {
             books: Books::open(cabinet),
-            posting: Posting::open(cabinet),
+            posting: Posting::open(cabinet, now()),
             next: Instant::now(),
             waits_for_room: false,
         }

@@ -25,9 +25,9 @@ use crate::host::{Cabinet, RecordError, Rooted};
 use read::{Batch, Place, Wanted};
 
 /// Name of the record.
-const RECORD: &str = "posting";
+pub(crate) const RECORD: &str = "posting";
 /// Posts that are under way at the same time.
-const AT_ONCE: usize = 4;
+pub(crate) const AT_ONCE: usize = 4;
 /// For an answer, the network half's own limit included: then the post is taken for lost.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(90);
 /// One that does not answer is left alone for so long, then for twice as long.
@@ -80,15 +80,17 @@ pub struct Step {
 }
 
 impl Posting {
-    /// Reads what an earlier life knew. What is damaged is said, and all is posted again.
+    /// Reads what an earlier life knew. What is damaged is said, and all is posted again. Posts are numbered
+    /// from this moment on: an answer to one of an earlier life answers none of this one.
     #[must_use]
-    pub fn open(cabinet: &Cabinet) -> Self {
+    pub fn open(cabinet: &Cabinet, now: Timestamp) -> Self {
         let kept = cabinet.read(RECORD).unwrap_or_else(|error| {
             tracing::error!(%error, "what was posted is not known any more: it is posted again");
             None
         });
         Self {
             kept: kept.unwrap_or_default(),
+            number: now.0,
             ..Self::default()
         }
     }
@@ -142,7 +144,7 @@ impl Posting {
         let batch = match Batch::read(files, &wanted, places) {
             Ok(batch) => batch,
             Err(error) => {
-                tracing::debug!(%error, "bounces for a webhook cannot be read");
+                target.fail(format!("what came back cannot be read: {error}"), now, at);
                 return;
             }
         };

@@ -81,8 +81,11 @@ impl Batch {
         };
         let mut left = STEP_BYTES;
         for path in &parts.paths {
-            let Some(file) = files.open_regular(path)? else {
-                continue;
+            let file = match files.open_regular(path) {
+                Ok(Some(file)) => file,
+                // What is no file holds no records.
+                Ok(None) | Err(FileError::NotRegular(_)) => continue,
+                Err(error) => return Err(error),
             };
             let Some(head) = follow::head(&file)? else {
                 continue;

@@ -36,6 +36,7 @@ struct World {
     at: Instant,
     /// Message ids that the application took.
     taken: Vec<String>,
+    lives: u64,
 }
 
 fn tenant(n: u8) -> TenantId {
@@ -59,13 +60,14 @@ fn world(tenants: u8) -> World {
     let cabinet = Cabinet::open(&dir.path().join("data")).unwrap();
     World {
         files: Rooted::open(&dir.path().join("root")).unwrap(),
-        posting: Posting::open(&cabinet),
+        posting: Posting::open(&cabinet, NOW),
         cabinet,
         dir,
         spec,
         names,
         at: Instant::now(),
         taken: Vec::new(),
+        lives: 0,
     }
 }
 
@@ -108,22 +110,32 @@ impl World {
         self.posting.answered(number, answer, cabinet, at).unwrap();
     }
 
+    fn is_awaited(&self, number: u64) -> bool {
+        let mut targets = self.posting.targets.values();
+        targets.any(|one| one.under_way.as_ref().is_some_and(|it| it.number == number))
+    }
+
+    fn keep(&mut self, records: Vec<Value>) {
+        let ids = records
+            .iter()
+            .map(|one| one["header_Message-Id"].as_str().unwrap());
+        self.taken.extend(ids.map(str::to_owned));
+    }
+
     /// The next posts are taken; says how many records they have.
     fn take(&mut self) -> usize {
         let mut count = 0;
         for (number, _, records) in self.step() {
             count += records.len();
-            let ids = records
-                .iter()
-                .map(|one| one["header_Message-Id"].as_str().unwrap());
-            self.taken.extend(ids.map(str::to_owned));
+            self.keep(records);
             self.answer(number, Ok(200));
         }
         count
     }
 
     fn restart(&mut self) {
-        self.posting = Posting::open(&self.cabinet);
+        self.lives += 1;
+        self.posting = Posting::open(&self.cabinet, NOW.plus(self.lives * 1_000));
     }
 }
 
@@ -307,13 +319,16 @@ proptest! {
                     number += 1;
                     world.write(&format!("feedback-2026-11-21-{number:04}.csv"), HEADER);
                 }
-                3 => {
-                    world.restart();
-                    waiting = None;
-                }
+                // An answer to a post of an earlier life may still come.
+                3 => world.restart(),
                 4 => {
-                    if let Some((number, _, _)) = waiting.take() {
-                        world.answer(number, Ok(500));
+                    if let Some((number, _, records)) = waiting.take() {
+                        let status = if count % 2 == 0 { 500 } else { 200 };
+                        let stale = !world.is_awaited(number);
+                        world.answer(number, Ok(if stale { 200 } else { status }));
+                        if !stale && status == 200 {
+                            world.keep(records);
+                        }
                     }
                 }
                 5 => world.at += LONGEST_AGAIN,

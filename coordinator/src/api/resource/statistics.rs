@@ -290,7 +290,9 @@ pub fn statistics_csv(view: &StatisticsView) -> String {
         writer.write_record(all).expect(in_memory);
     }
     for row in &view.opens {
-        let told = |count: Option<u64>| count.map_or(UNKNOWN.to_owned(), |count| count.to_string());
+        let told = |count: Option<u64>| {
+            count.map_or_else(|| UNKNOWN.to_owned(), |count| count.to_string())
+        };
         let head = [row.at.to_string(), ALL.to_owned()];
         let empty = std::iter::repeat_n(String::new(), fixed.len() - 2 + categories.len());
         let opens = [row.opens, row.clicks, row.of].map(told);

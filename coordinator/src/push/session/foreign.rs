@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use email_engine_protocol::desired::ResourceKind;
 use email_engine_protocol::id::{HostId, VmtaName};
-use email_engine_protocol::observed::{Claim, HostReport, ResourceState, ResourceStatus};
+use email_engine_protocol::observed::{
+    Claim, Convergence, HostReport, ResourceState, ResourceStatus,
+};
 
 use super::Session;
 use crate::push::Fleet;
@@ -98,6 +100,14 @@ fn vmta_of(status: &ResourceStatus) -> Option<VmtaName> {
 
 impl<F: Fleet> Session<F> {
     pub(super) fn note_foreign(&mut self, report: &HostReport) {
+        let is_over = matches!(
+            report.convergence,
+            Convergence::Converged | Convergence::Degraded
+        );
+        if !is_over {
+            // A pass that was interrupted saw some rows only.
+            return;
+        }
         self.foreign.seen = Foreign::of(&report.statuses, report.counts.total());
         self.tell_foreign();
     }

@@ -40,11 +40,14 @@ pub(super) struct Questions {
     pub(super) uids: Vec<(RequestId, String)>,
 }
 
+/// When a campaign was asked about last, and by what it goes here and there.
+type Due<'a> = (Option<Instant>, &'a RequestId, &'a str);
+
 /// Campaigns whose turn it is, of applications that can be reached as far as is known.
 pub(super) fn questions(state: &FleetState, memory: &Memory, now: Timestamp, at: Instant) -> Asked {
     let today = day_of(now);
     let mut asked = Asked::default();
-    let mut due: BTreeMap<&TenantId, Vec<(Option<Instant>, &RequestId, &str)>> = BTreeMap::new();
+    let mut due: BTreeMap<&TenantId, Vec<Due<'_>>> = BTreeMap::new();
     for request in state.campaigns_order.iter().rev() {
         let Some(campaign) = state.campaigns.get(request) else {
             continue;

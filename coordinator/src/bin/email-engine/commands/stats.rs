@@ -96,7 +96,8 @@ fn opens(output: &Output, view: &StatisticsView) -> String {
     if view.opens.is_empty() {
         return String::new();
     }
-    let told = |count: Option<u64>| count.map_or(UNKNOWN.to_owned(), |count| count.to_string());
+    let told =
+        |count: Option<u64>| count.map_or_else(|| UNKNOWN.to_owned(), |count| count.to_string());
     let mut table = output.table(&["DAY", "OPENS", "CLICKS", "OF"]);
     for one in &view.opens {
         table.add_row(row([

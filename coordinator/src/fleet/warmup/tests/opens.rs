@@ -1,6 +1,5 @@
 //! What campaigns say of the identities that sent them.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use email_engine_protocol::id::{RequestId, TenantId};
@@ -107,7 +106,7 @@ fn a_day_has_what_came_to_it_and_a_day_without_a_reading_is_unknown() {
     campaign(&mut state, "alone", &[0], &read);
     campaign(&mut state, "shared", &[0, 1], &[(2, [10, 1, 0])]);
     let tenant = identity(0).tenant;
-    let one = |at: u32| Subject::Identity(tenant.clone(), IpAddr::from(address(at)));
+    let one = |at: u32| Subject::Identity(tenant.clone(), address(at));
     let told = |subject: &Subject, days| -> Vec<_> {
         let days = opens_by_day(&state, subject, days).into_iter();
         days.map(|(day, own)| (day - DAY, [own.delivered, own.opened, own.clicked]))
