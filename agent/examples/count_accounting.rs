@@ -199,6 +199,7 @@ fn spec() -> Outcome<AccountingSpec> {
         .collect::<Outcome<Vec<_>>>()?;
     identities.sort_by(|one, other| one.vmta.cmp(&other.vmta));
     Ok(AccountingSpec {
+        posts: Vec::new(),
         files: vec![AccountingFile {
             path: HostPath::new("/log/acct.csv")?,
             records: vec![

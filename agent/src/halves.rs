@@ -68,6 +68,18 @@ pub const FETCHED_HEADER: usize = 2048;
 /// Questions that may be under way.
 pub const FETCHES: usize = 4;
 
+/// Records for a tenant's application.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Post {
+    /// Where: as the signed state has it.
+    pub url: String,
+    /// JSON.
+    pub body: Vec<u8>,
+}
+
+/// Largest body of a post.
+pub const POST_BYTES: usize = 64 * 1024;
+
 /// From the network half to the executor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToExecutor {
@@ -135,6 +147,13 @@ pub enum ToExecutor {
         /// Up to where its file is counted.
         cursor: Option<FileCursor>,
     },
+    /// What became of a post.
+    Posted {
+        /// Which one.
+        number: u64,
+        /// Status of the answer, or why there is none.
+        answer: Result<u16, String>,
+    },
 }
 
 /// From the executor to the network half.
@@ -169,6 +188,13 @@ pub enum FromExecutor {
         number: u64,
         /// What.
         fetch: Box<Fetch>,
+    },
+    /// Records shall be posted.
+    PostWanted {
+        /// Names the post in its answer.
+        number: u64,
+        /// What.
+        post: Box<Post>,
     },
 }
 

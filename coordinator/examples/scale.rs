@@ -230,6 +230,7 @@ impl Bench {
                 is_read: true,
                 loops: &BTreeSet::new(),
                 opens: None,
+                foreign: None,
             };
             let (verdict, rates) = judge(&identity.warmup, &counts, &settings, &facts, day);
             verdicts.push(Ticked {

@@ -112,6 +112,8 @@ pub const REQUEST_BYTES: usize = 16 * 1024 * 1024;
 pub const STATISTICS_ROWS: usize = 2048;
 /// Most bytes of an accounting file that one batch of statistics covers.
 pub const STATISTICS_BYTES: u64 = 64 * 1024 * 1024;
+/// Most applications that are told of what stands in accounting files.
+pub const ACCOUNTING_POSTS: usize = 1024;
 /// Most accounting files that a desired state names.
 pub const ACCOUNTING_FILES: usize = 8;
 /// Most accounting files of a host whose cursors are remembered.

@@ -79,6 +79,12 @@ impl Books {
         }
     }
 
+    /// Whose records are whose.
+    #[must_use]
+    pub const fn names(&self) -> &Names {
+        &self.names
+    }
+
     /// What an operator should know.
     #[must_use]
     pub const fn notices(&self) -> &MailNotices {

@@ -8,6 +8,7 @@
 //!   bytes and reads them by the names of the header; [`names`] says whose record it is, [`counts`] what it
 //!   counts and at whose mailboxes, [`notices`] keeps what an operator should know: unknown senders, records
 //!   of nobody, lines that cannot be read.
+//! - [`posting`] tells tenants' applications of bounces and complaints, by cursors of its own.
 //! - [`Books`] is all of that, `look` one look at the files; [`telling`] says it to the cluster in batches.
 
 mod begin;
@@ -20,6 +21,7 @@ pub mod line;
 mod look;
 pub mod names;
 pub mod notices;
+pub mod posting;
 mod scan;
 pub mod telling;
 #[cfg(test)]

@@ -196,6 +196,7 @@ pub(super) mod tests {
             records: records.to_vec(),
         };
         AccountingSpec {
+            posts: Vec::new(),
             files: vec![
                 file("/log/acct.csv", &[Delivered, Bounced, Deferred]),
                 file("/log/feedback.csv", &[Returned, Complaint]),

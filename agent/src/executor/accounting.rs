@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use email_engine_protocol::observed::{AccountingCursors, FileCursor};
+use email_engine_protocol::observed::{AccountingCursors, FileCursor, ResourceStatus};
 
 use super::core::{Core, now};
 use crate::accounting::Books;
+use crate::accounting::posting::Posting;
 use crate::accounting::telling::Session;
 use crate::halves::FromExecutor;
 use crate::host::Cabinet;
@@ -17,6 +18,8 @@ const READ_EVERY: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Accounting {
     books: Books,
+    /// What applications are told of the same files.
+    posting: Posting,
     next: Instant,
     /// Reading goes on when something was told.
     waits_for_room: bool,
@@ -26,6 +29,7 @@ impl Accounting {
     pub(super) fn open(cabinet: &Cabinet) -> Self {
         Self {
             books: Books::open(cabinet),
+            posting: Posting::open(cabinet, now()),
             next: Instant::now(),
             waits_for_room: false,
         }
@@ -58,7 +62,37 @@ impl Core {
             }
             Err(error) => tracing::error!(%error, "notices of accounting are not durable"),
         }
+        let names = self.accounting.books.names();
+        let at = (now(), Instant::now());
+        let step = self.accounting.posting.step(files, spec, names, at);
+        if step.more && step.posts.is_empty() {
+            self.accounting.next = Instant::now();
+        }
+        for (number, post) in step.posts {
+            let post = Box::new(post);
+            self.outbox.say(FromExecutor::PostWanted { number, post });
+        }
         self.tell_statistics();
+        self.report_changes();
+    }
+
+    /// What became of a post: the next one follows at once.
+    pub(super) fn posted(&mut self, number: u64, answer: Result<u16, String>) {
+        let at = (now(), Instant::now());
+        let kept = self
+            .accounting
+            .posting
+            .answered(number, answer, &self.cabinet, at);
+        if let Err(error) = kept {
+            tracing::error!(%error, "what was posted is not durable");
+        }
+        self.accounting.next = Instant::now();
+        self.report_changes();
+    }
+
+    /// Applications that take no posts.
+    pub(super) fn unposted(&self) -> Vec<ResourceStatus> {
+        self.accounting.posting.statuses()
     }
 
     /// A session begins: nothing is told until the cluster says what it has.

@@ -31,6 +31,7 @@ impl Core {
             ToExecutor::Offer(signed) => self.weigh(signed),
             // Put where it is waited for, before it comes here.
             ToExecutor::Fetched { .. } | ToExecutor::Reconnected { .. } => {}
+            ToExecutor::Posted { number, answer } => self.posted(number, answer),
             ToExecutor::Secrets(secrets) => self.take_secrets(&secrets),
             ToExecutor::Session { nonce } => self.begin_session(nonce),
             ToExecutor::StatisticsCursors(cursors) => self.take_cursors(cursors),

@@ -8,6 +8,7 @@ use std::mem::discriminant;
 use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
 
+use crate::accounting::posting::AT_ONCE as POSTS;
 use crate::halves::FromExecutor;
 
 /// The queue in front of the channel.
@@ -25,10 +26,15 @@ impl Outbox {
         }
     }
 
-    /// Says something, instead of anything of its kind that was not taken yet.
+    /// Says something, instead of anything of its kind that was not taken yet; of posts a few may wait.
     pub(super) fn say(&mut self, event: FromExecutor) {
-        self.queue
-            .retain(|waiting| discriminant(waiting) != discriminant(&event));
+        let (kind, most) = (discriminant(&event), places(&event));
+        let is_same = |waiting: &FromExecutor| discriminant(waiting) == kind;
+        while self.queue.iter().filter(|one| is_same(one)).count() >= most {
+            if let Some(oldest) = self.queue.iter().position(is_same) {
+                self.queue.remove(oldest);
+            }
+        }
         self.queue.push_back(event);
         self.flush();
     }
@@ -48,6 +54,14 @@ impl Outbox {
             }
         }
         true
+    }
+}
+
+/// How many of its kind may wait. Each post is its own; one that is not said is taken for lost later.
+const fn places(event: &FromExecutor) -> usize {
+    match event {
+        FromExecutor::PostWanted { .. } => POSTS,
+        _ => 1,
     }
 }
 

@@ -63,7 +63,10 @@ impl Core {
 
     fn verdict(&self) -> Reported {
         let statuses = self.outcome.as_ref().map(|outcome| &outcome.statuses[..]);
-        let statuses = statuses.unwrap_or_default();
+        // Beside what was looked at: it makes nothing of the host wrong.
+        let mut statuses = statuses.unwrap_or_default().to_vec();
+        statuses.extend(self.unposted());
+        let statuses = &statuses[..];
         let disposition = self.enforced.as_ref().map(|e| e.config.disposition);
         Reported {
             generations: self.generations(),

@@ -160,6 +160,7 @@ pub fn forget_all(cabinet: &Cabinet) -> Result<(), RecordError> {
         PENDING,
         suspensions::RECORD,
         accounting::RECORD,
+        accounting::posting::RECORD,
     ];
     for record in plain {
         cabinet.remove(record)?;

@@ -9,7 +9,7 @@
 //!   certificate without dropping it.
 //! - `redial`: a new connection beside the session, when the executor wants to know that there can be
 //!   one.
-//! - `fetch`: asks ACME servers in the executor's words.
+//! - `fetch`: asks ACME servers in the executor's words, and posts to tenants' applications.
 //! - [`hold`]: why there is no session, from an agent that can have none.
 //! - `relay`: the way to the executor, read at all times.
 //!

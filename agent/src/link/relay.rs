@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::LinkEnd;
 use super::fetch::Fetching;
+use super::fetch::post::Posts;
 use super::redial::Redial;
 use crate::halves::{FromExecutor, Standing, ToExecutor};
 
@@ -25,12 +26,14 @@ pub struct ExecutorSide {
     pub(super) redial: Option<Redial>,
     /// Asks ACME servers, once the host is let in.
     pub(super) fetching: Option<Fetching>,
+    /// Posts to tenants' applications.
+    pub(super) posts: Posts,
 }
 
 impl ExecutorSide {
     /// Puts the channels together. `shutdown` becomes true when the process shall end.
     #[must_use]
-    pub const fn new(
+    pub fn new(
         to: mpsc::Sender<ToExecutor>,
         from: mpsc::Receiver<FromExecutor>,
         standing: Standing,
@@ -44,6 +47,7 @@ impl ExecutorSide {
             retired: false,
             redial: None,
             fetching: None,
+            posts: Posts::default(),
         }
     }
 
@@ -110,6 +114,9 @@ impl ExecutorSide {
                 if let Some(fetching) = &mut self.fetching {
                     fetching.begin(number, *fetch, self.to.clone());
                 }
+            }
+            FromExecutor::PostWanted { number, post } => {
+                self.posts.begin(number, *post, self.to.clone());
             }
             FromExecutor::Report(_)
             | FromExecutor::BodiesWanted(_)

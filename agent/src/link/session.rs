@@ -290,6 +290,7 @@ impl Session<'_> {
                 last = true;
             }
             other @ (FromExecutor::FetchWanted { .. }
+            | FromExecutor::PostWanted { .. }
             | FromExecutor::ReconnectWanted { .. }
             | FromExecutor::Standing(_)) => {
                 self.link.relay.absorb(other);

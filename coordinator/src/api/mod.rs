@@ -23,7 +23,7 @@ mod tests;
 
 pub use app::{Api, Clock};
 pub use auth::{ApiKeyText, ApiKeyTextError};
-pub use resource::statistics::statistics_csv;
+pub use resource::statistics::{UNKNOWN as STATISTICS_UNKNOWN, statistics_csv};
 pub use resource::status::trouble;
 pub use rooms::{Backup, BackupError, Draft, Fleet, MembershipError, Planning, StockError};
 pub use routes::router;

@@ -21,7 +21,8 @@ use super::fixture::{
 use super::*;
 use crate::fleet::lifecycle::Event;
 use crate::state::{
-    CampaignEnd, CertificateSubject, HostSecret, Release, SecretOf, ShownCertificate, TokenUse,
+    CampaignEnd, CertificateSubject, Figures, HostSecret, Release, SecretOf, ShownCertificate,
+    TokenUse,
 };
 
 const GOLDEN: &str = include_str!("format.golden");
@@ -363,6 +364,23 @@ fn rotation_commands() -> Vec<Command> {
     ]
 }
 
+fn reading_commands() -> Vec<Command> {
+    let figures = Figures {
+        delivered: 300,
+        opened: 40,
+        clicked: 5,
+    };
+    vec![
+        Command::RecordReadings(RecordReadings {
+            readings: [(RequestId::new("r1").unwrap(), figures)].into(),
+        }),
+        Command::RecordForeignPlans(RecordForeignPlans {
+            host: host_id("h1"),
+            plans: [(identity(0).vmta, "3".to_owned())].into(),
+        }),
+    ]
+}
+
 fn statistics_commands() -> Vec<Command> {
     vec![Command::RecordStatistics(RecordStatistics {
         batches: vec![statistics(0, 100, 3)],
@@ -383,6 +401,7 @@ pub(super) fn samples() -> Vec<Command> {
         statistics_commands(),
         life_commands(),
         rotation_commands(),
+        reading_commands(),
     ];
     shelves.into_iter().flatten().collect()
 }

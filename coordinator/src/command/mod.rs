@@ -44,13 +44,15 @@ pub(crate) use artifact::IDLE_MILLIS;
 pub use artifact::{
     BeginArtifact, FinishArtifact, NameArtifact, Piece, PutArtifactPiece, RemoveArtifact,
 };
-pub use campaign::{BeginCampaign, EndCampaign, Take};
-pub(crate) use campaign::{KNOWN as CAMPAIGNS_KNOWN, is_uid as is_campaign_uid};
+pub use campaign::{BeginCampaign, EndCampaign, RecordReadings, Take};
+pub(crate) use campaign::{
+    KNOWN as CAMPAIGNS_KNOWN, READINGS, is_news_reading, is_uid as is_campaign_uid,
+};
 pub(crate) use cluster::AGREEMENT_MILLIS;
 pub use host::SetDatabasePassword;
 pub use identity::{
-    PauseWarmup, RecordSending, ResumeWarmup, RotateKeys, StateChecks, StateNextKey, SteerIdentity,
-    StopWarmup, TickWarmup, Ticked, TurnRotations,
+    PauseWarmup, RecordForeignPlans, RecordSending, ResumeWarmup, RotateKeys, StateChecks,
+    StateNextKey, SteerIdentity, StopWarmup, TickWarmup, Ticked, TurnRotations,
 };
 pub(crate) use identity::{ROTATIONS, is_on_its_host, life_refused, rotation_facts};
 pub use outcome::{Answer, BodyChange, Effect, Outcome, Rejection, RejectionCode};
@@ -199,4 +201,8 @@ pub enum Command {
     StateNextKey(StateNextKey),
     /// Rotations go on whose time has come.
     TurnRotations(TurnRotations),
+    /// What MailWizz counts of campaigns' mail.
+    RecordReadings(RecordReadings),
+    /// Which warm-up plans of its own a tenant's MailWizz has on servers of ours.
+    RecordForeignPlans(RecordForeignPlans),
 }

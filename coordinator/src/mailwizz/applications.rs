@@ -8,7 +8,7 @@ use super::client::{CallError, Client, Door};
 use super::draft::Draft;
 use super::reply::DeliveryServer;
 use crate::seal::Vault;
-use crate::state::SealedAtRest;
+use crate::state::{Figures, SealedAtRest};
 
 /// Asks whichever tenant's application is meant. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -38,6 +38,14 @@ impl Applications {
     /// As there, and when the customer's key does not open.
     pub async fn named(&self, door: &SealedDoor, name: &str) -> Result<Vec<String>, CallError> {
         self.client.named(&self.open(door)?, name).await
+    }
+
+    /// See [`Client::figures`].
+    ///
+    /// # Errors
+    /// As there, and when the customer's key does not open.
+    pub async fn figures(&self, door: &SealedDoor, uid: &str) -> Result<Figures, CallError> {
+        self.client.figures(&self.open(door)?, uid).await
     }
 
     /// See [`Client::create`].

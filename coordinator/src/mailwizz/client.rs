@@ -14,6 +14,7 @@ use email_engine_protocol::url::ServiceUrl;
 
 use super::draft::Draft;
 use super::reply::{self, DeliveryServer, Listed, ReplyError};
+use crate::state::Figures;
 
 /// Counter by `endpoint` and `status_code`, which is `none` when no answer came: calls of the application.
 pub const MAILWIZZ_CALLS: &str = "email_engine_mailwizz_api_calls_total";
@@ -186,6 +187,16 @@ impl Client {
         Ok(named.map(|(_, uid)| uid).collect())
     }
 
+    /// What is counted of one campaign's mail, opens and clicks included.
+    ///
+    /// # Errors
+    /// As [`servers`](Self::servers).
+    pub async fn figures(&self, door: &Door, uid: &str) -> Result<Figures, CallError> {
+        let url = url(door, &[CAMPAIGNS, uid, "stats"])?;
+        self.read(door, "campaign-stats", &url, reply::figures)
+            .await
+    }
+
     /// Makes a campaign and gives its uid.
     ///
     /// # Errors
@@ -235,6 +246,16 @@ impl Client {
         url.query_pairs_mut()
             .append_pair("page", &page.to_string())
             .append_pair("per_page", &PER_PAGE.to_string());
+        self.read(door, what, &url, read).await
+    }
+
+    async fn read<T>(
+        &self,
+        door: &Door,
+        what: &'static str,
+        url: &Url,
+        read: impl Fn(&[u8]) -> Result<T, ReplyError>,
+    ) -> Result<T, CallError> {
         let ask = || async {
             let request = self.request(Method::GET, url.clone(), door, READ_WITHIN)?;
             let heard = send(what, request)

@@ -3,6 +3,8 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::state::Figures;
+
 /// Longest of its words that is passed on, in characters.
 const WORDS: usize = 500;
 
@@ -45,7 +47,7 @@ struct Envelope {
     #[serde(default)]
     campaign_uid: Option<String>,
     #[serde(default)]
-    data: Option<Page>,
+    data: Value,
 }
 
 #[derive(Deserialize)]
@@ -96,10 +98,24 @@ pub(super) fn campaigns(body: &[u8]) -> Result<Listed<(String, String)>, ReplyEr
     })
 }
 
+/// What it counts of a campaign's mail.
+pub(super) fn figures(body: &[u8]) -> Result<Figures, ReplyError> {
+    let data = open(body)?.data;
+    let read = |field: &str| {
+        let count = data.get(field).and_then(number);
+        count.ok_or_else(|| ReplyError::Garbled(format!("its data have no {field}")))
+    };
+    Ok(Figures {
+        delivered: read("delivery_success_count")?,
+        opened: read("unique_opens_count")?,
+        clicked: read("unique_clicks_count")?,
+    })
+}
+
 fn listed<T>(body: &[u8], read: impl Fn(&Value) -> Option<T>) -> Result<Listed<T>, ReplyError> {
-    let page = open(body)?
-        .data
-        .ok_or_else(|| ReplyError::Garbled("it has no data".to_owned()))?;
+    let data = open(body)?.data;
+    let page = Page::deserialize(data)
+        .map_err(|error| ReplyError::Garbled(format!("its data: {}", words(&error.to_string()))))?;
     let records = page.records.iter().map(|record| {
         let what = || words(&record.to_string());
         read(record).ok_or_else(|| ReplyError::Garbled(format!("a record is {}", what())))
@@ -201,10 +217,33 @@ mod tests {
         assert!(matches!(servers(body), Err(ReplyError::Garbled(_))));
     }
 
+    #[test]
+    fn figures_are_there_all_of_them_or_unknown() {
+        let whole = br#"{"status":"success","data":{"campaign_status":"sent","delivery_success_count":"90",
+            "delivery_success_rate":90,"opens_count":70,"unique_opens_count":31,"unique_clicks_count":"4"}}"#;
+        let wanted = Figures {
+            delivered: 90,
+            opened: 31,
+            clicked: 4,
+        };
+        assert_eq!(figures(whole), Ok(wanted));
+        for odd in [
+            r#"{"status":"success","data":{"delivery_success_count":90,"unique_opens_count":31}}"#,
+            r#"{"status":"success","data":{"delivery_success_count":90,"unique_opens_count":-1,"unique_clicks_count":1}}"#,
+            r#"{"status":"success","data":[]}"#,
+            r#"{"status":"success"}"#,
+        ] {
+            assert!(
+                matches!(figures(odd.as_bytes()), Err(ReplyError::Garbled(_))),
+                "{odd}"
+            );
+        }
+    }
+
     proptest! {
         #[test]
         fn no_answer_is_too_odd_to_be_judged(body in prop::collection::vec(any::<u8>(), 0..300)) {
-            let _ = (created(&body), servers(&body), campaigns(&body));
+            let _ = (created(&body), servers(&body), campaigns(&body), figures(&body));
         }
 
         #[test]

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{Query, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
@@ -44,6 +44,8 @@ pub(crate) struct Held {
     pub(crate) campaigns: Vec<BTreeMap<String, String>>,
     /// Number, name and status of delivery servers.
     pub(crate) servers: Vec<(u64, String, &'static str)>,
+    /// Delivered, opened and clicked, of campaigns by their uids.
+    pub(crate) figures: BTreeMap<String, [u64; 3]>,
     /// Requests so far.
     pub(crate) asked: usize,
     /// Servers of one page.
@@ -101,6 +103,7 @@ impl Application {
         }));
         let router = Router::new()
             .route("/api/index.php/campaigns", get(campaigns).post(create))
+            .route("/api/index.php/campaigns/{uid}/stats", get(stats))
             .route("/api/index.php/delivery-servers", get(servers))
             .with_state(Arc::clone(&held));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -242,6 +245,30 @@ async fn campaigns(
         json!({"campaign_uid": format!("uid{}", at + 1), "name": fields["campaign[name]"], "status": "draft"})
     });
     page(&records.collect::<Vec<_>>(), &query, held.per_page)
+}
+
+async fn stats(State(held): Hold, headers: HeaderMap, Path(uid): Path<String>) -> Response {
+    match met(&held, &headers) {
+        Ok(None) => {}
+        Ok(Some(_)) => return silence().await,
+        Err(answer) => return *answer,
+    }
+    let Some([delivered, opened, clicked]) = held.lock().unwrap().figures.get(&uid).copied() else {
+        let no = json!({"status": "error", "error": "The campaign does not exist."});
+        return (StatusCode::NOT_FOUND, Json(no)).into_response();
+    };
+    let data = json!({
+        "campaign_status": "sent",
+        "subscribers_count": delivered,
+        "processed_count": delivered,
+        "delivery_success_count": delivered,
+        "delivery_success_rate": 100,
+        "opens_count": opened * 2,
+        "unique_opens_count": opened,
+        "clicks_count": clicked * 2,
+        "unique_clicks_count": clicked.to_string(),
+    });
+    Json(json!({"status": "success", "data": data})).into_response()
 }
 
 async fn servers(

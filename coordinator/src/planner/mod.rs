@@ -43,6 +43,7 @@ mod secret;
 mod template;
 mod values;
 mod web;
+mod webhooks;
 
 use std::collections::BTreeMap;
 
@@ -177,7 +178,9 @@ fn made(
             configuration.extra = role::extra(&view.files)?;
             let text = powermta::render(&configuration);
             flags.extend(routes::judge(&host.spec.id, &configuration, &text)?);
-            accounting = Some(powermta::accounting(&configuration));
+            let mut counted = powermta::accounting(&configuration);
+            webhooks::add(state, host, &configuration, &mut counted, &mut flags);
+            accounting = Some(counted);
             values::of_powermta(state, host, &configuration, text)?
         }
     };

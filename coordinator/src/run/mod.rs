@@ -104,7 +104,6 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
     let cluster = start_raft(config, &place, &identity, raft).await?;
     tracing::info!(address = %raft_address, "Raft runs");
     founding::commit(&cluster, &place).await?;
-
     drop(agent);
     let push = push::start(PushConfig {
         listen: agent_address,
@@ -122,6 +121,7 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
     let endpoints = published.advertised(&config.advertise)?;
 
     let evidence: Arc<dyn Evidence> = Arc::new(Counted(cluster.clone()));
+    let applications = Applications::new(mailwizz::Client::new()?, Arc::clone(&vault));
     let tasks = tasks::start(TasksConfig {
         fleet: cluster.clone(),
         vault: Arc::clone(&vault),
@@ -133,6 +133,7 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
         certificate_life: config.certificate_life(),
         submission_life: config.submission_certificate_life(),
         evidence: Arc::clone(&evidence),
+        applications: applications.clone(),
     });
     let planned = tasks.planned();
     cluster.serve_planned(Arc::new(move |revision| {
@@ -142,11 +143,10 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
 
     let (stop, stopping) = watch::channel(false);
     let backups = Backups::new(config.data_dir.clone(), config.min_free_bytes);
-    let rooms = Rooms::new(cluster.clone(), vault.clone(), tasks.stock(), backups);
-    let rooms = Arc::new(rooms);
+    let rooms = Arc::new(Rooms::new(cluster.clone(), vault, tasks.stock(), backups));
     let api_rooms = Api::new(Arc::clone(&rooms) as _, rooms, Some(recorder), push::now)
         .with_artifacts(config.artifacts)
-        .with_applications(Applications::new(mailwizz::Client::new()?, vault))
+        .with_applications(applications)
         .with_evidence(evidence);
     let router = api::router(Arc::new(api_rooms));
     let serving = tokio::spawn(api::serve(api, router, identity, stopping.clone()));

@@ -29,6 +29,54 @@ pub struct Campaign {
     pub begun_at: Timestamp,
     /// What became of it; absent while that is not known.
     pub end: Option<CampaignEnd>,
+    /// What MailWizz said of its mail.
+    pub readings: Readings,
+}
+
+/// What MailWizz said of a campaign's mail: the last reading of each UTC day, days by their numbers from
+/// 1970-01-01. Whole figures and never what came to them, so that one that is told twice counts once. The
+/// first is the first with a mail.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Readings(pub BTreeMap<u32, Reading>);
+
+/// Figures, and when they were first said on their day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reading {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub figures: Figures,
+}
+
+/// A campaign's mail as MailWizz counts it, since it began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Figures {
+    /// Handed over for delivery.
+    pub delivered: u64,
+    /// Recipients that opened it.
+    pub opened: u64,
+    /// Recipients that followed a link of it.
+    pub clicked: u64,
+}
+
+impl Campaign {
+    /// The one identity that sent all of it, where there is one.
+    #[must_use]
+    pub fn only_sender(&self) -> Option<IpAddr> {
+        match &self.parts[..] {
+            [(address, _)] => Some(*address),
+            _ => None,
+        }
+    }
+
+    /// What it goes by in MailWizz, when it is there.
+    #[must_use]
+    pub fn uid(&self) -> Option<&str> {
+        match &self.end {
+            Some(CampaignEnd::Created { uid }) => Some(uid),
+            _ => None,
+        }
+    }
 }
 
 /// Names one of several that work on one request at the same time.

@@ -5,12 +5,13 @@
 //! must always be readable, because a lagging node may be sent one. Versions before the first release are
 //! refused: version 3 gave identities a life and a warm-up of their own, version 4 says since when an address
 //! is whose, and remembers what is held against addresses, what files said in their own words, what campaigns
-//! take of a day, and a second key while one is rotated.
+//! take of a day, and a second key while one is rotated; version 5 adds what MailWizz says of campaigns' mail,
+//! and which warm-up plans of its own it has.
 
 use super::FleetState;
 
 /// Version of the tables that [`encode`] writes.
-pub const TABLES_VERSION: u32 = 4;
+pub const TABLES_VERSION: u32 = 5;
 
 /// Why bytes are not the tables of a state that this software reads.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -16,6 +16,12 @@ use super::Release;
 /// server, which their MX then is.
 pub const INBOUND_MX_LABEL: &str = "inbound-mx";
 
+/// Label of a PowerMTA host: the tenants whose MailWizz its agent tells of bounces and complaints, or
+/// [`WEBHOOK_ALL`].
+pub const WEBHOOK_LABEL: &str = "mailwizz-webhook";
+/// See [`WEBHOOK_LABEL`].
+pub const WEBHOOK_ALL: &str = "all";
+
 /// A managed machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Host {

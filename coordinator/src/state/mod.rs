@@ -37,7 +37,7 @@ use email_engine_protocol::time::Timestamp;
 
 pub use access::{ApiKey, CertificateRecord, CertificateSubject, Token, TokenState, TokenUse};
 pub use audit::{AuditEntry, Remembered};
-pub use campaign::{Asker, Campaign, CampaignEnd, Reserved};
+pub use campaign::{Asker, Campaign, CampaignEnd, Figures, Reading, Readings, Reserved};
 pub use cluster::{ClusterRecord, Issuer, Node, PlanKey};
 pub use codec::{DecodeError, TABLES_VERSION, decode, encode};
 pub(crate) use content::layer_fault;
@@ -50,10 +50,11 @@ pub use counting::{
 };
 pub use host::{
     Host, HostKeys, HostLifecycle, INBOUND_MX_LABEL, Outcome, RestartAllowed, TargetRecord,
+    WEBHOOK_ALL, WEBHOOK_LABEL,
 };
 pub use identity::{
-    Declared, Departed, Departure, GivenUp, Held, HeldAddresses, Identity, Leaving, Life, OtherKey,
-    Place, Pool, Quarantine, Rotation, Said, Signing,
+    Declared, Departed, Departure, ForeignPlan, GivenUp, Held, HeldAddresses, Identity, Leaving,
+    Life, OtherKey, Place, Pool, Quarantine, Rotation, Said, Signing,
 };
 pub use lookup::{Claim, ClaimKind, Lookup};
 pub(crate) use lookup::{claims, with_ancestors};
@@ -164,4 +165,6 @@ pub struct FleetState {
     pub departed: Table<Departure, Arc<Departed>>,
     /// What is held against addresses that no identity has.
     pub held: HeldAddresses,
+    /// Warm-up plans of MailWizz's own on servers of ours, by the host that it is on and by virtual MTA.
+    pub foreign_plans: BTreeMap<HostId, BTreeMap<VmtaName, ForeignPlan>>,
 }

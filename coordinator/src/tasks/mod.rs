@@ -7,6 +7,7 @@
 //! - [`expire`] cuts off hosts whose time for confirming their retirement is over.
 //! - `restart` gives the word for restarts that may be made at certain times.
 //! - `idle` says when identities sent last, and lays to rest those that had no mail for 30 days.
+//! - `opens` reads what tenants' MailWizz counts of campaigns.
 //! - `rotate` carries rotations of DKIM keys on, and begins those that are due.
 //! - `warmup` judges each day how identities warm up, and on every report whether one must stop.
 //! - [`renew`] (on every node) keeps the node's own certificate fresh.
@@ -16,6 +17,7 @@
 pub mod certify;
 pub mod expire;
 mod idle;
+mod opens;
 mod password;
 pub mod plan;
 mod refused;
@@ -37,6 +39,7 @@ pub use stock::{Stock, StockError};
 
 use crate::command::Command;
 use crate::fleet::warmup::Evidence;
+use crate::mailwizz::Applications;
 use crate::pki::store::IdentityStore;
 use crate::pki::{Life, NodeIdentity};
 use crate::planner;
@@ -67,6 +70,8 @@ pub struct TasksConfig<F> {
     pub submission_life: Life,
     /// What is counted of the fleet's mail.
     pub evidence: Arc<dyn Evidence>,
+    /// The tenants' MailWizz.
+    pub applications: Applications,
 }
 
 impl<F> std::fmt::Debug for TasksConfig<F> {
@@ -98,6 +103,7 @@ pub fn start<F: Fleet>(config: TasksConfig<F>) -> TasksHandle<F> {
         certificate_life,
         submission_life,
         evidence,
+        applications,
     } = config;
     let stock = Stock::new(fleet.clone(), vault.clone());
     let (planned, planned_seen) = watch::channel(Planned::default());
@@ -115,6 +121,7 @@ pub fn start<F: Fleet>(config: TasksConfig<F>) -> TasksHandle<F> {
         tokio::spawn(stock.clone().run(keys_ahead)),
         tokio::spawn(expire::run(fleet.clone())),
         tokio::spawn(idle::run(fleet.clone(), Arc::clone(&evidence))),
+        tokio::spawn(opens::run(fleet.clone(), applications)),
         tokio::spawn(rotate::run(fleet.clone(), Arc::clone(&evidence))),
         tokio::spawn(warmup::run(fleet.clone(), evidence)),
         tokio::spawn(password::run(fleet.clone(), vault.clone())),

@@ -21,8 +21,8 @@ use email_engine_protocol::time::Timestamp;
 use super::{leads, say};
 use crate::command::{Command, StopWarmup, TickWarmup, Ticked};
 use crate::fleet::warmup::{
-    Evidence, Facts, WINDOW_DAYS, accounting_hosts, day_begins, day_of, is_read_past, is_warming,
-    judge, settings_of, stop_line, whole_days,
+    Evidence, Facts, Opens, WINDOW_DAYS, accounting_hosts, day_begins, day_of, is_read_past,
+    is_warming, judge, opens_before, settings_of, stop_line, whole_days,
 };
 use crate::push::{Fleet, now};
 use crate::state::FleetState;
@@ -46,7 +46,7 @@ pub(super) async fn run<F: Fleet>(fleet: F, evidence: Arc<dyn Evidence>) {
         loop {
             let (at, subjects, last) = fleet.view(|state| {
                 let at = now().max(state.now);
-                let (subjects, last) = subjects(state, from);
+                let (subjects, last) = subjects(state, from, day_of(at));
                 (at, subjects, last)
             });
             let evidence = Arc::clone(&evidence);
@@ -83,6 +83,10 @@ struct Subject {
     plan: WarmupPlan,
     hosts: BTreeSet<HostId>,
     rules: Arc<Rules>,
+    /// Opens of the days before, where the application tells them.
+    opens: Option<Opens>,
+    /// A MailWizz's own plan for it.
+    foreign: Option<(HostId, String)>,
 }
 
 /// What a tenant's identities are judged by.
@@ -92,7 +96,8 @@ struct Rules {
 }
 
 /// Those that warm up among the next identities in order of address, and where the rest begins.
-fn subjects(state: &FleetState, from: Bound<IpAddr>) -> (Vec<Subject>, Option<IpAddr>) {
+fn subjects(state: &FleetState, from: Bound<IpAddr>, day: u32) -> (Vec<Subject>, Option<IpAddr>) {
+    let opens = opens_before(state, day);
     let mut rules: BTreeMap<&TenantId, Arc<Rules>> = BTreeMap::new();
     let mut subjects = Vec::new();
     let mut last = None;
@@ -116,6 +121,10 @@ fn subjects(state: &FleetState, from: Bound<IpAddr>) -> (Vec<Subject>, Option<Ip
                 plan: identity.warmup.clone(),
                 hosts: accounting_hosts(state, identity),
                 rules: Arc::clone(rules),
+                opens: opens.get(address).copied(),
+                foreign: state
+                    .foreign_plan(identity)
+                    .map(|(host, foreign)| (host.clone(), foreign.plan.clone())),
             });
         }
     }
@@ -150,10 +159,15 @@ fn commands(subjects: &[Subject], evidence: &dyn Evidence, day: u32) -> Vec<Comm
         {
             continue;
         }
+        // Where the application sent more of a campaign than left this identity, another one sent of it too.
+        let left = counts
+            .iter()
+            .fold(0_u64, |sum, day| sum.saturating_add(day.total().sent));
         let facts = Facts {
             is_read: true,
             loops,
-            opens: None,
+            opens: subject.opens.filter(|opens| opens.delivered <= left),
+            foreign: subject.foreign.as_ref(),
         };
         let counts = whole_days(evidence, &subject.hosts, counts);
         let (verdict, rates) = judge(&subject.plan, &counts, settings, &facts, day);
@@ -180,12 +194,15 @@ fn commands(subjects: &[Subject], evidence: &dyn Evidence, day: u32) -> Vec<Comm
 
 #[cfg(test)]
 mod tests {
-    use email_engine_protocol::api::{IpStatus, Phase, WarmupStep};
+    use email_engine_protocol::api::{IpStatus, Phase, WarmupReason, WarmupStep};
+    use email_engine_protocol::id::Role;
     use email_engine_protocol::observed::{BounceCategory, Counts, DayCounts, Gap};
 
     use super::*;
-    use crate::command::fixture::{Fleet, address};
+    use crate::command::fixture::{Fleet, address, host, host_id, identity};
+    use crate::command::{AddHost, RecordForeignPlans};
     use crate::fleet::warmup::Unread;
+    use crate::state::{Campaign, CampaignEnd, Figures, Reading, Readings};
 
     /// Every identity sent so much on every day, and every host is read to a day.
     #[derive(Default)]
@@ -236,9 +253,10 @@ mod tests {
     }
 
     fn commands_of(fleet: &Fleet, evidence: &dyn Evidence) -> Vec<Command> {
-        let (subjects, last) = subjects(&fleet.state, Bound::Unbounded);
+        let day = day_of(fleet.now());
+        let (subjects, last) = subjects(&fleet.state, Bound::Unbounded, day);
         assert_eq!(last, None);
-        commands(&subjects, evidence, day_of(fleet.now()))
+        commands(&subjects, evidence, day)
     }
 
     fn days(fleet: &mut Fleet, days: u32) {
@@ -358,6 +376,141 @@ mod tests {
         ] {
             assert_eq!(steps(&with(each, gaps.clone())), [step], "{gaps:?}");
         }
+    }
+
+    /// A campaign that identity 0 sent alone in the last days: so many delivered and opened.
+    fn campaign(fleet: &mut Fleet, delivered: u64, opened: u64) {
+        let today = day_of(fleet.now());
+        let reading = |days, opened| {
+            let at = day_begins(today - days);
+            let figures = Figures {
+                delivered,
+                opened,
+                clicked: 0,
+            };
+            (today - days, Reading { at, figures })
+        };
+        let campaign = Campaign {
+            tenant: identity(0).tenant,
+            name: "Autumn".to_owned(),
+            parts: vec![(address(0), delivered)],
+            asker: [1; 16],
+            known: [].into(),
+            begun_at: day_begins(today - 3),
+            end: Some(CampaignEnd::Created {
+                uid: "uid".to_owned(),
+            }),
+            readings: Readings([reading(3, 0), reading(1, opened)].into()),
+        };
+        let request = email_engine_protocol::id::RequestId::new("one").unwrap();
+        fleet.state.campaigns.insert(request, Arc::new(campaign));
+    }
+
+    #[test]
+    fn few_opens_hold_where_they_are_known_and_count_nowhere_else() {
+        let mut fleet = Fleet::with_identities(1);
+        days(&mut fleet, 8);
+        let evidence = Counted {
+            each: sent(100, 0),
+            read: u32::MAX,
+            ..Counted::default()
+        };
+        // Of 500: one in ten is enough. A campaign that is larger than all that left was not sent alone.
+        for (delivered, opened, step) in [
+            (0, 0, WarmupStep::Advance),
+            (500, 49, WarmupStep::Hold),
+            (500, 50, WarmupStep::Advance),
+            (49, 0, WarmupStep::Advance),
+            (800, 0, WarmupStep::Hold),
+            (801, 0, WarmupStep::Advance),
+        ] {
+            campaign(&mut fleet, delivered, opened);
+            let commands = commands_of(&fleet, &evidence);
+            let [Command::TickWarmup(tick)] = &commands[..] else {
+                panic!("{commands:?}");
+            };
+            let verdict = &tick.verdicts[0].verdict;
+            assert_eq!(verdict.step, step, "{opened} of {delivered}");
+            let is_few = |reason: &WarmupReason| matches!(reason, WarmupReason::FewOpens { .. });
+            assert_eq!(verdict.reasons.iter().any(is_few), step == WarmupStep::Hold);
+        }
+    }
+
+    #[test]
+    fn one_with_a_plan_of_mailwizzs_own_is_held_until_that_is_gone_and_pauses_all_the_same() {
+        let mut fleet = Fleet::with_identities(2);
+        days(&mut fleet, 8);
+        let mut machine = host("mailwizz1", Role::Mailwizz, 40);
+        machine.tenant = Some(identity(0).tenant);
+        fleet.accept(Command::AddHost(AddHost { host: machine }));
+        let well = Counted {
+            each: sent(100, 0),
+            read: u32::MAX,
+            ..Counted::default()
+        };
+        let before = commands_of(&fleet, &well);
+        let has = |plan: Option<&str>| {
+            let plans = plan.map(|plan| (identity(0).vmta, plan.to_owned()));
+            Command::RecordForeignPlans(RecordForeignPlans {
+                host: host_id("mailwizz1"),
+                plans: plans.into_iter().collect(),
+            })
+        };
+        fleet.accept(has(Some("3")));
+        let since = fleet
+            .state
+            .foreign_plan(&fleet.state.identities[&address(0)]);
+        let since = since.unwrap().1.since;
+        let verdicts = |fleet: &Fleet, evidence: &Counted| -> Vec<_> {
+            let commands = commands_of(fleet, evidence).into_iter();
+            let ticked = commands.flat_map(|command| match command {
+                Command::TickWarmup(tick) => tick.verdicts,
+                other => panic!("{other:?}"),
+            });
+            ticked
+                .map(|one| (one.verdict.step, one.verdict.reasons[0].to_string()))
+                .collect()
+        };
+        let judged = verdicts(&fleet, &well);
+        assert_eq!(
+            (judged[0].0, judged[1].0),
+            (WarmupStep::Hold, WarmupStep::Advance)
+        );
+        assert!(
+            judged[0].1.contains("its own warm-up plan 3"),
+            "{}",
+            judged[0].1
+        );
+        let ill = Counted {
+            each: sent(94, 6),
+            read: u32::MAX,
+            ..Counted::default()
+        };
+        assert_eq!(verdicts(&fleet, &ill)[0].0, WarmupStep::Pause);
+        // What was judged before anybody knew of it moves the other one alone.
+        for command in before {
+            fleet.accept(command);
+        }
+        let phases = |fleet: &Fleet| {
+            let phase = |at| fleet.state.identities[&address(at)].warmup.phase;
+            (phase(0), phase(1))
+        };
+        assert_eq!(phases(&fleet), (Phase::Week2, Phase::Week3));
+        // Told again it keeps its time, and once it is gone the warm-up goes on.
+        fleet.wait(1_000);
+        assert_eq!(
+            fleet.accept(has(Some("3"))).effect,
+            crate::command::Effect::Unchanged
+        );
+        let known = fleet
+            .state
+            .foreign_plan(&fleet.state.identities[&address(0)]);
+        assert_eq!(known.unwrap().1.since, since);
+        fleet.accept(has(None));
+        for command in commands_of(&fleet, &well) {
+            fleet.accept(command);
+        }
+        assert_eq!(phases(&fleet), (Phase::Week3, Phase::Week3));
     }
 
     #[test]

@@ -33,7 +33,8 @@ pub use fleet::{
     TenantSpec,
 };
 pub use history::{
-    AuditView, GapView, StatisticsBy, StatisticsRow, StatisticsView, Uncounted, UncountedView,
+    AuditView, GapView, OpensRow, StatisticsBy, StatisticsRow, StatisticsView, Uncounted,
+    UncountedView,
 };
 pub use ip::{
     Addresses, Cause, Check, ChecksRequest, DkimView, ExplainedFact, Explanation, IpEntries,

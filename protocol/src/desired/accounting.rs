@@ -4,9 +4,12 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::HostPath;
-use crate::id::{ReceiverGroup, VmtaName};
+use super::config::bound;
+use super::{ConfigError, HostPath};
+use crate::id::{ReceiverGroup, TenantId, VmtaName};
+use crate::limits;
 use crate::mail::DomainName;
+use crate::url::ServiceUrl;
 
 /// What is read on a host that sends. Nothing of it is changed on the host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +25,22 @@ pub struct AccountingSpec {
     /// [`RECEIVER_DOMAINS`](crate::limits::RECEIVER_DOMAINS). What is in none is
     /// [`ReceiverGroup::other`].
     pub receivers: Vec<Receiver>,
+    /// Applications that are told of bounces and complaints, in order of tenant, at most
+    /// [`ACCOUNTING_POSTS`](crate::limits::ACCOUNTING_POSTS).
+    pub posts: Vec<AccountingPost>,
+}
+
+/// A tenant's application that is told of what came back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountingPost {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Where it answers; its webhook lies below.
+    pub url: ServiceUrl,
+    /// The accounting file that it is told of.
+    pub path: HostPath,
+    /// Identities of the tenant here, what drains included, in order.
+    pub identities: Vec<IpAddr>,
 }
 
 /// A group of receivers, by the names under which records know it.
@@ -67,4 +86,42 @@ pub enum RecordKind {
     Delivered,
     /// `rb`: a bounce that came back later as mail.
     Returned,
+}
+
+/// What is larger than an agent reads.
+pub(super) fn check(spec: &AccountingSpec) -> Result<(), ConfigError> {
+    let names: usize = spec.receivers.iter().map(|one| one.names.len()).sum();
+    let posted: usize = spec.posts.iter().map(|post| post.identities.len()).sum();
+    let vmtas = spec.identities.len() + spec.rejecting.len();
+    for (what, number, limit) in [
+        (
+            "number of accounting files",
+            spec.files.len(),
+            limits::ACCOUNTING_FILES,
+        ),
+        (
+            "number of groups of receivers",
+            spec.receivers.len(),
+            limits::RECEIVER_GROUPS,
+        ),
+        (
+            "number of names of receivers",
+            names,
+            limits::RECEIVER_DOMAINS,
+        ),
+        ("number of virtual MTAs", vmtas, limits::RESOURCES_PER_HOST),
+        (
+            "number of webhooks",
+            spec.posts.len(),
+            limits::ACCOUNTING_POSTS,
+        ),
+        (
+            "number of identities of webhooks",
+            posted,
+            limits::RESOURCES_PER_HOST,
+        ),
+    ] {
+        bound(what, number as u64, limit as u64)?;
+    }
+    Ok(())
 }

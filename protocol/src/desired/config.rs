@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::names::{self, is_unit};
 use super::{
-    AccountingSpec, FileContent, HostPath, OnRemove, Resource, Spec, artifact, basics, certificate,
-    database, firewall, health, repository, suspension, transaction, vendor,
+    AccountingSpec, FileContent, HostPath, OnRemove, Resource, Spec, accounting, artifact, basics,
+    certificate, database, firewall, health, repository, suspension, transaction, vendor,
 };
 use crate::bytes::ContentHash;
 use crate::canonical;
@@ -212,30 +212,9 @@ impl HostConfig {
         certificate::check_all(self)?;
         health::check_all(self)?;
         repository::check_all(self)?;
-        let accounting = self.accounting.as_ref();
-        bound(
-            "number of accounting files",
-            accounting.map_or(0, |spec| spec.files.len()) as u64,
-            limits::ACCOUNTING_FILES as u64,
-        )?;
-        let receivers = accounting.map_or(&[][..], |spec| &spec.receivers);
-        bound(
-            "number of groups of receivers",
-            receivers.len() as u64,
-            limits::RECEIVER_GROUPS as u64,
-        )?;
-        let names: usize = receivers.iter().map(|one| one.names.len()).sum();
-        bound(
-            "number of names of receivers",
-            names as u64,
-            limits::RECEIVER_DOMAINS as u64,
-        )?;
-        let names = accounting.map_or(0, |spec| spec.identities.len() + spec.rejecting.len());
-        bound(
-            "number of virtual MTAs",
-            names as u64,
-            limits::RESOURCES_PER_HOST as u64,
-        )?;
+        if let Some(spec) = &self.accounting {
+            accounting::check(spec)?;
+        }
         bound(
             "number of secrets",
             self.secrets().len() as u64,

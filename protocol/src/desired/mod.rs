@@ -22,7 +22,9 @@ mod target;
 mod transaction;
 mod vendor;
 
-pub use accounting::{AccountedIdentity, AccountingFile, AccountingSpec, Receiver, RecordKind};
+pub use accounting::{
+    AccountedIdentity, AccountingFile, AccountingPost, AccountingSpec, Receiver, RecordKind,
+};
 pub use artifact::{ArchiveForm, ArchiveSpec, ArtifactRef, of as artifact_of};
 pub use basics::{GroupSpec, IpAddressSpec, SymlinkSpec, SysctlSpec, UserSpec};
 pub use certificate::{

@@ -132,6 +132,8 @@ pub enum ResourceKind {
     /// See [`PackageRepositorySpec`].
     #[serde(rename = "package_repository")]
     PackageRepository,
+    /// No resource: a webhook of [`AccountingPost`](super::AccountingPost) that takes no posts is reported so.
+    Webhook,
 }
 
 impl Spec {

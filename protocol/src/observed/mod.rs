@@ -4,6 +4,7 @@
 //! [`Observed::Unknown`].
 
 mod bounce;
+mod claim;
 mod counts;
 mod drain;
 mod facts;
@@ -13,6 +14,7 @@ mod statistics;
 mod status;
 
 pub use bounce::{BounceCategory, Categories};
+pub use claim::{CLAIM_CHARS, Claim, NoClaim};
 pub use counts::{Counts, DayCounts};
 pub use drain::DrainStatus;
 pub use facts::{Disk, Facts, Mode};

@@ -2,15 +2,17 @@
 
 use email_engine_protocol::bytes::{ContentHash, Nonce};
 use email_engine_protocol::desired::{
-    AccountedIdentity, AccountingFile, AccountingSpec, HostPath, Receiver, RecordKind,
+    AccountedIdentity, AccountingFile, AccountingPost, AccountingSpec, HostPath, Receiver,
+    RecordKind,
 };
-use email_engine_protocol::id::{ReceiverGroup, VmtaName};
+use email_engine_protocol::id::{ReceiverGroup, TenantId, VmtaName};
 use email_engine_protocol::mail::DomainName;
 use email_engine_protocol::observed::{
     AccountingCursors, AccountingFileId, BounceCategory, Counts, FileCursor, Gap, IdentityTotals,
     MailNotice, MailNotices, Mark, StatisticsBatch, Stretch,
 };
 use email_engine_protocol::time::Timestamp;
+use email_engine_protocol::url::ServiceUrl;
 
 use super::samples::{CLUSTER, host};
 
@@ -104,6 +106,12 @@ pub(crate) fn accounting() -> AccountingSpec {
         receivers: vec![Receiver {
             group: ReceiverGroup::new("gmail").unwrap(),
             names: vec!["gmail.com".to_owned(), "gmail.rollup".to_owned()],
+        }],
+        posts: vec![AccountingPost {
+            tenant: TenantId::new("client-1").unwrap(),
+            url: ServiceUrl::new("https://app.example.com").unwrap(),
+            path: HostPath::new("/var/log/pmta/feedback.csv").unwrap(),
+            identities: vec!["192.0.2.1".parse().unwrap()],
         }],
     }
 }

@@ -70,6 +70,7 @@ fn desired(golden: &mut Golden) {
         ResourceKind::Certificate => ResourceKind::Certificate,
         ResourceKind::HealthCheck => ResourceKind::HealthCheck,
         ResourceKind::PackageRepository => ResourceKind::PackageRepository,
+        ResourceKind::Webhook => ResourceKind::Webhook,
     ]);
     databases(golden);
     variants!(golden, "probe", Probe, [
@@ -136,6 +137,7 @@ fn databases(golden: &mut Golden) {
         SqlValue::Json(text()) => SqlValue::Json(_),
         SqlValue::Now => SqlValue::Now,
         SqlValue::OneOf(vec![text()]) => SqlValue::OneOf(_),
+        SqlValue::Unclaimed => SqlValue::Unclaimed,
     ]);
 }
 

@@ -107,7 +107,7 @@ thread_local! {
 }
 
 /// The fields of one line; none of an empty one.
-fn fields(line: &[u8]) -> Option<ByteRecord> {
+pub(in crate::accounting) fn fields(line: &[u8]) -> Option<ByteRecord> {
     PARSER.with_borrow_mut(|parser| {
         parser.reset();
         split(parser, line)

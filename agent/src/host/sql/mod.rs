@@ -78,6 +78,9 @@ pub enum SqlError {
     /// There is no such database or table, yet.
     #[error("{0}")]
     Absent(String),
+    /// The table has no such column.
+    #[error("{0}")]
+    NoColumn(String),
     /// Nobody answers.
     #[error("no {engine} server answers: {reason}")]
     Down {

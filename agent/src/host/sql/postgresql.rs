@@ -299,7 +299,7 @@ impl Postgresql {
         };
         let typed = cells.iter().map(|cell| match kind(cell) {
             Some(kind) => Ok(Typed { cell, kind }),
-            None => Err(SqlError::Refused(format!(
+            None => Err(SqlError::NoColumn(format!(
                 "table {table} has no column {}",
                 cell.column
             ))),
@@ -421,7 +421,7 @@ fn bound(one: &Typed<'_>) -> Option<Option<String>> {
             Some(Some(text.clone()))
         }
         SqlValue::OneOf(texts) => texts.first().cloned().map(Some),
-        SqlValue::Now => None,
+        SqlValue::Now | SqlValue::Unclaimed => None,
     }
 }
 

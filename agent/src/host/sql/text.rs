@@ -61,7 +61,7 @@ pub(super) fn grants(lines: &[String], database: &str) -> (bool, Vec<String>) {
 /// Whether a column holds what it shall.
 pub(super) fn is_same(value: &SqlValue, seen: Option<&[u8]>) -> bool {
     let Some(seen) = seen else {
-        return *value == SqlValue::Null;
+        return matches!(value, SqlValue::Null | SqlValue::Unclaimed);
     };
     let text = || std::str::from_utf8(seen).ok();
     match value {
@@ -75,6 +75,7 @@ pub(super) fn is_same(value: &SqlValue, seen: Option<&[u8]>) -> bool {
         }
         SqlValue::Decimal(number) => text().is_some_and(|text| plain(text) == plain(number)),
         SqlValue::Text(wanted) => wanted.as_bytes() == seen,
+        SqlValue::Unclaimed => matches!(seen, b"" | b"0"),
         SqlValue::OneOf(all) => all.iter().any(|one| one.as_bytes() == seen),
         SqlValue::Json(wanted) => {
             let read = serde_json::from_slice::<serde_json::Value>;
@@ -131,6 +132,8 @@ mod tests {
         assert!(!is_same(&text(""), None));
         let either = SqlValue::OneOf(vec!["active".to_owned(), "in-use".to_owned()]);
         assert!(same(&either, "in-use") && !same(&either, "inactive"));
+        let unclaimed = SqlValue::Unclaimed;
+        assert!(is_same(&unclaimed, None) && same(&unclaimed, "0") && !same(&unclaimed, "3"));
     }
 
     #[test]

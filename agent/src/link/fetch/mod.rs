@@ -4,6 +4,8 @@
 //! type of body, no redirects, no proxy, no cookies; sizes, times and numbers are bounded. Whose
 //! certificate is believed is said by the system's list of authorities, or by a file of the operator's.
 
+pub(crate) mod post;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;

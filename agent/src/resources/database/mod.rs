@@ -4,8 +4,9 @@
 mod stand_in;
 
 use email_engine_protocol::desired::{
-    DatabaseAuth, DatabaseSpec, OnRemove, Resource, Spec, SqlCell, SqlRowSpec,
+    DatabaseAuth, DatabaseSpec, OnRemove, Resource, Spec, SqlCell, SqlRowSpec, SqlValue,
 };
+use email_engine_protocol::observed::Claim;
 use zeroize::Zeroizing;
 
 use super::{ApplyError, Contents, Finding};
@@ -46,7 +47,7 @@ pub(super) fn apply(
         Spec::SqlRow(spec) => {
             let initial = Some(&spec.initial[..]);
             let place = RowPlace::of(spec);
-            Ok(machine.databases.write(&place, &spec.values, initial)?)
+            Ok(machine.databases.write(&place, &kept(spec), initial)?)
         }
         _ => Ok(()),
     }
@@ -97,13 +98,14 @@ fn observe_database(
 }
 
 fn observe_row(machine: &mut Machine, spec: &SqlRowSpec) -> Finding {
-    let seen = machine.databases.row(&RowPlace::of(spec), &spec.values);
+    let (place, kept) = (RowPlace::of(spec), kept(spec));
+    let seen = machine.databases.row(&place, &kept);
     match seen {
         Ok(None) => Finding::Differs("missing".to_owned()),
         Ok(Some(seen)) => {
-            let wrong = differing(&spec.values, &seen);
+            let wrong = differing(&kept, &seen);
             if wrong.is_empty() {
-                return Finding::Right;
+                return claims(machine, &place, spec);
             }
             let columns: Vec<&str> = wrong.iter().map(|cell| cell.column.as_str()).collect();
             Finding::Differs(format!("{} differ", columns.join(", ")))
@@ -113,6 +115,37 @@ fn observe_row(machine: &mut Machine, spec: &SqlRowSpec) -> Finding {
         }
         Err(error) => Finding::Unknown(error.to_string()),
     }
+}
+
+/// Columns that are kept right. What nobody else may claim is never written.
+fn kept(spec: &SqlRowSpec) -> Vec<SqlCell> {
+    let kept = spec
+        .values
+        .iter()
+        .filter(|cell| cell.value != SqlValue::Unclaimed);
+    kept.cloned().collect()
+}
+
+/// What somebody else claims of a row that is right else. A column that this version of the application does
+/// not have is claimed by nobody.
+fn claims(machine: &mut Machine, place: &RowPlace, spec: &SqlRowSpec) -> Finding {
+    for cell in spec
+        .values
+        .iter()
+        .filter(|cell| cell.value == SqlValue::Unclaimed)
+    {
+        let seen = match machine.databases.row(place, std::slice::from_ref(cell)) {
+            Ok(Some(seen)) => seen,
+            Ok(None) => return Finding::Differs("missing".to_owned()),
+            Err(SqlError::NoColumn(_)) => continue,
+            Err(error) => return Finding::Unknown(error.to_string()),
+        };
+        if !differing(std::slice::from_ref(cell), &seen).is_empty() {
+            let value = seen.into_iter().flatten().next().unwrap_or_default();
+            return Finding::Noted(Claim::new(&cell.column, &value).to_string());
+        }
+    }
+    Finding::Right
 }
 
 /// The password of a database's user.

@@ -68,6 +68,8 @@ struct Memory {
     is_down: bool,
     has_database: bool,
     has_table: bool,
+    /// A column that the table does not have.
+    lacks: Option<&'static str>,
     rows: BTreeMap<String, BTreeMap<String, String>>,
     writes: usize,
 }
@@ -132,6 +134,10 @@ impl Databases for Shared {
         place: &RowPlace,
         columns: &[SqlCell],
     ) -> Result<Option<Vec<SeenCell>>, SqlError> {
+        let lacks = self.table(|memory| memory.lacks)?;
+        if columns.iter().any(|cell| lacks == Some(&cell.column)) {
+            return Err(SqlError::NoColumn("Unknown column".to_owned()));
+        }
         self.table(|memory| {
             let row = memory.rows.get(&place.keys[0].value.to_string())?;
             let seen = |cell: &SqlCell| row.get(&cell.column).map(|text| text.clone().into_bytes());
@@ -231,6 +237,48 @@ fn a_row_waits_for_its_table_and_is_made_when_that_is_there() {
     assert_eq!(server.with(|memory| memory.writes), 1);
     let finding = observe(&mut machine, &Nothing, &row("one", 6));
     assert_eq!(finding, Finding::Differs("quota differ".to_owned()));
+}
+
+#[test]
+fn what_somebody_else_set_is_told_and_left_while_the_rest_is_kept_right() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut machine, server) = machine(dir.path());
+    server.with(|memory| memory.has_table = true);
+    let shared = |quota| {
+        let mut one = row("one", quota);
+        if let Spec::SqlRow(spec) = &mut one.spec {
+            spec.values
+                .push(cell("warmup_plan_id", SqlValue::Unclaimed));
+        }
+        one
+    };
+    let set = |column: &str, value: &str| {
+        server.with(|memory| {
+            let row = memory.rows.get_mut("\"one\"").unwrap();
+            row.insert(column.to_owned(), value.to_owned());
+        });
+    };
+    let held = || server.with(|memory| memory.rows["\"one\""].clone());
+    assert!(ensure(&mut machine, &Nothing, &shared(5)).unwrap().changed);
+    assert!(
+        !held().contains_key("warmup_plan_id"),
+        "it is not ours to write"
+    );
+    set("warmup_plan_id", "0");
+    assert_eq!(observe(&mut machine, &Nothing, &shared(5)), Finding::Right);
+    set("warmup_plan_id", "3");
+    set("quota", "90");
+    let ensured = ensure(&mut machine, &Nothing, &shared(5)).unwrap();
+    let Finding::Noted(reason) = &ensured.finding else {
+        panic!("{ensured:?}");
+    };
+    let claim: Claim = reason.parse().unwrap();
+    assert_eq!((&*claim.column, &*claim.value), ("warmup_plan_id", "3"));
+    let held = held();
+    assert_eq!((&*held["quota"], &*held["warmup_plan_id"]), ("5", "3"));
+    // An application that has no such column yet.
+    server.with(|memory| memory.lacks = Some("warmup_plan_id"));
+    assert_eq!(observe(&mut machine, &Nothing, &shared(5)), Finding::Right);
 }
 
 #[test]

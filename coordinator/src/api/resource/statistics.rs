@@ -9,7 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use serde::Deserialize;
 
-use email_engine_protocol::api::{GapView, StatisticsBy, StatisticsRow, StatisticsView};
+use email_engine_protocol::api::{GapView, OpensRow, StatisticsBy, StatisticsRow, StatisticsView};
 use email_engine_protocol::id::{HostId, ReceiverGroup, TenantId};
 use email_engine_protocol::observed::BounceCategory;
 use email_engine_protocol::time::Timestamp;
@@ -19,6 +19,7 @@ use crate::api::auth::Caller;
 use crate::api::problem::ApiError;
 use crate::api::request::Named;
 use crate::api::routes::Asker;
+use crate::fleet::warmup::opens_by_day;
 use crate::state::{DAYS_KEPT, FleetState, HOURS_KEPT_DAYS, Span, Subject};
 
 /// Rows of one answer, about; a day or hour is never cut in two.
@@ -110,7 +111,11 @@ async fn answer(
         None => None,
     };
     let spans = spans(wanted, api.now())?;
-    let mut view = api.view(|state| of_hosts(state, &about.hosts));
+    let now = api.now();
+    let mut view = api.view(|state| StatisticsView {
+        opens: opens(state, &about.subject, &spans, now),
+        ..of_hosts(state, &about.hosts)
+    });
     let (reading, subject) = (Arc::clone(api), about.subject);
     let found = tokio::task::spawn_blocking(move || reading.series(&subject, &spans)).await;
     let found = found.map_err(|error| {
@@ -120,6 +125,7 @@ async fn answer(
     for (span, groups) in found {
         if view.rows.len() >= ROWS {
             view.next = Some(span.begins());
+            view.opens.retain(|one| one.at < span.begins());
             break;
         }
         let own = groups
@@ -129,7 +135,7 @@ async fn answer(
             .extend(own.map(|(group, counts)| StatisticsRow::new(span.begins(), group, &counts)));
     }
     if is_csv {
-        let text = statistics_csv(&view.rows);
+        let text = statistics_csv(&view);
         let mut answer =
             ([(header::CONTENT_TYPE, "text/csv; charset=utf-8")], text).into_response();
         if let Some(next) = view.next
@@ -159,6 +165,29 @@ fn of_hosts(state: &FleetState, hosts: &[HostId]) -> StatisticsView {
         read_until: read.and_then(|read| read.into_iter().min()),
         ..StatisticsView::default()
     }
+}
+
+/// A row for each day that is asked for and has begun, known or not.
+fn opens(state: &FleetState, subject: &Subject, spans: &[Span], now: Timestamp) -> Vec<OpensRow> {
+    let days = spans.iter().filter_map(|span| match span {
+        Span::Day(day) if span.begins() <= now => Some((*day, span.begins())),
+        _ => None,
+    });
+    let days: Vec<_> = days.collect();
+    let (Some((first, _)), Some((last, _))) = (days.first(), days.last()) else {
+        return Vec::new();
+    };
+    let known = opens_by_day(state, subject, (*first, *last));
+    let row = |(day, at)| {
+        let figures = known.get(&day);
+        OpensRow {
+            at,
+            opens: figures.map(|figures| figures.opened),
+            clicks: figures.map(|figures| figures.clicked),
+            of: figures.map(|figures| figures.delivered),
+        }
+    };
+    days.into_iter().map(row).collect()
 }
 
 fn is_csv(wanted: &Wanted, headers: &HeaderMap) -> Result<bool, ApiError> {
@@ -214,12 +243,18 @@ fn time(field: &str, text: Option<&str>) -> Result<Option<Timestamp>, ApiError> 
         .ok_or_else(|| ApiError::invalid(field, text, accepted))
 }
 
-/// The rows as RFC 4180 has them, every category a column of its own.
+/// What opens and clicks are told as where nobody knows them.
+pub const UNKNOWN: &str = "unknown";
+/// In the place of a group, for what is told of all of them together.
+const ALL: &str = "all";
+
+/// The rows as RFC 4180 has them, every category a column of its own. Opens and clicks are told by day and not
+/// by receivers: they stand in a row of each day for `all`, in which the other columns are empty.
 ///
 /// # Panics
 /// Never: rows are written to memory.
 #[must_use]
-pub fn statistics_csv(rows: &[StatisticsRow]) -> String {
+pub fn statistics_csv(view: &StatisticsView) -> String {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let fixed = [
         "at",
@@ -233,9 +268,10 @@ pub fn statistics_csv(rows: &[StatisticsRow]) -> String {
     ];
     let categories = BounceCategory::ALL.map(BounceCategory::as_str);
     let header = fixed.iter().chain(&categories);
+    let header = header.chain(&["opens", "clicks", "opens_of"]);
     let in_memory = "memory takes every record of one length";
     writer.write_record(header).expect(in_memory);
-    for row in rows {
+    for row in &view.rows {
         let counts = [
             row.sent,
             row.delivered,
@@ -250,6 +286,17 @@ pub fn statistics_csv(rows: &[StatisticsRow]) -> String {
         let all = head
             .into_iter()
             .chain(counts.map(|count| count.to_string()));
+        let all = all.chain([const { String::new() }; 3]);
+        writer.write_record(all).expect(in_memory);
+    }
+    for row in &view.opens {
+        let told = |count: Option<u64>| {
+            count.map_or_else(|| UNKNOWN.to_owned(), |count| count.to_string())
+        };
+        let head = [row.at.to_string(), ALL.to_owned()];
+        let empty = std::iter::repeat_n(String::new(), fixed.len() - 2 + categories.len());
+        let opens = [row.opens, row.clicks, row.of].map(told);
+        let all = head.into_iter().chain(empty).chain(opens);
         writer.write_record(all).expect(in_memory);
     }
     let written = writer.into_inner().expect(in_memory);

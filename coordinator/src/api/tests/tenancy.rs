@@ -223,13 +223,18 @@ async fn counts_of_mail_are_shown_to_their_tenant_by_day_and_hour_as_json_and_cs
             "{}",
             csv.text
         );
-        assert_eq!(csv.text.lines().count(), 3);
+        assert_eq!(csv.text.lines().count(), 3 + 7, "and opens of a week");
         let csv = red(path)
             .header("accept", "text/csv")
             .send()
             .await
             .gives(200);
-        assert_eq!(csv.text.lines().count(), 3);
+        assert_eq!(csv.text.lines().count(), 3 + 7);
+        let unknown = csv
+            .text
+            .lines()
+            .filter(|line| line.ends_with(",unknown,unknown,unknown"));
+        assert_eq!(unknown.count(), 7, "{}", csv.text);
         for (bad, field) in [
             ("from=soon", "from"),
             ("from=2026-11-21&to=2026-11-20", "to"),

@@ -16,7 +16,7 @@ use crate::command::RejectionCode::{
 use crate::command::refuse::{at_most, not_found, refuse};
 use crate::command::verb::{Change, Turn, Verb};
 use crate::fleet::warmup::day_of;
-use crate::state::{Asker, Campaign, FleetState};
+use crate::state::{Asker, Campaign, FleetState, Readings};
 
 /// Most identities of one campaign.
 const IDENTITIES: usize = 1_000;
@@ -137,6 +137,7 @@ impl BeginCampaign {
             known: self.known.clone(),
             begun_at: turn.now(),
             end: None,
+            readings: Readings::default(),
         };
         let request = &turn.proposal.request;
         state.campaigns.insert(request.clone(), Arc::new(campaign));

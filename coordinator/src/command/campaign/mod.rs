@@ -1,11 +1,14 @@
-//! Verbs about campaigns, which a tenant's MailWizz sends: one before it is asked, one when it has answered.
-//! A campaign goes by the request that asked for it.
+//! Verbs about campaigns, which a tenant's MailWizz sends: one before it is asked, one when it has answered,
+//! and what it counts of the mail later. A campaign goes by the request that asked for it.
 
 mod begin;
 mod end;
+mod record;
 
 pub use begin::{BeginCampaign, Take};
 pub use end::EndCampaign;
+pub use record::RecordReadings;
+pub(crate) use record::{CAMPAIGNS as READINGS, is_news as is_news_reading};
 
 /// Longest name of a campaign and longest reason, in characters.
 const TEXT_CHARS: usize = 600;

@@ -3,10 +3,10 @@
 use email_engine_protocol::api::IpStatus;
 use email_engine_protocol::id::RequestId;
 
-use super::{BeginCampaign, CAMPAIGNS, EndCampaign, Take};
+use super::{BeginCampaign, CAMPAIGNS, EndCampaign, RecordReadings, Take};
 use crate::command::fixture::{Fleet, address, identity, tenant};
 use crate::command::{ChangeIdentity, Command, CreateTenant, Effect, RejectionCode, RemoveTenant};
-use crate::state::CampaignEnd;
+use crate::state::{CampaignEnd, Figures};
 
 fn begin(ips: &[u32]) -> Command {
     Command::BeginCampaign(BeginCampaign {
@@ -161,4 +161,47 @@ fn the_oldest_are_forgotten_first_and_those_of_a_tenant_with_it() {
     fleet.state.campaigns_order.push(first);
     fleet.accept(Command::RemoveTenant(RemoveTenant { tenant: gone }));
     assert!(fleet.state.campaigns.is_empty() && fleet.state.campaigns_order.is_empty());
+}
+
+#[test]
+fn readings_are_whole_figures_of_a_day_and_telling_them_again_changes_nothing() {
+    let mut fleet = Fleet::with_identities(1);
+    fleet.accept(begin(&[0]));
+    let request = fleet.state.campaigns_order[0].clone();
+    let read = |delivered, opened| {
+        let figures = Figures {
+            delivered,
+            opened,
+            clicked: 0,
+        };
+        let unknown = RequestId::new("forgotten").unwrap();
+        Command::RecordReadings(RecordReadings {
+            readings: [(request.clone(), figures), (unknown, figures)].into(),
+        })
+    };
+    // Nobody reads what is not there, and nothing is read before something is out.
+    assert_eq!(fleet.accept(read(10, 1)).effect, Effect::Unchanged);
+    fleet.accept(end(&request, created("uid1")));
+    assert_eq!(fleet.accept(read(0, 0)).effect, Effect::Unchanged);
+    let revision = fleet.state.revision;
+    assert_eq!(fleet.accept(read(10, 1)).effect, Effect::Done);
+    assert_eq!(fleet.accept(read(10, 1)).effect, Effect::Unchanged);
+    fleet.accept(read(12, 5));
+    fleet.wait(email_engine_protocol::time::Timestamp::DAY - 1_000);
+    // The same on another day is news: it was read then.
+    assert_eq!(fleet.accept(read(12, 5)).effect, Effect::Done);
+    assert_eq!(fleet.state.revision, revision, "no change of the fleet");
+    let days = &fleet.state.campaigns[&request].readings.0;
+    let opened: Vec<_> = days.values().map(|one| one.figures.opened).collect();
+    assert_eq!(opened, [5, 5]);
+    for _ in 0..80 {
+        fleet.wait(email_engine_protocol::time::Timestamp::DAY - 1_000);
+        fleet.accept(read(12, 6));
+    }
+    assert_eq!(fleet.state.campaigns[&request].readings.0.len(), 32);
+    let many = (0..1_001).map(|at| RequestId::new(format!("r{at}")).unwrap());
+    let refused = fleet.refuse(Command::RecordReadings(RecordReadings {
+        readings: many.map(|request| (request, Figures::default())).collect(),
+    }));
+    assert_eq!(refused.field, "readings");
 }

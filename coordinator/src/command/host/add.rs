@@ -163,4 +163,23 @@ mod tests {
         }
         fleet.accept(elsewhere("mx.example.com"));
     }
+
+    #[test]
+    fn whoever_is_told_of_bounces_is_a_tenant_or_everybody() {
+        let mut fleet = Fleet::with_content();
+        let told = |name: &str, tenants: &str| {
+            let mut spec = host(name, Role::Powermta, name.len().try_into().unwrap());
+            spec.labels
+                .insert("mailwizz-webhook".to_owned(), tenants.to_owned());
+            add(spec)
+        };
+        for bad in ["", "yes please", "client-1, client-2", "client-1,"] {
+            let rejection = fleet.refuse(told("p", bad));
+            let found = (rejection.code, &*rejection.field);
+            let wanted = (RejectionCode::Invalid, "labels.mailwizz-webhook");
+            assert_eq!(found, wanted, "{bad:?}");
+        }
+        fleet.accept(told("p", "all"));
+        fleet.accept(told("pmta", "client-1,client-2"));
+    }
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use email_engine_protocol::api::HostSpec;
 use email_engine_protocol::bytes::ContentHash;
-use email_engine_protocol::id::{ArtifactName, HostId, Role};
+use email_engine_protocol::id::{ArtifactName, HostId, Role, TenantId};
 use email_engine_protocol::mail::DomainName;
 
 use crate::command::Rejection;
@@ -14,7 +14,9 @@ use crate::command::identity::has_mailbox;
 use crate::command::refuse::{at_most, not_found, refuse};
 use crate::command::verb::Turn;
 use crate::fleet::window::{self, Window};
-use crate::state::{Artifact, FleetState, HOST_NAME_LABEL, INBOUND_MX_LABEL};
+use crate::state::{
+    Artifact, FleetState, HOST_NAME_LABEL, INBOUND_MX_LABEL, WEBHOOK_ALL, WEBHOOK_LABEL,
+};
 
 /// Most addresses of one host.
 const ADDRESSES: usize = 1_024;
@@ -151,6 +153,14 @@ fn labels(spec: &HostSpec) -> Result<(), Rejection> {
     {
         let field = format!("labels.{INBOUND_MX_LABEL}");
         return Err(refuse(Invalid, field, &name.escape_debug(), MX_ACCEPTED));
+    }
+    if let Some(text) = spec.labels.get(WEBHOOK_LABEL)
+        && text != WEBHOOK_ALL
+        && text.split(',').any(|tenant| TenantId::new(tenant).is_err())
+    {
+        let field = format!("labels.{WEBHOOK_LABEL}");
+        let accepted = "all, or tenants with commas between them, such as client-1,client-2";
+        return Err(refuse(Invalid, field, &text.escape_debug(), accepted));
     }
     let artifacts = spec.labels.iter().filter_map(|(key, value)| {
         let name = key.strip_prefix(Artifact::LABEL)?;

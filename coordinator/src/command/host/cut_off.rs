@@ -68,6 +68,7 @@ pub(super) fn cut_off(state: &mut FleetState, host: &HostId, turn: &mut Turn<'_>
     state.restart_allowed.remove(host);
     state.attempts.remove(host);
     state.given_up.remove(host);
+    state.foreign_plans.remove(host);
     forget_leaving(state, host, turn.now());
     if let Some(row) = state.hosts.get_mut(host) {
         row.lifecycle = HostLifecycle::Retired;

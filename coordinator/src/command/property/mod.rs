@@ -135,6 +135,7 @@ fn every_command_is_drawn_and_both_taken_and_refused() {
         never_refused,
         [
             "put-bundle",
+            "record-readings",
             "record-sending",
             "record-statistics",
             "stock-keys",

@@ -5,12 +5,14 @@
 //! - [`judge()`] says once a day what the evidence comes to; [`stop_line`] on every report whether it must
 //!   end at once. Neither changes anything.
 //! - [`Evidence`] is what both of them go by; whoever keeps the counts fills it.
+//!   [`opens_before`] and [`opens_by_day`] say what the application knows beside them.
 //! - [`simulate()`] runs the same functions on evidence without a fault.
 //!
 //! Days are UTC days, numbered from 1970-01-01. A tick of day D judges the seven days before D.
 
 mod evidence;
 mod judge;
+mod opens;
 mod plan;
 mod simulate;
 #[cfg(test)]
@@ -21,6 +23,7 @@ pub use evidence::{
     rates, whole_days,
 };
 pub use judge::{Facts, Opens, judge, stop_line};
+pub use opens::{opens_before, opens_by_day};
 #[cfg(test)]
 use plan::settle;
 pub(crate) use plan::tighten;

@@ -126,6 +126,7 @@ fn pass(cohorts: &mut Vec<Cohort>, scenario: &Scenario, day: u32) {
         is_read: true,
         loops: &loops,
         opens: None,
+        foreign: None,
     };
     for cohort in cohorts.iter_mut().filter(|_| day > 1) {
         let settings = &scenario.settings;

@@ -35,7 +35,8 @@
 //! in `database` of the file with its password. That file may write it as a line: `variable = "NAME"`.
 //!
 //! A value is one of `text`, `integer`, `decimal`, `bool`, `json`, `php` (templates), `one_of`
-//! (templates: the first is written, each of them is right), `null` and `now`.
+//! (templates: the first is written, each of them is right), `null`, `now` and `unclaimed` (among the values:
+//! it shall hold nothing, is never written, and what somebody else set there is told).
 //! Each also takes `after` and `notify`.
 
 mod php;
@@ -135,6 +136,7 @@ enum CellEntry {
     OneOf(Vec<String>),
     Php(String),
     Text(String),
+    Unclaimed(bool),
 }
 
 impl CellEntry {
@@ -147,7 +149,7 @@ impl CellEntry {
             | Self::Php(text)
             | Self::Text(text) => std::slice::from_ref(text),
             Self::OneOf(texts) => texts.as_slice(),
-            Self::Now(_) | Self::Null(_) => &[],
+            Self::Now(_) | Self::Null(_) | Self::Unclaimed(_) => &[],
         }
     }
 }
@@ -339,7 +341,8 @@ fn value(entry: &CellEntry, mut texts: Vec<String>) -> Result<SqlValue, (String,
         CellEntry::OneOf(_) => SqlValue::OneOf(texts),
         CellEntry::Now(true) => SqlValue::Now,
         CellEntry::Null(true) => SqlValue::Null,
-        CellEntry::Now(false) | CellEntry::Null(false) => {
+        CellEntry::Unclaimed(true) => SqlValue::Unclaimed,
+        CellEntry::Now(false) | CellEntry::Null(false) | CellEntry::Unclaimed(false) => {
             return Err(("false".to_owned(), "true"));
         }
     })

@@ -63,6 +63,7 @@ pub fn accounting(configuration: &Configuration) -> AccountingSpec {
         identities,
         rejecting: configuration.tenants.keys().map(reject_name).collect(),
         receivers: receivers(&configuration.catalogue),
+        posts: Vec::new(),
     }
 }
 

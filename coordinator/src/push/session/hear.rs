@@ -121,6 +121,7 @@ impl<F: Fleet> Session<F> {
         self.intake()
             .offer(intake::outcome(report), recorded.as_ref());
         self.note_drains(report);
+        self.note_foreign(report);
         if retiring && !self.cutting {
             self.cutting = true;
             self.cut_off();

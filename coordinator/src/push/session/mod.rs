@@ -5,6 +5,7 @@
 
 mod content;
 mod drains;
+mod foreign;
 mod greet;
 mod hear;
 mod reports;
@@ -28,6 +29,7 @@ use email_engine_protocol::wire::{Refusal, RefusalCode};
 
 use self::content::Content;
 use self::drains::Emptied;
+use self::foreign::Telling;
 use self::greet::Grants;
 use self::seen::Seen;
 use self::statistics::Statistics;
@@ -126,6 +128,7 @@ pub(super) async fn run<F: Fleet>(
         cutting: false,
         emptied: None,
         ending: false,
+        foreign: Telling::default(),
     };
     let end = session.serve().await;
     if let Some(refusal) = &end {
@@ -197,6 +200,8 @@ struct Session<F: Fleet> {
     emptied: Option<Emptied>,
     /// The fleet is being told of it.
     ending: bool,
+    /// MailWizz's own plans.
+    foreign: Telling,
 }
 
 enum Event {
@@ -291,6 +296,7 @@ impl<F: Fleet> Session<F> {
             Event::Ping => {
                 self.pings += 1;
                 self.end_drains();
+                self.tell_foreign();
                 let number = self.pings;
                 self.say(CoordinatorMessage::Ping { number }).await
             }

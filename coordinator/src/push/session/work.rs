@@ -1,6 +1,6 @@
 //! What a session has done beside its own task: commits, sealing, issuing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ring::rand::SystemRandom;
@@ -17,7 +17,9 @@ use email_engine_protocol::wire::RefusalCode;
 use email_engine_protocol::wire::v1::CoordinatorMessage;
 
 use super::{End, Session, refusal};
-use crate::command::{Command, CutOffHost, EndDrain, HostBatch, RecordOutcome, RenewCertificate};
+use crate::command::{
+    Command, CutOffHost, EndDrain, HostBatch, RecordForeignPlans, RecordOutcome, RenewCertificate,
+};
 use crate::pki::issue::Request;
 use crate::pki::{Authority, Credential, Term};
 use crate::push::intake::Intake;
@@ -30,6 +32,8 @@ pub(super) enum Work {
     Recorded,
     /// The fleet knows of empty queues, or not.
     Drained,
+    /// The fleet knows of MailWizz's own plans, or not.
+    Foreign,
     /// The retired host is cut off, or not.
     CutOff(bool),
     /// A certificate, as it is sent and as it is judged.
@@ -123,6 +127,21 @@ impl<F: Fleet> Session<F> {
         });
     }
 
+    pub(super) fn record_foreign(&mut self, plans: BTreeMap<VmtaName, String>) {
+        let (push, host) = (self.push.clone(), self.host.clone());
+        self.work.spawn(async move {
+            let command = Command::RecordForeignPlans(RecordForeignPlans {
+                host: host.clone(),
+                plans,
+            });
+            let reason = "as its MailWizz has them";
+            if let Err(reason) = commit(&push, &host, reason, command).await {
+                tracing::info!(%host, reason, "plans of MailWizz's own not recorded");
+            }
+            Work::Foreign
+        });
+    }
+
     pub(super) fn count(&mut self, batch: HostBatch) {
         let (push, host) = (self.push.clone(), self.host.clone());
         let end = batch.stretch.as_ref();
@@ -179,6 +198,10 @@ impl<F: Fleet> Session<F> {
             Work::Recorded => Ok(()),
             Work::Drained => {
                 self.ending = false;
+                Ok(())
+            }
+            Work::Foreign => {
+                self.foreign.underway = false;
                 Ok(())
             }
             Work::Counted(counted) => {

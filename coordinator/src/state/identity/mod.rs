@@ -1,6 +1,7 @@
 //! Sending identities and their pools, and those that are gone from the fleet and not yet from a host: a
 //! virtual MTA that goes while its queue holds mail takes that mail with it.
 
+mod foreign;
 mod held;
 mod life;
 mod signing;
@@ -18,6 +19,7 @@ use email_engine_protocol::time::Timestamp;
 use super::{FleetState, Keys};
 use crate::fleet::warmup;
 
+pub use foreign::ForeignPlan;
 pub use held::{Held, HeldAddresses};
 pub use life::{Declared, Life, Quarantine, Said};
 pub use signing::{OtherKey, Rotation, Signing};

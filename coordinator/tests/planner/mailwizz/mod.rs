@@ -2,11 +2,16 @@
 
 use std::sync::Arc;
 
+use email_engine_coordinator::fleet::warmup::follow;
 use email_engine_coordinator::state::{Artifact, FleetState, SealedAtRest, StoredSecret};
+use email_engine_protocol::api::{
+    WarmupRates, WarmupReason, WarmupSettings, WarmupStep, WarmupVerdict,
+};
 use email_engine_protocol::bytes::{Commitment, ContentHash};
-use email_engine_protocol::desired::{FileContent, OnRemove, Spec};
+use email_engine_protocol::desired::{FileContent, OnRemove, Spec, SqlValue};
 use email_engine_protocol::id::{ArtifactName, HostId};
 use email_engine_protocol::time::Timestamp;
+use email_engine_protocol::url::ServiceUrl;
 
 use crate::fixture::{Fleet, texts};
 use crate::golden::golden;
@@ -221,4 +226,87 @@ fn a_part_that_cannot_be_is_refused_also_where_no_host_has_it() {
         let refused = role(part);
         assert!(refused.to_string().contains(said), "{refused}");
     }
+}
+
+/// The daily quotas of the rows of delivery servers, by the name of the row.
+fn quotas(fleet: &Fleet) -> Vec<(String, i64)> {
+    let rows = fleet.plan(HOST).config.resources.into_iter();
+    let quota = |resource: email_engine_protocol::desired::Resource| {
+        let Spec::SqlRow(row) = resource.spec else {
+            return None;
+        };
+        let cell = row.values.iter().find(|cell| cell.column == "daily_quota");
+        match cell?.value {
+            SqlValue::Integer(quota) => Some((resource.id.to_string(), quota)),
+            _ => None,
+        }
+    };
+    rows.filter_map(quota).collect()
+}
+
+#[test]
+fn what_a_daily_tick_comes_to_is_the_quota_of_the_identitys_delivery_server_and_of_no_other() {
+    let mut fleet = given(Fleet::sos_holidays());
+    let before = quotas(&fleet);
+    let identities = fleet.state.identities.values();
+    let (address, plan) = identities
+        .map(|one| (one.spec.address, one.warmup.clone()))
+        .find(|(_, plan)| plan.daily_quota == 100)
+        .unwrap();
+    let name = fleet.state.identities[&address].spec.vmta.to_string();
+    let settings = WarmupSettings::default();
+    let verdict = WarmupVerdict {
+        step: WarmupStep::Advance,
+        reasons: vec![WarmupReason::LinesHold],
+    };
+    let mut next = plan;
+    follow(
+        &mut next,
+        &verdict,
+        &WarmupRates::default(),
+        &settings,
+        20_700,
+    );
+    assert_eq!(next.daily_quota, 250);
+    let identity = fleet.state.identities.get_mut(&address).unwrap();
+    let identity = Arc::make_mut(identity);
+    identity.spec.phase = next.phase;
+    identity.warmup = next;
+    let after = quotas(&fleet);
+    let changed: Vec<_> = before
+        .iter()
+        .zip(&after)
+        .filter(|(one, other)| one != other)
+        .collect();
+    assert_eq!(changed.len(), 1, "{changed:?}");
+    let (old, new) = changed[0];
+    assert!(new.0.ends_with(&format!("/{name}")), "{new:?}");
+    assert_eq!((old.1, new.1), (100, 250));
+}
+
+#[test]
+fn bounces_are_posted_to_the_tenants_that_a_label_names_and_whose_mailwizz_is_known() {
+    let posts = |fleet: &Fleet| {
+        let planned = fleet.plan("pmta1");
+        (planned.config.accounting.unwrap().posts, planned.flags)
+    };
+    let mut fleet = Fleet::two_tenants();
+    let url = ServiceUrl::new("https://app.example.com").unwrap();
+    let first = crate::fixture::tenant("client-1");
+    fleet.state.tenants.get_mut(&first).unwrap().mailwizz_url = Some(url.clone());
+    assert_eq!(posts(&fleet).0, [], "off unless somebody asks for it");
+    let fleet = fleet.labelled("mailwizz-webhook", "all");
+    let (all, flags) = posts(&fleet);
+    assert_eq!(all.len(), 1);
+    assert_eq!((&all[0].tenant, &all[0].url), (&first, &url));
+    assert_eq!(all[0].path.as_str(), "/var/log/pmta/feedback.csv");
+    let own = fleet.state.identities.values();
+    let own = own
+        .filter(|one| one.spec.tenant == first)
+        .map(|one| one.spec.address);
+    assert_eq!(all[0].identities, own.collect::<Vec<_>>());
+    let words = "nothing is posted for client-2, which has no mailwizz_url";
+    assert!(flags.iter().any(|flag| flag.contains(words)), "{flags:?}");
+    let other = fleet.labelled("mailwizz-webhook", "client-3,client-2");
+    assert_eq!(posts(&other).0, []);
 }

@@ -5,5 +5,5 @@ mod statistics;
 
 pub use audit::AuditView;
 pub use statistics::{
-    GapView, StatisticsBy, StatisticsRow, StatisticsView, Uncounted, UncountedView,
+    GapView, OpensRow, StatisticsBy, StatisticsRow, StatisticsView, Uncounted, UncountedView,
 };

@@ -31,9 +31,26 @@ pub struct StatisticsView {
     /// All that the hosts wrote before this is counted; absent when that is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_until: Option<Timestamp>,
+    /// Opens and clicks of these days, as MailWizz tells them of campaigns that were asked for here; of an
+    /// identity, of those that it sent alone. None by hour: they are told by day.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub opens: Vec<OpensRow>,
     /// There is more: ask again `from` here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<Timestamp>,
+}
+
+/// Opens and clicks of one day: what came to them between the last reading before it and its own last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpensRow {
+    /// The beginning of the day.
+    pub at: Timestamp,
+    /// Recipients that opened; absent when that is not known, which is not none.
+    pub opens: Option<u64>,
+    /// Recipients that followed a link, likewise.
+    pub clicks: Option<u64>,
+    /// Mails of these campaigns that were handed over for delivery, likewise.
+    pub of: Option<u64>,
 }
 
 /// Counts of one day or hour at one group of receivers.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::ReceiverGroup;
+use crate::id::{HostId, ReceiverGroup};
 use crate::time::Timestamp;
 
 /// What happens to a plan.
@@ -165,6 +165,13 @@ pub enum WarmupReason {
         /// Days that are wanted.
         least: u32,
     },
+    /// The application runs a plan of its own for it: two plans are none. (Last, as the log numbers them.)
+    ForeignPlan {
+        /// The host that the application is on.
+        host: HostId,
+        /// The plan's number there.
+        plan: String,
+    },
 }
 
 struct Percent(u32);
@@ -197,6 +204,10 @@ impl fmt::Display for WarmupReason {
                 write!(f, "deferrals {rate}, above {}", Percent(*line))
             }
             Self::FewOpens { rate, least } => write!(f, "opens {rate}, below {}", Percent(*least)),
+            Self::ForeignPlan { host, plan } => write!(
+                f,
+                "MailWizz on {host} runs its own warm-up plan {plan} on this server: take it out there"
+            ),
             Self::Judged => f.write_str("this day was judged already"),
             Self::LeastDays { passed, least } => {
                 write!(f, "{passed} of at least {least} days in this phase")

@@ -16,10 +16,11 @@ const DATABASE: &str =
     "the name of a database of one's own, not one that a server keeps for itself";
 const IDENTIFIER: &str = "a letter or '_', then letters, digits and '_', at most 63 characters";
 const KEYS: &str =
-    "1 to 8 key columns, in order, none of them null, json, now or one of some texts";
+    "1 to 8 key columns, in order, none of them null, json, now, unclaimed or one of some texts";
 const VALUES: &str =
     "at most 64 columns, in order, each of them in only one of keys, values and initial";
 const INITIAL: &str = "now stands among the initial columns alone";
+const UNCLAIMED: &str = "unclaimed stands among the values alone";
 const DECIMAL: &str = "a decimal number: a sign, digits, a point, digits; at most 65 digits";
 const JSON: &str = "a JSON text";
 const NUL: &str = "text without NUL, which PostgreSQL cannot hold";
@@ -74,6 +75,8 @@ pub enum SqlValue {
     Now,
     /// One of some texts: any of them is right, and the first is what is written.
     OneOf(Vec<String>),
+    /// Nothing, 0 or no such column is right; what is there was set by somebody else, is told and is left.
+    Unclaimed,
 }
 
 impl SqlValue {
@@ -81,7 +84,7 @@ impl SqlValue {
         match self {
             Self::Text(text) | Self::Json(text) | Self::Decimal(text) => text.len(),
             Self::OneOf(texts) => texts.iter().map(String::len).sum(),
-            Self::Null | Self::Bool(_) | Self::Integer(_) | Self::Now => 8,
+            Self::Null | Self::Bool(_) | Self::Integer(_) | Self::Now | Self::Unclaimed => 8,
         }
     }
 }
@@ -101,6 +104,7 @@ impl fmt::Display for SqlValue {
             },
             Self::Now => f.write_str("now"),
             Self::OneOf(texts) => write!(f, "{}", texts.join(" or ")),
+            Self::Unclaimed => f.write_str("unclaimed"),
         }
     }
 }
@@ -155,7 +159,11 @@ pub(super) fn check(resource: &Resource, row: &SqlRowSpec) -> Result<(), ConfigE
     let is_key = |cell: &SqlCell| {
         !matches!(
             cell.value,
-            SqlValue::Null | SqlValue::Json(_) | SqlValue::Now | SqlValue::OneOf(_)
+            SqlValue::Null
+                | SqlValue::Json(_)
+                | SqlValue::Now
+                | SqlValue::OneOf(_)
+                | SqlValue::Unclaimed
         )
     };
     let good = (1..=8).contains(&row.keys.len()) && row.keys.iter().all(is_key);
@@ -195,6 +203,10 @@ fn check_cell(
             names::check(resource, field, &texts.concat(), good, NUL)
         }
         SqlValue::Now => names::check(resource, field, "now", field == "initial", INITIAL),
+        SqlValue::Unclaimed => {
+            let good = field == "values";
+            names::check(resource, field, "unclaimed", good, UNCLAIMED)
+        }
         SqlValue::Null | SqlValue::Bool(_) | SqlValue::Integer(_) => Ok(()),
     }
 }

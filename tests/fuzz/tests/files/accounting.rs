@@ -30,6 +30,7 @@ const SAMPLE: &[u8] = b"type,timeLogged,timeQueued,orig,rcpt,bounceCat,dlvSource
 fn spec() -> AccountingSpec {
     use RecordKind::{Bounced, Complaint, Deferred, Delivered, Returned};
     AccountingSpec {
+        posts: Vec::new(),
         files: vec![AccountingFile {
             path: HostPath::new("/log/acct.csv").unwrap(),
             records: vec![Bounced, Complaint, Deferred, Delivered, Returned],

@@ -115,6 +115,7 @@ impl Rig {
             }
             // Nobody here has coordinators, or asks for certificates: it is a sandbox.
             FromExecutor::FetchWanted { .. }
+            | FromExecutor::PostWanted { .. }
             | FromExecutor::ReconnectWanted { .. }
             | FromExecutor::Standing(_) => {}
             FromExecutor::Statistics(signed) => {

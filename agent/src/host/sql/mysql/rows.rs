@@ -7,11 +7,12 @@ use mysql::prelude::Queryable;
 use mysql::{Conn, Error, Params, Row, Value};
 
 use super::super::text::{differing, quoted};
-use super::super::{RowPlace, SeenCell, SqlError, ambiguous};
+use super::super::{RowPlace, SAID, SeenCell, SqlError, ambiguous};
 use super::{SESSION, told};
 
 const NO_DATABASE: u16 = 1049;
 const NO_TABLE: u16 = 1146;
+const NO_COLUMN: u16 = 1054;
 
 /// A connection of the account for a table's rows.
 pub(super) struct Rows {
@@ -170,7 +171,7 @@ fn bound<'a>(cells: impl Iterator<Item = &'a SqlCell>) -> Params {
         SqlValue::OneOf(texts) => texts
             .first()
             .map(|text| Value::Bytes(text.clone().into_bytes())),
-        SqlValue::Now => None,
+        SqlValue::Now | SqlValue::Unclaimed => None,
     });
     let values: Vec<Value> = values.collect();
     if values.is_empty() {
@@ -207,6 +208,9 @@ fn absent(error: Error, place: &RowPlace) -> SqlError {
         Error::MySqlError(said) if said.code == NO_TABLE => {
             let text = format!("there is no table {}.{}", place.database, place.table);
             SqlError::Absent(text)
+        }
+        Error::MySqlError(said) if said.code == NO_COLUMN => {
+            SqlError::NoColumn(said.message.chars().take(SAID).collect())
         }
         Error::MySqlError(said) if said.code == NO_DATABASE => {
             SqlError::Absent(format!("there is no database {}", place.database))

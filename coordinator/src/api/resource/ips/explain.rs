@@ -57,6 +57,21 @@ fn explained(
     chain.extend(audited.map(|entry| change(entry)));
     chain.extend(identity.life.checks.iter().map(seen));
     chain.extend(rotated(identity));
+    chain.extend(
+        state
+            .foreign_plan(identity)
+            .map(|(host, foreign)| ExplainedFact {
+                at: foreign.since,
+                revision: None,
+                actor: format!("host {host}"),
+                kind: "fact".to_owned(),
+                what: format!(
+                    "MailWizz runs its own warm-up plan {} on its server",
+                    foreign.plan
+                ),
+                reason: String::new(),
+            }),
+    );
     chain.extend(identity.life.last_sent.map(|at| ExplainedFact {
         at,
         revision: None,
@@ -162,6 +177,13 @@ fn rules(state: &FleetState, identity: &Identity, now: Timestamp) -> Vec<String>
             idle_millis(&standing, now) / Timestamp::DAY,
             word(&life::view(identity, now).resumes_at)
         ));
+    }
+    if state.foreign_plan(identity).is_some() {
+        rules.push(
+            "its warm-up goes no further while MailWizz runs a plan of its own on its server: two plans are \
+             none; take that one out in MailWizz"
+                .to_owned(),
+        );
     }
     if let Some(out) = &life.quarantine {
         rules.push(format!(

@@ -11,7 +11,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 
-use email_engine_protocol::api::{PauseRequest, ResumeRequest, WarmupView};
+use email_engine_protocol::api::{PauseRequest, ResumeRequest, WarmupReason, WarmupView};
 use email_engine_protocol::observed::DayCounts;
 
 use super::ips::{found, seen};
@@ -23,7 +23,7 @@ use crate::api::routes::Asker;
 use crate::command::{Command, PauseWarmup, ResumeWarmup};
 use crate::fleet::warmup::day_of;
 use crate::powermta;
-use crate::state::Identity;
+use crate::state::{FleetState, Identity};
 
 pub(in crate::api) use select::Rotations;
 
@@ -34,7 +34,7 @@ pub(in crate::api) async fn list(
 ) -> Json<Vec<WarmupView>> {
     Json(api.view(|state| {
         seen(state, &caller)
-            .map(|identity| view_of(identity))
+            .map(|identity| view_of(state, identity))
             .collect()
     }))
 }
@@ -49,16 +49,23 @@ pub(in crate::api) async fn show(
 }
 
 fn shown(api: &Api, caller: &Caller, address: IpAddr) -> Result<Json<WarmupView>, ApiError> {
-    api.view(|state| found(state, caller, address).map(|identity| Json(view_of(identity))))
+    api.view(|state| found(state, caller, address).map(|identity| Json(view_of(state, identity))))
 }
 
-fn view_of(identity: &Identity) -> WarmupView {
+fn view_of(state: &FleetState, identity: &Identity) -> WarmupView {
     let (spec, plan) = (&identity.spec, &identity.warmup);
     let daily_quota = identity.daily_quota();
     let told = match &plan.stopped {
         Some(stopped) => stopped.reasons.as_slice(),
         None => plan.verdict.as_ref().map_or(&[][..], |it| &it.reasons),
     };
+    let mut reasons: Vec<_> = told.iter().map(ToString::to_string).collect();
+    // It holds from now on, and not only since the last day that was judged.
+    if let Some(foreign) = foreign(state, identity)
+        && !reasons.contains(&foreign)
+    {
+        reasons.insert(0, foreign);
+    }
     WarmupView {
         address: spec.address,
         tenant: spec.tenant.clone(),
@@ -70,9 +77,16 @@ fn view_of(identity: &Identity) -> WarmupView {
             quota => powermta::hourly_cap(quota).saturating_mul(24),
         },
         weight: identity.weight(),
-        reasons: told.iter().map(ToString::to_string).collect(),
+        reasons,
         plan: plan.clone(),
     }
+}
+
+/// That a MailWizz has a plan of its own for an identity, in words.
+pub(in crate::api) fn foreign(state: &FleetState, identity: &Identity) -> Option<String> {
+    let (host, foreign) = state.foreign_plan(identity)?;
+    let (host, plan) = (host.clone(), foreign.plan.clone());
+    Some(WarmupReason::ForeignPlan { host, plan }.to_string())
 }
 
 /// Half the quota for some days.

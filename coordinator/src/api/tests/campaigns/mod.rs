@@ -2,10 +2,13 @@
 
 use serde_json::{Value, json};
 
+use email_engine_protocol::id::RequestId;
 use email_engine_protocol::url::ServiceUrl;
 
 use super::testbed::{Answered, Testbed};
+use crate::command::{Command, RecordReadings};
 use crate::mailwizz::testbed::{Application, KEY, request};
+use crate::state::Figures;
 
 const PATH: &str = "/api/v1/tenants/red/campaigns";
 
@@ -342,4 +345,55 @@ async fn whom_the_cluster_calls_and_how_it_judges_is_not_for_a_tenant_to_say() {
     let same = json!({"id": "red", "name": "Red", "mailwizz_url": application.url()});
     let put = testbed.ask("red-operator", "PUT", "/api/v1/tenants/red");
     put.json(same).send().await.gives(200);
+}
+
+#[tokio::test]
+async fn opens_are_shown_of_whoever_sent_alone_and_are_unknown_of_others() {
+    let (testbed, _application) = ready(ALL).await;
+    let alone = ask(&testbed, "one", json!({"ips": ["198.51.100.2"]})).await;
+    let shared = ask(&testbed, "two", json!({"volume": 9_900})).await;
+    for (made, opened) in [(alone.gives(201), 40), (shared.gives(201), 7)] {
+        let request = made.body["request"].as_str().unwrap();
+        let figures = Figures {
+            delivered: 300,
+            opened,
+            clicked: 5,
+        };
+        let readings = [(RequestId::new(request).unwrap(), figures)].into();
+        let record = Command::RecordReadings(RecordReadings { readings });
+        testbed.fleet.apply(record).unwrap();
+    }
+    let today = async |path: &str| {
+        let shown = testbed.ask("red-operator", "GET", path).send().await;
+        shown.gives(200).body["opens"]
+            .as_array()
+            .unwrap()
+            .last()
+            .cloned()
+            .unwrap()
+    };
+    let at = "2026-11-21T00:00:00.000Z";
+    assert_eq!(
+        today("/api/v1/ips/198.51.100.2/stats").await,
+        json!({"at": at, "opens": 40, "clicks": 5, "of": 300})
+    );
+    assert_eq!(
+        today("/api/v1/ips/198.51.100.1/stats").await,
+        json!({"at": at, "opens": null, "clicks": null, "of": null})
+    );
+    assert_eq!(
+        today("/api/v1/tenants/red/stats").await,
+        json!({"at": at, "opens": 47, "clicks": 10, "of": 600})
+    );
+    let csv = "/api/v1/ips/198.51.100.2/stats?format=csv";
+    let csv = testbed
+        .ask("red-operator", "GET", csv)
+        .send()
+        .await
+        .gives(200);
+    let last = csv.text.lines().last().unwrap();
+    assert!(
+        last.starts_with("2026-11-21T00:00:00.000Z,all,,") && last.ends_with(",40,5,300"),
+        "{last}"
+    );
 }

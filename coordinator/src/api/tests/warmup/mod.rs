@@ -4,12 +4,13 @@ use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
-use email_engine_protocol::id::HostId;
+use email_engine_protocol::id::{HostId, VmtaName};
 use email_engine_protocol::observed::{DayCounts, Gap};
 use email_engine_protocol::time::Timestamp;
 
 use super::memory::NOW;
 use super::testbed::{Answered, Testbed};
+use crate::command::{Command, RecordForeignPlans};
 use crate::fleet::warmup::{Evidence, Unread};
 
 /// Two identities of `red` that warm up, one of them for transactional mail, and a standby.
@@ -302,4 +303,44 @@ async fn whoever_sent_nobody_knows_how_much_today_is_not_chosen() {
     refused.refuses(503, "unread");
     let chosen = get(&testbed, "/api/v1/tenants/red/select?purpose=transactional").await;
     assert_eq!(chosen.gives(200).body["ip"], "198.51.100.3");
+}
+
+#[tokio::test]
+async fn a_plan_of_mailwizzs_own_is_shown_where_the_warm_up_is_asked_for_and_explained() {
+    let testbed = warming().await;
+    let hosts = json!({"hosts": [
+        {"id": "pmta1", "role": "powermta", "addresses": ["192.0.2.1"]},
+        {"id": "mw1", "role": "mailwizz", "tenant": "red", "addresses": ["192.0.2.2"]},
+    ]});
+    let ask = testbed.ask("admin", "POST", "/api/v1/fleet");
+    ask.json(hosts).send().await.gives(200);
+    let vmta = VmtaName::new("vmta-m2-red-example-com").unwrap();
+    testbed
+        .fleet
+        .apply(Command::RecordForeignPlans(RecordForeignPlans {
+            host: HostId::new("mw1").unwrap(),
+            plans: [(vmta, "12".to_owned())].into(),
+        }))
+        .unwrap();
+    let words = "MailWizz on mw1 runs its own warm-up plan 12 on this server: take it out there";
+    let shown = get(&testbed, "/api/v1/warmup").await.gives(200).body;
+    let told: Vec<_> = shown
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|one| one["reasons"][0] == words)
+        .map(|one| &one["address"])
+        .collect();
+    assert_eq!(told, ["198.51.100.2"]);
+    let explained = get(&testbed, "/api/v1/ips/198.51.100.2/explain").await;
+    let explained = explained.gives(200);
+    for words in [
+        "MailWizz runs its own warm-up plan 12",
+        "goes no further",
+        "host mw1",
+    ] {
+        assert!(explained.text.contains(words), "{}", explained.text);
+    }
+    let other = get(&testbed, "/api/v1/ips/198.51.100.1/explain").await;
+    assert!(!other.gives(200).text.contains("plan of its own"));
 }

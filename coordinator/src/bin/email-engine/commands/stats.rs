@@ -4,14 +4,14 @@ use std::net::IpAddr;
 
 use clap::{Args, ValueEnum};
 
-use email_engine_coordinator::api::statistics_csv;
+use email_engine_coordinator::api::{STATISTICS_UNKNOWN as UNKNOWN, statistics_csv};
 use email_engine_protocol::api::StatisticsView;
 use email_engine_protocol::id::{ReceiverGroup, TenantId};
 use email_engine_protocol::time::Timestamp;
 
 use super::Desk;
 use crate::exit::{Exit, Failure};
-use crate::output::{Format, row, text};
+use crate::output::{Format, Output, row, text};
 
 /// Arguments of `stats`.
 #[derive(Args, Debug)]
@@ -62,7 +62,7 @@ pub(crate) async fn run(desk: &Desk, arguments: &Stats) -> Result<Exit, Failure>
     let group = arguments.group.as_ref();
     let view = desk.client.statistics(&path, from, by, group).await?;
     if desk.output.format == Format::Csv {
-        desk.output.print(statistics_csv(&view.rows).trim_end())?;
+        desk.output.print(statistics_csv(&view).trim_end())?;
         return Ok(Exit::Success);
     }
     desk.output.show(&view, |output| {
@@ -86,9 +86,28 @@ pub(crate) async fn run(desk: &Desk, arguments: &Stats) -> Result<Exit, Failure>
                 one.complaints.to_string(),
             ]));
         }
-        text(&table) + &remarks(&view)
+        text(&table) + &remarks(&view) + &opens(output, &view)
     })?;
     Ok(Exit::Success)
+}
+
+/// Opens and clicks by day, in a table of their own: they are not told by receivers.
+fn opens(output: &Output, view: &StatisticsView) -> String {
+    if view.opens.is_empty() {
+        return String::new();
+    }
+    let told =
+        |count: Option<u64>| count.map_or_else(|| UNKNOWN.to_owned(), |count| count.to_string());
+    let mut table = output.table(&["DAY", "OPENS", "CLICKS", "OF"]);
+    for one in &view.opens {
+        table.add_row(row([
+            at(one.at, By::Day),
+            told(one.opens),
+            told(one.clicks),
+            told(one.of),
+        ]));
+    }
+    format!("\n\n{}", text(&table))
 }
 
 /// The beginning of the first day.

@@ -1,6 +1,7 @@
 //! Verbs about the warm-up: what the evidence of a day came to, and what operators say.
 
 mod pause;
+mod record_foreign;
 mod resume;
 mod stop;
 mod tick;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use email_engine_protocol::api::{WarmupPlan, WarmupSettings};
 
 pub use pause::PauseWarmup;
+pub use record_foreign::RecordForeignPlans;
 pub use resume::ResumeWarmup;
 pub use stop::StopWarmup;
 pub use tick::{TickWarmup, Ticked};

@@ -112,6 +112,11 @@ impl Verb for TickWarmup {
             let Some(identity) = found.filter(|found| one.fits(found, self.day)) else {
                 continue;
             };
+            let goes_on = matches!(one.verdict.step, WarmupStep::Advance | WarmupStep::Grow);
+            // Judged before the other plan was known.
+            if goes_on && state.foreign_plan(identity).is_some() {
+                continue;
+            }
             let settings = warmup::settings_of(state, &identity.spec.tenant);
             if let Some(identity) = state.identities.get_mut(&one.address) {
                 let identity = Arc::make_mut(identity);

@@ -3,6 +3,7 @@
 mod bounds;
 mod figures;
 mod laws;
+mod opens;
 mod table;
 
 use std::collections::BTreeSet;
@@ -37,6 +38,7 @@ fn facts(loops: &BTreeSet<ReceiverGroup>) -> Facts<'_> {
         is_read: true,
         loops,
         opens: None,
+        foreign: None,
     }
 }
 

@@ -1,4 +1,5 @@
 //! What the database servers of a real host hold.
 
 mod databases;
+mod quotas;
 mod rows;
