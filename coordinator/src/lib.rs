@@ -4,12 +4,13 @@
 //! [`api`] takes requests and turns them into [`command`]s; [`raft`] commits those and applies them to
 //! the [`state`] under the rules of [`fleet`]; the [`planner`] (with the [`powermta`] language) turns
 //! the state into one whole desired state per host; [`push`] hands it to the agents, whom [`pki`] let
-//! in, and takes their reports back. [`seal`] keeps secrets unreadable at rest. [`tasks`] is the
+//! in, and takes their reports back. [`dns`] is the truth in DNS. [`seal`] keeps secrets unreadable at rest. [`tasks`] is the
 //! leader's clockwork that joins the rooms; [`run`] starts them in order.
 
 pub mod api;
 pub mod command;
 pub mod config;
+pub mod dns;
 pub mod fleet;
 pub mod mailwizz;
 pub mod metrics;

@@ -7,6 +7,7 @@ mod access;
 mod application;
 mod artifact;
 mod cluster;
+mod dns;
 mod fleet;
 mod history;
 mod ip;
@@ -25,6 +26,9 @@ pub use access::{
 pub use application::{CampaignRequest, CampaignState, CampaignStatus, CampaignView};
 pub use artifact::{ArtifactNameRequest, ArtifactRequest, ArtifactView};
 pub use cluster::{ClusterView, Consistency, Contact, MemberRole, NodeView, VersionRequest};
+pub use dns::{
+    DnsRecordsView, ExportFile, ExportFormat, ExportView, Pointer, PointerBlock, ZoneRecords,
+};
 pub use fleet::{
     FleetDocument, HostSpec, IpDocument, IpSpec, IpStatus, Phase, Purpose, Rotation, Settings,
     TenantSpec,
