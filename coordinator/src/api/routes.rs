@@ -160,6 +160,8 @@ fn of_the_fleet() -> Vec<(Rule, Handler)> {
         (here(rule(POST, "/api/v1/tenants/{tenant}/select", Viewer, Tenant, &[])), post(warmup::select::from_body)),
         (rule(GET, "/api/v1/dns/records", Viewer, Tenant, &["domain"]), get(dns::records)),
         (rule(GET, "/api/v1/dns/export", Viewer, Tenant, &["domain", "format"]), get(dns::exported)),
+        (rule(POST, "/api/v1/dns/check", Operator, Tenant, &["domain"]), post(dns::check)),
+        (rule(GET, "/api/v1/dns/compliance", Viewer, Tenant, &["domain"]), get(dns::compliance)),
     ]
 }
 

@@ -6,7 +6,7 @@
 
 //!
 //! Shelves by noun: `tenant`, `host`, `identity`, `access`, `content`, `artifact`, `campaign`, `cluster`,
-//! `statistics`, `submission`; `batch`
+//! `dns`, `statistics`, `submission`; `batch`
 //! runs the others. The way in is [`FleetState::apply`](crate::state::FleetState::apply).
 
 mod access;
@@ -16,6 +16,7 @@ mod batch;
 mod campaign;
 mod cluster;
 mod content;
+mod dns;
 #[cfg(test)]
 pub(crate) mod fixture;
 #[cfg(test)]
@@ -47,6 +48,7 @@ pub use artifact::{
 pub use campaign::{BeginCampaign, EndCampaign, Take};
 pub(crate) use campaign::{KNOWN as CAMPAIGNS_KNOWN, is_uid as is_campaign_uid};
 pub(crate) use cluster::AGREEMENT_MILLIS;
+pub use dns::{AskDns, RecordDns, SeenDns};
 pub use host::SetDatabasePassword;
 pub use identity::{
     PauseWarmup, RecordSending, ResumeWarmup, RotateKeys, StateChecks, StateNextKey, SteerIdentity,
@@ -199,4 +201,8 @@ pub enum Command {
     StateNextKey(StateNextKey),
     /// Rotations go on whose time has come.
     TurnRotations(TurnRotations),
+    /// What was seen of identities' records in DNS.
+    RecordDns(RecordDns),
+    /// Somebody wants records looked at anew.
+    AskDns(AskDns),
 }

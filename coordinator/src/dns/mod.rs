@@ -5,7 +5,16 @@
 //! - [`export`] writes them for what operators load their zones with. Each form adds to a zone that has
 //!   records of others, and deletes none of them.
 //!
-//! Both are pure: same state, same bytes.
+//! - [`verdict`] judges what the servers of zones answer.
+//!
+//! - [`compliance`] holds what is known against receivers' rules. [`due`] says when records are looked at.
+//!
+//! These are pure: same state, same bytes. [`ask`] goes to the network, and knows of nothing but questions
+//! and answers.
 
+pub mod ask;
+pub mod compliance;
+pub mod due;
 pub mod export;
+pub mod verdict;
 pub mod wanted;

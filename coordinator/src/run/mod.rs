@@ -133,6 +133,7 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
         certificate_life: config.certificate_life(),
         submission_life: config.submission_certificate_life(),
         evidence: Arc::clone(&evidence),
+        dns: config.dns.ask()?,
     });
     let planned = tasks.planned();
     cluster.serve_planned(Arc::new(move |revision| {
@@ -142,8 +143,12 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
 
     let (stop, stopping) = watch::channel(false);
     let backups = Backups::new(config.data_dir.clone(), config.min_free_bytes);
-    let rooms = Rooms::new(cluster.clone(), vault.clone(), tasks.stock(), backups);
-    let rooms = Arc::new(rooms);
+    let rooms = Arc::new(Rooms::new(
+        cluster.clone(),
+        vault.clone(),
+        tasks.stock(),
+        backups,
+    ));
     let api_rooms = Api::new(Arc::clone(&rooms) as _, rooms, Some(recorder), push::now)
         .with_artifacts(config.artifacts)
         .with_applications(Applications::new(mailwizz::Client::new()?, vault))

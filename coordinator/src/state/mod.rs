@@ -11,6 +11,7 @@ mod cluster;
 mod codec;
 mod content;
 mod counting;
+mod dns;
 mod host;
 mod identity;
 mod lookup;
@@ -47,6 +48,7 @@ pub use counting::{
     Accounting, CountedFile, DAYS_KEPT, HOURS_KEPT_DAYS, HostAccounting, Owner, SeriesChange,
     SeriesKey, Span, Subject,
 };
+pub use dns::{DnsLook, DnsLooks};
 pub use host::{
     Host, HostKeys, HostLifecycle, INBOUND_MX_LABEL, Outcome, RestartAllowed, TargetRecord,
 };
@@ -162,4 +164,6 @@ pub struct FleetState {
     pub departed: BTreeMap<Departure, Arc<Departed>>,
     /// What is held against addresses that no identity has.
     pub held: HeldAddresses,
+    /// What was seen of identities' records in DNS.
+    pub dns_looks: DnsLooks,
 }

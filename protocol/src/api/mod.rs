@@ -27,7 +27,9 @@ pub use application::{CampaignRequest, CampaignState, CampaignStatus, CampaignVi
 pub use artifact::{ArtifactNameRequest, ArtifactRequest, ArtifactView};
 pub use cluster::{ClusterView, Consistency, Contact, MemberRole, NodeView, VersionRequest};
 pub use dns::{
-    DnsRecordsView, ExportFile, ExportFormat, ExportView, Pointer, PointerBlock, ZoneRecords,
+    ComplianceState, ComplianceView, DnsCheckView, DnsFinding, DnsPart, DnsRecordsView, DnsVerdict,
+    DomainCheck, ExportFile, ExportFormat, ExportView, Pointer, PointerBlock, ReceiverCompliance,
+    RuleCompliance, ZoneRecords,
 };
 pub use fleet::{
     FleetDocument, HostSpec, IpDocument, IpSpec, IpStatus, Phase, Purpose, Rotation, Settings,

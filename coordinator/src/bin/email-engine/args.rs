@@ -124,7 +124,7 @@ pub(crate) enum Command {
     Tenants(tenants::Tenants),
     /// Change DKIM keys of identities, or show how far that is
     Dkim(dkim::Dkim),
-    /// Records that domains want in DNS: show, export
+    /// Records that domains want in DNS: show, export, check, and receivers' rules
     Dns(dns::Dns),
     /// List or show sending domains with the DNS records they need
     Domains(ips::Domains),

@@ -1,4 +1,12 @@
-//! `/dns`: the records that the fleet wants, as views and in the forms that zones are loaded with.
+//! `/dns`: the records that the fleet wants, as views and in the forms that zones are loaded with, and whether
+//! they are what the servers of zones say.
+
+mod check;
+mod compliance;
+
+pub(in crate::api) use check::check;
+pub(super) use check::checked;
+pub(in crate::api) use compliance::compliance;
 
 use std::sync::Arc;
 
@@ -62,13 +70,17 @@ fn format(text: &str) -> Result<ExportFormat, ApiError> {
     found.ok_or_else(|| ApiError::invalid("format", text, &accepted()))
 }
 
+/// The domain that is meant, if one is.
+fn only(text: Option<&str>) -> Result<Option<DomainName>, ApiError> {
+    let parse = |text: &str| {
+        DomainName::new(text).map_err(|error| ApiError::invalid("domain", text, error.rule))
+    };
+    text.map(parse).transpose()
+}
+
 /// All domains that the caller sees, or the one that is meant.
 fn domains(api: &Api, caller: &Caller, only: Option<&str>) -> Result<Vec<OfDomain>, ApiError> {
-    let only = only.map(|text| {
-        let rule = |error: email_engine_protocol::id::IdError| error.rule;
-        DomainName::new(text).map_err(|error| ApiError::invalid("domain", text, rule(error)))
-    });
-    let only = only.transpose()?;
+    let only = self::only(only)?;
     let (state, now) = (api.copy_of_state(), api.now());
     let mut all = of_fleet(&state, &|tenant: &TenantId| caller.sees(Some(tenant)), now);
     let Some(domain) = only else {

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::{Extension, Json};
 
-use email_engine_protocol::api::{DomainRecord, DomainView, IpSpec, IpStatus, Phase, PlannedPhase};
+use email_engine_protocol::api::{
+    DomainCheck, DomainRecord, DomainView, IpSpec, IpStatus, Phase, PlannedPhase,
+};
 use email_engine_protocol::id::TenantId;
 use email_engine_protocol::mail::DomainName;
 use email_engine_protocol::time::Timestamp;
@@ -16,6 +18,7 @@ use crate::api::Api;
 use crate::api::auth::Caller;
 use crate::api::problem::ApiError;
 use crate::api::request::Named;
+use crate::api::resource::dns::checked;
 use crate::api::routes::Asker;
 use crate::dns::wanted::{self, Wanted, gone};
 use crate::fleet::warmup;
@@ -92,6 +95,7 @@ pub(super) fn domain_view(api: &Api, state: &FleetState, identity: &Identity) ->
         ip: identity.spec.clone(),
         domain: identity.spec.domain.clone(),
         records: api.planning.records(state, identity),
+        checked: checked(state, identity),
         warmup: Vec::new(),
     }
 }
@@ -101,6 +105,7 @@ fn only_kept(spec: &IpSpec, kept: &[DomainRecord]) -> DomainView {
         ip: spec.clone(),
         domain: spec.domain.clone(),
         records: kept.to_vec(),
+        checked: DomainCheck::default(),
         warmup: Vec::new(),
     }
 }

@@ -1,6 +1,8 @@
 //! Calls about DNS.
 
-use email_engine_protocol::api::{DnsRecordsView, ExportView};
+use reqwest::Method;
+
+use email_engine_protocol::api::{ComplianceView, DnsCheckView, DnsRecordsView, ExportView};
 use email_engine_protocol::mail::DomainName;
 
 use super::send::Call;
@@ -12,6 +14,22 @@ impl Client {
         domain: Option<&DomainName>,
     ) -> Result<DnsRecordsView, ClientError> {
         self.ask(of(Call::get(&["dns", "records"]), domain)).await
+    }
+
+    pub(crate) async fn dns_compliance(
+        &self,
+        domain: Option<&DomainName>,
+    ) -> Result<Vec<ComplianceView>, ClientError> {
+        let call = Call::get(&["dns", "compliance"]);
+        self.ask(of(call, domain)).await
+    }
+
+    pub(crate) async fn dns_check(
+        &self,
+        domain: Option<&DomainName>,
+    ) -> Result<DnsCheckView, ClientError> {
+        let call = Call::write(Method::POST, &["dns", "check"]);
+        self.ask(of(call, domain)).await
     }
 
     pub(crate) async fn dns_export(

@@ -1,5 +1,7 @@
 //! `dns`: the records that the fleet wants, and their way into zones.
 
+mod check;
+mod compliance;
 mod export;
 
 use clap::{Args, Subcommand};
@@ -16,6 +18,8 @@ use crate::exit::{Exit, Failure};
 Examples:
   email-engine dns records                               what to publish where
   email-engine dns export --format bind --dir zones      one file per zone, to be included by it
+  email-engine dns check --domain mail1.example.com      whether it is what servers say
+  email-engine dns compliance --domain mail1.example.com what large receivers ask, and whether it is so
   email-engine dns export --format csv --domain mail1.example.com")]
 pub(crate) struct Dns {
     #[command(subcommand)]
@@ -30,6 +34,11 @@ enum DnsCommand {
         #[arg(long)]
         domain: Option<DomainName>,
     },
+    /// Have the servers of zones asked now, and show what they say; exit code 2 when something is not right
+    Check(check::Check),
+    /// Hold identities against what Google, Yahoo and Microsoft ask of who sends much; exit code 2 when a
+    /// rule is not met
+    Compliance(compliance::Compliance),
     /// Write the records as files that zones are loaded with; no form deletes records of others
     Export(export::Export),
 }
@@ -40,6 +49,8 @@ pub(crate) async fn run(desk: &Desk, arguments: Dns) -> Result<Exit, Failure> {
             let view = desk.client.dns_records(domain.as_ref()).await?;
             desk.output.show(&view, |_| text(&view))?;
         }
+        DnsCommand::Check(check) => return check::run(desk, &check).await,
+        DnsCommand::Compliance(asked) => return compliance::run(desk, &asked).await,
         DnsCommand::Export(export) => export::run(desk, &export).await?,
     }
     Ok(Exit::Success)
