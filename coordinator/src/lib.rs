@@ -4,12 +4,14 @@
 //! [`api`] takes requests and turns them into [`command`]s; [`raft`] commits those and applies them to
 //! the [`state`] under the rules of [`fleet`]; the [`planner`] (with the [`powermta`] language) turns
 //! the state into one whole desired state per host; [`push`] hands it to the agents, whom [`pki`] let
-//! in, and takes their reports back. [`dnsbl`] asks lists of bad senders. [`seal`] keeps secrets unreadable at rest. [`tasks`] is the
+//! in, and takes their reports back. [`dns`] is the truth in DNS, [`dnsbl`] asks lists of bad senders. [`seal`]
+//! keeps secrets unreadable at rest. [`tasks`] is the
 //! leader's clockwork that joins the rooms; [`run`] starts them in order.
 
 pub mod api;
 pub mod command;
 pub mod config;
+pub mod dns;
 pub mod dnsbl;
 pub mod fleet;
 pub mod mailwizz;

@@ -4,6 +4,7 @@
 //! - [`Fleet`] founds a cluster, lets agents in, applies documents and answers questions.
 //! - [`Api`] is a plain HTTP client of the cluster, for what the fleet has no word for.
 //! - [`lab`] boots real hosts.
+//! - [`zones`] are DNS servers whose zones a scenario writes.
 //! - [`mail`] lets mail flow through what the cluster planned.
 //! - [`wait_for`] is the only way to wait: for a condition, with a stated reason and a deadline.
 //!
@@ -29,6 +30,7 @@ mod process;
 pub mod samples;
 pub mod trouble;
 mod wait;
+pub mod zones;
 
 pub use agent::AgentProcess;
 pub use api::{Answer, Api};

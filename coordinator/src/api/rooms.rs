@@ -10,9 +10,10 @@ use email_engine_protocol::id::{HostId, NodeId};
 use email_engine_protocol::secret::SecretBytes;
 
 use crate::command::{Answer, Command, Proposal, Rejection, RejectionCode};
+use crate::dns::wanted::wanted_records;
+use crate::planner;
 use crate::planner::document::{self, DocumentPlan, Scope};
 use crate::planner::preview::{self, Preview};
-use crate::planner::{self, dns};
 use crate::raft::{
     Contacts, Leadership, Planned, ProposeError, RaftStatus, ReadError, Sessions, SpanCounts,
     StoreError,
@@ -122,7 +123,7 @@ pub trait Planning: Send + Sync + 'static {
         let tenant = state.tenants.get(&identity.spec.tenant);
         let host = state.hosts.get(&identity.spec.host);
         tenant
-            .map(|tenant| dns::wanted_records(identity, tenant, host))
+            .map(|tenant| wanted_records(identity, tenant, host))
             .unwrap_or_default()
     }
     /// Seals a secret with the key of this cluster, for the log.

@@ -17,7 +17,7 @@ use super::gate::{Gate, admit};
 use super::layers;
 use super::resource::releases::artifacts;
 use super::resource::{
-    apply, audit, campaigns, cluster, hosts, ips, keys, releases, statistics, status, targets,
+    apply, audit, campaigns, cluster, dns, hosts, ips, keys, releases, statistics, status, targets,
     tenant_secrets, tenants, tokens, warmup,
 };
 
@@ -158,6 +158,10 @@ fn of_the_fleet() -> Vec<(Rule, Handler)> {
         (rule(POST, "/api/v1/warmup/{address}/resume", Operator, Tenant, &[]), post(warmup::resume)),
         (here(rule(GET, "/api/v1/tenants/{tenant}/select", Viewer, Tenant, &["mode", "purpose", "volume"])), get(warmup::select::from_query)),
         (here(rule(POST, "/api/v1/tenants/{tenant}/select", Viewer, Tenant, &[])), post(warmup::select::from_body)),
+        (rule(GET, "/api/v1/dns/records", Viewer, Tenant, &["domain"]), get(dns::records)),
+        (rule(GET, "/api/v1/dns/export", Viewer, Tenant, &["domain", "format"]), get(dns::exported)),
+        (rule(POST, "/api/v1/dns/check", Operator, Tenant, &["domain"]), post(dns::check)),
+        (rule(GET, "/api/v1/dns/compliance", Viewer, Tenant, &["domain"]), get(dns::compliance)),
     ]
 }
 

@@ -15,8 +15,8 @@ use email_engine_protocol::observed::{Counts, DayCounts};
 use email_engine_protocol::time::Timestamp;
 
 use super::fixture::{
-    address, api_key, bundle, found, host, host_id, host_token, identity, outcome, prepared_key,
-    recovery_key, redeem, spki, statistics, submission, tenant,
+    address, api_key, bundle, drawn_look, found, host, host_id, host_token, identity, outcome,
+    prepared_key, recovery_key, redeem, spki, statistics, submission, tenant,
 };
 use super::*;
 use crate::fleet::lifecycle::Event;
@@ -381,6 +381,15 @@ fn reading_commands() -> Vec<Command> {
     ]
 }
 
+fn dns_commands() -> Vec<Command> {
+    vec![
+        Command::RecordDns(drawn_look(0, 1)),
+        Command::AskDns(AskDns {
+            addresses: [address(0)].into(),
+        }),
+    ]
+}
+
 fn statistics_commands() -> Vec<Command> {
     vec![Command::RecordStatistics(RecordStatistics {
         batches: vec![statistics(0, 100, 3)],
@@ -402,6 +411,7 @@ pub(super) fn samples() -> Vec<Command> {
         life_commands(),
         rotation_commands(),
         reading_commands(),
+        dns_commands(),
     ];
     shelves.into_iter().flatten().collect()
 }
@@ -429,7 +439,7 @@ fn the_bytes_of_every_command_are_those_of_the_log() {
 #[test]
 fn every_kind_is_sampled_in_its_order_and_reads_back() {
     let samples = samples();
-    assert_eq!(samples.len(), 59);
+    assert_eq!(samples.len(), 61);
     for (at, command) in samples.iter().enumerate() {
         let bytes = postcard::to_stdvec(command).unwrap();
         assert_eq!(usize::from(bytes[0]), at, "{}", name(command));

@@ -6,7 +6,7 @@
 
 //!
 //! Shelves by noun: `tenant`, `host`, `identity`, `access`, `content`, `artifact`, `campaign`, `cluster`,
-//! `statistics`, `submission`; `batch`
+//! `dns`, `statistics`, `submission`; `batch`
 //! runs the others. The way in is [`FleetState::apply`](crate::state::FleetState::apply).
 
 mod access;
@@ -16,6 +16,7 @@ mod batch;
 mod campaign;
 mod cluster;
 mod content;
+mod dns;
 #[cfg(test)]
 pub(crate) mod fixture;
 #[cfg(test)]
@@ -49,6 +50,7 @@ pub(crate) use campaign::{
     KNOWN as CAMPAIGNS_KNOWN, READINGS, is_news_reading, is_uid as is_campaign_uid,
 };
 pub(crate) use cluster::AGREEMENT_MILLIS;
+pub use dns::{AskDns, RecordDns, SeenDns};
 pub use host::SetDatabasePassword;
 pub use identity::{
     PauseWarmup, RecordForeignPlans, RecordSending, ResumeWarmup, RotateKeys, StateChecks,
@@ -205,4 +207,8 @@ pub enum Command {
     RecordReadings(RecordReadings),
     /// Which warm-up plans of its own a tenant's MailWizz has on servers of ours.
     RecordForeignPlans(RecordForeignPlans),
+    /// What was seen of identities' records in DNS.
+    RecordDns(RecordDns),
+    /// Somebody wants records looked at anew.
+    AskDns(AskDns),
 }

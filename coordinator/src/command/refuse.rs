@@ -9,7 +9,7 @@ use crate::command::RejectionCode::{Invalid, Limit, NotFound};
 /// Longest value that a refusal repeats, in characters.
 const VALUE_CHARS: usize = 120;
 /// Longest name or label for people, in characters.
-const TEXT_CHARS: usize = 200;
+pub(crate) const TEXT_CHARS: usize = 200;
 
 /// A refusal.
 pub(crate) fn refuse(

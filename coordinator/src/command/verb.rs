@@ -123,6 +123,8 @@ impl Command {
             Self::TurnRotations(verb) => verb,
             Self::RecordReadings(verb) => verb,
             Self::RecordForeignPlans(verb) => verb,
+            Self::RecordDns(verb) => verb,
+            Self::AskDns(verb) => verb,
             Self::Batch(_) => return None,
         })
     }

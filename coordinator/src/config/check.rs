@@ -74,6 +74,10 @@ impl NodeConfig {
             let accepted = "at least artifacts.largest_bytes";
             return refused("artifacts.total_bytes", total.to_string(), accepted);
         }
+        self.dns.named()?;
+        if self.dns.port == 0 {
+            return refused("dns.port", "0".to_owned(), "1 to 65535");
+        }
         let same_udp = self.agent_listen == self.raft_listen && self.agent_listen.port() != 0;
         if same_udp {
             let value = self.raft_listen.to_string();
@@ -130,6 +134,8 @@ mod tests {
         assert!(check("[artifacts]\nlargest_bytes = 0").contains("artifacts.largest_bytes"));
         assert!(check("[artifacts]\ntotal_bytes = 5").contains("artifacts.total_bytes"));
         assert!(check("[advertise]\napi = \"nowhere\"").contains("advertise.api"));
+        assert!(check("[dns]\nresolvers = \"here\"").contains("dns.resolvers"));
+        assert!(check("[dns]\nport = 0").contains("dns.port"));
         NodeConfig::default().check().unwrap();
     }
 }

@@ -5,6 +5,7 @@
 //! ignored.
 
 mod check;
+pub mod dns;
 mod endpoint;
 mod set;
 
@@ -15,6 +16,8 @@ use serde::Deserialize;
 
 use email_engine_protocol::join::Endpoint;
 use email_engine_protocol::observed::Mode;
+
+use self::dns::DnsConfig;
 
 use crate::pki::Life;
 
@@ -57,6 +60,8 @@ pub struct NodeConfig {
     pub submission_certificate_life_seconds: u64,
     /// How much room files of operators may take.
     pub artifacts: ArtifactBounds,
+    /// Whom to ask about DNS.
+    pub dns: DnsConfig,
     /// What is logged, and how.
     pub log: LogConfig,
 }
@@ -164,6 +169,7 @@ impl Default for NodeConfig {
             certificate_life_seconds: 7 * 24 * 3600,
             submission_certificate_life_seconds: 90 * 24 * 3600,
             artifacts: ArtifactBounds::default(),
+            dns: DnsConfig::default(),
             log: LogConfig::default(),
         }
     }

@@ -53,6 +53,10 @@ impl NodeConfig {
             }
             "artifacts_largest_bytes" => self.artifacts.largest_bytes = number()?,
             "artifacts_total_bytes" => self.artifacts.total_bytes = number()?,
+            "dns_resolvers" => value.clone_into(&mut self.dns.resolvers),
+            "dns_port" => {
+                self.dns.port = value.parse().map_err(|_| refused("a port: 1 to 65535"))?;
+            }
             "log_level" => value.clone_into(&mut self.log.level),
             "log_format" => {
                 self.log.format = match value {

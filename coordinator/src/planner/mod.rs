@@ -14,8 +14,7 @@
 //!   template, because its rules are rules. `routes` also judges what of it comes from an operator.
 //! - [`document`] compares a fleet file with the state, [`preview`] says what that does to the
 //!   hosts, [`cautions()`] what its author may not have in mind; [`lint`] judges role files before a
-//!   cluster has them; [`asked`] says which files of operators a host's role asks for, [`dns`] which
-//!   records identities want.
+//!   cluster has them; [`asked`] says which files of operators a host's role asks for.
 
 mod affected;
 mod artifacts;
@@ -27,7 +26,6 @@ mod certificate;
 mod commands;
 mod cron;
 mod database;
-pub mod dns;
 pub mod document;
 mod error;
 mod firewall;

@@ -134,6 +134,7 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
         submission_life: config.submission_certificate_life(),
         evidence: Arc::clone(&evidence),
         applications: applications.clone(),
+        dns: config.dns.ask()?,
     });
     let planned = tasks.planned();
     cluster.serve_planned(Arc::new(move |revision| {

@@ -6,7 +6,7 @@
 //! refused: version 3 gave identities a life and a warm-up of their own, version 4 says since when an address
 //! is whose, and remembers what is held against addresses, what files said in their own words, what campaigns
 //! take of a day, and a second key while one is rotated; version 5 adds what MailWizz says of campaigns' mail,
-//! and which warm-up plans of its own it has.
+//! which warm-up plans of its own it has, and what was seen in DNS.
 
 use super::FleetState;
 
@@ -94,19 +94,19 @@ mod tests {
         let whole = encode(&Fleet::with_identities(1).state);
         assert_eq!(
             decode(9, &whole),
-            Err(DecodeError::Version { got: 9, newest: 4 })
+            Err(DecodeError::Version { got: 9, newest: 5 })
         );
         let cut = &whole[..whole.len() - 1];
-        assert!(matches!(decode(4, cut), Err(DecodeError::Damaged(_))));
+        assert!(matches!(decode(5, cut), Err(DecodeError::Damaged(_))));
         let longer = [&whole[..], b"x"].concat();
-        assert_eq!(decode(4, &longer), Err(DecodeError::Trailing(1)));
+        assert_eq!(decode(5, &longer), Err(DecodeError::Trailing(1)));
     }
 
     #[test]
     fn tables_from_before_the_first_release_are_named_as_such() {
         let whole = encode(&Fleet::with_identities(1).state);
-        for got in [0, 1, 2, 3] {
-            let oldest = 4;
+        for got in [0, 1, 2, 3, 4] {
+            let oldest = 5;
             assert_eq!(
                 decode(got, &whole),
                 Err(DecodeError::Unreleased { got, oldest })

@@ -11,6 +11,7 @@ mod cluster;
 mod codec;
 mod content;
 mod counting;
+mod dns;
 mod host;
 mod identity;
 mod lookup;
@@ -48,6 +49,7 @@ pub use counting::{
     Accounting, CountedFile, DAYS_KEPT, HOURS_KEPT_DAYS, HostAccounting, Owner, SeriesChange,
     SeriesKey, Span, Subject,
 };
+pub use dns::{DnsLook, DnsLooks};
 pub use host::{
     Host, HostKeys, HostLifecycle, INBOUND_MX_LABEL, Outcome, RestartAllowed, TargetRecord,
     WEBHOOK_ALL, WEBHOOK_LABEL,
@@ -167,4 +169,6 @@ pub struct FleetState {
     pub held: HeldAddresses,
     /// Warm-up plans of MailWizz's own on servers of ours, by the host that it is on and by virtual MTA.
     pub foreign_plans: BTreeMap<HostId, BTreeMap<VmtaName, ForeignPlan>>,
+    /// What was seen of identities' records in DNS.
+    pub dns_looks: DnsLooks,
 }

@@ -9,12 +9,14 @@
 //! - `idle` says when identities sent last, and lays to rest those that had no mail for 30 days.
 //! - `opens` reads what tenants' MailWizz counts of campaigns.
 //! - `rotate` carries rotations of DKIM keys on, and begins those that are due.
+//! - `dns` looks at identities' records in DNS.
 //! - `warmup` judges each day how identities warm up, and on every report whether one must stop.
 //! - [`renew`] (on every node) keeps the node's own certificate fresh.
 //!
 //! Join tokens and certificates need no task: that they ended is seen by whoever reads them.
 
 pub mod certify;
+mod dns;
 pub mod expire;
 mod idle;
 mod opens;
@@ -38,6 +40,7 @@ pub use plan::{AffectedFn, Plan, PlanFn};
 pub use stock::{Stock, StockError};
 
 use crate::command::Command;
+use crate::dns::ask::AskConfig;
 use crate::fleet::warmup::Evidence;
 use crate::mailwizz::Applications;
 use crate::pki::store::IdentityStore;
@@ -72,6 +75,8 @@ pub struct TasksConfig<F> {
     pub evidence: Arc<dyn Evidence>,
     /// The tenants' MailWizz.
     pub applications: Applications,
+    /// Whom to ask about DNS.
+    pub dns: AskConfig,
 }
 
 impl<F> std::fmt::Debug for TasksConfig<F> {
@@ -104,6 +109,7 @@ pub fn start<F: Fleet>(config: TasksConfig<F>) -> TasksHandle<F> {
         submission_life,
         evidence,
         applications,
+        dns,
     } = config;
     let stock = Stock::new(fleet.clone(), vault.clone());
     let (planned, planned_seen) = watch::channel(Planned::default());
@@ -124,6 +130,7 @@ pub fn start<F: Fleet>(config: TasksConfig<F>) -> TasksHandle<F> {
         tokio::spawn(opens::run(fleet.clone(), applications)),
         tokio::spawn(rotate::run(fleet.clone(), Arc::clone(&evidence))),
         tokio::spawn(warmup::run(fleet.clone(), evidence)),
+        tokio::spawn(dns::run(fleet.clone(), dns)),
         tokio::spawn(password::run(fleet.clone(), vault.clone())),
         tokio::spawn(certify::run(fleet.clone(), vault.clone(), submission_life)),
         tokio::spawn(renew::run(

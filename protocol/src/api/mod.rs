@@ -8,6 +8,7 @@ mod application;
 mod artifact;
 mod cluster;
 mod failover;
+mod dns;
 mod fleet;
 mod history;
 mod ip;
@@ -28,6 +29,11 @@ pub use application::{CampaignRequest, CampaignState, CampaignStatus, CampaignVi
 pub use artifact::{ArtifactNameRequest, ArtifactRequest, ArtifactView};
 pub use cluster::{ClusterView, Consistency, Contact, MemberRole, NodeView, VersionRequest};
 pub use failover::{FailoverBound, FailoverSettings};
+pub use dns::{
+    ComplianceState, ComplianceView, DnsCheckView, DnsFinding, DnsPart, DnsRecordsView, DnsVerdict,
+    DomainCheck, ExportFile, ExportFormat, ExportView, Pointer, PointerBlock, ReceiverCompliance,
+    RuleCompliance, ZoneRecords,
+};
 pub use fleet::{
     FleetDocument, HostSpec, IpDocument, IpSpec, IpStatus, Phase, Purpose, Rotation, Settings,
     TenantSpec,

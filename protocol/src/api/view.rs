@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::preview::{is_false, is_zero};
-use super::{ClusterView, HostChange, HostSpec, IpSpec, Phase, UncountedView};
+use super::{ClusterView, DomainCheck, HostChange, HostSpec, IpSpec, Phase, UncountedView};
 use crate::bytes::ContentHash;
 use crate::desired::Resource;
 use crate::generation::Generation;
@@ -230,6 +230,9 @@ pub struct DomainView {
     pub domain: DomainName,
     /// Records to publish.
     pub records: Vec<DomainRecord>,
+    /// What the servers of its zone say of them.
+    #[serde(flatten, default)]
+    pub checked: DomainCheck,
     /// What lies before it until it sends at its full quota; told when it is added.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warmup: Vec<PlannedPhase>,

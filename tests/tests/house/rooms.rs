@@ -1,7 +1,7 @@
 //! Which rooms are pure: their result depends on their arguments alone.
 
 /// Folder or file stem of each pure room.
-const PURE: [&str; 20] = [
+const PURE: [&str; 25] = [
     "protocol/src",
     "coordinator/src/state",
     "coordinator/src/command",
@@ -22,6 +22,11 @@ const PURE: [&str; 20] = [
     "bootstrap/src/plan",
     "bootstrap/src/preflight",
     "bootstrap/src/request",
+    "coordinator/src/dns/compliance",
+    "coordinator/src/dns/due",
+    "coordinator/src/dns/export",
+    "coordinator/src/dns/verdict",
+    "coordinator/src/dns/wanted",
 ];
 
 /// The pure room that a file belongs to.

@@ -3,6 +3,7 @@
 //! - [`convergence`]: what is declared reaches the hosts, and stays.
 //! - [`cluster`]: nodes come, go, fall and return.
 //! - [`counting`]: what was sent is counted, once.
+//! - [`dns`]: records are published, and seen as servers show them.
 //! - [`lab`]: real hosts with systemd, from nothing to mail.
 //! - [`loss`]: what an agent lost is told, and made again.
 //! - [`access`]: who may do what, and where secrets are.
@@ -23,6 +24,7 @@ mod artifacts;
 mod cluster;
 mod convergence;
 mod counting;
+mod dns;
 mod halves;
 mod input;
 mod lab;

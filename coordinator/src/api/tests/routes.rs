@@ -10,7 +10,7 @@ use crate::api::routes::Reach::{self, Fleet, Tenant};
 use crate::api::routes::table;
 
 /// What a route demands, decided here apart from the router.
-const DEMANDS: [(&str, &str, AccessRole, Reach); 78] = [
+const DEMANDS: [(&str, &str, AccessRole, Reach); 82] = [
     ("POST", "/api/v1/fleet", Operator, Tenant),
     ("GET", "/api/v1/tenants", Viewer, Tenant),
     ("POST", "/api/v1/tenants", Operator, Fleet),
@@ -91,6 +91,10 @@ const DEMANDS: [(&str, &str, AccessRole, Reach); 78] = [
     ("POST", "/api/v1/warmup/{address}/resume", Operator, Tenant),
     ("GET", "/api/v1/tenants/{tenant}/select", Viewer, Tenant),
     ("POST", "/api/v1/tenants/{tenant}/select", Viewer, Tenant),
+    ("GET", "/api/v1/dns/records", Viewer, Tenant),
+    ("GET", "/api/v1/dns/export", Viewer, Tenant),
+    ("POST", "/api/v1/dns/check", Operator, Tenant),
+    ("GET", "/api/v1/dns/compliance", Viewer, Tenant),
     ("GET", "/api/v1/tokens", Operator, Fleet),
     ("POST", "/api/v1/tokens", Operator, Fleet),
     ("DELETE", "/api/v1/tokens/{token}", Operator, Fleet),
@@ -154,7 +158,9 @@ fn foreign(method: &str, path: &str) -> (String, Option<Value>) {
         .replace("secrets/{name}", "secrets/api-key")
         .replace("{host}", "blue-mail")
         .replace("{address}", "198.51.100.2")
-        .replace("{domain}", "mail1.blue.example.com");
+        .replace("{domain}", "mail1.blue.example.com")
+        .replace("/dns/export", "/dns/export?format=csv")
+        .replace("/dns/check", "/dns/check?domain=mail1.blue.example.com");
     let body = match (method, path) {
         ("POST", "/api/v1/fleet") => Some(json!({"tenants": [{"id": "blue", "name": "mine"}]})),
         ("POST", "/api/v1/ips") => Some(json!(
@@ -171,7 +177,7 @@ fn foreign(method: &str, path: &str) -> (String, Option<Value>) {
         ("POST", "/api/v1/ips/{address}/checks") => Some(json!({"checks": {"a": "valid"}})),
         ("POST", "/api/v1/ips/{address}/move") => Some(json!({"pool": "red-pool"})),
         ("POST", path) if path.starts_with("/api/v1/ips/{address}/") => None,
-        ("POST", "/api/v1/tenants/{tenant}/dkim/rotate") => None,
+        ("POST", "/api/v1/tenants/{tenant}/dkim/rotate" | "/api/v1/dns/check") => None,
         ("GET" | "DELETE", _) => None,
         _ => panic!("say what is foreign to {method} {path}"),
     };

@@ -41,6 +41,9 @@ async fn a_bound_key_lists_its_own_objects_only() {
         ("/api/v1/hosts", "red-mail", "blue"),
         ("/api/v1/ips", "mail1.red", "blue"),
         ("/api/v1/domains", "mail1.red", "blue"),
+        ("/api/v1/dns/records", "mail1.red", "blue"),
+        ("/api/v1/dns/export?format=bind", "mail1.red", "blue"),
+        ("/api/v1/dns/compliance", "mail1.red", "blue"),
         ("/api/v1/status", "red-mail", "blue"),
     ] {
         let answered = testbed
@@ -73,6 +76,12 @@ async fn what_is_another_tenants_is_not_there() {
         ("GET", "/api/v1/hosts/blue-mail/config"),
         ("GET", "/api/v1/ips/198.51.100.2"),
         ("GET", "/api/v1/domains/mail1.blue.example.com"),
+        ("GET", "/api/v1/dns/records?domain=mail1.blue.example.com"),
+        (
+            "GET",
+            "/api/v1/dns/compliance?domain=mail1.blue.example.com",
+        ),
+        ("POST", "/api/v1/dns/check?domain=mail1.blue.example.com"),
         ("DELETE", "/api/v1/ips/198.51.100.2"),
     ] {
         let foreign = testbed.ask("red-operator", method, path).send().await;

@@ -8,7 +8,7 @@ use clap::{Args, CommandFactory, Error, Parser, Subcommand};
 
 use crate::commands::token;
 use crate::commands::{
-    artifact, audit, campaigns, cluster, config, deploy, dkim, fleet, hosts, ips, keys, pmta,
+    artifact, audit, campaigns, cluster, config, deploy, dkim, dns, fleet, hosts, ips, keys, pmta,
     roles, settings, stats, status, tenants, warmup,
 };
 use crate::output::Format;
@@ -124,6 +124,8 @@ pub(crate) enum Command {
     Tenants(tenants::Tenants),
     /// Change DKIM keys of identities, or show how far that is
     Dkim(dkim::Dkim),
+    /// Records that domains want in DNS: show, export, check, and receivers' rules
+    Dns(dns::Dns),
     /// List or show sending domains with the DNS records they need
     Domains(ips::Domains),
     /// Create, list or revoke join tokens: one host or node, one use

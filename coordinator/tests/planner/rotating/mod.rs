@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use email_engine_coordinator::dns::wanted::dkim_records;
 use email_engine_coordinator::fleet::rotation::{begin, turn};
 use email_engine_coordinator::planner::Planned;
-use email_engine_coordinator::planner::dns::dkim_records;
 use email_engine_coordinator::state::{Identity, OtherKey, StoredSecret};
 use email_engine_protocol::api::{RotationCause, RotationStage};
 use email_engine_protocol::bytes::{Commitment, ContentHash};

@@ -23,8 +23,8 @@ use crate::api::problem::ApiError;
 use crate::api::request::{JsonOrNothing, Named, WriteRequest};
 use crate::api::routes::Asker;
 use crate::command::{Command, RotateKeys, rotation_facts};
+use crate::dns::wanted::{dkim_record, dkim_records};
 use crate::fleet::rotation::{Event, deadline, due_at, next, pace_of, stuck, waits_for};
-use crate::planner::dns::{dkim_record, dkim_records};
 use crate::state::{FleetState, Identity, Rotation};
 
 /// Most rotations of a tenant that begin with one call: each takes a key, which takes a while to make.

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::{Extension, Json};
 
-use email_engine_protocol::api::{DomainRecord, DomainView, IpSpec, IpStatus, Phase, PlannedPhase};
+use email_engine_protocol::api::{
+    DomainCheck, DomainRecord, DomainView, IpSpec, IpStatus, Phase, PlannedPhase,
+};
+use email_engine_protocol::id::TenantId;
 use email_engine_protocol::mail::DomainName;
 use email_engine_protocol::time::Timestamp;
 
@@ -15,11 +18,11 @@ use crate::api::Api;
 use crate::api::auth::Caller;
 use crate::api::problem::ApiError;
 use crate::api::request::Named;
+use crate::api::resource::dns::checked;
 use crate::api::routes::Asker;
-use crate::fleet::rotation::{Published, WITHDRAWN_MILLIS, published};
+use crate::dns::wanted::{self, Wanted, gone};
 use crate::fleet::warmup;
-use crate::planner::dns::dkim_record;
-use crate::state::{Departed, FleetState, Identity};
+use crate::state::{FleetState, Identity};
 
 /// Identities whose records must be published: those that drain as well, for what they send is judged
 /// by them. Of one that lives on, what it is now counts.
@@ -49,7 +52,8 @@ pub(in crate::api) async fn domains(
         view
     };
     let mut views: Vec<DomainView> = living_and_draining(&state, &caller).map(view).collect();
-    let gone = gone(&state, &caller, now, None);
+    let sees = |tenant: &TenantId| caller.sees(Some(tenant));
+    let gone = gone(&state, &sees, now, None);
     let gone = gone.filter(|(_, departed)| kept.contains_key(&departed.spec.domain));
     // Of several that had the domain one after the other the last is who it was.
     let last: BTreeMap<_, _> = gone
@@ -79,7 +83,8 @@ pub(in crate::api) async fn domain(
             view.records.extend(kept);
             return Ok(Json(view));
         }
-        let was = gone(state, &caller, now, Some(&domain)).last();
+        let sees = |tenant: &TenantId| caller.sees(Some(tenant));
+        let was = gone(state, &sees, now, Some(&domain)).last();
         was.map(|(_, departed)| Json(only_kept(&departed.spec, &kept)))
             .ok_or_else(|| ApiError::not_found("domain", domain.as_str()))
     })
@@ -90,6 +95,7 @@ pub(super) fn domain_view(api: &Api, state: &FleetState, identity: &Identity) ->
         ip: identity.spec.clone(),
         domain: identity.spec.domain.clone(),
         records: api.planning.records(state, identity),
+        checked: checked(state, identity),
         warmup: Vec::new(),
     }
 }
@@ -99,6 +105,7 @@ fn only_kept(spec: &IpSpec, kept: &[DomainRecord]) -> DomainView {
         ip: spec.clone(),
         domain: spec.domain.clone(),
         records: kept.to_vec(),
+        checked: DomainCheck::default(),
         warmup: Vec::new(),
     }
 }
@@ -124,55 +131,16 @@ pub(super) fn with_warmup(state: &FleetState, view: DomainView) -> DomainView {
     DomainView { warmup, ..view }
 }
 
-/// What is gone and has a record that stays or says that its key is not good any more, in order of the
-/// time until which it stays.
-fn gone<'a>(
-    state: &'a FleetState,
-    caller: &'a Caller,
-    now: Timestamp,
-    domain: Option<&'a DomainName>,
-) -> impl Iterator<Item = (Timestamp, &'a Departed)> {
-    let all = state.departed.iter();
-    let valid = all.filter(move |((until, _), departed)| {
-        let meant = domain.is_none_or(|domain| *domain == departed.spec.domain);
-        until.plus(WITHDRAWN_MILLIS) > now && meant && caller.sees(Some(&departed.spec.tenant))
-    });
-    valid.map(|((until, _), departed)| (*until, &**departed))
-}
-
-/// Records that stay of what is gone, by domain. One whose name signs again has another key by now.
+/// Records that stay of what is gone, by domain, as they are shown.
 pub(super) fn kept(
     state: &FleetState,
     caller: &Caller,
     now: Timestamp,
     domain: Option<&DomainName>,
 ) -> BTreeMap<DomainName, Vec<DomainRecord>> {
-    let signs = |spec: &IpSpec| {
-        let living = state.lookup.domains.get(&spec.domain);
-        let living = living.and_then(|address| state.identities.get(address));
-        living.is_some_and(|identity| {
-            let has_it = |one: &Published<'_>| one.selector == spec.selector;
-            published(identity).iter().any(has_it)
-        })
-    };
-    let mut last = BTreeMap::new();
-    for (until, departed) in gone(state, caller, now, domain) {
-        let spec = &departed.spec;
-        if !signs(spec) {
-            let (key, until) = match until > now {
-                true => (Some(departed.dkim_public.as_str()), until),
-                false => (None, until.plus(WITHDRAWN_MILLIS)),
-            };
-            let record = DomainRecord {
-                until: Some(until),
-                ..dkim_record(&spec.domain, &spec.selector, key)
-            };
-            last.insert((&spec.domain, &spec.selector), record);
-        }
-    }
-    let mut kept: BTreeMap<DomainName, Vec<DomainRecord>> = BTreeMap::new();
-    for ((domain, _), record) in last {
-        kept.entry(domain.clone()).or_default().push(record);
-    }
-    kept
+    let kept = wanted::kept(state, &|tenant| caller.sees(Some(tenant)), now, domain);
+    let shown = |records: Vec<Wanted>| records.iter().map(Wanted::record).collect();
+    kept.into_iter()
+        .map(|(domain, records)| (domain, shown(records)))
+        .collect()
 }

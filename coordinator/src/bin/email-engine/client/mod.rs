@@ -7,6 +7,7 @@ mod artifacts;
 mod calls;
 mod campaigns;
 mod dkim;
+mod dns;
 mod error;
 mod ips;
 mod send;

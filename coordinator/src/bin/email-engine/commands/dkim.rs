@@ -18,9 +18,9 @@ use crate::output::{Mood, Output, text, word};
 /// Arguments of `dkim`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-A key is changed in steps: its new record is published and seen (`ips state-dns A --valid next_dkim`), the
-host gets the key and then signs with it, the old record stays for 19 days, then says for 30 that its key
-is not good any more. Nothing is signed with a key whose record was not seen.
+A key is changed in steps: its new record is published and seen (by the fleet, or by your word: `ips state-dns A
+--valid next_dkim`), the host gets the key and then signs with it, the old record stays for 19 days, then says
+for 30 that its key is not good any more. Nothing is signed with a key whose record was not seen.
 
 Examples:
   email-engine dkim rotate 192.0.2.7

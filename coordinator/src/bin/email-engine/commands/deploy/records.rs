@@ -95,6 +95,7 @@ pub(super) mod tests {
         };
         DomainView {
             domain: ip.domain.clone(),
+            checked: email_engine_protocol::api::DomainCheck::default(),
             warmup: Vec::new(),
             records: vec![
                 record(ip.domain.to_string(), "A", ip.address.to_string()),

@@ -1,8 +1,10 @@
-//! Records that identities want.
+//! Records that identities want, and what they are exported as.
+
+mod exports;
 
 use email_engine_protocol::mail::MailAddress;
 
-use email_engine_coordinator::planner::dns::wanted_records;
+use email_engine_coordinator::dns::wanted::wanted_records;
 use email_engine_protocol::api::DomainRecord;
 
 use crate::fixture::Fleet;

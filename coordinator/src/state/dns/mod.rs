@@ -1,0 +1,38 @@
+//! What was seen of identities' records in DNS.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use email_engine_protocol::api::{DnsPart, DnsVerdict};
+use email_engine_protocol::bytes::ContentHash;
+use email_engine_protocol::mail::DomainName;
+use email_engine_protocol::time::Timestamp;
+
+/// The last look at an identity's records.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DnsLook {
+    /// When.
+    pub at: Timestamp,
+    /// Who looked.
+    pub by: String,
+    /// Since when it came to what it comes to.
+    pub since: Timestamp,
+    /// The domain that was looked at.
+    pub domain: DomainName,
+    /// Hash of what was wanted: a look at something else says nothing.
+    pub wanted: ContentHash,
+    /// What was seen.
+    pub found: BTreeMap<DnsPart, DnsVerdict>,
+}
+
+/// Looks at records.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DnsLooks {
+    /// The last of each identity.
+    pub last: BTreeMap<IpAddr, Arc<DnsLook>>,
+    /// Those that somebody wants anew, and since when.
+    pub asked: BTreeMap<IpAddr, Timestamp>,
+}

@@ -1,0 +1,3 @@
+//! What is published, and what the servers of zones really say.
+
+mod seen;
