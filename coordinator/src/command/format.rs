@@ -363,6 +363,18 @@ fn rotation_commands() -> Vec<Command> {
     ]
 }
 
+fn listing_commands() -> Vec<Command> {
+    vec![
+        Command::BeginSweep(BeginSweep {
+            number: 7,
+            lists: [(list("one"), true)].into(),
+            members: [NodeId(1)].into(),
+            rules: SweepRules::default(),
+        }),
+        Command::RecordListings(Box::new(run(Some(7), "one", 1, &[0]))),
+    ]
+}
+
 fn statistics_commands() -> Vec<Command> {
     vec![Command::RecordStatistics(RecordStatistics {
         batches: vec![statistics(0, 100, 3)],
@@ -383,6 +395,7 @@ pub(super) fn samples() -> Vec<Command> {
         statistics_commands(),
         life_commands(),
         rotation_commands(),
+        listing_commands(),
     ];
     shelves.into_iter().flatten().collect()
 }
@@ -410,7 +423,7 @@ fn the_bytes_of_every_command_are_those_of_the_log() {
 #[test]
 fn every_kind_is_sampled_in_its_order_and_reads_back() {
     let samples = samples();
-    assert_eq!(samples.len(), 59);
+    assert_eq!(samples.len(), 61);
     for (at, command) in samples.iter().enumerate() {
         let bytes = postcard::to_stdvec(command).unwrap();
         assert_eq!(usize::from(bytes[0]), at, "{}", name(command));

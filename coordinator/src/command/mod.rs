@@ -6,7 +6,7 @@
 
 //!
 //! Shelves by noun: `tenant`, `host`, `identity`, `access`, `content`, `artifact`, `campaign`, `cluster`,
-//! `statistics`, `submission`; `batch`
+//! `listing`, `statistics`, `submission`; `batch`
 //! runs the others. The way in is [`FleetState::apply`](crate::state::FleetState::apply).
 
 mod access;
@@ -24,6 +24,7 @@ mod format;
 mod fuzz;
 mod host;
 mod identity;
+mod listing;
 mod outcome;
 mod payload;
 #[cfg(test)]
@@ -53,6 +54,8 @@ pub use identity::{
     StopWarmup, TickWarmup, Ticked, TurnRotations,
 };
 pub(crate) use identity::{ROTATIONS, is_on_its_host, life_refused, rotation_facts};
+pub(crate) use listing::SUBJECTS as LISTING_SUBJECTS;
+pub use listing::{BeginSweep, RecordListings, RunEnd, Sighting};
 pub use outcome::{Answer, BodyChange, Effect, Outcome, Rejection, RejectionCode};
 pub use payload::*;
 pub(crate) use statistics::{BATCHES as STATISTICS_BATCHES, ROWS as STATISTICS_ROWS};
@@ -199,4 +202,8 @@ pub enum Command {
     StateNextKey(StateNextKey),
     /// Rotations go on whose time has come.
     TurnRotations(TurnRotations),
+    /// Everybody is looked up on every list.
+    BeginSweep(BeginSweep),
+    /// What a list said.
+    RecordListings(Box<RecordListings>),
 }

@@ -121,6 +121,8 @@ impl Command {
             Self::RotateKeys(verb) => verb,
             Self::StateNextKey(verb) => verb,
             Self::TurnRotations(verb) => verb,
+            Self::BeginSweep(verb) => verb,
+            Self::RecordListings(verb) => &**verb,
             Self::Batch(_) => return None,
         })
     }

@@ -47,7 +47,10 @@ pub fn judge_points(registry: &Registry, zone: &Zone, answers: &[Answer]) -> Hea
     let mut worst = Health::Healthy;
     for point in &zone.listed {
         let answer = answers.next().unwrap_or(&Answer::Silence);
-        worst = worse(worst, judge_listed(registry, zone, (&point.subject, &point.answers), answer));
+        worst = worse(
+            worst,
+            judge_listed(registry, zone, (&point.subject, &point.answers), answer),
+        );
     }
     for subject in &zone.unlisted {
         let answer = answers.next().unwrap_or(&Answer::Silence);
@@ -81,14 +84,20 @@ fn judge_listed(
 /// One of the answers is there, and nothing that no list says.
 fn is_wanted(got: &BTreeSet<std::net::Ipv4Addr>, wanted: &[std::net::Ipv4Addr]) -> bool {
     wanted.iter().any(|one| got.contains(one))
-        && got.iter().all(|one| one.octets()[0] == 127 && !super::registry::is_error(*one))
+        && got
+            .iter()
+            .all(|one| one.octets()[0] == 127 && !super::registry::is_error(*one))
 }
 
 fn judge_unlisted(registry: &Registry, zone: &Zone, subject: &Subject, answer: &Answer) -> Health {
     match answer {
         Answer::NoName => Health::Healthy,
         Answer::Addresses(got) if matches!(judge(registry, zone, answer), Verdict::Listed(_)) => {
-            let got = got.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let got = got
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(", ");
             Health::Unreliable(format!(
                 "it lists {subject}, which is never listed ({got}): it lists the world"
             ))
@@ -100,7 +109,9 @@ fn judge_unlisted(registry: &Registry, zone: &Zone, subject: &Subject, answer: &
 fn trouble(registry: &Registry, zone: &Zone, subject: &Subject, answer: &Answer) -> Health {
     match judge(registry, zone, answer) {
         Verdict::Unknown(Why::Silence | Why::ServerFailure) => Health::Silent,
-        Verdict::Unknown(why @ (Why::Refused | Why::Error { .. })) => Health::Refused(why.to_string()),
+        Verdict::Unknown(why @ (Why::Refused | Why::Error { .. })) => {
+            Health::Refused(why.to_string())
+        }
         Verdict::Unknown(why) => Health::Unreliable(why.to_string()),
         _ => Health::Unreliable(format!("a wrong answer for {subject}: {answer:?}")),
     }
@@ -114,7 +125,11 @@ fn worse(one: Health, other: Health) -> Health {
         Health::Unreliable(_) => 2,
         Health::Refused(_) => 3,
     };
-    if rank(&other) > rank(&one) { other } else { one }
+    if rank(&other) > rank(&one) {
+        other
+    } else {
+        one
+    }
 }
 
 #[cfg(test)]
@@ -140,19 +155,34 @@ mod tests {
         let is = |answers: &[Answer], wanted: &str| {
             let got = health(answers);
             assert!(!got.is_healthy(), "{answers:?}");
-            assert!(format!("{got:?}").starts_with(wanted), "{answers:?}: {got:?}");
+            assert!(
+                format!("{got:?}").starts_with(wanted),
+                "{answers:?}: {got:?}"
+            );
         };
         // A zone that lists the world, one that is gone, one that is parked.
-        is(&[good.clone(), good.clone()], "Unreliable(\"it lists 127.0.0.1");
-        is(&[Answer::NoName, Answer::NoName], "Unreliable(\"it says nothing of 127.0.0.2");
+        is(
+            &[good.clone(), good.clone()],
+            "Unreliable(\"it lists 127.0.0.1",
+        );
+        is(
+            &[Answer::NoName, Answer::NoName],
+            "Unreliable(\"it says nothing of 127.0.0.2",
+        );
         is(&[Answer::NoData, Answer::NoData], "Unreliable");
         let parked = addresses(&["192.0.2.80"]);
         is(&[parked.clone(), parked.clone()], "Unreliable");
         // NXDOMAIN rewritten: what is listed looks right.
         is(&[good.clone(), parked.clone()], "Unreliable");
-        is(&[addresses(&["127.0.0.2", "192.0.2.80"]), Answer::NoName], "Unreliable");
+        is(
+            &[addresses(&["127.0.0.2", "192.0.2.80"]), Answer::NoName],
+            "Unreliable",
+        );
         let open = addresses(&["127.255.255.254"]);
-        is(&[open.clone(), open.clone()], "Refused(\"the list refuses: 127.255.255.254 (asked through");
+        is(
+            &[open.clone(), open.clone()],
+            "Refused(\"the list refuses: 127.255.255.254 (asked through",
+        );
         is(&[good.clone(), open], "Refused");
         is(&[Answer::Refused, Answer::Refused], "Refused");
         is(&[Answer::Silence, Answer::Silence], "Silent");

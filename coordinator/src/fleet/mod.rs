@@ -5,6 +5,7 @@
 mod consistency;
 mod invariants;
 pub mod lifecycle;
+pub mod listing;
 pub mod rotation;
 pub mod selection;
 mod shares;

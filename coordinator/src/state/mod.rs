@@ -13,6 +13,7 @@ mod content;
 mod counting;
 mod host;
 mod identity;
+mod listing;
 mod lookup;
 mod query;
 mod restored;
@@ -53,6 +54,9 @@ pub use host::{
 pub use identity::{
     Declared, Departed, Departure, GivenUp, Held, HeldAddresses, Identity, Leaving, Life, OtherKey,
     Place, Pool, Quarantine, Rotation, Said, Signing,
+};
+pub use listing::{
+    ListHealth, ListRun, Listing, Listings, Observer, Sweep, SweepRules, SweptList,
 };
 pub use lookup::{Claim, ClaimKind, Lookup};
 pub(crate) use lookup::{claims, with_ancestors};
@@ -162,4 +166,6 @@ pub struct FleetState {
     pub departed: BTreeMap<Departure, Arc<Departed>>,
     /// What is held against addresses that no identity has.
     pub held: HeldAddresses,
+    /// What lists of bad senders said.
+    pub listings: Listings,
 }

@@ -37,7 +37,9 @@ pub enum NotConfigured {
     #[error("a key is needed: `email-engine dnsbl key`")]
     Key,
     /// It answers only resolvers that are known to it, and nobody said that ours are.
-    #[error("this list answers only resolvers that are registered with it; once they are, say so in the settings")]
+    #[error(
+        "this list answers only resolvers that are registered with it; once they are, say so in the settings"
+    )]
     Registration,
 }
 
@@ -144,7 +146,10 @@ impl QueryName {
     /// Its labels, the key among them: for the wire alone.
     pub fn labels(&self) -> impl Iterator<Item = &str> {
         let key = self.key.iter().map(QueryKey::reveal);
-        self.head.split('.').chain(key).chain(self.origin.split('.'))
+        self.head
+            .split('.')
+            .chain(key)
+            .chain(self.origin.split('.'))
     }
 
     /// RFC 1035: labels of 1 to 63 octets, 255 octets in all on the wire.
@@ -205,7 +210,8 @@ mod tests {
         let v4 = asked(&zen, "192.0.2.99");
         assert_eq!(v4.as_deref(), Some("99.2.0.192.zen.spamhaus.org"));
         let v6 = asked(&zen, "2001:db8:1:2:3:4:567:89ab");
-        let wanted = "b.a.9.8.7.6.5.0.4.0.0.0.3.0.0.0.2.0.0.0.1.0.0.0.8.b.d.0.1.0.0.2.zen.spamhaus.org";
+        let wanted =
+            "b.a.9.8.7.6.5.0.4.0.0.0.3.0.0.0.2.0.0.0.1.0.0.0.8.b.d.0.1.0.0.2.zen.spamhaus.org";
         assert_eq!(v6.as_deref(), Some(wanted));
         let dbl = Door::open(zone("spamhaus-dbl"), None, false).unwrap();
         let name = asked(&dbl, "mail1.example.com");
@@ -231,7 +237,10 @@ mod tests {
     #[test]
     fn without_its_key_a_list_is_not_configured() {
         for id in ["abusix-black", "spamrats-spam"] {
-            assert_eq!(Door::open(zone(id), None, true).unwrap_err(), NotConfigured::Key);
+            assert_eq!(
+                Door::open(zone(id), None, true).unwrap_err(),
+                NotConfigured::Key
+            );
             assert!(Door::open(zone(id), Some(key()), false).is_ok());
         }
         let refused = Door::open(zone("barracuda"), None, false).unwrap_err();
@@ -246,7 +255,11 @@ mod tests {
         assert_eq!(wire, "7.2.0.192.k3y5ecret.spam.spamrats.com");
         let name = rats.name(&Subject::Address([192, 0, 2, 7].into())).unwrap();
         assert_eq!(name.to_string(), "7.2.0.192.<key>.spam.spamrats.com");
-        for text in [format!("{name:?}"), format!("{rats:?}"), format!("{name:#?}")] {
+        for text in [
+            format!("{name:?}"),
+            format!("{rats:?}"),
+            format!("{name:#?}"),
+        ] {
             assert!(!text.contains("k3y5ecret"), "{text}");
         }
         // A list that is open needs none, and takes one where it has a door for it.
@@ -255,8 +268,12 @@ mod tests {
         assert_eq!(wire, "7.2.0.192.k3y5ecret.zen.dq.spamhaus.net");
         let cop = Door::open(zone("spamcop"), Some(key()), false).unwrap();
         assert!(!cop.has_key());
-        let words = rats.redact("see https://example.org/?q=7.2.0.192.K3y5ecret.spam and k3y5ecret");
-        assert_eq!(words, "see https://example.org/?q=7.2.0.192.<key>.spam and <key>");
+        let words =
+            rats.redact("see https://example.org/?q=7.2.0.192.K3y5ecret.spam and k3y5ecret");
+        assert_eq!(
+            words,
+            "see https://example.org/?q=7.2.0.192.<key>.spam and <key>"
+        );
     }
 
     proptest! {

@@ -20,7 +20,12 @@ pub(super) fn check(zone: &Zone, dead: &BTreeMap<String, String>) -> Result<(), 
     points(zone)?;
     let bounds = [
         ("in_flight", Some(zone.in_flight), IN_FLIGHT, "1 to 4096"),
-        ("per_second", zone.per_second, PER_SECOND, "1 to 100000, or nothing for no limit"),
+        (
+            "per_second",
+            zone.per_second,
+            PER_SECOND,
+            "1 to 100000, or nothing for no limit",
+        ),
     ];
     for (field, value, accepts, accepted) in bounds {
         if let Some(value) = value.filter(|value| !accepts.contains(value)) {
@@ -36,7 +41,12 @@ fn origins(zone: &Zone, dead: &BTreeMap<String, String>) -> Result<(), RegistryE
         (Access::Keyed, None, Some(_)) | (Access::Public | Access::Registered, Some(_), _) => {}
         (Access::Keyed, _, _) => {
             let accepted = "none, and a `keyed_origin`: without a key this list is not asked";
-            return Err(refused(&zone.id, "origin", origin.unwrap_or_default(), accepted));
+            return Err(refused(
+                &zone.id,
+                "origin",
+                origin.unwrap_or_default(),
+                accepted,
+            ));
         }
         _ => return Err(refused(&zone.id, "origin", "", "the zone that is open")),
     }
@@ -45,7 +55,12 @@ fn origins(zone: &Zone, dead: &BTreeMap<String, String>) -> Result<(), RegistryE
     }
     for name in [origin, zone.keyed_suffix()].into_iter().flatten() {
         if !is_name(name) || !name.contains('.') {
-            return Err(refused(&zone.id, "origin", name, "a domain name of at most 120 characters"));
+            return Err(refused(
+                &zone.id,
+                "origin",
+                name,
+                "a domain name of at most 120 characters",
+            ));
         }
         if let Some((origin, reason)) = dead.iter().find(|(origin, _)| is_below(name, origin)) {
             return Err(RegistryError::Dead {
@@ -76,13 +91,16 @@ fn codes(zone: &Zone) -> Result<(), RegistryError> {
             Span::Bit(bit) => (bit.to_string(), bit.is_power_of_two() && bit != 1),
         };
         if !good {
-            let accepted = "answers in 127/8 without 127.0.0.1 and 127.255.255.0/24, or one bit from 2 to 128";
+            let accepted =
+                "answers in 127/8 without 127.0.0.1 and 127.255.255.0/24, or one bit from 2 to 128";
             return Err(refused(&zone.id, "codes", &text, accepted));
         }
-        let overlaps = zone.codes[..at].iter().any(|other| match (other.span, code.span) {
-            (Span::Addresses(a, b), Span::Addresses(c, d)) => a <= d && c <= b,
-            (one, other) => one == other,
-        });
+        let overlaps = zone.codes[..at]
+            .iter()
+            .any(|other| match (other.span, code.span) {
+                (Span::Addresses(a, b), Span::Addresses(c, d)) => a <= d && c <= b,
+                (one, other) => one == other,
+            });
         if overlaps {
             return Err(refused(&zone.id, "codes", &text, "each answer once"));
         }
@@ -101,7 +119,12 @@ fn points(zone: &Zone) -> Result<(), RegistryError> {
         let accepted = "at least one subject that is never listed";
         return Err(refused(&zone.id, "unlisted", "", accepted));
     }
-    if zone.scheme == Scheme::Bits && zone.codes.iter().any(|code| !matches!(code.span, Span::Bit(_))) {
+    if zone.scheme == Scheme::Bits
+        && zone
+            .codes
+            .iter()
+            .any(|code| !matches!(code.span, Span::Bit(_)))
+    {
         return Err(refused(&zone.id, "codes", "", "bits, as `scheme` says"));
     }
     Ok(())
@@ -113,14 +136,19 @@ pub(in crate::dnsbl) fn is_error(answer: Ipv4Addr) -> bool {
 }
 
 fn is_below(name: &str, parent: &str) -> bool {
-    name == parent || name.strip_suffix(parent).is_some_and(|rest| rest.ends_with('.'))
+    name == parent
+        || name
+            .strip_suffix(parent)
+            .is_some_and(|rest| rest.ends_with('.'))
 }
 
 pub(super) fn is_name(name: &str) -> bool {
     name.len() <= ORIGIN_CHARS
         && name.split('.').all(|label| {
             (1..=63).contains(&label.len())
-                && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+                && label
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         })
 }
 
@@ -154,33 +182,78 @@ reason = "switched off"
             ("\"bl.example.org\"", "\"localhost\"", "origin"),
             ("\"bl.example.org\"", "\"BL.example.org\"", "origin"),
             ("access = \"public\"", "access = \"keyed\"", "origin"),
-            ("origin = \"bl.example.org\"", "keyed_origin = \"{key}.bl.example.org\"", "origin"),
+            (
+                "origin = \"bl.example.org\"",
+                "keyed_origin = \"{key}.bl.example.org\"",
+                "origin",
+            ),
             ("in_flight = 8", "in_flight = 0", "in_flight"),
-            ("in_flight = 8", "in_flight = 8\nper_second = 0", "per_second"),
-            ("in_flight = 8", "in_flight = 8\nkeyed_origin = \"bl.example.org\"", "keyed_origin"),
-            ("{ answer = \"127.0.0.2\", class", "{ answer = \"127.0.0.1\", class", "codes"),
-            ("{ answer = \"127.0.0.2\", class", "{ answer = \"127.255.255.2\", class", "codes"),
-            ("{ answer = \"127.0.0.2\", class", "{ answer = \"192.0.2.2\", class", "codes"),
-            ("{ answer = \"127.0.0.2\", class", "{ answer = \"127.0.0.9\", to = \"127.0.0.2\", class", "codes"),
-            ("{ answer = \"127.0.0.2\", class", "{ bit = 2, class", "codes"),
+            (
+                "in_flight = 8",
+                "in_flight = 8\nper_second = 0",
+                "per_second",
+            ),
+            (
+                "in_flight = 8",
+                "in_flight = 8\nkeyed_origin = \"bl.example.org\"",
+                "keyed_origin",
+            ),
+            (
+                "{ answer = \"127.0.0.2\", class",
+                "{ answer = \"127.0.0.1\", class",
+                "codes",
+            ),
+            (
+                "{ answer = \"127.0.0.2\", class",
+                "{ answer = \"127.255.255.2\", class",
+                "codes",
+            ),
+            (
+                "{ answer = \"127.0.0.2\", class",
+                "{ answer = \"192.0.2.2\", class",
+                "codes",
+            ),
+            (
+                "{ answer = \"127.0.0.2\", class",
+                "{ answer = \"127.0.0.9\", to = \"127.0.0.2\", class",
+                "codes",
+            ),
+            (
+                "{ answer = \"127.0.0.2\", class",
+                "{ bit = 2, class",
+                "codes",
+            ),
             ("class = \"a\"", "class = \"z\"", "class"),
-            ("[{ subject = \"127.0.0.2\", answers = [\"127.0.0.2\"] }]", "[]", "listed"),
+            (
+                "[{ subject = \"127.0.0.2\", answers = [\"127.0.0.2\"] }]",
+                "[]",
+                "listed",
+            ),
             ("answers = [\"127.0.0.2\"]", "answers = []", "listed"),
             ("[\"127.0.0.1\"]", "[]", "unlisted"),
             ("[\"127.0.0.1\"]", "[\"nobody\"]", "unlisted"),
-            ("codes = [{ answer = \"127.0.0.2\", class = \"a\", meaning = \"bad\" }]", "codes = []", "codes"),
+            (
+                "codes = [{ answer = \"127.0.0.2\", class = \"a\", meaning = \"bad\" }]",
+                "codes = []",
+                "codes",
+            ),
         ] {
             let text = GOOD.replacen(good, bad, 1);
             assert_ne!(text, GOOD, "{good} is not in the text");
             match Registry::parse(&text) {
-                Err(RegistryError::Value { list, field: named, .. }) => {
+                Err(RegistryError::Value {
+                    list, field: named, ..
+                }) => {
                     assert_eq!((&*list, named), ("own", field), "{bad}");
                 }
                 other => panic!("{bad}: {other:?}"),
             }
         }
         let unknown = GOOD.replacen("in_flight", "inflight", 1);
-        assert!(matches!(Registry::parse(&unknown), Err(RegistryError::Syntax(_))));
+        assert!(matches!(
+            Registry::parse(&unknown),
+            Err(RegistryError::Syntax(_))
+        ));
     }
 
     #[test]
@@ -188,7 +261,10 @@ reason = "switched off"
         for origin in ["dead.example.net", "spam.dead.example.net"] {
             let text = GOOD.replacen("bl.example.org", origin, 1);
             let error = Registry::parse(&text).unwrap_err().to_string();
-            assert!(error.contains("switched off") && error.contains("own"), "{error}");
+            assert!(
+                error.contains("switched off") && error.contains("own"),
+                "{error}"
+            );
         }
         let other = GOOD.replacen("bl.example.org", "undead.example.net", 1);
         Registry::parse(&other).unwrap();

@@ -122,8 +122,16 @@ impl Registry {
         let mut registry = Self {
             as_of: raw.as_of,
             zones: [].into(),
-            errors: raw.error.into_iter().map(|one| (one.answer, one.meaning)).collect(),
-            dead: raw.dead.into_iter().map(|one| (one.origin, one.reason)).collect(),
+            errors: raw
+                .error
+                .into_iter()
+                .map(|one| (one.answer, one.meaning))
+                .collect(),
+            dead: raw
+                .dead
+                .into_iter()
+                .map(|one| (one.origin, one.reason))
+                .collect(),
         };
         for zone in raw.zone {
             let zone = zone.read()?;
@@ -140,7 +148,10 @@ impl Registry {
 
 impl RawZone {
     fn read(self) -> Result<Zone, RegistryError> {
-        let codes = self.codes.iter().map(|code| code.read(&self.id, self.scheme));
+        let codes = self
+            .codes
+            .iter()
+            .map(|code| code.read(&self.id, self.scheme));
         let codes = codes.collect::<Result<_, _>>()?;
         let listed = self.listed.iter().map(|point| {
             let subject = subject(&self.id, self.kind, "listed", &point.subject)?;
@@ -161,7 +172,11 @@ impl RawZone {
             ipv6: self.ipv6,
             scheme: self.scheme,
             codes,
-            errors: self.errors.into_iter().map(|one| (one.answer, one.meaning)).collect(),
+            errors: self
+                .errors
+                .into_iter()
+                .map(|one| (one.answer, one.meaning))
+                .collect(),
             listed,
             unlisted,
             per_second: self.per_second,
@@ -176,7 +191,9 @@ impl RawZone {
 impl RawCode {
     fn read(&self, list: &ListId, scheme: Scheme) -> Result<Code, RegistryError> {
         let span = match (scheme, self.answer, self.to, self.bit) {
-            (Scheme::Codes, Some(answer), to, None) => Span::Addresses(answer, to.unwrap_or(answer)),
+            (Scheme::Codes, Some(answer), to, None) => {
+                Span::Addresses(answer, to.unwrap_or(answer))
+            }
             (Scheme::Bits, None, None, Some(bit)) => Span::Bit(bit),
             _ => {
                 let accepted = "`answer` and perhaps `to`, or `bit` where `scheme = \"bits\"`";
@@ -195,7 +212,11 @@ impl RawCode {
             }
         };
         let meaning = self.meaning.clone();
-        Ok(Code { span, class, meaning })
+        Ok(Code {
+            span,
+            class,
+            meaning,
+        })
     }
 }
 

@@ -12,7 +12,7 @@ use email_engine_protocol::id::ListId;
 
 pub(super) use check::is_error;
 pub use load::RegistryError;
-pub use zone::{Access, Code, Class, Kind, Scheme, Span, TestPoint, Zone};
+pub use zone::{Access, Class, Code, Kind, Scheme, Span, TestPoint, Zone};
 
 /// The lists that this software knows.
 static BUILT_IN: LazyLock<Registry> = LazyLock::new(|| {
@@ -70,7 +70,10 @@ impl Registry {
         let reply = reply.to_ascii_lowercase();
         self.zones.values().find(|zone| {
             let origins = [zone.origin.as_deref(), zone.keyed_suffix()];
-            origins.into_iter().flatten().any(|origin| has_name(&reply, origin))
+            origins
+                .into_iter()
+                .flatten()
+                .any(|origin| has_name(&reply, origin))
         })
     }
 }
@@ -115,10 +118,22 @@ mod tests {
         let registry = Registry::built_in();
         let named = |reply: &str| registry.named_in(reply).map(|zone| zone.id.to_string());
         for (reply, list) in [
-            ("550 5.7.1 blocked using zen.spamhaus.org; see https://x", Some("spamhaus-zen")),
-            ("554 192.0.2.7 listed at ZEN.Spamhaus.ORG.", Some("spamhaus-zen")),
-            ("451 2.2.0.192.k.zen.dq.spamhaus.net says no", Some("spamhaus-zen")),
-            ("550 (bl.spamcop.net) https://www.spamcop.net", Some("spamcop")),
+            (
+                "550 5.7.1 blocked using zen.spamhaus.org; see https://x",
+                Some("spamhaus-zen"),
+            ),
+            (
+                "554 192.0.2.7 listed at ZEN.Spamhaus.ORG.",
+                Some("spamhaus-zen"),
+            ),
+            (
+                "451 2.2.0.192.k.zen.dq.spamhaus.net says no",
+                Some("spamhaus-zen"),
+            ),
+            (
+                "550 (bl.spamcop.net) https://www.spamcop.net",
+                Some("spamcop"),
+            ),
             ("550 rejected: b.barracudacentral.org", Some("barracuda")),
             ("550 notzen.spamhaus.org", None),
             ("550 zen.spamhaus.organic", None),

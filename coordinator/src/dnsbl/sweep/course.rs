@@ -134,7 +134,12 @@ impl<'a> Course<'a> {
     }
 
     /// A question was answered, `took` after it went.
-    pub(super) fn answered(&mut self, item: Item, reply: Result<Answer, Option<String>>, took: Micros) {
+    pub(super) fn answered(
+        &mut self,
+        item: Item,
+        reply: Result<Answer, Option<String>>,
+        took: Micros,
+    ) {
         self.patience.took(took);
         self.lost_in_row = 0;
         self.on_the_way = self.on_the_way.saturating_sub(1);
@@ -176,8 +181,13 @@ impl<'a> Course<'a> {
         {
             self.stage = match self.stage {
                 Stage::Before => {
-                    self.before = judge_points(registry, self.errand.door.zone, &self.point_answers);
-                    if self.before.is_healthy() { Stage::Asking } else { Stage::Done }
+                    self.before =
+                        judge_points(registry, self.errand.door.zone, &self.point_answers);
+                    if self.before.is_healthy() {
+                        Stage::Asking
+                    } else {
+                        Stage::Done
+                    }
                 }
                 Stage::Asking if self.is_given_up() => Stage::Done,
                 Stage::Asking => {
@@ -200,7 +210,9 @@ impl<'a> Course<'a> {
         if !self.before.is_healthy() {
             self.after = self.before.clone();
         }
-        let trouble = [&self.before, &self.after].into_iter().find(|health| !health.is_healthy());
+        let trouble = [&self.before, &self.after]
+            .into_iter()
+            .find(|health| !health.is_healthy());
         let trouble = trouble.map(|health| Why::Unhealthy(health.words().to_owned()));
         let answers = self.answers.iter().zip(self.errand.subjects);
         let found = answers.enumerate().map(|(at, (answer, subject))| {
@@ -211,7 +223,11 @@ impl<'a> Course<'a> {
             };
             let is_listed = matches!(verdict, Verdict::Listed(_));
             let reason = self.reasons.remove(&at).filter(|_| is_listed);
-            Found { subject, verdict, reason }
+            Found {
+                subject,
+                verdict,
+                reason,
+            }
         });
         Findings {
             list: zone.id.clone(),

@@ -79,7 +79,9 @@ impl<'a> Engine<'a> {
     /// A run that has not begun.
     #[must_use]
     pub fn new(registry: &'a Registry, errands: Vec<Errand<'a>>, manner: Manner) -> Self {
-        let courses = errands.into_iter().map(|errand| Course::new(errand, &manner));
+        let courses = errands
+            .into_iter()
+            .map(|errand| Course::new(errand, &manner));
         Self {
             registry,
             manner,
@@ -125,7 +127,12 @@ impl<'a> Engine<'a> {
         None
     }
 
-    fn next_of(&mut self, course: usize, now: Micros, random: &mut dyn FnMut() -> u8) -> Option<Output> {
+    fn next_of(
+        &mut self,
+        course: usize,
+        now: Micros,
+        random: &mut dyn FnMut() -> u8,
+    ) -> Option<Output> {
         let one = &mut self.courses[course];
         one.advance(self.registry, now);
         let (item, attempt) = one.next(now)?;
@@ -261,7 +268,11 @@ impl<'a> Engine<'a> {
     pub fn wakes_at(&self) -> Option<Micros> {
         let deadline = self.deadlines.first().map(|(deadline, _)| *deadline);
         let room = self.flights.len() < self.manner.in_flight;
-        let courses = self.courses.iter().filter(|_| room).filter_map(Course::wakes_at);
+        let courses = self
+            .courses
+            .iter()
+            .filter(|_| room)
+            .filter_map(Course::wakes_at);
         courses.chain(deadline).min()
     }
 

@@ -39,7 +39,9 @@ impl<'a> Errand<'a> {
     #[must_use]
     pub fn new(door: Door<'a>, subjects: impl IntoIterator<Item = Subject>) -> Self {
         let subjects = subjects.into_iter();
-        let subjects = subjects.filter(|subject| door.name(subject).is_some()).collect();
+        let subjects = subjects
+            .filter(|subject| door.name(subject).is_some())
+            .collect();
         Self { door, subjects }
     }
 
@@ -106,7 +108,11 @@ impl Findings {
     /// How the list answered, at its worse end.
     #[must_use]
     pub const fn health(&self) -> &Health {
-        if self.before.is_healthy() { &self.after } else { &self.before }
+        if self.before.is_healthy() {
+            &self.after
+        } else {
+            &self.before
+        }
     }
 }
 

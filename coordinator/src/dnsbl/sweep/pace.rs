@@ -112,7 +112,10 @@ mod tests {
     fn patience_follows_what_answers_take_and_doubles_with_each_attempt() {
         let [first, least, longest] = [1_500, 400, 4_000].map(Duration::from_millis);
         let mut patience = Patience::new(first, least, longest);
-        assert_eq!([0, 1, 2, 40].map(|at| patience.wait(at)), [1_500_000, 3_000_000, 4_000_000, 4_000_000]);
+        assert_eq!(
+            [0, 1, 2, 40].map(|at| patience.wait(at)),
+            [1_500_000, 3_000_000, 4_000_000, 4_000_000]
+        );
         for _ in 0..50 {
             patience.took(2_000);
         }
@@ -120,6 +123,10 @@ mod tests {
         for _ in 0..50 {
             patience.took(900_000);
         }
-        assert!((900_000..2_000_000).contains(&patience.wait(0)), "{}", patience.wait(0));
+        assert!(
+            (900_000..2_000_000).contains(&patience.wait(0)),
+            "{}",
+            patience.wait(0)
+        );
     }
 }

@@ -47,7 +47,12 @@ pub(super) enum Reply {
 }
 
 /// A question with the case of its letters as `bits` say; `None` when it is no name.
-pub(super) fn ask(name: &QueryName, record: Record, id: u16, bits: &mut dyn FnMut() -> u8) -> Option<(Asked, Vec<u8>)> {
+pub(super) fn ask(
+    name: &QueryName,
+    record: Record,
+    id: u16,
+    bits: &mut dyn FnMut() -> u8,
+) -> Option<(Asked, Vec<u8>)> {
     let mut wire = Name::root();
     for label in name.labels() {
         let mut label = label.as_bytes().to_vec();
@@ -136,10 +141,15 @@ impl Asked {
             return Answer::NoData;
         }
         let owner = self.owner(message);
-        let addresses = message.answers.iter().filter_map(|record| match &record.data {
-            RData::A(address) if record.name == *owner && record.dns_class == DNSClass::IN => Some(address.0),
-            _ => None,
-        });
+        let addresses = message
+            .answers
+            .iter()
+            .filter_map(|record| match &record.data {
+                RData::A(address) if record.name == *owner && record.dns_class == DNSClass::IN => {
+                    Some(address.0)
+                }
+                _ => None,
+            });
         let addresses: BTreeSet<_> = addresses.take(ADDRESSES).collect();
         if addresses.is_empty() {
             return Answer::Garbled;
@@ -151,10 +161,13 @@ impl Asked {
     fn owner<'a>(&'a self, message: &'a Message) -> &'a Name {
         let mut owner = &self.name;
         for _ in 0..ALIASES {
-            let alias = message.answers.iter().find_map(|record| match &record.data {
-                RData::CNAME(alias) if record.name == *owner => Some(&alias.0),
-                _ => None,
-            });
+            let alias = message
+                .answers
+                .iter()
+                .find_map(|record| match &record.data {
+                    RData::CNAME(alias) if record.name == *owner => Some(&alias.0),
+                    _ => None,
+                });
             match alias {
                 Some(alias) => owner = alias,
                 None => break,
@@ -168,13 +181,22 @@ impl Asked {
             return None;
         }
         let owner = self.owner(message);
-        let text = message.answers.iter().find_map(|record| match &record.data {
-            RData::TXT(text) if record.name == *owner => Some(text),
-            _ => None,
-        })?;
-        let bytes: Vec<u8> = text.txt_data.iter().flat_map(|part| part.iter().copied()).collect();
+        let text = message
+            .answers
+            .iter()
+            .find_map(|record| match &record.data {
+                RData::TXT(text) if record.name == *owner => Some(text),
+                _ => None,
+            })?;
+        let bytes: Vec<u8> = text
+            .txt_data
+            .iter()
+            .flat_map(|part| part.iter().copied())
+            .collect();
         let text = String::from_utf8_lossy(&bytes);
-        let text = text.chars().map(|one| if one.is_control() { ' ' } else { one });
+        let text = text
+            .chars()
+            .map(|one| if one.is_control() { ' ' } else { one });
         Some(text.take(WORDS).collect())
     }
 }

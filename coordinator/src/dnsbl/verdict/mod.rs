@@ -64,7 +64,9 @@ pub struct Listed {
 }
 
 /// Why neither is known.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, thiserror::Error)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, thiserror::Error,
+)]
 pub enum Why {
     /// The list says that something is wrong with the question or who asks it.
     #[error("the list refuses: {answer} ({meaning})")]

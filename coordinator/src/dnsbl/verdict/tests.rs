@@ -25,8 +25,16 @@ fn line(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Clean => "clean".to_owned(),
         Verdict::Listed(listed) => {
-            let strange = if listed.strange.is_empty() { "" } else { " (and codes that are not known)" };
-            format!("listed {}: {}{strange}", listed.class.as_str(), listed.meaning)
+            let strange = if listed.strange.is_empty() {
+                ""
+            } else {
+                " (and codes that are not known)"
+            };
+            format!(
+                "listed {}: {}{strange}",
+                listed.class.as_str(),
+                listed.meaning
+            )
         }
         Verdict::Unknown(why) => format!("unknown: {why}"),
     }
@@ -40,7 +48,11 @@ fn table(zone: &Zone) -> String {
         let mut run: Option<(u8, u8, String)> = None;
         for last in 0..=255u8 {
             let one = Ipv4Addr::new(a, b, c, last);
-            let said = line(&judge(Registry::built_in(), zone, &Answer::Addresses([one].into())));
+            let said = line(&judge(
+                Registry::built_in(),
+                zone,
+                &Answer::Addresses([one].into()),
+            ));
             // The address itself is said in words of unknowns: it is what the line is about.
             let said = said.replace(&one.to_string(), "it");
             match &mut run {
@@ -73,13 +85,21 @@ fn flush(text: &mut String, [a, b, c]: [u8; 3], run: Option<(u8, u8, String)>) {
     let Some((from, to, said)) = run else {
         return;
     };
-    let span = if from == to { format!("{from}") } else { format!("{from}-{to}") };
+    let span = if from == to {
+        format!("{from}")
+    } else {
+        format!("{from}-{to}")
+    };
     writeln!(text, "  {a}.{b}.{c}.{span}: {said}").unwrap();
 }
 
 #[test]
 fn every_code_of_every_list_means_what_the_table_says() {
-    let text: String = Registry::built_in().zones().map(table).collect::<Vec<_>>().join("\n");
+    let text: String = Registry::built_in()
+        .zones()
+        .map(table)
+        .collect::<Vec<_>>()
+        .join("\n");
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/dnsbl/verdict/verdicts.golden");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&path, &text).unwrap();
@@ -89,7 +109,10 @@ fn every_code_of_every_list_means_what_the_table_says() {
 }
 
 fn similar_asserts(golden: &str, text: &str) {
-    let differs = golden.lines().zip(text.lines()).find(|(one, other)| one != other);
+    let differs = golden
+        .lines()
+        .zip(text.lines())
+        .find(|(one, other)| one != other);
     assert!(
         golden == text,
         "first other line: {differs:?}; UPDATE_GOLDEN=1 writes the table anew"
@@ -106,20 +129,31 @@ fn one_bad_word_spoils_the_whole_answer() {
 
 #[test]
 fn the_strongest_of_several_codes_counts_and_strange_ones_beside_it_are_kept() {
-    let Verdict::Listed(listed) = verdict("spamhaus-zen", &addresses(&["127.0.0.10", "127.0.0.4", "127.0.0.77"]))
-    else {
+    let Verdict::Listed(listed) = verdict(
+        "spamhaus-zen",
+        &addresses(&["127.0.0.10", "127.0.0.4", "127.0.0.77"]),
+    ) else {
         panic!("listed");
     };
     assert_eq!(listed.class, ListingClass::A);
     assert_eq!(listed.codes.len(), 2);
     assert_eq!(listed.strange, ["127.0.0.77".parse().unwrap()].into());
     let policy = verdict("spamhaus-zen", &addresses(&["127.0.0.11"]));
-    assert!(matches!(policy, Verdict::Listed(Listed { class: ListingClass::Policy, .. })));
+    assert!(matches!(
+        policy,
+        Verdict::Listed(Listed {
+            class: ListingClass::Policy,
+            ..
+        })
+    ));
 }
 
 #[test]
 fn a_good_reputation_is_no_listing_and_bits_are_read_one_by_one() {
-    assert_eq!(verdict("mailspike", &addresses(&["127.0.0.18"])), Verdict::Clean);
+    assert_eq!(
+        verdict("mailspike", &addresses(&["127.0.0.18"])),
+        Verdict::Clean
+    );
     let Verdict::Listed(listed) = verdict("surbl", &addresses(&["127.0.0.72"])) else {
         panic!("listed");
     };
@@ -130,7 +164,13 @@ fn a_good_reputation_is_no_listing_and_bits_are_read_one_by_one() {
     };
     assert_eq!(listed.strange.len(), 1, "bit 4 means nothing there");
     let grey = verdict("uribl", &addresses(&["127.0.0.4"]));
-    assert!(matches!(grey, Verdict::Listed(Listed { class: ListingClass::C, .. })));
+    assert!(matches!(
+        grey,
+        Verdict::Listed(Listed {
+            class: ListingClass::C,
+            ..
+        })
+    ));
     let strange = verdict("uribl", &addresses(&["127.0.0.16"]));
     assert!(matches!(strange, Verdict::Unknown(Why::NewCode(_))));
 }
