@@ -73,7 +73,9 @@ async fn sweep(
     let findings = drive(registry, errands, resolver, manner).await?;
     let took = began.elapsed();
     let (wrong, unknown) = judge(&findings, listed);
-    let lists = findings.iter().map(|one| (one.list.to_string(), one.took.as_secs_f64()));
+    let lists = findings
+        .iter()
+        .map(|one| (one.list.to_string(), json!(one.took.as_secs_f64())));
     let report = json!({
         "seconds": took.as_secs_f64(),
         "asked": findings.iter().map(|one| one.asked).sum::<u64>(),
@@ -123,8 +125,14 @@ impl Network {
             return None;
         }
         let is_slow = is_answer
-            && packet.windows(self.slow.len()).any(|window| window.eq_ignore_ascii_case(&self.slow));
-        let late = if is_slow { self.slow_by } else { Duration::ZERO };
+            && packet
+                .windows(self.slow.len())
+                .any(|window| window.eq_ignore_ascii_case(&self.slow));
+        let late = if is_slow {
+            self.slow_by
+        } else {
+            Duration::ZERO
+        };
         Some(Instant::now() + self.one_way + late)
     }
 }
@@ -140,7 +148,12 @@ async fn relay(listen: SocketAddr, network: Network) -> Outcome<()> {
             None => {
                 let way = Arc::new(UdpSocket::bind("127.0.0.1:0").await?);
                 way.connect(network.upstream).await?;
-                tokio::spawn(back(Arc::clone(&front), Arc::clone(&way), client, network.clone()));
+                tokio::spawn(back(
+                    Arc::clone(&front),
+                    Arc::clone(&way),
+                    client,
+                    network.clone(),
+                ));
                 ways.insert(client, Arc::clone(&way));
                 way
             }

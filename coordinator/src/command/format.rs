@@ -14,6 +14,7 @@ use email_engine_protocol::id::{ArtifactName, ClusterId, NodeId, ReceiverGroup, 
 use email_engine_protocol::observed::{Counts, DayCounts};
 use email_engine_protocol::time::Timestamp;
 
+use super::fixture::listing::{list, run};
 use super::fixture::{
     address, api_key, bundle, found, host, host_id, host_token, identity, outcome, prepared_key,
     recovery_key, redeem, spki, statistics, submission, tenant,
@@ -21,7 +22,8 @@ use super::fixture::{
 use super::*;
 use crate::fleet::lifecycle::Event;
 use crate::state::{
-    CampaignEnd, CertificateSubject, HostSecret, Release, SecretOf, ShownCertificate, TokenUse,
+    CampaignEnd, CertificateSubject, HostSecret, Release, SecretOf, ShownCertificate, SweepRules,
+    TokenUse,
 };
 
 const GOLDEN: &str = include_str!("format.golden");

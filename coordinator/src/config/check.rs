@@ -74,6 +74,7 @@ impl NodeConfig {
             let accepted = "at least artifacts.largest_bytes";
             return refused("artifacts.total_bytes", total.to_string(), accepted);
         }
+        self.dnsbl.check()?;
         let same_udp = self.agent_listen == self.raft_listen && self.agent_listen.port() != 0;
         if same_udp {
             let value = self.raft_listen.to_string();

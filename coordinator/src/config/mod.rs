@@ -5,6 +5,7 @@
 //! ignored.
 
 mod check;
+mod dnsbl;
 mod endpoint;
 mod set;
 
@@ -18,6 +19,7 @@ use email_engine_protocol::observed::Mode;
 
 use crate::pki::Life;
 
+pub use dnsbl::DnsblConfig;
 pub use endpoint::{advertised, resolve};
 
 /// Prefix of the environment variables: `EMAIL_ENGINE_COORDINATOR_DATA_DIR` and so on.
@@ -57,6 +59,8 @@ pub struct NodeConfig {
     pub submission_certificate_life_seconds: u64,
     /// How much room files of operators may take.
     pub artifacts: ArtifactBounds,
+    /// How lists of bad senders are asked.
+    pub dnsbl: DnsblConfig,
     /// What is logged, and how.
     pub log: LogConfig,
 }
@@ -164,6 +168,7 @@ impl Default for NodeConfig {
             certificate_life_seconds: 7 * 24 * 3600,
             submission_certificate_life_seconds: 90 * 24 * 3600,
             artifacts: ArtifactBounds::default(),
+            dnsbl: DnsblConfig::default(),
             log: LogConfig::default(),
         }
     }

@@ -23,6 +23,7 @@ use tokio::sync::watch;
 
 use crate::api::{self, Api, ServeError};
 use crate::config::{ConfigError, NodeConfig};
+use crate::dnsbl::desk::Desk;
 use crate::fleet::warmup::Evidence;
 use crate::mailwizz::{self, Applications};
 use crate::metrics;
@@ -122,6 +123,7 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
     let endpoints = published.advertised(&config.advertise)?;
 
     let evidence: Arc<dyn Evidence> = Arc::new(Counted(cluster.clone()));
+    let desk = Desk::new(node, config.dnsbl.clone(), Arc::clone(&vault));
     let tasks = tasks::start(TasksConfig {
         fleet: cluster.clone(),
         vault: Arc::clone(&vault),
@@ -133,6 +135,7 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
         certificate_life: config.certificate_life(),
         submission_life: config.submission_certificate_life(),
         evidence: Arc::clone(&evidence),
+        desk: desk.clone(),
     });
     let planned = tasks.planned();
     cluster.serve_planned(Arc::new(move |revision| {
@@ -147,7 +150,8 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
     let api_rooms = Api::new(Arc::clone(&rooms) as _, rooms, Some(recorder), push::now)
         .with_artifacts(config.artifacts)
         .with_applications(Applications::new(mailwizz::Client::new()?, vault))
-        .with_evidence(evidence);
+        .with_evidence(evidence)
+        .with_lists(desk);
     let router = api::router(Arc::new(api_rooms));
     let serving = tokio::spawn(api::serve(api, router, identity, stopping.clone()));
     let members = tokio::spawn(members::follow(cluster.clone(), endpoints, stopping));

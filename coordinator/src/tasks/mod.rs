@@ -8,12 +8,14 @@
 //! - `restart` gives the word for restarts that may be made at certain times.
 //! - `idle` says when identities sent last, and lays to rest those that had no mail for 30 days.
 //! - `rotate` carries rotations of DKIM keys on, and begins those that are due.
+//! - `dnsbl` (on every node) looks everybody up on lists of bad senders.
 //! - `warmup` judges each day how identities warm up, and on every report whether one must stop.
 //! - [`renew`] (on every node) keeps the node's own certificate fresh.
 //!
 //! Join tokens and certificates need no task: that they ended is seen by whoever reads them.
 
 pub mod certify;
+pub(crate) mod dnsbl;
 pub mod expire;
 mod idle;
 mod password;
@@ -36,6 +38,7 @@ pub use plan::{Plan, PlanFn};
 pub use stock::{Stock, StockError};
 
 use crate::command::Command;
+use crate::dnsbl::desk::Desk;
 use crate::fleet::warmup::Evidence;
 use crate::pki::store::IdentityStore;
 use crate::pki::{Life, NodeIdentity};
@@ -66,6 +69,8 @@ pub struct TasksConfig<F> {
     pub submission_life: Life,
     /// What is counted of the fleet's mail.
     pub evidence: Arc<dyn Evidence>,
+    /// Asks lists of bad senders.
+    pub desk: Desk,
 }
 
 impl<F> std::fmt::Debug for TasksConfig<F> {
@@ -97,6 +102,7 @@ pub fn start<F: Fleet>(config: TasksConfig<F>) -> TasksHandle<F> {
         certificate_life,
         submission_life,
         evidence,
+        desk,
     } = config;
     let stock = Stock::new(fleet.clone(), vault.clone());
     let (planned, planned_seen) = watch::channel(Planned::default());
@@ -115,6 +121,7 @@ pub fn start<F: Fleet>(config: TasksConfig<F>) -> TasksHandle<F> {
         tokio::spawn(idle::run(fleet.clone(), Arc::clone(&evidence))),
         tokio::spawn(rotate::run(fleet.clone(), Arc::clone(&evidence))),
         tokio::spawn(warmup::run(fleet.clone(), evidence)),
+        tokio::spawn(dnsbl::run(fleet.clone(), desk)),
         tokio::spawn(password::run(fleet.clone(), vault.clone())),
         tokio::spawn(certify::run(fleet.clone(), vault.clone(), submission_life)),
         tokio::spawn(renew::run(

@@ -41,9 +41,18 @@ impl Verb for BeginSweep {
     }
 
     fn apply(&self, state: &mut FleetState, turn: &mut Turn<'_>) -> Result<Change, Rejection> {
-        let next = state.listings.sweep.as_ref().map_or(1, |sweep| sweep.number + 1);
+        let next = state
+            .listings
+            .sweep
+            .as_ref()
+            .map_or(1, |sweep| sweep.number + 1);
         if self.number != next {
-            return Err(refuse(StaleRevision, "number", &self.number, next.to_string()));
+            return Err(refuse(
+                StaleRevision,
+                "number",
+                &self.number,
+                next.to_string(),
+            ));
         }
         at_most("lists", self.lists.len(), LISTS)?;
         if self.members.is_empty() {
@@ -69,7 +78,10 @@ impl Verb for BeginSweep {
         });
         // A list that is asked no more has no health.
         let configured = &self.lists;
-        state.listings.lists.retain(|list, _| configured.contains_key(list));
+        state
+            .listings
+            .lists
+            .retain(|list, _| configured.contains_key(list));
         Ok(Change::DONE)
     }
 }

@@ -31,6 +31,8 @@ pub struct RecordListings {
     pub listed: Vec<Sighting>,
     /// Whom it has nothing against: of those that it had, or that are in quarantine.
     pub clean: BTreeSet<Subject>,
+    /// Of whom nothing is known although the list is healthy.
+    pub unknown: BTreeSet<Subject>,
     /// What the whole came to, with the last part of it.
     pub end: Option<RunEnd>,
 }
@@ -79,16 +81,25 @@ impl Verb for RecordListings {
     fn apply(&self, state: &mut FleetState, turn: &mut Turn<'_>) -> Result<Change, Rejection> {
         at_most("listed", self.listed.len(), SUBJECTS)?;
         at_most("clean", self.clean.len(), SUBJECTS)?;
+        at_most("unknown", self.unknown.len(), SUBJECTS)?;
         at_most("observer.resolver", self.observer.resolver.len(), WORDS)?;
         let now = turn.now();
         if !self.is_wanted(state) {
             return Ok(Change::NONE);
         }
         let is_alone = state.voters().count() <= 1;
-        let rules = state.listings.sweep.as_ref().map_or_else(SweepRules::default, |sweep| sweep.rules);
+        let rules = state
+            .listings
+            .sweep
+            .as_ref()
+            .map_or_else(SweepRules::default, |sweep| sweep.rules);
         for sighting in &self.listed {
             if is_known(state, &sighting.subject) {
-                self.see(&mut state.listings, sighting, (now, is_alone, rules.confirm));
+                self.see(
+                    &mut state.listings,
+                    sighting,
+                    (now, is_alone, rules.confirm),
+                );
             }
         }
         for subject in &self.clean {
@@ -98,6 +109,7 @@ impl Verb for RecordListings {
             note_health(&mut state.listings, &self.list, end, now);
         }
         if self.sweep.is_some() {
+            self.note_unknown(state);
             self.note_run(state, now);
         }
         shorten(&mut state.listings);
@@ -115,11 +127,18 @@ impl RecordListings {
         let sweep = state.listings.sweep.as_ref();
         sweep.is_some_and(|sweep| {
             let swept = sweep.lists.get(&self.list);
-            sweep.number == number && sweep.closed_at.is_none() && swept.is_some_and(|swept| swept.run.is_none())
+            sweep.number == number
+                && sweep.closed_at.is_none()
+                && swept.is_some_and(|swept| swept.run.is_none())
         })
     }
 
-    fn see(&self, listings: &mut Listings, sighting: &Sighting, (now, is_alone, apart): (Timestamp, bool, u64)) {
+    fn see(
+        &self,
+        listings: &mut Listings,
+        sighting: &Sighting,
+        (now, is_alone, apart): (Timestamp, bool, u64),
+    ) {
         let rows = listings.rows.entry(sighting.subject.clone()).or_default();
         let known = rows.remove(&self.list).filter(|row| row.is_open());
         let mut row = known.unwrap_or_else(|| {
@@ -143,7 +162,10 @@ impl RecordListings {
             listing.confirmed_at = Some(now);
         }
         if listing.observers.len() < OBSERVERS {
-            listing.observers.entry(self.observer.clone()).or_insert(now);
+            listing
+                .observers
+                .entry(self.observer.clone())
+                .or_insert(now);
         }
         listing.last_seen = now;
         listing.codes = sighting.codes.iter().copied().take(CODES).collect();
@@ -153,6 +175,18 @@ impl RecordListings {
             listing.reason = Some(cut(reason, WORDS));
         }
         rows.insert(self.list.clone(), row);
+    }
+
+    /// Whom the last healthy run knows nothing of, and whom it was asked about.
+    fn note_unknown(&self, state: &mut FleetState) {
+        let listings = &mut state.listings;
+        let began_at = listings.sweep.as_ref().map(|sweep| sweep.began_at);
+        let health = listings.lists.entry(self.list.clone()).or_default();
+        if health.swept_from != began_at {
+            health.swept_from = began_at;
+            health.unknown.clear();
+        }
+        health.unknown.extend(self.unknown.iter().cloned());
     }
 
     fn note_run(&self, state: &mut FleetState, now: Timestamp) {
@@ -185,7 +219,10 @@ fn is_known(state: &FleetState, subject: &Subject) -> bool {
 }
 
 fn clear(listings: &mut Listings, subject: &Subject, list: &ListId, now: Timestamp) {
-    let row = listings.rows.get_mut(subject).and_then(|rows| rows.get_mut(list));
+    let row = listings
+        .rows
+        .get_mut(subject)
+        .and_then(|rows| rows.get_mut(list));
     if let Some(row) = row.filter(|row| row.is_open()) {
         Arc::make_mut(row).cleared_at = Some(now);
     }

@@ -23,7 +23,9 @@ fn row<'a>(fleet: &'a Fleet, at: u32, name: &str) -> &'a Listing {
 }
 
 fn lists_of(fleet: &Fleet, at: u32) -> Vec<String> {
-    confirmed(&fleet.state, &subject(at)).map(|(list, _)| list.to_string()).collect()
+    confirmed(&fleet.state, &subject(at))
+        .map(|(list, _)| list.to_string())
+        .collect()
 }
 
 fn swept(count: u32, nodes: u64) -> Fleet {
@@ -51,7 +53,10 @@ fn a_sighting_counts_once_another_resolver_saw_it_ten_minutes_later() {
     fleet.accept(record(run(None, "one", 2, &[0])));
     assert_eq!(lists_of(&fleet, 0), ["one"]);
     let row = row(&fleet, 0, "one");
-    assert_eq!((row.observers.len(), row.reason.as_deref()), (2, Some("sent spam")));
+    assert_eq!(
+        (row.observers.len(), row.reason.as_deref()),
+        (2, Some("sent spam"))
+    );
     assert!(row.first_seen < row.last_seen && row.confirmed_at == Some(row.last_seen));
     assert!(lists_of(&fleet, 1).is_empty());
 }
@@ -73,7 +78,10 @@ fn what_is_over_is_kept_and_begins_anew_unconfirmed() {
     fleet.wait(MINUTES);
     fleet.accept(record(run(None, "one", 1, &[0])));
     let row = row(&fleet, 0, "one");
-    assert_eq!((row.confirmed_at, row.cleared_at, row.observers.len()), (None, None, 1));
+    assert_eq!(
+        (row.confirmed_at, row.cleared_at, row.observers.len()),
+        (None, None, 1)
+    );
 }
 
 #[test]
@@ -81,14 +89,36 @@ fn a_run_is_taken_once_and_only_for_the_sweep_that_is_under_way() {
     let mut fleet = swept(2, 3);
     fleet.accept(record(run(Some(1), "one", 1, &[0])));
     // A second node took the list over meanwhile; somebody is a sweep late; a list is of no sweep.
-    for late in [run(Some(1), "one", 2, &[1]), run(Some(7), "two", 2, &[1]), run(Some(1), "three", 2, &[1])] {
+    for late in [
+        run(Some(1), "one", 2, &[1]),
+        run(Some(7), "two", 2, &[1]),
+        run(Some(1), "three", 2, &[1]),
+    ] {
         let outcome = fleet.accept(record(late));
         assert_eq!(outcome.effect, Effect::Unchanged);
     }
     assert!(!fleet.state.listings.rows.contains_key(&subject(1)));
-    assert!(fleet.state.listings.sweep.as_ref().unwrap().closed_at.is_none());
+    assert!(
+        fleet
+            .state
+            .listings
+            .sweep
+            .as_ref()
+            .unwrap()
+            .closed_at
+            .is_none()
+    );
     fleet.accept(record(run(Some(1), "two", 2, &[])));
-    assert!(fleet.state.listings.sweep.as_ref().unwrap().closed_at.is_some());
+    assert!(
+        fleet
+            .state
+            .listings
+            .sweep
+            .as_ref()
+            .unwrap()
+            .closed_at
+            .is_some()
+    );
     // Of two who begin the next one, one does.
     let begin = sweep(&fleet, 3);
     fleet.accept(begin.clone());
@@ -167,8 +197,14 @@ fn a_resolver_that_is_cut_off_for_a_day_changes_nothing_but_what_can_be_alerted(
             fleet.accept(record(silent));
         }
     }
-    assert_eq!((fleet.state.revision, &fleet.state.identities), (revision, &identities));
-    assert_eq!(fleet.state.listings.rows, rows, "listed stays listed, and nobody else is");
+    assert_eq!(
+        (fleet.state.revision, &fleet.state.identities),
+        (revision, &identities)
+    );
+    assert_eq!(
+        fleet.state.listings.rows, rows,
+        "listed stays listed, and nobody else is"
+    );
     let unheard: Vec<(&ListId, Timestamp)> = unheard(&fleet.state, fleet.now()).collect();
     assert_eq!(unheard.len(), 2, "{unheard:?}");
     assert_eq!(unheard[0].0, &list("one"));
@@ -177,7 +213,10 @@ fn a_resolver_that_is_cut_off_for_a_day_changes_nothing_but_what_can_be_alerted(
     fleet.accept(begin);
     fleet.accept(record(run(Some(9), "one", 1, &[0])));
     let left = crate::fleet::listing::unheard(&fleet.state, fleet.now());
-    assert_eq!(left.map(|(list, _)| list.to_string()).collect::<Vec<_>>(), ["two"]);
+    assert_eq!(
+        left.map(|(list, _)| list.to_string()).collect::<Vec<_>>(),
+        ["two"]
+    );
 }
 
 #[test]
@@ -201,7 +240,20 @@ fn what_is_nobodys_is_not_kept_and_the_table_has_a_bound() {
     }
     fleet.wait(MINUTES);
     fleet.accept(record(run(None, "two", 1, &[0])));
-    assert_eq!(fleet.state.listings.rows.values().map(|rows| rows.len()).sum::<usize>(), ROWS);
-    assert_eq!(fleet.state.listings.rows[&subject(0)].len(), 2, "who is listed stays");
+    assert_eq!(
+        fleet
+            .state
+            .listings
+            .rows
+            .values()
+            .map(|rows| rows.len())
+            .sum::<usize>(),
+        ROWS
+    );
+    assert_eq!(
+        fleet.state.listings.rows[&subject(0)].len(),
+        2,
+        "who is listed stays"
+    );
     assert!(observer(1) != observer(2));
 }

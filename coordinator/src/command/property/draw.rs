@@ -14,8 +14,8 @@ use proptest::prelude::*;
 use crate::command::fixture::{
     Fleet, SECOND, address, api_key, bundle, bundle_hash, domain, drawn_artifact, drawn_campaign,
     drawn_rotation, drawn_statement, drawn_statistics, drawn_turn, drawn_warmup, found, host,
-    host_id, host_token, identity, listing, node_token, outcome, recovery_key, redeem, redeem_node, spki,
-    submission, tenant,
+    host_id, host_token, identity, listing, node_token, outcome, recovery_key, redeem, redeem_node,
+    spki, submission, tenant,
 };
 use crate::command::*;
 use crate::state::{

@@ -174,7 +174,10 @@ impl Driver<'_> {
     /// Until something comes or is due. What is due but may not go yet is looked at again soon.
     async fn wait(&mut self, now: Micros) {
         const SOON: Micros = 1_000;
-        let at = self.engine.wakes_at().map_or(Micros::MAX, |at| at.max(now + SOON));
+        let at = self
+            .engine
+            .wakes_at()
+            .map_or(Micros::MAX, |at| at.max(now + SOON));
         let at = Duration::from_micros(at.min(now + micros(self.patience)));
         let readable = self
             .sockets

@@ -10,8 +10,8 @@ use email_engine_protocol::id::{ListId, NodeId};
 use email_engine_protocol::time::Timestamp;
 
 use crate::dnsbl::query::Subject;
-use crate::dnsbl::registry::Kind;
-use crate::state::{FleetState, Listing, Observer, Sweep};
+use crate::dnsbl::registry::{Kind, Registry};
+use crate::state::{FleetState, Identity, Listing, Observer, Sweep};
 
 /// Within which sightings on one list count as new together.
 pub const NEW_MILLIS: u64 = 4 * Timestamp::HOUR;
@@ -24,7 +24,8 @@ pub fn confirmed<'a>(
     subject: &Subject,
 ) -> impl Iterator<Item = (&'a ListId, &'a Listing)> {
     let rows = state.listings.rows.get(subject).into_iter().flatten();
-    rows.map(|(list, row)| (list, row.as_ref())).filter(|(_, row)| row.is_confirmed())
+    rows.map(|(list, row)| (list, row.as_ref()))
+        .filter(|(_, row)| row.is_confirmed())
 }
 
 /// Whether some list has something against somebody, confirmed or not yet.
@@ -32,6 +33,45 @@ pub fn confirmed<'a>(
 pub fn is_seen(state: &FleetState, subject: &Subject) -> bool {
     let rows = state.listings.rows.get(subject);
     rows.is_some_and(|rows| rows.values().any(|row| row.is_open()))
+}
+
+/// Where an address stands on a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It was on it when the list was last believed.
+    Listed,
+    /// It was not.
+    Clean,
+    /// Neither is known.
+    Unknown,
+}
+
+/// Where an identity's address stands on a list; none when the list is not asked about such addresses.
+/// One whose status changed since the last sweep began may be newer than that: then nothing is known yet.
+#[must_use]
+pub fn standing(state: &FleetState, identity: &Identity, list: &ListId) -> Option<Standing> {
+    let zone = Registry::built_in().zone(list)?;
+    let address = identity.spec.address;
+    if zone.kind != Kind::Ip || (address.is_ipv6() && !zone.ipv6) {
+        return None;
+    }
+    let subject = Subject::Address(address);
+    let health = state.listings.lists.get(list)?;
+    let row = state
+        .listings
+        .rows
+        .get(&subject)
+        .and_then(|rows| rows.get(list));
+    let is_heard = health.unhealthy.is_none() && !health.unknown.contains(&subject);
+    let is_asked = health
+        .swept_from
+        .is_some_and(|from| identity.life.since <= from);
+    Some(match row {
+        _ if !is_heard => Standing::Unknown,
+        Some(row) if row.is_open() => Standing::Listed,
+        _ if is_asked => Standing::Clean,
+        _ => Standing::Unknown,
+    })
 }
 
 /// Sweeps in a row that found an identity in quarantine on none of the lists that count. A sweep in which
@@ -57,29 +97,42 @@ pub fn newly_on(state: &FleetState, list: &ListId, now: Timestamp) -> BTreeSet<I
 
 /// Lists of which nothing is known for longer than a day, and since when.
 pub fn unheard(state: &FleetState, now: Timestamp) -> impl Iterator<Item = (&ListId, Timestamp)> {
-    state.listings.lists.iter().filter_map(move |(list, health)| {
-        health.unhealthy.as_ref()?;
-        let since = health.healthy_at.unwrap_or(health.known_since);
-        (now.since(since) > UNHEARD_MILLIS).then_some((list, since))
-    })
+    state
+        .listings
+        .lists
+        .iter()
+        .filter_map(move |(list, health)| {
+            health.unhealthy.as_ref()?;
+            let since = health.healthy_at.unwrap_or(health.known_since);
+            (now.since(since) > UNHEARD_MILLIS).then_some((list, since))
+        })
 }
 
 /// Whom a list of this kind is asked about. A name below an identity's own zone has that zone as its
 /// registered domain; of others nobody said which it is, and they are asked about as they are.
 #[must_use]
 pub fn subjects(state: &FleetState, kind: Kind) -> BTreeSet<Subject> {
-    let name = |name: &email_engine_protocol::mail::DomainName| Subject::Name(name.as_str().to_owned());
+    let name =
+        |name: &email_engine_protocol::mail::DomainName| Subject::Name(name.as_str().to_owned());
     let identities = state.identities.values().map(|identity| &identity.spec);
     match kind {
-        Kind::Ip => identities.map(|spec| Subject::Address(spec.address)).collect(),
+        Kind::Ip => identities
+            .map(|spec| Subject::Address(spec.address))
+            .collect(),
         Kind::Host => {
             let own = identities.flat_map(|spec| [&spec.domain, &spec.hostname]);
-            let links = state.tenants.values().flat_map(|tenant| &tenant.link_domains);
+            let links = state
+                .tenants
+                .values()
+                .flat_map(|tenant| &tenant.link_domains);
             own.chain(links).map(name).collect()
         }
         Kind::Domain => {
             let zones: BTreeSet<_> = identities.map(|spec| &spec.zone).collect();
-            let links = state.tenants.values().flat_map(|tenant| &tenant.link_domains);
+            let links = state
+                .tenants
+                .values()
+                .flat_map(|tenant| &tenant.link_domains);
             let links = links.map(|link| {
                 let zone = zones.iter().find(|zone| link.is_within(zone));
                 zone.map_or(link, |zone| *zone)
@@ -92,7 +145,10 @@ pub fn subjects(state: &FleetState, kind: Kind) -> BTreeSet<Subject> {
 /// Identities in quarantine, of which it matters that they are clean.
 #[must_use]
 pub fn quarantined(state: &FleetState) -> BTreeSet<Subject> {
-    let out = state.identities.values().filter(|one| one.spec.status == IpStatus::Quarantine);
+    let out = state
+        .identities
+        .values()
+        .filter(|one| one.spec.status == IpStatus::Quarantine);
     out.map(|one| Subject::Address(one.spec.address)).collect()
 }
 
@@ -112,22 +168,36 @@ pub fn turn_of(sweep: &Sweep, list: &ListId, node: NodeId) -> Option<u64> {
 /// Lists of the sweep that a node asks now: its own, and those of others that are late.
 #[must_use]
 pub fn due(state: &FleetState, node: NodeId, now: Timestamp) -> Vec<ListId> {
-    let Some(sweep) = state.listings.sweep.as_ref().filter(|sweep| sweep.closed_at.is_none()) else {
+    let Some(sweep) = state
+        .listings
+        .sweep
+        .as_ref()
+        .filter(|sweep| sweep.closed_at.is_none())
+    else {
         return Vec::new();
     };
     let open = sweep.lists.iter().filter(|(_, swept)| swept.run.is_none());
     let due = open.filter(|(list, _)| {
-        turn_of(sweep, list, node)
-            .is_some_and(|turn| now.since(sweep.began_at) >= turn.saturating_mul(sweep.rules.takeover))
+        turn_of(sweep, list, node).is_some_and(|turn| {
+            now.since(sweep.began_at) >= turn.saturating_mul(sweep.rules.takeover)
+        })
     });
     due.map(|(list, _)| list.clone()).collect()
 }
 
 /// Listings that another pair of eyes is to confirm now, by list.
 #[must_use]
-pub fn to_confirm(state: &FleetState, observer: &Observer, now: Timestamp) -> Vec<(ListId, BTreeSet<Subject>)> {
+pub fn to_confirm(
+    state: &FleetState,
+    observer: &Observer,
+    now: Timestamp,
+) -> Vec<(ListId, BTreeSet<Subject>)> {
     let is_alone = state.voters().count() <= 1;
-    let apart = state.listings.sweep.as_ref().map_or(0, |sweep| sweep.rules.confirm);
+    let apart = state
+        .listings
+        .sweep
+        .as_ref()
+        .map_or(0, |sweep| sweep.rules.confirm);
     let mut wanted = std::collections::BTreeMap::<ListId, BTreeSet<Subject>>::new();
     for (subject, rows) in &state.listings.rows {
         for (list, row) in rows {
@@ -138,7 +208,10 @@ pub fn to_confirm(state: &FleetState, observer: &Observer, now: Timestamp) -> Ve
                     who.is_independent_of(observer, is_alone) && now.since(*since) >= apart
                 });
             if is_due {
-                wanted.entry(list.clone()).or_default().insert(subject.clone());
+                wanted
+                    .entry(list.clone())
+                    .or_default()
+                    .insert(subject.clone());
             }
         }
     }
@@ -149,7 +222,11 @@ pub fn to_confirm(state: &FleetState, observer: &Observer, now: Timestamp) -> Ve
 pub(crate) fn close(state: &mut FleetState, now: Timestamp) {
     let quarantined = quarantined(state);
     let listings = &mut state.listings;
-    let Some(sweep) = listings.sweep.as_mut().filter(|sweep| sweep.closed_at.is_none()) else {
+    let Some(sweep) = listings
+        .sweep
+        .as_mut()
+        .filter(|sweep| sweep.closed_at.is_none())
+    else {
         return;
     };
     sweep.closed_at = Some(now);
@@ -160,11 +237,14 @@ pub(crate) fn close(state: &mut FleetState, now: Timestamp) {
     for subject in quarantined {
         let rows = listings.rows.get(&subject);
         let is_listed = rows.is_some_and(|rows| {
-            rows.iter().any(|(list, row)| row.is_open() && sweep.lists.get(list).is_none_or(|list| list.counts))
+            rows.iter().any(|(list, row)| {
+                row.is_open() && sweep.lists.get(list).is_none_or(|list| list.counts)
+            })
         });
         let is_clean = any
             && weighty.iter().all(|swept| {
-                swept.run.as_ref().is_some_and(|run| run.trouble.is_none()) && swept.clean.contains(&subject)
+                swept.run.as_ref().is_some_and(|run| run.trouble.is_none())
+                    && swept.clean.contains(&subject)
             });
         let before = old.get(&subject).copied().unwrap_or_default();
         let count = match (is_listed, is_clean) {
@@ -181,7 +261,10 @@ pub(crate) fn close(state: &mut FleetState, now: Timestamp) {
 }
 
 /// Rows of somebody, by list.
-pub fn rows<'a>(state: &'a FleetState, subject: &Subject) -> impl Iterator<Item = (&'a ListId, &'a Arc<Listing>)> {
+pub fn rows<'a>(
+    state: &'a FleetState,
+    subject: &Subject,
+) -> impl Iterator<Item = (&'a ListId, &'a Arc<Listing>)> {
     state.listings.rows.get(subject).into_iter().flatten()
 }
 

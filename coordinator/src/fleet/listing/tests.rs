@@ -6,9 +6,9 @@ use email_engine_protocol::id::NodeId;
 use proptest::prelude::*;
 
 use super::*;
+use crate::command::Command;
 use crate::command::fixture::listing::{list, observer, run, subject, sweep};
 use crate::command::fixture::{Fleet, SECOND};
-use crate::command::Command;
 use crate::state::{SweepRules, SweptList};
 
 proptest! {
@@ -58,7 +58,12 @@ fn a_list_of_a_node_that_is_gone_is_taken_over_and_no_other_is() {
     let late = now.plus(15 * 60 * SECOND);
     assert_eq!(of(&fleet, 1, late).len(), 2);
     let mine = first[0].as_str();
-    fleet.accept(Command::RecordListings(Box::new(run(Some(1), mine, 1, &[]))));
+    fleet.accept(Command::RecordListings(Box::new(run(
+        Some(1),
+        mine,
+        1,
+        &[],
+    ))));
     assert_eq!(of(&fleet, 1, late), second);
     assert!(of(&fleet, 9, late).is_empty());
 }
@@ -68,7 +73,12 @@ fn what_one_node_saw_another_is_asked_to_confirm_when_it_is_time() {
     let mut fleet = Fleet::with_identities(2);
     let begin = sweep(&fleet, 2);
     fleet.accept(begin);
-    fleet.accept(Command::RecordListings(Box::new(run(Some(1), "one", 1, &[0]))));
+    fleet.accept(Command::RecordListings(Box::new(run(
+        Some(1),
+        "one",
+        1,
+        &[0],
+    ))));
     let now = fleet.state.now;
     let late = now.plus(10 * 60 * SECOND);
     assert!(to_confirm(&fleet.state, &observer(2), now).is_empty());
@@ -80,7 +90,12 @@ fn what_one_node_saw_another_is_asked_to_confirm_when_it_is_time() {
 #[test]
 fn lists_are_asked_about_what_they_know() {
     let fleet = Fleet::with_identities(2);
-    let names = |kind| subjects(&fleet.state, kind).iter().map(ToString::to_string).collect::<Vec<_>>();
+    let names = |kind| {
+        subjects(&fleet.state, kind)
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+    };
     assert_eq!(names(Kind::Ip).len(), 2);
     let spec = &fleet.state.identities.values().next().unwrap().spec;
     assert!(names(Kind::Host).contains(&spec.hostname.to_string()));

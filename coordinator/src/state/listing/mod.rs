@@ -94,6 +94,10 @@ pub struct ListHealth {
     pub unhealthy: Option<(Timestamp, String)>,
     /// When it was first asked.
     pub known_since: Timestamp,
+    /// When the sweep began of which it was asked last.
+    pub swept_from: Option<Timestamp>,
+    /// Of whom nothing is known since then although it is healthy.
+    pub unknown: BTreeSet<Subject>,
 }
 
 /// One look at everybody on every list.

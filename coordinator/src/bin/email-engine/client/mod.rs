@@ -9,6 +9,7 @@ mod campaigns;
 mod dkim;
 mod error;
 mod ips;
+mod listings;
 mod send;
 mod tls;
 mod warmup;

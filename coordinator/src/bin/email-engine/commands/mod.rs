@@ -7,6 +7,7 @@ pub(crate) mod cluster;
 pub(crate) mod config;
 pub(crate) mod deploy;
 pub(crate) mod dkim;
+pub(crate) mod dnsbl;
 pub(crate) mod fleet;
 pub(crate) mod hosts;
 pub(crate) mod ips;
@@ -79,6 +80,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Warmup(warmup) => warmup::run(&output, desk, warmup).await,
         Command::Select(select) => warmup::select::run(&desk()?, select).await,
         Command::Dkim(dkim) => dkim::run(&desk()?, dkim).await,
+        Command::Dnsbl(dnsbl) => dnsbl::run(&desk()?, dnsbl).await,
+        Command::Listings(listings) => dnsbl::listings(&desk()?, listings).await,
         Command::Domains(domains) => ips::domains(&desk()?, domains).await,
         Command::Token(token) => token::run(&desk()?, token).await,
         Command::Cluster(cluster) => cluster::run(&desk()?, cluster).await,
