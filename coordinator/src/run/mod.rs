@@ -29,7 +29,7 @@ use crate::mailwizz::{self, Applications};
 use crate::metrics;
 use crate::pki::NodeIdentity;
 use crate::push::{self, PushConfig, PushError};
-use crate::raft::{Cluster, ProposeError, RaftConfig, StartError, Timings};
+use crate::raft::{Cluster, Planned, ProposeError, RaftConfig, StartError, Timings};
 use crate::tasks::{self, TasksConfig};
 
 use backup::Backups;
@@ -137,10 +137,7 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
         evidence: Arc::clone(&evidence),
         desk: desk.clone(),
     });
-    let planned = tasks.planned();
-    cluster.serve_planned(Arc::new(move |revision| {
-        rooms::planned(planned.clone(), revision).boxed()
-    }));
+    tell_plans(&cluster, tasks.planned());
     tracing::info!("the tasks run");
 
     let (stop, stopping) = watch::channel(false);
@@ -168,6 +165,13 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
     cluster.shutdown().await;
     tracing::info!("stopped");
     ended
+}
+
+/// Answers other nodes how far this one has planned.
+fn tell_plans(cluster: &Cluster, planned: watch::Receiver<Planned>) {
+    cluster.serve_planned(Arc::new(move |revision| {
+        rooms::planned(planned.clone(), revision).boxed()
+    }));
 }
 
 async fn start_raft(

@@ -4,6 +4,7 @@
 //! - [`cluster`]: nodes come, go, fall and return.
 //! - [`counting`]: what was sent is counted, once.
 //! - [`lab`]: real hosts with systemd, from nothing to mail.
+//! - [`lists`]: who is on a list of bad senders is seen, and only that.
 //! - [`loss`]: what an agent lost is told, and made again.
 //! - [`access`]: who may do what, and where secrets are.
 //! - [`artifacts`]: files of an operator are uploaded once and on the hosts that name them.
@@ -26,6 +27,7 @@ mod counting;
 mod halves;
 mod input;
 mod lab;
+mod lists;
 mod loss;
 mod mail;
 mod operator;

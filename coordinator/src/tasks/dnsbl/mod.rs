@@ -30,6 +30,8 @@ use crate::state::FleetState;
 const IDLE: Duration = Duration::from_secs(5);
 /// At least between two looks.
 const AGAIN: Duration = Duration::from_millis(500);
+/// How much longer than two periods a sweep may take before the next one begins all the same.
+const PATIENCE: u64 = 60 * Timestamp::SECOND;
 /// How long what a list said is offered to a cluster that does not take it.
 const OFFERED: u32 = 300;
 
@@ -162,9 +164,12 @@ fn begin<F: Fleet>(fleet: &F, desk: &Desk) -> Option<Command> {
     }
     fleet.view(|state| {
         let at = now().max(state.now);
-        let last = state.listings.sweep.as_ref();
-        let is_time =
-            last.is_none_or(|sweep| at.since(sweep.began_at) >= desk.config().rules().every);
+        let every = desk.config().rules().every;
+        let is_time = state.listings.sweep.as_ref().is_none_or(|sweep| {
+            let age = at.since(sweep.began_at);
+            // One that is not through may be with a list that answers slowly.
+            age >= every && (sweep.closed_at.is_some() || age >= every.saturating_mul(2) + PATIENCE)
+        });
         (is_time && !state.identities.is_empty())
             .then(|| next_sweep(state, desk))
             .flatten()

@@ -81,7 +81,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Select(select) => warmup::select::run(&desk()?, select).await,
         Command::Dkim(dkim) => dkim::run(&desk()?, dkim).await,
         Command::Dnsbl(dnsbl) => dnsbl::run(&desk()?, dnsbl).await,
-        Command::Listings(listings) => dnsbl::listings(&desk()?, listings).await,
+        Command::Listings(listings) => dnsbl::listings(&desk()?, &listings).await,
         Command::Domains(domains) => ips::domains(&desk()?, domains).await,
         Command::Token(token) => token::run(&desk()?, token).await,
         Command::Cluster(cluster) => cluster::run(&desk()?, cluster).await,

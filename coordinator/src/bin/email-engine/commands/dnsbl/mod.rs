@@ -97,7 +97,7 @@ pub(crate) async fn run(desk: &Desk, arguments: Dnsbl) -> Result<Exit, Failure> 
     Ok(Exit::Success)
 }
 
-pub(crate) async fn listings(desk: &Desk, arguments: Listings) -> Result<Exit, Failure> {
+pub(crate) async fn listings(desk: &Desk, arguments: &Listings) -> Result<Exit, Failure> {
     let listings = desk.client.listings(arguments.all).await?;
     desk.output
         .show(&listings, |output| listed(output, &listings))?;
