@@ -95,6 +95,8 @@ impl NodeProcess {
             ("MODE", "sandbox".to_owned()),
             ("MIN_FREE_BYTES", "1048576".to_owned()),
             ("DKIM_STOCK", "8".to_owned()),
+            // No list is asked but by those scenarios that have one of their own.
+            ("DNSBL_SWEEP_SECONDS", "0".to_owned()),
             ("LOG_LEVEL", "info".to_owned()),
         ];
         for (key, value) in settings

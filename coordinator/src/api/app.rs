@@ -17,6 +17,7 @@ use super::resource::warmup::Rotations;
 use super::rooms::{Fleet, Planning};
 use crate::command::{Command, Outcome, Proposal};
 use crate::config::ArtifactBounds;
+use crate::dnsbl::desk::Desk;
 use crate::fleet::warmup::{Evidence, NoEvidence};
 use crate::mailwizz::Applications;
 use crate::raft::{ProposeError, SpanCounts, StoreError};
@@ -49,6 +50,7 @@ pub struct Api {
     pub(super) applications: Option<Applications>,
     pub(super) evidence: Arc<dyn Evidence>,
     pub(super) rotations: Rotations,
+    pub(super) lists: Option<Desk>,
     clock: Clock,
     random: SystemRandom,
 }
@@ -81,6 +83,7 @@ impl Api {
             applications: None,
             evidence: Arc::new(NoEvidence),
             rotations: Rotations::default(),
+            lists: None,
             clock,
             random: SystemRandom::new(),
         }
@@ -104,6 +107,13 @@ impl Api {
     #[must_use]
     pub fn with_evidence(mut self, evidence: Arc<dyn Evidence>) -> Self {
         self.evidence = evidence;
+        self
+    }
+
+    /// The same with a way to lists of bad senders.
+    #[must_use]
+    pub fn with_lists(mut self, lists: Desk) -> Self {
+        self.lists = Some(lists);
         self
     }
 

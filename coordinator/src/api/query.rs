@@ -94,7 +94,8 @@ fn fits(name: &str, value: &str) -> Result<(), ApiError> {
             Err(error) => Err(ApiError::invalid(name, value, error.rule)),
             Ok(_) => Ok(()),
         },
-        "dry_run" | "force" | "kept" | "last" | "now" | "prune" | "proposed" | "release"
+        "all" | "dry_run" | "force" | "kept" | "last" | "now" | "prune" | "proposed"
+        | "release"
             if value.parse::<bool>().is_err() =>
         {
             Err(ApiError::invalid(name, value, "true or false"))

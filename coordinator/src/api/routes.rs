@@ -17,8 +17,8 @@ use super::gate::{Gate, admit};
 use super::layers;
 use super::resource::releases::artifacts;
 use super::resource::{
-    apply, audit, campaigns, cluster, dns, hosts, ips, keys, releases, statistics, status, targets,
-    tenant_secrets, tenants, tokens, warmup,
+    apply, audit, campaigns, cluster, dns, dnsbl, hosts, ips, keys, releases, statistics, status,
+    targets, tenant_secrets, tenants, tokens, warmup,
 };
 
 /// Whose objects a route touches.
@@ -203,6 +203,12 @@ fn of_the_cluster() -> Vec<(Rule, Handler)> {
         (rule(GET, "/api/v1/audit", Viewer, Fleet, &["before", "limit"]), get(audit::list)),
         (headless(rule(GET, "/api/v1/status", Viewer, Tenant, &[])), get(status::show)),
         (headless(rule(GET, "/metrics", Metrics, Fleet, &[])), get(status::metrics)),
+        (rule(GET, "/api/v1/dnsbl/lists", Viewer, Fleet, &[]), get(dnsbl::lists)),
+        (rule(PUT, "/api/v1/dnsbl/lists/{list}/key", Admin, Fleet, &[]), put(dnsbl::set_key)),
+        (rule(GET, "/api/v1/dnsbl/sweep", Viewer, Fleet, &[]), get(dnsbl::sweep)),
+        (rule(POST, "/api/v1/dnsbl/sweep", Operator, Fleet, &[]), post(dnsbl::begin)),
+        (rule(POST, "/api/v1/dnsbl/test", Operator, Fleet, &[]), post(dnsbl::test)),
+        (rule(GET, "/api/v1/listings", Viewer, Tenant, &["all", "limit"]), get(dnsbl::listings)),
     ]
 }
 

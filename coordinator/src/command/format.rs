@@ -14,6 +14,7 @@ use email_engine_protocol::id::{ArtifactName, ClusterId, NodeId, ReceiverGroup, 
 use email_engine_protocol::observed::{Counts, DayCounts};
 use email_engine_protocol::time::Timestamp;
 
+use super::fixture::listing::{list, run};
 use super::fixture::{
     address, api_key, bundle, drawn_look, found, host, host_id, host_token, identity, outcome,
     prepared_key, recovery_key, redeem, spki, statistics, submission, tenant,
@@ -22,6 +23,7 @@ use super::*;
 use crate::fleet::lifecycle::Event;
 use crate::state::{
     CampaignEnd, CertificateSubject, Figures, HostSecret, Release, SecretOf, ShownCertificate,
+    SweepRules,
     TokenUse,
 };
 
@@ -390,6 +392,18 @@ fn dns_commands() -> Vec<Command> {
     ]
 }
 
+fn listing_commands() -> Vec<Command> {
+    vec![
+        Command::BeginSweep(BeginSweep {
+            number: 7,
+            lists: [(list("one"), true)].into(),
+            members: [NodeId(1)].into(),
+            rules: SweepRules::default(),
+        }),
+        Command::RecordListings(Box::new(run(Some(7), "one", 1, &[0]))),
+    ]
+}
+
 fn statistics_commands() -> Vec<Command> {
     vec![Command::RecordStatistics(RecordStatistics {
         batches: vec![statistics(0, 100, 3)],
@@ -412,6 +426,7 @@ pub(super) fn samples() -> Vec<Command> {
         rotation_commands(),
         reading_commands(),
         dns_commands(),
+        listing_commands(),
     ];
     shelves.into_iter().flatten().collect()
 }

@@ -6,7 +6,7 @@
 
 //!
 //! Shelves by noun: `tenant`, `host`, `identity`, `access`, `content`, `artifact`, `campaign`, `cluster`,
-//! `dns`, `statistics`, `submission`; `batch`
+//! `dns`, `listing`, `statistics`, `submission`; `batch`
 //! runs the others. The way in is [`FleetState::apply`](crate::state::FleetState::apply).
 
 mod access;
@@ -25,6 +25,7 @@ mod format;
 mod fuzz;
 mod host;
 mod identity;
+mod listing;
 mod outcome;
 mod payload;
 #[cfg(test)]
@@ -57,6 +58,8 @@ pub use identity::{
     StateNextKey, SteerIdentity, StopWarmup, TickWarmup, Ticked, TurnRotations,
 };
 pub(crate) use identity::{ROTATIONS, is_on_its_host, life_refused, rotation_facts};
+pub(crate) use listing::SUBJECTS as LISTING_SUBJECTS;
+pub use listing::{BeginSweep, RecordListings, RunEnd, Sighting};
 pub use outcome::{Answer, BodyChange, Effect, Outcome, Rejection, RejectionCode};
 pub use payload::*;
 pub(crate) use statistics::{BATCHES as STATISTICS_BATCHES, ROWS as STATISTICS_ROWS};
@@ -211,4 +214,8 @@ pub enum Command {
     RecordDns(RecordDns),
     /// Somebody wants records looked at anew.
     AskDns(AskDns),
+    /// Everybody is looked up on every list.
+    BeginSweep(BeginSweep),
+    /// What a list said.
+    RecordListings(Box<RecordListings>),
 }

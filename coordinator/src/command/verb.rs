@@ -125,6 +125,8 @@ impl Command {
             Self::RecordForeignPlans(verb) => verb,
             Self::RecordDns(verb) => verb,
             Self::AskDns(verb) => verb,
+            Self::BeginSweep(verb) => verb,
+            Self::RecordListings(verb) => &**verb,
             Self::Batch(_) => return None,
         })
     }

@@ -78,6 +78,7 @@ impl NodeConfig {
         if self.dns.port == 0 {
             return refused("dns.port", "0".to_owned(), "1 to 65535");
         }
+        self.dnsbl.check()?;
         let same_udp = self.agent_listen == self.raft_listen && self.agent_listen.port() != 0;
         if same_udp {
             let value = self.raft_listen.to_string();

@@ -6,6 +6,7 @@
 
 mod check;
 pub mod dns;
+mod dnsbl;
 mod endpoint;
 mod set;
 
@@ -21,6 +22,7 @@ use self::dns::DnsConfig;
 
 use crate::pki::Life;
 
+pub use dnsbl::DnsblConfig;
 pub use endpoint::{advertised, resolve};
 
 /// Prefix of the environment variables: `EMAIL_ENGINE_COORDINATOR_DATA_DIR` and so on.
@@ -62,6 +64,8 @@ pub struct NodeConfig {
     pub artifacts: ArtifactBounds,
     /// Whom to ask about DNS.
     pub dns: DnsConfig,
+    /// How lists of bad senders are asked.
+    pub dnsbl: DnsblConfig,
     /// What is logged, and how.
     pub log: LogConfig,
 }
@@ -170,6 +174,7 @@ impl Default for NodeConfig {
             submission_certificate_life_seconds: 90 * 24 * 3600,
             artifacts: ArtifactBounds::default(),
             dns: DnsConfig::default(),
+            dnsbl: DnsblConfig::default(),
             log: LogConfig::default(),
         }
     }

@@ -56,6 +56,20 @@ impl NodeConfig {
             "dns_resolvers" => value.clone_into(&mut self.dns.resolvers),
             "dns_port" => {
                 self.dns.port = value.parse().map_err(|_| refused("a port: 1 to 65535"))?;
+            "dnsbl_resolver" => self.dnsbl.resolver = address()?,
+            "dnsbl_second_resolver" => self.dnsbl.second_resolver = Some(address()?),
+            "dnsbl_foreign_resolvers" => {
+                self.dnsbl.foreign_resolvers =
+                    value.parse().map_err(|_| refused("true or false"))?;
+            }
+            "dnsbl_sweep_seconds" => self.dnsbl.sweep_seconds = number()?,
+            "dnsbl_confirm_seconds" => self.dnsbl.confirm_seconds = number()?,
+            "dnsbl_takeover_seconds" => self.dnsbl.takeover_seconds = number()?,
+            "dnsbl_registered" => {
+                let lists = value.split(',').map(|name| name.trim().parse());
+                let lists = lists.collect::<Result<_, _>>();
+                let accepted = "names of lists with commas between them, such as barracuda";
+                self.dnsbl.registered = lists.map_err(|_| refused(accepted))?;
             }
             "log_level" => value.clone_into(&mut self.log.level),
             "log_format" => {

@@ -10,8 +10,9 @@
 //!
 //! Reading order: [`registry`] is the lists as data (`zones.toml`); [`query`] renders the names that are
 //! asked for; [`verdict`] judges answers, [`health`] a list by its test points. Those are pure. [`sweep`]
-//! asks: its `engine` is pure as well (packets and time in, packets out), around it is the IO.
+//! asks: its `engine` is pure as well (packets and time in, packets out), around it is the IO. [`desk`] is what a node has for it.
 
+pub mod desk;
 pub mod health;
 pub mod query;
 pub mod registry;

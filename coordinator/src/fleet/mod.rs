@@ -7,6 +7,7 @@ mod consistency;
 pub mod failover;
 mod invariants;
 pub mod lifecycle;
+pub mod listing;
 pub mod rotation;
 pub mod selection;
 mod shares;

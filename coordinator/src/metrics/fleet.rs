@@ -10,11 +10,12 @@ use email_engine_protocol::observed::{Convergence, MailNotice};
 use email_engine_protocol::time::Timestamp;
 
 use super::list::{
-    AGENTS, BEHIND, CERTIFICATE_DAYS, DKIM_ROTATIONS, HOSTS, IP_WARMUP_QUOTA, IPS, MAIL_NOTICES,
-    PMTA_STATUS, RAFT_APPLIED, RAFT_HAS_LEADER, RAFT_LAST, RAFT_LEADER, RAFT_PEER_SILENT,
-    RAFT_TERM, RAFT_VOTERS, REVISION, UNCOUNTED, WARMUP_QUOTA,
+    AGENTS, BEHIND, BLACKLIST_STATUS, BLACKLIST_UNKNOWN, CERTIFICATE_DAYS, DKIM_ROTATIONS, HOSTS,
+    IP_WARMUP_QUOTA, IPS, MAIL_NOTICES, PMTA_STATUS, RAFT_APPLIED, RAFT_HAS_LEADER, RAFT_LAST,
+    RAFT_LEADER, RAFT_PEER_SILENT, RAFT_TERM, RAFT_VOTERS, REVISION, UNCOUNTED, WARMUP_QUOTA,
 };
 use super::{IDENTITY_SERIES, figure};
+use crate::fleet::listing::{Standing, standing};
 use crate::fleet::rotation::stuck;
 use crate::push::metric_names::PREPARED_KEYS;
 use crate::raft::{RaftStatus, SessionRow};
@@ -34,6 +35,9 @@ pub fn observe(state: &FleetState, raft: &RaftStatus, now: Timestamp) {
     observe_identities(state);
     observe_uncounted(state);
     observe_rotations(state, now);
+    if raft.leadership.is_leader {
+        observe_listings(state);
+    }
 }
 
 fn observe_rotations(state: &FleetState, now: Timestamp) {
@@ -58,6 +62,27 @@ fn observe_rotations(state: &FleetState, now: Timestamp) {
     }
     for (stage, count) in counts {
         gauge!(DKIM_ROTATIONS, "stage" => stage).set(figure(count));
+    }
+}
+
+/// The leader tells of addresses alone: all nodes would tell the same.
+fn observe_listings(state: &FleetState) {
+    for identity in state.identities.values().take(IDENTITY_SERIES) {
+        let address = identity.spec.address;
+        for list in state.listings.lists.keys() {
+            let (ip, dnsbl) = (address.to_string(), list.to_string());
+            let Some(standing) = standing(state, identity, list) else {
+                continue;
+            };
+            let is_unknown = standing == Standing::Unknown;
+            gauge!(BLACKLIST_UNKNOWN, "ip" => ip.clone(), "dnsbl" => dnsbl.clone())
+                .set(figure(u64::from(is_unknown)));
+            if !is_unknown {
+                let is_listed = standing == Standing::Listed;
+                gauge!(BLACKLIST_STATUS, "ip" => ip, "dnsbl" => dnsbl)
+                    .set(figure(u64::from(is_listed)));
+            }
+        }
     }
 }
 

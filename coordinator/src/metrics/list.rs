@@ -52,6 +52,8 @@ pub(super) const HOSTS: &str = "email_engine_hosts_total";
 pub(super) const AGENTS: &str = "email_engine_agents_total";
 pub(super) const MAIL_NOTICES: &str = "email_engine_mail_notices";
 pub(super) const DKIM_ROTATIONS: &str = "email_engine_dkim_rotations";
+pub(super) const BLACKLIST_STATUS: &str = "email_engine_blacklist_status";
+pub(super) const BLACKLIST_UNKNOWN: &str = "email_engine_blacklist_unknown";
 pub(super) const UNCOUNTED: &str = "email_engine_statistics_uncounted";
 pub(super) const BEHIND: &str = "email_engine_agents_behind_target";
 pub(super) const EMAILS_SENT: &str = "email_engine_emails_sent_total";
@@ -295,6 +297,18 @@ pub const LOOKS: &[Metric] = &[
         Kind::Gauge,
         Unit::Count,
         "Rotations of DKIM keys by stage; those that are late are `stuck`, whatever their stage",
+    ),
+    metric(
+        BLACKLIST_STATUS,
+        Kind::Gauge,
+        Unit::Count,
+        "1 when an address is on a list of bad senders, 0 when it is not, none when nothing is known",
+    ),
+    metric(
+        BLACKLIST_UNKNOWN,
+        Kind::Gauge,
+        Unit::Count,
+        "1 when nothing is known of an address on a list that is asked",
     ),
     metric(
         UNCOUNTED,

@@ -23,12 +23,13 @@ use tokio::sync::watch;
 
 use crate::api::{self, Api, ServeError};
 use crate::config::{ConfigError, NodeConfig};
+use crate::dnsbl::desk::Desk;
 use crate::fleet::warmup::Evidence;
 use crate::mailwizz::{self, Applications};
 use crate::metrics;
 use crate::pki::NodeIdentity;
 use crate::push::{self, PushConfig, PushError};
-use crate::raft::{Cluster, ProposeError, RaftConfig, StartError, Timings};
+use crate::raft::{Cluster, Planned, ProposeError, RaftConfig, StartError, Timings};
 use crate::tasks::{self, TasksConfig};
 
 use backup::Backups;
@@ -122,6 +123,7 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
 
     let evidence: Arc<dyn Evidence> = Arc::new(Counted(cluster.clone()));
     let applications = Applications::new(mailwizz::Client::new()?, Arc::clone(&vault));
+    let desk = Desk::new(node, config.dnsbl.clone(), Arc::clone(&vault));
     let tasks = tasks::start(TasksConfig {
         fleet: cluster.clone(),
         vault: Arc::clone(&vault),
@@ -135,11 +137,9 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
         evidence: Arc::clone(&evidence),
         applications: applications.clone(),
         dns: config.dns.ask()?,
+        desk: desk.clone(),
     });
-    let planned = tasks.planned();
-    cluster.serve_planned(Arc::new(move |revision| {
-        rooms::planned(planned.clone(), revision).boxed()
-    }));
+    tell_plans(&cluster, tasks.planned());
     tracing::info!("the tasks run");
 
     let (stop, stopping) = watch::channel(false);
@@ -148,7 +148,8 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
     let api_rooms = Api::new(Arc::clone(&rooms) as _, rooms, Some(recorder), push::now)
         .with_artifacts(config.artifacts)
         .with_applications(applications)
-        .with_evidence(evidence);
+        .with_evidence(evidence)
+        .with_lists(desk);
     let router = api::router(Arc::new(api_rooms));
     let serving = tokio::spawn(api::serve(api, router, identity, stopping.clone()));
     let members = tokio::spawn(members::follow(cluster.clone(), endpoints, stopping));
@@ -165,6 +166,13 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
     cluster.shutdown().await;
     tracing::info!("stopped");
     ended
+}
+
+/// Answers other nodes how far this one has planned.
+fn tell_plans(cluster: &Cluster, planned: watch::Receiver<Planned>) {
+    cluster.serve_planned(Arc::new(move |revision| {
+        rooms::planned(planned.clone(), revision).boxed()
+    }));
 }
 
 async fn start_raft(

@@ -14,6 +14,7 @@ mod counting;
 mod dns;
 mod host;
 mod identity;
+mod listing;
 mod lookup;
 mod query;
 mod restored;
@@ -58,6 +59,7 @@ pub use identity::{
     Declared, Departed, Departure, ForeignPlan, GivenUp, Held, HeldAddresses, Identity, Leaving,
     Life, OtherKey, Place, Pool, Quarantine, Rotation, Said, Signing,
 };
+pub use listing::{ListHealth, ListRun, Listing, Listings, Observer, Sweep, SweepRules, SweptList};
 pub use lookup::{Claim, ClaimKind, Lookup};
 pub(crate) use lookup::{claims, with_ancestors};
 pub use restored::{Restored, Return, ShownCertificate};
@@ -171,4 +173,6 @@ pub struct FleetState {
     pub foreign_plans: BTreeMap<HostId, BTreeMap<VmtaName, ForeignPlan>>,
     /// What was seen of identities' records in DNS.
     pub dns_looks: DnsLooks,
+    /// What lists of bad senders said.
+    pub listings: Listings,
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use email_engine_protocol::api::TenantSecret;
 use email_engine_protocol::bytes::{Commitment, ContentHash};
-use email_engine_protocol::id::{ApiKeyId, HostId, Role, SecretId, TenantId};
+use email_engine_protocol::id::{ApiKeyId, HostId, ListId, Role, SecretId, TenantId};
 use email_engine_protocol::secret::SecretRef;
 
 use super::{FleetState, Host};
@@ -83,6 +83,8 @@ pub enum SecretOf {
     Tenant(TenantId, TenantSecret),
     /// A host's own.
     Host(HostId, HostSecret),
+    /// The key of a list of bad senders.
+    List(ListId),
 }
 
 impl HostSecret {
@@ -106,6 +108,7 @@ impl SecretOf {
         let name = match self {
             Self::Tenant(tenant, secret) => format!("tenant/{tenant}/{secret}"),
             Self::Host(host, secret) => format!("host/{host}/{}", secret.as_str()),
+            Self::List(list) => format!("dnsbl/{list}"),
         };
         SecretId::new(name).expect("two names of at most 63 characters")
     }
@@ -116,6 +119,7 @@ impl fmt::Display for SecretOf {
         match self {
             Self::Tenant(tenant, secret) => write!(f, "tenant {tenant} ({secret})"),
             Self::Host(host, secret) => write!(f, "host {host} ({})", secret.as_str()),
+            Self::List(list) => write!(f, "list {list}"),
         }
     }
 }

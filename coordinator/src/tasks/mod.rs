@@ -10,6 +10,7 @@
 //! - `opens` reads what tenants' MailWizz counts of campaigns.
 //! - `rotate` carries rotations of DKIM keys on, and begins those that are due.
 //! - `dns` looks at identities' records in DNS.
+//! - `dnsbl` (on every node) looks everybody up on lists of bad senders.
 //! - `warmup` judges each day how identities warm up, and on every report whether one must stop.
 //! - [`renew`] (on every node) keeps the node's own certificate fresh.
 //!
@@ -17,6 +18,7 @@
 
 pub mod certify;
 mod dns;
+pub(crate) mod dnsbl;
 pub mod expire;
 mod idle;
 mod opens;
@@ -41,6 +43,7 @@ pub use stock::{Stock, StockError};
 
 use crate::command::Command;
 use crate::dns::ask::AskConfig;
+use crate::dnsbl::desk::Desk;
 use crate::fleet::warmup::Evidence;
 use crate::mailwizz::Applications;
 use crate::pki::store::IdentityStore;
@@ -77,6 +80,8 @@ pub struct TasksConfig<F> {
     pub applications: Applications,
     /// Whom to ask about DNS.
     pub dns: AskConfig,
+    /// Asks lists of bad senders.
+    pub desk: Desk,
 }
 
 impl<F> std::fmt::Debug for TasksConfig<F> {
@@ -110,6 +115,7 @@ pub fn start<F: Fleet>(config: TasksConfig<F>) -> TasksHandle<F> {
         evidence,
         applications,
         dns,
+        desk,
     } = config;
     let stock = Stock::new(fleet.clone(), vault.clone());
     let (planned, planned_seen) = watch::channel(Planned::default());
@@ -131,6 +137,7 @@ pub fn start<F: Fleet>(config: TasksConfig<F>) -> TasksHandle<F> {
         tokio::spawn(rotate::run(fleet.clone(), Arc::clone(&evidence))),
         tokio::spawn(warmup::run(fleet.clone(), evidence)),
         tokio::spawn(dns::run(fleet.clone(), dns)),
+        tokio::spawn(dnsbl::run(fleet.clone(), desk)),
         tokio::spawn(password::run(fleet.clone(), vault.clone())),
         tokio::spawn(certify::run(fleet.clone(), vault.clone(), submission_life)),
         tokio::spawn(renew::run(

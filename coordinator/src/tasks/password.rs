@@ -104,7 +104,7 @@ fn made(vault: &Vault, of: SecretOf) -> SetSecret {
                 Some((id, text.secret_hash())),
             )
         }
-        SecretOf::Host(_, HostSecret::GrafanaAdmin) | SecretOf::Tenant(..) => {
+        SecretOf::Host(_, HostSecret::GrafanaAdmin) | SecretOf::List(_) | SecretOf::Tenant(..) => {
             (word(&entropy), None)
         }
     };

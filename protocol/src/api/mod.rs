@@ -49,7 +49,10 @@ pub use ip::{
     Verdict, Written,
 };
 pub use leaving::{GivenUpView, LeavingView};
-pub use listing::ListingClass;
+pub use listing::{
+    ListCode, ListKeyRequest, ListTestRequest, ListTestView, ListView, ListingClass, ListingView,
+    SweepView, SweptView,
+};
 pub use preview::{HostChange, ResourceChange, RestartRequest, RestartView, TextDiff};
 pub use problem::Problem;
 pub use release::{

@@ -1,13 +1,21 @@
 //! Which rooms are pure: their result depends on their arguments alone.
 
 /// Folder or file stem of each pure room.
-const PURE: [&str; 25] = [
+const PURE: [&str; 33] = [
     "protocol/src",
     "coordinator/src/state",
     "coordinator/src/command",
     "coordinator/src/fleet",
     "coordinator/src/planner",
     "coordinator/src/powermta",
+    "coordinator/src/dnsbl/health",
+    "coordinator/src/dnsbl/query",
+    "coordinator/src/dnsbl/registry",
+    "coordinator/src/dnsbl/sweep/course",
+    "coordinator/src/dnsbl/sweep/engine",
+    "coordinator/src/dnsbl/sweep/pace",
+    "coordinator/src/dnsbl/sweep/packet",
+    "coordinator/src/dnsbl/verdict",
     "agent/src/allow/judge",
     "agent/src/health/course",
     "agent/src/reconciler/bind",

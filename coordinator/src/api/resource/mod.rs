@@ -5,6 +5,7 @@ pub(super) mod audit;
 pub(super) mod campaigns;
 pub(super) mod cluster;
 pub(super) mod dns;
+pub(super) mod dnsbl;
 pub(super) mod hosts;
 pub(super) mod ips;
 pub(super) mod keys;

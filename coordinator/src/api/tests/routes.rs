@@ -128,6 +128,12 @@ const DEMANDS: [(&str, &str, AccessRole, Reach); 82] = [
     ("GET", "/api/v1/audit", Viewer, Fleet),
     ("GET", "/api/v1/status", Viewer, Tenant),
     ("GET", "/metrics", Metrics, Fleet),
+    ("GET", "/api/v1/dnsbl/lists", Viewer, Fleet),
+    ("PUT", "/api/v1/dnsbl/lists/{list}/key", Admin, Fleet),
+    ("GET", "/api/v1/dnsbl/sweep", Viewer, Fleet),
+    ("POST", "/api/v1/dnsbl/sweep", Operator, Fleet),
+    ("POST", "/api/v1/dnsbl/test", Operator, Fleet),
+    ("GET", "/api/v1/listings", Viewer, Tenant),
 ];
 
 #[test]

@@ -8,8 +8,8 @@ use clap::{Args, CommandFactory, Error, Parser, Subcommand};
 
 use crate::commands::token;
 use crate::commands::{
-    artifact, audit, campaigns, cluster, config, deploy, dkim, dns, fleet, hosts, ips, keys, pmta,
-    roles, settings, stats, status, tenants, warmup,
+    artifact, audit, campaigns, cluster, config, deploy, dkim, dns, dnsbl, fleet, hosts, ips, keys,
+    pmta, roles, settings, stats, status, tenants, warmup,
 };
 use crate::output::Format;
 use crate::trial;
@@ -143,6 +143,10 @@ pub(crate) enum Command {
     Pmta(pmta::Pmta),
     /// Check, store and use what hosts are made from: role files and templates
     Roles(roles::Roles),
+    /// Lists of bad senders: which there are, how they answer, look everybody up now
+    Dnsbl(dnsbl::Dnsbl),
+    /// Show who is on which list of bad senders
+    Listings(dnsbl::Listings),
     /// Have a tenant's MailWizz send mail to a list, from identities that can
     Campaigns(campaigns::Campaigns),
     /// Show or set fleet-wide settings

@@ -93,7 +93,11 @@ impl SetSecret {
                 let accepted = "a secret of a tenant: those of hosts are made by the cluster";
                 return Err(refuse(Invalid, "of", &self.of, accepted));
             }
-            SecretOf::Host(..) | SecretOf::Tenant(..) => {}
+            SecretOf::List(_) if self.made => {
+                let accepted = "a secret of a tenant or host: keys of lists are given by an admin";
+                return Err(refuse(Invalid, "of", &self.of, accepted));
+            }
+            SecretOf::Host(..) | SecretOf::List(_) | SecretOf::Tenant(..) => {}
         }
         let id = self.of.id();
         let is_missing = || state.secrets_missing().any(|missing| missing == self.of);

@@ -99,15 +99,15 @@ struct Driver<'a> {
 impl Driver<'_> {
     async fn run(&mut self) -> Result<(), DriveError> {
         while !self.engine.is_done() {
-            self.send()?;
+            let sent = self.send()?;
             let heard = self.receive();
             let now = self.now();
             self.engine.tick(now);
-            if heard {
-                // Others of this thread have their turn, at most every few hundred packets.
-                tokio::task::consume_budget().await;
-            } else if self.engine.wakes_at().is_none_or(|at| at > now) {
-                self.wait().await;
+            if sent || heard {
+                // Others of this thread have their turn, and sockets are looked at anew.
+                tokio::task::yield_now().await;
+            } else if !self.engine.is_done() {
+                self.wait(now).await;
             }
         }
         Ok(())
@@ -117,11 +117,12 @@ impl Driver<'_> {
         micros(self.began.elapsed())
     }
 
-    fn send(&mut self) -> Result<(), DriveError> {
+    /// Sends what may go now; false when nothing may.
+    fn send(&mut self) -> Result<bool, DriveError> {
         self.random.fill()?;
-        for _ in 0..BURST {
+        for at in 0..BURST {
             if self.streams.len() >= STREAMS {
-                break;
+                return Ok(at > 0);
             }
             let now = self.now();
             let random = &mut self.random;
@@ -137,10 +138,10 @@ impl Driver<'_> {
                         (place, answer.ok().and_then(Result::ok))
                     });
                 }
-                None => break,
+                None => return Ok(at > 0),
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Takes what came; false when nothing did.
@@ -170,9 +171,14 @@ impl Driver<'_> {
         heard
     }
 
-    async fn wait(&mut self) {
-        let at = self.engine.wakes_at();
-        let at = at.map_or(self.patience, Duration::from_micros);
+    /// Until something comes or is due. What is due but may not go yet is looked at again soon.
+    async fn wait(&mut self, now: Micros) {
+        const SOON: Micros = 1_000;
+        let at = self
+            .engine
+            .wakes_at()
+            .map_or(Micros::MAX, |at| at.max(now + SOON));
+        let at = Duration::from_micros(at.min(now + micros(self.patience)));
         let readable = self
             .sockets
             .iter()

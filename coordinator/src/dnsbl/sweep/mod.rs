@@ -3,7 +3,7 @@
 //! [`engine`] decides: which question goes out now, what an answer belongs to, what is asked again, when a
 //! list is given up. It takes packets, time and random bytes, and gives packets; so every misfortune is a
 //! test without a network. `course` is one list's way through its run, `pace` how fast questions may go and
-//! how long an answer may take, `packet` the form of both. [`drive`] is the IO around it: sockets of our
+//! how long an answer may take, `packet` the form of both. [`mod@drive`] is the IO around it: sockets of our
 //! own with ports of the kernel's choice, and TCP where an answer did not fit.
 //!
 //! Each list has its own pace, its own time-outs and its own bound of questions on the way, so that one that

@@ -10,6 +10,7 @@ mod dkim;
 mod dns;
 mod error;
 mod ips;
+mod listings;
 mod send;
 mod tls;
 mod warmup;

@@ -8,6 +8,7 @@ pub(crate) mod config;
 pub(crate) mod deploy;
 pub(crate) mod dkim;
 pub(crate) mod dns;
+pub(crate) mod dnsbl;
 pub(crate) mod fleet;
 pub(crate) mod hosts;
 pub(crate) mod ips;
@@ -81,6 +82,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Select(select) => warmup::select::run(&desk()?, select).await,
         Command::Dkim(dkim) => dkim::run(&desk()?, dkim).await,
         Command::Dns(dns) => dns::run(&desk()?, dns).await,
+        Command::Dnsbl(dnsbl) => dnsbl::run(&desk()?, dnsbl).await,
+        Command::Listings(listings) => dnsbl::listings(&desk()?, &listings).await,
         Command::Domains(domains) => ips::domains(&desk()?, domains).await,
         Command::Token(token) => token::run(&desk()?, token).await,
         Command::Cluster(cluster) => cluster::run(&desk()?, cluster).await,

@@ -55,6 +55,13 @@ struct NodeConfig<'a> {
     api_listen: SocketAddr,
     min_free_bytes: u64,
     dkim_stock: u32,
+    dnsbl: DnsblConfig,
+}
+
+/// A trial has example addresses and no resolver: it asks no list by itself.
+#[derive(Serialize)]
+struct DnsblConfig {
+    sweep_seconds: u64,
 }
 
 /// What a trial sets of an agent's configuration.
@@ -131,6 +138,7 @@ impl Programs {
             // A trial is small; it shall run on a machine whose disk is nearly full.
             min_free_bytes: 128 * 1024 * 1024,
             dkim_stock: 10,
+            dnsbl: DnsblConfig { sweep_seconds: 0 },
         };
         write_config(&place.node_config(n), &config)
     }

@@ -1,0 +1,272 @@
+//! What follows from what lists said, as facts: whose listings are confirmed, who is clean, which list has
+//! gone mad, which is not heard of. What is done about them is decided elsewhere.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use email_engine_protocol::api::IpStatus;
+use email_engine_protocol::id::{ListId, NodeId};
+use email_engine_protocol::time::Timestamp;
+
+use crate::dnsbl::query::Subject;
+use crate::dnsbl::registry::{Kind, Registry};
+use crate::state::{FleetState, Identity, Listing, Observer, Sweep};
+
+/// Within which sightings on one list count as new together.
+pub const NEW_MILLIS: u64 = 4 * Timestamp::HOUR;
+/// After which a list that was not seen healthy is a matter for a person.
+pub const UNHEARD_MILLIS: u64 = Timestamp::DAY;
+
+/// Listings of somebody that two pairs of eyes saw, and that are not over.
+pub fn confirmed<'a>(
+    state: &'a FleetState,
+    subject: &Subject,
+) -> impl Iterator<Item = (&'a ListId, &'a Listing)> {
+    let rows = state.listings.rows.get(subject).into_iter().flatten();
+    rows.map(|(list, row)| (list, row.as_ref()))
+        .filter(|(_, row)| row.is_confirmed())
+}
+
+/// Whether some list has something against somebody, confirmed or not yet.
+#[must_use]
+pub fn is_seen(state: &FleetState, subject: &Subject) -> bool {
+    let rows = state.listings.rows.get(subject);
+    rows.is_some_and(|rows| rows.values().any(|row| row.is_open()))
+}
+
+/// Where an address stands on a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It was on it when the list was last believed.
+    Listed,
+    /// It was not.
+    Clean,
+    /// Neither is known.
+    Unknown,
+}
+
+/// Where an identity's address stands on a list; none when the list is not asked about such addresses.
+/// One whose status changed since the last sweep began may be newer than that: then nothing is known yet.
+#[must_use]
+pub fn standing(state: &FleetState, identity: &Identity, list: &ListId) -> Option<Standing> {
+    let zone = Registry::built_in().zone(list)?;
+    let address = identity.spec.address;
+    if zone.kind != Kind::Ip || (address.is_ipv6() && !zone.ipv6) {
+        return None;
+    }
+    let subject = Subject::Address(address);
+    let health = state.listings.lists.get(list)?;
+    let row = state
+        .listings
+        .rows
+        .get(&subject)
+        .and_then(|rows| rows.get(list));
+    let is_heard = health.unhealthy.is_none() && !health.unknown.contains(&subject);
+    let is_asked = health
+        .swept_from
+        .is_some_and(|from| identity.life.since <= from);
+    Some(match row {
+        _ if !is_heard => Standing::Unknown,
+        Some(row) if row.is_open() => Standing::Listed,
+        _ if is_asked => Standing::Clean,
+        _ => Standing::Unknown,
+    })
+}
+
+/// Sweeps in a row that found an identity in quarantine on none of the lists that count. A sweep in which
+/// one of them was not healthy neither counts nor breaks the row.
+#[must_use]
+pub fn clean_sweeps(state: &FleetState, address: IpAddr) -> u32 {
+    let clean = state.listings.clean.get(&Subject::Address(address));
+    clean.copied().unwrap_or_default()
+}
+
+/// Addresses that were first seen on a list within the last four hours.
+#[must_use]
+pub fn newly_on(state: &FleetState, list: &ListId, now: Timestamp) -> BTreeSet<IpAddr> {
+    let rows = state.listings.rows.iter().filter_map(|(subject, rows)| {
+        let row = rows.get(list).filter(|row| row.is_open())?;
+        match subject {
+            Subject::Address(address) if now.since(row.first_seen) <= NEW_MILLIS => Some(*address),
+            _ => None,
+        }
+    });
+    rows.collect()
+}
+
+/// Lists of which nothing is known for longer than a day, and since when.
+pub fn unheard(state: &FleetState, now: Timestamp) -> impl Iterator<Item = (&ListId, Timestamp)> {
+    state
+        .listings
+        .lists
+        .iter()
+        .filter_map(move |(list, health)| {
+            health.unhealthy.as_ref()?;
+            let since = health.healthy_at.unwrap_or(health.known_since);
+            (now.since(since) > UNHEARD_MILLIS).then_some((list, since))
+        })
+}
+
+/// Whom a list of this kind is asked about. A name below an identity's own zone has that zone as its
+/// registered domain; of others nobody said which it is, and they are asked about as they are.
+#[must_use]
+pub fn subjects(state: &FleetState, kind: Kind) -> BTreeSet<Subject> {
+    let name =
+        |name: &email_engine_protocol::mail::DomainName| Subject::Name(name.as_str().to_owned());
+    let identities = state.identities.values().map(|identity| &identity.spec);
+    match kind {
+        Kind::Ip => identities
+            .map(|spec| Subject::Address(spec.address))
+            .collect(),
+        Kind::Host => {
+            let own = identities.flat_map(|spec| [&spec.domain, &spec.hostname]);
+            let links = state
+                .tenants
+                .values()
+                .flat_map(|tenant| &tenant.link_domains);
+            own.chain(links).map(name).collect()
+        }
+        Kind::Domain => {
+            let zones: BTreeSet<_> = identities.map(|spec| &spec.zone).collect();
+            let links = state
+                .tenants
+                .values()
+                .flat_map(|tenant| &tenant.link_domains);
+            let links = links.map(|link| {
+                let zone = zones.iter().find(|zone| link.is_within(zone));
+                zone.map_or(link, |zone| *zone)
+            });
+            zones.iter().copied().chain(links).map(name).collect()
+        }
+    }
+}
+
+/// Identities in quarantine, of which it matters that they are clean.
+#[must_use]
+pub fn quarantined(state: &FleetState) -> BTreeSet<Subject> {
+    let out = state
+        .identities
+        .values()
+        .filter(|one| one.spec.status == IpStatus::Quarantine);
+    out.map(|one| Subject::Address(one.spec.address)).collect()
+}
+
+/// The turn in which a node takes a list of a sweep: 0 begins at once, each later one when those before it
+/// have had their time. Every list goes round with each sweep, so that a node that is blind on one list is
+/// not the one that asks it for ever. None for a node that takes no part.
+#[must_use]
+pub fn turn_of(sweep: &Sweep, list: &ListId, node: NodeId) -> Option<u64> {
+    let members: Vec<NodeId> = sweep.members.iter().copied().collect();
+    let at = members.iter().position(|member| *member == node)?;
+    let list = sweep.lists.keys().position(|key| key == list)?;
+    let count = members.len() as u64;
+    let first = (list as u64).wrapping_add(sweep.number) % count;
+    Some((at as u64 + count - first) % count)
+}
+
+/// Lists of the sweep that a node asks now: its own, and those of others that are late.
+#[must_use]
+pub fn due(state: &FleetState, node: NodeId, now: Timestamp) -> Vec<ListId> {
+    let Some(sweep) = state
+        .listings
+        .sweep
+        .as_ref()
+        .filter(|sweep| sweep.closed_at.is_none())
+    else {
+        return Vec::new();
+    };
+    let open = sweep.lists.iter().filter(|(_, swept)| swept.run.is_none());
+    let due = open.filter(|(list, _)| {
+        turn_of(sweep, list, node).is_some_and(|turn| {
+            now.since(sweep.began_at) >= turn.saturating_mul(sweep.rules.takeover)
+        })
+    });
+    due.map(|(list, _)| list.clone()).collect()
+}
+
+/// Listings that another pair of eyes is to confirm now, by list.
+#[must_use]
+pub fn to_confirm(
+    state: &FleetState,
+    observer: &Observer,
+    now: Timestamp,
+) -> Vec<(ListId, BTreeSet<Subject>)> {
+    let is_alone = state.voters().count() <= 1;
+    let apart = state
+        .listings
+        .sweep
+        .as_ref()
+        .map_or(0, |sweep| sweep.rules.confirm);
+    let mut wanted = std::collections::BTreeMap::<ListId, BTreeSet<Subject>>::new();
+    for (subject, rows) in &state.listings.rows {
+        for (list, row) in rows {
+            let is_due = row.is_open()
+                && row.confirmed_at.is_none()
+                && !row.observers.contains_key(observer)
+                && row.observers.iter().any(|(who, since)| {
+                    who.is_independent_of(observer, is_alone) && now.since(*since) >= apart
+                });
+            if is_due {
+                wanted
+                    .entry(list.clone())
+                    .or_default()
+                    .insert(subject.clone());
+            }
+        }
+    }
+    wanted.into_iter().collect()
+}
+
+/// Ends the sweep that is under way, if one is, and counts who was clean in it.
+pub(crate) fn close(state: &mut FleetState, now: Timestamp) {
+    let quarantined = quarantined(state);
+    let listings = &mut state.listings;
+    let Some(sweep) = listings
+        .sweep
+        .as_mut()
+        .filter(|sweep| sweep.closed_at.is_none())
+    else {
+        return;
+    };
+    sweep.closed_at = Some(now);
+    let mut weighty = sweep.lists.values().filter(|swept| swept.counts).peekable();
+    let any = weighty.peek().is_some();
+    let weighty: Vec<_> = weighty.collect();
+    let old = std::mem::take(&mut listings.clean);
+    for subject in quarantined {
+        let rows = listings.rows.get(&subject);
+        let is_listed = rows.is_some_and(|rows| {
+            rows.iter().any(|(list, row)| {
+                row.is_open() && sweep.lists.get(list).is_none_or(|list| list.counts)
+            })
+        });
+        let is_clean = any
+            && weighty.iter().all(|swept| {
+                swept.run.as_ref().is_some_and(|run| run.trouble.is_none())
+                    && swept.clean.contains(&subject)
+            });
+        let before = old.get(&subject).copied().unwrap_or_default();
+        let count = match (is_listed, is_clean) {
+            (true, _) => 0,
+            (false, true) => before.saturating_add(1),
+            (false, false) => before,
+        };
+        listings.clean.insert(subject, count);
+    }
+    // What is needed of it is counted.
+    for swept in sweep.lists.values_mut() {
+        swept.clean.clear();
+    }
+}
+
+/// Rows of somebody, by list.
+pub fn rows<'a>(
+    state: &'a FleetState,
+    subject: &Subject,
+) -> impl Iterator<Item = (&'a ListId, &'a Arc<Listing>)> {
+    state.listings.rows.get(subject).into_iter().flatten()
+}
+
+#[cfg(test)]
+mod tests;
