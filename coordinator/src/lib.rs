@@ -5,8 +5,9 @@
 //! the [`state`] under the rules of [`fleet`]; the [`planner`] (with the [`powermta`] language) turns
 //! the state into one whole desired state per host; [`push`] hands it to the agents, whom [`pki`] let
 //! in, and takes their reports back. [`seal`] keeps secrets unreadable at rest. [`tasks`] is the
-//! leader's clockwork that joins the rooms; [`run`] starts them in order.
+//! leader's clockwork that joins the rooms; [`alerts`] tells people what they have to know; [`run`] starts them in order.
 
+pub mod alerts;
 pub mod api;
 pub mod command;
 pub mod config;

@@ -15,8 +15,8 @@ use email_engine_protocol::observed::{Counts, DayCounts};
 use email_engine_protocol::time::Timestamp;
 
 use super::fixture::{
-    address, api_key, bundle, found, host, host_id, host_token, identity, outcome, prepared_key,
-    recovery_key, redeem, spki, statistics, submission, tenant,
+    address, alert_commands, api_key, bundle, found, host, host_id, host_token, identity, outcome,
+    prepared_key, recovery_key, redeem, spki, statistics, submission, tenant,
 };
 use super::*;
 use crate::fleet::lifecycle::Event;
@@ -383,6 +383,7 @@ pub(super) fn samples() -> Vec<Command> {
         statistics_commands(),
         life_commands(),
         rotation_commands(),
+        alert_commands(),
     ];
     shelves.into_iter().flatten().collect()
 }
@@ -410,7 +411,7 @@ fn the_bytes_of_every_command_are_those_of_the_log() {
 #[test]
 fn every_kind_is_sampled_in_its_order_and_reads_back() {
     let samples = samples();
-    assert_eq!(samples.len(), 59);
+    assert_eq!(samples.len(), 68);
     for (at, command) in samples.iter().enumerate() {
         let bytes = postcard::to_stdvec(command).unwrap();
         assert_eq!(usize::from(bytes[0]), at, "{}", name(command));

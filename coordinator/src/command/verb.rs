@@ -121,6 +121,15 @@ impl Command {
             Self::RotateKeys(verb) => verb,
             Self::StateNextKey(verb) => verb,
             Self::TurnRotations(verb) => verb,
+            Self::RaiseAlerts(verb) => verb,
+            Self::TestAlerts(verb) => verb,
+            Self::RecordDeliveries(verb) => verb,
+            Self::SetChannel(verb) => &**verb,
+            Self::RemoveChannel(verb) => verb,
+            Self::SetRoute(verb) => verb,
+            Self::RemoveRoute(verb) => verb,
+            Self::SilenceAlerts(verb) => verb,
+            Self::EndSilence(verb) => verb,
             Self::Batch(_) => return None,
         })
     }

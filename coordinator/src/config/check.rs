@@ -74,6 +74,10 @@ impl NodeConfig {
             let accepted = "at least artifacts.largest_bytes";
             return refused("artifacts.total_bytes", total.to_string(), accepted);
         }
+        let after = self.alarm.after_seconds;
+        if !(1..=86_400).contains(&after) {
+            return refused("alarm.after_seconds", after.to_string(), "1 to 86400");
+        }
         let same_udp = self.agent_listen == self.raft_listen && self.agent_listen.port() != 0;
         if same_udp {
             let value = self.raft_listen.to_string();

@@ -57,6 +57,8 @@ pub struct NodeConfig {
     pub submission_certificate_life_seconds: u64,
     /// How much room files of operators may take.
     pub artifacts: ArtifactBounds,
+    /// How this node tells that it lost its majority.
+    pub alarm: AlarmConfig,
     /// What is logged, and how.
     pub log: LogConfig,
 }
@@ -164,7 +166,27 @@ impl Default for NodeConfig {
             certificate_life_seconds: 7 * 24 * 3600,
             submission_certificate_life_seconds: 90 * 24 * 3600,
             artifacts: ArtifactBounds::default(),
+            alarm: AlarmConfig::default(),
             log: LogConfig::default(),
+        }
+    }
+}
+
+/// How a node tells for itself that it lost its majority.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AlarmConfig {
+    /// Its own channels, in a private file; none: only its log tells it.
+    pub file: Option<PathBuf>,
+    /// How long a loss lasts before it is told, in seconds.
+    pub after_seconds: u64,
+}
+
+impl Default for AlarmConfig {
+    fn default() -> Self {
+        Self {
+            file: None,
+            after_seconds: 30,
         }
     }
 }

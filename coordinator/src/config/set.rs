@@ -53,6 +53,8 @@ impl NodeConfig {
             }
             "artifacts_largest_bytes" => self.artifacts.largest_bytes = number()?,
             "artifacts_total_bytes" => self.artifacts.total_bytes = number()?,
+            "alarm_file" => self.alarm.file = Some(PathBuf::from(value)),
+            "alarm_after_seconds" => self.alarm.after_seconds = number()?,
             "log_level" => value.clone_into(&mut self.log.level),
             "log_format" => {
                 self.log.format = match value {

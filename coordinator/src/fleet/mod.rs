@@ -2,6 +2,7 @@
 //! the tables and trusts nothing else. And who of them gets how much of the mail: [`divide`], [`warmup`],
 //! [`selection`]; and when a key is changed: [`rotation`].
 
+mod alerts;
 mod consistency;
 mod invariants;
 pub mod lifecycle;
@@ -11,6 +12,7 @@ mod shares;
 pub mod warmup;
 pub mod window;
 
+pub use alerts::alerts_are_told_to_their_own;
 pub use consistency::{
     every_reference_leads_somewhere, needed_bodies_are_counted, the_lookup_matches_the_tables,
 };
@@ -67,5 +69,6 @@ pub fn check(state: &FleetState) -> Result<(), Violation> {
     replay_gives_the_same_bytes(state)?;
     the_lookup_matches_the_tables(state)?;
     needed_bodies_are_counted(state)?;
-    every_reference_leads_somewhere(state)
+    every_reference_leads_somewhere(state)?;
+    alerts_are_told_to_their_own(state)
 }

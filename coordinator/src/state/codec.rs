@@ -5,7 +5,8 @@
 //! must always be readable, because a lagging node may be sent one. Versions before the first release are
 //! refused: version 3 gave identities a life and a warm-up of their own, version 4 says since when an address
 //! is whose, and remembers what is held against addresses, what files said in their own words, what campaigns
-//! take of a day, and a second key while one is rotated.
+//! take of a day, a second key while one is rotated, and
+//! alerts.
 
 use super::FleetState;
 

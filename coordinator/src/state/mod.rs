@@ -5,6 +5,7 @@
 //! behind `Arc`, so that a snapshot copies pointers and does not stall `apply`.
 
 mod access;
+mod alerts;
 mod audit;
 mod campaign;
 mod cluster;
@@ -35,6 +36,7 @@ use email_engine_protocol::id::{
 use email_engine_protocol::time::Timestamp;
 
 pub use access::{ApiKey, CertificateRecord, CertificateSubject, Token, TokenState, TokenUse};
+pub use alerts::{Alert, Alerts, Channel, Delivery, Due, Silence};
 pub use audit::{AuditEntry, Remembered};
 pub use campaign::{Asker, Campaign, CampaignEnd, Reserved};
 pub use cluster::{ClusterRecord, Issuer, Node, PlanKey};
@@ -162,4 +164,6 @@ pub struct FleetState {
     pub departed: BTreeMap<Departure, Arc<Departed>>,
     /// What is held against addresses that no identity has.
     pub held: HeldAddresses,
+    /// What people are told, and how far that is.
+    pub alerts: Alerts,
 }

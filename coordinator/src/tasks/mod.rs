@@ -8,11 +8,13 @@
 //! - `restart` gives the word for restarts that may be made at certain times.
 //! - `idle` says when identities sent last, and lays to rest those that had no mail for 30 days.
 //! - `rotate` carries rotations of DKIM keys on, and begins those that are due.
+//! - `alerts` tells people what they have to know, and looks for what no command says.
 //! - `warmup` judges each day how identities warm up, and on every report whether one must stop.
 //! - [`renew`] (on every node) keeps the node's own certificate fresh.
 //!
 //! Join tokens and certificates need no task: that they ended is seen by whoever reads them.
 
+mod alerts;
 pub mod certify;
 pub mod expire;
 mod idle;
@@ -32,6 +34,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+pub use alerts::{AlertsConfig, SessionsFn};
 pub use plan::{Plan, PlanFn};
 pub use stock::{Stock, StockError};
 
@@ -66,6 +69,8 @@ pub struct TasksConfig<F> {
     pub submission_life: Life,
     /// What is counted of the fleet's mail.
     pub evidence: Arc<dyn Evidence>,
+    /// How people are told.
+    pub alerts: AlertsConfig,
 }
 
 impl<F> std::fmt::Debug for TasksConfig<F> {
@@ -97,10 +102,12 @@ pub fn start<F: Fleet>(config: TasksConfig<F>) -> TasksHandle<F> {
         certificate_life,
         submission_life,
         evidence,
+        alerts,
     } = config;
     let stock = Stock::new(fleet.clone(), vault.clone());
     let (planned, planned_seen) = watch::channel(Planned::default());
     let words = Arc::clone(&plan);
+    let told = alerts::run(fleet.clone(), Arc::clone(&vault), registry.clone(), alerts);
     let planning = plan::Planning {
         fleet: fleet.clone(),
         registry,
@@ -108,6 +115,7 @@ pub fn start<F: Fleet>(config: TasksConfig<F>) -> TasksHandle<F> {
         planned,
     };
     let tasks = vec![
+        tokio::spawn(told),
         tokio::spawn(plan::run(planning)),
         tokio::spawn(restart::run(fleet.clone(), words)),
         tokio::spawn(stock.clone().run(keys_ahead)),

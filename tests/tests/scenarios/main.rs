@@ -19,6 +19,7 @@
 )]
 
 mod access;
+mod alerts;
 mod artifacts;
 mod cluster;
 mod convergence;

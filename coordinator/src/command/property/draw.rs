@@ -12,10 +12,10 @@ use email_engine_protocol::time::Timestamp;
 use proptest::prelude::*;
 
 use crate::command::fixture::{
-    Fleet, SECOND, address, api_key, bundle, bundle_hash, domain, drawn_artifact, drawn_campaign,
-    drawn_rotation, drawn_statement, drawn_statistics, drawn_turn, drawn_warmup, found, host,
-    host_id, host_token, identity, node_token, outcome, recovery_key, redeem, redeem_node, spki,
-    submission, tenant,
+    Fleet, SECOND, address, api_key, bundle, bundle_hash, domain, drawn_alerts, drawn_artifact,
+    drawn_campaign, drawn_rotation, drawn_statement, drawn_statistics, drawn_turn, drawn_warmup,
+    found, host, host_id, host_token, identity, node_token, outcome, recovery_key, redeem,
+    redeem_node, spki, submission, tenant,
 };
 use crate::command::*;
 use crate::state::{
@@ -32,7 +32,7 @@ pub(super) struct Step {
 
 pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step =
-        (0..61_u8, 0..4_u8, 0..4_u8).prop_map(|(verb, which, how)| Step { verb, which, how });
+        (0..70_u8, 0..4_u8, 0..4_u8).prop_map(|(verb, which, how)| Step { verb, which, how });
     prop::collection::vec(step, 1..100)
 }
 
@@ -357,6 +357,7 @@ pub(super) fn command(fleet: &Fleet, step: Step) -> Command {
         50..54 => drawn_warmup(fleet, step.verb - 50, step.which, step.how),
         54 => drawn_statistics(step.which, step.how),
         55 => drawn_statement(fleet, step.which, step.how),
+        61.. => drawn_alerts(fleet, step.verb - 61, step.which, step.how),
         58.. => drawn_rotation(fleet, step.verb - 58, step.which, step.how),
         56.. => drawn_turn(step.verb - 6, step.which, step.how),
         21 | 22 if !has_target_host => batch_of(step),

@@ -167,7 +167,11 @@ impl Fleet for FakeFleet {
         if lags {
             self.fall_behind();
         }
-        if matches!(proposal.command, Command::RecordStatistics(_)) {
+        let is_real = matches!(
+            proposal.command,
+            Command::RecordStatistics(_) | Command::RaiseAlerts(_) | Command::RecordDeliveries(_)
+        );
+        if is_real {
             return Ok(self.change(|state| state.apply(&proposal).0));
         }
         let bodies = &self.0.bodies;
