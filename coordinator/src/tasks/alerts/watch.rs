@@ -108,7 +108,7 @@ pub(super) fn seen(
             continue;
         }
         if let Some(row) = live.remove(id) {
-            seen.hosts.insert(id.clone(), connected(row, now));
+            seen.hosts.insert(id.clone(), connected(&row, now));
         } else if unheard.is_empty() {
             let turned_away = away.remove(id).and_then(|row| row.turned_away);
             let missing = HostSeen {
@@ -134,7 +134,7 @@ pub(super) fn seen(
     seen
 }
 
-fn connected(row: SessionRow, now: Timestamp) -> HostSeen {
+fn connected(row: &SessionRow, now: Timestamp) -> HostSeen {
     // A host names its worst resources; several parts of one file are one.
     let mut named = BTreeSet::new();
     let contested = row.trouble.iter().filter_map(|status| match &status.state {

@@ -144,9 +144,8 @@ pub(in crate::api) async fn test(
         tenant: write.caller.tenant.clone(),
     });
     let outcome = api.commit_here(&write, command).await?;
-    let id = match outcome.effect {
-        Effect::Alert(id) => id,
-        _ => return Err(ApiError::not_found("alert", "of this test")),
+    let Effect::Alert(id) = outcome.effect else {
+        return Err(ApiError::not_found("alert", "of this test"));
     };
     let channels = api.view(|state| {
         let row = state.alerts.rows.get(&id);
