@@ -4,10 +4,11 @@
 //! [`api`] takes requests and turns them into [`command`]s; [`raft`] commits those and applies them to
 //! the [`state`] under the rules of [`fleet`]; the [`planner`] (with the [`powermta`] language) turns
 //! the state into one whole desired state per host; [`push`] hands it to the agents, whom [`pki`] let
-//! in, and takes their reports back. [`dns`] is the truth in DNS, [`dnsbl`] asks lists of bad senders. [`seal`]
-//! keeps secrets unreadable at rest. [`tasks`] is the
-//! leader's clockwork that joins the rooms; [`run`] starts them in order.
+//! in, and takes their reports back. [`dns`] is the truth in DNS, [`dnsbl`] asks lists of bad senders, [`alerts`]
+//! tells people what they have to know. [`seal`] keeps secrets unreadable at rest. [`tasks`] is the leader's
+//! clockwork that joins the rooms; [`run`] starts them in order.
 
+pub mod alerts;
 pub mod api;
 pub mod command;
 pub mod config;

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use axum::http::{Method, StatusCode};
 
+use email_engine_protocol::api::{AlertKind, Severity};
 use email_engine_protocol::id::TenantId;
 
 use super::problem::ApiError;
@@ -94,12 +95,20 @@ fn fits(name: &str, value: &str) -> Result<(), ApiError> {
             Err(error) => Err(ApiError::invalid(name, value, error.rule)),
             Ok(_) => Ok(()),
         },
-        "all" | "dry_run" | "force" | "kept" | "last" | "now" | "prune" | "proposed"
+        "all" | "dry_run" | "force" | "kept" | "last" | "now" | "open" | "prune" | "proposed"
         | "release"
             if value.parse::<bool>().is_err() =>
         {
             Err(ApiError::invalid(name, value, "true or false"))
         }
+        "kind" => match value.parse::<AlertKind>() {
+            Err(error) => Err(ApiError::invalid(name, value, &error.to_string())),
+            Ok(_) => Ok(()),
+        },
+        "severity" => match value.parse::<Severity>() {
+            Err(error) => Err(ApiError::invalid(name, value, &error.to_string())),
+            Ok(_) => Ok(()),
+        },
         "by" if !["day", "hour"].contains(&value) => {
             Err(ApiError::invalid(name, value, "day or hour"))
         }

@@ -17,7 +17,7 @@ use super::gate::{Gate, admit};
 use super::layers;
 use super::resource::releases::artifacts;
 use super::resource::{
-    apply, audit, campaigns, cluster, dns, dnsbl, hosts, ips, keys, releases, statistics, status,
+    alerts, apply, audit, campaigns, cluster, dns, dnsbl, hosts, ips, keys, releases, statistics, status,
     targets, tenant_secrets, tenants, tokens, warmup,
 };
 
@@ -202,6 +202,18 @@ fn of_the_cluster() -> Vec<(Rule, Handler)> {
         (rule(GET, "/api/v1/cluster/backup", Admin, Fleet, &[]), get(cluster::backup)),
         (rule(GET, "/api/v1/audit", Viewer, Fleet, &["before", "limit"]), get(audit::list)),
         (headless(rule(GET, "/api/v1/status", Viewer, Tenant, &[])), get(status::show)),
+        (rule(GET, "/api/v1/alerts", Viewer, Tenant, &["before", "kind", "limit", "open", "severity"]), get(alerts::list)),
+        (rule(GET, "/api/v1/alerts/{alert}", Viewer, Tenant, &[]), get(alerts::show)),
+        (rule(POST, "/api/v1/alerts/test", Operator, Tenant, &[]), post(alerts::test)),
+        (rule(GET, "/api/v1/alerts/channels", Viewer, Tenant, &[]), get(alerts::channels::list)),
+        (rule(PUT, "/api/v1/alerts/channels/{channel}", Operator, Fleet, &[]), put(alerts::channels::set)),
+        (rule(DELETE, "/api/v1/alerts/channels/{channel}", Operator, Fleet, &[]), delete(alerts::channels::remove)),
+        (rule(GET, "/api/v1/alerts/routes", Viewer, Tenant, &[]), get(alerts::routes::list)),
+        (rule(PUT, "/api/v1/alerts/routes/{route}", Operator, Fleet, &[]), put(alerts::routes::set)),
+        (rule(DELETE, "/api/v1/alerts/routes/{route}", Operator, Fleet, &[]), delete(alerts::routes::remove)),
+        (rule(GET, "/api/v1/alerts/silences", Viewer, Tenant, &[]), get(alerts::silences::list)),
+        (rule(POST, "/api/v1/alerts/silences", Operator, Tenant, &[]), post(alerts::silences::create)),
+        (rule(DELETE, "/api/v1/alerts/silences/{silence}", Operator, Tenant, &[]), delete(alerts::silences::end)),
         (headless(rule(GET, "/metrics", Metrics, Fleet, &[])), get(status::metrics)),
         (rule(GET, "/api/v1/dnsbl/lists", Viewer, Fleet, &[]), get(dnsbl::lists)),
         (rule(PUT, "/api/v1/dnsbl/lists/{list}/key", Admin, Fleet, &[]), put(dnsbl::set_key)),

@@ -16,7 +16,7 @@ use email_engine_protocol::time::Timestamp;
 
 use super::fixture::listing::{list, run};
 use super::fixture::{
-    address, api_key, bundle, drawn_look, found, host, host_id, host_token, identity, outcome,
+    address, alert_commands, api_key, bundle, drawn_look, found, host, host_id, host_token, identity, outcome,
     prepared_key, recovery_key, redeem, spki, statistics, submission, tenant,
 };
 use super::*;
@@ -427,6 +427,7 @@ pub(super) fn samples() -> Vec<Command> {
         reading_commands(),
         dns_commands(),
         listing_commands(),
+        alert_commands(),
     ];
     shelves.into_iter().flatten().collect()
 }
@@ -454,7 +455,7 @@ fn the_bytes_of_every_command_are_those_of_the_log() {
 #[test]
 fn every_kind_is_sampled_in_its_order_and_reads_back() {
     let samples = samples();
-    assert_eq!(samples.len(), 61);
+    assert_eq!(samples.len(), 74);
     for (at, command) in samples.iter().enumerate() {
         let bytes = postcard::to_stdvec(command).unwrap();
         assert_eq!(usize::from(bytes[0]), at, "{}", name(command));

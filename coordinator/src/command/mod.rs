@@ -5,11 +5,12 @@
 //! Variants are append-only: their order is the log's format.
 
 //!
-//! Shelves by noun: `tenant`, `host`, `identity`, `access`, `content`, `artifact`, `campaign`, `cluster`,
-//! `dns`, `listing`, `statistics`, `submission`; `batch`
+//! Shelves by noun: `alerts`, `tenant`, `host`, `identity`, `access`, `content`, `artifact`, `campaign`,
+//! `cluster`, `dns`, `listing`, `statistics`, `submission`; `batch`
 //! runs the others. The way in is [`FleetState::apply`](crate::state::FleetState::apply).
 
 mod access;
+mod alerts;
 mod apply;
 mod artifact;
 mod batch;
@@ -41,6 +42,11 @@ use serde::{Deserialize, Serialize};
 use email_engine_protocol::id::RequestId;
 use email_engine_protocol::time::Timestamp;
 
+pub(crate) use alerts::TOGETHER as ALERTS_TOGETHER;
+pub use alerts::{
+    EndSilence, RaiseAlerts, RecordDeliveries, RemoveChannel, RemoveRoute, SetChannel, SetRoute,
+    SilenceAlerts, TestAlerts,
+};
 pub(crate) use apply::CLOCK_AHEAD_MILLIS;
 pub(crate) use artifact::IDLE_MILLIS;
 pub use artifact::{
@@ -218,4 +224,22 @@ pub enum Command {
     BeginSweep(BeginSweep),
     /// What a list said.
     RecordListings(Box<RecordListings>),
+    /// What the leader saw that people have to know, or that is over.
+    RaiseAlerts(RaiseAlerts),
+    /// Somebody tries whether alerts arrive.
+    TestAlerts(TestAlerts),
+    /// What became of deliveries of alerts.
+    RecordDeliveries(RecordDeliveries),
+    /// A way by which alerts go to people.
+    SetChannel(Box<SetChannel>),
+    /// No alerts go there any more.
+    RemoveChannel(RemoveChannel),
+    /// Which alerts go to which channels.
+    SetRoute(SetRoute),
+    /// They do not any more.
+    RemoveRoute(RemoveRoute),
+    /// Alerts are kept quiet for a while.
+    SilenceAlerts(SilenceAlerts),
+    /// They are told again.
+    EndSilence(EndSilence),
 }

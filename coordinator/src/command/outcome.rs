@@ -35,6 +35,10 @@ pub enum Effect {
     Node(NodeId),
     /// Effects of a batch, in its order.
     Batch(Vec<Self>),
+    /// An alert was raised under this number.
+    Alert(u64),
+    /// Alerts are kept quiet by this silence.
+    Silence(u64),
 }
 
 /// A change of what is stored beside the tables, carried out by the shell.

@@ -127,6 +127,15 @@ impl Command {
             Self::AskDns(verb) => verb,
             Self::BeginSweep(verb) => verb,
             Self::RecordListings(verb) => &**verb,
+            Self::RaiseAlerts(verb) => verb,
+            Self::TestAlerts(verb) => verb,
+            Self::RecordDeliveries(verb) => verb,
+            Self::SetChannel(verb) => &**verb,
+            Self::RemoveChannel(verb) => verb,
+            Self::SetRoute(verb) => verb,
+            Self::RemoveRoute(verb) => verb,
+            Self::SilenceAlerts(verb) => verb,
+            Self::EndSilence(verb) => verb,
             Self::Batch(_) => return None,
         })
     }

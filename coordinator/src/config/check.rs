@@ -79,6 +79,10 @@ impl NodeConfig {
             return refused("dns.port", "0".to_owned(), "1 to 65535");
         }
         self.dnsbl.check()?;
+        let after = self.alarm.after_seconds;
+        if !(1..=86_400).contains(&after) {
+            return refused("alarm.after_seconds", after.to_string(), "1 to 86400");
+        }
         let same_udp = self.agent_listen == self.raft_listen && self.agent_listen.port() != 0;
         if same_udp {
             let value = self.raft_listen.to_string();

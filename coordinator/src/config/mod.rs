@@ -66,6 +66,8 @@ pub struct NodeConfig {
     pub dns: DnsConfig,
     /// How lists of bad senders are asked.
     pub dnsbl: DnsblConfig,
+    /// How this node tells that it lost its majority.
+    pub alarm: AlarmConfig,
     /// What is logged, and how.
     pub log: LogConfig,
 }
@@ -175,7 +177,27 @@ impl Default for NodeConfig {
             artifacts: ArtifactBounds::default(),
             dns: DnsConfig::default(),
             dnsbl: DnsblConfig::default(),
+            alarm: AlarmConfig::default(),
             log: LogConfig::default(),
+        }
+    }
+}
+
+/// How a node tells for itself that it lost its majority.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AlarmConfig {
+    /// Its own channels, in a private file; none: only its log tells it.
+    pub file: Option<PathBuf>,
+    /// How long a loss lasts before it is told, in seconds.
+    pub after_seconds: u64,
+}
+
+impl Default for AlarmConfig {
+    fn default() -> Self {
+        Self {
+            file: None,
+            after_seconds: 30,
         }
     }
 }

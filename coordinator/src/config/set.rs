@@ -56,6 +56,7 @@ impl NodeConfig {
             "dns_resolvers" => value.clone_into(&mut self.dns.resolvers),
             "dns_port" => {
                 self.dns.port = value.parse().map_err(|_| refused("a port: 1 to 65535"))?;
+            }
             "dnsbl_resolver" => self.dnsbl.resolver = address()?,
             "dnsbl_second_resolver" => self.dnsbl.second_resolver = Some(address()?),
             "dnsbl_foreign_resolvers" => {
@@ -71,6 +72,8 @@ impl NodeConfig {
                 let accepted = "names of lists with commas between them, such as barracuda";
                 self.dnsbl.registered = lists.map_err(|_| refused(accepted))?;
             }
+            "alarm_file" => self.alarm.file = Some(PathBuf::from(value)),
+            "alarm_after_seconds" => self.alarm.after_seconds = number()?,
             "log_level" => value.clone_into(&mut self.log.level),
             "log_format" => {
                 self.log.format = match value {

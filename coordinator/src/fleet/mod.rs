@@ -3,6 +3,7 @@
 //! [`selection`]; and when a key is changed: [`rotation`]. And what becomes of
 //! a listed identity: [`failover`].
 
+mod alerts;
 mod consistency;
 pub mod failover;
 mod invariants;
@@ -14,6 +15,7 @@ mod shares;
 pub mod warmup;
 pub mod window;
 
+pub use alerts::alerts_are_told_to_their_own;
 pub use consistency::{
     every_reference_leads_somewhere, needed_bodies_are_counted, the_lookup_matches_the_tables,
 };
@@ -70,5 +72,6 @@ pub fn check(state: &FleetState) -> Result<(), Violation> {
     replay_gives_the_same_bytes(state)?;
     the_lookup_matches_the_tables(state)?;
     needed_bodies_are_counted(state)?;
-    every_reference_leads_somewhere(state)
+    every_reference_leads_somewhere(state)?;
+    alerts_are_told_to_their_own(state)
 }

@@ -48,6 +48,10 @@ pub(super) const RAFT_LAST: &str = "email_engine_raft_last_index";
 pub(super) const RAFT_VOTERS: &str = "email_engine_raft_voters";
 pub(super) const RAFT_PEER_SILENT: &str = "email_engine_raft_peer_silent_seconds";
 pub(super) const REVISION: &str = "email_engine_fleet_revision";
+/// Counter by `channel` and `outcome`: alerts that were handed to channels, and what became of them.
+pub const ALERT_DELIVERIES: &str = "email_engine_alert_deliveries_total";
+pub(super) const ALERTS: &str = "email_engine_alerts";
+pub(super) const ALERT_OLDEST: &str = "email_engine_alert_oldest_undelivered_seconds";
 pub(super) const HOSTS: &str = "email_engine_hosts_total";
 pub(super) const AGENTS: &str = "email_engine_agents_total";
 pub(super) const MAIL_NOTICES: &str = "email_engine_mail_notices";
@@ -177,6 +181,12 @@ pub const EVENTS: &[Metric] = &[
         Kind::Counter,
         Unit::Count,
         "Calls of MailWizz by endpoint and status code, `none` when no answer came",
+    ),
+    metric(
+        ALERT_DELIVERIES,
+        Kind::Counter,
+        Unit::Count,
+        "Alerts that this node handed to channels while it led, by the channel's kind and by what became of them: delivered, asked-to-wait, failed, refused",
     ),
     metric(
         STATISTICS_RECORDED,
@@ -309,6 +319,18 @@ pub const LOOKS: &[Metric] = &[
         Kind::Gauge,
         Unit::Count,
         "1 when nothing is known of an address on a list that is asked",
+    ),
+    metric(
+        ALERTS,
+        Kind::Gauge,
+        Unit::Count,
+        "Alerts that are kept, by severity and state: open (a state that goes on), over (a state that ended, or an event)",
+    ),
+    metric(
+        ALERT_OLDEST,
+        Kind::Gauge,
+        Unit::Seconds,
+        "Since when the oldest alert waits that no channel took yet; 0 when none does",
     ),
     metric(
         UNCOUNTED,

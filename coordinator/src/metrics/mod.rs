@@ -4,6 +4,7 @@
 //! read when somebody looks, into a recorder of that look alone: whatever is gone by then (an identity, a
 //! host) leaves no series behind that says its last figure for ever.
 
+mod alerts;
 mod fleet;
 mod list;
 mod mail;
@@ -16,7 +17,7 @@ use metrics::{
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 pub use fleet::{lifecycle, observe, observe_hosts_mail};
-pub use list::{EVENTS, LOOKS, Metric};
+pub use list::{ALERT_DELIVERIES, EVENTS, LOOKS, Metric};
 pub use mail::{Sending, observe_sending, sending};
 
 use list::{API_LATENCY, ERRORS};

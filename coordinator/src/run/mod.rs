@@ -21,6 +21,8 @@ use std::sync::Arc;
 use futures::FutureExt as _;
 use tokio::sync::watch;
 
+use crate::alerts::channels::{Channels, SetUpError};
+use crate::alerts::quorum::{self, AlarmFile, AlarmFileError, Speaker};
 use crate::api::{self, Api, ServeError};
 use crate::config::{ConfigError, NodeConfig};
 use crate::dnsbl::desk::Desk;
@@ -59,6 +61,12 @@ pub enum RunError {
     /// Nobody's MailWizz could be asked.
     #[error(transparent)]
     Mailwizz(#[from] mailwizz::ClientError),
+    /// Nobody could be told anything.
+    #[error(transparent)]
+    Alerts(#[from] SetUpError),
+    /// This node's own channels cannot be read.
+    #[error("alarm_file: {0}")]
+    Alarm(#[from] AlarmFileError),
     /// The agents' end point does not start.
     #[error(transparent)]
     Push(#[from] PushError),
@@ -121,6 +129,8 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
     };
     let endpoints = published.advertised(&config.advertise)?;
 
+    let channels = Channels::new()?;
+    let alarm = alarm(config, &cluster, &channels)?;
     let evidence: Arc<dyn Evidence> = Arc::new(Counted(cluster.clone()));
     let applications = Applications::new(mailwizz::Client::new()?, Arc::clone(&vault));
     let desk = Desk::new(node, config.dnsbl.clone(), Arc::clone(&vault));
@@ -138,6 +148,7 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
         applications: applications.clone(),
         dns: config.dns.ask()?,
         desk: desk.clone(),
+        alerts: rooms::alerts(&cluster, &channels),
     });
     tell_plans(&cluster, tasks.planned());
     tracing::info!("the tasks run");
@@ -159,6 +170,7 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
     let ended = ending(&cluster, &place, serving).await;
     tracing::info!("stopping");
     members.abort();
+    alarm.iter().for_each(|alarm| alarm.abort());
     tasks.shutdown();
     // No receiver is left when the API failed on its own.
     let _ = stop.send(true);
@@ -173,6 +185,31 @@ fn tell_plans(cluster: &Cluster, planned: watch::Receiver<Planned>) {
     cluster.serve_planned(Arc::new(move |revision| {
         rooms::planned(planned.clone(), revision).boxed()
     }));
+}
+
+/// This node's own voice, where it has a file of channels.
+fn alarm(
+    config: &NodeConfig,
+    cluster: &Cluster,
+    channels: &Channels,
+) -> Result<Option<tokio::task::JoinHandle<()>>, RunError> {
+    let Some(path) = &config.alarm.file else {
+        return Ok(None);
+    };
+    let file = AlarmFile::read(path)?;
+    tracing::info!(
+        channels = file.channels.len(),
+        "the loss of a majority is told"
+    );
+    let speaker = Speaker {
+        cluster: cluster.cluster(),
+        node: cluster.node(),
+        now: push::now,
+    };
+    let after = std::time::Duration::from_secs(config.alarm.after_seconds);
+    let leadership = cluster.leadership();
+    let running = quorum::run(leadership, speaker, file, channels.clone(), after);
+    Ok(Some(tokio::spawn(running)))
 }
 
 async fn start_raft(

@@ -18,6 +18,7 @@ use email_engine_protocol::secret::SecretBytes;
 
 use super::backup::Backups;
 use super::members;
+use crate::alerts::channels::Channels;
 use crate::api::{Backup, BackupError, Fleet, MembershipError, Planning, StockError};
 use crate::command::{Answer, Proposal};
 use crate::planner;
@@ -27,7 +28,7 @@ use crate::raft::{
 };
 use crate::seal::Vault;
 use crate::state::{FleetState, SealedAtRest, Span, Subject};
-use crate::tasks::{self, Plan, PlanFn, Stock};
+use crate::tasks::{self, AlertsConfig, Plan, PlanFn, Stock};
 
 /// Everything that the API asks of others.
 #[derive(Clone, Debug)]
@@ -71,6 +72,18 @@ pub(super) fn plan() -> PlanFn {
             bodies: planned.bodies,
         })
     })
+}
+
+/// How people are told.
+pub(super) fn alerts(cluster: &Cluster, channels: &Channels) -> AlertsConfig {
+    let cluster = cluster.clone();
+    AlertsConfig {
+        channels: channels.clone(),
+        sessions: Arc::new(move || {
+            let cluster = cluster.clone();
+            async move { cluster.sessions().await }.boxed()
+        }),
+    }
 }
 
 /// Most hosts of which a node tells why they cannot be planned, and how much it tells of each: a

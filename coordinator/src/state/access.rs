@@ -121,7 +121,7 @@ pub struct CertificateRecord {
 }
 
 /// Whose a certificate is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum CertificateSubject {
     /// An agent's.
     Host(HostId),

@@ -5,6 +5,7 @@
 //! copies of themselves ([`Table`]), so that whoever needs the fleet as of one moment does not stall `apply`.
 
 mod access;
+mod alerts;
 mod audit;
 mod campaign;
 mod cluster;
@@ -38,6 +39,7 @@ use email_engine_protocol::id::{
 use email_engine_protocol::time::Timestamp;
 
 pub use access::{ApiKey, CertificateRecord, CertificateSubject, Token, TokenState, TokenUse};
+pub use alerts::{Alert, Alerts, Channel, Delivery, Due, Silence};
 pub use audit::{AuditEntry, Remembered};
 pub use campaign::{Asker, Campaign, CampaignEnd, Figures, Reading, Readings, Reserved};
 pub use cluster::{ClusterRecord, Issuer, Node, PlanKey};
@@ -175,4 +177,6 @@ pub struct FleetState {
     pub dns_looks: DnsLooks,
     /// What lists of bad senders said.
     pub listings: Listings,
+    /// What people are told, and how far that is.
+    pub alerts: Alerts,
 }

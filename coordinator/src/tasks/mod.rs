@@ -9,6 +9,7 @@
 //! - `idle` says when identities sent last, and lays to rest those that had no mail for 30 days.
 //! - `opens` reads what tenants' MailWizz counts of campaigns.
 //! - `rotate` carries rotations of DKIM keys on, and begins those that are due.
+//! - `alerts` tells people what they have to know, and looks for what no command says.
 //! - `dns` looks at identities' records in DNS.
 //! - `dnsbl` (on every node) looks everybody up on lists of bad senders.
 //! - `warmup` judges each day how identities warm up, and on every report whether one must stop.
@@ -16,6 +17,7 @@
 //!
 //! Join tokens and certificates need no task: that they ended is seen by whoever reads them.
 
+mod alerts;
 pub mod certify;
 mod dns;
 pub(crate) mod dnsbl;
@@ -38,6 +40,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+pub use alerts::{AlertsConfig, SessionsFn};
 pub use plan::{AffectedFn, Plan, PlanFn};
 pub use stock::{Stock, StockError};
 
@@ -82,6 +85,8 @@ pub struct TasksConfig<F> {
     pub dns: AskConfig,
     /// Asks lists of bad senders.
     pub desk: Desk,
+    /// How people are told.
+    pub alerts: AlertsConfig,
 }
 
 impl<F> std::fmt::Debug for TasksConfig<F> {
@@ -116,10 +121,12 @@ pub fn start<F: Fleet>(config: TasksConfig<F>) -> TasksHandle<F> {
         applications,
         dns,
         desk,
+        alerts,
     } = config;
     let stock = Stock::new(fleet.clone(), vault.clone());
     let (planned, planned_seen) = watch::channel(Planned::default());
     let words = Arc::clone(&plan);
+    let told = alerts::run(fleet.clone(), Arc::clone(&vault), registry.clone(), alerts);
     let planning = plan::Planning {
         fleet: fleet.clone(),
         registry,
@@ -128,6 +135,7 @@ pub fn start<F: Fleet>(config: TasksConfig<F>) -> TasksHandle<F> {
         planned,
     };
     let tasks = vec![
+        tokio::spawn(told),
         tokio::spawn(plan::run(planning)),
         tokio::spawn(restart::run(fleet.clone(), words)),
         tokio::spawn(stock.clone().run(keys_ahead)),

@@ -4,6 +4,7 @@
 //! state keeps. What is *answered* are views of it. Errors are [`Problem`]s (RFC 9457).
 
 mod access;
+mod alerts;
 mod application;
 mod artifact;
 mod cluster;
@@ -24,6 +25,12 @@ mod warmup;
 pub use access::{
     AccessRole, ApiKeyCreated, ApiKeyRequest, ApiKeyView, TokenCreated, TokenRequest, TokenUseView,
     TokenView,
+};
+pub use alerts::{
+    AlertKind, AlertKindError, AlertView, ChannelRequest, ChannelSecret, ChannelSpec, ChannelView,
+    DeliveryState, DeliveryView, Occasion, RouteSpec, RouteView, Severity, SeverityError,
+    SilenceRequest, SilenceView, SmtpSpec, SmtpTls, TelegramSpec, TestRequest, TestView,
+    WebhookSpec,
 };
 pub use application::{CampaignRequest, CampaignState, CampaignStatus, CampaignView};
 pub use artifact::{ArtifactNameRequest, ArtifactRequest, ArtifactView};

@@ -148,6 +148,14 @@ name_type!(
     ListId, "list id", is_slug, SLUG_RULE
 );
 name_type!(
+    /// A way by which alerts go to people, such as `ops-chat`.
+    ChannelName, "channel name", is_slug, SLUG_RULE
+);
+name_type!(
+    /// Says which alerts go to which channels.
+    RouteName, "route name", is_slug, SLUG_RULE
+);
+name_type!(
     /// Name of a secret, such as `dkim/mail1.example.com/mail`.
     SecretId, "secret id", is_path, PATH_RULE
 );

@@ -1,8 +1,9 @@
 //! Which rooms are pure: their result depends on their arguments alone.
 
 /// Folder or file stem of each pure room.
-const PURE: [&str; 33] = [
+const PURE: [&str; 34] = [
     "protocol/src",
+    "coordinator/src/alerts/rules",
     "coordinator/src/state",
     "coordinator/src/command",
     "coordinator/src/fleet",

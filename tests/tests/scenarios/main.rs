@@ -21,6 +21,7 @@
 )]
 
 mod access;
+mod alerts;
 mod artifacts;
 mod cluster;
 mod convergence;

@@ -1,5 +1,6 @@
 //! One file per resource: what its requests mean, in terms of state and commands.
 
+pub(super) mod alerts;
 pub(super) mod apply;
 pub(super) mod audit;
 pub(super) mod campaigns;

@@ -1,6 +1,7 @@
 //! Handlers on plain state: no Raft, no network.
 
 mod access;
+mod alerts;
 mod artifacts;
 mod bounds;
 mod campaigns;

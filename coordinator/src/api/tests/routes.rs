@@ -10,7 +10,7 @@ use crate::api::routes::Reach::{self, Fleet, Tenant};
 use crate::api::routes::table;
 
 /// What a route demands, decided here apart from the router.
-const DEMANDS: [(&str, &str, AccessRole, Reach); 82] = [
+const DEMANDS: [(&str, &str, AccessRole, Reach); 100] = [
     ("POST", "/api/v1/fleet", Operator, Tenant),
     ("GET", "/api/v1/tenants", Viewer, Tenant),
     ("POST", "/api/v1/tenants", Operator, Fleet),
@@ -127,6 +127,28 @@ const DEMANDS: [(&str, &str, AccessRole, Reach); 82] = [
     ("GET", "/api/v1/cluster/backup", Admin, Fleet),
     ("GET", "/api/v1/audit", Viewer, Fleet),
     ("GET", "/api/v1/status", Viewer, Tenant),
+    ("GET", "/api/v1/alerts", Viewer, Tenant),
+    ("GET", "/api/v1/alerts/{alert}", Viewer, Tenant),
+    ("POST", "/api/v1/alerts/test", Operator, Tenant),
+    ("GET", "/api/v1/alerts/channels", Viewer, Tenant),
+    ("PUT", "/api/v1/alerts/channels/{channel}", Operator, Fleet),
+    (
+        "DELETE",
+        "/api/v1/alerts/channels/{channel}",
+        Operator,
+        Fleet,
+    ),
+    ("GET", "/api/v1/alerts/routes", Viewer, Tenant),
+    ("PUT", "/api/v1/alerts/routes/{route}", Operator, Fleet),
+    ("DELETE", "/api/v1/alerts/routes/{route}", Operator, Fleet),
+    ("GET", "/api/v1/alerts/silences", Viewer, Tenant),
+    ("POST", "/api/v1/alerts/silences", Operator, Tenant),
+    (
+        "DELETE",
+        "/api/v1/alerts/silences/{silence}",
+        Operator,
+        Tenant,
+    ),
     ("GET", "/metrics", Metrics, Fleet),
     ("GET", "/api/v1/dnsbl/lists", Viewer, Fleet),
     ("PUT", "/api/v1/dnsbl/lists/{list}/key", Admin, Fleet),
@@ -164,6 +186,8 @@ fn foreign(method: &str, path: &str) -> (String, Option<Value>) {
         .replace("secrets/{name}", "secrets/api-key")
         .replace("{host}", "blue-mail")
         .replace("{address}", "198.51.100.2")
+        .replace("{alert}", "0")
+        .replace("{silence}", "0")
         .replace("{domain}", "mail1.blue.example.com")
         .replace("/dns/export", "/dns/export?format=csv")
         .replace("/dns/check", "/dns/check?domain=mail1.blue.example.com");
@@ -182,6 +206,10 @@ fn foreign(method: &str, path: &str) -> (String, Option<Value>) {
         ("POST", "/api/v1/tenants/{tenant}/select") => Some(json!({"purpose": "marketing"})),
         ("POST", "/api/v1/ips/{address}/checks") => Some(json!({"checks": {"a": "valid"}})),
         ("POST", "/api/v1/ips/{address}/move") => Some(json!({"pool": "red-pool"})),
+        ("POST", "/api/v1/alerts/test") => Some(json!({"channel": "blue-ops"})),
+        ("POST", "/api/v1/alerts/silences") => {
+            Some(json!({"tenant": "blue", "minutes": 5, "reason": "mine"}))
+        }
         ("POST", path) if path.starts_with("/api/v1/ips/{address}/") => None,
         ("POST", "/api/v1/tenants/{tenant}/dkim/rotate" | "/api/v1/dns/check") => None,
         ("GET" | "DELETE", _) => None,
@@ -204,6 +232,7 @@ async fn no_route_gives_or_changes_what_is_another_tenants() {
         .ask("operator", "POST", "/api/v1/fleet")
         .json(document);
     ask.send().await.gives(200);
+    alerts_of_blue(&testbed).await;
     let before = testbed.fleet.state();
     for (method, path, _, _) in DEMANDS.into_iter().filter(|demand| demand.3 == Tenant) {
         let (named, body) = foreign(method, path);
@@ -240,6 +269,33 @@ async fn no_route_gives_or_changes_what_is_another_tenants() {
         testbed.fleet.state() == before,
         "something of blue's changed"
     );
+}
+
+/// A channel, a route, a silence and an alert.
+async fn alerts_of_blue(testbed: &Testbed) {
+    for (method, path, body) in [
+        (
+            "PUT",
+            "channels/blue-ops",
+            json!({"spec": {"log": {}}, "tenant": "blue"}),
+        ),
+        (
+            "PUT",
+            "routes/blue-all",
+            json!({"tenant": "blue", "channels": ["blue-ops"]}),
+        ),
+        (
+            "POST",
+            "silences",
+            json!({"tenant": "blue", "minutes": 5, "reason": "blue"}),
+        ),
+        ("POST", "test", json!({"channel": "blue-ops"})),
+    ] {
+        let path = format!("/api/v1/alerts/{path}");
+        let answered = testbed.ask("operator", method, &path).json(body);
+        let status = answered.send().await.status.as_u16();
+        assert!([200, 201].contains(&status), "{path}: {status}");
+    }
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use clap::{Args, CommandFactory, Error, Parser, Subcommand};
 
 use crate::commands::token;
 use crate::commands::{
-    artifact, audit, campaigns, cluster, config, deploy, dkim, dns, dnsbl, fleet, hosts, ips, keys,
+    alerts, artifact, audit, campaigns, cluster, config, deploy, dkim, dns, dnsbl, fleet, hosts, ips, keys,
     pmta, roles, settings, stats, status, tenants, warmup,
 };
 use crate::output::Format;
@@ -153,6 +153,8 @@ pub(crate) enum Command {
     Settings(settings::SettingsCommand),
     /// Show what was counted of mail
     Stats(stats::Stats),
+    /// What people are told, and through which channels: list, show, test, silence, channels, routes
+    Alerts(Box<alerts::Alerts>),
     /// Show who changed what
     Audit(audit::Audit),
     /// Run a cluster and its hosts on this machine, without root

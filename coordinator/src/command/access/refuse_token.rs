@@ -3,6 +3,7 @@
 //! A used token that another machine shows is a token that two machines hold: one of them may have
 //! stolen it, and a person must learn of both. The audit names them, the token keeps the second one.
 
+use crate::alerts::rules::{Event, OfCluster};
 use crate::command::RejectionCode::WrongState;
 use crate::command::refuse::{at_most, not_found, refuse};
 use crate::command::verb::{Change, Turn, Verb};
@@ -26,7 +27,7 @@ impl Verb for RefuseToken {
         )
     }
 
-    fn apply(&self, state: &mut FleetState, _: &mut Turn<'_>) -> Result<Change, Rejection> {
+    fn apply(&self, state: &mut FleetState, turn: &mut Turn<'_>) -> Result<Change, Rejection> {
         for (field, text) in [
             ("holder.machine", &self.holder.machine),
             ("holder.from", &self.holder.from),
@@ -49,6 +50,12 @@ impl Verb for RefuseToken {
             return Ok(Change::NONE);
         }
         token.refused.push(self.refused.clone());
+        let clone = OfCluster::Clone {
+            token: self.id.clone(),
+            holder: named(&self.holder).into(),
+            refused: named(&self.refused).into(),
+        };
+        state.raise(Event::Cluster(clone), turn.now());
         Ok(Change::DONE)
     }
 }

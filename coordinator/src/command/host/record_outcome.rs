@@ -4,6 +4,7 @@ use email_engine_protocol::id::HostId;
 use email_engine_protocol::limits;
 use email_engine_protocol::observed::Convergence;
 
+use crate::alerts::rules::refused;
 use crate::command::RejectionCode::WrongState;
 use crate::command::refuse::{at_most, not_found, refuse};
 use crate::command::verb::{Change, Turn, Verb};
@@ -55,6 +56,9 @@ impl Verb for RecordOutcome {
         };
         end_allowance(state, &self.host, &outcome);
         state.outcomes.insert(self.host.clone(), outcome);
+        if let Some(refused) = refused(state, &self.host) {
+            state.raise(refused, now);
+        }
         Ok(Change::DONE)
     }
 }

@@ -194,6 +194,10 @@ fn is_same_for_all(before: &FleetState, after: &FleetState) -> bool {
         accounting: _,
         departed: _,
         held: _,
+        foreign_plans: _,
+        dns_looks: _,
+        listings: _,
+        alerts: _,
     } = before;
     *cluster == after.cluster
         && *tenants == after.tenants

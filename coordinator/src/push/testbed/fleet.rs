@@ -171,7 +171,11 @@ impl Fleet for FakeFleet {
             let mut state = self.0.state.write().unwrap();
             return Ok(state.apply(&proposal).0);
         }
-        if matches!(proposal.command, Command::RecordStatistics(_)) {
+        let is_real = matches!(
+            proposal.command,
+            Command::RecordStatistics(_) | Command::RaiseAlerts(_) | Command::RecordDeliveries(_)
+        );
+        if is_real {
             return Ok(self.change(|state| state.apply(&proposal).0));
         }
         let bodies = &self.0.bodies;

@@ -3,6 +3,7 @@
 //! [`send`] holds the rules of fail-over, [`calls`] one method per call of the API, [`tls`] whom we
 //! believe, [`error`] what went wrong in words for people.
 
+mod alerts;
 mod artifacts;
 mod calls;
 mod campaigns;
@@ -30,6 +31,7 @@ use email_engine_protocol::id::ApiKeyId;
 
 use crate::context::Context;
 
+pub(crate) use alerts::AlertFilter;
 pub(crate) use error::{BuildError, ClientError};
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");

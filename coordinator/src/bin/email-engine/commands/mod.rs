@@ -1,5 +1,6 @@
 //! One file per noun: its arguments, the calls it makes, how its answers look.
 
+pub(crate) mod alerts;
 pub(crate) mod artifact;
 pub(crate) mod audit;
 pub(crate) mod campaigns;
@@ -93,6 +94,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Pmta(arguments) => pmta::run(&output, desk, &arguments).await,
         Command::Roles(arguments) => roles::run(&output, desk, arguments).await,
         Command::Settings(settings) => settings::run(&desk()?, settings).await,
+        Command::Alerts(alerts) => alerts::run(&desk()?, *alerts).await,
         Command::Audit(audit) => audit::run(&desk()?, &audit).await,
         Command::Stats(stats) => stats::run(&desk()?, &stats).await,
         Command::Trial(arguments) => trial::run(arguments, output).await,

@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 use email_engine_protocol::api::{Cause, Check, Statement, Verdict};
 
 use super::{refused, remember};
+use crate::alerts::rules::{Line, OfIdentity};
 use crate::command::Rejection;
 use crate::command::RejectionCode::{Invalid, NoEdge};
+use crate::command::identity::warmup::tell;
 use crate::command::refuse::{at_most, not_found, refuse, text};
 use crate::command::verb::{Change, Turn, Verb};
 use crate::fleet::lifecycle::{Event, Preflight, Standing, next};
@@ -94,6 +96,17 @@ impl Verb for SteerIdentity {
         remember(life, spec, from, self.cause(), turned.forced, at);
         // None of its names changes, so that the lookup stays as it is.
         state.identities.insert(self.address, Arc::new(changed));
+        let proposal = turn.proposal;
+        if let Event::Quarantine { lists } = &self.event
+            && proposal.actor.starts_with("key ")
+        {
+            let quarantined = OfIdentity::Quarantined {
+                lists: lists.iter().map(Line::said).collect(),
+                by: proposal.actor.as_str().into(),
+                reason: proposal.reason.as_str().into(),
+            };
+            tell(state, self.address, quarantined, now);
+        }
         Ok(Change::DONE)
     }
 }

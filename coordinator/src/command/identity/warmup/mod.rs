@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use email_engine_protocol::api::{WarmupPlan, WarmupSettings};
+use email_engine_protocol::time::Timestamp;
 
 pub use pause::PauseWarmup;
 pub use record_foreign::RecordForeignPlans;
@@ -17,6 +18,7 @@ pub use resume::ResumeWarmup;
 pub use stop::StopWarmup;
 pub use tick::{TickWarmup, Ticked};
 
+use crate::alerts::rules::{Event, IdentityEvent, OfIdentity};
 use crate::command::Rejection;
 use crate::command::RejectionCode::WrongState;
 use crate::command::refuse::{not_found, refuse};
@@ -39,6 +41,24 @@ fn sending(state: &FleetState, address: IpAddr) -> Result<&Arc<Identity>, Reject
         return Err(refuse(WrongState, "address", &address, accepted));
     }
     Ok(identity)
+}
+
+/// People are told of an identity that is there.
+pub(in crate::command::identity) fn tell(
+    state: &mut FleetState,
+    address: IpAddr,
+    what: OfIdentity,
+    now: Timestamp,
+) {
+    let Some(identity) = state.identities.get(&address) else {
+        return;
+    };
+    let event = IdentityEvent {
+        address,
+        domain: identity.spec.domain.clone(),
+        what,
+    };
+    state.raise(Event::Identity(Box::new(event)), now);
 }
 
 /// Changes the plan of an identity that is there.

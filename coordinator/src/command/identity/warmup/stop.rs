@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use email_engine_protocol::api::{WarmupRates, WarmupReason};
 use email_engine_protocol::time::Timestamp;
 
-use super::{REASONS, change, sending};
+use super::{REASONS, change, sending, tell};
+use crate::alerts::rules::{Line, OfIdentity};
 use crate::command::Rejection;
 use crate::command::RejectionCode::{Invalid, WrongState};
 use crate::command::refuse::{at_most, refuse};
@@ -57,6 +58,10 @@ impl Verb for StopWarmup {
             let (reasons, rates) = (self.reasons.clone(), self.rates.clone());
             warmup::stop(plan, reasons, rates, settings, turn.now());
         });
+        let stopped = OfIdentity::WarmupStopped {
+            reasons: self.reasons.iter().map(Line::said).collect(),
+        };
+        tell(state, self.address, stopped, turn.now());
         Ok(Change::DONE)
     }
 }

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use email_engine_protocol::api::{Cause, IpStatus, Phase, WarmupRates, WarmupStep, WarmupVerdict};
 use email_engine_protocol::time::Timestamp;
 
-use super::REASONS;
+use super::{REASONS, tell};
+use crate::alerts::rules::{self, Line, OfIdentity, OfTenant, TenantEvent};
 use crate::command::Rejection;
 use crate::command::RejectionCode::Invalid;
 use crate::command::identity::life::remember;
@@ -126,8 +127,32 @@ impl Verb for TickWarmup {
                 end_warming(identity, (revision, &*turn));
                 change = Change::DONE;
             }
+            self.tell(state, one, turn.now());
         }
         Ok(change)
+    }
+}
+
+impl TickWarmup {
+    /// What people are told of a verdict that was followed.
+    fn tell(&self, state: &mut FleetState, one: &Ticked, now: Timestamp) {
+        let Some(identity) = state.identities.get(&one.address) else {
+            return;
+        };
+        let plan = &identity.warmup;
+        match (one.verdict.step, plan.paused_until) {
+            (WarmupStep::Advance, _) => {
+                let tenant = identity.spec.tenant.clone();
+                let what = OfTenant::advanced(self.day, one.address, plan.phase);
+                state.raise(rules::Event::Tenant(TenantEvent { tenant, what }), now);
+            }
+            (WarmupStep::Pause, Some(until)) => {
+                let reasons = one.verdict.reasons.iter().map(Line::said).collect();
+                let paused = OfIdentity::WarmupPaused { reasons, until };
+                tell(state, one.address, paused, now);
+            }
+            _ => {}
+        }
     }
 }
 
