@@ -115,7 +115,7 @@ impl World {
         targets.any(|one| one.under_way.as_ref().is_some_and(|it| it.number == number))
     }
 
-    fn keep(&mut self, records: Vec<Value>) {
+    fn keep(&mut self, records: &[Value]) {
         let ids = records
             .iter()
             .map(|one| one["header_Message-Id"].as_str().unwrap());
@@ -127,7 +127,7 @@ impl World {
         let mut count = 0;
         for (number, _, records) in self.step() {
             count += records.len();
-            self.keep(records);
+            self.keep(&records);
             self.answer(number, Ok(200));
         }
         count
@@ -305,7 +305,7 @@ proptest! {
         let mut world = world(1);
         let (mut written, mut number) = (0_u32, 0);
         world.write(FIRST, HEADER);
-        let mut waiting = None;
+        let mut waiting: Option<(u64, String, Vec<Value>)> = None;
         for (turn, count) in turns {
             match turn {
                 0 | 1 => {
@@ -327,7 +327,7 @@ proptest! {
                         let stale = !world.is_awaited(number);
                         world.answer(number, Ok(if stale { 200 } else { status }));
                         if !stale && status == 200 {
-                            world.keep(records);
+                            world.keep(&records);
                         }
                     }
                 }
