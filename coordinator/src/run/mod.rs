@@ -28,7 +28,7 @@ use crate::mailwizz::{self, Applications};
 use crate::metrics;
 use crate::pki::NodeIdentity;
 use crate::push::{self, PushConfig, PushError};
-use crate::raft::{Cluster, ProposeError, RaftConfig, StartError, Timings};
+use crate::raft::{Cluster, Planned, ProposeError, RaftConfig, StartError, Timings};
 use crate::tasks::{self, TasksConfig};
 
 use backup::Backups;
@@ -135,20 +135,13 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
         evidence: Arc::clone(&evidence),
         dns: config.dns.ask()?,
     });
-    let planned = tasks.planned();
-    cluster.serve_planned(Arc::new(move |revision| {
-        rooms::planned(planned.clone(), revision).boxed()
-    }));
+    tell_planned(&cluster, tasks.planned());
     tracing::info!("the tasks run");
 
     let (stop, stopping) = watch::channel(false);
     let backups = Backups::new(config.data_dir.clone(), config.min_free_bytes);
-    let rooms = Arc::new(Rooms::new(
-        cluster.clone(),
-        vault.clone(),
-        tasks.stock(),
-        backups,
-    ));
+    let rooms = Rooms::new(cluster.clone(), vault.clone(), tasks.stock(), backups);
+    let rooms = Arc::new(rooms);
     let api_rooms = Api::new(Arc::clone(&rooms) as _, rooms, Some(recorder), push::now)
         .with_artifacts(config.artifacts)
         .with_applications(Applications::new(mailwizz::Client::new()?, vault))
@@ -169,6 +162,13 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
     cluster.shutdown().await;
     tracing::info!("stopped");
     ended
+}
+
+/// Lets other nodes ask how far this one has planned.
+fn tell_planned(cluster: &Cluster, planned: watch::Receiver<Planned>) {
+    cluster.serve_planned(Arc::new(move |revision| {
+        rooms::planned(planned.clone(), revision).boxed()
+    }));
 }
 
 async fn start_raft(
