@@ -106,7 +106,7 @@ proptest! {
 fn every_command_is_drawn_and_both_taken_and_refused() {
     let mut runner = TestRunner::deterministic();
     let (mut taken, mut refused) = (BTreeSet::new(), BTreeSet::new());
-    for _ in 0..180 {
+    for _ in 0..160 {
         let steps = steps().new_tree(&mut runner).unwrap().current();
         let mut fleet = Fleet::with_identities(2);
         submission::with_database(&mut fleet.state);
