@@ -10,6 +10,7 @@ use email_engine_protocol::id::{HostId, Role, TenantId};
 use email_engine_protocol::mail::DomainName;
 
 use super::Violation;
+use crate::dnsbl::registry::Registry;
 use crate::state::{
     Claim, DecodeError, FleetState, Identity, TABLES_VERSION, claims, decode, encode,
 };
@@ -285,10 +286,13 @@ fn passwords(state: &FleetState, commitments: &mut BTreeSet<Commitment>) -> Resu
                 let tenant = TenantId::new(owner).ok();
                 tenant.is_some_and(|tenant| state.tenants.contains_key(&tenant))
             }
+            Some("dnsbl") => Registry::built_in()
+                .zones()
+                .any(|zone| zone.id.as_str() == owner),
             _ => continue,
         };
         if !is_there {
-            return Err(format!("{id} is of no host and of no tenant"));
+            return Err(format!("{id} is of no host, no tenant and no list"));
         }
         if secret.id != *id || !commitments.insert(secret.commitment) {
             return Err(format!("{id} is misfiled or shared"));

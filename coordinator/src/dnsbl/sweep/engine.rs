@@ -206,7 +206,7 @@ impl<'a> Engine<'a> {
                 self.foreign += 1;
                 return;
             }
-            Reply::Truncated => return self.to_stream(place, now),
+            Reply::Truncated => return self.reroute(place, now),
             Reply::Answer(Answer::ServerFailure) => {
                 return self.lost(place, Answer::ServerFailure, now);
             }
@@ -220,7 +220,7 @@ impl<'a> Engine<'a> {
         }
     }
 
-    fn to_stream(&mut self, place: Place, now: Micros) {
+    fn reroute(&mut self, place: Place, now: Micros) {
         let wait = micros(self.manner.longest_wait);
         if let Some(flight) = self.flights.get_mut(&place) {
             self.deadlines.remove(&(flight.deadline, place));
