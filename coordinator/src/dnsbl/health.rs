@@ -173,7 +173,7 @@ mod tests {
         let parked = addresses(&["192.0.2.80"]);
         is(&[parked.clone(), parked.clone()], "Unreliable");
         // NXDOMAIN rewritten: what is listed looks right.
-        is(&[good.clone(), parked.clone()], "Unreliable");
+        is(&[good.clone(), parked], "Unreliable");
         is(
             &[addresses(&["127.0.0.2", "192.0.2.80"]), Answer::NoName],
             "Unreliable",
