@@ -18,7 +18,6 @@ mod rooms;
 
 use std::sync::Arc;
 
-use futures::FutureExt as _;
 use tokio::sync::watch;
 
 use crate::alerts::channels::{Channels, SetUpError};
@@ -129,8 +128,7 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
     };
     let endpoints = published.advertised(&config.advertise)?;
 
-    let channels = Channels::new()?;
-    let alarm = alarm(config, &cluster, &channels)?;
+    let (channels, alarm) = alarm(config, &cluster)?;
     let evidence: Arc<dyn Evidence> = Arc::new(Counted(cluster.clone()));
     let tasks = tasks::start(TasksConfig {
         fleet: cluster.clone(),
@@ -145,10 +143,7 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
         evidence: Arc::clone(&evidence),
         alerts: rooms::alerts(&cluster, &channels),
     });
-    let planned = tasks.planned();
-    cluster.serve_planned(Arc::new(move |revision| {
-        rooms::planned(planned.clone(), revision).boxed()
-    }));
+    rooms::serve_planned(&cluster, tasks.planned());
     tracing::info!("the tasks run");
 
     let (stop, stopping) = watch::channel(false);
@@ -178,14 +173,14 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
     ended
 }
 
-/// This node's own voice, where it has a file of channels.
+/// Ways to people, and this node's own voice where it has a file of channels.
 fn alarm(
     config: &NodeConfig,
     cluster: &Cluster,
-    channels: &Channels,
-) -> Result<Option<tokio::task::JoinHandle<()>>, RunError> {
+) -> Result<(Channels, Option<tokio::task::JoinHandle<()>>), RunError> {
+    let channels = Channels::new()?;
     let Some(path) = &config.alarm.file else {
-        return Ok(None);
+        return Ok((channels, None));
     };
     let file = AlarmFile::read(path)?;
     tracing::info!(
@@ -200,7 +195,7 @@ fn alarm(
     let after = std::time::Duration::from_secs(config.alarm.after_seconds);
     let leadership = cluster.leadership();
     let running = quorum::run(leadership, speaker, file, channels.clone(), after);
-    Ok(Some(tokio::spawn(running)))
+    Ok((channels, Some(tokio::spawn(running))))
 }
 
 async fn start_raft(

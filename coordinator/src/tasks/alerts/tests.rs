@@ -160,6 +160,8 @@ proptest! {
             stand_in.moods.lock().unwrap().clear();
             // What failed waits: its time comes.
             fleet.change(|state| {
+                // Time alone goes on: that is no revision.
+                state.revision -= 1;
                 let ids: Vec<_> = state.alerts.rows.keys().copied().collect();
                 for id in ids {
                     state.alerts.change(id, |row| {

@@ -162,7 +162,8 @@ fn after_three_days_a_delivery_is_given_up() {
     let late = later(&fleet, 999_999);
     fleet.accept(record(vec![result(id, "ops", late)]));
     fleet.wait(4_500 * SECOND);
-    assert_eq!(due(&fleet).len(), 1);
+    let names = due(&fleet).into_iter().map(|parcel| parcel.letter.channel);
+    assert!(names.into_iter().any(|name| name == channel_name("ops")));
 }
 
 #[test]
