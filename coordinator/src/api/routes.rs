@@ -17,8 +17,8 @@ use super::gate::{Gate, admit};
 use super::layers;
 use super::resource::releases::artifacts;
 use super::resource::{
-    alerts, apply, audit, campaigns, cluster, dns, dnsbl, hosts, ips, keys, releases, statistics, status,
-    targets, tenant_secrets, tenants, tokens, warmup,
+    alerts, apply, audit, campaigns, cluster, dns, dnsbl, hosts, ips, keys, releases, statistics,
+    status, targets, tenant_secrets, tenants, tokens, warmup,
 };
 
 /// Whose objects a route touches.

@@ -16,15 +16,14 @@ use email_engine_protocol::time::Timestamp;
 
 use super::fixture::listing::{list, run};
 use super::fixture::{
-    address, alert_commands, api_key, bundle, drawn_look, found, host, host_id, host_token, identity, outcome,
-    prepared_key, recovery_key, redeem, spki, statistics, submission, tenant,
+    address, alert_commands, api_key, bundle, drawn_look, found, host, host_id, host_token,
+    identity, outcome, prepared_key, recovery_key, redeem, spki, statistics, submission, tenant,
 };
 use super::*;
 use crate::fleet::lifecycle::Event;
 use crate::state::{
     CampaignEnd, CertificateSubject, Figures, HostSecret, Release, SecretOf, ShownCertificate,
-    SweepRules,
-    TokenUse,
+    SweepRules, TokenUse,
 };
 
 const GOLDEN: &str = include_str!("format.golden");

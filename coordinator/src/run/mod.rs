@@ -18,7 +18,6 @@ mod rooms;
 
 use std::sync::Arc;
 
-use futures::FutureExt as _;
 use tokio::sync::watch;
 
 use crate::alerts::channels::{Channels, SetUpError};
@@ -31,7 +30,7 @@ use crate::mailwizz::{self, Applications};
 use crate::metrics;
 use crate::pki::NodeIdentity;
 use crate::push::{self, PushConfig, PushError};
-use crate::raft::{Cluster, Planned, ProposeError, RaftConfig, StartError, Timings};
+use crate::raft::{Cluster, ProposeError, RaftConfig, StartError, Timings};
 use crate::tasks::{self, TasksConfig};
 
 use backup::Backups;
@@ -129,8 +128,7 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
     };
     let endpoints = published.advertised(&config.advertise)?;
 
-    let channels = Channels::new()?;
-    let alarm = alarm(config, &cluster, &channels)?;
+    let (channels, alarm) = alarm(config, &cluster)?;
     let evidence: Arc<dyn Evidence> = Arc::new(Counted(cluster.clone()));
     let applications = Applications::new(mailwizz::Client::new()?, Arc::clone(&vault));
     let desk = Desk::new(node, config.dnsbl.clone(), Arc::clone(&vault));
@@ -150,7 +148,7 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
         desk: desk.clone(),
         alerts: rooms::alerts(&cluster, &channels),
     });
-    tell_plans(&cluster, tasks.planned());
+    rooms::serve_planned(&cluster, tasks.planned());
     tracing::info!("the tasks run");
 
     let (stop, stopping) = watch::channel(false);
@@ -180,21 +178,14 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
     ended
 }
 
-/// Answers other nodes how far this one has planned.
-fn tell_plans(cluster: &Cluster, planned: watch::Receiver<Planned>) {
-    cluster.serve_planned(Arc::new(move |revision| {
-        rooms::planned(planned.clone(), revision).boxed()
-    }));
-}
-
-/// This node's own voice, where it has a file of channels.
+/// Ways to people, and this node's own voice where it has a file of channels.
 fn alarm(
     config: &NodeConfig,
     cluster: &Cluster,
-    channels: &Channels,
-) -> Result<Option<tokio::task::JoinHandle<()>>, RunError> {
+) -> Result<(Channels, Option<tokio::task::JoinHandle<()>>), RunError> {
+    let channels = Channels::new()?;
     let Some(path) = &config.alarm.file else {
-        return Ok(None);
+        return Ok((channels, None));
     };
     let file = AlarmFile::read(path)?;
     tracing::info!(
@@ -209,7 +200,7 @@ fn alarm(
     let after = std::time::Duration::from_secs(config.alarm.after_seconds);
     let leadership = cluster.leadership();
     let running = quorum::run(leadership, speaker, file, channels.clone(), after);
-    Ok(Some(tokio::spawn(running)))
+    Ok((channels, Some(tokio::spawn(running))))
 }
 
 async fn start_raft(

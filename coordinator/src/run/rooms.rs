@@ -74,6 +74,13 @@ pub(super) fn plan() -> PlanFn {
     })
 }
 
+/// Lets the other nodes ask how far this one has planned.
+pub(super) fn serve_planned(cluster: &Cluster, planned: watch::Receiver<Planned>) {
+    cluster.serve_planned(Arc::new(move |revision| {
+        self::planned(planned.clone(), revision).boxed()
+    }));
+}
+
 /// How people are told.
 pub(super) fn alerts(cluster: &Cluster, channels: &Channels) -> AlertsConfig {
     let cluster = cluster.clone();

@@ -2,7 +2,7 @@
 //! asked, because making one cannot be taken back and an answer may be lost: whoever asks again under the
 //! same request is told what became of the first time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};

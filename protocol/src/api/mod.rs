@@ -8,8 +8,8 @@ mod alerts;
 mod application;
 mod artifact;
 mod cluster;
-mod failover;
 mod dns;
+mod failover;
 mod fleet;
 mod history;
 mod ip;
@@ -35,12 +35,12 @@ pub use alerts::{
 pub use application::{CampaignRequest, CampaignState, CampaignStatus, CampaignView};
 pub use artifact::{ArtifactNameRequest, ArtifactRequest, ArtifactView};
 pub use cluster::{ClusterView, Consistency, Contact, MemberRole, NodeView, VersionRequest};
-pub use failover::{FailoverBound, FailoverSettings};
 pub use dns::{
     ComplianceState, ComplianceView, DnsCheckView, DnsFinding, DnsPart, DnsRecordsView, DnsVerdict,
     DomainCheck, ExportFile, ExportFormat, ExportView, Pointer, PointerBlock, ReceiverCompliance,
     RuleCompliance, ZoneRecords,
 };
+pub use failover::{FailoverBound, FailoverSettings};
 pub use fleet::{
     FleetDocument, HostSpec, IpDocument, IpSpec, IpStatus, Phase, Purpose, Rotation, Settings,
     TenantSpec,

@@ -8,8 +8,8 @@ use clap::{Args, CommandFactory, Error, Parser, Subcommand};
 
 use crate::commands::token;
 use crate::commands::{
-    alerts, artifact, audit, campaigns, cluster, config, deploy, dkim, dns, dnsbl, fleet, hosts, ips, keys,
-    pmta, roles, settings, stats, status, tenants, warmup,
+    alerts, artifact, audit, campaigns, cluster, config, deploy, dkim, dns, dnsbl, fleet, hosts,
+    ips, keys, pmta, roles, settings, stats, status, tenants, warmup,
 };
 use crate::output::Format;
 use crate::trial;

@@ -167,7 +167,7 @@ fn the_oldest_are_forgotten_first_and_those_of_a_tenant_with_it() {
 fn readings_are_whole_figures_of_a_day_and_telling_them_again_changes_nothing() {
     let mut fleet = Fleet::with_identities(1);
     fleet.accept(begin(&[0]));
-    let request = fleet.state.campaigns_order[0].clone();
+    let request = fleet.state.campaigns_order.first().unwrap().clone();
     let read = |delivered, opened| {
         let figures = Figures {
             delivered,

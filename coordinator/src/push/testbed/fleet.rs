@@ -171,11 +171,16 @@ impl Fleet for FakeFleet {
             let mut state = self.0.state.write().unwrap();
             return Ok(state.apply(&proposal).0);
         }
-        let is_real = matches!(
+        if matches!(
             proposal.command,
-            Command::RecordStatistics(_) | Command::RaiseAlerts(_) | Command::RecordDeliveries(_)
-        );
-        if is_real {
+            Command::RaiseAlerts(_) | Command::RecordDeliveries(_)
+        ) {
+            // As it is: no change of the fleet, and so no revision.
+            let answer = self.0.state.write().unwrap().apply(&proposal).0;
+            self.0.applied.send_modify(|applied| applied.index += 1);
+            return Ok(answer);
+        }
+        if matches!(proposal.command, Command::RecordStatistics(_)) {
             return Ok(self.change(|state| state.apply(&proposal).0));
         }
         let bodies = &self.0.bodies;

@@ -22,7 +22,7 @@ use crate::command::fixture::{Fleet as Fixture, host_id};
 use crate::command::{Command, SetChannel};
 use crate::push::testbed::{FakeFleet, wait_for};
 use crate::raft::{SessionRow, Sessions};
-use crate::state::{FleetState, HostLifecycle};
+use crate::state::{FleetState, Host, HostLifecycle};
 
 fn vault() -> Arc<Vault> {
     Arc::new(Vault::new(1, Zeroizing::new([7; 32])))
@@ -160,6 +160,8 @@ proptest! {
             stand_in.moods.lock().unwrap().clear();
             // What failed waits: its time comes.
             fleet.change(|state| {
+                // Time alone goes on: that is no revision.
+                state.revision -= 1;
                 let ids: Vec<_> = state.alerts.rows.keys().copied().collect();
                 for id in ids {
                     state.alerts.change(id, |row| {
@@ -199,9 +201,8 @@ fn row(host: &str, turned_away: Option<&str>) -> (NodeId, SessionRow) {
 #[test]
 fn a_host_is_missed_since_this_leader_first_did_not_see_it() {
     let mut state = Fixture::with_identities(0).state;
-    for host in state.hosts.values_mut() {
-        host.lifecycle = HostLifecycle::Enrolled;
-    }
+    let enrolled = |_: &_, host: &mut Host| host.lifecycle = HostLifecycle::Enrolled;
+    state.hosts.change_each(enrolled);
     let (mut missed, pmta1) = (BTreeMap::new(), host_id("pmta1"));
     let heard = |rows| Sessions {
         rows,

@@ -62,7 +62,7 @@ async fn world(campaigns: usize) -> World {
             readings: Readings::default(),
         };
         state.campaigns.insert(request(at), Arc::new(campaign));
-        state.campaigns_order.push_back(request(at));
+        state.campaigns_order.push(request(at));
     }
     World {
         applications: Applications::new(Client::new().unwrap(), vault),

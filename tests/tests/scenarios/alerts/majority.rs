@@ -1,5 +1,6 @@
 //! Whoever is left says so.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
 
 use email_engine_tests::{Fleet, wait_until};
@@ -30,6 +31,14 @@ async fn a_node_that_lost_its_majority_tells_it_by_itself() {
     node.start().await;
     fleet.leader().await;
 
+    let told = |occasion: &str| -> Vec<serde_json::Value> {
+        let alerts = receiver.alerts().into_iter();
+        alerts
+            .filter(|alert| alert["occasion"] == occasion)
+            .collect()
+    };
+    // On a busy machine the start itself may have lasted for two seconds.
+    let before = told("raised").len();
     let others: Vec<u64> = fleet
         .nodes
         .keys()
@@ -39,18 +48,19 @@ async fn a_node_that_lost_its_majority_tells_it_by_itself() {
     for node in &others {
         fleet.nodes.get_mut(node).unwrap().kill();
     }
-    let told = |occasion: &'static str| {
-        let alerts = receiver.alerts().into_iter();
-        let told = alerts.filter(move |alert| alert["occasion"] == occasion);
-        told.collect::<Vec<_>>()
-    };
-    wait_until("the loss is told", async || !told("raised").is_empty()).await;
-    assert_eq!(told("raised")[0]["kind"], "no-quorum");
-    assert_eq!(told("raised")[0]["subject"], format!("node {left}"));
+    wait_until("the loss is told", async || told("raised").len() > before).await;
+    let loss = told("raised").last().unwrap().clone();
+    assert_eq!(loss["kind"], "no-quorum");
+    assert_eq!(loss["subject"], format!("node {left}"));
     for node in &others {
         fleet.nodes.get_mut(node).unwrap().start().await;
     }
-    wait_until("its end is told", async || !told("resolved").is_empty()).await;
-    assert_eq!((told("raised").len(), told("resolved").len()), (1, 1));
-    assert_eq!(told("raised")[0]["alert"], told("resolved")[0]["alert"]);
+    let is_end = |alert: &serde_json::Value| alert["alert"] == loss["alert"];
+    wait_until("its end is told", async || {
+        told("resolved").iter().any(is_end)
+    })
+    .await;
+    let alerts = receiver.alerts();
+    let ids: BTreeSet<_> = alerts.iter().map(|alert| alert["id"].to_string()).collect();
+    assert_eq!(ids.len(), alerts.len(), "each is told once");
 }

@@ -162,7 +162,8 @@ fn after_three_days_a_delivery_is_given_up() {
     let late = later(&fleet, 999_999);
     fleet.accept(record(vec![result(id, "ops", late)]));
     fleet.wait(4_500 * SECOND);
-    assert_eq!(due(&fleet).len(), 1);
+    let names = due(&fleet).into_iter().map(|parcel| parcel.letter.channel);
+    assert!(names.into_iter().any(|name| name == channel_name("ops")));
 }
 
 #[test]
@@ -226,7 +227,7 @@ fn a_pool_that_advances_is_one_alert_that_names_them() {
 fn enrolled() -> Fleet {
     let mut fleet = routed();
     fleet.declare("api1", Role::Api, 7);
-    for host in fleet.state.hosts.values_mut() {
+    fleet.state.hosts.change_each(|_, host| {
         host.lifecycle = HostLifecycle::Enrolled;
         let keys = host.keys.get_or_insert_with(|| HostKeys {
             serial: email_engine_protocol::bytes::CertificateSerial([9; 16]),
@@ -237,7 +238,7 @@ fn enrolled() -> Fleet {
             enrolled_at: Timestamp(1),
         });
         keys.enrolled_at = Timestamp(1);
-    }
+    });
     fleet
 }
 
@@ -347,9 +348,9 @@ fn a_pause_is_over_when_it_is_and_a_hold_is_told_after_three_times_its_days() {
     let held = fleet.now().plus(22 * Timestamp::DAY);
     let looked = look(&fleet.state, &Seen::default(), held);
     assert!(kinds(&looked).contains(&AlertKind::WarmupHeld));
-    for identity in fleet.state.identities.values_mut() {
+    fleet.state.identities.change_each(|_, identity| {
         std::sync::Arc::make_mut(identity).spec.status = IpStatus::Resting;
-    }
+    });
     let looked = look(&fleet.state, &Seen::default(), held);
     assert!(!kinds(&looked).contains(&AlertKind::WarmupHeld));
 }
