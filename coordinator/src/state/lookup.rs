@@ -99,15 +99,11 @@ impl Lookup {
         self.domains.insert(spec.domain.clone(), spec.address);
         self.hostnames.insert(spec.hostname.clone(), spec.address);
         self.vmtas.insert(spec.vmta.clone(), spec.address);
-        *self.members.or_default(spec.pool.clone()) += 1;
-        self.placed
-            .or_default(spec.host.clone())
-            .insert(spec.address);
-        self.owned
-            .or_default(spec.tenant.clone())
-            .insert(spec.address);
-        let of_tenant = self.purposes.or_default(spec.tenant.clone());
-        let of_purpose = of_tenant.or_default(spec.purpose);
+        *self.members.or_default(&spec.pool) += 1;
+        self.placed.or_default(&spec.host).insert(spec.address);
+        self.owned.or_default(&spec.tenant).insert(spec.address);
+        let of_tenant = self.purposes.or_default(&spec.tenant);
+        let of_purpose = of_tenant.or_default(&spec.purpose);
         of_purpose.insert(spec.address);
     }
 
@@ -132,7 +128,7 @@ impl Lookup {
 
     pub(crate) fn add_leaving(&mut self, leaving: &Leaving) {
         for claim in claims(leaving.spec()) {
-            self.leaving.or_default(claim).insert(leaving.place());
+            self.leaving.or_default(&claim).insert(leaving.place());
         }
     }
 
@@ -145,7 +141,7 @@ impl Lookup {
 
     pub(crate) fn add_tenant(&mut self, tenant: &TenantSpec) {
         for name in tenant.brand_domains.iter().flat_map(with_ancestors) {
-            *self.protected.or_default(name) += 1;
+            *self.protected.or_default(&name) += 1;
         }
     }
 

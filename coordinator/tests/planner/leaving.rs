@@ -103,7 +103,7 @@ fn when_it_is_empty_or_given_up_section_and_key_go() {
     fleet.state.reindex();
     let host = HostId::new("pmta1").unwrap();
     let vmta = VmtaName::new("vmta-mail3").unwrap();
-    let names = fleet.state.given_up.or_default(host);
+    let names = fleet.state.given_up.or_default(&host);
     let given_up = GivenUp {
         address: ADDRESS.parse().unwrap(),
         revision: 7,

@@ -93,7 +93,7 @@ impl Verb for BeginCampaign {
         let new = seen.iter().filter(|address| !known.contains_key(*address));
         at_most("reserved", known.len() + new.count(), RESERVED)?;
         for take in &self.takes {
-            let mails = state.reserved.mails.or_default(take.address);
+            let mails = state.reserved.mails.or_default(&take.address);
             *mails = (*mails).max(take.used).saturating_add(take.mails);
         }
         self.remember(state, turn);

@@ -16,7 +16,7 @@ impl Verb for RetryChange {
 
     fn apply(&self, state: &mut FleetState, _: &mut Turn<'_>) -> Result<Change, Rejection> {
         at_work(state, "host", &self.host)?;
-        let attempts = state.attempts.or_default(self.host.clone());
+        let attempts = state.attempts.or_default(&self.host);
         *attempts = attempts.wrapping_add(1);
         Ok(Change::DONE)
     }

@@ -36,7 +36,7 @@ impl Verb for GiveUpDrain {
                     revision: state.revision + 1,
                 };
                 defer_allowance(state, &host);
-                let names = state.given_up.or_default(host);
+                let names = state.given_up.or_default(&host);
                 names.insert(vmta, given_up);
             }
         }

@@ -132,16 +132,14 @@ impl<K: Ord + Clone, V: Clone> Table<K, V> {
     }
 
     /// The row of this key, made if there is none.
-    pub fn or_default(&mut self, key: K) -> &mut V
+    pub fn or_default(&mut self, key: &K) -> &mut V
     where
         V: Default,
     {
-        if !self.0.contains_key(&key) {
+        if !self.0.contains_key(key) {
             self.0.insert_mut(key.clone(), V::default());
         }
-        self.0
-            .get_mut(&key)
-            .expect("it was put there if it was not")
+        self.0.get_mut(key).expect("it was put there if it was not")
     }
 
     /// Puts a row, and gives the one that stood there.
@@ -300,7 +298,7 @@ mod tests {
                 );
             }
             Step::Count(key) => {
-                let count = table.or_default(key);
+                let count = table.or_default(&key);
                 *count = count.wrapping_add(1);
                 let count = map.entry(key).or_default();
                 *count = count.wrapping_add(1);

@@ -141,7 +141,8 @@ mod tests {
         let mut read: Queue<u8> = postcard::from_bytes(&bytes).unwrap();
         assert_eq!(read, queue);
         assert_eq!(format!("{read:?}"), format!("{queue:?}"));
-        (read.push(9), queue.push(9));
+        read.push(9);
+        queue.push(9);
         assert_eq!(read, queue);
         read.push(10);
         assert_ne!(read, queue);

@@ -159,7 +159,7 @@ async fn who_is_not_concerned_is_not_planned_again() {
     let first = settled().await;
     assert!(first.contains(&host_id("a")) && first.contains(&host_id("b")));
     assert_eq!(settled().await, [], "neither is another than it was");
-    fleet.change(|state| *state.attempts.or_default(host_id("b")) += 1);
+    fleet.change(|state| *state.attempts.or_default(&host_id("b")) += 1);
     let then = settled().await;
     assert!(
         !then.contains(&host_id("a")) && then.contains(&host_id("b")),

@@ -128,10 +128,10 @@ fn take(fleet: &mut Fleet, step: &Step) {
             let spec = fleet.state.identities[&address].spec.clone();
             let revision = 7;
             let given_up = GivenUp { address, revision };
-            let names = fleet.state.given_up.or_default(spec.host);
+            let names = fleet.state.given_up.or_default(&spec.host);
             names.insert(spec.vmta, given_up);
         }
-        Step::Attempt(at) => *fleet.state.attempts.or_default(host(fleet, at)) += 1,
+        Step::Attempt(at) => *fleet.state.attempts.or_default(&host(fleet, at)) += 1,
         Step::Restart(at) => {
             let allowed = RestartAllowed {
                 lines: ContentHash([7; 32]),

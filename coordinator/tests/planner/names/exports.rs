@@ -29,14 +29,16 @@ shop 3600 IN CNAME www.sos-holidays.com.
 /// are as long as real ones.
 fn records() -> InZones {
     let mut fleet = Fleet::sos_holidays();
-    for tenant in fleet.state.tenants.values_mut() {
+    fleet.state.tenants.change_each(|_, tenant| {
         tenant.dmarc_rua = Some(MailAddress::new("dmarc@reports.example.net").unwrap());
-    }
-    for (at, identity) in fleet.state.identities.values_mut().enumerate() {
+    });
+    let mut numbers = 0..;
+    fleet.state.identities.change_each(|_, identity| {
         let identity = std::sync::Arc::make_mut(identity);
         identity.spec.zone = ZONE.parse().unwrap();
+        let at = numbers.next().unwrap();
         identity.dkim_public = format!("MIIBIjANBgkqhkiG9w0BAQEF{}{at}", "k".repeat(367));
-    }
+    });
     in_zones(&of_fleet(&fleet.state, &|_| true, Timestamp(0)))
 }
 
