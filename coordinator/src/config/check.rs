@@ -18,13 +18,22 @@ impl NodeConfig {
     /// # Errors
     /// When keys contradict each other or an end point cannot be one.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let refused = |key: &str, value: String, accepted: &str| {
-            Err(ConfigError::Value {
-                key: key.to_owned(),
-                value,
-                accepted: accepted.to_owned(),
-            })
-        };
+        self.check_raft()?;
+        self.check_lives()?;
+        self.check_artifacts()?;
+        self.dns.named()?;
+        if self.dns.port == 0 {
+            return refused("dns.port", "0".to_owned(), "1 to 65535");
+        }
+        self.dnsbl.check()?;
+        let after = self.alarm.after_seconds;
+        if !(1..=86_400).contains(&after) {
+            return refused("alarm.after_seconds", after.to_string(), "1 to 86400");
+        }
+        self.check_endpoints()
+    }
+
+    fn check_raft(&self) -> Result<(), ConfigError> {
         let RaftTimings {
             heartbeat_millis: beat,
             election_min_millis: min,
@@ -51,6 +60,10 @@ impl NodeConfig {
             let value = keep_logs.to_string();
             return refused("raft.keep_logs", value, "0 to 1000000");
         }
+        Ok(())
+    }
+
+    fn check_lives(&self) -> Result<(), ConfigError> {
         let life = self.certificate_life_seconds;
         if !Life::SECONDS.contains(&life) {
             let accepted = "10 to 2592000 (30 days)";
@@ -62,6 +75,10 @@ impl NodeConfig {
             let key = "submission_certificate_life_seconds";
             return refused(key, life.to_string(), accepted);
         }
+        Ok(())
+    }
+
+    fn check_artifacts(&self) -> Result<(), ConfigError> {
         let ArtifactBounds {
             largest_bytes: largest,
             total_bytes: total,
@@ -74,15 +91,10 @@ impl NodeConfig {
             let accepted = "at least artifacts.largest_bytes";
             return refused("artifacts.total_bytes", total.to_string(), accepted);
         }
-        self.dns.named()?;
-        if self.dns.port == 0 {
-            return refused("dns.port", "0".to_owned(), "1 to 65535");
-        }
-        self.dnsbl.check()?;
-        let after = self.alarm.after_seconds;
-        if !(1..=86_400).contains(&after) {
-            return refused("alarm.after_seconds", after.to_string(), "1 to 86400");
-        }
+        Ok(())
+    }
+
+    fn check_endpoints(&self) -> Result<(), ConfigError> {
         let same_udp = self.agent_listen == self.raft_listen && self.agent_listen.port() != 0;
         if same_udp {
             let value = self.raft_listen.to_string();
@@ -99,6 +111,14 @@ impl NodeConfig {
         }
         Ok(())
     }
+}
+
+fn refused(key: &str, value: String, accepted: &str) -> Result<(), ConfigError> {
+    Err(ConfigError::Value {
+        key: key.to_owned(),
+        value,
+        accepted: accepted.to_owned(),
+    })
 }
 
 #[cfg(test)]

@@ -29,8 +29,9 @@ use crate::fleet::warmup::Evidence;
 use crate::mailwizz::{self, Applications};
 use crate::metrics;
 use crate::pki::NodeIdentity;
-use crate::push::{self, PushConfig, PushError};
+use crate::push::{self, PushConfig, PushError, PushHandle};
 use crate::raft::{Cluster, ProposeError, RaftConfig, StartError, Timings};
+use crate::seal::Vault;
 use crate::tasks::{self, TasksConfig};
 
 use backup::Backups;
@@ -113,13 +114,7 @@ pub async fn run(config: &NodeConfig) -> Result<(), RunError> {
     tracing::info!(address = %raft_address, "Raft runs");
     founding::commit(&cluster, &place).await?;
     drop(agent);
-    let push = push::start(PushConfig {
-        listen: agent_address,
-        identity: identity.clone(),
-        vault: Arc::clone(&vault),
-        fleet: cluster.clone(),
-        certificate_life: config.certificate_life(),
-    })?;
+    let push = start_push(config, agent_address, &identity, &vault, &cluster)?;
     let published = Published {
         agent: push.local_addr(),
         raft: raft_address,
@@ -201,6 +196,22 @@ fn alarm(
     let leadership = cluster.leadership();
     let running = quorum::run(leadership, speaker, file, channels.clone(), after);
     Ok((channels, Some(tokio::spawn(running))))
+}
+
+fn start_push(
+    config: &NodeConfig,
+    listen: std::net::SocketAddr,
+    identity: &watch::Receiver<Arc<NodeIdentity>>,
+    vault: &Arc<Vault>,
+    cluster: &Cluster,
+) -> Result<PushHandle, PushError> {
+    push::start(PushConfig {
+        listen,
+        identity: identity.clone(),
+        vault: Arc::clone(vault),
+        fleet: cluster.clone(),
+        certificate_life: config.certificate_life(),
+    })
 }
 
 async fn start_raft(
