@@ -1,12 +1,10 @@
 //! What must hold of alerts.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use email_engine_protocol::api::RouteSpec;
 
 use super::Violation;
 use crate::alerts::rules::ALERTS;
-use crate::state::FleetState;
+use crate::state::{FleetState, Keys, Table};
 
 /// Alerts are bounded, what follows from their rows does, nothing of one tenant's waits for another's
 /// channel, and routes lead to channels that may have what they carry.
@@ -21,8 +19,8 @@ pub fn alerts_are_told_to_their_own(state: &FleetState) -> Result<(), Violation>
         })
     };
     let alerts = &state.alerts;
-    let (mut due, mut settled) = (BTreeSet::new(), BTreeSet::new());
-    let mut newest = BTreeMap::new();
+    let (mut due, mut settled) = (Keys::default(), Keys::default());
+    let mut newest = Table::new();
     for (id, row) in &alerts.rows {
         newest.insert(row.event.key(), *id);
         for (at, channel, occasion) in row.waiting() {

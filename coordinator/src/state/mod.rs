@@ -172,7 +172,7 @@ pub struct FleetState {
     /// What is held against addresses that no identity has.
     pub held: HeldAddresses,
     /// Warm-up plans of MailWizz's own on servers of ours, by the host that it is on and by virtual MTA.
-    pub foreign_plans: BTreeMap<HostId, BTreeMap<VmtaName, ForeignPlan>>,
+    pub foreign_plans: Table<HostId, BTreeMap<VmtaName, ForeignPlan>>,
     /// What was seen of identities' records in DNS.
     pub dns_looks: DnsLooks,
     /// What lists of bad senders said.

@@ -61,7 +61,7 @@ impl FleetState {
 pub fn parcels(state: &FleetState, now: Timestamp, busy: &BTreeSet<ChannelName>) -> Vec<Parcel> {
     let alerts = &state.alerts;
     let mut due: BTreeMap<&ChannelName, Vec<(u64, Occasion)>> = BTreeMap::new();
-    for (at, id, occasion, channel) in &alerts.due {
+    for (at, id, occasion, channel) in alerts.due.iter() {
         if *at > now {
             break;
         }

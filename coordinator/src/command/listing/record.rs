@@ -16,7 +16,7 @@ use crate::command::refuse::{at_most, cut};
 use crate::command::verb::{Change, Turn, Verb};
 use crate::dnsbl::query::Subject;
 use crate::fleet::listing::close;
-use crate::state::{FleetState, ListRun, Listing, Listings, Observer, SweepRules};
+use crate::state::{FleetState, Keys, ListRun, Listing, Listings, Observer, SweepRules};
 
 /// See [`Command::RecordListings`](crate::command::Command::RecordListings).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,7 +139,7 @@ impl RecordListings {
         sighting: &Sighting,
         (now, is_alone, apart): (Timestamp, bool, u64),
     ) {
-        let rows = listings.rows.entry(sighting.subject.clone()).or_default();
+        let rows = listings.rows.or_default(&sighting.subject);
         let known = rows.remove(&self.list).filter(|row| row.is_open());
         let mut row = known.unwrap_or_else(|| {
             Arc::new(Listing {
@@ -184,7 +184,7 @@ impl RecordListings {
         let health = listings.lists.entry(self.list.clone()).or_default();
         if health.swept_from != began_at {
             health.swept_from = began_at;
-            health.unknown.clear();
+            health.unknown = Keys::default();
         }
         health.unknown.extend(self.unknown.iter().cloned());
     }

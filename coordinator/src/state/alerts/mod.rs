@@ -4,7 +4,7 @@
 mod channel;
 mod row;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,7 @@ use email_engine_protocol::api::{Occasion, RouteSpec};
 use email_engine_protocol::id::{ChannelName, RouteName, TenantId};
 use email_engine_protocol::time::Timestamp;
 
+use super::{Keys, Table};
 use crate::alerts::rules::AlertKey;
 
 pub use channel::{Channel, Silence};
@@ -27,13 +28,13 @@ pub struct Alerts {
     /// Number of the next one.
     pub next: u64,
     /// Those that are kept, by number; bounded.
-    pub rows: BTreeMap<u64, Arc<Alert>>,
+    pub rows: Table<u64, Arc<Alert>>,
     /// The last of each, which is the one that the same is counted at.
-    pub last: BTreeMap<AlertKey, u64>,
+    pub last: Table<AlertKey, u64>,
     /// Deliveries that wait, by when; follows from the rows.
-    pub due: BTreeSet<Due>,
+    pub due: Keys<Due>,
     /// Those that are over and wait for nobody: the first to go. Follows from the rows.
-    pub settled: BTreeSet<u64>,
+    pub settled: Keys<u64>,
     /// Ways to people.
     pub channels: BTreeMap<ChannelName, Arc<Channel>>,
     /// Who is told what.

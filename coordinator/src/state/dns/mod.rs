@@ -11,6 +11,8 @@ use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::mail::DomainName;
 use email_engine_protocol::time::Timestamp;
 
+use super::Table;
+
 /// The last look at an identity's records.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DnsLook {
@@ -32,7 +34,7 @@ pub struct DnsLook {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DnsLooks {
     /// The last of each identity.
-    pub last: BTreeMap<IpAddr, Arc<DnsLook>>,
+    pub last: Table<IpAddr, Arc<DnsLook>>,
     /// Those that somebody wants anew, and since when.
-    pub asked: BTreeMap<IpAddr, Timestamp>,
+    pub asked: Table<IpAddr, Timestamp>,
 }

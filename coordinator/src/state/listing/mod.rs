@@ -11,19 +11,20 @@ use email_engine_protocol::api::ListingClass;
 use email_engine_protocol::id::{ListId, NodeId};
 use email_engine_protocol::time::Timestamp;
 
+use super::{Keys, Table};
 use crate::dnsbl::query::Subject;
 
 /// Everything that lists said.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listings {
     /// By whom and list; those that ended stay for a while.
-    pub rows: BTreeMap<Subject, BTreeMap<ListId, Arc<Listing>>>,
+    pub rows: Table<Subject, BTreeMap<ListId, Arc<Listing>>>,
     /// How each list answers.
     pub lists: BTreeMap<ListId, ListHealth>,
     /// The last sweep.
     pub sweep: Option<Sweep>,
     /// Sweeps in a row that found an identity in quarantine on no list that counts.
-    pub clean: BTreeMap<Subject, u32>,
+    pub clean: Table<Subject, u32>,
 }
 
 /// Somebody on one list.
@@ -97,7 +98,7 @@ pub struct ListHealth {
     /// When the sweep began of which it was asked last.
     pub swept_from: Option<Timestamp>,
     /// Of whom nothing is known since then although it is healthy.
-    pub unknown: BTreeSet<Subject>,
+    pub unknown: Keys<Subject>,
 }
 
 /// One look at everybody on every list.
