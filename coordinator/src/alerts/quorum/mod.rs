@@ -2,7 +2,7 @@
 //! through channels that stand in a private file of its own, because the cluster's channels are sealed in a
 //! state that nobody can change now, and because one node may be the only one that still reaches anybody.
 //!
-//! It is told once when it has lasted, and once when it is over. [`course`] says when; the letters go
+//! It is told once when it has lasted, and once when it is over. `course` says when; the letters go
 //! through each channel in their order, and are tried again until they arrive or are three days old.
 
 mod course;
