@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use email_engine_protocol::desired::directory_host;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
-use reqwest::{Client, Method, Url};
+use reqwest::{Client, ClientBuilder, Method, Url};
 use rustls::RootCertStore;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
@@ -123,35 +123,45 @@ fn client(ca_file: Option<&Path>) -> Result<Client, String> {
                 roots.add(certificate).map_err(|e| said(&e))?;
             }
         }
-        None => {
-            let found = rustls_native_certs::load_native_certs();
-            for error in &found.errors {
-                tracing::warn!(%error, "a part of the system's list of authorities is not read");
-            }
-            roots.add_parsable_certificates(found.certs);
-        }
+        None => add_systems_list(&mut roots),
     }
     if roots.is_empty() {
         let nobody = "no authority is known by which an ACME server could be believed: the package \
                       ca-certificates brings some, `acme_ca_file` names others";
         return Err(nobody.to_owned());
     }
-    let unusable = |error: &dyn std::fmt::Display| format!("TLS cannot be set up: {error}");
+    let client = builder(roots)?.https_only(true).build();
+    client.map_err(|error| unusable(&error))
+}
+
+/// Believes the authorities of the system's list.
+fn add_systems_list(roots: &mut RootCertStore) {
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::warn!(%error, "a part of the system's list of authorities is not read");
+    }
+    roots.add_parsable_certificates(found.certs);
+}
+
+/// What holds for whomever is asked: he alone, nobody in between or behind him, and not for long.
+fn builder(roots: RootCertStore) -> Result<ClientBuilder, String> {
     let tls = rustls::ClientConfig::builder_with_provider(Arc::clone(&tls::provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| unusable(&error))?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    Client::builder()
+    let client = Client::builder()
         .tls_backend_preconfigured(tls)
-        .https_only(true)
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT)
         .timeout(ANSWER)
-        .user_agent(concat!("email-engine-agent/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .map_err(|error| unusable(&error))
+        .user_agent(concat!("email-engine-agent/", env!("CARGO_PKG_VERSION")));
+    Ok(client)
+}
+
+fn unusable(error: &dyn std::fmt::Display) -> String {
+    format!("TLS cannot be set up: {error}")
 }
 
 async fn ask(client: &Client, url: Url, fetch: Fetch) -> Result<Fetched, String> {

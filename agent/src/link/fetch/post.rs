@@ -4,9 +4,6 @@
 //! one method, one type of body, no redirects, no proxy; sizes, times and numbers are bounded, and of the
 //! answer nothing but its status is looked at.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use email_engine_protocol::url::ServiceUrl;
 use reqwest::Client;
 use reqwest::header::CONTENT_TYPE;
@@ -14,13 +11,8 @@ use rustls::RootCertStore;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::{REASON_BYTES, with_causes};
+use super::{REASON_BYTES, add_systems_list, builder, unusable, with_causes};
 use crate::halves::{FETCHES, POST_BYTES, Post, ToExecutor};
-use crate::link::tls;
-
-/// For one answer.
-const ANSWER: Duration = Duration::from_secs(30);
-const CONNECT: Duration = Duration::from_secs(10);
 
 /// Posts, a few at a time.
 #[derive(Debug, Default)]
@@ -75,29 +67,10 @@ fn admit(post: &Post) -> Result<(), String> {
     }
 }
 
-/// Believes the machine's own authorities.
 fn client() -> Result<Client, String> {
     let mut roots = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    for error in &found.errors {
-        tracing::warn!(%error, "a part of the system's list of authorities is not read");
-    }
-    roots.add_parsable_certificates(found.certs);
-    let unusable = |error: &dyn std::fmt::Display| format!("TLS cannot be set up: {error}");
-    let tls = rustls::ClientConfig::builder_with_provider(Arc::clone(&tls::provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| unusable(&error))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Client::builder()
-        .tls_backend_preconfigured(tls)
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(CONNECT)
-        .timeout(ANSWER)
-        .user_agent(concat!("email-engine-agent/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .map_err(|error| unusable(&error))
+    add_systems_list(&mut roots);
+    builder(roots)?.build().map_err(|error| unusable(&error))
 }
 
 async fn send(client: &Client, post: Post) -> Result<u16, String> {

@@ -88,11 +88,34 @@ pub(super) struct Ends {
     pub(super) committed: Option<LogId>,
 }
 
-/// The way to the writer. A cheap clone.
+/// The way to the writer. A cheap clone; with the last one the thread ends, and is waited for.
 #[derive(Clone, Debug)]
 pub(crate) struct WriterHandle {
+    // Goes before `thread`: when that is dropped for the last time, nobody can send any more.
     queue: Sender<Write>,
-    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+    thread: Arc<Running>,
+}
+
+/// The writer's thread, until it is waited for. A process must not end before it has: the database that it
+/// still has open would abort the process.
+#[derive(Debug)]
+struct Running(Mutex<Option<JoinHandle<()>>>);
+
+impl Running {
+    fn take(&self) -> Option<JoinHandle<()>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(thread) = self.take()
+            && thread.thread().id() != std::thread::current().id()
+        {
+            // A panic of the writer has been seen by everybody who asked it for something.
+            let _ = thread.join();
+        }
+    }
 }
 
 impl WriterHandle {
@@ -115,7 +138,7 @@ impl WriterHandle {
             .spawn(move || writer.run(&waiting))?;
         Ok(Self {
             queue,
-            thread: Arc::new(Mutex::new(Some(thread))),
+            thread: Arc::new(Running(Mutex::new(Some(thread)))),
         })
     }
 
@@ -168,12 +191,7 @@ impl WriterHandle {
 
     /// Writes what waits, flushes, and ends the thread.
     pub(crate) fn stop(&self) {
-        let thread = self
-            .thread
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(thread) = thread
+        if let Some(thread) = self.thread.take()
             && self.queue.send(Write::Stop).is_ok()
         {
             // A panic of the writer has been seen by everybody who asked it for something.

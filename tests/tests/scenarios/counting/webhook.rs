@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use email_engine_tests::{Fleet, samples, wait_for};
 use serde_json::{Value, json};
@@ -24,7 +24,8 @@ const HEADER: &str =
 enum Mood {
     Takes,
     Breaks,
-    TakesSlowly,
+    /// It has them, and whoever posted is never told.
+    TakesAndIsSilent,
 }
 
 /// What an application's webhook was told, which is a JSON array of accounting records.
@@ -104,15 +105,14 @@ async fn while_it_talks(mut stream: TcpStream, told: &Mutex<Told>) -> Option<()>
         };
         let answer = match mood {
             Mood::Breaks => "500 Internal Server Error",
-            Mood::Takes => "200 OK",
-            Mood::TakesSlowly => {
-                tokio::time::sleep(Duration::from_secs(2)).await;
-                "200 OK"
-            }
+            Mood::Takes | Mood::TakesAndIsSilent => "200 OK",
         };
         if !matches!(mood, Mood::Breaks) {
             let records: Vec<Value> = serde_json::from_slice(&body).unwrap();
             told.lock().unwrap().records.extend(records);
+        }
+        if matches!(mood, Mood::TakesAndIsSilent) {
+            std::future::pending::<()>().await;
         }
         let answer = format!("HTTP/1.1 {answer}\r\ncontent-length: 0\r\n\r\n");
         stream.write_all(answer.as_bytes()).await.ok()?;
@@ -234,7 +234,7 @@ async fn bounces_reach_mailwizz_whatever_happens_to_it_or_to_the_agent() {
     let webhook = Webhook::start(address, Arc::clone(&told)).await;
     files.is_told(&told, "it is there again").await;
 
-    webhook.mood(Mood::TakesSlowly);
+    webhook.mood(Mood::TakesAndIsSilent);
     let before = told.lock().unwrap().posts;
     files.write(700, true);
     wait_for("the first of several posts is under way", async || {
@@ -242,6 +242,7 @@ async fn bounces_reach_mailwizz_whatever_happens_to_it_or_to_the_agent() {
         if posts > before { Ok(()) } else { Err(posts) }
     })
     .await;
+    webhook.mood(Mood::Takes);
     restart(&mut fleet);
     files
         .is_told(&told, "the agent ended while posts were under way")
