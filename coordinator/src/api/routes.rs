@@ -17,8 +17,8 @@ use super::gate::{Gate, admit};
 use super::layers;
 use super::resource::releases::artifacts;
 use super::resource::{
-    alerts, apply, audit, campaigns, cluster, dns, dnsbl, hosts, ips, keys, releases, statistics,
-    status, targets, tenant_secrets, tenants, tokens, warmup,
+    alerts, apply, audit, campaigns, cluster, dns, dnsbl, failover, hosts, ips, keys, releases,
+    statistics, status, targets, tenant_secrets, tenants, tokens, warmup,
 };
 
 /// Whose objects a route touches.
@@ -221,6 +221,12 @@ fn of_the_cluster() -> Vec<(Rule, Handler)> {
         (rule(POST, "/api/v1/dnsbl/sweep", Operator, Fleet, &[]), post(dnsbl::begin)),
         (rule(POST, "/api/v1/dnsbl/test", Operator, Fleet, &[]), post(dnsbl::test)),
         (rule(GET, "/api/v1/listings", Viewer, Tenant, &["all", "limit"]), get(dnsbl::listings)),
+        (rule(GET, "/api/v1/failover", Viewer, Tenant, &["limit"]), get(failover::show)),
+        (rule(GET, "/api/v1/failover/plan", Viewer, Tenant, &["listed"]), get(failover::plan)),
+        (rule(POST, "/api/v1/failover/brakes/{list}/release", Operator, Fleet, &[]), post(failover::believe)),
+        (rule(POST, "/api/v1/tenants/{tenant}/failover/freeze", Operator, Tenant, &[]), post(failover::freeze)),
+        (rule(POST, "/api/v1/tenants/{tenant}/failover/thaw", Operator, Tenant, &[]), post(failover::thaw)),
+        (rule(POST, "/api/v1/tenants/{tenant}/breaker/release", Operator, Tenant, &[]), post(failover::release)),
     ]
 }
 

@@ -16,8 +16,9 @@ use email_engine_protocol::time::Timestamp;
 
 use super::fixture::listing::{list, run};
 use super::fixture::{
-    address, alert_commands, api_key, bundle, drawn_look, found, host, host_id, host_token,
-    identity, outcome, prepared_key, recovery_key, redeem, spki, statistics, submission, tenant,
+    address, alert_commands, api_key, bundle, drawn_look, failover::failover_commands, found, host,
+    host_id, host_token, identity, outcome, prepared_key, recovery_key, redeem, spki, statistics,
+    submission, tenant,
 };
 use super::*;
 use crate::fleet::lifecycle::Event;
@@ -427,6 +428,7 @@ pub(super) fn samples() -> Vec<Command> {
         dns_commands(),
         listing_commands(),
         alert_commands(),
+        failover_commands(),
     ];
     shelves.into_iter().flatten().collect()
 }
@@ -454,7 +456,7 @@ fn the_bytes_of_every_command_are_those_of_the_log() {
 #[test]
 fn every_kind_is_sampled_in_its_order_and_reads_back() {
     let samples = samples();
-    assert_eq!(samples.len(), 74);
+    assert_eq!(samples.len(), 84);
     for (at, command) in samples.iter().enumerate() {
         let bytes = postcard::to_stdvec(command).unwrap();
         assert_eq!(usize::from(bytes[0]), at, "{}", name(command));

@@ -6,7 +6,7 @@
 
 //!
 //! Shelves by noun: `alerts`, `tenant`, `host`, `identity`, `access`, `content`, `artifact`, `campaign`,
-//! `cluster`, `dns`, `listing`, `statistics`, `submission`; `batch`
+//! `cluster`, `dns`, `failover`, `listing`, `statistics`, `submission`; `batch`
 //! runs the others. The way in is [`FleetState::apply`](crate::state::FleetState::apply).
 
 mod access;
@@ -18,6 +18,7 @@ mod campaign;
 mod cluster;
 mod content;
 mod dns;
+mod failover;
 #[cfg(test)]
 pub(crate) mod fixture;
 #[cfg(test)]
@@ -58,6 +59,11 @@ pub(crate) use campaign::{
 };
 pub(crate) use cluster::AGREEMENT_MILLIS;
 pub use dns::{AskDns, RecordDns, SeenDns};
+pub(crate) use failover::TOGETHER as RESTRAINED_TOGETHER;
+pub use failover::{
+    Asked, FreezeFailover, NoteSearch, OpenBreaker, PromoteIdentity, PullBrake, ReleaseBrake,
+    ReleaseBreaker, RestrainIdentities, TakeOut, ThawFailover,
+};
 pub use host::SetDatabasePassword;
 pub use identity::{
     PauseWarmup, RecordForeignPlans, RecordSending, ResumeWarmup, RotateKeys, StateChecks,
@@ -242,4 +248,24 @@ pub enum Command {
     SilenceAlerts(SilenceAlerts),
     /// They are told again.
     EndSilence(EndSilence),
+    /// Lists have an identity: it goes into quarantine, and another is sought for what it sent.
+    TakeOut(TakeOut),
+    /// Somebody takes the place of an identity that was taken out.
+    PromoteIdentity(Box<PromoteIdentity>),
+    /// Nobody does, or not yet.
+    NoteSearch(NoteSearch),
+    /// A tenant's bulk mail is paused, and nobody is promoted for it.
+    OpenBreaker(OpenBreaker),
+    /// It may go on.
+    ReleaseBreaker(ReleaseBreaker),
+    /// Nothing is done because of a list.
+    PullBrake(PullBrake),
+    /// It is believed again.
+    ReleaseBrake(ReleaseBrake),
+    /// Nobody is promoted for a tenant by itself.
+    FreezeFailover(FreezeFailover),
+    /// It is again.
+    ThawFailover(ThawFailover),
+    /// Identities are slowed by lists, or not any more.
+    RestrainIdentities(RestrainIdentities),
 }

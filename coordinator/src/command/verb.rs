@@ -136,6 +136,16 @@ impl Command {
             Self::RemoveRoute(verb) => verb,
             Self::SilenceAlerts(verb) => verb,
             Self::EndSilence(verb) => verb,
+            Self::TakeOut(verb) => verb,
+            Self::PromoteIdentity(verb) => &**verb,
+            Self::NoteSearch(verb) => verb,
+            Self::OpenBreaker(verb) => verb,
+            Self::ReleaseBreaker(verb) => verb,
+            Self::PullBrake(verb) => verb,
+            Self::ReleaseBrake(verb) => verb,
+            Self::FreezeFailover(verb) => verb,
+            Self::ThawFailover(verb) => verb,
+            Self::RestrainIdentities(verb) => verb,
             Self::Batch(_) => return None,
         })
     }

@@ -25,6 +25,7 @@ pub use invariants::{
     replay_gives_the_same_bytes, tenants_share_nothing,
 };
 
+use failover::failover_follows;
 pub use shares::{Share, divide, takes_mail};
 
 use crate::state::FleetState;
@@ -73,5 +74,6 @@ pub fn check(state: &FleetState) -> Result<(), Violation> {
     the_lookup_matches_the_tables(state)?;
     needed_bodies_are_counted(state)?;
     every_reference_leads_somewhere(state)?;
-    alerts_are_told_to_their_own(state)
+    alerts_are_told_to_their_own(state)?;
+    failover_follows(state)
 }

@@ -2,16 +2,17 @@
 //! and what the leader cannot plan.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
-use email_engine_protocol::api::MailView;
+use email_engine_protocol::api::{MailView, Verdict};
 use email_engine_protocol::generation::Generation;
 use email_engine_protocol::id::{HostId, NodeId};
-use email_engine_protocol::observed::{DrainStatus, Facts, ResourceStatus};
+use email_engine_protocol::observed::{DrainStatus, Facts, Mode, ResourceStatus};
 use email_engine_protocol::time::Timestamp;
 
 use super::handle::Cluster;
@@ -42,6 +43,18 @@ pub struct SessionRow {
 }
 
 impl SessionRow {
+    /// Whether the host has an address, as it said last; none when it did not say.
+    #[must_use]
+    pub fn has_address(&self, address: IpAddr) -> Option<Verdict> {
+        let facts = self.facts.as_ref()?;
+        if facts.addresses.contains(&address) {
+            return Some(Verdict::Valid);
+        }
+        let knows_all = facts.mode == Mode::Real && facts.addresses_left_out == 0;
+        let what = format!("host {} has it on no interface", self.host);
+        knows_all.then_some(Verdict::Invalid { what })
+    }
+
     /// Whether the agent is connected.
     #[must_use]
     pub const fn is_live(&self) -> bool {

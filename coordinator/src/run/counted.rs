@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::net::IpAddr;
 
-use email_engine_protocol::id::HostId;
+use email_engine_protocol::id::{HostId, ReceiverGroup, TenantId};
 use email_engine_protocol::observed::{Counts, DayCounts, Gap};
 use email_engine_protocol::time::Timestamp;
 
@@ -16,13 +16,16 @@ use crate::state::{Span, Subject};
 pub(super) struct Counted(pub(super) Cluster);
 
 impl Counted {
-    /// What an identity sent in each of these spans in which it did, oldest first.
-    fn spans(&self, address: IpAddr, spans: &[Span]) -> Result<Vec<(Span, u64)>, Unread> {
-        let tenant = self.0.view(|state| {
+    fn tenant_of(&self, address: IpAddr) -> Option<TenantId> {
+        self.0.view(|state| {
             let identity = state.identities.get(&address);
             identity.map(|identity| identity.spec.tenant.clone())
-        });
-        let Some(tenant) = tenant else {
+        })
+    }
+
+    /// What an identity sent in each of these spans in which it did, oldest first.
+    fn spans(&self, address: IpAddr, spans: &[Span]) -> Result<Vec<(Span, u64)>, Unread> {
+        let Some(tenant) = self.tenant_of(address) else {
             let reason = "it is no identity any more".to_owned();
             return Err(Unread { address, reason });
         };
@@ -39,11 +42,7 @@ impl Counted {
 
 impl Evidence for Counted {
     fn day_counts(&self, address: IpAddr, from: u32, to: u32) -> Result<Vec<DayCounts>, Unread> {
-        let tenant = self.0.view(|state| {
-            let identity = state.identities.get(&address);
-            identity.map(|identity| identity.spec.tenant.clone())
-        });
-        let Some(tenant) = tenant else {
+        let Some(tenant) = self.tenant_of(address) else {
             return Ok(Vec::new());
         };
         self.0
@@ -70,6 +69,22 @@ impl Evidence for Counted {
             Span::Day(_) | Span::Whole => None,
         };
         counted.into_iter().filter_map(sent).collect()
+    }
+
+    fn hours(
+        &self,
+        address: IpAddr,
+        from: u32,
+        to: u32,
+    ) -> Result<Vec<BTreeMap<ReceiverGroup, Counts>>, Unread> {
+        let Some(tenant) = self.tenant_of(address) else {
+            return Ok(Vec::new());
+        };
+        let hours: Vec<_> = (from..=to).map(Span::Hour).collect();
+        let subject = Subject::Identity(tenant, address);
+        let counted = self.0.series(&subject, &hours);
+        let counted = counted.map_err(|error| unread(address, &error))?;
+        Ok(counted.into_iter().map(|(_, groups)| groups).collect())
     }
 
     fn read_until(&self, host: &HostId) -> Option<Timestamp> {

@@ -13,6 +13,7 @@ mod codec;
 mod content;
 mod counting;
 mod dns;
+mod failover;
 mod host;
 mod identity;
 mod listing;
@@ -53,13 +54,17 @@ pub use counting::{
     SeriesKey, Span, Subject,
 };
 pub use dns::{DnsLook, DnsLooks};
+pub use failover::{
+    Believed, Brake, Breaker, Ending, Failover, Frozen, ListingEvent, ListingHit, Open, Promotion,
+    Released, Search,
+};
 pub use host::{
     Host, HostKeys, HostLifecycle, INBOUND_MX_LABEL, Outcome, RestartAllowed, TargetRecord,
     WEBHOOK_ALL, WEBHOOK_LABEL,
 };
 pub use identity::{
     Declared, Departed, Departure, ForeignPlan, GivenUp, Held, HeldAddresses, Identity, Leaving,
-    Life, OtherKey, Place, Pool, Quarantine, Rotation, Said, Signing,
+    Life, OtherKey, Place, Pool, Quarantine, Restraint, Rotation, Said, Signing,
 };
 pub use listing::{ListHealth, ListRun, Listing, Listings, Observer, Sweep, SweepRules, SweptList};
 pub use lookup::{Claim, ClaimKind, Lookup};
@@ -179,4 +184,6 @@ pub struct FleetState {
     pub listings: Listings,
     /// What people are told, and how far that is.
     pub alerts: Alerts,
+    /// What was done about listings.
+    pub failover: Failover,
 }

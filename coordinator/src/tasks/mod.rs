@@ -6,6 +6,7 @@
 //! - `password` makes passwords of databases and other secrets that hosts' roles want.
 //! - [`expire`] cuts off hosts whose time for confirming their retirement is over.
 //! - `restart` gives the word for restarts that may be made at certain times.
+//! - `failover` does what follows from confirmed listings.
 //! - `idle` says when identities sent last, and lays to rest those that had no mail for 30 days.
 //! - `opens` reads what tenants' MailWizz counts of campaigns.
 //! - `rotate` carries rotations of DKIM keys on, and begins those that are due.
@@ -22,6 +23,7 @@ pub mod certify;
 mod dns;
 pub(crate) mod dnsbl;
 pub mod expire;
+mod failover;
 mod idle;
 mod opens;
 mod password;
@@ -126,6 +128,8 @@ pub fn start<F: Fleet>(config: TasksConfig<F>) -> TasksHandle<F> {
     let stock = Stock::new(fleet.clone(), vault.clone());
     let (planned, planned_seen) = watch::channel(Planned::default());
     let words = Arc::clone(&plan);
+    let sessions = Arc::clone(&alerts.sessions);
+    let failing = failover::run(fleet.clone(), desk.clone(), sessions, Arc::clone(&evidence));
     let told = alerts::run(fleet.clone(), Arc::clone(&vault), registry.clone(), alerts);
     let planning = plan::Planning {
         fleet: fleet.clone(),
@@ -136,6 +140,7 @@ pub fn start<F: Fleet>(config: TasksConfig<F>) -> TasksHandle<F> {
     };
     let tasks = vec![
         tokio::spawn(told),
+        tokio::spawn(failing),
         tokio::spawn(plan::run(planning)),
         tokio::spawn(restart::run(fleet.clone(), words)),
         tokio::spawn(stock.clone().run(keys_ahead)),

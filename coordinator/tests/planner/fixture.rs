@@ -237,6 +237,7 @@ impl Fleet {
             warmup: warmup::begin(&spec, &WarmupSettings::default(), Timestamp(0)),
             signing: Signing::new(spec.selector.clone(), Timestamp(0)),
             spec,
+            restraint: Default::default(),
         };
         let address = identity.spec.address;
         self.state.identities.insert(address, Arc::new(identity));

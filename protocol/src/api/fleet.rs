@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::ip::{Written, entries};
-use super::{TenantWarmup, WarmupSettings};
+use super::{FailoverSettings, TenantWarmup, WarmupSettings};
 use crate::id::{HostId, IdError, PoolName, Role, TenantId, VmtaName};
 use crate::mail::{DomainName, LocalPart, MailAddress};
 use crate::url::ServiceUrl;
@@ -286,6 +286,9 @@ pub struct Settings {
     /// Schedule and lines of the warm-up. Taken from the release of new hosts.
     #[serde(default)]
     pub warmup: WarmupSettings,
+    /// What is done by itself when identities are listed. Taken from the release of new hosts.
+    #[serde(default)]
+    pub failover: FailoverSettings,
 }
 
 fn default_selector() -> String {
@@ -308,6 +311,7 @@ impl Default for Settings {
             accounting_max_size: default_accounting_size(),
             management_port: default_management_port(),
             warmup: WarmupSettings::default(),
+            failover: FailoverSettings::default(),
         }
     }
 }

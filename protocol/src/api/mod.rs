@@ -40,7 +40,10 @@ pub use dns::{
     DomainCheck, ExportFile, ExportFormat, ExportView, Pointer, PointerBlock, ReceiverCompliance,
     RuleCompliance, ZoneRecords,
 };
-pub use failover::{FailoverBound, FailoverSettings};
+pub use failover::{
+    BrakeView, BreakerView, CandidateView, FailoverBound, FailoverPlan, FailoverSettings,
+    FailoverView, FrozenView, ListedBy, ListingEventView, SearchView, Why,
+};
 pub use fleet::{
     FleetDocument, HostSpec, IpDocument, IpSpec, IpStatus, Phase, Purpose, Rotation, Settings,
     TenantSpec,

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use email_engine_protocol::api::{HostSpec, HostView, MailDay, MailView, TurnedAway, Verdict};
 use email_engine_protocol::id::{HostId, NodeId, VmtaName};
-use email_engine_protocol::observed::{Mode, Observed};
+use email_engine_protocol::observed::Observed;
 use email_engine_protocol::time::Timestamp;
 
 use crate::api::Api;
@@ -43,13 +43,7 @@ impl Seen {
     /// own, so that it knows of none that is not there.
     pub(super) fn has_address(&self, host: &HostId, address: IpAddr) -> Option<Verdict> {
         let (_, row) = self.sessions.get(host)?;
-        let facts = row.facts.as_ref()?;
-        if facts.addresses.contains(&address) {
-            return Some(Verdict::Valid);
-        }
-        let knows_all = facts.mode == Mode::Real && facts.addresses_left_out == 0;
-        let what = format!("host {host} has it on no interface");
-        knows_all.then_some(Verdict::Invalid { what })
+        row.has_address(address)
     }
 
     /// What a virtual MTA of a host holds, as that said last.

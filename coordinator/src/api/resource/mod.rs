@@ -7,6 +7,7 @@ pub(super) mod campaigns;
 pub(super) mod cluster;
 pub(super) mod dns;
 pub(super) mod dnsbl;
+pub(super) mod failover;
 pub(super) mod hosts;
 pub(super) mod ips;
 pub(super) mod keys;

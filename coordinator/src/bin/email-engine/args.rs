@@ -8,8 +8,8 @@ use clap::{Args, CommandFactory, Error, Parser, Subcommand};
 
 use crate::commands::token;
 use crate::commands::{
-    alerts, artifact, audit, campaigns, cluster, config, deploy, dkim, dns, dnsbl, fleet, hosts,
-    ips, keys, pmta, roles, settings, stats, status, tenants, warmup,
+    alerts, artifact, audit, campaigns, cluster, config, deploy, dkim, dns, dnsbl, failover, fleet,
+    hosts, ips, keys, pmta, roles, settings, stats, status, tenants, warmup,
 };
 use crate::output::Format;
 use crate::trial;
@@ -147,6 +147,10 @@ pub(crate) enum Command {
     Dnsbl(dnsbl::Dnsbl),
     /// Show who is on which list of bad senders
     Listings(dnsbl::Listings),
+    /// What becomes of listed identities: what was done, what would be, freeze and thaw
+    Failover(failover::Failover),
+    /// Show tenants' breakers, or let a tenant go on
+    Breaker(failover::Breaker),
     /// Have a tenant's MailWizz send mail to a list, from identities that can
     Campaigns(campaigns::Campaigns),
     /// Show or set fleet-wide settings

@@ -81,6 +81,10 @@ fn check(settings: &Settings) -> Result<(), Rejection> {
         let field = format!("warmup.{}", bound.field);
         refuse(Invalid, field, &bound.value, bound.accepted)
     })?;
+    settings.failover.check().map_err(|bound| {
+        let field = format!("failover.{}", bound.field);
+        refuse(Invalid, field, &bound.value, format!("1 to {}", bound.most))
+    })?;
     // The product takes mail on these.
     let port = settings.management_port;
     if [0, 25, powermta::SUBMISSION_PORT].contains(&port) {

@@ -10,7 +10,7 @@ use crate::command::refuse::{at_most, refuse};
 use crate::command::verb::{Change, Turn, Verb};
 use crate::command::{AddIdentity, Rejection};
 use crate::fleet::warmup;
-use crate::state::{FleetState, Identity, Place, Signing};
+use crate::state::{FleetState, Identity, Place, Restraint, Signing};
 
 /// Most identities of one fleet.
 const IDENTITIES: usize = 250_000;
@@ -57,6 +57,7 @@ impl Verb for AddIdentity {
             spec,
             life,
             signing: Signing::new(self.ip.selector.clone(), turn.now()),
+            restraint: Restraint::default(),
         };
         enter(state, identity);
         Ok(Change::DONE)

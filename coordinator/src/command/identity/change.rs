@@ -87,6 +87,7 @@ impl Verb for ChangeIdentity {
                 goes_elsewhere,
                 (turn.now(), state.revision + 1),
             ),
+            restraint: current.restraint.clone(),
         };
         enter(state, identity);
         drop_key(state, &current, turn.now());

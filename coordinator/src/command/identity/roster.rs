@@ -59,6 +59,7 @@ pub(super) fn take_key(state: &mut FleetState, id: &SecretId) -> String {
 pub(super) fn enter(state: &mut FleetState, mut identity: Identity) {
     identity.spec.phase = identity.warmup.phase;
     let spec = &identity.spec;
+    identity.restraint.breaker = state.failover.pauses(&spec.tenant, spec.purpose);
     state.lookup.add_identity(spec);
     if let Some(names) = state.given_up.get_mut(&spec.host) {
         names.remove(&spec.vmta);

@@ -14,8 +14,8 @@ use proptest::prelude::*;
 use crate::command::fixture::{
     Fleet, SECOND, address, api_key, bundle, bundle_hash, domain, drawn_alerts, drawn_artifact,
     drawn_campaign, drawn_dns, drawn_rotation, drawn_statement, drawn_statistics, drawn_turn,
-    drawn_warmup, found, host, host_id, host_token, identity, listing, node_token, outcome,
-    recovery_key, redeem, redeem_node, spki, submission, tenant,
+    drawn_warmup, failover, found, host, host_id, host_token, identity, listing, node_token,
+    outcome, recovery_key, redeem, redeem_node, spki, submission, tenant,
 };
 use crate::command::*;
 use crate::state::{
@@ -32,7 +32,7 @@ pub(super) struct Step {
 
 pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step =
-        (0..72_u8, 0..4_u8, 0..4_u8).prop_map(|(verb, which, how)| Step { verb, which, how });
+        (0..75_u8, 0..4_u8, 0..4_u8).prop_map(|(verb, which, how)| Step { verb, which, how });
     prop::collection::vec(step, 1..100)
 }
 
@@ -360,6 +360,7 @@ pub(super) fn command(fleet: &Fleet, step: Step) -> Command {
         54 => drawn_statistics(step.which, step.how),
         55 => drawn_statement(fleet, step.which, step.how),
         61..=62 => drawn_dns(fleet, step.verb - 61, step.which, step.how),
+        72.. => failover::drawn_failover(fleet, step.verb - 72, step.which, step.how),
         63.. => drawn_alerts(fleet, step.verb - 63, step.which, step.how),
         58.. => drawn_rotation(fleet, step.verb - 58, step.which, step.how),
         56.. => drawn_turn(step.verb - 6, step.which, step.how),

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 
-use super::fixture::{Fleet, api_key, identity, submission};
+use super::fixture::{Fleet, api_key, failover, identity, submission};
 use super::*;
 use crate::fleet;
 use crate::state::{FleetState, TABLES_VERSION, decode, encode};
@@ -114,6 +114,13 @@ fn every_command_is_drawn_and_both_taken_and_refused() {
         if run % 2 == 0 {
             fleet.declare("api1", email_engine_protocol::id::Role::Api, 3);
         }
+        // Nor is anybody confirmed on a list by chance.
+        if run % 4 == 1 {
+            failover::listed(&mut fleet, failover::STRONG, &[0]);
+            fleet.accept(failover::take_out(0));
+            failover::bench(&mut fleet, 2);
+            failover::brake(&mut fleet.state);
+        }
         fleet.accept(Command::CreateApiKey(api_key("t9", AccessRole::Admin)));
         fleet.accept(Command::CreateApiKey(api_key("t3", AccessRole::Admin)));
         for step in steps {
@@ -138,11 +145,13 @@ fn every_command_is_drawn_and_both_taken_and_refused() {
     assert_eq!(
         never_refused,
         [
+            "pull-brake",
             "put-bundle",
             "record-readings",
             "record-listings",
             "record-sending",
             "record-statistics",
+            "restrain-identities",
             "stock-keys",
             "tell-time",
             "turn-rotations"

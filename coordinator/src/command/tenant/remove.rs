@@ -33,6 +33,7 @@ impl Verb for RemoveTenant {
         state.tenants.remove(&self.tenant);
         state.forget_tenant_secrets(&self.tenant);
         state.alerts.forget_tenant(&self.tenant);
+        state.failover.forget_tenant(&self.tenant);
         state
             .campaigns
             .retain(|_, campaign| campaign.tenant != self.tenant);

@@ -1,6 +1,7 @@
 //! When a tenant's breaker opens, and what it pauses.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +39,26 @@ pub enum Cause {
         /// Of so many mails delivered where complaints are told.
         delivered: u64,
     },
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Budget => {
+                f.write_str("a listed identity is not replaced: the tenant's promotions are spent")
+            }
+            Self::Quarantined { out, of } => {
+                write!(f, "{out} of its {of} identities are in quarantine")
+            }
+            Self::Complaints {
+                complaints,
+                delivered,
+            } => write!(
+                f,
+                "{complaints} complaints of {delivered} mails delivered within 24 hours"
+            ),
+        }
+    }
 }
 
 /// What is known of those that send one thing for a tenant.

@@ -1,5 +1,7 @@
 //! How many promotions there may be.
 
+use serde::{Deserialize, Serialize};
+
 use email_engine_protocol::api::FailoverSettings;
 use email_engine_protocol::id::TenantId;
 use email_engine_protocol::time::Timestamp;
@@ -16,8 +18,10 @@ pub struct Made<'a> {
     pub at: Timestamp,
 }
 
-/// A budget that is spent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+/// A budget that is spent. Part of the log: append-only.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, thiserror::Error,
+)]
 pub enum Spent {
     /// The tenant's of 24 hours: it opens the tenant's breaker.
     #[error("its promotions of 24 hours are spent until {0}")]

@@ -108,9 +108,11 @@ impl Runner {
 /// restores most.
 #[must_use]
 pub fn order(lost: Lost, runners: impl IntoIterator<Item = Runner>) -> Vec<Runner> {
+    // A reserve is warm with what it sends, and stays with that; who waits on the bench can send anything.
+    let is_fit = |one: &Runner| !one.reserve || one.purpose == lost.purpose;
     let free = runners
         .into_iter()
-        .filter(|one| one.is_free() && one.address != lost.address);
+        .filter(|one| one.is_free() && is_fit(one) && one.address != lost.address);
     let mut free: Vec<_> = free.collect();
     free.sort_by_key(|one| {
         let is_same = one.purpose == lost.purpose;
@@ -220,7 +222,9 @@ mod tests {
             ..standby("198.51.100.2")
         };
         let runners = vec![
+            // It stays with what it is warm with.
             other(reserve("203.0.113.9")),
+            other(standby("203.0.113.7")),
             standby("192.0.2.2"),
             standby("198.51.100.1"),
             reserve("192.0.2.3"),
@@ -244,7 +248,7 @@ mod tests {
             "198.51.100.2",
             "198.51.100.1",
             "192.0.2.2",
-            "203.0.113.9",
+            "203.0.113.7",
         ];
         assert_eq!(ordered(runners), wanted);
         let six = vec![standby("2001:db8::2"), standby("2001:db8:0:1::2")];

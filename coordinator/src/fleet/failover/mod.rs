@@ -19,3 +19,15 @@ pub mod brake;
 pub mod breaker;
 pub mod budget;
 pub mod candidate;
+mod facts;
+mod law;
+mod obstacle;
+mod preview;
+
+pub use facts::{
+    Complaints, SEARCH_MILLIS, is_braked, lost, obstacle, opens, parts, pauses_now, runners,
+    settings_of, slowed_by, taken_out_by, takes_out, to_brake, took_it_back,
+};
+pub use law::failover_follows;
+pub use obstacle::Obstacle;
+pub use preview::preview;

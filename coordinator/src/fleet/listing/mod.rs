@@ -22,7 +22,7 @@ pub const UNHEARD_MILLIS: u64 = Timestamp::DAY;
 pub fn confirmed<'a>(
     state: &'a FleetState,
     subject: &Subject,
-) -> impl Iterator<Item = (&'a ListId, &'a Listing)> {
+) -> impl Iterator<Item = (&'a ListId, &'a Listing)> + use<'a> {
     let rows = state.listings.rows.get(subject).into_iter().flatten();
     rows.map(|(list, row)| (list, row.as_ref()))
         .filter(|(_, row)| row.is_confirmed())
@@ -74,7 +74,7 @@ pub fn standing(state: &FleetState, identity: &Identity, list: &ListId) -> Optio
     })
 }
 
-/// Sweeps in a row that found an identity in quarantine on none of the lists that count. A sweep in which
+/// Sweeps in a row that found an identity that is in quarantine or slowed on none of the lists that count. A sweep in which
 /// one of them was not healthy neither counts nor breaks the row.
 #[must_use]
 pub fn clean_sweeps(state: &FleetState, address: IpAddr) -> u32 {
@@ -142,13 +142,13 @@ pub fn subjects(state: &FleetState, kind: Kind) -> BTreeSet<Subject> {
     }
 }
 
-/// Identities in quarantine, of which it matters that they are clean.
+/// Identities that lists keep out or slow, of which it matters that they are clean.
 #[must_use]
-pub fn quarantined(state: &FleetState) -> BTreeSet<Subject> {
-    let out = state
-        .identities
-        .values()
-        .filter(|one| one.spec.status == IpStatus::Quarantine);
+pub fn watched(state: &FleetState) -> BTreeSet<Subject> {
+    let is_watched = |one: &&Arc<Identity>| {
+        one.spec.status == IpStatus::Quarantine || !one.restraint.slowed.is_empty()
+    };
+    let out = state.identities.values().filter(is_watched);
     out.map(|one| Subject::Address(one.spec.address)).collect()
 }
 
@@ -220,7 +220,7 @@ pub fn to_confirm(
 
 /// Ends the sweep that is under way, if one is, and counts who was clean in it.
 pub(crate) fn close(state: &mut FleetState, now: Timestamp) {
-    let quarantined = quarantined(state);
+    let watched = watched(state);
     let listings = &mut state.listings;
     let Some(sweep) = listings
         .sweep
@@ -234,7 +234,7 @@ pub(crate) fn close(state: &mut FleetState, now: Timestamp) {
     let any = weighty.peek().is_some();
     let weighty: Vec<_> = weighty.collect();
     let old = std::mem::take(&mut listings.clean);
-    for subject in quarantined {
+    for subject in watched {
         let rows = listings.rows.get(&subject);
         let is_listed = rows.is_some_and(|rows| {
             rows.iter().any(|(list, row)| {
@@ -264,7 +264,7 @@ pub(crate) fn close(state: &mut FleetState, now: Timestamp) {
 pub fn rows<'a>(
     state: &'a FleetState,
     subject: &Subject,
-) -> impl Iterator<Item = (&'a ListId, &'a Arc<Listing>)> {
+) -> impl Iterator<Item = (&'a ListId, &'a Arc<Listing>)> + use<'a> {
     state.listings.rows.get(subject).into_iter().flatten()
 }
 

@@ -41,6 +41,19 @@ pub trait Evidence: Send + Sync {
         let reason = "nobody counts".to_owned();
         Err(Unread { address, reason })
     }
+    /// What was counted of an identity in these hours, numbered from 1970-01-01; those without mail may be left
+    /// out. May block on a disk.
+    ///
+    /// # Errors
+    /// When that cannot be read.
+    fn hours(
+        &self,
+        _address: IpAddr,
+        _from: u32,
+        _to: u32,
+    ) -> Result<Vec<BTreeMap<ReceiverGroup, Counts>>, Unread> {
+        Ok(Vec::new())
+    }
     /// What an identity sent in each of these hours, numbered from 1970-01-01; those without mail may be left
     /// out.
     fn sent_by_hour(&self, _address: IpAddr, _from: u32, _to: u32) -> Vec<(u32, u64)> {

@@ -28,8 +28,8 @@ pub use opens::{opens_before, opens_by_day};
 use plan::settle;
 pub(crate) use plan::tighten;
 pub use plan::{
-    at_phase, begin, carry_over, fleet_settings, follow, is_warming, pause, quota_now, resume,
-    settings_of, stay_stopped, stop, weight,
+    at_phase, begin, carry_over, fleet_settings, follow, half, is_warming, pause, quota_now,
+    resume, settings_of, stay_stopped, stop, weight,
 };
 pub use simulate::{Event, LARGEST_POOL, LONGEST, Scenario, simulate};
 

@@ -255,10 +255,17 @@ pub(super) fn settle(plan: &mut WarmupPlan, settings: &WarmupSettings) {
     plan.daily_quota = if plan.stopped.is_some() {
         0
     } else if plan.paused_until.is_some() {
-        (plan.reached / 2).max(1)
+        half(plan.reached)
     } else {
         plan.reached
     };
+}
+
+/// Half of a quota, and never nothing: whoever sends nothing is not kept warm, and is not judged.
+#[must_use]
+pub const fn half(quota: u32) -> u32 {
+    let half = quota / 2;
+    if half == 0 { 1 } else { half }
 }
 
 const fn next_phase(phase: Phase) -> Phase {

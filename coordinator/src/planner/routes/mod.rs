@@ -172,15 +172,16 @@ fn egress(identity: &Identity) -> Result<Egress, PlanError> {
             accepted: "one lower-case DNS label, such as mail",
         });
     }
+    let is_paused = !identity.takes_mail();
     // What is left in the queue of a retiring identity goes out at the pace that it had reached.
     let daily_quota = match spec.status {
         IpStatus::Retiring => identity.warmup.reached,
         // What is stopped takes nothing new; what waits leaves slowly.
-        _ if identity.warmup.stopped.is_some() => identity.warmup.reached / 2,
+        IpStatus::Active | IpStatus::Warming if is_paused => identity.warmup.reached / 2,
         _ => identity.daily_quota(),
     };
     let status = match spec.status {
-        IpStatus::Active | IpStatus::Warming if !identity.takes_mail() => IpStatus::Retiring,
+        IpStatus::Active | IpStatus::Warming if is_paused => IpStatus::Retiring,
         status => status,
     };
     Ok(Egress {

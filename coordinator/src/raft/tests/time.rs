@@ -115,6 +115,11 @@ async fn a_cluster_that_was_stopped_for_a_week_takes_writes_again_by_itself() {
             clocked.advance(node, WEEK);
         }
         let nodes = clocked.start(1..=count as u64).await;
+        // Whoever leads asks the others, who may not be heard at once; until then writers are told so.
+        wait_for("the fleet's time goes on", || {
+            told(nodes.last().unwrap()) == 1
+        })
+        .await;
         run(nodes.last().unwrap(), "after", create("client-2")).await;
         let now = clocked.clocks[0].load(Ordering::Relaxed);
         let node = nodes.last().unwrap();

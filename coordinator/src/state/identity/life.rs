@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use email_engine_protocol::api::{
-    Check, IpDocument, IpSpec, IpStatus, Phase, Statement, Transition,
+    Check, IpDocument, IpSpec, IpStatus, Phase, Statement, Transition, Verdict,
 };
+use email_engine_protocol::id::HostId;
 use email_engine_protocol::time::Timestamp;
 
 /// What an identity remembers beside its declaration.
@@ -53,6 +54,18 @@ impl Life {
             said: Said::default(),
             history: VecDeque::new(),
             forgotten: 0,
+        }
+    }
+
+    /// Takes what a host said of its address last, if it did: that outranks what anybody stated.
+    pub fn hear_host(&mut self, host: &HostId, said: Option<&Verdict>, at: Timestamp) {
+        if let Some(verdict) = said {
+            let statement = Statement {
+                verdict: verdict.clone(),
+                by: format!("host {host}"),
+                at,
+            };
+            self.checks.insert(Check::Address, statement);
         }
     }
 

@@ -6,14 +6,14 @@ mod held;
 mod life;
 mod signing;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use email_engine_protocol::api::{IpSpec, IpStatus, WarmupPlan};
-use email_engine_protocol::id::{HostId, PoolName, SecretId, TenantId, VmtaName};
+use email_engine_protocol::id::{HostId, ListId, PoolName, SecretId, TenantId, VmtaName};
 use email_engine_protocol::time::Timestamp;
 
 use super::{FleetState, Keys};
@@ -43,6 +43,8 @@ pub struct Identity {
     pub life: Life,
     /// What becomes of its keys.
     pub signing: Signing,
+    /// What holds it back, whatever it reached.
+    pub restraint: Restraint,
 }
 
 impl Identity {
@@ -50,23 +52,53 @@ impl Identity {
     #[must_use]
     pub const fn takes_mail(&self) -> bool {
         let sends = matches!(self.spec.status, IpStatus::Active | IpStatus::Warming);
-        sends && self.warmup.stopped.is_none()
+        sends && !self.is_paused()
+    }
+
+    /// Whether it takes no new mail although its status says that it sends.
+    const fn is_paused(&self) -> bool {
+        self.warmup.stopped.is_some() || self.restraint.breaker
+    }
+
+    /// Whether nothing holds it back.
+    #[must_use]
+    pub fn is_unhindered(&self) -> bool {
+        !self.is_paused() && self.restraint.slowed.is_empty()
     }
 
     /// Mails a day that it may send now.
     #[must_use]
-    pub const fn daily_quota(&self) -> u32 {
-        warmup::quota_now(self.spec.status, &self.warmup)
+    pub fn daily_quota(&self) -> u32 {
+        let quota = warmup::quota_now(self.spec.status, &self.warmup);
+        if self.is_paused() || quota == 0 {
+            return 0;
+        }
+        // Half of what it reached, and not half of that again where its warm-up pauses.
+        let half = warmup::half(self.warmup.reached);
+        if self.restraint.slowed.is_empty() || quota < half {
+            quota
+        } else {
+            half
+        }
     }
 
     /// Share of new mail, 0 to 100: follows status and phase.
     #[must_use]
     pub const fn weight(&self) -> u8 {
-        if self.warmup.stopped.is_some() {
+        if self.is_paused() {
             return 0;
         }
         warmup::weight(self.spec.status, self.warmup.phase, self.spec.reserve)
     }
+}
+
+/// What holds an identity back beside its warm-up.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restraint {
+    /// Its tenant's breaker is open and pauses what it sends. Follows from the breaker.
+    pub breaker: bool,
+    /// Lists by which it sends half of what it might.
+    pub slowed: BTreeSet<ListId>,
 }
 
 /// What is left of an identity that is gone: what it sent last is still judged by its record. When that may

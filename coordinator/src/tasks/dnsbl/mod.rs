@@ -5,7 +5,7 @@
 //! Each list is asked by a task of its own, so that one that is slow delays nobody else's report. A node that
 //! ends in between has said nothing: another takes its lists over.
 
-mod report;
+pub(super) mod report;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

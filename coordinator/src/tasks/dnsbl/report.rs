@@ -10,7 +10,7 @@ use crate::command::{Command, LISTING_SUBJECTS, RecordListings, RunEnd, Sighting
 use crate::dnsbl::query::Subject;
 use crate::dnsbl::sweep::Findings;
 use crate::dnsbl::verdict::{Verdict, Why};
-use crate::fleet::listing::{quarantined, rows};
+use crate::fleet::listing::{rows, watched};
 use crate::push::{Fleet, proposal};
 use crate::state::{FleetState, Observer};
 
@@ -18,7 +18,7 @@ use crate::state::{FleetState, Observer};
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// Proposes it until it is taken, or nobody wants it any more.
-pub(super) async fn report<F: Fleet>(
+pub(in crate::tasks) async fn report<F: Fleet>(
     fleet: &F,
     observer: &Observer,
     sweep: Option<u64>,
@@ -84,9 +84,9 @@ fn parts(
     sweep: Option<u64>,
     findings: &Findings,
 ) -> Vec<RecordListings> {
-    let quarantined = quarantined(state);
+    let watched = watched(state);
     let matters = |subject: &Subject| {
-        quarantined.contains(subject)
+        watched.contains(subject)
             || rows(state, subject).any(|(list, row)| *list == findings.list && row.is_open())
     };
     let part = || RecordListings {

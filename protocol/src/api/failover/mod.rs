@@ -1,6 +1,13 @@
 //! Figures of failover that may be tightened, and loosened within bounds. There is no off switch.
 
+mod view;
+
 use serde::{Deserialize, Serialize};
+
+pub use view::{
+    BrakeView, BreakerView, CandidateView, FailoverPlan, FailoverView, FrozenView, ListedBy,
+    ListingEventView, SearchView, Why,
+};
 
 /// How much is done by itself when identities are listed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -155,6 +155,8 @@ pub enum Cause {
     Rested,
     /// It was removed, and came back before its queue was empty.
     Returned,
+    /// It took the place of one that lists have.
+    Promoted,
 }
 
 /// One turn of an identity's life.

@@ -1,6 +1,7 @@
 //! Who is on a list of bad senders is seen, confirmed by other eyes, and forgiven when the list forgives; a
 //! list that is wrong or gone changes nothing.
 
+mod failover;
 mod server;
 
 use std::fs;

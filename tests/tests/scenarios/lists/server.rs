@@ -102,6 +102,14 @@ impl Lists {
         write(&self.folder, list, addresses);
     }
 
+    /// From now on a list of names names this one.
+    pub(super) fn name_domain(&self, origin: &str, domain: &str) {
+        let known = NAMES.iter().find(|(of, ..)| *of == origin);
+        let (_, point, answer) = known.expect("a list of names");
+        let text = format!(":{answer}:test\n{point}\n{domain}\n");
+        replace(&self.folder, origin, &text);
+    }
+
     /// From now on a list answers everything with this.
     pub(super) fn lists_the_world(&self, list: &str, answer: &str) {
         let text = format!(":{answer}:everybody\n0.0.0.0/0\n");

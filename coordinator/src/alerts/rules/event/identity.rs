@@ -148,7 +148,12 @@ impl OfIdentity {
             Self::Listed(listing) => {
                 let mut lists: Vec<_> = listing.lists.iter().map(|hit| hit.list.clone()).collect();
                 lists.sort();
-                Line::joined(&lists, " ").into()
+                let lists = Line::joined(&lists, " ");
+                // That nobody replaces it is not what was told before, within the same hour or not.
+                match &listing.remedy {
+                    Remedy::NoneLeft { .. } => format!("{lists} unreplaced").into(),
+                    _ => lists.into(),
+                }
             }
             Self::Promoted { replaces, .. } => replaces.to_string().into(),
             Self::DnsInvalid { record, .. } => record.clone(),
@@ -173,7 +178,7 @@ impl IdentityEvent {
                 Words::new(format!("{who}: stopped, it takes no new mail"))
                     .each(reasons.iter().map(ToString::to_string))
                     .line(format!(
-                        "Action required: find the cause, then `email-engine warmup resume {address} --reason ...`."
+                        "Action required: find the cause, then `email-engine warmup resume {address} --why ...`."
                     ))
             }
             OfIdentity::WarmupHeld { phase, since, reasons } => {

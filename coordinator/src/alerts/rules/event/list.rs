@@ -68,7 +68,7 @@ impl ListEvent {
             OfList::MassBrake { addresses, hours } => {
                 Words::new(format!("{list}: names {addresses} addresses within {hours} hours"))
                     .line("Nothing is taken out and nothing is promoted because of it.")
-                    .line("Action required: is the list right, or gone mad? `email-engine listings` shows what it says.")
+                    .line(format!("Action required: is the list right, or gone mad? `email-engine listings` shows what it says. It counts again when it takes that back, or by `email-engine failover believe {list} --why ...`."))
             }
             OfList::Unknown { since, why } => {
                 Words::new(format!("{list}: what it says is not known since {since}"))

@@ -116,7 +116,7 @@ impl TenantEvent {
                     false => words.line(format!("Paused: {}.", paused.join(", "))),
                 };
                 words.line(format!(
-                    "Action required: nothing is promoted until `email-engine breaker release --tenant {tenant} --reason ...`."
+                    "Action required: nothing is promoted until `email-engine breaker release --tenant {tenant} --why ...`."
                 ))
             }
         }

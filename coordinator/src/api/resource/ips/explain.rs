@@ -17,6 +17,7 @@ use crate::api::Api;
 use crate::api::auth::Caller;
 use crate::api::problem::ApiError;
 use crate::api::request::Named;
+use crate::api::resource::failover;
 use crate::api::routes::Asker;
 use crate::fleet::lifecycle::{Preflight, Standing, allowed_from, earliest_release, idle_millis};
 use crate::fleet::rotation::{Pace, due_at, pace_of, stuck, waits_for};
@@ -57,6 +58,8 @@ fn explained(
     chain.extend(audited.map(|entry| change(entry)));
     chain.extend(identity.life.checks.iter().map(seen));
     chain.extend(rotated(identity));
+    let (done, held) = failover::explained(state, address);
+    chain.extend(done);
     chain.extend(
         state
             .foreign_plan(identity)
@@ -84,7 +87,10 @@ fn explained(
         ip: life::view(identity, now),
         revision: state.revision,
         chain,
-        rules: rules(state, identity, now),
+        rules: rules(state, identity, now)
+            .into_iter()
+            .chain(held)
+            .collect(),
         allowed: match living {
             Some(_) => allowed_from(identity.spec.status),
             None => Vec::new(),

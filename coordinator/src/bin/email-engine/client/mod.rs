@@ -10,6 +10,7 @@ mod campaigns;
 mod dkim;
 mod dns;
 mod error;
+mod failover;
 mod ips;
 mod listings;
 mod send;

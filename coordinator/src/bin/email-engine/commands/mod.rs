@@ -10,6 +10,7 @@ pub(crate) mod deploy;
 pub(crate) mod dkim;
 pub(crate) mod dns;
 pub(crate) mod dnsbl;
+pub(crate) mod failover;
 pub(crate) mod fleet;
 pub(crate) mod hosts;
 pub(crate) mod ips;
@@ -84,6 +85,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Dkim(dkim) => dkim::run(&desk()?, dkim).await,
         Command::Dns(dns) => dns::run(&desk()?, dns).await,
         Command::Dnsbl(dnsbl) => dnsbl::run(&desk()?, dnsbl).await,
+        Command::Failover(failover) => failover::run(&desk()?, failover).await,
+        Command::Breaker(breaker) => failover::breaker(&desk()?, breaker).await,
         Command::Listings(listings) => dnsbl::listings(&desk()?, &listings).await,
         Command::Domains(domains) => ips::domains(&desk()?, domains).await,
         Command::Token(token) => token::run(&desk()?, token).await,

@@ -12,12 +12,13 @@ use std::collections::BTreeSet;
 
 use email_engine_protocol::api::{Cause, Check, IpSpec, IpStatus, Transition};
 
-use crate::command::RejectionCode::{Invalid, NoEdge, NotYet, Preflight};
+use crate::command::Rejection;
+use crate::command::RejectionCode::{self, Invalid, NoEdge, NotYet};
 use crate::command::refuse::{cut, refuse};
 use crate::command::verb::Turn;
-use crate::command::{Rejection, RejectionCode};
-use crate::fleet::lifecycle::Refusal;
-use crate::state::Life;
+use crate::fleet::lifecycle::{Event, Preflight, Refusal, Standing, next};
+use crate::fleet::warmup;
+use crate::state::{FleetState, Identity, Life};
 
 pub(super) use begin::{begin, redeclare, resume};
 pub use record_sending::RecordSending;
@@ -33,11 +34,36 @@ const REASON_CHARS: usize = 300;
 pub(crate) fn refused(refusal: &Refusal) -> Rejection {
     let (code, field, value): (RejectionCode, _, _) = match refusal {
         Refusal::NoEdge { from, .. } => (NoEdge, "status", from.as_str()),
-        Refusal::Preflight { from, .. } => (Preflight, "status", from.as_str()),
+        Refusal::Preflight { from, .. } => (RejectionCode::Preflight, "status", from.as_str()),
         Refusal::NotYet { from, .. } => (NotYet, "status", from.as_str()),
         Refusal::Impossible { .. } => (Invalid, "status", ""),
     };
     refuse(code, field, &value, refusal.to_string())
+}
+
+/// The identity at the end of an edge, with its plan and its history; none when it is there already. What was
+/// seen of it last is in its checks.
+pub(crate) fn walk(
+    state: &FleetState,
+    mut identity: Identity,
+    (event, preflight, cause): (&Event, &Preflight, Cause),
+    turn: &Turn<'_>,
+) -> Result<Option<Identity>, Rejection> {
+    let (standing, was) = (Standing::of(&identity), identity.spec.clone());
+    let now = turn.now();
+    let turned = next(&standing, event, now, preflight).map_err(|refusal| refused(&refusal))?;
+    if turned.standing == standing {
+        return Ok(None);
+    }
+    turned.standing.put(&mut identity.spec, &mut identity.life);
+    let settings = warmup::settings_of(state, &was.tenant);
+    let plan = warmup::carry_over(&identity.warmup, &was, &identity.spec, &settings, now);
+    identity.spec.phase = plan.phase;
+    identity.warmup = plan;
+    let Identity { spec, life, .. } = &mut identity;
+    let (from, at) = (Some(standing.status), (state.revision + 1, turn));
+    remember(life, spec, from, cause, turned.forced, at);
+    Ok(Some(identity))
 }
 
 /// Writes a turn into the history: the identity is what it became.

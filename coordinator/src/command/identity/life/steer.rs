@@ -5,17 +5,16 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use email_engine_protocol::api::{Cause, Check, Statement, Verdict};
+use email_engine_protocol::api::{Cause, Verdict};
 
-use super::{refused, remember};
+use super::walk;
 use crate::alerts::rules::{Line, OfIdentity};
 use crate::command::Rejection;
 use crate::command::RejectionCode::{Invalid, NoEdge};
 use crate::command::identity::warmup::tell;
 use crate::command::refuse::{at_most, not_found, refuse, text};
 use crate::command::verb::{Change, Turn, Verb};
-use crate::fleet::lifecycle::{Event, Preflight, Standing, next};
-use crate::fleet::warmup;
+use crate::fleet::lifecycle::{Event, Preflight};
 use crate::state::FleetState;
 
 /// Most lists of one quarantine.
@@ -66,34 +65,15 @@ impl Verb for SteerIdentity {
             return Err(not_found("address", &self.address, "identity"));
         };
         self.values()?;
-        let (standing, now) = (Standing::of(identity), turn.now());
+        let now = turn.now();
         let mut changed = (**identity).clone();
-        if let Some(verdict) = self.on_host.clone() {
-            let by = format!("host {}", identity.spec.host);
-            let at = now;
-            let statement = Statement { verdict, by, at };
-            changed.life.checks.insert(Check::Address, statement);
-        }
+        let host = &identity.spec.host;
+        changed.life.hear_host(host, self.on_host.as_ref(), now);
         let preflight = Preflight::of(&changed.life.checks, now).overruled(self.force);
-        let turned =
-            next(&standing, &self.event, now, &preflight).map_err(|refusal| refused(&refusal))?;
-        if turned.standing == standing {
+        let way = (&self.event, &preflight, self.cause());
+        let Some(changed) = walk(state, changed, way, turn)? else {
             return Ok(Change::NONE);
-        }
-        turned.standing.put(&mut changed.spec, &mut changed.life);
-        let settings = warmup::settings_of(state, &identity.spec.tenant);
-        let plan = warmup::carry_over(
-            &changed.warmup,
-            &identity.spec,
-            &changed.spec,
-            &settings,
-            now,
-        );
-        changed.spec.phase = plan.phase;
-        changed.warmup = plan;
-        let (spec, life) = (&changed.spec, &mut changed.life);
-        let (from, at) = (Some(standing.status), (state.revision + 1, &*turn));
-        remember(life, spec, from, self.cause(), turned.forced, at);
+        };
         // None of its names changes, so that the lookup stays as it is.
         state.identities.insert(self.address, Arc::new(changed));
         let proposal = turn.proposal;

@@ -1,0 +1,205 @@
+//! What the applied state asks for now.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use email_engine_protocol::api::IpStatus;
+
+use email_engine_protocol::time::Timestamp;
+
+use crate::command::{
+    Command, NoteSearch, PullBrake, RESTRAINED_TOGETHER, ReleaseBrake, RestrainIdentities,
+    SteerIdentity, TakeOut,
+};
+use crate::dnsbl::query::Subject;
+use crate::fleet::failover::{
+    Obstacle, SEARCH_MILLIS, obstacle, slowed_by, taken_out_by, to_brake, took_it_back,
+};
+use crate::fleet::lifecycle::{Event, Preflight, Standing, next};
+use crate::state::{FleetState, Identity, ListingEvent, Search};
+
+/// Commands that are due, and why: brakes first, because they keep the others from it.
+pub(super) fn due(state: &FleetState, now: Timestamp) -> Vec<(&'static str, Command)> {
+    let mut due = Vec::new();
+    for (list, _) in to_brake(state, now) {
+        let command = Command::PullBrake(PullBrake { list });
+        due.push(("a list names too many at once", command));
+    }
+    for list in state.failover.brakes.keys() {
+        if took_it_back(state, list) {
+            let (list, reason) = (list.clone(), None);
+            let command = Command::ReleaseBrake(ReleaseBrake { list, reason });
+            due.push(("a list took it all back", command));
+        }
+    }
+    let mut restrained = BTreeSet::new();
+    let named = state
+        .listings
+        .rows
+        .keys()
+        .chain(state.listings.clean.keys());
+    let addresses: BTreeSet<_> = named
+        .filter_map(|subject| match subject {
+            Subject::Address(address) => Some(*address),
+            Subject::Name(_) => None,
+        })
+        .collect();
+    for address in addresses {
+        let Some(identity) = state.identities.get(&address) else {
+            continue;
+        };
+        if is_free_again(identity, now) {
+            let command = Command::SteerIdentity(SteerIdentity {
+                address,
+                event: Event::Release,
+                force: false,
+                on_host: None,
+            });
+            due.push(("no list has it any more", command));
+        } else if !taken_out_by(state, identity, now).is_empty() {
+            let command = Command::TakeOut(TakeOut { address });
+            due.push(("lists have it", command));
+        } else if slowed_by(state, identity, now) != identity.restraint.slowed {
+            restrained.insert(address);
+        }
+    }
+    let mut restrained = restrained.into_iter().peekable();
+    while restrained.peek().is_some() {
+        let addresses = restrained.by_ref().take(RESTRAINED_TOGETHER).collect();
+        let command = Command::RestrainIdentities(RestrainIdentities { addresses });
+        due.push(("lists slow them, or not any more", command));
+    }
+    for event in state.failover.searching.iter() {
+        if state
+            .failover
+            .events
+            .get(event)
+            .is_some_and(|row| is_to_be_noted(state, row, now))
+        {
+            let command = Command::NoteSearch(NoteSearch {
+                event: *event,
+                unfit: BTreeMap::new(),
+            });
+            due.push(("a search", command));
+        }
+    }
+    due
+}
+
+/// Whether one that lists had may leave quarantine. Who was put there by a person's word is let go by one.
+fn is_free_again(identity: &Identity, now: Timestamp) -> bool {
+    let out = identity.life.quarantine.as_ref();
+    let was_listed = out.is_some_and(|out| !out.lists.is_empty());
+    let preflight = Preflight::of(&identity.life.checks, now);
+    let leaves = || next(&Standing::of(identity), &Event::Release, now, &preflight).is_ok();
+    was_listed && identity.spec.status == IpStatus::Quarantine && leaves()
+}
+
+/// Whether nothing changed that a look goes by, but for the time.
+pub(super) fn is_same(before: &FleetState, after: &FleetState) -> bool {
+    let ended = |state: &FleetState| {
+        let sweep = state.listings.sweep.as_ref();
+        sweep.map(|sweep| (sweep.number, sweep.closed_at))
+    };
+    let (was, is) = (&before.listings, &after.listings);
+    before.identities.is_copy_of(&after.identities)
+        && before.tenants.is_copy_of(&after.tenants)
+        && was.rows.is_copy_of(&is.rows)
+        && was.clean.is_copy_of(&is.clean)
+        && was.lists == is.lists
+        && ended(before) == ended(after)
+        && before.default_release == after.default_release
+        && before.failover == after.failover
+}
+
+/// Whether a search ends, or something else stands in its way than was said.
+fn is_to_be_noted(state: &FleetState, event: &ListingEvent, now: Timestamp) -> bool {
+    let Search::Open { obstacle: told } = &event.search else {
+        return false;
+    };
+    if !is_out(state, event) || now.since(event.at) >= SEARCH_MILLIS {
+        return true;
+    }
+    let seen = obstacle(state, event, now);
+    seen.is_some() && seen != *told
+}
+
+fn is_out(state: &FleetState, event: &ListingEvent) -> bool {
+    let listed = state.identities.get(&event.address);
+    listed.is_some_and(|listed| listed.spec.status == IpStatus::Quarantine)
+}
+
+/// Events for which somebody may be promoted now, as far as that is known without asking.
+pub(super) fn wanted(state: &FleetState, now: Timestamp) -> BTreeSet<u64> {
+    let open = state.failover.searching.iter().copied();
+    open.filter(|id| {
+        let event = state.failover.events.get(id);
+        event.is_some_and(|event| is_out(state, event) && obstacle(state, event, now).is_none())
+    })
+    .collect()
+}
+
+/// What is said of those who do not fit, as many as are named.
+pub(super) fn unfit(
+    event: u64,
+    why: BTreeMap<std::net::IpAddr, crate::alerts::rules::Line>,
+) -> Command {
+    let unfit = why.into_iter().take(Obstacle::NAMED).collect();
+    Command::NoteSearch(NoteSearch { event, unfit })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::fixture::failover::{SLOWING, STRONG, clean, listed};
+    use crate::command::fixture::{Fleet, address};
+
+    fn names(fleet: &Fleet) -> Vec<&'static str> {
+        let due = due(&fleet.state, fleet.state.now);
+        let names = due.iter().map(|(_, command)| command.verb().unwrap().name());
+        names.collect()
+    }
+
+    /// What is due is done until nothing is.
+    fn follow(fleet: &mut Fleet) {
+        for _ in 0..10 {
+            let due = due(&fleet.state, fleet.state.now);
+            if due.is_empty() {
+                return;
+            }
+            for (_, command) in due {
+                fleet.accept(command);
+            }
+        }
+        panic!("it comes to no end: {:?}", names(fleet));
+    }
+
+    #[test]
+    fn a_look_finds_what_is_due_and_then_nothing() {
+        let mut fleet = Fleet::with_identities(6);
+        assert_eq!(names(&fleet), Vec::<&str>::new());
+        listed(&mut fleet, STRONG, &[0]);
+        assert_eq!(names(&fleet), ["take-out"]);
+        let before = fleet.state.clone();
+        follow(&mut fleet);
+        assert!(!is_same(&before, &fleet.state) && is_same(&fleet.state, &fleet.state.clone()));
+        assert_eq!(fleet.state.identities[&address(0)].spec.status, IpStatus::Quarantine);
+        assert!(wanted(&fleet.state, fleet.state.now).is_empty(), "nobody is there");
+        listed(&mut fleet, SLOWING, &[1, 2]);
+        assert_eq!(names(&fleet), ["restrain-identities"]);
+        follow(&mut fleet);
+        assert_eq!(fleet.state.identities[&address(2)].daily_quota(), 50);
+    }
+
+    #[test]
+    fn a_list_that_names_everybody_is_braked_and_nothing_else_is_done() {
+        let mut fleet = Fleet::with_identities(6);
+        listed(&mut fleet, STRONG, &[0, 1, 2, 3, 4]);
+        assert_eq!(names(&fleet), ["pull-brake"]);
+        follow(&mut fleet);
+        assert!((0..5).all(|at| fleet.state.identities[&address(at)].takes_mail()));
+        clean(&mut fleet, &[0, 1, 2, 3, 4]);
+        assert_eq!(names(&fleet), ["release-brake"]);
+        follow(&mut fleet);
+        assert!(fleet.state.failover.brakes.is_empty());
+    }
+}
