@@ -155,7 +155,9 @@ mod tests {
 
     fn names(fleet: &Fleet) -> Vec<&'static str> {
         let due = due(&fleet.state, fleet.state.now);
-        let names = due.iter().map(|(_, command)| command.verb().unwrap().name());
+        let names = due
+            .iter()
+            .map(|(_, command)| command.verb().unwrap().name());
         names.collect()
     }
 
@@ -182,8 +184,14 @@ mod tests {
         let before = fleet.state.clone();
         follow(&mut fleet);
         assert!(!is_same(&before, &fleet.state) && is_same(&fleet.state, &fleet.state.clone()));
-        assert_eq!(fleet.state.identities[&address(0)].spec.status, IpStatus::Quarantine);
-        assert!(wanted(&fleet.state, fleet.state.now).is_empty(), "nobody is there");
+        assert_eq!(
+            fleet.state.identities[&address(0)].spec.status,
+            IpStatus::Quarantine
+        );
+        assert!(
+            wanted(&fleet.state, fleet.state.now).is_empty(),
+            "nobody is there"
+        );
         listed(&mut fleet, SLOWING, &[1, 2]);
         assert_eq!(names(&fleet), ["restrain-identities"]);
         follow(&mut fleet);

@@ -60,9 +60,9 @@ pub(super) async fn run<F: Fleet>(
         while leadership.borrow().is_leader {
             applied.mark_unchanged();
             let state = fleet.view(FleetState::clone);
-            let is_idle = looked.as_ref().is_some_and(|(at, before)| {
-                at.elapsed() < IDLE && is_same(before, &state)
-            });
+            let is_idle = looked
+                .as_ref()
+                .is_some_and(|(at, before)| at.elapsed() < IDLE && is_same(before, &state));
             if !is_idle {
                 let (commands, wanted) = look(state.clone()).await;
                 for (reason, command) in commands {

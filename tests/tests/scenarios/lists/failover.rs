@@ -103,9 +103,15 @@ async fn a_listed_identity_is_out_at_once_and_another_stands_in() {
     let before = fs::read(&config).unwrap();
     first.name("spamhaus-zen", &[LISTED]);
     second.name("spamhaus-zen", &[LISTED]);
-    wait_until("it is out", async || status(&operator, LISTED) == "quarantine").await;
+    wait_until("it is out", async || {
+        status(&operator, LISTED) == "quarantine"
+    })
+    .await;
     let seen = Instant::now();
-    wait_until("its host knows", async || fs::read(&config).unwrap() != before).await;
+    wait_until("its host knows", async || {
+        fs::read(&config).unwrap() != before
+    })
+    .await;
     let event = is_replaced(&operator).await;
     let row = listing(&operator, LISTED, "spamhaus-zen").unwrap();
     let at = |value: &Value| {
@@ -168,7 +174,10 @@ async fn with_nobody_left_an_alert_says_so_and_a_second_listing_opens_the_breake
         found.ok_or(told)
     })
     .await;
-    assert!(told.contains("nobody is on the bench or in reserve"), "{told}");
+    assert!(
+        told.contains("nobody is on the bench or in reserve"),
+        "{told}"
+    );
     // One that comes is taken.
     let mut standby = samples::identity(7);
     standby["status"] = "standby".into();
@@ -195,7 +204,9 @@ async fn with_nobody_left_an_alert_says_so_and_a_second_listing_opens_the_breake
     let refused = operator.notes(64, &["breaker", "release", "--tenant", "client-1"]);
     assert!(refused.contains("--why"), "{refused}");
     let why = ["--why", "the list was cleaned"];
-    operator.answer(&[&["breaker", "release", "--tenant", "client-1"], &why[..]].concat());
+    let released =
+        operator.answer(&[&["breaker", "release", "--tenant", "client-1"], &why[..]].concat());
+    assert_eq!(released[0]["released_reason"], "the list was cleaned");
     let goes_on = operator.answer(&["ips", "show", "198.51.100.3"]);
     assert!(goes_on["daily_quota"].as_u64().unwrap() > 0, "{goes_on}");
     let events = events(&operator);
@@ -203,7 +214,9 @@ async fn with_nobody_left_an_alert_says_so_and_a_second_listing_opens_the_breake
         events[0]["search"]["obstacle"]
             .to_string()
             .contains("promotions of 24 hours are spent")
-            || events[0]["search"]["obstacle"].to_string().contains("breaker"),
+            || events[0]["search"]["obstacle"]
+                .to_string()
+                .contains("breaker"),
         "{events:?}"
     );
 }
@@ -245,7 +258,10 @@ async fn a_list_gone_mad_moves_nothing_and_is_told_once() {
     // It is believed again.
     first.name("spamhaus-zen", &[LISTED]);
     second.name("spamhaus-zen", &[LISTED]);
-    wait_until("one is out", async || status(&operator, LISTED) == "quarantine").await;
+    wait_until("one is out", async || {
+        status(&operator, LISTED) == "quarantine"
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -264,13 +280,16 @@ async fn a_tenant_whose_domain_is_on_a_list_is_given_nobody() {
     .await;
     first.name("spamhaus-zen", &[LISTED]);
     second.name("spamhaus-zen", &[LISTED]);
-    let event = wait_for("the listed one is out, and why nobody replaces it is told", async || {
-        let events = events(&operator);
-        let found = events
-            .iter()
-            .find(|event| event["search"]["obstacle"].is_string());
-        found.cloned().ok_or(events)
-    })
+    let event = wait_for(
+        "the listed one is out, and why nobody replaces it is told",
+        async || {
+            let events = events(&operator);
+            let found = events
+                .iter()
+                .find(|event| event["search"]["obstacle"].is_string());
+            found.cloned().ok_or(events)
+        },
+    )
     .await;
     let obstacle = event["search"]["obstacle"].as_str().unwrap();
     assert!(
@@ -288,7 +307,8 @@ async fn while_it_is_frozen_a_listed_one_is_out_and_nobody_comes() {
     let (fleet, operator) = of_one_node(&first, &second).await;
     with_standby(&fleet).await;
     let why = ["--tenant", "client-1", "--why", "we move"];
-    operator.answer(&[&["failover", "freeze"], &why[..]].concat());
+    let frozen = operator.answer(&[&["failover", "freeze"], &why[..]].concat());
+    assert_eq!(frozen["frozen"][0]["reason"], "we move");
     is_healthy(&operator, "spamhaus-zen").await;
     first.name("spamhaus-zen", &[LISTED]);
     second.name("spamhaus-zen", &[LISTED]);
@@ -302,7 +322,8 @@ async fn while_it_is_frozen_a_listed_one_is_out_and_nobody_comes() {
     })
     .await;
     assert_eq!(status(&operator, STANDBY), "standby");
-    operator.answer(&[&["failover", "thaw"], &why[..]].concat());
+    let thawed = operator.answer(&[&["failover", "thaw"], &why[..]].concat());
+    assert_eq!(thawed["frozen"], json!([]));
     is_replaced(&operator).await;
 }
 
@@ -316,22 +337,20 @@ async fn whenever_a_leader_is_killed_one_is_out_and_one_stands_in_once() {
     let own = [("DNSBL_RESOLVER", &*address)];
     let mut fleet = Fleet::configured(3, &[&QUICK[..], &own].concat()).await;
     with_standby(&fleet).await;
-    let steps: [(&str, fn(&Operator) -> bool); 3] = [
-        ("it is seen", |operator| {
-            listing(operator, LISTED, "spamhaus-zen").is_some()
-        }),
-        ("it is confirmed", |operator| {
-            listing(operator, LISTED, "spamhaus-zen")
-                .is_some_and(|row| row["confirmed_at"].is_string())
-        }),
-        ("it is out", |operator| !events(operator).is_empty()),
-    ];
     let operator = Operator::of(&fleet);
     is_healthy(&operator, "spamhaus-zen").await;
     lists.name("spamhaus-zen", &[LISTED]);
-    for (step, is_reached) in steps {
+    for step in ["it is seen", "it is confirmed", "it is out"] {
         // What is asked of the three is answered by whichever lives.
-        wait_until(step, async || is_reached(&operator)).await;
+        wait_until(step, async || {
+            let row = listing(&operator, LISTED, "spamhaus-zen");
+            match step {
+                "it is seen" => row.is_some(),
+                "it is confirmed" => row.is_some_and(|row| row["confirmed_at"].is_string()),
+                _ => !events(&operator).is_empty(),
+            }
+        })
+        .await;
         let leader = fleet.leader().await;
         let node = fleet.nodes.get_mut(&leader).unwrap();
         node.kill();
