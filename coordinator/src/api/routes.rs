@@ -221,6 +221,7 @@ fn of_the_cluster() -> Vec<(Rule, Handler)> {
         (rule(POST, "/api/v1/dnsbl/sweep", Operator, Fleet, &[]), post(dnsbl::begin)),
         (rule(POST, "/api/v1/dnsbl/test", Operator, Fleet, &[]), post(dnsbl::test)),
         (rule(GET, "/api/v1/listings", Viewer, Tenant, &["all", "limit"]), get(dnsbl::listings)),
+        (rule(GET, "/api/v1/listings/replies", Viewer, Tenant, &["all", "limit"]), get(dnsbl::replies)),
     ]
 }
 

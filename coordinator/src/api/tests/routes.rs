@@ -10,7 +10,7 @@ use crate::api::routes::Reach::{self, Fleet, Tenant};
 use crate::api::routes::table;
 
 /// What a route demands, decided here apart from the router.
-const DEMANDS: [(&str, &str, AccessRole, Reach); 100] = [
+const DEMANDS: [(&str, &str, AccessRole, Reach); 101] = [
     ("POST", "/api/v1/fleet", Operator, Tenant),
     ("GET", "/api/v1/tenants", Viewer, Tenant),
     ("POST", "/api/v1/tenants", Operator, Fleet),
@@ -156,6 +156,7 @@ const DEMANDS: [(&str, &str, AccessRole, Reach); 100] = [
     ("POST", "/api/v1/dnsbl/sweep", Operator, Fleet),
     ("POST", "/api/v1/dnsbl/test", Operator, Fleet),
     ("GET", "/api/v1/listings", Viewer, Tenant),
+    ("GET", "/api/v1/listings/replies", Viewer, Tenant),
 ];
 
 #[test]

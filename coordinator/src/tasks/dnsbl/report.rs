@@ -10,7 +10,7 @@ use crate::command::{Command, LISTING_SUBJECTS, RecordListings, RunEnd, Sighting
 use crate::dnsbl::query::Subject;
 use crate::dnsbl::sweep::Findings;
 use crate::dnsbl::verdict::{Verdict, Why};
-use crate::fleet::listing::{quarantined, rows};
+use crate::fleet::listing::{quarantined, rows, wait_for_answer};
 use crate::push::{Fleet, proposal};
 use crate::state::{FleetState, Observer};
 
@@ -85,8 +85,10 @@ fn parts(
     findings: &Findings,
 ) -> Vec<RecordListings> {
     let quarantined = quarantined(state);
+    let waiting = wait_for_answer(state, &findings.list);
     let matters = |subject: &Subject| {
         quarantined.contains(subject)
+            || waiting.contains(subject)
             || rows(state, subject).any(|(list, row)| *list == findings.list && row.is_open())
     };
     let part = || RecordListings {

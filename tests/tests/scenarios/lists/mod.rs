@@ -1,7 +1,11 @@
 //! Who is on a list of bad senders is seen, confirmed by other eyes, and forgiven when the list forgives; a
 //! list that is wrong or gone changes nothing.
 
+mod liar;
+mod policy;
+mod replies;
 mod server;
+mod unclear;
 
 use std::fs;
 use std::io::Write as _;

@@ -14,7 +14,8 @@ use crate::command::RejectionCode::{Invalid, NoEdge};
 use crate::command::identity::warmup::tell;
 use crate::command::refuse::{at_most, not_found, refuse, text};
 use crate::command::verb::{Change, Turn, Verb};
-use crate::fleet::lifecycle::{Event, Preflight, Standing, next};
+use crate::fleet::lifecycle::{Event, Standing, next};
+use crate::fleet::listing::preflight;
 use crate::fleet::warmup;
 use crate::state::FleetState;
 
@@ -74,7 +75,7 @@ impl Verb for SteerIdentity {
             let statement = Statement { verdict, by, at };
             changed.life.checks.insert(Check::Address, statement);
         }
-        let preflight = Preflight::of(&changed.life.checks, now).overruled(self.force);
+        let preflight = preflight(state, identity, &changed.life.checks, now).overruled(self.force);
         let turned =
             next(&standing, &self.event, now, &preflight).map_err(|refusal| refused(&refusal))?;
         if turned.standing == standing {
