@@ -23,9 +23,9 @@ async fn a_policy_listing_keeps_an_identity_on_the_bench_and_takes_none_out() {
     let (_fleet, operator) = alone(&first, &second).await;
     is_healthy(&operator, "spamhaus-zen").await;
     // One on the bench, one that sends.
-    operator.prints(0, &["ips", "rest", ONE]);
-    operator.prints(0, &["ips", "release", ONE]);
-    operator.prints(
+    let _ = operator.prints(0, &["ips", "rest", ONE]);
+    let _ = operator.prints(0, &["ips", "release", ONE]);
+    let _ = operator.prints(
         0,
         &[
             "ips",
@@ -64,6 +64,6 @@ async fn a_policy_listing_keeps_an_identity_on_the_bench_and_takes_none_out() {
         known(&operator, ONE).contains("\"valid\"")
     })
     .await;
-    operator.prints(0, &["ips", "activate", ONE]);
+    let _ = operator.prints(0, &["ips", "activate", ONE]);
     assert_eq!(status(&operator, ONE), "warming");
 }
