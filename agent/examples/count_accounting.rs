@@ -19,9 +19,9 @@ use email_engine_agent::accounting::telling::Session;
 use email_engine_agent::host::{Cabinet, Rooted};
 use email_engine_protocol::bytes::Nonce;
 use email_engine_protocol::desired::{
-    AccountedIdentity, AccountingFile, AccountingSpec, HostPath, Receiver, RecordKind,
+    AccountedIdentity, AccountingFile, AccountingSpec, HostPath, ListNames, Receiver, RecordKind,
 };
-use email_engine_protocol::id::{ClusterId, HostId, ReceiverGroup, VmtaName};
+use email_engine_protocol::id::{ClusterId, HostId, ListId, ReceiverGroup, VmtaName};
 use email_engine_protocol::mail::DomainName;
 use email_engine_protocol::observed::{AccountingCursors, FileCursor};
 use email_engine_protocol::time::Timestamp;
@@ -200,6 +200,16 @@ fn spec() -> Outcome<AccountingSpec> {
     identities.sort_by(|one, other| one.vmta.cmp(&other.vmta));
     Ok(AccountingSpec {
         posts: Vec::new(),
+        lists: (0..12)
+            .map(|at| {
+                Ok(ListNames {
+                    list: ListId::new(format!("list-{at}"))?,
+                    names: (0..4)
+                        .map(|name| format!("bl{name}.list-{at}.example.org"))
+                        .collect(),
+                })
+            })
+            .collect::<Outcome<_>>()?,
         files: vec![AccountingFile {
             path: HostPath::new("/log/acct.csv")?,
             records: vec![

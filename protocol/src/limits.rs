@@ -110,6 +110,14 @@ pub const ENDPOINTS: usize = 16;
 pub const REQUEST_BYTES: usize = 16 * 1024 * 1024;
 /// Most rows of one batch of statistics: identities by hours and groups of receivers.
 pub const STATISTICS_ROWS: usize = 2048;
+/// Most rows of replies that name a list in one batch of statistics: identities by lists.
+pub const REPLY_ROWS: usize = 256;
+/// Longest sample of a reply, in characters.
+pub const REPLY_CHARS: usize = 240;
+/// Most names by which replies are known to speak of lists.
+pub const LIST_NAMES: usize = 256;
+/// Longest of them, in characters.
+pub const LIST_NAME_CHARS: usize = 120;
 /// Most bytes of an accounting file that one batch of statistics covers.
 pub const STATISTICS_BYTES: u64 = 64 * 1024 * 1024;
 /// Most applications that are told of what stands in accounting files.

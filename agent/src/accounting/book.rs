@@ -130,7 +130,9 @@ impl Book {
     pub(super) fn is_full(&self) -> bool {
         self.scan().is_some_and(|scan| {
             let is_long = scan.is_counting() && scan.position - scan.from >= STRETCH_BYTES;
-            is_long || scan.tally.len() >= limits::STATISTICS_ROWS
+            is_long
+                || scan.tally.len() >= limits::STATISTICS_ROWS
+                || scan.replies.len() >= limits::REPLY_ROWS
         })
     }
 

@@ -12,6 +12,7 @@ use email_engine_protocol::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::counts::receivers::Receivers;
+use super::counts::replies::{Lists, Named};
 use super::line::record::Record;
 
 /// Identities that left and are remembered, the newest ones.
@@ -37,6 +38,7 @@ pub struct Names {
     addresses: BTreeSet<IpAddr>,
     rejecting: BTreeSet<String>,
     receivers: Receivers,
+    lists: Lists,
 }
 
 /// Whose a name is and was. It may go to another identity while records of the former one come.
@@ -100,6 +102,7 @@ impl Names {
                 .map(|spec| spec.rejecting.iter().map(lower).collect())
                 .unwrap_or_default(),
             receivers: Receivers::of(spec.map_or(&[][..], |spec| &spec.receivers)),
+            lists: Lists::of(spec.map_or(&[][..], |spec| &spec.lists)),
             ..Self::default()
         };
         for identity in &next {
@@ -128,6 +131,12 @@ impl Names {
     #[must_use]
     pub fn group(&self, record: &Record) -> ReceiverGroup {
         self.receivers.group(record)
+    }
+
+    /// Says which list of bad senders the receiver names.
+    #[must_use]
+    pub fn list<'a>(&'a self, record: &'a Record) -> Option<Named<'a>> {
+        self.lists.named_in(&record.said)
     }
 
     /// Says whose a record is.
@@ -184,7 +193,8 @@ fn name(text: &str, empty: &str) -> String {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use email_engine_protocol::desired::{AccountingFile, HostPath, Receiver};
+    use email_engine_protocol::desired::{AccountingFile, HostPath, ListNames, Receiver};
+    use email_engine_protocol::id::ListId;
     use email_engine_protocol::observed::BounceCategory;
 
     use super::*;
@@ -213,6 +223,20 @@ pub(super) mod tests {
                 group: ReceiverGroup::new("gmail").unwrap(),
                 names: vec!["gmail.com".to_owned()],
             }],
+            lists: vec![
+                ListNames {
+                    list: ListId::new("psbl").unwrap(),
+                    names: vec!["psbl.surriel.com".to_owned()],
+                },
+                ListNames {
+                    list: ListId::new("spamhaus-zen").unwrap(),
+                    names: vec![
+                        "zen.spamhaus.org".to_owned(),
+                        "zen.dq.spamhaus.net".to_owned(),
+                        "spamhaus.org/query/ip".to_owned(),
+                    ],
+                },
+            ],
         }
     }
 
@@ -227,6 +251,7 @@ pub(super) mod tests {
             category: BounceCategory::Other,
             recipient: String::new(),
             queue: String::new(),
+            said: String::new(),
             message: 1,
         }
     }

@@ -14,6 +14,7 @@ use email_engine_protocol::time::Timestamp;
 
 use super::begin::Begin;
 use super::counts::deferrals::Deferrals;
+use super::counts::replies::Replies;
 use super::counts::tally::Tally;
 use super::line::columns::Columns;
 use super::line::record::{self, Line, LineError, Record};
@@ -46,6 +47,8 @@ pub(super) struct Scan {
     pub(super) from: u64,
     pub(super) instead_of: Option<u64>,
     pub(super) tally: Tally,
+    /// Those of it that name a list of bad senders.
+    pub(super) replies: Replies,
 }
 
 /// What records are judged by, and where notices go.
@@ -78,6 +81,7 @@ impl Scan {
             from: 0,
             instead_of: None,
             tally: Tally::default(),
+            replies: Replies::default(),
         })
     }
 
@@ -121,6 +125,7 @@ impl Scan {
             instead_of: self.instead_of.take(),
             mark: self.mark(),
             totals: std::mem::take(&mut self.tally).into_rows(),
+            replies: std::mem::take(&mut self.replies).into_rows(),
         };
         self.from = self.position;
         Some(stretch)
@@ -220,8 +225,16 @@ impl Scan {
             Whose::Identity(address) => {
                 let group = judge.names.group(record);
                 let is_first = is_deferral && !self.deferrals.knows(record.message);
-                if !self.tally.count(address, group, record, is_first) {
+                let named = judge.names.list(record);
+                // Nothing is counted of a record that has no room for all that it says.
+                let has_room = |named| self.replies.has_room(address, named);
+                if !named.as_ref().is_none_or(has_room)
+                    || !self.tally.count(address, group, record, is_first)
+                {
                     return false;
+                }
+                if let Some(named) = named {
+                    self.replies.count(address, &named, record.at);
                 }
             }
             Whose::UnknownSender(domain) => {

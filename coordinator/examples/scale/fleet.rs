@@ -142,6 +142,7 @@ pub(super) fn counted(
             tail: ContentHash([2; 32]),
         },
         totals: totals.collect(),
+        replies: Vec::new(),
     };
     Ok(HostBatch {
         host: HostId::new(format!("relay{group}"))?,

@@ -227,6 +227,7 @@ fn of_the_cluster() -> Vec<(Rule, Handler)> {
         (rule(POST, "/api/v1/tenants/{tenant}/failover/freeze", Operator, Tenant, &[]), post(failover::freeze)),
         (rule(POST, "/api/v1/tenants/{tenant}/failover/thaw", Operator, Tenant, &[]), post(failover::thaw)),
         (rule(POST, "/api/v1/tenants/{tenant}/breaker/release", Operator, Tenant, &[]), post(failover::release)),
+        (rule(GET, "/api/v1/listings/replies", Viewer, Tenant, &["all", "limit"]), get(dnsbl::replies)),
     ]
 }
 

@@ -23,8 +23,8 @@ use super::fixture::{
 use super::*;
 use crate::fleet::lifecycle::Event;
 use crate::state::{
-    CampaignEnd, CertificateSubject, Figures, HostSecret, Release, SecretOf, ShownCertificate,
-    SweepRules, TokenUse,
+    CampaignEnd, CertificateSubject, Figures, HostSecret, ListWeight, Release, SecretOf,
+    ShownCertificate, SweepRules, TokenUse,
 };
 
 const GOLDEN: &str = include_str!("format.golden");
@@ -396,7 +396,7 @@ fn listing_commands() -> Vec<Command> {
     vec![
         Command::BeginSweep(BeginSweep {
             number: 7,
-            lists: [(list("one"), true)].into(),
+            lists: [(list("one"), ListWeight::TakesOut)].into(),
             members: [NodeId(1)].into(),
             rules: SweepRules::default(),
         }),

@@ -27,6 +27,8 @@ pub struct DnsblConfig {
     pub confirm_seconds: u64,
     /// After which another node takes over what one was to ask.
     pub takeover_seconds: u64,
+    /// After a reply that names a list, until that list is asked about the identity.
+    pub reply_seconds: u64,
     /// Lists with which this node's resolver is registered.
     pub registered: BTreeSet<ListId>,
 }
@@ -40,6 +42,7 @@ impl Default for DnsblConfig {
             sweep_seconds: 4 * 3_600,
             confirm_seconds: 600,
             takeover_seconds: 900,
+            reply_seconds: 120,
             registered: BTreeSet::new(),
         }
     }
@@ -59,6 +62,12 @@ impl DnsblConfig {
         }
     }
 
+    /// How long replies wait for the list that they name to be asked, in milliseconds.
+    #[must_use]
+    pub const fn reply_delay(&self) -> u64 {
+        self.reply_seconds * Timestamp::SECOND
+    }
+
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         let refused = |key: &str, value: String, accepted: &str| {
             Err(ConfigError::Value {
@@ -71,6 +80,7 @@ impl DnsblConfig {
             ("sweep_seconds", self.sweep_seconds, 0),
             ("confirm_seconds", self.confirm_seconds, 1),
             ("takeover_seconds", self.takeover_seconds, 1),
+            ("reply_seconds", self.reply_seconds, 1),
         ] {
             if !(least..=WEEK).contains(&value) {
                 return refused(

@@ -66,6 +66,7 @@ impl NodeConfig {
             "dnsbl_sweep_seconds" => self.dnsbl.sweep_seconds = number()?,
             "dnsbl_confirm_seconds" => self.dnsbl.confirm_seconds = number()?,
             "dnsbl_takeover_seconds" => self.dnsbl.takeover_seconds = number()?,
+            "dnsbl_reply_seconds" => self.dnsbl.reply_seconds = number()?,
             "dnsbl_registered" => {
                 let lists = value.split(',').map(|name| name.trim().parse());
                 let lists = lists.collect::<Result<_, _>>();

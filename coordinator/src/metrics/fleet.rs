@@ -29,6 +29,7 @@ pub fn observe(state: &FleetState, raft: &RaftStatus, now: Timestamp) {
     observe_raft(raft);
     observe_peers(state, raft);
     super::alerts::observe(state, now);
+    super::failover::observe(state);
     gauge!(REVISION).set(figure(state.revision));
     gauge!(PREPARED_KEYS).set(figure(state.prepared_keys.len() as u64));
     observe_hosts(state);

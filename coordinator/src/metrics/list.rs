@@ -58,6 +58,9 @@ pub(super) const MAIL_NOTICES: &str = "email_engine_mail_notices";
 pub(super) const DKIM_ROTATIONS: &str = "email_engine_dkim_rotations";
 pub(super) const BLACKLIST_STATUS: &str = "email_engine_blacklist_status";
 pub(super) const BLACKLIST_UNKNOWN: &str = "email_engine_blacklist_unknown";
+pub(super) const FAILOVER_EVENTS: &str = "email_engine_failover_events";
+pub(super) const BREAKER_OPEN: &str = "email_engine_breaker_open";
+pub(super) const LIST_BRAKED: &str = "email_engine_dnsbl_braked";
 pub(super) const UNCOUNTED: &str = "email_engine_statistics_uncounted";
 pub(super) const BEHIND: &str = "email_engine_agents_behind_target";
 pub(super) const EMAILS_SENT: &str = "email_engine_emails_sent_total";
@@ -319,6 +322,24 @@ pub const LOOKS: &[Metric] = &[
         Kind::Gauge,
         Unit::Count,
         "1 when nothing is known of an address on a list that is asked",
+    ),
+    metric(
+        FAILOVER_EVENTS,
+        Kind::Gauge,
+        Unit::Count,
+        "Identities that were taken out because of lists, by whether another took their place: sought, unreplaced (something stands in the way), replaced, ended, nothing-lost",
+    ),
+    metric(
+        BREAKER_OPEN,
+        Kind::Gauge,
+        Unit::Count,
+        "1 while a tenant's breaker is open: nobody is promoted for it, and its bulk mail is paused",
+    ),
+    metric(
+        LIST_BRAKED,
+        Kind::Gauge,
+        Unit::Count,
+        "1 while nothing is done because of a list, which named too many addresses at once",
     ),
     metric(
         ALERTS,

@@ -5,6 +5,7 @@
 //! host) leaves no series behind that says its last figure for ever.
 
 mod alerts;
+mod failover;
 mod fleet;
 mod list;
 mod mail;

@@ -64,9 +64,12 @@ pub use host::{
 };
 pub use identity::{
     Declared, Departed, Departure, ForeignPlan, GivenUp, Held, HeldAddresses, Identity, Leaving,
-    Life, OtherKey, Place, Pool, Quarantine, Restraint, Rotation, Said, Signing,
+    Life, OtherKey, Place, Pool, Quarantine, Restraint, Rotation, Said, Signing, Slowed,
 };
-pub use listing::{ListHealth, ListRun, Listing, Listings, Observer, Sweep, SweepRules, SweptList};
+pub use listing::{
+    ListHealth, ListRun, ListWeight, Listing, Listings, Observer, Replies, Sweep, SweepRules,
+    SweptList,
+};
 pub use lookup::{Claim, ClaimKind, Lookup};
 pub(crate) use lookup::{claims, with_ancestors};
 pub use restored::{Restored, Return, ShownCertificate};

@@ -1,5 +1,5 @@
 //! Says when mail left identities last, as far as it is counted, and lays to rest those that had none for 30
-//! days.
+//! days, and those whose quarantine is over.
 //!
 //! What is said is the day, once when it begins to have mail and once when it is over: idleness is counted in
 //! days, and the log is spared what changes nothing. Nobody is idle because nobody counted: one is laid to
@@ -48,11 +48,11 @@ pub(super) async fn run<F: Fleet>(fleet: F, evidence: Arc<dyn Evidence>) {
 async fn look<F: Fleet>(fleet: &F, evidence: &Arc<dyn Evidence>) {
     let (mut found, mut from) = (Found::default(), Bound::Unbounded);
     loop {
-        let (at, subjects, last) = fleet.view(|state| {
+        let (at, (subjects, clean, last)) = fleet.view(|state| {
             let at = now().max(state.now);
-            let (subjects, last) = subjects(state, from, at);
-            (at, subjects, last)
+            (at, subjects(state, from, at))
         });
+        found.clean.extend(clean);
         let evidence = Arc::clone(evidence);
         // What is counted may lie on a disk.
         let judged = tokio::task::spawn_blocking(move || found_of(&subjects, &*evidence, at));
@@ -65,14 +65,20 @@ async fn look<F: Fleet>(fleet: &F, evidence: &Arc<dyn Evidence>) {
             None => break,
         }
     }
-    for address in found.idle.into_iter().take(RESTS) {
+    let clean = found.clean.into_iter().map(|one| (one, Event::Release));
+    let idle = found.idle.into_iter().map(|one| (one, Event::Idle));
+    for (address, event) in clean.take(RESTS).chain(idle.take(RESTS)) {
+        let why = match &event {
+            Event::Release => "7 days since it was seen on a list, and two clean sweeps",
+            _ => "30 days without mail",
+        };
         let steer = SteerIdentity {
             address,
-            event: Event::Idle,
+            event,
             force: false,
             on_host: None,
         };
-        say(fleet, "30 days without mail", Command::SteerIdentity(steer)).await;
+        say(fleet, why, Command::SteerIdentity(steer)).await;
     }
 }
 
@@ -98,6 +104,8 @@ struct Subject {
 struct Found {
     sent: BTreeMap<IpAddr, Timestamp>,
     idle: Vec<IpAddr>,
+    /// Those whose quarantine is over.
+    clean: Vec<IpAddr>,
 }
 
 impl Found {
@@ -108,23 +116,27 @@ impl Found {
     }
 }
 
-/// Those of the next identities in order of address of which something may be said, and where the rest begins.
+/// Of the next identities in order of address those of which something may be said, those whose quarantine is
+/// over, and where the rest begins.
 fn subjects(
     state: &FleetState,
     from: Bound<IpAddr>,
     now: Timestamp,
-) -> (Vec<Subject>, Option<IpAddr>) {
-    let mut subjects = Vec::new();
+) -> (Vec<Subject>, Vec<IpAddr>, Option<IpAddr>) {
+    let (mut subjects, mut clean) = (Vec::new(), Vec::new());
     let mut last = None;
     let rest = state.identities.range((from, Bound::Unbounded));
     for (seen, (address, identity)) in rest.enumerate() {
         if seen == TOGETHER {
-            return (subjects, last);
+            return (subjects, clean, last);
         }
         last = Some(*address);
         subjects.extend(subject(state, identity, now));
+        if due(&Standing::of(identity), now) == Some(Event::Release) {
+            clean.push(*address);
+        }
     }
-    (subjects, None)
+    (subjects, clean, None)
 }
 
 fn subject(state: &FleetState, identity: &Identity, now: Timestamp) -> Option<Subject> {
@@ -143,7 +155,7 @@ fn subject(state: &FleetState, identity: &Identity, now: Timestamp) -> Option<Su
     Some(Subject {
         address: identity.spec.address,
         from: from.max(today.saturating_sub(LOOK_BACK_DAYS)),
-        is_due: due(&standing, now).is_some(),
+        is_due: due(&standing, now) == Some(Event::Idle),
         hosts: accounting_hosts(state, identity),
     })
 }
@@ -204,9 +216,12 @@ mod tests {
     }
 
     fn looked(fleet: &Fleet, evidence: &dyn Evidence) -> Found {
-        let (subjects, last) = subjects(&fleet.state, Bound::Unbounded, fleet.now());
+        let (subjects, clean, last) = subjects(&fleet.state, Bound::Unbounded, fleet.now());
         assert_eq!(last, None);
-        found_of(&subjects, evidence, fleet.now())
+        Found {
+            clean,
+            ..found_of(&subjects, evidence, fleet.now())
+        }
     }
 
     /// A look, and what is said after it.

@@ -60,8 +60,8 @@ pub use ip::{
 };
 pub use leaving::{GivenUpView, LeavingView};
 pub use listing::{
-    ListCode, ListKeyRequest, ListTestRequest, ListTestView, ListView, ListingClass, ListingView,
-    SweepView, SweptView,
+    ListCode, ListKeyRequest, ListReplyView, ListTestRequest, ListTestView, ListView, ListingClass,
+    ListingView, SweepView, SweptView,
 };
 pub use preview::{HostChange, ResourceChange, RestartRequest, RestartView, TextDiff};
 pub use problem::Problem;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config::bound;
 use super::{ConfigError, HostPath};
-use crate::id::{ReceiverGroup, TenantId, VmtaName};
+use crate::id::{ListId, ReceiverGroup, TenantId, VmtaName};
 use crate::limits;
 use crate::mail::DomainName;
 use crate::url::ServiceUrl;
@@ -28,6 +28,19 @@ pub struct AccountingSpec {
     /// Applications that are told of bounces and complaints, in order of tenant, at most
     /// [`ACCOUNTING_POSTS`](crate::limits::ACCOUNTING_POSTS).
     pub posts: Vec<AccountingPost>,
+    /// Lists of bad senders, by what replies call them, in order; at most
+    /// [`LIST_NAMES`](crate::limits::LIST_NAMES) names of
+    /// [`LIST_NAME_CHARS`](crate::limits::LIST_NAME_CHARS).
+    pub lists: Vec<ListNames>,
+}
+
+/// A list of bad senders, by the names under which receivers' replies speak of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListNames {
+    /// The list.
+    pub list: ListId,
+    /// Names of its zones, and addresses of its pages, in lower case.
+    pub names: Vec<String>,
 }
 
 /// A tenant's application that is told of what came back.
@@ -92,6 +105,9 @@ pub enum RecordKind {
 pub(super) fn check(spec: &AccountingSpec) -> Result<(), ConfigError> {
     let names: usize = spec.receivers.iter().map(|one| one.names.len()).sum();
     let posted: usize = spec.posts.iter().map(|post| post.identities.len()).sum();
+    let lists: usize = spec.lists.iter().map(|one| one.names.len()).sum();
+    let list_names = spec.lists.iter().flat_map(|one| &one.names);
+    let longest = list_names.map(String::len).max().unwrap_or_default();
     let vmtas = spec.identities.len() + spec.rejecting.len();
     for (what, number, limit) in [
         (
@@ -119,6 +135,12 @@ pub(super) fn check(spec: &AccountingSpec) -> Result<(), ConfigError> {
             "number of identities of webhooks",
             posted,
             limits::RESOURCES_PER_HOST,
+        ),
+        ("number of names of lists", lists, limits::LIST_NAMES),
+        (
+            "length of a name of a list",
+            longest,
+            limits::LIST_NAME_CHARS,
         ),
     ] {
         bound(what, number as u64, limit as u64)?;

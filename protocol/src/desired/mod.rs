@@ -23,7 +23,8 @@ mod transaction;
 mod vendor;
 
 pub use accounting::{
-    AccountedIdentity, AccountingFile, AccountingPost, AccountingSpec, Receiver, RecordKind,
+    AccountedIdentity, AccountingFile, AccountingPost, AccountingSpec, ListNames, Receiver,
+    RecordKind,
 };
 pub use artifact::{ArchiveForm, ArchiveSpec, ArtifactRef, of as artifact_of};
 pub use basics::{GroupSpec, IpAddressSpec, SymlinkSpec, SysctlSpec, UserSpec};

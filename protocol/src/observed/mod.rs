@@ -9,6 +9,7 @@ mod counts;
 mod drain;
 mod facts;
 mod notice;
+mod reply;
 mod report;
 mod statistics;
 mod status;
@@ -19,6 +20,7 @@ pub use counts::{Counts, DayCounts};
 pub use drain::DrainStatus;
 pub use facts::{Disk, Facts, Mode};
 pub use notice::{MailNotice, MailNotices};
+pub use reply::ListReplies;
 pub use report::{Attempt, Convergence, GenerationStates, HostReport, Stage, StatusCounts};
 pub use statistics::{
     AccountingCursors, AccountingFileId, FileCursor, Gap, IdentityTotals, Mark, OWNED_FOR,

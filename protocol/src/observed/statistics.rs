@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Counts, MailNotices};
+use super::{Counts, ListReplies, MailNotices, reply};
 use crate::bytes::{ContentHash, Nonce};
 use crate::crypto::Signable;
 use crate::id::{ClusterId, HostId, ReceiverGroup};
@@ -120,6 +120,9 @@ pub struct Stretch {
     /// What was counted, in order of address, hour and group, at most
     /// [`STATISTICS_ROWS`](crate::limits::STATISTICS_ROWS).
     pub totals: Vec<IdentityTotals>,
+    /// Replies among what was counted that name a list of bad senders, in order of address and list, at most
+    /// [`REPLY_ROWS`](crate::limits::REPLY_ROWS).
+    pub replies: Vec<ListReplies>,
 }
 
 /// Bytes of the shortest line that counts: type, time and the line's end.
@@ -150,7 +153,11 @@ impl Stretch {
             }
             lines = lines.saturating_add(counts.records());
         }
-        (lines > bytes / LEAST_LINE).then_some("it counts more records than have room in it")
+        if lines > bytes / LEAST_LINE {
+            return Some("it counts more records than have room in it");
+        }
+        // A deferral may be one of a message that was counted before, so that more replies than counts are true.
+        reply::fault(&self.replies, bytes / LEAST_LINE)
     }
 }
 
@@ -185,7 +192,7 @@ pub struct StatisticsBatch {
 }
 
 impl Signable for StatisticsBatch {
-    const DOMAIN: &'static str = "email-engine/statistics/v2";
+    const DOMAIN: &'static str = "email-engine/statistics/v3";
 }
 
 /// Counts of one identity in one UTC hour at one group of receivers.
@@ -237,6 +244,7 @@ mod tests {
                 group: ReceiverGroup::other(),
                 counts,
             }],
+            replies: Vec::new(),
         };
         let fault = |to, change: fn(&mut Counts)| {
             let mut counts = counts;

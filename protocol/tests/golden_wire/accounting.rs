@@ -2,14 +2,14 @@
 
 use email_engine_protocol::bytes::{ContentHash, Nonce};
 use email_engine_protocol::desired::{
-    AccountedIdentity, AccountingFile, AccountingPost, AccountingSpec, HostPath, Receiver,
-    RecordKind,
+    AccountedIdentity, AccountingFile, AccountingPost, AccountingSpec, HostPath, ListNames,
+    Receiver, RecordKind,
 };
-use email_engine_protocol::id::{ReceiverGroup, TenantId, VmtaName};
+use email_engine_protocol::id::{ListId, ReceiverGroup, TenantId, VmtaName};
 use email_engine_protocol::mail::DomainName;
 use email_engine_protocol::observed::{
     AccountingCursors, AccountingFileId, BounceCategory, Counts, FileCursor, Gap, IdentityTotals,
-    MailNotice, MailNotices, Mark, StatisticsBatch, Stretch,
+    ListReplies, MailNotice, MailNotices, Mark, StatisticsBatch, Stretch,
 };
 use email_engine_protocol::time::Timestamp;
 use email_engine_protocol::url::ServiceUrl;
@@ -70,6 +70,14 @@ pub(crate) fn statistics() -> StatisticsBatch {
                 group: ReceiverGroup::new("gmail").unwrap(),
                 counts,
             }],
+            replies: vec![ListReplies {
+                address: "192.0.2.1".parse().unwrap(),
+                list: ListId::new("spamhaus-zen").unwrap(),
+                count: 2,
+                first: Timestamp(1_795_240_800_123),
+                last: Timestamp(1_795_240_900_123),
+                sample: "550 5.7.1 blocked using zen.spamhaus.org".to_owned(),
+            }],
         }),
         gap: Some(Gap {
             from: Timestamp(1_795_140_800_000),
@@ -112,6 +120,10 @@ pub(crate) fn accounting() -> AccountingSpec {
             url: ServiceUrl::new("https://app.example.com").unwrap(),
             path: HostPath::new("/var/log/pmta/feedback.csv").unwrap(),
             identities: vec!["192.0.2.1".parse().unwrap()],
+        }],
+        lists: vec![ListNames {
+            list: ListId::new("spamhaus-zen").unwrap(),
+            names: vec!["zen.spamhaus.org".to_owned()],
         }],
     }
 }

@@ -44,6 +44,8 @@ pub struct Record {
     pub recipient: String,
     /// The queue that it was in, without its virtual MTA, in lower case.
     pub queue: String,
+    /// What the receiver said, as printable ASCII; empty of what was delivered, and of complaints.
+    pub said: String,
     /// Tells one message to one recipient from others; 0 for what is not deferred.
     pub message: u64,
 }
@@ -76,6 +78,8 @@ pub enum LineError {
 /// A clock of the machine that was set back leaves times that have not come yet; more than this is
 /// nonsense.
 const AHEAD: u64 = Timestamp::DAY;
+/// Longest piece of a receiver's reply that is looked at.
+const SAID: usize = 1_024;
 /// Longest piece of a line that a reason quotes.
 const QUOTED: usize = 40;
 
@@ -186,11 +190,25 @@ fn record(fields: &Fields<'_>, now: Timestamp) -> Result<Line, LineError> {
         category: BounceCategory::named(&fields.lower(columns.category)),
         recipient: domain(&fields.lower(columns.recipient)),
         queue: queue(&fields.lower(columns.queue)),
+        said: match kind {
+            RecordKind::Delivered | RecordKind::Complaint => String::new(),
+            _ => printable(fields.bytes(columns.said)),
+        },
         message: match kind {
             RecordKind::Deferred => message(fields),
             _ => 0,
         },
     }))
+}
+
+/// The beginning of a text, a byte a character.
+fn printable(text: &[u8]) -> String {
+    let shown = |byte: &u8| match byte {
+        b' '..=b'~' => char::from(*byte),
+        byte if byte.is_ascii_whitespace() => ' ',
+        _ => '?',
+    };
+    text.iter().take(SAID).map(shown).collect()
 }
 
 /// The domain of an address, or the text itself where it has none.

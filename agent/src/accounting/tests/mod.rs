@@ -5,6 +5,7 @@ mod beginnings;
 mod lives;
 mod reading;
 mod refusals;
+mod replies;
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -39,6 +40,8 @@ struct Cluster {
     cursors: BTreeMap<AccountingFileId, FileCursor>,
     floors: BTreeMap<String, String>,
     rows: BTreeMap<(IpAddr, u32, ReceiverGroup), Counts>,
+    /// Replies by identity and list.
+    replies: BTreeMap<(IpAddr, String), u64>,
     gaps: Vec<Gap>,
     read_until: Option<Timestamp>,
 }
@@ -85,6 +88,15 @@ impl Cluster {
         for row in &stretch.totals {
             let key = (row.address, row.hour, row.group.clone());
             self.rows.entry(key).or_default().add(&row.counts);
+        }
+        assert_eq!(
+            stretch.fault(),
+            None,
+            "the cluster believes no such stretch"
+        );
+        for row in &stretch.replies {
+            let key = (row.address, row.list.to_string());
+            *self.replies.entry(key).or_default() += row.count;
         }
         let cursor = FileCursor {
             file: stretch.file.clone(),
@@ -228,6 +240,15 @@ fn discarded(sender: &str) -> String {
 
 fn deferred(message: u64) -> String {
     row("t", &format!("b{message}@mail1.example.com"), "vmta-1")
+}
+
+/// A file whose records say what receivers replied.
+const HEADER_OF_REPLIES: &str = "type,timeLogged,orig,dsnDiag,vmta\r\n";
+
+/// A record of such a file.
+fn replied(kind: &str, vmta: u8, reply: &str) -> String {
+    let seconds = NOW.0 / Timestamp::SECOND;
+    format!("{kind},{seconds},b@mail{vmta}.example.com,\"{reply}\",vmta-{vmta}\r\n")
 }
 
 fn row(kind: &str, sender: &str, vmta: &str) -> String {

@@ -18,6 +18,7 @@ const FILE: &str = "/var/log/pmta/acct-2026-11-21-0000.csv";
 fn spec() -> AccountingSpec {
     AccountingSpec {
         posts: Vec::new(),
+        lists: Vec::new(),
         files: vec![AccountingFile {
             path: HostPath::new("/var/log/pmta/acct.csv").unwrap(),
             records: vec![RecordKind::Delivered, RecordKind::Bounced],

@@ -10,7 +10,7 @@ use crate::api::routes::Reach::{self, Fleet, Tenant};
 use crate::api::routes::table;
 
 /// What a route demands, decided here apart from the router.
-const DEMANDS: [(&str, &str, AccessRole, Reach); 106] = [
+const DEMANDS: [(&str, &str, AccessRole, Reach); 107] = [
     ("POST", "/api/v1/fleet", Operator, Tenant),
     ("GET", "/api/v1/tenants", Viewer, Tenant),
     ("POST", "/api/v1/tenants", Operator, Fleet),
@@ -182,6 +182,7 @@ const DEMANDS: [(&str, &str, AccessRole, Reach); 106] = [
         Operator,
         Tenant,
     ),
+    ("GET", "/api/v1/listings/replies", Viewer, Tenant),
 ];
 
 #[test]

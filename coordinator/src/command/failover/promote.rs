@@ -20,10 +20,10 @@ use crate::command::verb::{Change, Turn, Verb};
 use crate::dnsbl::query::Subject;
 use crate::fleet::failover::budget::WEEK;
 use crate::fleet::failover::candidate::{Runner, Seen, restores};
-use crate::fleet::failover::{obstacle, runners, takes_out};
-use crate::fleet::lifecycle::{Event, Preflight};
-use crate::fleet::listing::rows;
-use crate::state::{FleetState, Identity, ListingEvent, Promotion, Search};
+use crate::fleet::failover::{obstacle, runners};
+use crate::fleet::lifecycle::Event;
+use crate::fleet::listing::{preflight, rows};
+use crate::state::{FleetState, Identity, ListWeight, ListingEvent, Promotion, Search};
 
 /// See [`Command::PromoteIdentity`](crate::command::Command::PromoteIdentity).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,13 +57,14 @@ impl Asked {
     #[must_use]
     pub fn seen(&self, state: &FleetState, address: IpAddr) -> Seen {
         let sweep = state.listings.sweep.as_ref();
-        let wanted = sweep.into_iter().flat_map(|sweep| sweep.lists.keys());
-        let silent = wanted.filter(|list| !self.clean.contains(*list));
-        let unknown = self.unknown.iter().chain(silent);
+        let wanted = sweep.into_iter().flat_map(|sweep| &sweep.lists);
+        let wanted = wanted.filter(|(_, swept)| swept.weight == ListWeight::TakesOut);
+        let silent = wanted.map(|(list, _)| list);
+        let silent = silent.filter(|list| !self.clean.contains(*list));
         let committed = rows(state, &Subject::Address(address)).filter(|(_, row)| row.is_open());
         let listed = self.listed.iter().chain(committed.map(|(list, _)| list));
         let listed: BTreeSet<ListId> = listed.cloned().collect();
-        let unknown = unknown.filter(|list| takes_out(list) && !listed.contains(*list));
+        let unknown = silent.filter(|list| !listed.contains(*list));
         Seen {
             since: Some(self.at),
             unknown: unknown.cloned().collect(),
@@ -182,7 +183,7 @@ impl PromoteIdentity {
         let host = identity.spec.host.clone();
         identity.life.hear_host(&host, self.on_host.as_ref(), now);
         identity.spec.purpose = event.purpose;
-        let preflight = Preflight::of(&identity.life.checks, now);
+        let preflight = preflight(state, &identity, &identity.life.checks, now);
         let way = (&Event::Activate, &preflight, Cause::Promoted);
         let mut promoted = walk(state, identity, way, turn)?.ok_or_else(|| {
             let accepted = "one that does not send with its whole weight already";

@@ -10,11 +10,11 @@ use super::TOGETHER;
 use crate::command::Rejection;
 use crate::command::refuse::at_most;
 use crate::command::verb::{Change, Turn, Verb};
-use crate::fleet::failover::slowed_by;
+use crate::fleet::failover::restraint_of;
 use crate::state::FleetState;
 
-/// See [`Command::RestrainIdentities`](crate::command::Command::RestrainIdentities). By which lists they are
-/// slowed, or not any more, is read here.
+/// See [`Command::RestrainIdentities`](crate::command::Command::RestrainIdentities). What holds them
+/// back, or does not any more, is read here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RestrainIdentities {
     /// Which identities.
@@ -41,12 +41,12 @@ impl Verb for RestrainIdentities {
             let Some(identity) = state.identities.get(address) else {
                 continue;
             };
-            let slowed = slowed_by(state, identity, turn.now());
-            if slowed == identity.restraint.slowed {
+            let restraint = restraint_of(state, identity, turn.now());
+            if restraint == identity.restraint {
                 continue;
             }
             if let Some(identity) = state.identities.get_mut(address) {
-                Arc::make_mut(identity).restraint.slowed = slowed;
+                Arc::make_mut(identity).restraint = restraint;
                 change = Change::DONE;
             }
         }

@@ -76,7 +76,8 @@ impl Verb for TakeOut {
             return Ok(Change::NONE);
         };
         // It is out: what slowed it counts no more, and does not when it comes back.
-        out.restraint.slowed.clear();
+        out.restraint.slowed = None;
+        out.restraint.held.clear();
         state.identities.insert(self.address, Arc::new(out));
         let mut remedy = Remedy::NothingLost;
         if was_sending {

@@ -12,15 +12,15 @@ use crate::command::RejectionCode::{Invalid, StaleRevision};
 use crate::command::refuse::{at_most, refuse};
 use crate::command::verb::{Change, Turn, Verb};
 use crate::fleet::listing::close;
-use crate::state::{FleetState, Sweep, SweepRules, SweptList};
+use crate::state::{FleetState, ListWeight, Sweep, SweepRules, SweptList};
 
 /// See [`Command::BeginSweep`](crate::command::Command::BeginSweep).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BeginSweep {
     /// Its number: the next one. Of two who begin one at the same time, one does.
     pub number: u64,
-    /// Lists that are configured, and whether an identity must be off each to leave quarantine.
-    pub lists: BTreeMap<ListId, bool>,
+    /// Lists that are configured, and what a listing on each may do to an address.
+    pub lists: BTreeMap<ListId, ListWeight>,
     /// Nodes that share them out among themselves.
     pub members: BTreeSet<NodeId>,
     /// Times that it goes by.
@@ -61,9 +61,9 @@ impl Verb for BeginSweep {
         }
         let now = turn.now();
         close(state, now);
-        let lists = self.lists.iter().map(|(list, counts)| {
+        let lists = self.lists.iter().map(|(list, weight)| {
             let swept = SweptList {
-                counts: *counts,
+                weight: *weight,
                 ..SweptList::default()
             };
             (list.clone(), swept)

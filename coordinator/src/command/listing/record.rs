@@ -15,7 +15,7 @@ use crate::command::Rejection;
 use crate::command::refuse::{at_most, cut};
 use crate::command::verb::{Change, Turn, Verb};
 use crate::dnsbl::query::Subject;
-use crate::fleet::listing::close;
+use crate::fleet::listing::{Asked, close, note_asked, note_sighting};
 use crate::state::{FleetState, Keys, ListRun, Listing, Listings, Observer, SweepRules};
 
 /// See [`Command::RecordListings`](crate::command::Command::RecordListings).
@@ -100,6 +100,7 @@ impl Verb for RecordListings {
                     sighting,
                     (now, is_alone, rules.confirm),
                 );
+                note_sighting(state, &sighting.subject, sighting.class, now);
             }
         }
         for subject in &self.clean {
@@ -108,6 +109,7 @@ impl Verb for RecordListings {
         if let Some(end) = &self.end {
             note_health(&mut state.listings, &self.list, end, now);
         }
+        self.answer_replies(state, now);
         if self.sweep.is_some() {
             self.note_unknown(state);
             self.note_run(state, now);
@@ -175,6 +177,21 @@ impl RecordListings {
             listing.reason = Some(cut(reason, WORDS));
         }
         rows.insert(self.list.clone(), row);
+    }
+
+    /// What replies asked for is known of those of whom the list said something, and after a sweep of all.
+    fn answer_replies(&self, state: &mut FleetState, now: Timestamp) {
+        let is_healthy = self.end.as_ref().is_some_and(|end| end.trouble.is_none());
+        let sweep = state.listings.sweep.as_ref();
+        if let Some(sweep) = sweep.filter(|_| self.sweep.is_some() && is_healthy) {
+            let everybody = Asked::Everybody(sweep.began_at);
+            note_asked(state, &self.list, &everybody, now);
+        } else if self.sweep.is_none() {
+            let listed = self.listed.iter().map(|one| one.subject.clone());
+            let told = self.clean.iter().chain(&self.unknown).cloned();
+            let told = listed.chain(told).collect();
+            note_asked(state, &self.list, &Asked::These(&told), now);
+        }
     }
 
     /// Whom the last healthy run knows nothing of, and whom it was asked about.

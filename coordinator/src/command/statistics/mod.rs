@@ -4,6 +4,7 @@ mod check;
 mod files;
 mod owners;
 mod record;
+mod replies;
 mod rows;
 #[cfg(test)]
 mod tests;

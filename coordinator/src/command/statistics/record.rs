@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use email_engine_protocol::time::Timestamp;
 
-use super::{check, files, owners, rows};
+use super::{check, files, owners, replies, rows};
 use crate::command::refuse::at_most;
 use crate::command::verb::{Change, Turn, Verb};
 use crate::command::{BodyChange, HostBatch, RecordStatistics, Rejection};
@@ -86,6 +86,7 @@ fn take(
     let host = Arc::make_mut(&mut row);
     if let Some(stretch) = &batch.stretch {
         rows::count(state, &batch.host, host, stretch, now, counted);
+        replies::note(state, &batch.host, stretch, now);
         let file = CountedFile {
             at: stretch.to,
             mark: stretch.mark,

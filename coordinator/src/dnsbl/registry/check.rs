@@ -18,6 +18,7 @@ pub(super) fn check(zone: &Zone, dead: &BTreeMap<String, String>) -> Result<(), 
     origins(zone, dead)?;
     codes(zone)?;
     points(zone)?;
+    replies(zone)?;
     let bounds = [
         ("in_flight", Some(zone.in_flight), IN_FLIGHT, "1 to 4096"),
         (
@@ -130,6 +131,23 @@ fn points(zone: &Zone) -> Result<(), RegistryError> {
     Ok(())
 }
 
+/// A short word would be found in replies that speak of other things, and nobody's pause may hang on that.
+fn replies(zone: &Zone) -> Result<(), RegistryError> {
+    let is_address = |text: &str| {
+        let (host, path) = text.split_once('/').unwrap_or((text, ""));
+        let is_path = path.bytes().all(|b| b.is_ascii_graphic());
+        is_name(host) && host.contains('.') && is_path && text.len() <= ORIGIN_CHARS
+    };
+    match zone.replies.iter().find(|text| !is_address(text)) {
+        None => Ok(()),
+        Some(text) => {
+            let accepted = "addresses of pages without their scheme, such as example.org/lookup, of at most 120 \
+                            characters, the host's name in lower case";
+            Err(refused(&zone.id, "replies", text, accepted))
+        }
+    }
+}
+
 /// Whether an answer is of the block that says that no answer is given.
 pub(in crate::dnsbl) fn is_error(answer: Ipv4Addr) -> bool {
     answer.octets()[..3] == [127, 255, 255]
@@ -222,6 +240,11 @@ reason = "switched off"
                 "{ answer = \"127.0.0.2\", class",
                 "{ bit = 2, class",
                 "codes",
+            ),
+            (
+                "in_flight = 8",
+                "in_flight = 8\nreplies = [\"blocked\"]",
+                "replies",
             ),
             ("class = \"a\"", "class = \"z\"", "class"),
             (

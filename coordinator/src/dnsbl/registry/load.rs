@@ -72,6 +72,8 @@ struct RawZone {
     errors: Vec<RawError>,
     listed: Vec<RawPoint>,
     unlisted: Vec<String>,
+    #[serde(default)]
+    replies: Vec<String>,
     per_second: Option<u32>,
     in_flight: u32,
     expiry: String,
@@ -179,6 +181,7 @@ impl RawZone {
                 .collect(),
             listed,
             unlisted,
+            replies: self.replies,
             per_second: self.per_second,
             in_flight: self.in_flight,
             expiry: self.expiry,

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::LazyLock;
 
+use email_engine_protocol::desired::ListNames;
 use email_engine_protocol::id::ListId;
 
 pub(super) use check::is_error;
@@ -63,40 +64,21 @@ impl Registry {
         self.errors.get(&answer).map(String::as_str)
     }
 
-    /// The list that a mail server's reply names, if it names one: by the name of its zone, or of its parent
-    /// where replies speak of that.
+    /// How replies of receivers speak of each list, as hosts that send are told.
     #[must_use]
-    pub fn named_in(&self, reply: &str) -> Option<&Zone> {
-        let reply = reply.to_ascii_lowercase();
-        self.zones.values().find(|zone| {
-            let origins = [zone.origin.as_deref(), zone.keyed_suffix()];
-            origins
-                .into_iter()
-                .flatten()
-                .any(|origin| has_name(&reply, origin))
-        })
-    }
-}
-
-/// Whether a text has a name in it that is not a part of a longer one. What stands in front of it may be
-/// more labels: `2.0.0.127.zen.spamhaus.org`.
-fn has_name(text: &str, name: &str) -> bool {
-    let is_inner = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
-    text.match_indices(name).any(|(at, _)| {
-        let bytes = text.as_bytes();
-        let before = at.checked_sub(1).map(|at| bytes[at]);
-        let mut after = bytes[at + name.len()..].iter().copied();
-        let ends = match after.next() {
-            Some(b'.') => !after.next().is_some_and(is_inner),
-            Some(other) => !is_inner(other),
-            None => true,
+    pub fn list_names(&self) -> Vec<ListNames> {
+        let names = |zone: &Zone| ListNames {
+            list: zone.id.clone(),
+            names: zone.names(),
         };
-        !before.is_some_and(is_inner) && ends
-    })
+        self.zones.values().map(names).collect()
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use email_engine_protocol::limits;
+
     use super::*;
 
     fn id(text: &str) -> ListId {
@@ -114,33 +96,27 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_that_names_a_list_is_recognised_and_nothing_else() {
-        let registry = Registry::built_in();
-        let named = |reply: &str| registry.named_in(reply).map(|zone| zone.id.to_string());
-        for (reply, list) in [
-            (
-                "550 5.7.1 blocked using zen.spamhaus.org; see https://x",
-                Some("spamhaus-zen"),
-            ),
-            (
-                "554 192.0.2.7 listed at ZEN.Spamhaus.ORG.",
-                Some("spamhaus-zen"),
-            ),
-            (
-                "451 2.2.0.192.k.zen.dq.spamhaus.net says no",
-                Some("spamhaus-zen"),
-            ),
-            (
-                "550 (bl.spamcop.net) https://www.spamcop.net",
-                Some("spamcop"),
-            ),
-            ("550 rejected: b.barracudacentral.org", Some("barracuda")),
-            ("550 notzen.spamhaus.org", None),
-            ("550 zen.spamhaus.organic", None),
-            ("550 zen.spamhaus.org.example.com", None),
-            ("550 5.1.1 no such user", None),
+    fn what_replies_call_a_list_is_no_other_lists_and_fits_what_hosts_take() {
+        let all = Registry::built_in().list_names();
+        let mut names: Vec<_> = all.iter().flat_map(|one| &one.names).collect();
+        assert!(names.len() <= limits::LIST_NAMES && all.len() == 12);
+        assert!(
+            names
+                .iter()
+                .all(|name| name.len() <= limits::LIST_NAME_CHARS)
+        );
+        let count = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), count);
+        let zen = all.iter().find(|one| one.list == id("spamhaus-zen"));
+        let zen = &zen.unwrap().names;
+        for name in [
+            "zen.spamhaus.org",
+            "zen.dq.spamhaus.net",
+            "spamhaus.org/query/ip",
         ] {
-            assert_eq!(named(reply).as_deref(), list, "{reply}");
+            assert!(zen.iter().any(|one| one == name), "{name}");
         }
     }
 }

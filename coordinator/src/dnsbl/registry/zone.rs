@@ -36,6 +36,8 @@ pub struct Zone {
     pub listed: Vec<TestPoint>,
     /// What never is.
     pub unlisted: Vec<Subject>,
+    /// What receivers' replies call it beside the names of its zones: addresses of its pages.
+    pub replies: Vec<String>,
     /// Most questions a second by one node; none is no limit.
     pub per_second: Option<u32>,
     /// Most questions at the same time by one node.
@@ -133,6 +135,15 @@ pub struct TestPoint {
 }
 
 impl Zone {
+    /// Everything by which a receiver's reply may speak of it, in lower case.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let zones = [self.origin.as_deref(), self.keyed_suffix()];
+        let zones = zones.into_iter().flatten();
+        let all = zones.chain(self.replies.iter().map(String::as_str));
+        all.map(str::to_ascii_lowercase).collect()
+    }
+
     /// The zone behind the key's label.
     #[must_use]
     pub fn keyed_suffix(&self) -> Option<&str> {

@@ -14,12 +14,12 @@ use super::candidate::{Lost, Runner, Seen, order};
 use super::{Obstacle, brake};
 use crate::alerts::rules::Line;
 use crate::dnsbl::query::Subject;
-use crate::dnsbl::registry::{Class, Kind, Registry, Zone};
-use crate::fleet::listing::{self, Standing, clean_sweeps, confirmed, newly_on};
-use crate::state::{FleetState, Identity, Listing, ListingEvent};
+use crate::dnsbl::registry::{Kind, Registry};
+use crate::fleet::listing::{self, Standing, confirmed, newly_on, replies_naming};
+use crate::state::{FleetState, Identity, ListWeight, Listing, ListingEvent, Restraint, Slowed};
 
 /// Sweeps in a row without a listing after which an identity is slowed no more.
-const CLEAN_SWEEPS: u32 = 2;
+const CLEAN_SWEEPS: u8 = 2;
 /// How long another is sought for one that was taken out.
 pub const SEARCH_MILLIS: u64 = Timestamp::DAY;
 
@@ -31,7 +31,8 @@ pub fn settings_of(state: &FleetState) -> FailoverSettings {
     fleet.map_or_else(FailoverSettings::default, |fleet| fleet.failover.clone())
 }
 
-/// Lists by which an identity is to be taken out now, and what they say.
+/// Lists by which an identity is to be taken out now, and what they say: those that weigh enough by themselves,
+/// and those that would only slow it where receivers' replies to its own mail name them.
 ///
 /// A sighting is acted on once the sweep that it is of is through: before that it is not known how many
 /// others the same list names.
@@ -45,29 +46,51 @@ pub fn taken_out_by<'a>(
     if !matches!(identity.spec.status, Active | Standby | Warming) {
         return BTreeMap::new();
     }
-    let rows = weighing(state, identity.spec.address, ListingClass::A, now);
-    rows.collect()
-}
-
-/// Lists by which an identity sends half of what it might: of those that slow, and until it was clean in two
-/// sweeps after the last of them let it go.
-#[must_use]
-pub fn slowed_by(state: &FleetState, identity: &Identity, now: Timestamp) -> BTreeSet<ListId> {
     let address = identity.spec.address;
-    let slowing = weighing(state, address, ListingClass::B, now);
-    let mut slowed: BTreeSet<ListId> = slowing.map(|(list, _)| list.clone()).collect();
-    if clean_sweeps(state, address) < CLEAN_SWEEPS {
-        // A list that names it again, and is not confirmed yet, keeps what it did before.
-        slowed.extend(identity.restraint.slowed.iter().cloned());
-    }
-    slowed
+    let weighs = |(list, row): &(&ListId, &Listing)| match row.class {
+        ListingClass::A => true,
+        ListingClass::B => replies_naming(state, address, list, now).is_some(),
+        ListingClass::C | ListingClass::Policy => false,
+    };
+    counted(state, address, now).filter(weighs).collect()
 }
 
-/// Confirmed listings of a class of an address on lists that are not braked.
-fn weighing(
+/// What holds an identity back now.
+#[must_use]
+pub fn restraint_of(state: &FleetState, identity: &Identity, now: Timestamp) -> Restraint {
+    let spec = &identity.spec;
+    let slowing = counted(state, spec.address, now);
+    let slowing = slowing.filter(|(_, row)| row.class == ListingClass::B);
+    let lists: BTreeSet<ListId> = slowing.map(|(list, _)| list.clone()).collect();
+    let slowed = match &identity.restraint.slowed {
+        None if lists.is_empty() => None,
+        None => Some(Slowed {
+            lists,
+            ..Slowed::default()
+        }),
+        Some(slowed) if lists.is_empty() && slowed.clean_sweeps >= CLEAN_SWEEPS => None,
+        // A list that names it again, and is not confirmed yet, keeps what it did before.
+        Some(slowed) => Some(Slowed {
+            lists: lists.union(&slowed.lists).cloned().collect(),
+            ..slowed.clone()
+        }),
+    };
+    let open = listing::rows(state, &Subject::Address(spec.address));
+    let held = open.filter(|(list, row)| {
+        let is_named = || replies_naming(state, spec.address, list, now).is_some();
+        row.is_open() && row.class == ListingClass::A && is_braked(state, list, now) && is_named()
+    });
+    Restraint {
+        breaker: state.failover.pauses(&spec.tenant, spec.purpose),
+        held: held.map(|(list, _)| list.clone()).collect(),
+        slowed,
+    }
+}
+
+/// Confirmed listings of an address in sweeps that are through, on lists that are not braked.
+fn counted(
     state: &FleetState,
     address: IpAddr,
-    class: ListingClass,
     now: Timestamp,
 ) -> impl Iterator<Item = (&ListId, &Listing)> {
     let sweep = state.listings.sweep.as_ref();
@@ -75,8 +98,7 @@ fn weighing(
     let begun = begun.map(|sweep| sweep.began_at);
     let is_counted = move |row: &Listing| begun.is_none_or(|at| row.first_seen < at);
     confirmed(state, &Subject::Address(address))
-        .filter(move |(_, row)| row.class == class && is_counted(row))
-        .filter(move |(list, _)| !is_braked(state, list, now))
+        .filter(move |(list, row)| is_counted(row) && !is_braked(state, list, now))
 }
 
 /// Whether nothing is done because of a list.
@@ -265,13 +287,13 @@ pub fn runners(
 fn swept(state: &FleetState, identity: &Identity) -> Seen {
     let mut seen = Seen::default();
     let sweep = state.listings.sweep.as_ref();
-    let lists = sweep.into_iter().flat_map(|sweep| sweep.lists.keys());
-    for list in lists {
+    let lists = sweep.into_iter().flat_map(|sweep| &sweep.lists);
+    for (list, swept) in lists {
         match listing::standing(state, identity, list) {
             Some(Standing::Listed) => {
                 seen.listed.insert(list.clone());
             }
-            Some(Standing::Unknown) if takes_out(list) => {
+            Some(Standing::Unknown) if swept.weight == ListWeight::TakesOut => {
                 seen.unknown.insert(list.clone());
             }
             _ => {}
@@ -282,16 +304,4 @@ fn swept(state: &FleetState, identity: &Identity) -> Seen {
         .filter(|_| is_asked)
         .and_then(|sweep| sweep.closed_at.map(|_| sweep.began_at));
     seen
-}
-
-/// Whether a list has answers that take an identity out: of such a one it has to be known what it says of a
-/// candidate.
-#[must_use]
-pub fn takes_out(list: &ListId) -> bool {
-    let zone = Registry::built_in().zone(list);
-    let is_strong = |zone: &Zone| {
-        let mut classes = zone.codes.iter().map(|code| code.class);
-        classes.any(|class| class == Class::Listed(ListingClass::A))
-    };
-    zone.is_some_and(|zone| zone.kind == Kind::Ip && is_strong(zone))
 }

@@ -25,8 +25,8 @@ mod obstacle;
 mod preview;
 
 pub use facts::{
-    Complaints, SEARCH_MILLIS, is_braked, lost, obstacle, opens, parts, pauses_now, runners,
-    settings_of, slowed_by, taken_out_by, takes_out, to_brake, took_it_back,
+    Complaints, SEARCH_MILLIS, is_braked, lost, obstacle, opens, parts, pauses_now, restraint_of,
+    runners, settings_of, taken_out_by, to_brake, took_it_back,
 };
 pub use law::failover_follows;
 pub use obstacle::Obstacle;

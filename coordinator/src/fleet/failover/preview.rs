@@ -9,7 +9,8 @@ use email_engine_protocol::time::Timestamp;
 use super::candidate::{Unfit, restores};
 use super::facts::{self, Complaints};
 use super::{breaker, settings_of};
-use crate::fleet::lifecycle::{Event, Preflight, Standing, next};
+use crate::fleet::lifecycle::{Event, Standing, next};
+use crate::fleet::listing::preflight;
 use crate::state::{FleetState, Identity, ListingEvent, Search};
 
 /// What would happen; none when there is no such identity.
@@ -36,7 +37,7 @@ pub fn preview(state: &FleetState, address: IpAddr, now: Timestamp) -> Option<Fa
     let runners = facts::runners(state, &event, &BTreeMap::new());
     let candidates = runners.into_iter().map(|runner| {
         let identity = &state.identities[&runner.address];
-        let why = match (unready(identity, now), runner.fits(now)) {
+        let why = match (unready(state, identity, now), runner.fits(now)) {
             (Some(why), _) => Some(why),
             // It is asked about before anything is done.
             (None, Ok(()) | Err(Unfit::Stale)) => None,
@@ -89,11 +90,11 @@ fn trips(state: &FleetState, identity: &Identity) -> Option<String> {
 }
 
 /// What one on the bench lacks for service.
-fn unready(identity: &Identity, now: Timestamp) -> Option<String> {
+fn unready(state: &FleetState, identity: &Identity, now: Timestamp) -> Option<String> {
     if identity.spec.status != IpStatus::Standby {
         return None;
     }
-    let preflight = Preflight::of(&identity.life.checks, now);
+    let preflight = preflight(state, identity, &identity.life.checks, now);
     let turned = next(&Standing::of(identity), &Event::Activate, now, &preflight);
     turned.err().map(|refusal| refusal.to_string())
 }

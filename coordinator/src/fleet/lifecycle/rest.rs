@@ -1,6 +1,6 @@
 //! What time does to an identity: rest takes from what it reached, quarantine ends in it.
 
-use email_engine_protocol::api::{Phase, Verdict};
+use email_engine_protocol::api::{IpStatus, Phase, Verdict};
 use email_engine_protocol::time::Timestamp;
 
 use super::{Event, Standing};
@@ -54,7 +54,14 @@ pub(super) fn is_idle(standing: &Standing, now: Timestamp) -> bool {
 /// What is due of itself now.
 #[must_use]
 pub fn due(standing: &Standing, now: Timestamp) -> Option<Event> {
-    (standing.sends() && is_idle(standing, now)).then_some(Event::Idle)
+    if standing.sends() && is_idle(standing, now) {
+        return Some(Event::Idle);
+    }
+    let out = standing.quarantine.as_ref();
+    // Who was put there by a person's word is let go by one.
+    let was_listed = out.filter(|out| !out.lists.is_empty());
+    let is_clean = was_listed.is_some_and(|out| unclean(out, now).is_empty());
+    (standing.status == IpStatus::Quarantine && is_clean).then_some(Event::Release)
 }
 
 /// Before this an identity is not let out of quarantine.
@@ -80,6 +87,20 @@ pub(super) fn unclean(quarantine: &Quarantine, now: Timestamp) -> Vec<String> {
         ));
     }
     missing
+}
+
+/// What a sweep that is over comes to for an identity that is out: it was found clean, or on a list that counts.
+/// One that could not look is neither. What somebody said since the sweep began is of the same sweep.
+pub fn count_sweep(
+    (count, last): (&mut u8, &mut Option<Timestamp>),
+    is_clean: bool,
+    (began_at, now): (Timestamp, Timestamp),
+) {
+    if !is_clean {
+        (*count, *last) = (0, None);
+    } else if last.is_none_or(|last| last <= began_at) {
+        (*count, *last) = (count.saturating_add(1), Some(now));
+    }
 }
 
 /// What a look at the lists comes to for an identity that is out. One that could not look is neither.

@@ -1,6 +1,10 @@
 //! What follows from what lists said, as facts: whose listings are confirmed, who is clean, which list has
 //! gone mad, which is not heard of. What is done about them is decided elsewhere.
 
+mod close;
+mod preflight;
+mod replies;
+
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,7 +15,15 @@ use email_engine_protocol::time::Timestamp;
 
 use crate::dnsbl::query::Subject;
 use crate::dnsbl::registry::{Kind, Registry};
-use crate::state::{FleetState, Identity, Listing, Observer, Sweep};
+use crate::state::{FleetState, Identity, Listing, Observer, Restraint, Sweep};
+
+pub(crate) use close::{close, note_sighting};
+pub use preflight::{checks, preflight};
+pub use replies::{
+    APART_MILLIS, EVIDENCE_MILLIS, REPLIES_KEPT_MILLIS, asked_for_by_replies, replies_naming,
+    subjects_of, wait_for_answer,
+};
+pub(crate) use replies::{Asked, forget_replies, note_asked};
 
 /// Within which sightings on one list count as new together.
 pub const NEW_MILLIS: u64 = 4 * Timestamp::HOUR;
@@ -47,7 +59,7 @@ pub enum Standing {
 }
 
 /// Where an identity's address stands on a list; none when the list is not asked about such addresses.
-/// One whose status changed since the last sweep began may be newer than that: then nothing is known yet.
+/// One that was added since the last sweep began was not asked about: then nothing is known yet.
 #[must_use]
 pub fn standing(state: &FleetState, identity: &Identity, list: &ListId) -> Option<Standing> {
     let zone = Registry::built_in().zone(list)?;
@@ -65,21 +77,13 @@ pub fn standing(state: &FleetState, identity: &Identity, list: &ListId) -> Optio
     let is_heard = health.unhealthy.is_none() && !health.unknown.contains(&subject);
     let is_asked = health
         .swept_from
-        .is_some_and(|from| identity.life.since <= from);
+        .is_some_and(|from| identity.added_at <= from);
     Some(match row {
         _ if !is_heard => Standing::Unknown,
         Some(row) if row.is_open() => Standing::Listed,
         _ if is_asked => Standing::Clean,
         _ => Standing::Unknown,
     })
-}
-
-/// Sweeps in a row that found an identity that is in quarantine or slowed on none of the lists that count. A sweep in which
-/// one of them was not healthy neither counts nor breaks the row.
-#[must_use]
-pub fn clean_sweeps(state: &FleetState, address: IpAddr) -> u32 {
-    let clean = state.listings.clean.get(&Subject::Address(address));
-    clean.copied().unwrap_or_default()
 }
 
 /// Addresses that were first seen on a list within the last four hours.
@@ -142,11 +146,11 @@ pub fn subjects(state: &FleetState, kind: Kind) -> BTreeSet<Subject> {
     }
 }
 
-/// Identities that lists keep out or slow, of which it matters that they are clean.
+/// Identities that lists keep out or hold back, of which it matters that they are clean.
 #[must_use]
 pub fn watched(state: &FleetState) -> BTreeSet<Subject> {
     let is_watched = |one: &&Arc<Identity>| {
-        one.spec.status == IpStatus::Quarantine || !one.restraint.slowed.is_empty()
+        one.spec.status == IpStatus::Quarantine || one.restraint != Restraint::default()
     };
     let out = state.identities.values().filter(is_watched);
     out.map(|one| Subject::Address(one.spec.address)).collect()
@@ -216,48 +220,6 @@ pub fn to_confirm(
         }
     }
     wanted.into_iter().collect()
-}
-
-/// Ends the sweep that is under way, if one is, and counts who was clean in it.
-pub(crate) fn close(state: &mut FleetState, now: Timestamp) {
-    let watched = watched(state);
-    let listings = &mut state.listings;
-    let Some(sweep) = listings
-        .sweep
-        .as_mut()
-        .filter(|sweep| sweep.closed_at.is_none())
-    else {
-        return;
-    };
-    sweep.closed_at = Some(now);
-    let mut weighty = sweep.lists.values().filter(|swept| swept.counts).peekable();
-    let any = weighty.peek().is_some();
-    let weighty: Vec<_> = weighty.collect();
-    let old = std::mem::take(&mut listings.clean);
-    for subject in watched {
-        let rows = listings.rows.get(&subject);
-        let is_listed = rows.is_some_and(|rows| {
-            rows.iter().any(|(list, row)| {
-                row.is_open() && sweep.lists.get(list).is_none_or(|list| list.counts)
-            })
-        });
-        let is_clean = any
-            && weighty.iter().all(|swept| {
-                swept.run.as_ref().is_some_and(|run| run.trouble.is_none())
-                    && swept.clean.contains(&subject)
-            });
-        let before = old.get(&subject).copied().unwrap_or_default();
-        let count = match (is_listed, is_clean) {
-            (true, _) => 0,
-            (false, true) => before.saturating_add(1),
-            (false, false) => before,
-        };
-        listings.clean.insert(subject, count);
-    }
-    // What is needed of it is counted.
-    for swept in sweep.lists.values_mut() {
-        swept.clean.clear();
-    }
 }
 
 /// Rows of somebody, by list.

@@ -2,7 +2,6 @@
 
 use email_engine_protocol::api::{FleetDocument, IpDocument, IpSpec};
 use email_engine_protocol::id::{HostId, IdError, Role};
-use email_engine_protocol::time::Timestamp;
 
 use super::check::names;
 use super::order::{Move, Stride, order};
@@ -26,7 +25,7 @@ pub(super) fn resolve(
         .enumerate()
         .map(|(index, ip)| {
             let old = state.identities.get(&ip.address);
-            let spec = resolve_one(index, ip, old.map(|old| &**old), wanted, state.now)?;
+            let spec = resolve_one(state, index, ip, old.map(|old| &**old), wanted)?;
             check_host(index, &spec, wanted)?;
             check_values(index, &spec)?;
             Ok(spec)
@@ -35,11 +34,11 @@ pub(super) fn resolve(
 }
 
 fn resolve_one(
+    state: &FleetState,
     index: usize,
     ip: &IpDocument,
     old: Option<&Identity>,
     wanted: &Wanted<'_>,
-    now: Timestamp,
 ) -> Result<IpSpec, Rejection> {
     let Some(tenant) = wanted.tenants.get(&ip.tenant) else {
         let known = names(wanted.tenants.keys());
@@ -75,7 +74,7 @@ fn resolve_one(
                 ),
             )
         });
-    lives::stands(index, ip, resolved?, identity, now)
+    lives::stands(state, index, ip, resolved?, identity)
 }
 
 /// What the file leaves open stays as it is. Names that followed the domain follow the new one.

@@ -6,11 +6,11 @@
 //! turn that must be among those that an operator may ask for.
 
 use email_engine_protocol::api::{IpDocument, IpSpec, IpStatus, Phase};
-use email_engine_protocol::time::Timestamp;
 
 use super::reject;
 use crate::command::{Rejection, RejectionCode, life_refused};
-use crate::fleet::lifecycle::{Preflight, Standing, declare};
+use crate::fleet::lifecycle::{Standing, declare};
+use crate::fleet::listing::preflight;
 use crate::state::{Declared, FleetState, Identity};
 
 /// The document without what it said before.
@@ -29,12 +29,13 @@ pub(super) fn said_anew(ip: &IpDocument, identity: Option<&Identity>) -> IpDocum
 
 /// Where the identity stands once the file is applied. `ip` is what is said anew.
 pub(super) fn stands(
+    state: &FleetState,
     index: usize,
     ip: &IpDocument,
     mut spec: IpSpec,
     identity: Option<&Identity>,
-    now: Timestamp,
 ) -> Result<IpSpec, Rejection> {
+    let now = state.now;
     let place = |field: &str| format!("ips[{index}].{field}");
     if spec.status == IpStatus::Warming && ip.phase == Some(Phase::Active) {
         let accepted = "week_1 to week_6 while it is warming, or status = \"active\"";
@@ -54,7 +55,7 @@ pub(super) fn stands(
     if wanted == Declared::of(&identity.spec) {
         return Ok(spec);
     }
-    let preflight = Preflight::of(&identity.life.checks, now);
+    let preflight = preflight(state, identity, &identity.life.checks, now);
     let turned = declare(&Standing::of(identity), wanted, now, &preflight);
     let turned = turned.map_err(|refusal| Rejection {
         field: place("status"),
@@ -99,6 +100,7 @@ mod tests {
 
     use email_engine_protocol::api::{Check, FleetDocument, Verdict};
     use email_engine_protocol::id::TenantId;
+    use email_engine_protocol::time::Timestamp;
 
     use super::super::{DocumentPlan, Scope, changes};
     use super::*;

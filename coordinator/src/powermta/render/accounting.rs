@@ -10,6 +10,7 @@ use super::super::model::{Configuration, Egress};
 use super::super::providers::{Catalogue, EVERYONE, Provider};
 use super::routing::reject_name;
 use super::text::Text;
+use crate::dnsbl::registry::Registry;
 
 /// What statistics count.
 const RESULTS: &str = "/var/log/pmta/acct.csv";
@@ -64,6 +65,7 @@ pub fn accounting(configuration: &Configuration) -> AccountingSpec {
         rejecting: configuration.tenants.keys().map(reject_name).collect(),
         receivers: receivers(&configuration.catalogue),
         posts: Vec::new(),
+        lists: Registry::built_in().list_names(),
     }
 }
 

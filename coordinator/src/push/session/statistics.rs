@@ -179,6 +179,7 @@ mod tests {
                     tail: ContentHash([2; 32]),
                 },
                 totals: vec![row; rows],
+                replies: Vec::new(),
             }),
             gap: None,
             read_until: None,

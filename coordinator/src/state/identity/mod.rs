@@ -50,20 +50,21 @@ pub struct Identity {
 impl Identity {
     /// Whether new mail is accepted for it.
     #[must_use]
-    pub const fn takes_mail(&self) -> bool {
+    pub fn takes_mail(&self) -> bool {
         let sends = matches!(self.spec.status, IpStatus::Active | IpStatus::Warming);
         sends && !self.is_paused()
     }
 
     /// Whether it takes no new mail although its status says that it sends.
-    const fn is_paused(&self) -> bool {
-        self.warmup.stopped.is_some() || self.restraint.breaker
+    fn is_paused(&self) -> bool {
+        let Restraint { breaker, held, .. } = &self.restraint;
+        self.warmup.stopped.is_some() || *breaker || !held.is_empty()
     }
 
     /// Whether nothing holds it back.
     #[must_use]
     pub fn is_unhindered(&self) -> bool {
-        !self.is_paused() && self.restraint.slowed.is_empty()
+        !self.is_paused() && self.restraint.slowed.is_none()
     }
 
     /// Mails a day that it may send now.
@@ -75,7 +76,7 @@ impl Identity {
         }
         // Half of what it reached, and not half of that again where its warm-up pauses.
         let half = warmup::half(self.warmup.reached);
-        if self.restraint.slowed.is_empty() || quota < half {
+        if self.restraint.slowed.is_none() || quota < half {
             quota
         } else {
             half
@@ -84,7 +85,7 @@ impl Identity {
 
     /// Share of new mail, 0 to 100: follows status and phase.
     #[must_use]
-    pub const fn weight(&self) -> u8 {
+    pub fn weight(&self) -> u8 {
         if self.is_paused() {
             return 0;
         }
@@ -97,8 +98,22 @@ impl Identity {
 pub struct Restraint {
     /// Its tenant's breaker is open and pauses what it sends. Follows from the breaker.
     pub breaker: bool,
-    /// Lists by which it sends half of what it might.
-    pub slowed: BTreeSet<ListId>,
+    /// Lists that have gone mad and that receivers' replies to its own mail name all the same: it takes no new
+    /// mail.
+    pub held: BTreeSet<ListId>,
+    /// Why it sends half of what it might, while it does.
+    pub slowed: Option<Slowed>,
+}
+
+/// Why an identity sends half of what it might.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slowed {
+    /// Lists that have or had it.
+    pub lists: BTreeSet<ListId>,
+    /// Healthy sweeps that found it on no list that counts, one after the other.
+    pub clean_sweeps: u8,
+    /// When the last of them was.
+    pub last_sweep: Option<Timestamp>,
 }
 
 /// What is left of an identity that is gone: what it sent last is still judged by its record. When that may

@@ -1,8 +1,10 @@
 //! Who is on which list of bad senders, who saw it and when; how the lists answer; and the sweep that is
 //! under way. Observations, not decisions: nothing here takes anybody out of service.
 
+mod replies;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +16,8 @@ use email_engine_protocol::time::Timestamp;
 use super::{Keys, Table};
 use crate::dnsbl::query::Subject;
 
+pub use replies::Replies;
+
 /// Everything that lists said.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listings {
@@ -23,8 +27,8 @@ pub struct Listings {
     pub lists: BTreeMap<ListId, ListHealth>,
     /// The last sweep.
     pub sweep: Option<Sweep>,
-    /// Sweeps in a row that found an identity in quarantine on no list that counts.
-    pub clean: Table<Subject, u32>,
+    /// What receivers' replies say of lists, by identity.
+    pub replies: Table<IpAddr, BTreeMap<ListId, Arc<Replies>>>,
 }
 
 /// Somebody on one list.
@@ -142,13 +146,32 @@ impl Default for SweepRules {
 /// One list of a sweep.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SweptList {
-    /// Whether an identity must be off it to leave quarantine: it takes addresses out of service or slows
-    /// them.
-    pub counts: bool,
+    /// What a listing on it may do to an address.
+    pub weight: ListWeight,
     /// Identities in quarantine that it has nothing against.
     pub clean: BTreeSet<Subject>,
     /// What came of it, once it did.
     pub run: Option<ListRun>,
+}
+
+/// What a listing may do to an address. Append-only: in the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ListWeight {
+    /// It is told, or it is of names.
+    #[default]
+    Told,
+    /// It slows it.
+    Slows,
+    /// It takes it out of service.
+    TakesOut,
+}
+
+impl ListWeight {
+    /// Whether an identity must be off such a list to leave quarantine.
+    #[must_use]
+    pub const fn counts(self) -> bool {
+        !matches!(self, Self::Told)
+    }
 }
 
 /// What came of asking one list.

@@ -5,6 +5,7 @@
 //! Each list is asked by a task of its own, so that one that is slow delays nobody else's report. A node that
 //! ends in between has said nothing: another takes its lists over.
 
+mod replies;
 pub(super) mod report;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,10 +22,10 @@ use super::say;
 use crate::command::{BeginSweep, Command};
 use crate::dnsbl::desk::Desk;
 use crate::dnsbl::query::Subject;
-use crate::dnsbl::registry::{Class, Registry, Zone};
+use crate::dnsbl::registry::{Class, Kind, Registry, Zone};
 use crate::fleet::listing::{due, subjects, to_confirm};
 use crate::push::{Fleet, now};
-use crate::state::FleetState;
+use crate::state::{FleetState, ListWeight};
 
 /// Between two looks, while nothing happens.
 const IDLE: Duration = Duration::from_secs(5);
@@ -47,8 +48,9 @@ struct Job {
 pub(super) async fn run<F: Fleet>(fleet: F, desk: Desk) {
     let mut applied = fleet.applied();
     let mut running: BTreeSet<Job> = BTreeSet::new();
-    // A second look that found nothing out is not repeated at once.
+    // A second look that found nothing out is not repeated at once, and no more is a look because of replies.
     let mut looked: BTreeMap<ListId, Timestamp> = BTreeMap::new();
+    let mut asked = replies::Lately::default();
     let mut jobs: JoinSet<Job> = JoinSet::new();
     loop {
         applied.mark_unchanged();
@@ -84,6 +86,16 @@ pub(super) async fn run<F: Fleet>(fleet: F, desk: Desk) {
                 start(&fleet, &desk, job, second, (&mut running, &mut jobs));
             }
         }
+        for (list, subjects) in asked.due(&fleet, &desk, at) {
+            let job = Job {
+                list: list.clone(),
+                sweep: None,
+            };
+            let wanted = (subjects.clone(), desk.observer(), desk.config().resolver);
+            if start(&fleet, &desk, job, Some(wanted), (&mut running, &mut jobs)) {
+                asked.note(&list, subjects, at);
+            }
+        }
         sleep(AGAIN).await;
         tokio::select! {
             changed = timeout(IDLE, applied.changed()) => {
@@ -109,19 +121,19 @@ type Second = (
     std::net::SocketAddr,
 );
 
-/// Begins to ask a list, unless that is under way or this node cannot ask it.
+/// Begins to ask a list, unless that is under way or this node cannot ask it: then it says so.
 fn start<F: Fleet>(
     fleet: &F,
     desk: &Desk,
     job: Job,
     second: Option<Second>,
     (running, jobs): (&mut BTreeSet<Job>, &mut JoinSet<Job>),
-) {
+) -> bool {
     let Some(zone) = Registry::built_in().zone(&job.list) else {
-        return;
+        return false;
     };
     if running.contains(&job) {
-        return;
+        return false;
     }
     let prepared = fleet.view(|state| {
         let door = desk.door(state, zone).ok()?;
@@ -132,7 +144,7 @@ fn start<F: Fleet>(
         Some((door, wanted.into_iter().collect::<Vec<_>>()))
     });
     let Some((door, subjects)) = prepared else {
-        return;
+        return false;
     };
     running.insert(job.clone());
     let (fleet, desk) = (fleet.clone(), desk.clone());
@@ -155,6 +167,7 @@ fn start<F: Fleet>(
         }
         job
     });
+    true
 }
 
 /// The command that begins the next sweep, when this node leads and it is time.
@@ -179,9 +192,9 @@ fn begin<F: Fleet>(fleet: &F, desk: &Desk) -> Option<Command> {
 /// The next sweep over all lists that are configured here, shared out over all that vote.
 pub(crate) fn next_sweep(state: &FleetState, desk: &Desk) -> Option<Command> {
     let doors = desk.doors(state);
-    let lists: BTreeMap<ListId, bool> = doors
+    let lists: BTreeMap<ListId, ListWeight> = doors
         .iter()
-        .map(|door| (door.zone.id.clone(), counts(door.zone)))
+        .map(|door| (door.zone.id.clone(), weight(door.zone)))
         .collect();
     if lists.is_empty() {
         return None;
@@ -198,10 +211,19 @@ pub(crate) fn next_sweep(state: &FleetState, desk: &Desk) -> Option<Command> {
     }))
 }
 
-/// Whether an address must be off a list to leave quarantine: it has codes that take addresses out of
-/// service or slow them.
-fn counts(zone: &Zone) -> bool {
-    let weighs = |class: Class| matches!(class, Class::Listed(ListingClass::A | ListingClass::B));
-    zone.kind == crate::dnsbl::registry::Kind::Ip
-        && zone.codes.iter().any(|code| weighs(code.class))
+/// What a listing on a list may do to an address, by the strongest of its codes.
+fn weight(zone: &Zone) -> ListWeight {
+    let has = |class| {
+        let listed = Class::Listed(class);
+        zone.codes.iter().any(|code| code.class == listed)
+    };
+    if zone.kind != Kind::Ip {
+        ListWeight::Told
+    } else if has(ListingClass::A) {
+        ListWeight::TakesOut
+    } else if has(ListingClass::B) {
+        ListWeight::Slows
+    } else {
+        ListWeight::Told
+    }
 }

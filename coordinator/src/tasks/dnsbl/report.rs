@@ -10,7 +10,7 @@ use crate::command::{Command, LISTING_SUBJECTS, RecordListings, RunEnd, Sighting
 use crate::dnsbl::query::Subject;
 use crate::dnsbl::sweep::Findings;
 use crate::dnsbl::verdict::{Verdict, Why};
-use crate::fleet::listing::{rows, watched};
+use crate::fleet::listing::{rows, wait_for_answer, watched};
 use crate::push::{Fleet, proposal};
 use crate::state::{FleetState, Observer};
 
@@ -85,8 +85,10 @@ fn parts(
     findings: &Findings,
 ) -> Vec<RecordListings> {
     let watched = watched(state);
+    let waiting = wait_for_answer(state, &findings.list);
     let matters = |subject: &Subject| {
         watched.contains(subject)
+            || waiting.contains(subject)
             || rows(state, subject).any(|(list, row)| *list == findings.list && row.is_open())
     };
     let part = || RecordListings {

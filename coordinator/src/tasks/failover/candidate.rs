@@ -15,7 +15,8 @@ use crate::dnsbl::sweep::Findings;
 use crate::dnsbl::verdict::Verdict;
 use crate::fleet::failover::candidate::Runner;
 use crate::fleet::failover::runners;
-use crate::fleet::lifecycle::{Event, Preflight, Standing, next};
+use crate::fleet::lifecycle::{Event, Standing, next};
+use crate::fleet::listing::preflight;
 use crate::push::{Fleet, now, proposal};
 use crate::state::FleetState;
 use crate::tasks::{SessionsFn, dnsbl};
@@ -145,7 +146,7 @@ fn hindered(state: &FleetState, runner: &Runner, on_host: Option<&Said>) -> Opti
     }
     let (mut life, at) = (identity.life.clone(), now().max(state.now));
     life.hear_host(&identity.spec.host, on_host, at);
-    let preflight = Preflight::of(&life.checks, at);
+    let preflight = preflight(state, identity, &life.checks, at);
     let turned = next(&Standing::of(identity), &Event::Activate, at, &preflight);
     turned.err().map(Line::said)
 }

@@ -1,21 +1,21 @@
 //! What the applied state asks for now.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use email_engine_protocol::api::IpStatus;
 
 use email_engine_protocol::time::Timestamp;
 
 use crate::command::{
-    Command, NoteSearch, PullBrake, RESTRAINED_TOGETHER, ReleaseBrake, RestrainIdentities,
-    SteerIdentity, TakeOut,
+    Command, NoteSearch, PullBrake, RESTRAINED_TOGETHER, ReleaseBrake, RestrainIdentities, TakeOut,
 };
 use crate::dnsbl::query::Subject;
 use crate::fleet::failover::{
-    Obstacle, SEARCH_MILLIS, obstacle, slowed_by, taken_out_by, to_brake, took_it_back,
+    Obstacle, SEARCH_MILLIS, obstacle, restraint_of, taken_out_by, to_brake, took_it_back,
 };
-use crate::fleet::lifecycle::{Event, Preflight, Standing, next};
-use crate::state::{FleetState, Identity, ListingEvent, Search};
+use crate::fleet::listing::watched;
+use crate::state::{FleetState, ListingEvent, Search};
 
 /// Commands that are due, and why: brakes first, because they keep the others from it.
 pub(super) fn due(state: &FleetState, now: Timestamp) -> Vec<(&'static str, Command)> {
@@ -32,33 +32,17 @@ pub(super) fn due(state: &FleetState, now: Timestamp) -> Vec<(&'static str, Comm
         }
     }
     let mut restrained = BTreeSet::new();
-    let named = state
-        .listings
-        .rows
-        .keys()
-        .chain(state.listings.clean.keys());
-    let addresses: BTreeSet<_> = named
-        .filter_map(|subject| match subject {
-            Subject::Address(address) => Some(*address),
-            Subject::Name(_) => None,
-        })
-        .collect();
+    let named = state.listings.rows.keys().filter_map(address_of);
+    let watched = watched(state);
+    let addresses: BTreeSet<_> = named.chain(watched.iter().filter_map(address_of)).collect();
     for address in addresses {
         let Some(identity) = state.identities.get(&address) else {
             continue;
         };
-        if is_free_again(identity, now) {
-            let command = Command::SteerIdentity(SteerIdentity {
-                address,
-                event: Event::Release,
-                force: false,
-                on_host: None,
-            });
-            due.push(("no list has it any more", command));
-        } else if !taken_out_by(state, identity, now).is_empty() {
+        if !taken_out_by(state, identity, now).is_empty() {
             let command = Command::TakeOut(TakeOut { address });
             due.push(("lists have it", command));
-        } else if slowed_by(state, identity, now) != identity.restraint.slowed {
+        } else if restraint_of(state, identity, now) != identity.restraint {
             restrained.insert(address);
         }
     }
@@ -85,15 +69,6 @@ pub(super) fn due(state: &FleetState, now: Timestamp) -> Vec<(&'static str, Comm
     due
 }
 
-/// Whether one that lists had may leave quarantine. Who was put there by a person's word is let go by one.
-fn is_free_again(identity: &Identity, now: Timestamp) -> bool {
-    let out = identity.life.quarantine.as_ref();
-    let was_listed = out.is_some_and(|out| !out.lists.is_empty());
-    let preflight = Preflight::of(&identity.life.checks, now);
-    let leaves = || next(&Standing::of(identity), &Event::Release, now, &preflight).is_ok();
-    was_listed && identity.spec.status == IpStatus::Quarantine && leaves()
-}
-
 /// Whether nothing changed that a look goes by, but for the time.
 pub(super) fn is_same(before: &FleetState, after: &FleetState) -> bool {
     let ended = |state: &FleetState| {
@@ -104,11 +79,18 @@ pub(super) fn is_same(before: &FleetState, after: &FleetState) -> bool {
     before.identities.is_copy_of(&after.identities)
         && before.tenants.is_copy_of(&after.tenants)
         && was.rows.is_copy_of(&is.rows)
-        && was.clean.is_copy_of(&is.clean)
+        && was.replies.is_copy_of(&is.replies)
         && was.lists == is.lists
         && ended(before) == ended(after)
         && before.default_release == after.default_release
         && before.failover == after.failover
+}
+
+const fn address_of(subject: &Subject) -> Option<IpAddr> {
+    match subject {
+        Subject::Address(address) => Some(*address),
+        Subject::Name(_) => None,
+    }
 }
 
 /// Whether a search ends, or something else stands in its way than was said.
@@ -139,10 +121,7 @@ pub(super) fn wanted(state: &FleetState, now: Timestamp) -> BTreeSet<u64> {
 }
 
 /// What is said of those who do not fit, as many as are named.
-pub(super) fn unfit(
-    event: u64,
-    why: BTreeMap<std::net::IpAddr, crate::alerts::rules::Line>,
-) -> Command {
+pub(super) fn unfit(event: u64, why: BTreeMap<IpAddr, crate::alerts::rules::Line>) -> Command {
     let unfit = why.into_iter().take(Obstacle::NAMED).collect();
     Command::NoteSearch(NoteSearch { event, unfit })
 }

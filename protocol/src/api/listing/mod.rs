@@ -112,6 +112,29 @@ pub struct ListingView {
     pub delist: Option<String>,
 }
 
+/// Receivers' replies to mail of one identity that name one list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListReplyView {
+    /// Whose mail it was.
+    pub subject: String,
+    /// Which list.
+    pub list: ListId,
+    /// How many, since the first.
+    pub count: u64,
+    /// When the first was written.
+    pub first: Timestamp,
+    /// When the last was.
+    pub last: Timestamp,
+    /// What one of the latest says.
+    pub sample: String,
+    /// Whether they are evidence still: the last is of the last 24 hours.
+    pub current: bool,
+    /// Since when the list is to be asked because of them; absent once it was.
+    pub wanted_since: Option<Timestamp>,
+    /// When it was asked last since they began.
+    pub checked_at: Option<Timestamp>,
+}
+
 /// A sweep.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SweepView {

@@ -9,9 +9,9 @@ use email_engine_agent::host::{Cabinet, Rooted};
 use email_engine_fuzz::fuzz;
 use email_engine_protocol::bytes::Nonce;
 use email_engine_protocol::desired::{
-    AccountedIdentity, AccountingFile, AccountingSpec, HostPath, RecordKind,
+    AccountedIdentity, AccountingFile, AccountingSpec, HostPath, ListNames, RecordKind,
 };
-use email_engine_protocol::id::{ClusterId, HostId, ReceiverGroup, VmtaName};
+use email_engine_protocol::id::{ClusterId, HostId, ListId, ReceiverGroup, VmtaName};
 use email_engine_protocol::limits;
 use email_engine_protocol::mail::DomainName;
 use email_engine_protocol::observed::{AccountingCursors, Counts, FileCursor, StatisticsBatch};
@@ -25,12 +25,17 @@ const SAMPLE: &[u8] = b"type,timeLogged,timeQueued,orig,rcpt,bounceCat,dlvSource
     d,2026-11-21 06:00:00+0000,1795240700,a@mail1.example.com,r@rcpt.example,,192.0.2.1,vmta-1\r\n\
     b,11/21/2026 05:00:00+0000,,\"x,\"\"y\"\"\n@example.net\",r@rcpt.example,other,,reject-client\r\n\
     t,1795240800,1795240700,a@mail1.example.com,r@rcpt.example,,192.0.2.1,vmta-1\r\n\
-    type,vmta,timeLogged,orig\nrb,,1795240800,a@mail1.example.com\nb,vmta-9,1795240800,a\n";
+    type,vmta,timeLogged,orig,dsnDiag\nrb,,1795240800,a@mail1.example.com,550 k.psbl.surriel.com\n\
+    b,vmta-9,1795240800,a,\n";
 
 fn spec() -> AccountingSpec {
     use RecordKind::{Bounced, Complaint, Deferred, Delivered, Returned};
     AccountingSpec {
         posts: Vec::new(),
+        lists: vec![ListNames {
+            list: ListId::new("psbl").unwrap(),
+            names: vec!["psbl.surriel.com".to_owned()],
+        }],
         files: vec![AccountingFile {
             path: HostPath::new("/log/acct.csv").unwrap(),
             records: vec![Bounced, Complaint, Deferred, Delivered, Returned],

@@ -110,6 +110,16 @@ impl Lists {
         replace(&self.folder, origin, &text);
     }
 
+    /// The same, and answers about them with this; its test point is answered as ever.
+    pub(super) fn name_as(&self, list: &str, answer: &str, addresses: &[&str]) {
+        let own = addresses
+            .iter()
+            .map(|address| format!("{address} :{answer}:so it is\n"));
+        let own: String = own.collect();
+        let text = format!(":127.0.0.2:sent spam\n127.0.0.2\n{own}");
+        replace(&self.folder, list, &text);
+    }
+
     /// From now on a list answers everything with this.
     pub(super) fn lists_the_world(&self, list: &str, answer: &str) {
         let text = format!(":{answer}:everybody\n0.0.0.0/0\n");

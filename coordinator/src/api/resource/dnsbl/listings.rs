@@ -6,7 +6,7 @@ use axum::extract::{Query, State};
 use axum::{Extension, Json};
 use serde::Deserialize;
 
-use email_engine_protocol::api::ListingView;
+use email_engine_protocol::api::{ListReplyView, ListingView};
 use email_engine_protocol::id::ListId;
 use email_engine_protocol::mail::DomainName;
 
@@ -16,6 +16,7 @@ use crate::api::problem::ApiError;
 use crate::api::routes::Asker;
 use crate::dnsbl::query::Subject;
 use crate::dnsbl::registry::Registry;
+use crate::fleet::listing::replies_naming;
 use crate::state::{FleetState, Listing};
 
 /// Which listings.
@@ -52,6 +53,41 @@ pub(in crate::api) async fn listings(
         let rows = rows.filter(|(_, _, row)| page.all || row.is_open());
         rows.take(page.limit)
             .map(|(subject, list, row)| view(subject, list, row))
+            .collect()
+    })))
+}
+
+/// Receivers' replies that name lists: to mail of the fleet's identities, or of a tenant's own. `all` shows those
+/// that are evidence of nothing any more as well.
+pub(in crate::api) async fn replies(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Asker,
+    Query(page): Query<Page>,
+) -> Result<Json<Vec<ListReplyView>>, ApiError> {
+    if !(1..=LONGEST).contains(&page.limit) {
+        let limit = page.limit.to_string();
+        return Err(ApiError::invalid("limit", &limit, "1 to 10000"));
+    }
+    let now = api.now();
+    Ok(Json(api.view(|state| {
+        let all = state.listings.replies.iter();
+        let own = all
+            .filter(|(address, _)| is_seen_by(state, &caller, &Subject::Address(**address)))
+            .flat_map(|(address, rows)| rows.iter().map(move |(list, row)| (address, list, row)));
+        let views = own.map(|(address, list, row)| ListReplyView {
+            subject: address.to_string(),
+            list: list.clone(),
+            count: row.count,
+            first: row.first,
+            last: row.last,
+            sample: row.sample.clone(),
+            current: replies_naming(state, *address, list, now).is_some(),
+            wanted_since: row.wanted_since,
+            checked_at: row.checked_at,
+        });
+        views
+            .filter(|view| page.all || view.current)
+            .take(page.limit)
             .collect()
     })))
 }

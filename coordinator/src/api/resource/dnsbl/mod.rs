@@ -29,7 +29,7 @@ use crate::fleet::listing::unheard;
 use crate::state::{FleetState, SecretOf, Sweep};
 use crate::tasks::dnsbl::next_sweep;
 
-pub(in crate::api) use listings::listings;
+pub(in crate::api) use listings::{listings, replies};
 
 /// All lists that are known, and how they answer.
 pub(in crate::api) async fn lists(State(api): State<Arc<Api>>) -> Json<Vec<ListView>> {

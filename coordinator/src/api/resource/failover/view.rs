@@ -1,11 +1,14 @@
 //! The tables of failover as answered.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use email_engine_protocol::api::{
     BrakeView, BreakerView, ExplainedFact, FailoverView, FrozenView, ListedBy, ListingEventView,
     SearchView,
 };
+
+use email_engine_protocol::id::ListId;
 
 use crate::api::auth::Caller;
 use crate::fleet::failover::SEARCH_MILLIS;
@@ -150,12 +153,20 @@ pub(in crate::api) fn explained(
             frozen.at, frozen.reason, frozen.by
         ));
     }
-    if !identity.restraint.slowed.is_empty() {
-        let lists = identity.restraint.slowed.iter();
-        let lists: Vec<_> = lists.map(ToString::to_string).collect();
+    let joined = |lists: &BTreeSet<ListId>| {
+        let lists: Vec<_> = lists.iter().map(ToString::to_string).collect();
+        lists.join(", ")
+    };
+    if let Some(slowed) = &identity.restraint.slowed {
         rules.push(format!(
             "it sends half of its quota because of {}, until it was on none in two sweeps",
-            lists.join(", ")
+            joined(&slowed.lists)
+        ));
+    }
+    if !identity.restraint.held.is_empty() {
+        rules.push(format!(
+            "it takes no new mail: receivers refuse its mail because of {}, which names too many at once",
+            joined(&identity.restraint.held)
         ));
     }
     (facts.collect(), rules)

@@ -19,7 +19,8 @@ use crate::api::problem::ApiError;
 use crate::api::request::Named;
 use crate::api::resource::failover;
 use crate::api::routes::Asker;
-use crate::fleet::lifecycle::{Preflight, Standing, allowed_from, earliest_release, idle_millis};
+use crate::fleet::lifecycle::{Standing, allowed_from, earliest_release, idle_millis, resumes_at};
+use crate::fleet::listing::{checks, preflight};
 use crate::fleet::rotation::{Pace, due_at, pace_of, stuck, waits_for};
 use crate::planner::word;
 use crate::state::{AuditEntry, FleetState, Identity};
@@ -56,7 +57,8 @@ fn explained(
     });
     let mut chain: Vec<ExplainedFact> = told.iter().map(decision).collect();
     chain.extend(audited.map(|entry| change(entry)));
-    chain.extend(identity.life.checks.iter().map(seen));
+    let checks = checks(state, identity, &identity.life.checks);
+    chain.extend(checks.iter().map(seen));
     chain.extend(rotated(identity));
     let (done, held) = failover::explained(state, address);
     chain.extend(done);
@@ -84,7 +86,7 @@ fn explained(
         reason: String::new(),
     }));
     Ok(Explanation {
-        ip: life::view(identity, now),
+        ip: life::view(state, identity, now),
         revision: state.revision,
         chain,
         rules: rules(state, identity, now)
@@ -169,7 +171,7 @@ fn rules(state: &FleetState, identity: &Identity, now: Timestamp) -> Vec<String>
         rules.push("it is removed and drains: it goes when its queue is empty".to_owned());
         return rules;
     }
-    let missing = Preflight::of(&life.checks, now).missing();
+    let missing = preflight(state, identity, &life.checks, now).missing();
     rules.push(match missing.is_empty() {
         true => "preflight is ok: all seven checks were seen valid within 24 hours".to_owned(),
         false => {
@@ -181,7 +183,7 @@ fn rules(state: &FleetState, identity: &Identity, now: Timestamp) -> Vec<String>
         rules.push(format!(
             "it reached {phase}; idle for {} days, it would be taken up at {}: one phase less for each 30",
             idle_millis(&standing, now) / Timestamp::DAY,
-            word(&life::view(identity, now).resumes_at)
+            word(&resumes_at(&standing, now))
         ));
     }
     if state.foreign_plan(identity).is_some() {

@@ -21,10 +21,11 @@ use crate::api::request::{JsonBody, JsonOrNothing, Named, WriteRequest};
 use crate::api::{Api, Draft};
 use crate::command::{Batch, Command, StateChecks, StateNextKey, SteerIdentity};
 use crate::fleet::lifecycle::{Event, Standing, earliest_release, resumes_at};
-use crate::state::Identity;
+use crate::fleet::listing::checks;
+use crate::state::{FleetState, Identity};
 
 /// An identity as answered.
-pub(super) fn view(identity: &Identity, now: Timestamp) -> IpView {
+pub(super) fn view(state: &FleetState, identity: &Identity, now: Timestamp) -> IpView {
     let (spec, life) = (&identity.spec, &identity.life);
     let out = life.quarantine.as_ref();
     IpView {
@@ -40,7 +41,7 @@ pub(super) fn view(identity: &Identity, now: Timestamp) -> IpView {
             until: earliest_release(out),
             clean_sweeps: out.clean_sweeps,
         }),
-        checks: life.checks.clone(),
+        checks: checks(state, identity, &life.checks).into_owned(),
     }
 }
 
@@ -253,7 +254,7 @@ fn answer(
 ) -> Result<Json<TurnView>, ApiError> {
     let now = api.now();
     api.view(|state| {
-        let ip = found(state, &write.caller, address).map(|one| view(one, now))?;
+        let ip = found(state, &write.caller, address).map(|one| view(state, one, now))?;
         Ok(Json(TurnView { ip, warnings }))
     })
 }

@@ -84,7 +84,9 @@ pub(in crate::api) async fn list(
         });
         // One more tells whether there is another page.
         let wanted = wanted.take(page.limit + 1);
-        wanted.map(|identity| life::view(identity, now)).collect()
+        wanted
+            .map(|identity| life::view(state, identity, now))
+            .collect()
     });
     let next = if views.len() > page.limit {
         views.truncate(page.limit);
@@ -123,7 +125,10 @@ pub(in crate::api) async fn show(
     Named(address): Named<IpAddr>,
 ) -> Result<Json<IpView>, ApiError> {
     let now = api.now();
-    api.view(|state| found(state, &caller, address).map(|one| Json(life::view(one, now))))
+    api.view(|state| {
+        let one = found(state, &caller, address)?;
+        Ok(Json(life::view(state, one, now)))
+    })
 }
 
 pub(super) fn found<'a>(

@@ -10,7 +10,8 @@ use crate::command::RejectionCode::Invalid;
 use crate::command::refuse::refuse;
 use crate::command::verb::Turn;
 use crate::command::{AddIdentity, ChangeIdentity, Rejection};
-use crate::fleet::lifecycle::{Preflight, Standing, declare};
+use crate::fleet::lifecycle::{Standing, declare};
+use crate::fleet::listing::preflight;
 use crate::state::{Declared, FleetState, Identity, Life};
 
 /// The life of a new identity, and where it stands. One that is declared to stand elsewhere than on the
@@ -114,7 +115,7 @@ pub(in crate::command::identity) fn redeclare(
         return Ok((spec, life));
     }
     let standing = Standing::of(current);
-    let preflight = Preflight::of(&life.checks, turn.now());
+    let preflight = preflight(state, current, &life.checks, turn.now());
     let turned = declare(&standing, wanted, turn.now(), &preflight);
     turned
         .map_err(|refusal| refused(&refusal))?

@@ -14,7 +14,8 @@ use crate::command::RejectionCode::{Invalid, NoEdge};
 use crate::command::identity::warmup::tell;
 use crate::command::refuse::{at_most, not_found, refuse, text};
 use crate::command::verb::{Change, Turn, Verb};
-use crate::fleet::lifecycle::{Event, Preflight};
+use crate::fleet::lifecycle::Event;
+use crate::fleet::listing::preflight;
 use crate::state::FleetState;
 
 /// Most lists of one quarantine.
@@ -69,7 +70,7 @@ impl Verb for SteerIdentity {
         let mut changed = (**identity).clone();
         let host = &identity.spec.host;
         changed.life.hear_host(host, self.on_host.as_ref(), now);
-        let preflight = Preflight::of(&changed.life.checks, now).overruled(self.force);
+        let preflight = preflight(state, identity, &changed.life.checks, now).overruled(self.force);
         let way = (&self.event, &preflight, self.cause());
         let Some(changed) = walk(state, changed, way, turn)? else {
             return Ok(Change::NONE);

@@ -56,6 +56,7 @@ fn spec() -> AccountingSpec {
     };
     AccountingSpec {
         posts: Vec::new(),
+        lists: Vec::new(),
         files: vec![AccountingFile {
             path: HostPath::new("/log/acct.csv").unwrap(),
             records: vec![RecordKind::Delivered, RecordKind::Deferred],

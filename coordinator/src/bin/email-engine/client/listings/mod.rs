@@ -3,7 +3,7 @@
 use reqwest::Method;
 
 use email_engine_protocol::api::{
-    ListKeyRequest, ListTestRequest, ListTestView, ListView, ListingView, SweepView,
+    ListKeyRequest, ListReplyView, ListTestRequest, ListTestView, ListView, ListingView, SweepView,
 };
 use email_engine_protocol::id::ListId;
 
@@ -40,6 +40,12 @@ impl Client {
     ) -> Result<Vec<ListTestView>, ClientError> {
         self.ask(Call::write(Method::POST, &["dnsbl", "test"]).json(request))
             .await
+    }
+
+    pub(crate) async fn list_replies(&self, all: bool) -> Result<Vec<ListReplyView>, ClientError> {
+        let call = Call::get(&["listings", "replies"]);
+        let call = if all { call.query("all", &true) } else { call };
+        self.ask(call).await
     }
 
     pub(crate) async fn listings(&self, all: bool) -> Result<Vec<ListingView>, ClientError> {

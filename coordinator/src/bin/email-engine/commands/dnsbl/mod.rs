@@ -1,5 +1,7 @@
 //! `dnsbl` and `listings`: lists of bad senders, and who is on them.
 
+mod replies;
+
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -25,7 +27,8 @@ Examples:
   email-engine dnsbl key spamhaus-zen --from-file key.txt
   email-engine dnsbl sweep                        look everybody up now
   email-engine dnsbl test 192.0.2.7               what lists say now, written down nowhere
-  email-engine listings --all                     who is and was on which list")]
+  email-engine listings --all                     who is and was on which list
+  email-engine listings --replies                 what receivers said of lists")]
 pub(crate) struct Dnsbl {
     #[command(subcommand)]
     command: DnsblCommand,
@@ -62,6 +65,9 @@ pub(crate) struct Listings {
     /// Those that are over as well
     #[arg(long)]
     all: bool,
+    /// Receivers' replies that name lists instead: minutes after one the list is asked about the identity
+    #[arg(long)]
+    replies: bool,
 }
 
 pub(crate) async fn run(desk: &Desk, arguments: Dnsbl) -> Result<Exit, Failure> {
@@ -98,6 +104,9 @@ pub(crate) async fn run(desk: &Desk, arguments: Dnsbl) -> Result<Exit, Failure> 
 }
 
 pub(crate) async fn listings(desk: &Desk, arguments: &Listings) -> Result<Exit, Failure> {
+    if arguments.replies {
+        return replies::show(desk, arguments.all).await;
+    }
     let listings = desk.client.listings(arguments.all).await?;
     desk.output
         .show(&listings, |output| listed(output, &listings))?;

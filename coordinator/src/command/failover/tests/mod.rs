@@ -1,5 +1,7 @@
 //! What is done about listings is done once, by the rules, and by whomever it is proposed.
 
+mod slowed;
+
 use email_engine_protocol::api::{AlertKind, IpStatus, Phase, Purpose};
 use email_engine_protocol::time::Timestamp;
 
@@ -436,31 +438,4 @@ fn a_search_ends_when_the_listed_one_is_gone() {
         fleet.accept(promotes(&fleet, 0, 6)).effect,
         Effect::Unchanged
     );
-}
-
-#[test]
-fn a_list_that_slows_halves_the_quota_until_two_sweeps_are_clean() {
-    let mut fleet = fleet(6, 0);
-    listed(&mut fleet, SLOWING, &[0]);
-    assert_eq!(fleet.accept(take_out(0)).effect, Effect::Unchanged);
-    let settle = Command::RestrainIdentities(RestrainIdentities {
-        addresses: [address(0), address(1)].into(),
-    });
-    let quota = |fleet: &Fleet| fleet.state.identities[&address(0)].daily_quota();
-    assert_eq!(quota(&fleet), 100);
-    fleet.accept(settle.clone());
-    assert_eq!(
-        (
-            quota(&fleet),
-            fleet.state.identities[&address(1)].daily_quota()
-        ),
-        (50, 100)
-    );
-    assert_eq!(fleet.accept(settle.clone()).effect, Effect::Unchanged);
-    clean(&mut fleet, &[0]);
-    fleet.accept(settle.clone());
-    assert_eq!(quota(&fleet), 50);
-    clean(&mut fleet, &[0]);
-    fleet.accept(settle);
-    assert_eq!(quota(&fleet), 100);
 }

@@ -1,15 +1,18 @@
 //! What is seen is written down once, confirmed by other eyes, and ends when a healthy list says so.
 
+mod preflight;
+mod replies;
+
 use email_engine_protocol::api::IpStatus;
 use email_engine_protocol::id::ListId;
 use email_engine_protocol::time::Timestamp;
 
-use super::{ROWS, RecordListings, SLACK};
+use super::{ROWS, RecordListings, SLACK, SUBJECTS};
 use crate::command::fixture::listing::{list, observer, run, sighting, subject, sweep};
 use crate::command::fixture::{Fleet, SECOND, address, identity};
 use crate::command::{ChangeIdentity, Command, Effect, RejectionCode};
 use crate::dnsbl::query::Subject;
-use crate::fleet::listing::{clean_sweeps, confirmed, newly_on, unheard};
+use crate::fleet::listing::{confirmed, newly_on, unheard};
 use crate::state::Listing;
 
 const MINUTES: u64 = 60 * SECOND;
@@ -26,6 +29,12 @@ fn lists_of(fleet: &Fleet, at: u32) -> Vec<String> {
     confirmed(&fleet.state, &subject(at))
         .map(|(list, _)| list.to_string())
         .collect()
+}
+
+/// Of the first identity.
+fn clean_sweeps(fleet: &Fleet) -> u8 {
+    let life = &fleet.state.identities[&address(0)].life;
+    life.quarantine.as_ref().unwrap().clean_sweeps
 }
 
 fn swept(count: u32, nodes: u64) -> Fleet {
@@ -151,16 +160,13 @@ fn clean_sweeps_count_in_a_row_for_those_in_quarantine_and_sick_lists_say_nothin
             end.trouble = Some("sick".to_owned());
         }
         fleet.accept(record(two));
-        clean_sweeps(&fleet.state, address(0))
+        clean_sweeps(fleet)
     };
     assert_eq!(look(&mut fleet, &[], None), 1);
     assert_eq!(look(&mut fleet, &[], Some("it lists the world")), 1);
     assert_eq!(look(&mut fleet, &[], None), 2);
     assert_eq!(look(&mut fleet, &[0], None), 0);
     assert_eq!(look(&mut fleet, &[], None), 1);
-    // Nobody counts for those who are not out.
-    assert_eq!(clean_sweeps(&fleet.state, address(1)), 0);
-    assert!(!fleet.state.listings.clean.contains_key(&subject(1)));
 }
 
 #[test]
@@ -225,7 +231,7 @@ fn what_is_nobodys_is_not_kept_and_the_table_has_a_bound() {
     fleet.accept(record(run(Some(1), "one", 1, &[0, 77])));
     assert_eq!(fleet.state.listings.rows.len(), 1);
     let many = RecordListings {
-        listed: vec![sighting(0); super::SUBJECTS + 1],
+        listed: vec![sighting(0); SUBJECTS + 1],
         ..run(None, "one", 1, &[])
     };
     assert_eq!(fleet.refuse(record(many)).field, "listed");
