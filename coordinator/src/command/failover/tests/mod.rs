@@ -275,7 +275,7 @@ fn two_of_five_in_quarantine_open_the_breaker_whoever_comes_meanwhile_is_paused_
         complaints: [].into(),
     });
     // What was so when it was released opens it no more; one more does.
-    assert_eq!(fleet.accept(again.clone()).effect, Effect::Unchanged);
+    assert_eq!(fleet.accept(again).effect, Effect::Unchanged);
     later(&mut fleet, 5 * Timestamp::HOUR);
     out(&mut fleet, 2);
     out(&mut fleet, 3);
@@ -318,7 +318,7 @@ fn nothing_is_done_because_of_a_list_that_names_everybody() {
     assert_eq!(fleet.accept(release(None)).effect, Effect::Unchanged);
     let mut right = fleet.clone();
     right.accept(release(Some("they did send that")));
-    assert_eq!(right.accept(pull.clone()).effect, Effect::Unchanged);
+    assert_eq!(right.accept(pull).effect, Effect::Unchanged);
     assert_eq!(right.accept(take_out(0)).effect, Effect::Done);
     // It takes it all back.
     clean(&mut fleet, &[0, 1, 2, 3]);
