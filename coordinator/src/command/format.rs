@@ -18,6 +18,7 @@ use super::fixture::listing::{list, run};
 use super::fixture::{
     address, alert_commands, api_key, bundle, drawn_look, found, host, host_id, host_token,
     identity, outcome, prepared_key, recovery_key, redeem, spki, statistics, submission, tenant,
+    zone_commands,
 };
 use super::*;
 use crate::fleet::lifecycle::Event;
@@ -427,6 +428,7 @@ pub(super) fn samples() -> Vec<Command> {
         dns_commands(),
         listing_commands(),
         alert_commands(),
+        zone_commands(),
     ];
     shelves.into_iter().flatten().collect()
 }
@@ -454,7 +456,7 @@ fn the_bytes_of_every_command_are_those_of_the_log() {
 #[test]
 fn every_kind_is_sampled_in_its_order_and_reads_back() {
     let samples = samples();
-    assert_eq!(samples.len(), 74);
+    assert_eq!(samples.len(), 78);
     for (at, command) in samples.iter().enumerate() {
         let bytes = postcard::to_stdvec(command).unwrap();
         assert_eq!(usize::from(bytes[0]), at, "{}", name(command));

@@ -57,7 +57,10 @@ pub(crate) use campaign::{
     KNOWN as CAMPAIGNS_KNOWN, READINGS, is_news_reading, is_uid as is_campaign_uid,
 };
 pub(crate) use cluster::AGREEMENT_MILLIS;
-pub use dns::{AskDns, RecordDns, SeenDns};
+pub(crate) use dns::PUBLISH_NAMES;
+pub use dns::{
+    AskDns, BeginPublish, EndPublish, Marks, RecordDns, RemoveDnsZone, SeenDns, SetDnsZone,
+};
 pub use host::SetDatabasePassword;
 pub use identity::{
     PauseWarmup, RecordForeignPlans, RecordSending, ResumeWarmup, RotateKeys, StateChecks,
@@ -242,4 +245,12 @@ pub enum Command {
     SilenceAlerts(SilenceAlerts),
     /// They are told again.
     EndSilence(EndSilence),
+    /// Where a zone is changed, by which key, and whether it is.
+    SetDnsZone(Box<SetDnsZone>),
+    /// A zone is none of the fleet's business any more.
+    RemoveDnsZone(RemoveDnsZone),
+    /// Records are about to be made in a zone.
+    BeginPublish(BeginPublish),
+    /// What became of a zone.
+    EndPublish(Box<EndPublish>),
 }

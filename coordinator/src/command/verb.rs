@@ -136,6 +136,10 @@ impl Command {
             Self::RemoveRoute(verb) => verb,
             Self::SilenceAlerts(verb) => verb,
             Self::EndSilence(verb) => verb,
+            Self::SetDnsZone(verb) => &**verb,
+            Self::RemoveDnsZone(verb) => verb,
+            Self::BeginPublish(verb) => verb,
+            Self::EndPublish(verb) => &**verb,
             Self::Batch(_) => return None,
         })
     }

@@ -6,7 +6,8 @@
 //! refused: version 3 gave identities a life and a warm-up of their own, version 4 says since when an address
 //! is whose, and remembers what is held against addresses, what files said in their own words, what campaigns
 //! take of a day, and a second key while one is rotated; version 5 adds what MailWizz says of campaigns' mail,
-//! which warm-up plans of its own it has, what was seen in DNS, what lists of bad senders said, and alerts.
+//! which warm-up plans of its own it has, what was seen in DNS, what lists of bad senders said, alerts,
+//! and zones that the fleet changes.
 
 use super::FleetState;
 

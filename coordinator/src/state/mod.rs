@@ -52,7 +52,7 @@ pub use counting::{
     Accounting, CountedFile, DAYS_KEPT, HOURS_KEPT_DAYS, HostAccounting, Owner, SeriesChange,
     SeriesKey, Span, Subject,
 };
-pub use dns::{DnsLook, DnsLooks};
+pub use dns::{DnsLook, DnsLooks, DnsZone, DnsZones, Inventory, Made, Mark, RecordKind, SeenTo};
 pub use host::{
     Host, HostKeys, HostLifecycle, INBOUND_MX_LABEL, Outcome, RestartAllowed, TargetRecord,
     WEBHOOK_ALL, WEBHOOK_LABEL,
@@ -179,4 +179,6 @@ pub struct FleetState {
     pub listings: Listings,
     /// What people are told, and how far that is.
     pub alerts: Alerts,
+    /// Zones that the fleet may change, and what it made in them.
+    pub dns_zones: DnsZones,
 }

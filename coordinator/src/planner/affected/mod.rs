@@ -198,6 +198,7 @@ fn is_same_for_all(before: &FleetState, after: &FleetState) -> bool {
         dns_looks: _,
         listings: _,
         alerts: _,
+        dns_zones: _,
     } = before;
     *cluster == after.cluster
         && *tenants == after.tenants
