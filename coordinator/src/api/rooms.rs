@@ -10,6 +10,7 @@ use email_engine_protocol::id::{HostId, NodeId};
 use email_engine_protocol::secret::SecretBytes;
 
 use crate::command::{Answer, Command, Proposal, Rejection, RejectionCode};
+use crate::dns::primary::Writer;
 use crate::dns::wanted::wanted_records;
 use crate::planner;
 use crate::planner::document::{self, DocumentPlan, Scope};
@@ -128,6 +129,10 @@ pub trait Planning: Send + Sync + 'static {
     }
     /// Seals a secret with the key of this cluster, for the log.
     fn seal(&self, secret: &SecretBytes) -> SealedAtRest;
+    /// What changes zones, where there is something that opens their keys.
+    fn zone_writer(&self) -> Option<Writer> {
+        None
+    }
     /// Makes sure that so many prepared DKIM keys are there.
     fn ensure_stock(&self, needed: usize) -> BoxFuture<'_, Result<(), StockError>>;
 }

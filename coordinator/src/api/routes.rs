@@ -101,7 +101,7 @@ pub(super) fn table() -> Vec<(Rule, Handler)> {
 /// Routes about what an operator declares, and what becomes of it.
 #[rustfmt::skip]
 fn of_the_fleet() -> Vec<(Rule, Handler)> {
-    use AccessRole::{Operator, Viewer};
+    use AccessRole::{Admin, Operator, Viewer};
     use Reach::{Fleet, Tenant};
     const GET: Method = Method::GET;
     const POST: Method = Method::POST;
@@ -162,6 +162,11 @@ fn of_the_fleet() -> Vec<(Rule, Handler)> {
         (rule(GET, "/api/v1/dns/export", Viewer, Tenant, &["domain", "format"]), get(dns::exported)),
         (rule(POST, "/api/v1/dns/check", Operator, Tenant, &["domain"]), post(dns::check)),
         (rule(GET, "/api/v1/dns/compliance", Viewer, Tenant, &["domain"]), get(dns::compliance)),
+        (rule(GET, "/api/v1/dns/zones", Viewer, Fleet, &[]), get(dns::zones::list)),
+        (rule(PUT, "/api/v1/dns/zones/{zone}", Admin, Fleet, &[]), put(dns::zones::set)),
+        (rule(DELETE, "/api/v1/dns/zones/{zone}", Admin, Fleet, &[]), delete(dns::zones::remove)),
+        (rule(GET, "/api/v1/dns/zones/{zone}/plan", Operator, Fleet, &["adopt"]), get(dns::zones::show_plan)),
+        (rule(POST, "/api/v1/dns/zones/{zone}/apply", Operator, Fleet, &[]), post(dns::zones::apply)),
     ]
 }
 

@@ -18,7 +18,7 @@ use super::fixture::listing::{list, run};
 use super::fixture::{
     address, alert_commands, api_key, bundle, drawn_look, failover::failover_commands, found, host,
     host_id, host_token, identity, outcome, prepared_key, recovery_key, redeem, spki, statistics,
-    submission, tenant,
+    submission, tenant, zone_commands,
 };
 use super::*;
 use crate::fleet::lifecycle::Event;
@@ -429,6 +429,7 @@ pub(super) fn samples() -> Vec<Command> {
         listing_commands(),
         alert_commands(),
         failover_commands(),
+        zone_commands(),
     ];
     shelves.into_iter().flatten().collect()
 }
@@ -456,7 +457,7 @@ fn the_bytes_of_every_command_are_those_of_the_log() {
 #[test]
 fn every_kind_is_sampled_in_its_order_and_reads_back() {
     let samples = samples();
-    assert_eq!(samples.len(), 84);
+    assert_eq!(samples.len(), 88);
     for (at, command) in samples.iter().enumerate() {
         let bytes = postcard::to_stdvec(command).unwrap();
         assert_eq!(usize::from(bytes[0]), at, "{}", name(command));

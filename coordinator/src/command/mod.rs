@@ -58,7 +58,10 @@ pub(crate) use campaign::{
     KNOWN as CAMPAIGNS_KNOWN, READINGS, is_news_reading, is_uid as is_campaign_uid,
 };
 pub(crate) use cluster::AGREEMENT_MILLIS;
-pub use dns::{AskDns, RecordDns, SeenDns};
+pub(crate) use dns::PUBLISH_NAMES;
+pub use dns::{
+    AskDns, BeginPublish, EndPublish, Marks, RecordDns, RemoveDnsZone, SeenDns, SetDnsZone,
+};
 pub(crate) use failover::TOGETHER as RESTRAINED_TOGETHER;
 pub use failover::{
     Asked, FreezeFailover, NoteSearch, OpenBreaker, PromoteIdentity, PullBrake, ReleaseBrake,
@@ -268,4 +271,12 @@ pub enum Command {
     ThawFailover(ThawFailover),
     /// Identities are slowed by lists, or not any more.
     RestrainIdentities(RestrainIdentities),
+    /// Where a zone is changed, by which key, and whether it is.
+    SetDnsZone(Box<SetDnsZone>),
+    /// A zone is none of the fleet's business any more.
+    RemoveDnsZone(RemoveDnsZone),
+    /// Records are about to be made in a zone.
+    BeginPublish(BeginPublish),
+    /// What became of a zone.
+    EndPublish(Box<EndPublish>),
 }

@@ -136,6 +136,14 @@ impl Command {
             Self::RemoveRoute(verb) => verb,
             Self::SilenceAlerts(verb) => verb,
             Self::EndSilence(verb) => verb,
+            Self::Batch(_) => return None,
+            further => return further.further_verb(),
+        })
+    }
+
+    /// The same of the others: one list of all would be longer than a function may be.
+    fn further_verb(&self) -> Option<&dyn Verb> {
+        Some(match self {
             Self::TakeOut(verb) => verb,
             Self::PromoteIdentity(verb) => &**verb,
             Self::NoteSearch(verb) => verb,
@@ -146,7 +154,11 @@ impl Command {
             Self::FreezeFailover(verb) => verb,
             Self::ThawFailover(verb) => verb,
             Self::RestrainIdentities(verb) => verb,
-            Self::Batch(_) => return None,
+            Self::SetDnsZone(verb) => &**verb,
+            Self::RemoveDnsZone(verb) => verb,
+            Self::BeginPublish(verb) => verb,
+            Self::EndPublish(verb) => &**verb,
+            _ => return None,
         })
     }
 }

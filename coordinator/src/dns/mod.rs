@@ -9,12 +9,16 @@
 //!
 //! - [`compliance`] holds what is known against receivers' rules. [`due`] says when records are looked at.
 //!
+//! - [`publish`] plans what would be changed in a zone that the fleet may change.
+//!
 //! These are pure: same state, same bytes. [`ask`] goes to the network, and knows of nothing but questions
-//! and answers.
+//! and answers; [`primary`] reads and changes a zone on its primary server.
 
 pub mod ask;
 pub mod compliance;
 pub mod due;
 pub mod export;
+pub mod primary;
+pub mod publish;
 pub mod verdict;
 pub mod wanted;

@@ -21,6 +21,7 @@ use super::members;
 use crate::alerts::channels::Channels;
 use crate::api::{Backup, BackupError, Fleet, MembershipError, Planning, StockError};
 use crate::command::{Answer, Proposal};
+use crate::dns::primary::Writer;
 use crate::planner;
 use crate::raft::{
     Cluster, Contacts, Leadership, PlanErrors, Planned, ProposeError, RaftStatus, ReadError,
@@ -215,6 +216,10 @@ impl Planning for Rooms {
     fn seal(&self, secret: &SecretBytes) -> SealedAtRest {
         self.vault
             .seal_secret(secret, &Entropy(&SystemRandom::new()))
+    }
+
+    fn zone_writer(&self) -> Option<Writer> {
+        Some(Writer::new(Arc::clone(&self.vault)))
     }
 
     fn ensure_stock(&self, needed: usize) -> BoxFuture<'_, Result<(), StockError>> {

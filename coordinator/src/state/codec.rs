@@ -7,7 +7,7 @@
 //! is whose, and remembers what is held against addresses, what files said in their own words, what campaigns
 //! take of a day, and a second key while one is rotated; version 5 adds what MailWizz says of campaigns' mail,
 //! which warm-up plans of its own it has, what was seen in DNS, what lists of bad senders said, and alerts;
-//! version 6 says what was done about listings, and what holds identities back.
+//! version 6 says what was done about listings, what holds identities back, and zones that the fleet changes.
 
 use super::FleetState;
 

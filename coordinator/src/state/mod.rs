@@ -53,7 +53,7 @@ pub use counting::{
     Accounting, CountedFile, DAYS_KEPT, HOURS_KEPT_DAYS, HostAccounting, Owner, SeriesChange,
     SeriesKey, Span, Subject,
 };
-pub use dns::{DnsLook, DnsLooks};
+pub use dns::{DnsLook, DnsLooks, DnsZone, DnsZones, Inventory, Made, Mark, RecordKind, SeenTo};
 pub use failover::{
     Believed, Brake, Breaker, Ending, Failover, Frozen, ListingEvent, ListingHit, Open, Promotion,
     Released, Search,
@@ -189,4 +189,6 @@ pub struct FleetState {
     pub alerts: Alerts,
     /// What was done about listings.
     pub failover: Failover,
+    /// Zones that the fleet may change, and what it made in them.
+    pub dns_zones: DnsZones,
 }

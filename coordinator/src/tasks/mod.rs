@@ -11,7 +11,7 @@
 //! - `opens` reads what tenants' MailWizz counts of campaigns.
 //! - `rotate` carries rotations of DKIM keys on, and begins those that are due.
 //! - `alerts` tells people what they have to know, and looks for what no command says.
-//! - `dns` looks at identities' records in DNS.
+//! - `dns` looks at identities' records in DNS, and publishes them where the fleet may.
 //! - `dnsbl` (on every node) looks everybody up on lists of bad senders.
 //! - `warmup` judges each day how identities warm up, and on every report whether one must stop.
 //! - [`renew`] (on every node) keeps the node's own certificate fresh.
@@ -150,6 +150,7 @@ pub fn start<F: Fleet>(config: TasksConfig<F>) -> TasksHandle<F> {
         tokio::spawn(rotate::run(fleet.clone(), Arc::clone(&evidence))),
         tokio::spawn(warmup::run(fleet.clone(), evidence)),
         tokio::spawn(dns::run(fleet.clone(), dns)),
+        tokio::spawn(dns::publish(fleet.clone(), Arc::clone(&vault))),
         tokio::spawn(dnsbl::run(fleet.clone(), desk)),
         tokio::spawn(password::run(fleet.clone(), vault.clone())),
         tokio::spawn(certify::run(fleet.clone(), vault.clone(), submission_life)),

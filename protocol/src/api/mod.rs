@@ -37,8 +37,9 @@ pub use artifact::{ArtifactNameRequest, ArtifactRequest, ArtifactView};
 pub use cluster::{ClusterView, Consistency, Contact, MemberRole, NodeView, VersionRequest};
 pub use dns::{
     ComplianceState, ComplianceView, DnsCheckView, DnsFinding, DnsPart, DnsRecordsView, DnsVerdict,
-    DomainCheck, ExportFile, ExportFormat, ExportView, Pointer, PointerBlock, ReceiverCompliance,
-    RuleCompliance, ZoneRecords,
+    DomainCheck, ExportFile, ExportFormat, ExportView, LeftOut, Pointer, PointerBlock,
+    ReceiverCompliance, RuleCompliance, ZoneApplied, ZoneApplyRequest, ZoneMode, ZonePlanView,
+    ZoneRecords, ZoneRequest, ZoneView,
 };
 pub use failover::{
     BrakeView, BreakerView, CandidateView, FailoverBound, FailoverPlan, FailoverSettings,

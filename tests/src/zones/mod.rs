@@ -1,4 +1,9 @@
-//! Authoritative DNS servers: real ones (Knot), whose zones a scenario writes, breaks and silences.
+//! Authoritative DNS servers: real ones (Knot), whose zones a scenario writes, breaks and silences, and somebody
+//! else than the fleet changes ([`Stranger`]).
+
+mod stranger;
+
+pub use stranger::Stranger;
 
 use std::fmt::Write as _;
 use std::net::{TcpListener, TcpStream, UdpSocket};
@@ -15,6 +20,12 @@ pub struct ZoneServer {
     port: u16,
     dir: TempDir,
     zones: Vec<String>,
+    /// Name and secret of the key that may change zones.
+    key: Option<(String, String)>,
+    /// Server that has the zones from this one.
+    second: Option<String>,
+    /// Server that this one has its zones from.
+    first: Option<String>,
     daemon: Option<Daemon>,
 }
 
@@ -45,12 +56,45 @@ impl ZoneServer {
             port,
             dir: TempDir::new().unwrap(),
             zones: zones.iter().map(|(zone, _)| (*zone).to_owned()).collect(),
+            key: None,
+            second: None,
+            first: None,
             daemon: None,
         };
         for (zone, text) in zones {
             server.write(zone, text);
         }
         server
+    }
+
+    /// The same, changed by whoever has this key (hmac-sha256, in base64), and by the [`Stranger`]. It keeps
+    /// changes in memory: one that is started anew has its zones as their files say.
+    #[must_use]
+    pub fn changed_by(mut self, key: &str, secret: &str) -> Self {
+        self.key = Some((key.to_owned(), secret.to_owned()));
+        self
+    }
+
+    /// The same, whose zones another server at this address has from it.
+    #[must_use]
+    pub fn followed_by(mut self, address: &str) -> Self {
+        self.second = Some(address.to_owned());
+        self
+    }
+
+    /// A server that will have these zones from the one at another address.
+    #[must_use]
+    pub fn following(address: &str, port: u16, zones: &[&str], first: &str) -> Self {
+        let mut server = Self::new(address, port, &[]);
+        server.zones = zones.iter().map(|zone| (*zone).to_owned()).collect();
+        server.first = Some(first.to_owned());
+        server
+    }
+
+    /// Somebody who may change its zones without a key.
+    #[must_use]
+    pub fn stranger(&self) -> Stranger {
+        Stranger::new(&self.address, self.port)
     }
 
     /// Writes a zone's file; a server that runs has the zone as it was until it is started anew.
@@ -65,9 +109,12 @@ impl ZoneServer {
         let mut text = format!(
             "server:\n    rundir: \"{dir}\"\n    listen: \"{}@{}\"\n    udp-workers: 1\n    tcp-workers: 1\n    \
              background-workers: 1\nlog:\n  - target: stderr\n    any: info\ndatabase:\n    storage: \"{dir}\"\n\
-             template:\n  - id: default\n    storage: \"{dir}\"\n    file: \"%s.zone\"\n    zonefile-sync: -1\n    \
-             journal-content: none\nzone:\n",
-            self.address, self.port
+             {}template:\n  - id: default\n    storage: \"{dir}\"\n    file: \"%s.zone\"\n    zonefile-sync: -1\n    \
+             journal-content: none\n{}zone:\n",
+            self.address,
+            self.port,
+            self.others(),
+            self.rights()
         );
         for zone in &self.zones {
             writeln!(text, "  - domain: \"{zone}\"").unwrap();
@@ -84,6 +131,76 @@ impl ZoneServer {
             TcpStream::connect(&at).map(drop)
         })
         .await;
+    }
+
+    /// Keys, other servers, and what they may.
+    fn others(&self) -> String {
+        let (mut keys, mut remotes, mut rights) = (String::new(), String::new(), String::new());
+        if let Some((name, secret)) = &self.key {
+            write!(
+                keys,
+                "key:\n  - id: {name}\n    algorithm: hmac-sha256\n    secret: {secret}\n"
+            )
+            .unwrap();
+            write!(
+                rights,
+                "  - id: fleet\n    key: {name}\n    action: update\n"
+            )
+            .unwrap();
+            let stranger = Stranger::ADDRESS;
+            write!(
+                rights,
+                "  - id: stranger\n    address: {stranger}\n    action: update\n"
+            )
+            .unwrap();
+        }
+        for (id, address, action) in [
+            ("second", &self.second, "transfer"),
+            ("first", &self.first, "notify"),
+        ] {
+            if let Some(address) = address {
+                write!(
+                    remotes,
+                    "  - id: {id}\n    address: {address}@{}\n    via: {}\n",
+                    self.port, self.address
+                )
+                .unwrap();
+                write!(
+                    rights,
+                    "  - id: of-{id}\n    address: {address}\n    action: {action}\n"
+                )
+                .unwrap();
+            }
+        }
+        let titled = |title: &str, text: String| match text.is_empty() {
+            true => text,
+            false => format!("{title}:\n{text}"),
+        };
+        format!(
+            "{keys}{}{}",
+            titled("remote", remotes),
+            titled("acl", rights)
+        )
+    }
+
+    fn rights(&self) -> String {
+        let mut rights = Vec::new();
+        let mut lines = String::new();
+        if self.key.is_some() {
+            rights.extend(["fleet", "stranger"]);
+        }
+        if self.second.is_some() {
+            rights.push("of-second");
+            lines.push_str("    notify: second\n");
+        }
+        if self.first.is_some() {
+            rights.push("of-first");
+            lines.push_str("    master: first\n");
+        }
+        if !rights.is_empty() {
+            writeln!(lines, "    acl: [{}]", rights.join(", ")).unwrap();
+        }
+        lines
     }
 
     /// Silences it.

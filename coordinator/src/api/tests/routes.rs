@@ -10,7 +10,7 @@ use crate::api::routes::Reach::{self, Fleet, Tenant};
 use crate::api::routes::table;
 
 /// What a route demands, decided here apart from the router.
-const DEMANDS: [(&str, &str, AccessRole, Reach); 107] = [
+const DEMANDS: [(&str, &str, AccessRole, Reach); 112] = [
     ("POST", "/api/v1/fleet", Operator, Tenant),
     ("GET", "/api/v1/tenants", Viewer, Tenant),
     ("POST", "/api/v1/tenants", Operator, Fleet),
@@ -95,6 +95,11 @@ const DEMANDS: [(&str, &str, AccessRole, Reach); 107] = [
     ("GET", "/api/v1/dns/export", Viewer, Tenant),
     ("POST", "/api/v1/dns/check", Operator, Tenant),
     ("GET", "/api/v1/dns/compliance", Viewer, Tenant),
+    ("GET", "/api/v1/dns/zones", Viewer, Fleet),
+    ("PUT", "/api/v1/dns/zones/{zone}", Admin, Fleet),
+    ("DELETE", "/api/v1/dns/zones/{zone}", Admin, Fleet),
+    ("GET", "/api/v1/dns/zones/{zone}/plan", Operator, Fleet),
+    ("POST", "/api/v1/dns/zones/{zone}/apply", Operator, Fleet),
     ("GET", "/api/v1/tokens", Operator, Fleet),
     ("POST", "/api/v1/tokens", Operator, Fleet),
     ("DELETE", "/api/v1/tokens/{token}", Operator, Fleet),

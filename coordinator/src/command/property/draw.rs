@@ -14,8 +14,8 @@ use proptest::prelude::*;
 use crate::command::fixture::{
     Fleet, SECOND, address, api_key, bundle, bundle_hash, domain, drawn_alerts, drawn_artifact,
     drawn_campaign, drawn_dns, drawn_rotation, drawn_statement, drawn_statistics, drawn_turn,
-    drawn_warmup, failover, found, host, host_id, host_token, identity, listing, node_token,
-    outcome, recovery_key, redeem, redeem_node, spki, submission, tenant,
+    drawn_warmup, drawn_zone, failover, found, host, host_id, host_token, identity, listing,
+    node_token, outcome, recovery_key, redeem, redeem_node, spki, submission, tenant,
 };
 use crate::command::*;
 use crate::state::{
@@ -359,6 +359,7 @@ pub(super) fn command(fleet: &Fleet, step: Step) -> Command {
         54 if step.how > 1 => listing::drawn_listing(fleet, step.which, step.how),
         54 => drawn_statistics(step.which, step.how),
         55 => drawn_statement(fleet, step.which, step.how),
+        62 if step.which > 1 => drawn_zone(fleet, step.how, step.which > 2),
         61..=62 => drawn_dns(fleet, step.verb - 61, step.which, step.how),
         72.. => failover::drawn_failover(fleet, step.verb - 72, step.which, step.how),
         63.. => drawn_alerts(fleet, step.verb - 63, step.which, step.how),

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use hickory_proto::op::{Message, MessageType};
+use hickory_proto::rr::TSigner;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
@@ -79,6 +80,47 @@ async fn by_tcp_within(
         true => Ok(message),
         false => Err(ExchangeError::Answer("to another question".to_owned())),
     }
+}
+
+/// Sends a signed message over TCP (RFC 8945). Only an answer that is signed with the same key counts. `now` is
+/// the time in seconds.
+///
+/// # Errors
+/// When no such answer comes. Whether the message was acted upon is not known then.
+pub async fn exchange_signed(
+    server: SocketAddr,
+    mut message: Message,
+    signer: &TSigner,
+    now: u64,
+    patience: Duration,
+) -> Result<Message, ExchangeError> {
+    let unwritten = |error: hickory_proto::ProtoError| ExchangeError::Write(error.to_string());
+    let verifier = message.finalize(signer, now).map_err(unwritten)?;
+    let bytes = written(&message)?;
+    let seconds = patience.as_secs();
+    let answered = timeout(patience, by_tcp(server, &bytes)).await;
+    let answer = answered.map_err(|_| ExchangeError::Silent { seconds })??;
+    let unreadable = ExchangeError::Answer;
+    let told = Message::from_vec(&answer).map_err(|error| unreadable(error.to_string()))?;
+    let meta = &told.metadata;
+    if meta.id != message.metadata.id || meta.message_type != MessageType::Response {
+        return Err(unreadable("to another question".to_owned()));
+    }
+    // A server that does not know the key says so without a signature.
+    let Some(mut verifier) = verifier.filter(|_| is_signed(&told)) else {
+        let code = meta.response_code;
+        return Err(unreadable(format!("{code}, without a signature")));
+    };
+    verifier
+        .verify(&answer)
+        .map_err(|error| unreadable(format!("a wrong signature: {error}")))?;
+    Ok(told)
+}
+
+/// Whether there is a signature at all: errors about keys come with an empty one.
+fn is_signed(message: &Message) -> bool {
+    let signature = message.signature();
+    signature.is_some_and(|record| !record.data.mac.is_empty())
 }
 
 fn written(message: &Message) -> Result<Vec<u8>, ExchangeError> {

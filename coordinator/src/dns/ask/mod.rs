@@ -12,7 +12,7 @@ mod message;
 mod zones;
 
 pub use asker::{Asker, look};
-pub use exchange::{ExchangeError, exchange};
+pub use exchange::{ExchangeError, exchange, exchange_signed};
 pub use message::query;
 pub use zones::{Server, Zone};
 

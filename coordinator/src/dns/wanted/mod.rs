@@ -13,7 +13,8 @@ pub use kept::{gone, kept};
 pub use key::{dkim_record, dkim_records, keys};
 pub use record::{wanted, wanted_records};
 pub use reverse::{blocks, reverse_name};
-pub use zone::{InZones, in_zones};
+pub(crate) use zone::holds;
+pub use zone::{InZones, in_zones, of_zone};
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 

@@ -79,3 +79,22 @@ impl Ord for Key<'_> {
         self.rank().cmp(&other.rank())
     }
 }
+
+/// The records that belong into one of the declared zones, ways back from addresses included: of each name the
+/// longest zone that holds it.
+#[must_use]
+pub fn of_zone(
+    domains: &[OfDomain],
+    declared: &BTreeSet<&DomainName>,
+    zone: &DomainName,
+) -> Vec<Wanted> {
+    let all = domains.iter().flat_map(|one| &one.wanted);
+    let own: BTreeSet<Key<'_>> = all
+        .filter(|wanted| {
+            let holders = declared.iter().filter(|zone| holds(zone, &wanted.name));
+            holders.max_by_key(|zone| zone.as_str().len()).copied() == Some(zone)
+        })
+        .map(Key)
+        .collect();
+    own.into_iter().map(|key| key.0.clone()).collect()
+}

@@ -199,6 +199,7 @@ fn is_same_for_all(before: &FleetState, after: &FleetState) -> bool {
         listings: _,
         alerts: _,
         failover: _,
+        dns_zones: _,
     } = before;
     *cluster == after.cluster
         && *tenants == after.tenants

@@ -1,5 +1,9 @@
 //! What was seen of identities' records in DNS.
 
+mod zones;
+
+pub use zones::{DnsZone, DnsZones, Inventory, Made, Mark, RecordKind, SeenTo};
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -3,6 +3,10 @@
 //!
 //! Records of keys that rotations lead to are looked at with the others, and told to the rotation.
 
+mod publish;
+
+pub(super) use publish::run as publish;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::Bound;

@@ -2,8 +2,12 @@
 //! addresses must lead back to.
 
 mod compliance;
+mod zones;
 
 pub use compliance::{ComplianceState, ComplianceView, ReceiverCompliance, RuleCompliance};
+pub use zones::{
+    LeftOut, ZoneApplied, ZoneApplyRequest, ZoneMode, ZonePlanView, ZoneRequest, ZoneView,
+};
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

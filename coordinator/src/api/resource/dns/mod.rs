@@ -1,8 +1,9 @@
-//! `/dns`: the records that the fleet wants, as views and in the forms that zones are loaded with, and whether
-//! they are what the servers of zones say.
+//! `/dns`: the records that the fleet wants, as views and in the forms that zones are loaded with, whether they
+//! are what the servers of zones say, and zones that the fleet may change.
 
 mod check;
 mod compliance;
+pub(in crate::api) mod zones;
 
 pub(in crate::api) use check::check;
 pub(super) use check::checked;

@@ -1,10 +1,11 @@
 //! `dns check`.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use email_engine_protocol::api::{DnsPart, DnsVerdict, DomainView};
+use email_engine_protocol::api::{DnsCheckView, DnsPart, DnsVerdict, DomainView};
 use email_engine_protocol::mail::DomainName;
 
 use crate::commands::Desk;
@@ -33,9 +34,17 @@ pub(super) async fn run(desk: &Desk, check: &Check) -> Result<Exit, Failure> {
     let domain = check.domain.as_ref();
     let views = match check.last {
         true => look(desk, domain).await?,
-        false => asked(desk, check).await?,
+        false => {
+            let asked = desk.client.dns_check(domain).await?;
+            seen(desk, domain, &asked, check.wait).await?
+        }
     };
-    desk.output.show(&views, |output| shown(output, &views))?;
+    told(desk, &views)
+}
+
+/// Shows what was seen; says by the exit code whether something of it is wrong.
+pub(super) fn told(desk: &Desk, views: &[DomainView]) -> Result<Exit, Failure> {
+    desk.output.show(&views, |output| shown(output, views))?;
     let mut verdicts = views.iter().flat_map(|view| view.checked.dns.values());
     let is_wrong = verdicts.any(|one| matches!(one.verdict, DnsVerdict::Invalid { .. }));
     Ok(match is_wrong {
@@ -51,18 +60,20 @@ async fn look(desk: &Desk, domain: Option<&DomainName>) -> Result<Vec<DomainView
     })
 }
 
-async fn asked(desk: &Desk, check: &Check) -> Result<Vec<DomainView>, Failure> {
-    let domain = check.domain.as_ref();
-    let asked = desk.client.dns_check(domain).await?;
-    let end = Instant::now() + Duration::from_secs(check.wait);
+/// Waits for so many seconds until those that were asked for were looked at.
+pub(super) async fn seen(
+    desk: &Desk,
+    domain: Option<&DomainName>,
+    asked: &DnsCheckView,
+    wait: u64,
+) -> Result<Vec<DomainView>, Failure> {
+    let end = Instant::now() + Duration::from_secs(wait);
+    let domains: BTreeSet<&DomainName> = asked.domains.iter().collect();
     loop {
         let views = look(desk, domain).await?;
         let is_open = |view: &&DomainView| {
-            asked.domains.contains(&view.domain)
-                && view
-                    .checked
-                    .last_dns_check
-                    .is_none_or(|at| at < asked.asked_at)
+            let at = view.checked.last_dns_check;
+            domains.contains(&view.domain) && at.is_none_or(|at| at < asked.asked_at)
         };
         let open = views.iter().filter(is_open).count();
         if open == 0 {
@@ -72,7 +83,7 @@ async fn asked(desk: &Desk, check: &Check) -> Result<Vec<DomainView>, Failure> {
             let why = format!(
                 "{open} of {} domains were not looked at within {} s; `dns check --last` shows what is known",
                 asked.domains.len(),
-                check.wait
+                wait
             );
             return Err(Failure::new(Exit::Failure, why));
         }

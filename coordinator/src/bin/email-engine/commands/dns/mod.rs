@@ -3,6 +3,7 @@
 mod check;
 mod compliance;
 mod export;
+mod zones;
 
 use clap::{Args, Subcommand};
 
@@ -19,6 +20,8 @@ Examples:
   email-engine dns records                               what to publish where
   email-engine dns export --format bind --dir zones      one file per zone, to be included by it
   email-engine dns check --domain mail1.example.com      whether it is what servers say
+  email-engine dns zones list                            zones that the fleet may change, and what is stuck
+  email-engine dns plan example.com                      what it would change there
   email-engine dns compliance --domain mail1.example.com what large receivers ask, and whether it is so
   email-engine dns export --format csv --domain mail1.example.com")]
 pub(crate) struct Dns {
@@ -39,6 +42,13 @@ enum DnsCommand {
     /// Hold identities against what Google, Yahoo and Microsoft ask of who sends much; exit code 2 when a
     /// rule is not met
     Compliance(compliance::Compliance),
+    /// Say which zones the fleet may change by itself, where and by which key
+    Zones(zones::Zones),
+    /// Show what would be changed in a zone, and change nothing; exit code 2 when something would be
+    Plan(zones::Plan),
+    /// Carry out a plan that was looked at, if the zone is still as it was; exit code 2 when something is not
+    /// right on every server then
+    Apply(zones::Apply),
     /// Write the records as files that zones are loaded with; no form deletes records of others
     Export(export::Export),
 }
@@ -51,6 +61,9 @@ pub(crate) async fn run(desk: &Desk, arguments: Dns) -> Result<Exit, Failure> {
         }
         DnsCommand::Check(check) => return check::run(desk, &check).await,
         DnsCommand::Compliance(asked) => return compliance::run(desk, &asked).await,
+        DnsCommand::Zones(zones) => return zones::zones(desk, zones).await,
+        DnsCommand::Plan(plan) => return zones::plan(desk, &plan).await,
+        DnsCommand::Apply(apply) => return zones::apply(desk, &apply).await,
         DnsCommand::Export(export) => export::run(desk, &export).await?,
     }
     Ok(Exit::Success)

@@ -1,3 +1,5 @@
+mod zones;
+
 use email_engine_protocol::api::{Check, DnsPart, DnsVerdict, Verdict};
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::time::Timestamp;
