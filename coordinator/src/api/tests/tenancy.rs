@@ -3,11 +3,12 @@
 use serde_json::json;
 
 use email_engine_protocol::id::HostId;
+use email_engine_protocol::observed::ListReplies;
 use email_engine_protocol::time::Timestamp;
 
 use super::memory::NOW;
 use super::testbed::Testbed;
-use crate::command::fixture::statistics;
+use crate::command::fixture::{replies, statistics};
 use crate::command::{Command, RecordStatistics};
 use crate::state::Span;
 
@@ -196,6 +197,41 @@ fn count(testbed: &Testbed) {
     }
     let record = Command::RecordStatistics(RecordStatistics { batches });
     testbed.fleet.apply(record).unwrap();
+}
+
+#[tokio::test]
+async fn replies_that_name_lists_are_shown_to_their_tenant_and_are_evidence_for_a_day() {
+    let testbed = two_fleets().await;
+    testbed.fleet.age_identities(3 * Timestamp::DAY);
+    let told = |address: &str, at| ListReplies {
+        address: address.parse().unwrap(),
+        ..replies(0, "psbl", at)
+    };
+    let mut batch = statistics(0, 100, 3);
+    batch.stretch.as_mut().unwrap().replies = vec![
+        told("198.51.100.1", NOW),
+        told("198.51.100.2", Timestamp(NOW.0 - 2 * Timestamp::DAY)),
+    ];
+    let batches = vec![batch];
+    let record = Command::RecordStatistics(RecordStatistics { batches });
+    testbed.fleet.apply(record).unwrap();
+    for (key, all, wanted) in [
+        ("red-operator", true, &["198.51.100.1"][..]),
+        ("operator", false, &["198.51.100.1"]),
+        ("operator", true, &["198.51.100.1", "198.51.100.2"]),
+    ] {
+        let path = format!("/api/v1/listings/replies?all={all}");
+        let answered = testbed.ask(key, "GET", &path).send().await.gives(200);
+        let rows = answered.body.as_array().unwrap().clone();
+        let subjects: Vec<_> = rows.iter().map(|row| row["subject"].clone()).collect();
+        assert_eq!(subjects, wanted, "{key} {all}");
+        assert_eq!(
+            (&rows[0]["count"], &rows[0]["list"]),
+            (&json!(2), &json!("psbl"))
+        );
+    }
+    let refused = testbed.ask("operator", "GET", "/api/v1/listings/replies?limit=0");
+    refused.send().await.refuses(422, "invalid");
 }
 
 #[tokio::test]

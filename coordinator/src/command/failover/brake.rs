@@ -11,7 +11,7 @@ use crate::command::RejectionCode::WrongState;
 use crate::command::refuse::{refuse, text};
 use crate::command::verb::{Change, Turn, Verb};
 use crate::fleet::failover::brake::WINDOW;
-use crate::fleet::failover::{to_brake, took_it_back};
+use crate::fleet::failover::{Brakes, took_it_back};
 use crate::state::{Believed, Brake, FleetState};
 
 /// See [`Command::PullBrake`](crate::command::Command::PullBrake). Whether a list names too many is read here.
@@ -32,8 +32,7 @@ impl Verb for PullBrake {
 
     fn apply(&self, state: &mut FleetState, turn: &mut Turn<'_>) -> Result<Change, Rejection> {
         let now = turn.now();
-        let pulled = to_brake(state, now);
-        let Some((_, addresses)) = pulled.into_iter().find(|(list, _)| *list == self.list) else {
+        let Some(addresses) = Brakes::of(state, now).due().get(&self.list).copied() else {
             return Ok(Change::NONE);
         };
         let brake = Brake {

@@ -10,7 +10,7 @@ use super::TOGETHER;
 use crate::command::Rejection;
 use crate::command::refuse::at_most;
 use crate::command::verb::{Change, Turn, Verb};
-use crate::fleet::failover::restraint_of;
+use crate::fleet::failover::{Brakes, restraint_of};
 use crate::state::FleetState;
 
 /// See [`Command::RestrainIdentities`](crate::command::Command::RestrainIdentities). What holds them
@@ -37,11 +37,12 @@ impl Verb for RestrainIdentities {
     fn apply(&self, state: &mut FleetState, turn: &mut Turn<'_>) -> Result<Change, Rejection> {
         at_most("addresses", self.addresses.len(), TOGETHER)?;
         let mut change = Change::NONE;
+        let brakes = Brakes::of(state, turn.now());
         for address in &self.addresses {
             let Some(identity) = state.identities.get(address) else {
                 continue;
             };
-            let restraint = restraint_of(state, identity, turn.now());
+            let restraint = restraint_of(state, identity, &brakes, turn.now());
             if restraint == identity.restraint {
                 continue;
             }

@@ -14,7 +14,7 @@ use crate::command::Rejection;
 use crate::command::identity::walk;
 use crate::command::refuse::not_found;
 use crate::command::verb::{Change, Turn, Verb};
-use crate::fleet::failover::{Complaints, opens, taken_out_by};
+use crate::fleet::failover::{Brakes, Complaints, opens, taken_out_by};
 use crate::fleet::lifecycle::{Event, Preflight};
 use crate::state::{FleetState, ListingEvent, ListingHit, Search};
 
@@ -39,7 +39,7 @@ impl Verb for TakeOut {
             return Err(not_found("address", &self.address, "identity"));
         };
         let now = turn.now();
-        let listed = taken_out_by(state, &identity, now);
+        let listed = taken_out_by(state, &identity, &Brakes::of(state, now), now);
         if listed.is_empty() {
             return Ok(Change::NONE);
         }

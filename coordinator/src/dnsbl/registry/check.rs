@@ -241,11 +241,6 @@ reason = "switched off"
                 "{ bit = 2, class",
                 "codes",
             ),
-            (
-                "in_flight = 8",
-                "in_flight = 8\nreplies = [\"blocked\"]",
-                "replies",
-            ),
             ("class = \"a\"", "class = \"z\"", "class"),
             (
                 "[{ subject = \"127.0.0.2\", answers = [\"127.0.0.2\"] }]",
@@ -277,6 +272,21 @@ reason = "switched off"
             Registry::parse(&unknown),
             Err(RegistryError::Syntax(_))
         ));
+    }
+
+    #[test]
+    fn a_list_is_known_in_replies_by_addresses_of_pages_and_by_no_word() {
+        let with = |name: &str| {
+            let text = format!("in_flight = 8\nreplies = [\"{name}\"]");
+            Registry::parse(&GOOD.replacen("in_flight = 8", &text, 1))
+        };
+        for good in ["example.org", "example.org/lookup?ip="] {
+            assert!(with(good).is_ok(), "{good}");
+        }
+        for bad in ["blocked", "Example.org/x", "https://example.org", "a.b/c d"] {
+            let error = with(bad).unwrap_err().to_string();
+            assert!(error.contains("replies"), "{bad}: {error}");
+        }
     }
 
     #[test]

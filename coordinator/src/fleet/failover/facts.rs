@@ -11,11 +11,11 @@ use email_engine_protocol::time::Timestamp;
 use super::breaker::{self, Cause, Parts};
 use super::budget::{self, Made};
 use super::candidate::{Lost, Runner, Seen, order};
-use super::{Obstacle, brake};
+use super::{Brakes, Obstacle};
 use crate::alerts::rules::Line;
 use crate::dnsbl::query::Subject;
 use crate::dnsbl::registry::{Kind, Registry};
-use crate::fleet::listing::{self, Standing, confirmed, newly_on, replies_naming};
+use crate::fleet::listing::{self, Standing, confirmed, replies_naming};
 use crate::state::{FleetState, Identity, ListWeight, Listing, ListingEvent, Restraint, Slowed};
 
 /// Sweeps in a row without a listing after which an identity is slowed no more.
@@ -40,6 +40,7 @@ pub fn settings_of(state: &FleetState) -> FailoverSettings {
 pub fn taken_out_by<'a>(
     state: &'a FleetState,
     identity: &Identity,
+    brakes: &Brakes,
     now: Timestamp,
 ) -> BTreeMap<&'a ListId, &'a Listing> {
     use IpStatus::{Active, Standby, Warming};
@@ -52,14 +53,19 @@ pub fn taken_out_by<'a>(
         ListingClass::B => replies_naming(state, address, list, now).is_some(),
         ListingClass::C | ListingClass::Policy => false,
     };
-    counted(state, address, now).filter(weighs).collect()
+    counted(state, address, brakes).filter(weighs).collect()
 }
 
 /// What holds an identity back now.
 #[must_use]
-pub fn restraint_of(state: &FleetState, identity: &Identity, now: Timestamp) -> Restraint {
+pub fn restraint_of(
+    state: &FleetState,
+    identity: &Identity,
+    brakes: &Brakes,
+    now: Timestamp,
+) -> Restraint {
     let spec = &identity.spec;
-    let slowing = counted(state, spec.address, now);
+    let slowing = counted(state, spec.address, brakes);
     let slowing = slowing.filter(|(_, row)| row.class == ListingClass::B);
     let lists: BTreeSet<ListId> = slowing.map(|(list, _)| list.clone()).collect();
     let slowed = match &identity.restraint.slowed {
@@ -78,7 +84,7 @@ pub fn restraint_of(state: &FleetState, identity: &Identity, now: Timestamp) -> 
     let open = listing::rows(state, &Subject::Address(spec.address));
     let held = open.filter(|(list, row)| {
         let is_named = || replies_naming(state, spec.address, list, now).is_some();
-        row.is_open() && row.class == ListingClass::A && is_braked(state, list, now) && is_named()
+        row.is_open() && row.class == ListingClass::A && brakes.holds(list) && is_named()
     });
     Restraint {
         breaker: state.failover.pauses(&spec.tenant, spec.purpose),
@@ -88,48 +94,17 @@ pub fn restraint_of(state: &FleetState, identity: &Identity, now: Timestamp) -> 
 }
 
 /// Confirmed listings of an address in sweeps that are through, on lists that are not braked.
-fn counted(
-    state: &FleetState,
+fn counted<'a>(
+    state: &'a FleetState,
     address: IpAddr,
-    now: Timestamp,
-) -> impl Iterator<Item = (&ListId, &Listing)> {
+    brakes: &Brakes,
+) -> impl Iterator<Item = (&'a ListId, &'a Listing)> {
     let sweep = state.listings.sweep.as_ref();
     let begun = sweep.filter(|sweep| sweep.closed_at.is_none());
     let begun = begun.map(|sweep| sweep.began_at);
     let is_counted = move |row: &Listing| begun.is_none_or(|at| row.first_seen < at);
     confirmed(state, &Subject::Address(address))
-        .filter(move |(list, row)| is_counted(row) && !is_braked(state, list, now))
-}
-
-/// Whether nothing is done because of a list.
-#[must_use]
-pub fn is_braked(state: &FleetState, list: &ListId, now: Timestamp) -> bool {
-    state.failover.is_braked(list) || pulled(state, list, now).is_some()
-}
-
-/// Lists that name too many at once and are not braked yet, and how many they name.
-#[must_use]
-pub fn to_brake(state: &FleetState, now: Timestamp) -> Vec<(ListId, u32)> {
-    let lists = state.listings.lists.keys();
-    let unbraked = lists.filter(|list| !state.failover.is_braked(list));
-    let pulled = unbraked.filter_map(|list| Some((list.clone(), pulled(state, list, now)?)));
-    pulled.collect()
-}
-
-/// How many a list newly names, when those are too many. What it named when an operator last said that it is
-/// right is counted no more.
-fn pulled(state: &FleetState, list: &ListId, now: Timestamp) -> Option<u32> {
-    let brake = state.failover.brakes.get(list);
-    let believed = brake.and_then(|brake| brake.released.as_ref());
-    let newly = newly_on(state, list, now);
-    let is_new = |address: &&IpAddr| {
-        let rows = state.listings.rows.get(&Subject::Address(**address));
-        let row = rows.and_then(|rows| rows.get(list));
-        believed.is_none_or(|word| row.is_some_and(|row| row.first_seen > word.at))
-    };
-    let newly = newly.iter().filter(is_new).count();
-    let is_pulled = brake::is_pulled(newly, state.identities.len());
-    is_pulled.then(|| u32::try_from(newly).unwrap_or(u32::MAX))
+        .filter(move |(list, row)| is_counted(row) && !brakes.holds(list))
 }
 
 /// Whether a braked list took it all back: it was healthy, and names nobody any more.
@@ -206,7 +181,8 @@ pub fn obstacle(state: &FleetState, event: &ListingEvent, now: Timestamp) -> Opt
     if failover.open_breaker(tenant).is_some() {
         return Some(Obstacle::Breaker);
     }
-    if let Some(list) = event.lists.keys().find(|list| is_braked(state, list, now)) {
+    let brakes = Brakes::of(state, now);
+    if let Some(list) = event.lists.keys().find(|list| brakes.holds(list)) {
         return Some(Obstacle::Braked(list.clone()));
     }
     if let Some((name, list)) = listed_domain(state, tenant) {

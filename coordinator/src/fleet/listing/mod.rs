@@ -6,7 +6,6 @@ mod preflight;
 mod replies;
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use email_engine_protocol::api::IpStatus;
@@ -25,8 +24,6 @@ pub use replies::{
 };
 pub(crate) use replies::{Asked, forget_replies, note_asked};
 
-/// Within which sightings on one list count as new together.
-pub const NEW_MILLIS: u64 = 4 * Timestamp::HOUR;
 /// After which a list that was not seen healthy is a matter for a person.
 pub const UNHEARD_MILLIS: u64 = Timestamp::DAY;
 
@@ -84,19 +81,6 @@ pub fn standing(state: &FleetState, identity: &Identity, list: &ListId) -> Optio
         _ if is_asked => Standing::Clean,
         _ => Standing::Unknown,
     })
-}
-
-/// Addresses that were first seen on a list within the last four hours.
-#[must_use]
-pub fn newly_on(state: &FleetState, list: &ListId, now: Timestamp) -> BTreeSet<IpAddr> {
-    let rows = state.listings.rows.iter().filter_map(|(subject, rows)| {
-        let row = rows.get(list).filter(|row| row.is_open())?;
-        match subject {
-            Subject::Address(address) if now.since(row.first_seen) <= NEW_MILLIS => Some(*address),
-            _ => None,
-        }
-    });
-    rows.collect()
 }
 
 /// Lists of which nothing is known for longer than a day, and since when.

@@ -12,7 +12,7 @@ use crate::command::{
 };
 use crate::dnsbl::query::Subject;
 use crate::fleet::failover::{
-    Obstacle, SEARCH_MILLIS, obstacle, restraint_of, taken_out_by, to_brake, took_it_back,
+    Brakes, Obstacle, SEARCH_MILLIS, obstacle, restraint_of, taken_out_by, took_it_back,
 };
 use crate::fleet::listing::watched;
 use crate::state::{FleetState, ListingEvent, Search};
@@ -20,7 +20,8 @@ use crate::state::{FleetState, ListingEvent, Search};
 /// Commands that are due, and why: brakes first, because they keep the others from it.
 pub(super) fn due(state: &FleetState, now: Timestamp) -> Vec<(&'static str, Command)> {
     let mut due = Vec::new();
-    for (list, _) in to_brake(state, now) {
+    let brakes = Brakes::of(state, now);
+    for list in brakes.due().keys().cloned() {
         let command = Command::PullBrake(PullBrake { list });
         due.push(("a list names too many at once", command));
     }
@@ -39,10 +40,10 @@ pub(super) fn due(state: &FleetState, now: Timestamp) -> Vec<(&'static str, Comm
         let Some(identity) = state.identities.get(&address) else {
             continue;
         };
-        if !taken_out_by(state, identity, now).is_empty() {
+        if !taken_out_by(state, identity, &brakes, now).is_empty() {
             let command = Command::TakeOut(TakeOut { address });
             due.push(("lists have it", command));
-        } else if restraint_of(state, identity, now) != identity.restraint {
+        } else if restraint_of(state, identity, &brakes, now) != identity.restraint {
             restrained.insert(address);
         }
     }

@@ -12,7 +12,8 @@ use crate::command::fixture::listing::{list, observer, run, sighting, subject, s
 use crate::command::fixture::{Fleet, SECOND, address, identity};
 use crate::command::{ChangeIdentity, Command, Effect, RejectionCode};
 use crate::dnsbl::query::Subject;
-use crate::fleet::listing::{confirmed, newly_on, unheard};
+use crate::fleet::failover::Brakes;
+use crate::fleet::listing::{confirmed, unheard};
 use crate::state::Listing;
 
 const MINUTES: u64 = 60 * SECOND;
@@ -171,14 +172,17 @@ fn clean_sweeps_count_in_a_row_for_those_in_quarantine_and_sick_lists_say_nothin
 
 #[test]
 fn a_list_that_names_many_at_once_is_seen_by_how_many_are_new() {
-    let mut fleet = swept(4, 1);
-    fleet.accept(record(run(None, "one", 1, &[3])));
+    let mut fleet = swept(5, 1);
+    fleet.accept(record(run(None, "one", 1, &[3, 4])));
     fleet.wait(4 * Timestamp::HOUR);
     fleet.wait(SECOND);
-    fleet.accept(record(run(Some(1), "one", 1, &[0, 1, 2, 3])));
-    let new = newly_on(&fleet.state, &list("one"), fleet.now());
-    assert_eq!(new, [0, 1, 2].map(address).into());
-    assert!(newly_on(&fleet.state, &list("two"), fleet.now()).is_empty());
+    let brakes = |fleet: &Fleet| Brakes::of(&fleet.state, fleet.now());
+    fleet.accept(record(run(None, "one", 1, &[0, 1, 2, 3, 4])));
+    assert!(!brakes(&fleet).holds(&list("one")), "three are new");
+    let mut mad = swept(5, 1);
+    mad.accept(record(run(None, "one", 1, &[0, 1, 2, 3])));
+    assert_eq!(brakes(&mad).due(), &[(list("one"), 4)].into());
+    assert!(brakes(&mad).holds(&list("one")) && !brakes(&mad).holds(&list("two")));
 }
 
 #[test]
