@@ -34,6 +34,8 @@ const RECORDS: &str = "\
 ns1 60 IN A 127.0.0.6
 mail1 60 IN TXT \"site-verification=theirs\"
 alias 60 IN CNAME www
+*.wild 60 IN TXT \"v=spf1 -all\"
+*.star 60 IN CNAME www
 below 60 IN NS ns1.below
 ns1.below 60 IN A 203.0.113.53
 ";
@@ -267,4 +269,25 @@ async fn a_wrong_key_changes_nothing_and_a_server_that_is_silent_is_not_read() {
         .unwrap_err()
         .to_string();
     assert!(refused.contains("could not be read"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_wildcard_makes_up_stands_in_the_way_of_nothing() {
+    let mut world = World::new().await;
+    let wanted = [
+        // The same words as the wildcard's: what was never made is not there.
+        text("mail1.wild.example.net", Part::Spf, "v=spf1 -all"),
+        text("mail2.wild.example.net", Part::Spf, "v=spf1 ip4:192.0.2.2 -all"),
+        text("mail.star.example.net", Part::Spf, "v=spf1 -all"),
+    ];
+    let plan = world.plan(&wanted).await;
+    assert!(plan.blocked.is_empty(), "{:?}", plan.blocked);
+    world.update(&plan).await.unwrap();
+    world.is_done(&plan);
+    assert_eq!(world.texts("mail1.wild.example.net"), ["v=spf1 -all"]);
+    let second = world.texts("mail2.wild.example.net");
+    assert_eq!(second, ["v=spf1 ip4:192.0.2.2 -all"]);
+    assert_eq!(world.texts("mail.star.example.net"), ["v=spf1 -all"]);
+    let again = world.plan(&wanted[1..]).await;
+    assert!(again.ops.len() == 2, "its own goes, with its mark: {:?}", again.ops);
 }

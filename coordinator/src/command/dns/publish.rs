@@ -106,6 +106,11 @@ impl Verb for EndPublish {
         )
     }
 
+    /// A look that found all as it was changes nothing that anybody made.
+    fn is_change_of_fleet(&self) -> bool {
+        !(self.there.is_empty() && self.gone.is_empty())
+    }
+
     fn apply(&self, state: &mut FleetState, turn: &mut Turn<'_>) -> Result<Change, Rejection> {
         check("there", &self.there)?;
         check("gone", &self.gone)?;

@@ -32,7 +32,7 @@ pub(super) struct Step {
 
 pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step =
-        (0..75_u8, 0..4_u8, 0..4_u8).prop_map(|(verb, which, how)| Step { verb, which, how });
+        (0..77_u8, 0..4_u8, 0..4_u8).prop_map(|(verb, which, how)| Step { verb, which, how });
     prop::collection::vec(step, 1..100)
 }
 
@@ -359,8 +359,8 @@ pub(super) fn command(fleet: &Fleet, step: Step) -> Command {
         54 if step.how > 1 => listing::drawn_listing(fleet, step.which, step.how),
         54 => drawn_statistics(step.which, step.how),
         55 => drawn_statement(fleet, step.which, step.how),
-        62 if step.which > 1 => drawn_zone(fleet, step.how, step.which > 2),
         61..=62 => drawn_dns(fleet, step.verb - 61, step.which, step.how),
+        75.. => drawn_zone(fleet, step.how, step.which > 2),
         72.. => failover::drawn_failover(fleet, step.verb - 72, step.which, step.how),
         63.. => drawn_alerts(fleet, step.verb - 63, step.which, step.how),
         58.. => drawn_rotation(fleet, step.verb - 58, step.which, step.how),

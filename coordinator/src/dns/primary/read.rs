@@ -1,6 +1,6 @@
 //! What a zone's primary server shows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -70,6 +70,7 @@ impl Reader {
             .map(|set| self.set(draft, set))
             .buffer_unordered(AT_ONCE);
         let answers: Vec<(SetName, Shown)> = answers.try_collect().await?;
+        let wild = self.wildcards(draft, &answers).await?;
         let after = self.serial(draft).await?;
         if before != after {
             let zone = draft.zone.clone();
@@ -84,6 +85,18 @@ impl Reader {
             ..SeenZone::default()
         };
         for (set, shown) in answers {
+            let from_above = wildcards_above(&set.0, draft.zone.as_str());
+            // A wildcard answers for names that are not there, and conditions of a change know nothing of it.
+            // What was made is there, whatever a wildcard would say in its place.
+            let is_made_up = !draft.made.contains_key(&set.0)
+                && from_above
+                    .map(|name| (name, set.1))
+                    .any(|above| wild.get(&above) == Some(&shown));
+            let shown = if is_made_up {
+                Shown::Records(BTreeSet::new())
+            } else {
+                shown
+            };
             match shown {
                 Shown::Records(records) => {
                     seen.sets.insert(set, records);
@@ -97,6 +110,25 @@ impl Reader {
             }
         }
         Ok(seen)
+    }
+
+    /// What wildcards of the zone show, of those that may have answered for a name.
+    async fn wildcards(
+        &self,
+        draft: &Draft,
+        answers: &[(SetName, Shown)],
+    ) -> Result<BTreeMap<SetName, Shown>, ReadError> {
+        let there = answers.iter().filter(|(_, shown)| !shown.is_nothing());
+        let above = there.flat_map(|((name, kind), _)| {
+            wildcards_above(name, draft.zone.as_str()).map(|above| (above, *kind))
+        });
+        let above: BTreeSet<SetName> = above.collect();
+        let shown = futures::stream::iter(above)
+            .map(|set| self.set(draft, set))
+            .buffer_unordered(AT_ONCE);
+        let shown: Vec<(SetName, Shown)> = shown.try_collect().await?;
+        let there = shown.into_iter().filter(|(_, shown)| !shown.is_nothing());
+        Ok(there.collect())
     }
 
     async fn serial(&self, draft: &Draft) -> Result<u32, ReadError> {
@@ -152,10 +184,26 @@ impl Reader {
 }
 
 /// What an answer shows of a set.
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Shown {
     Records(BTreeSet<Stands>),
     Alias,
     Elsewhere,
+}
+
+impl Shown {
+    fn is_nothing(&self) -> bool {
+        matches!(self, Self::Records(records) if records.is_empty())
+    }
+}
+
+/// Wildcards of a zone that may answer for a name, the nearest first (RFC 4592).
+fn wildcards_above<'a>(name: &'a str, zone: &'a str) -> impl Iterator<Item = String> + 'a {
+    let parents = name.match_indices('.').map(|(at, _)| &name[at + 1..]);
+    let parents = parents.filter(|parent| holds(zone, parent));
+    let wild = parents.map(|parent| format!("*.{parent}"));
+    // What is asked about may be one itself.
+    wild.filter(move |wild| wild != name)
 }
 
 /// What an answer shows; none when the server has no word in it.
@@ -212,5 +260,22 @@ pub(super) const fn record_type(kind: RecordKind) -> RecordType {
         RecordKind::Mx => RecordType::MX,
         RecordKind::Ptr => RecordType::PTR,
         RecordKind::Txt => RecordType::TXT,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_may_be_answered_for_by_wildcards_between_it_and_its_zone() {
+        let above = |name, zone| wildcards_above(name, zone).collect::<Vec<_>>();
+        assert_eq!(
+            above("mail._domainkey.m1.example.com", "example.com"),
+            ["*._domainkey.m1.example.com", "*.m1.example.com", "*.example.com"]
+        );
+        assert_eq!(above("example.com", "example.com"), Vec::<String>::new());
+        assert_eq!(above("m1.example.com", "m1.example.com"), Vec::<String>::new());
+        assert_eq!(above("*.example.com", "example.com"), Vec::<String>::new());
     }
 }

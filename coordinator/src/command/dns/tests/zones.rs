@@ -128,6 +128,17 @@ fn what_is_about_to_be_made_is_known_before_it_is_there_and_until_it_was_seen_to
 }
 
 #[test]
+fn a_look_that_found_all_as_it_was_is_nobodys_change() {
+    let mut fleet = declared(ZoneMode::Manage);
+    let (revision, audited) = (fleet.state.revision, fleet.state.next_audit);
+    fleet.accept(end(Marks::new(), Marks::new()));
+    assert!(row(&fleet).last.is_some());
+    assert_eq!((fleet.state.revision, fleet.state.next_audit), (revision, audited));
+    fleet.accept(end(marks("a.example.com", 1), Marks::new()));
+    assert_eq!(fleet.state.next_audit, audited + 1);
+}
+
+#[test]
 fn failures_are_counted_for_the_same_wishes_and_forgotten_when_somebody_declares_the_zone_anew() {
     let mut fleet = declared(ZoneMode::Manage);
     let stuck = |wanted: u8| {
