@@ -277,7 +277,11 @@ async fn what_a_wildcard_makes_up_stands_in_the_way_of_nothing() {
     let wanted = [
         // The same words as the wildcard's: what was never made is not there.
         text("mail1.wild.example.net", Part::Spf, "v=spf1 -all"),
-        text("mail2.wild.example.net", Part::Spf, "v=spf1 ip4:192.0.2.2 -all"),
+        text(
+            "mail2.wild.example.net",
+            Part::Spf,
+            "v=spf1 ip4:192.0.2.2 -all",
+        ),
         text("mail.star.example.net", Part::Spf, "v=spf1 -all"),
     ];
     let plan = world.plan(&wanted).await;
@@ -289,5 +293,9 @@ async fn what_a_wildcard_makes_up_stands_in_the_way_of_nothing() {
     assert_eq!(second, ["v=spf1 ip4:192.0.2.2 -all"]);
     assert_eq!(world.texts("mail.star.example.net"), ["v=spf1 -all"]);
     let again = world.plan(&wanted[1..]).await;
-    assert!(again.ops.len() == 2, "its own goes, with its mark: {:?}", again.ops);
+    assert!(
+        again.ops.len() == 2,
+        "its own goes, with its mark: {:?}",
+        again.ops
+    );
 }

@@ -85,13 +85,11 @@ impl Reader {
             ..SeenZone::default()
         };
         for (set, shown) in answers {
-            let from_above = wildcards_above(&set.0, draft.zone.as_str());
             // A wildcard answers for names that are not there, and conditions of a change know nothing of it.
             // What was made is there, whatever a wildcard would say in its place.
             let is_made_up = !draft.made.contains_key(&set.0)
-                && from_above
-                    .map(|name| (name, set.1))
-                    .any(|above| wild.get(&above) == Some(&shown));
+                && wildcards_above(&set.0, draft.zone.as_str())
+                    .any(|above| wild.get(&(above, set.1)) == Some(&shown));
             let shown = if is_made_up {
                 Shown::Records(BTreeSet::new())
             } else {
@@ -118,7 +116,7 @@ impl Reader {
         draft: &Draft,
         answers: &[(SetName, Shown)],
     ) -> Result<BTreeMap<SetName, Shown>, ReadError> {
-        let there = answers.iter().filter(|(_, shown)| !shown.is_nothing());
+        let there = answers.iter().filter(|(_, shown)| shown.is_something());
         let above = there.flat_map(|((name, kind), _)| {
             wildcards_above(name, draft.zone.as_str()).map(|above| (above, *kind))
         });
@@ -127,7 +125,7 @@ impl Reader {
             .map(|set| self.set(draft, set))
             .buffer_unordered(AT_ONCE);
         let shown: Vec<(SetName, Shown)> = shown.try_collect().await?;
-        let there = shown.into_iter().filter(|(_, shown)| !shown.is_nothing());
+        let there = shown.into_iter().filter(|(_, shown)| shown.is_something());
         Ok(there.collect())
     }
 
@@ -192,8 +190,13 @@ enum Shown {
 }
 
 impl Shown {
-    fn is_nothing(&self) -> bool {
-        matches!(self, Self::Records(records) if records.is_empty())
+    /// Whether a wildcard can have said it.
+    fn is_something(&self) -> bool {
+        match self {
+            Self::Records(records) => !records.is_empty(),
+            Self::Alias => true,
+            Self::Elsewhere => false,
+        }
     }
 }
 
@@ -272,10 +275,17 @@ mod tests {
         let above = |name, zone| wildcards_above(name, zone).collect::<Vec<_>>();
         assert_eq!(
             above("mail._domainkey.m1.example.com", "example.com"),
-            ["*._domainkey.m1.example.com", "*.m1.example.com", "*.example.com"]
+            [
+                "*._domainkey.m1.example.com",
+                "*.m1.example.com",
+                "*.example.com"
+            ]
         );
         assert_eq!(above("example.com", "example.com"), Vec::<String>::new());
-        assert_eq!(above("m1.example.com", "m1.example.com"), Vec::<String>::new());
+        assert_eq!(
+            above("m1.example.com", "m1.example.com"),
+            Vec::<String>::new()
+        );
         assert_eq!(above("*.example.com", "example.com"), Vec::<String>::new());
     }
 }

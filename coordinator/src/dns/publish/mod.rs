@@ -9,7 +9,7 @@
 //! - [`Draft`] is what the state wants of a zone: records, what waits, what was made, keys that still count.
 //! - [`SeenZone`] is what the zone's primary server shows. A name that it was not asked for is not an empty
 //!   one: nothing is planned of it.
-//! - [`plan`] compares both. A plan carries its [`Condition`]s: the sets of records that it goes by, which the
+//! - [`plan()`] compares both. A plan carries its [`Condition`]s: the sets of records that it goes by, which the
 //!   server itself compares in the moment of the change (RFC 2136 section 2.4).
 //! - [`Guard`] holds a plan that would take much away, or that was made of a zone which lost much.
 

@@ -133,7 +133,10 @@ fn a_look_that_found_all_as_it_was_is_nobodys_change() {
     let (revision, audited) = (fleet.state.revision, fleet.state.next_audit);
     fleet.accept(end(Marks::new(), Marks::new()));
     assert!(row(&fleet).last.is_some());
-    assert_eq!((fleet.state.revision, fleet.state.next_audit), (revision, audited));
+    assert_eq!(
+        (fleet.state.revision, fleet.state.next_audit),
+        (revision, audited)
+    );
     fleet.accept(end(marks("a.example.com", 1), Marks::new()));
     assert_eq!(fleet.state.next_audit, audited + 1);
 }
