@@ -70,6 +70,8 @@ pub enum Thing {
     HealthCheck(ResourceId),
     /// A source of packages by name.
     PackageRepository(String),
+    /// What a script changed is not taken back.
+    SqlScript(ResourceId),
 }
 
 impl Thing {
@@ -84,6 +86,7 @@ impl Thing {
             Spec::PackageRepository(spec) => Self::PackageRepository(spec.name.clone()),
             Spec::Service(spec) => Self::Service(spec.unit.clone()),
             Spec::HealthCheck(_) => Self::HealthCheck(resource.id.clone()),
+            Spec::SqlScript(_) => Self::SqlScript(resource.id.clone()),
             Spec::Step(_) => Self::Step(resource.id.clone()),
             Spec::Transaction(_) => Self::Transaction(resource.id.clone()),
             Spec::Suspension(_) => Self::Suspension(resource.id.clone()),
@@ -141,6 +144,7 @@ impl Thing {
             | Self::PackageRepository(_)
             | Self::Service(_)
             | Self::SqlRow { .. }
+            | Self::SqlScript(_)
             | Self::Sysctl(_)
             | Self::User(_)
             | Self::Step(_)

@@ -17,6 +17,7 @@ use email_engine_coordinator::dnsbl::registry::Registry;
 use email_engine_coordinator::dnsbl::sweep::{Errand, Findings, Manner, drive};
 use email_engine_coordinator::dnsbl::verdict::Verdict;
 use ring::rand::{SecureRandom, SystemRandom};
+use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
 use serde_json::json;
 use tokio::net::UdpSocket;
 use tokio::time::sleep_until;
@@ -137,8 +138,18 @@ impl Network {
     }
 }
 
+/// A socket that holds what a bad network has on the way: the relay loses what it is told to lose, and nothing
+/// else.
+async fn bound(address: SocketAddr) -> Outcome<UdpSocket> {
+    const BUFFER: usize = 4 << 20;
+    let socket = UdpSocket::bind(address).await?;
+    set_socket_recv_buffer_size(&socket, BUFFER)?;
+    set_socket_send_buffer_size(&socket, BUFFER)?;
+    Ok(socket)
+}
+
 async fn relay(listen: SocketAddr, network: Network) -> Outcome<()> {
-    let front = Arc::new(UdpSocket::bind(listen).await?);
+    let front = Arc::new(bound(listen).await?);
     let mut ways: HashMap<SocketAddr, Arc<UdpSocket>> = HashMap::new();
     let mut packet = [0; 4_096];
     loop {
@@ -146,7 +157,7 @@ async fn relay(listen: SocketAddr, network: Network) -> Outcome<()> {
         let way = match ways.get(&client) {
             Some(way) => Arc::clone(way),
             None => {
-                let way = Arc::new(UdpSocket::bind("127.0.0.1:0").await?);
+                let way = Arc::new(bound(([127, 0, 0, 1], 0).into()).await?);
                 way.connect(network.upstream).await?;
                 tokio::spawn(back(
                     Arc::clone(&front),

@@ -133,6 +133,7 @@ fn configuration(count: u32) -> Outcome<Configuration> {
             purpose: Purpose::Marketing,
             status: IpStatus::Active,
             daily_quota: 1000 + n % 7,
+            is_answered: false,
         };
         identities.insert(address, egress);
     }

@@ -70,6 +70,26 @@ pub const ADDRESSES_PER_INTERFACE: usize = 4096;
 pub const SQL_COLUMNS: usize = 64;
 /// Bytes of all columns of such a row.
 pub const SQL_ROW_BYTES: usize = 64 * 1024;
+/// Tables that one script touches.
+pub const SQL_TABLES: usize = 16;
+/// Longest text of the columns of a table of its own, in bytes.
+pub const SQL_COLUMNS_BYTES: usize = 4096;
+/// Statements of one script.
+pub const SQL_STATEMENTS: usize = 16;
+/// Longest statement or question of a script, in bytes.
+pub const SQL_STATEMENT_BYTES: usize = 16 * 1024;
+/// Scripts of a host that tell something.
+pub const TELLING_SCRIPTS: usize = 2;
+/// Variables that a script is given.
+pub const SQL_GIVEN: usize = 16;
+/// Bytes of all of them: names of 50,000 identities.
+pub const SQL_GIVEN_BYTES: usize = 4 * 1024 * 1024;
+/// Rows that one resource tells in a report.
+pub const TOLD_ROWS: usize = 64;
+/// Texts of one such row.
+pub const TOLD_COLUMNS: usize = 3;
+/// Longest of them, in characters.
+pub const TOLD_CHARS: usize = 200;
 /// Rules of a host's firewall.
 pub const FIREWALL_RULES: usize = 128;
 /// Its sets of networks.

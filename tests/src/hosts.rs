@@ -27,6 +27,27 @@ impl Fleet {
         .await
     }
 
+    /// The same, of a target that knows of all that was changed until now. Plans are made a moment after a change
+    /// is committed: until then a host has converged to the target of before.
+    pub async fn host_caught_up(&self, host: &str, why: &str) -> Value {
+        wait_for(
+            &format!("{host} has a target of what is wanted now, because {why}"),
+            async || {
+                let path = format!("/hosts/{host}/config");
+                let wanted = self.api().try_get(&format!("{path}?proposed=true")).await?;
+                let given = self.api().try_get(&path).await?;
+                let (wanted, given) = (&wanted.body["digest"], &given.body["digest"]);
+                if wanted.is_string() && wanted == given {
+                    Ok(())
+                } else {
+                    Err(format!("{wanted} is wanted, {given} is given"))
+                }
+            },
+        )
+        .await;
+        self.host_converged(host, why).await
+    }
+
     /// Waits until what the cluster says of a host has these words.
     pub async fn host_says(&self, host: &str, words: &str) {
         wait_for(&format!("{host} says {words:?}"), async || {

@@ -18,6 +18,7 @@
 
 mod agent;
 mod api;
+mod clock;
 mod fleet;
 mod haystack;
 mod hosts;
@@ -34,6 +35,7 @@ pub mod zones;
 
 pub use agent::AgentProcess;
 pub use api::{Answer, Api};
+pub use clock::Clock;
 pub use fleet::{Fleet, has_converged};
 pub use haystack::{Haystack, every_file};
 pub use node::{Endpoints, NodeProcess};

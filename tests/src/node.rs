@@ -6,7 +6,7 @@ use std::process::Command;
 use serde::Deserialize;
 
 use crate::process::under_umask;
-use crate::{Daemon, binary, wait_for};
+use crate::{Clock, Daemon, binary, wait_for};
 
 /// Where a node is reached, as it writes it down when all its listeners are up.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -30,6 +30,8 @@ pub struct NodeProcess {
     daemon: Option<Daemon>,
     endpoints: Option<Endpoints>,
     extra: Vec<(String, String)>,
+    /// Of its clock, where it has one of its own.
+    clock: Vec<(&'static str, String)>,
     umask: Option<&'static str>,
 }
 
@@ -43,6 +45,7 @@ impl NodeProcess {
             daemon: None,
             endpoints: None,
             extra: Vec::new(),
+            clock: Vec::new(),
             umask: None,
         }
     }
@@ -74,6 +77,14 @@ impl NodeProcess {
     pub fn set(&mut self, key: &str, value: &str) {
         self.extra.retain(|(name, _)| name != key);
         self.extra.push((key.to_owned(), value.to_owned()));
+    }
+
+    /// Goes by a clock of its own from its next start on, its subcommands included.
+    pub fn go_by(&mut self, clock: &Clock) {
+        let environment = clock.environment();
+        self.clock = environment
+            .map(|(key, value)| (key, value.to_owned()))
+            .collect();
     }
 
     /// The command for one of its subcommands. Ports are kept once they are known.
@@ -109,6 +120,9 @@ impl NodeProcess {
             )
         {
             command.env(format!("EMAIL_ENGINE_COORDINATOR_{key}"), value);
+        }
+        for (key, value) in &self.clock {
+            command.env(key, value);
         }
         match self.umask {
             Some(umask) => under_umask(&command, umask),

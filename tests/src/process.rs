@@ -15,13 +15,13 @@ pub struct Daemon {
     log: PathBuf,
 }
 
-/// Path of a binary of the workspace: beside this one, or above it when this is a test.
+/// Path of a binary of the workspace: beside this one, or above it when this is a test or an example.
 #[must_use]
 pub fn binary(name: &str) -> PathBuf {
     let own = std::env::current_exe().unwrap();
-    // .../debug/deps/scenarios-0123 or .../debug/email-engine-lab -> .../debug/NAME
+    // .../debug/deps/scenarios-0123, .../release/examples/large_fleet or .../debug/email-engine-lab -> .../debug/NAME
     let folder = own.parent().unwrap();
-    let folder = match folder.ends_with("deps") {
+    let folder = match folder.ends_with("deps") || folder.ends_with("examples") {
         true => folder.parent().unwrap(),
         false => folder,
     };

@@ -271,6 +271,10 @@ impl AllowList {
                     let name = format!("{}/{}.{}", row.engine, row.database, row.table);
                     self.judge_name(resource, "tables", &self.tables, &name)
                 }
+                Spec::SqlScript(script) => script.tables().try_for_each(|table| {
+                    let name = format!("{}/{}.{table}", script.engine, script.database);
+                    self.judge_name(resource, "tables", &self.tables, &name)
+                }),
                 Spec::Sysctl(setting) => {
                     self.judge_name(resource, "sysctls", &self.sysctls, &setting.key)
                 }

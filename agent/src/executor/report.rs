@@ -124,8 +124,10 @@ const fn rank(state: &ResourceState) -> u8 {
         ResourceState::Blocked(_) => 1,
         ResourceState::Drifted(_) => 2,
         ResourceState::Unknown(_) => 3,
-        ResourceState::Simulated => 4,
-        ResourceState::Converged => 5,
+        // What is told must come along.
+        ResourceState::Told(_) => 4,
+        ResourceState::Simulated => 5,
+        ResourceState::Converged => 6,
     }
 }
 
@@ -134,7 +136,7 @@ fn count(statuses: &[ResourceStatus]) -> StatusCounts {
     for status in statuses {
         let counter = match &status.state {
             ResourceState::Blocked(_) => &mut counts.blocked,
-            ResourceState::Converged => &mut counts.converged,
+            ResourceState::Converged | ResourceState::Told(_) => &mut counts.converged,
             ResourceState::Drifted(_) => &mut counts.drifted,
             ResourceState::Failed(_) => &mut counts.failed,
             ResourceState::Simulated => &mut counts.simulated,
@@ -158,7 +160,9 @@ fn worst_first(statuses: &[ResourceStatus]) -> Vec<ResourceStatus> {
                 ResourceState::Drifted(text) => ResourceState::Drifted(cut(text)),
                 ResourceState::Failed(text) => ResourceState::Failed(cut(text)),
                 ResourceState::Unknown(text) => ResourceState::Unknown(cut(text)),
-                state @ (ResourceState::Converged | ResourceState::Simulated) => state,
+                state @ (ResourceState::Converged
+                | ResourceState::Simulated
+                | ResourceState::Told(_)) => state,
             },
             ..status
         })

@@ -47,7 +47,7 @@ pub use reach::run_errand;
 pub use record::{Cabinet, RecordError};
 #[cfg(test)]
 pub(crate) use sql::tests::Nobody;
-pub use sql::{Databases, RowPlace, SeenCell, SqlError, differing};
+pub use sql::{Answer, Databases, RowPlace, SeenCell, SqlError, differing};
 pub use system::{
     Activity, AtBoot, Ended, PackageSeen, Presence, ServiceSeen, StandIn, System, SystemError,
 };

@@ -73,7 +73,7 @@ pub(super) fn bind(
 fn is_right(decision: &Decision) -> bool {
     matches!(
         decision,
-        Decision::Leave(ResourceState::Converged | ResourceState::Simulated)
+        Decision::Leave(state) if state.is_right()
     )
 }
 

@@ -197,16 +197,21 @@ impl<'a> Servers<'a> {
         Self { parts, databases }
     }
 
-    /// Those that a resource is made with: a row by its database where that is ours, else by its server.
+    /// Those that a resource is made with: a row or script by its database where that is ours, else by its server.
     fn of_spec(&self, spec: &Spec) -> Vec<usize> {
         let parts = |engine| self.parts.get(&engine).cloned().unwrap_or_default();
         match spec {
             Spec::Database(spec) => parts(spec.engine),
-            Spec::SqlRow(spec) => {
-                let database = self.databases.get(&(spec.engine, spec.database.as_str()));
-                database.map_or_else(|| parts(spec.engine), |at| vec![*at])
-            }
+            Spec::SqlRow(spec) => self.of_database(spec.engine, &spec.database),
+            Spec::SqlScript(spec) => self.of_database(spec.engine, &spec.database),
             _ => Vec::new(),
+        }
+    }
+
+    fn of_database(&self, engine: Engine, name: &str) -> Vec<usize> {
+        match self.databases.get(&(engine, name)) {
+            Some(at) => vec![*at],
+            None => self.parts.get(&engine).cloned().unwrap_or_default(),
         }
     }
 }
@@ -308,13 +313,15 @@ impl KindRank for Spec {
             Self::Step(_) => 10,
             Self::Service(_) => 11,
             Self::Database(_) => 12,
-            Self::SqlRow(_) => 13,
+            // Those that are meant from rows as they are made now say that they come after them.
+            Self::SqlScript(_) => 13,
+            Self::SqlRow(_) => 14,
             // Set before all of them, whatever the order.
-            Self::Suspension(_) => 14,
+            Self::Suspension(_) => 15,
             // May wait for a connection, and nothing else shall wait with it.
-            Self::Firewall(_) => 15,
+            Self::Firewall(_) => 16,
             // Looked at when all is done.
-            Self::HealthCheck(_) => 16,
+            Self::HealthCheck(_) => 17,
         }
     }
 }
@@ -421,9 +428,24 @@ mod tests {
             package("postgresql"),
             service("mariadb"),
             database_samples::row("one", 5),
+            database_samples::script("before"),
+            database_samples::script("after"),
         ];
+        let row = resources[4].id.clone();
+        resources[6].after.push(row);
         let order = order(&resources).unwrap();
-        assert_eq!(order.needs, [vec![1, 3], vec![], vec![], vec![], vec![0]]);
+        let needs = [
+            vec![1, 3],
+            vec![],
+            vec![],
+            vec![],
+            vec![0],
+            vec![0],
+            vec![4, 0],
+        ];
+        assert_eq!(order.needs, needs);
+        // A script comes before the rows, unless it says otherwise.
+        assert_eq!(order.sequence[4..], [5, 4, 6]);
         let told = resources[4].id.clone();
         resources[1].after.push(told);
         let cycle = super::order(&resources).unwrap_err().to_string();

@@ -81,7 +81,7 @@ pub fn plan(
         .collect();
     look_again_below_made_folders(config, &mut decisions);
     look_again_in_made_databases(config, findings, &mut decisions);
-    ask_steps_again(config, &mut decisions);
+    ask_again(config, &mut decisions);
     let ground = Ground::of(config);
     let mut orphans = inventory.orphans(config);
     orphans.sort_by(|(one, _), (two, _)| removal_rank(one).cmp(&removal_rank(two)));
@@ -163,10 +163,12 @@ fn decide(
         Some(Finding::Differs(diff)) => diff,
         Some(finding) => return Decision::Leave(state_of(finding)),
     };
-    let repair = inventory.was_applied(resource);
+    let applied = inventory.was_applied(resource);
+    // An application brings a script new work again and again: that is nobody's drift, and no fight.
+    let repair = applied && !matches!(resource.spec, Spec::SqlScript(_));
     match resource.policy {
         Policy::Hold => Decision::Leave(ResourceState::Drifted(format!("held: {diff}"))),
-        Policy::Report if repair => Decision::Leave(ResourceState::Drifted(diff.clone())),
+        Policy::Report if applied => Decision::Leave(ResourceState::Drifted(diff.clone())),
         Policy::Enforce | Policy::Report => match contested.get(&resource.id) {
             Some(pause) => {
                 let seconds = pause.as_secs();
@@ -191,6 +193,7 @@ pub fn state_of(finding: &Finding) -> ResourceState {
         Finding::Differs(diff) | Finding::Noted(diff) => ResourceState::Drifted(diff.clone()),
         Finding::Right => ResourceState::Converged,
         Finding::Simulated => ResourceState::Simulated,
+        Finding::Tells(told) => ResourceState::Told(told.clone()),
         // What should be knowable and is not counts as wrong; what cannot be known here does not.
         Finding::Unknown(reason) => ResourceState::Failed(format!("cannot be told: {reason}")),
         Finding::Unverified(reason) | Finding::Waits(reason) => {
@@ -230,9 +233,9 @@ fn look_again_below_made_folders(config: &HostConfig, decisions: &mut [Decision]
     }
 }
 
-/// Whether a step is needed was asked before what it comes after is made: that may bring what it asks about, or
-/// what answers.
-fn ask_steps_again(config: &HostConfig, decisions: &mut [Decision]) {
+/// Whether a step or a script is needed was asked before what it comes after is made: that may bring what it asks
+/// about, or what answers.
+fn ask_again(config: &HostConfig, decisions: &mut [Decision]) {
     let is_made = |decision: &Decision| matches!(decision, Decision::Make { .. });
     let at = |id: &ResourceId| config.resources.binary_search_by(|known| known.id.cmp(id));
     // One that is asked again may be what another one comes after.
@@ -242,8 +245,11 @@ fn ask_steps_again(config: &HostConfig, decisions: &mut [Decision]) {
             .iter()
             .zip(&*decisions)
             .position(|(resource, decision)| {
-                let is_guarded =
-                    matches!(&resource.spec, Spec::Step(step) if step.guard != Guard::Notified);
+                let is_guarded = match &resource.spec {
+                    Spec::SqlScript(_) => true,
+                    Spec::Step(step) => step.guard != Guard::Notified,
+                    _ => false,
+                };
                 let mut before = resource.after.iter().filter_map(|id| at(id).ok());
                 is_guarded
                     && resource.policy == Policy::Enforce
@@ -258,7 +264,7 @@ fn ask_steps_again(config: &HostConfig, decisions: &mut [Decision]) {
     }
 }
 
-/// A row waits no longer for a database that is made in the same walk.
+/// A row or a script waits no longer for a database that is made in the same walk.
 fn look_again_in_made_databases(
     config: &HostConfig,
     findings: &BTreeMap<ResourceId, Finding>,
@@ -279,13 +285,18 @@ fn look_again_in_made_databases(
         return;
     }
     for (resource, decision) in config.resources.iter().zip(decisions) {
-        if let Spec::SqlRow(row) = &resource.spec
-            && made.contains(&(row.engine, row.database.as_str()))
+        let within = match &resource.spec {
+            Spec::SqlRow(row) => Some((row.engine, row.database.as_str())),
+            Spec::SqlScript(script) => Some((script.engine, script.database.as_str())),
+            _ => None,
+        };
+        if let Some((engine, database)) = within
+            && made.contains(&(engine, database))
             && resource.policy != Policy::Hold
             && findings.get(&resource.id).is_some_and(Finding::waits)
         {
             *decision = Decision::Make {
-                diff: format!("its database {} is made", row.database),
+                diff: format!("its database {database} is made"),
                 repair: false,
             };
         }
@@ -312,7 +323,11 @@ fn removal_rank(thing: &Thing) -> (u8, std::cmp::Reverse<Option<&HostPath>>) {
         Thing::SqlRow { .. } => 0,
         Thing::Database { .. } => 1,
         Thing::Service(_) => 2,
-        Thing::HealthCheck(_) | Thing::Step(_) | Thing::Suspension(_) | Thing::Transaction(_) => 3,
+        Thing::HealthCheck(_)
+        | Thing::SqlScript(_)
+        | Thing::Step(_)
+        | Thing::Suspension(_)
+        | Thing::Transaction(_) => 3,
         Thing::File(_)
         | Thing::Firewall
         | Thing::IpAddress(_)
@@ -337,6 +352,7 @@ pub(crate) mod tests {
         OnRemove, ServiceSpec, StepSpec,
     };
     use email_engine_protocol::id::{ClusterId, HostId, Role};
+    use email_engine_protocol::observed::Told;
     use proptest::prelude::*;
 
     use super::*;
@@ -608,6 +624,7 @@ pub(crate) mod tests {
         prop_oneof![
             Just(Finding::Right),
             Just(Finding::Simulated),
+            Just(Finding::Tells(Told::new([vec!["a".to_owned()]]))),
             Just(Finding::Differs("differs".to_owned())),
             Just(Finding::Unknown("unreadable".to_owned())),
             Just(Finding::Unverified("owner".to_owned())),

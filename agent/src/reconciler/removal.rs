@@ -86,6 +86,7 @@ fn status(thing: &Thing, item: &Item, error: &ApplyError) -> ResourceStatus {
     let kind = match thing {
         Thing::Database { .. } => ResourceKind::Database,
         Thing::SqlRow { .. } => ResourceKind::SqlRow,
+        Thing::SqlScript(_) => ResourceKind::SqlScript,
         Thing::Directory(_) => ResourceKind::Directory,
         Thing::File(_) => ResourceKind::File,
         Thing::Package(_) => ResourceKind::Package,

@@ -27,6 +27,7 @@ pub(crate) use step::{CheckError, check, time_limit};
 
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::desired::{HostPath, OnRemove, Resource, Spec};
+use email_engine_protocol::observed::Told;
 use email_engine_protocol::secret::{SecretBytes, SecretRef};
 use zeroize::Zeroizing;
 
@@ -46,6 +47,8 @@ pub enum Finding {
     Right,
     /// As desired in a simulation.
     Simulated,
+    /// As desired, and this is what it was asked to tell.
+    Tells(Told),
     /// Cannot be told: why.
     Unknown(String),
     /// As desired as far as it can be told: what cannot.
@@ -60,7 +63,12 @@ impl Finding {
     pub const fn is_satisfied(&self) -> bool {
         matches!(
             self,
-            Self::Noted(_) | Self::Right | Self::Simulated | Self::Unverified(_) | Self::Waits(_)
+            Self::Noted(_)
+                | Self::Right
+                | Self::Simulated
+                | Self::Tells(_)
+                | Self::Unverified(_)
+                | Self::Waits(_)
         )
     }
 }
@@ -180,7 +188,9 @@ pub enum ApplyError {
 pub fn observe(machine: &mut Machine, contents: &dyn Contents, resource: &Resource) -> Finding {
     let id = &resource.id;
     match &resource.spec {
-        Spec::Database(_) | Spec::SqlRow(_) => database::observe(machine, contents, resource),
+        Spec::Database(_) | Spec::SqlRow(_) | Spec::SqlScript(_) => {
+            database::observe(machine, contents, resource)
+        }
         Spec::Archive(spec) => artifact::observe(machine, spec),
         Spec::Certificate(spec) => certificate::observe(machine, contents, spec),
         Spec::Directory(spec) => directory::observe(machine, spec),
@@ -226,7 +236,9 @@ pub fn ensure(
         return Err(ApplyError::Refused(reason));
     }
     match &resource.spec {
-        Spec::Database(_) | Spec::SqlRow(_) => database::apply(machine, contents, resource)?,
+        Spec::Database(_) | Spec::SqlRow(_) | Spec::SqlScript(_) => {
+            database::apply(machine, contents, resource)?;
+        }
         Spec::Archive(spec) => artifact::apply(machine, contents, spec)?,
         Spec::Certificate(spec) => certificate::apply(machine, contents, id, spec)?,
         Spec::Directory(spec) => directory::apply(machine, spec)?,
@@ -288,6 +300,7 @@ pub fn notify(machine: &mut Machine, resource: &Resource) -> Result<(), ApplyErr
         | Spec::Package(_)
         | Spec::PackageRepository(_)
         | Spec::SqlRow(_)
+        | Spec::SqlScript(_)
         | Spec::Suspension(_)
         | Spec::Symlink(_)
         | Spec::Sysctl(_)
@@ -326,7 +339,9 @@ pub fn remove(
         Thing::Service(unit) if item.on_remove != OnRemove::Leave => {
             service::switch_off(machine, &item.id, unit)
         }
-        Thing::Database { .. } | Thing::SqlRow { .. } => database::remove(machine, thing, item),
+        Thing::Database { .. } | Thing::SqlRow { .. } | Thing::SqlScript(_) => {
+            database::remove(machine, thing, item)
+        }
         Thing::Firewall if item.on_remove != OnRemove::Leave => firewall::remove(machine, &item.id),
         Thing::Group(_)
         | Thing::IpAddress(_)

@@ -136,7 +136,10 @@ impl Bench {
             let host = host(group)?;
             self.propose(Command::AddHost(AddHost { host })).await?;
             let own = (group * GROUP)..count.min((group + 1) * GROUP);
-            for keys in own.clone().map(key).collect::<Vec<_>>().chunks(100) {
+            // None is left behind: what a running fleet adds later has real ones.
+            let had = self.node.view(|state| state.prepared_keys.len());
+            let lacking: Vec<_> = own.clone().skip(had).map(key).collect();
+            for keys in lacking.chunks(100) {
                 let keys = keys.to_vec();
                 self.propose(Command::StockKeys(StockKeys { keys })).await?;
             }

@@ -78,16 +78,29 @@ impl Gate {
         Ok(admitted.run(next).await)
     }
 
-    async fn check(&self, mut request: Request, query: &Query) -> Result<Admitted, ApiError> {
-        let address = peer(&request);
-        let presented = auth::presented(request.headers()).ok_or_else(auth::absent)?;
+    /// Who asks, if that may be asked by whoever it is.
+    async fn asker(&self, parts: &Parts, query: &Query) -> Result<Caller, ApiError> {
+        let presented = auth::presented(&parts.headers).ok_or_else(auth::absent)?;
         let caller = self
-            .authenticate(presented, address, query.freshness)
+            .authenticate(presented, peer(parts), query.freshness)
             .await?;
         self.permit(&caller)?;
         if query.override_clock && caller.role < AccessRole::Admin {
             return Err(forbidden(AccessRole::Admin, &caller));
         }
+        Ok(caller)
+    }
+
+    async fn check(&self, request: Request, query: &Query) -> Result<Admitted, ApiError> {
+        let (parts, body) = request.into_parts();
+        let caller = match self.asker(&parts, query).await {
+            Ok(caller) => caller,
+            Err(refused) => {
+                turn_away(parts.version, body, REFUSED).await;
+                return Err(refused);
+            }
+        };
+        let mut request = Request::from_parts(parts, body);
         let mut admitted = Admitted {
             freshness: query.freshness,
             renamed: None,
@@ -243,20 +256,24 @@ async fn bounded_body(parts: &Parts, body: Body) -> Result<Bytes, ApiError> {
             }
         }
     }
-    // On a stream that is reset while a client still sends, many clients do not see the answer.
-    if parts.version == Version::HTTP_2 {
-        drop(kept);
-        let _ = tokio::time::timeout(DRAIN_TIME, drain(body)).await;
-    }
+    drop(kept);
+    turn_away(parts.version, Body::from_stream(body), TOO_LARGE).await;
     Err(too_large())
 }
 
-/// Longest time and most bytes that are given to a body that is refused already.
-const DRAIN_TIME: Duration = Duration::from_secs(10);
-const DRAIN_BYTES: usize = 16 * limits::REQUEST_BYTES;
+/// Longest time and most bytes that are given to a body that is refused already; little to those of whom nobody
+/// knows that they may say anything.
+const TOO_LARGE: (Duration, usize) = (Duration::from_secs(10), 16 * limits::REQUEST_BYTES);
+const REFUSED: (Duration, usize) = (Duration::from_secs(1), 64 << 10);
 
-async fn drain(mut body: BodyDataStream) {
-    let mut left = DRAIN_BYTES;
+/// On a stream that is reset while a client still sends, many clients do not see the answer.
+async fn turn_away(version: Version, body: Body, (time, most): (Duration, usize)) {
+    if version == Version::HTTP_2 {
+        let _ = tokio::time::timeout(time, drain(body.into_data_stream(), most)).await;
+    }
+}
+
+async fn drain(mut body: BodyDataStream, mut left: usize) {
     while let Some(Ok(chunk)) = body.next().await
         && chunk.len() <= left
     {
@@ -307,9 +324,9 @@ pub(super) fn forbidden(needed: AccessRole, caller: &Caller) -> ApiError {
     )
 }
 
-fn peer(request: &Request) -> IpAddr {
-    request
-        .extensions()
+fn peer(parts: &Parts) -> IpAddr {
+    parts
+        .extensions
         .get::<ConnectInfo<SocketAddr>>()
         .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| {
             peer.0.ip().to_canonical()

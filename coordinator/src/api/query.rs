@@ -7,6 +7,7 @@ use axum::http::{Method, StatusCode};
 
 use email_engine_protocol::api::{AlertKind, Severity};
 use email_engine_protocol::id::TenantId;
+use email_engine_protocol::mail::DomainName;
 
 use super::problem::ApiError;
 use super::request::Freshness;
@@ -54,7 +55,7 @@ impl Query {
                 ("override_clock", _) if !reads => {
                     return Err(ApiError::invalid(name, value, "true"));
                 }
-                _ if rule.parameters.contains(&name) => fits(name, value)?,
+                _ if rule.parameters.contains(&name) => fits(rule, name, value)?,
                 _ => return Err(unknown_parameter(rule, name, reads)),
             }
         }
@@ -72,13 +73,17 @@ const PURPOSES: [&str; 5] = [
     "transactional",
 ];
 
-fn fits(name: &str, value: &str) -> Result<(), ApiError> {
+fn fits(rule: &Rule, name: &str, value: &str) -> Result<(), ApiError> {
     match name {
         "before" | "grace_seconds" | "limit" | "target" | "volume"
             if value.parse::<u64>().is_err() =>
         {
             Err(ApiError::invalid(name, value, "a whole number from 0"))
         }
+        "after" if rule.path == "/api/v1/domains" => match DomainName::new(value) {
+            Err(error) => Err(ApiError::invalid(name, value, &error.to_string())),
+            Ok(_) => Ok(()),
+        },
         "after" if value.parse::<IpAddr>().is_err() => {
             Err(ApiError::invalid(name, value, "an IP address"))
         }

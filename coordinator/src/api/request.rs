@@ -270,7 +270,7 @@ impl<S: Send + Sync> FromRequest<S> for JsonBytes {
                 "the body must be JSON, sent with `Content-Type: application/json`",
             ));
         }
-        // Its size was bounded when the route's rule read it.
+        // Its size was bounded when the gate read it.
         Bytes::from_request(request, state)
             .await
             .map(Self)

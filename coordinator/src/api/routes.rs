@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use axum::extract::DefaultBodyLimit;
 use axum::http::Method;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, delete, get, post, put};
@@ -89,6 +90,7 @@ fn headless(rule: Rule) -> Rule {
 }
 
 /// Which counts, and in which form.
+const PAGE: &[&str] = &["after", "limit", "tenant"];
 const STATS: &[&str] = &["by", "format", "from", "group", "to"];
 
 /// Every keyed route with its rule.
@@ -128,7 +130,7 @@ fn of_the_fleet() -> Vec<(Rule, Handler)> {
         (rule(POST, "/api/v1/hosts/{host}/allow-restart", Operator, Fleet, &[]), post(targets::allow_restart)),
         (rule(POST, "/api/v1/hosts/{host}/retry", Operator, Fleet, &[]), post(hosts::retry)),
         (rule(POST, "/api/v1/hosts/{host}/revoke", Operator, Fleet, &[]), post(hosts::revoke)),
-        (rule(GET, "/api/v1/ips", Viewer, Tenant, &["after", "limit", "tenant"]), get(ips::list)),
+        (rule(GET, "/api/v1/ips", Viewer, Tenant, PAGE), get(ips::list)),
         (rule(POST, "/api/v1/ips", Operator, Tenant, &[]), post(ips::add)),
         (rule(GET, "/api/v1/ips/{address}", Viewer, Tenant, &[]), get(ips::show)),
         (rule(DELETE, "/api/v1/ips/{address}", Operator, Tenant, &["dry_run", "last", "now"]), delete(ips::retire)),
@@ -143,15 +145,15 @@ fn of_the_fleet() -> Vec<(Rule, Handler)> {
         (rule(POST, "/api/v1/ips/{address}/move", Operator, Tenant, &[]), post(ips::relocate)),
         (rule(POST, "/api/v1/ips/{address}/reserve", Operator, Tenant, &["kept"]), post(ips::reserve)),
         (rule(POST, "/api/v1/ips/{address}/checks", Operator, Tenant, &[]), post(ips::state_checks)),
-        (rule(GET, "/api/v1/dkim", Viewer, Tenant, &[]), get(ips::dkims)),
+        (rule(GET, "/api/v1/dkim", Viewer, Tenant, PAGE), get(ips::dkims)),
         (rule(GET, "/api/v1/ips/{address}/dkim", Viewer, Tenant, &[]), get(ips::dkim)),
         (rule(POST, "/api/v1/ips/{address}/dkim/rotate", Operator, Tenant, &[]), post(ips::rotate)),
         (rule(GET, "/api/v1/tenants/{tenant}/dkim", Viewer, Tenant, &[]), get(ips::dkim_of_tenant)),
         (rule(POST, "/api/v1/tenants/{tenant}/dkim/rotate", Operator, Tenant, &[]), post(ips::rotate_tenant)),
         (rule(GET, "/api/v1/leaving", Viewer, Tenant, &[]), get(ips::leaving)),
-        (rule(GET, "/api/v1/domains", Viewer, Tenant, &[]), get(ips::domains)),
+        (rule(GET, "/api/v1/domains", Viewer, Tenant, PAGE), get(ips::domains)),
         (rule(GET, "/api/v1/domains/{domain}", Viewer, Tenant, &[]), get(ips::domain)),
-        (rule(GET, "/api/v1/warmup", Viewer, Tenant, &[]), get(warmup::list)),
+        (rule(GET, "/api/v1/warmup", Viewer, Tenant, PAGE), get(warmup::list)),
         (rule(GET, "/api/v1/warmup/simulate", Viewer, Tenant, &["add", "days", "each", "identities", "lose", "target", "tenant"]), get(warmup::simulate::show)),
         (rule(GET, "/api/v1/warmup/{address}", Viewer, Tenant, &[]), get(warmup::show)),
         (rule(POST, "/api/v1/warmup/{address}/pause", Operator, Tenant, &[]), post(warmup::pause)),
@@ -252,6 +254,8 @@ pub fn router(api: Arc<Api>) -> Router {
     router
         .fallback(layers::unknown_path)
         .method_not_allowed_fallback(layers::unknown_method)
+        // The gate bounds every body, for all who read one, and answers for it.
+        .layer(DefaultBodyLimit::disable())
         .layer(CatchPanicLayer::custom(layers::panicked))
         .layer(from_fn_with_state(Arc::clone(&api), layers::shape))
         .with_state(api)

@@ -383,6 +383,18 @@ fn reading_commands() -> Vec<Command> {
     ]
 }
 
+fn held_commands() -> Vec<Command> {
+    vec![Command::RecordHeldCampaigns(RecordHeldCampaigns {
+        host: host_id("h1"),
+        campaigns: vec![ToldCampaign {
+            uid: "ab12".into(),
+            name: "Spring".into(),
+            servers: "vmta-mail0".into(),
+        }],
+        more: 3,
+    })]
+}
+
 fn dns_commands() -> Vec<Command> {
     vec![
         Command::RecordDns(drawn_look(0, 1)),
@@ -430,6 +442,7 @@ pub(super) fn samples() -> Vec<Command> {
         alert_commands(),
         failover_commands(),
         zone_commands(),
+        held_commands(),
     ];
     shelves.into_iter().flatten().collect()
 }
@@ -457,7 +470,7 @@ fn the_bytes_of_every_command_are_those_of_the_log() {
 #[test]
 fn every_kind_is_sampled_in_its_order_and_reads_back() {
     let samples = samples();
-    assert_eq!(samples.len(), 88);
+    assert_eq!(samples.len(), 89);
     for (at, command) in samples.iter().enumerate() {
         let bytes = postcard::to_stdvec(command).unwrap();
         assert_eq!(usize::from(bytes[0]), at, "{}", name(command));

@@ -62,11 +62,12 @@ pub(crate) use dns::PUBLISH_NAMES;
 pub use dns::{
     AskDns, BeginPublish, EndPublish, Marks, RecordDns, RemoveDnsZone, SeenDns, SetDnsZone,
 };
-pub(crate) use failover::TOGETHER as RESTRAINED_TOGETHER;
 pub use failover::{
-    Asked, FreezeFailover, NoteSearch, OpenBreaker, PromoteIdentity, PullBrake, ReleaseBrake,
-    ReleaseBreaker, RestrainIdentities, TakeOut, ThawFailover,
+    Asked, FreezeFailover, NoteSearch, OpenBreaker, PromoteIdentity, PullBrake,
+    RecordHeldCampaigns, ReleaseBrake, ReleaseBreaker, RestrainIdentities, TakeOut, ThawFailover,
+    ToldCampaign,
 };
+pub(crate) use failover::{TOGETHER as RESTRAINED_TOGETHER, is_to_be_said};
 pub use host::SetDatabasePassword;
 pub use identity::{
     PauseWarmup, RecordForeignPlans, RecordSending, ResumeWarmup, RotateKeys, StateChecks,
@@ -279,4 +280,6 @@ pub enum Command {
     BeginPublish(BeginPublish),
     /// What became of a zone.
     EndPublish(Box<EndPublish>),
+    /// Campaigns that stand still in a tenant's MailWizz.
+    RecordHeldCampaigns(RecordHeldCampaigns),
 }

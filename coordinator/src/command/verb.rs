@@ -158,6 +158,7 @@ impl Command {
             Self::RemoveDnsZone(verb) => verb,
             Self::BeginPublish(verb) => verb,
             Self::EndPublish(verb) => &**verb,
+            Self::RecordHeldCampaigns(verb) => verb,
             _ => return None,
         })
     }

@@ -1,19 +1,15 @@
 //! The eight invariants of the fleet, in their order.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Display;
-use std::net::IpAddr;
 
-use email_engine_protocol::api::IpStatus;
+use email_engine_protocol::api::{IpSpec, IpStatus};
 use email_engine_protocol::bytes::Commitment;
-use email_engine_protocol::id::{HostId, Role, TenantId};
+use email_engine_protocol::id::{HostId, Role, SecretId, TenantId};
 use email_engine_protocol::mail::DomainName;
 
 use super::Violation;
 use crate::dnsbl::registry::Registry;
-use crate::state::{
-    Claim, DecodeError, FleetState, Identity, TABLES_VERSION, claims, decode, encode,
-};
+use crate::state::{DecodeError, FleetState, Identity, TABLES_VERSION, decode, encode};
 
 fn broken(invariant: &'static str, what: impl Into<String>) -> Violation {
     Violation {
@@ -22,60 +18,56 @@ fn broken(invariant: &'static str, what: impl Into<String>) -> Violation {
     }
 }
 
-/// 1. An address, a hostname, a domain, a sender and a virtual MTA belong to at most one identity.
+/// 1. An address, a hostname, a domain, a sender and a virtual MTA belong to at most one identity. A sender is
+///    an address of its domain.
 ///
 /// # Errors
 /// Names the value that two identities have.
 pub fn every_name_is_one_identitys(state: &FleetState) -> Result<(), Violation> {
     const NAME: &str = "every_name_is_one_identitys";
-    let mut seen = BTreeSet::new();
     for (address, identity) in &state.identities {
-        let spec = &identity.spec;
-        if spec.address != *address {
-            return Err(broken(
-                NAME,
-                format!("{address} is filed for {}", spec.address),
-            ));
-        }
-        let claims: [(&str, &dyn Display); 4] = [
-            ("hostname", &spec.hostname),
-            ("domain", &spec.domain),
-            ("sender", &spec.sender_address()),
-            ("vmta", &spec.vmta),
-        ];
-        for (field, value) in claims {
-            if !seen.insert((field, value.to_string().to_ascii_lowercase())) {
-                return Err(broken(NAME, format!("two identities have {field} {value}")));
-            }
+        let own = identity.spec.address;
+        if own != *address {
+            return Err(broken(NAME, format!("{address} is filed for {own}")));
         }
     }
-    drained_names_are_not_anothers(state)
-}
-
-/// What drains keeps its names: only the identity of the same address, which moved, has them too.
-fn drained_names_are_not_anothers(state: &FleetState) -> Result<(), Violation> {
-    let mut owners: BTreeMap<Claim, IpAddr> = BTreeMap::new();
-    let identities = state.identities.values().map(|identity| &identity.spec);
-    let drained = state.leaving.values().map(|leaving| leaving.spec());
-    for spec in identities.chain(drained) {
-        for claim in claims(spec) {
-            let owner = owners.entry(claim).or_insert(spec.address);
-            if *owner != spec.address {
-                let what = format!("{} has a name of {owner}, one of them drains", spec.address);
-                return Err(broken("every_name_is_one_identitys", what));
-            }
-        }
-    }
+    // What drains keeps its names: only the identity of the same address, which moved, has them too.
+    named_once(state, "domain", |spec| spec.domain.as_str())?;
+    named_once(state, "hostname", |spec| spec.hostname.as_str())?;
+    named_once(state, "vmta", |spec| spec.vmta.as_str())?;
     for (place, leaving) in &state.leaving {
         let living = state.identities.get(&leaving.spec().address);
         let is_there = living
             .is_some_and(|living| (&living.spec.host, &living.spec.vmta) == (&place.0, &place.1));
         if is_there || leaving.place() != *place {
             let what = format!("{} drains where it is, or is filed elsewhere", place.1);
-            return Err(broken("every_name_is_one_identitys", what));
+            return Err(broken(NAME, what));
         }
     }
     Ok(())
+}
+
+/// That no two addresses, living or drained, have a name: they are sorted by it, which a fleet of many bears.
+fn named_once(
+    state: &FleetState,
+    field: &str,
+    name: impl Fn(&IpSpec) -> &str,
+) -> Result<(), Violation> {
+    let living = state.identities.values().map(|identity| &identity.spec);
+    let drained = state.leaving.values().map(|leaving| leaving.spec());
+    let specs = living.chain(drained);
+    let mut names: Vec<_> = specs.map(|spec| (name(spec), spec.address)).collect();
+    names.sort_unstable();
+    let twice = names
+        .windows(2)
+        .find(|pair| pair[0].0 == pair[1].0 && pair[0].1 != pair[1].1);
+    match twice {
+        Some(pair) => {
+            let what = format!("{} and {} have {field} {}", pair[0].1, pair[1].1, pair[0].0);
+            Err(broken("every_name_is_one_identitys", what))
+        }
+        None => Ok(()),
+    }
 }
 
 /// 2. Two tenants share no identity, pool, domain, MailWizz host or DKIM key.
@@ -211,9 +203,8 @@ fn weighs_what_it_may(
 /// Names the secret, never its bytes.
 pub fn every_key_is_one_identitys(state: &FleetState) -> Result<(), Violation> {
     const NAME: &str = "every_key_is_one_identitys";
-    let mut publics = BTreeMap::new();
-    let mut commitments = BTreeSet::new();
-    let mut used = BTreeSet::new();
+    let mut publics = Vec::with_capacity(state.identities.len());
+    let mut used = Vec::with_capacity(state.identities.len());
     let drained = state.leaving.values().map(|leaving| &leaving.identity);
     for identity in state.identities.values().map(|i| &**i).chain(drained) {
         let (spec, own) = (&identity.spec, &identity.dkim_public);
@@ -224,26 +215,31 @@ pub fn every_key_is_one_identitys(state: &FleetState) -> Result<(), Violation> {
             let Some(secret) = state.secrets.get(id) else {
                 return Err(broken(NAME, format!("{} has no key", spec.address)));
             };
-            let name = format!("dkim/{}/{selector}", spec.domain);
-            if secret.id != *id || secret.id.as_str() != name {
+            if secret.id != *id || !is_dkim_name(id, &spec.domain, selector) {
+                let name = format!("dkim/{}/{selector}", spec.domain);
                 return Err(broken(NAME, format!("{name} is filed as {}", secret.id)));
             }
-            // One that moved, and drains where it was, has one key at both places.
-            let key = (id, spec.address);
-            let other = publics.insert(public, key);
-            let is_first = used.insert(id);
-            if other.is_some_and(|other| other != key)
-                || (is_first && !commitments.insert(secret.commitment))
-            {
-                let what = format!("{name} is another identity's key too");
-                return Err(broken(NAME, what));
-            }
+            publics.push((public, id, spec.address));
+            used.push((id, secret.commitment));
         }
         let rotation = identity.signing.rotation.as_ref();
         if rotation.is_some_and(|one| one.other.selector == spec.selector) {
             let what = format!("{} signs with the key that it changes", spec.address);
             return Err(broken(NAME, what));
         }
+    }
+    // One that moved, and drains where it was, has one key at both places.
+    publics.sort_unstable();
+    publics.dedup();
+    if let Some(pair) = publics.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        let what = format!("{} is another identity's key too", pair[0].1);
+        return Err(broken(NAME, what));
+    }
+    used.sort_unstable();
+    used.dedup();
+    let mut commitments: BTreeSet<_> = used.iter().map(|(_, commitment)| *commitment).collect();
+    if commitments.len() != used.len() {
+        return Err(broken(NAME, "two DKIM keys are the same"));
     }
     for (host, row) in &state.submission_certificates {
         let name = FleetState::submission_secret(host);
@@ -260,14 +256,21 @@ pub fn every_key_is_one_identitys(state: &FleetState) -> Result<(), Violation> {
     if state.secrets.len() != used.len() + state.submission_certificates.len() + passwords {
         return Err(broken(NAME, "a secret belongs to nobody"));
     }
-    match state
-        .prepared_keys
-        .values()
-        .find(|key| publics.contains_key(&key.public))
-    {
+    match state.prepared_keys.values().find(|key| {
+        publics
+            .binary_search_by_key(&&key.public, |one| one.0)
+            .is_ok()
+    }) {
         Some(_) => Err(broken(NAME, "a prepared key is in use")),
         None => Ok(()),
     }
+}
+
+/// Whether a secret is called after this key: `dkim/DOMAIN/SELECTOR`.
+fn is_dkim_name(id: &SecretId, domain: &DomainName, selector: &str) -> bool {
+    let name = id.as_str().strip_prefix("dkim/");
+    let name = name.and_then(|name| name.strip_prefix(domain.as_str()));
+    name.and_then(|name| name.strip_prefix('/')) == Some(selector)
 }
 
 /// How many passwords of databases and other secrets there are: each of a live host or of a tenant, and none
@@ -354,7 +357,7 @@ fn comes_back_whole(
 mod tests {
     use std::sync::Arc;
 
-    use email_engine_protocol::api::{IpSpec, Phase, WarmupSettings};
+    use email_engine_protocol::api::{Phase, WarmupSettings};
     use email_engine_protocol::time::Timestamp;
 
     use super::*;

@@ -62,6 +62,7 @@ pub(crate) struct Held {
 enum Breaks {
     Before,
     After,
+    Silently,
 }
 
 /// It runs until it is dropped.
@@ -139,6 +140,11 @@ impl Application {
         self.held.lock().unwrap().breaks = Some(Breaks::Before);
     }
 
+    /// The next campaign is made, and no answer comes.
+    pub(crate) fn will_fall_silent_after_making(&self) {
+        self.held.lock().unwrap().breaks = Some(Breaks::Silently);
+    }
+
     /// The next so many that ask for its servers are answered together.
     pub(crate) fn will_be_asked_at_once_by(&self, many: usize) {
         self.held.lock().unwrap().gate = Some(Arc::new(Barrier::new(many)));
@@ -207,11 +213,13 @@ async fn create(State(held): Hold, headers: HeaderMap, body: Bytes) -> Response 
         }
         (held.campaigns.len(), breaks)
     };
-    if breaks.is_some() {
-        return (StatusCode::INTERNAL_SERVER_ERROR, "<html>").into_response();
-    }
-    if mood == Some(Mood::DoesItAndSaysNothing) {
-        return silence().await;
+    match breaks {
+        Some(Breaks::Before | Breaks::After) => {
+            return (StatusCode::INTERNAL_SERVER_ERROR, "<html>").into_response();
+        }
+        Some(Breaks::Silently) => return silence().await,
+        None if mood == Some(Mood::DoesItAndSaysNothing) => return silence().await,
+        None => {}
     }
     let yes = json!({"status": "success", "campaign_uid": format!("uid{made}")});
     (StatusCode::CREATED, Json(yes)).into_response()

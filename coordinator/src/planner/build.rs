@@ -102,6 +102,7 @@ fn templates<'a>(
     for text in texts
         .chain(basics::texts(&role.ip_addresses))
         .chain(database::texts(&role.sql_rows))
+        .chain(database::script_texts(&role.sql_scripts))
         .chain(certificate::texts(&role.certificates))
         .chain(health::texts(&role.health_checks))
         .chain(packages::texts(&role.package_repositories))

@@ -23,7 +23,7 @@ use super::basics::{GroupEntry, IpAddressEntry, SymlinkEntry, SysctlEntry, UserE
 use super::certificate::CertificateEntry;
 use super::commands::step::StepEntry;
 use super::cron::CronJobEntry;
-use super::database::{DatabaseEntry, SqlRowEntry};
+use super::database::{DatabaseEntry, SqlRowEntry, SqlScriptEntry};
 use super::error::BundleFault;
 use super::firewall::FirewallEntry;
 use super::health::{HealthCheckEntry, ProbeEntry};
@@ -78,6 +78,8 @@ pub(super) struct RoleFile {
     pub(super) databases: Vec<DatabaseEntry>,
     #[serde(default, rename = "sql_row")]
     pub(super) sql_rows: Vec<SqlRowEntry>,
+    #[serde(default, rename = "sql_script")]
+    pub(super) sql_scripts: Vec<SqlScriptEntry>,
     pub(super) firewall: Option<FirewallEntry>,
     #[serde(default, rename = "archive")]
     pub(super) archives: Vec<ArchiveEntry>,
@@ -417,6 +419,7 @@ impl RoleFile {
             ip_addresses,
             databases,
             sql_rows,
+            sql_scripts,
             firewall,
             archives,
             parts,
@@ -442,6 +445,7 @@ impl RoleFile {
         self.ip_addresses.extend(ip_addresses);
         self.databases.extend(databases);
         self.sql_rows.extend(sql_rows);
+        self.sql_scripts.extend(sql_scripts);
         self.firewall = firewall.or_else(|| self.firewall.take());
         self.archives.extend(archives);
         self.parts.extend(parts);

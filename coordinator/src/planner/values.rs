@@ -336,7 +336,7 @@ pub(super) fn of_mailwizz(state: &FleetState, host: &Host) -> Result<Values, Pla
         .as_ref()
         .ok_or_else(|| PlanError::NoTenant(host.spec.id.clone()))?;
     let mut shared = Shared::of(state, host);
-    shared.mailwizz = Some(MailwizzValues::of(host)?);
+    shared.mailwizz = Some(MailwizzValues::of(state, host, tenant)?);
     Ok(Values {
         shared,
         identities: items_of(state, tenant)?,

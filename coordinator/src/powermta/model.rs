@@ -95,6 +95,8 @@ pub struct Egress {
     pub status: IpStatus,
     /// Mails a day while it sends or drains; see [`super::hourly_cap`].
     pub daily_quota: u32,
+    /// Whether it sent from here, so that what it sent is answered here.
+    pub is_answered: bool,
 }
 
 impl Configuration {
@@ -153,12 +155,12 @@ impl Egress {
         self.takes_mail() || matches!(self.status, IpStatus::Retiring)
     }
 
-    /// Whether mail from outside is taken on its address. A standby has sent nothing yet that could
-    /// be answered, and its address need not be on the machine, without which a listener fails. How
+    /// Whether mail from outside is taken on its address. A standby that is new has sent nothing yet that
+    /// could be answered, and its address need not be on the machine, without which a listener fails. How
     /// an IPv6 listener is written is documented nowhere.
     #[must_use]
     pub const fn receives(&self) -> bool {
-        self.address.is_ipv4() && !matches!(self.status, IpStatus::Standby)
+        self.address.is_ipv4() && (self.is_answered || !matches!(self.status, IpStatus::Standby))
     }
 }
 

@@ -55,8 +55,8 @@ pub use counting::{
 };
 pub use dns::{DnsLook, DnsLooks, DnsZone, DnsZones, Inventory, Made, Mark, RecordKind, SeenTo};
 pub use failover::{
-    Believed, Brake, Breaker, Ending, Failover, Frozen, ListingEvent, ListingHit, Open, Promotion,
-    Released, Search,
+    Believed, Brake, Breaker, Ending, Failover, Frozen, HeldCampaign, HeldCampaigns, ListingEvent,
+    ListingHit, Open, Promotion, Released, Search,
 };
 pub use host::{
     Host, HostKeys, HostLifecycle, INBOUND_MX_LABEL, Outcome, RestartAllowed, TargetRecord,
@@ -191,4 +191,6 @@ pub struct FleetState {
     pub failover: Failover,
     /// Zones that the fleet may change, and what it made in them.
     pub dns_zones: DnsZones,
+    /// Campaigns that stand still, by the MailWizz host that they are on.
+    pub held_campaigns: Table<HostId, HeldCampaigns>,
 }

@@ -129,7 +129,8 @@ pub fn start<F: Fleet>(config: TasksConfig<F>) -> TasksHandle<F> {
     let (planned, planned_seen) = watch::channel(Planned::default());
     let words = Arc::clone(&plan);
     let sessions = Arc::clone(&alerts.sessions);
-    let failing = failover::run(fleet.clone(), desk.clone(), sessions, Arc::clone(&evidence));
+    let failing = failover::run(fleet.clone(), desk.clone(), sessions);
+    let complaints = failover::complaints::run(fleet.clone(), Arc::clone(&evidence));
     let told = alerts::run(fleet.clone(), Arc::clone(&vault), registry.clone(), alerts);
     let planning = plan::Planning {
         fleet: fleet.clone(),
@@ -141,6 +142,7 @@ pub fn start<F: Fleet>(config: TasksConfig<F>) -> TasksHandle<F> {
     let tasks = vec![
         tokio::spawn(told),
         tokio::spawn(failing),
+        tokio::spawn(complaints),
         tokio::spawn(plan::run(planning)),
         tokio::spawn(restart::run(fleet.clone(), words)),
         tokio::spawn(stock.clone().run(keys_ahead)),

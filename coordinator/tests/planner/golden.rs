@@ -23,9 +23,10 @@ pub(crate) fn golden(name: &str, text: &str) {
         std::fs::write(&path, text).unwrap();
     }
     let wanted = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(
-        text, wanted,
-        "differs from golden/{name}; GOLDEN=write accepts it"
+    assert!(
+        text == wanted,
+        "differs from golden/{name}; GOLDEN=write accepts it\n{}",
+        similar::TextDiff::from_lines(wanted.as_str(), text).unified_diff()
     );
 }
 

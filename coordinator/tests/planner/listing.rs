@@ -3,8 +3,8 @@
 use email_engine_coordinator::planner::Planned;
 use email_engine_protocol::desired::{
     CommandCheck, CommandLine, DatabaseAuth, DatabaseSpec, FileContent, HealthCheckSpec,
-    HttpQuestion, Probe, Question, Resource, Spec, SqlRowSpec, SqlValue, SuspensionSpec,
-    TransactionSpec,
+    HttpQuestion, Probe, Question, Resource, Spec, SqlRowSpec, SqlScriptSpec, SqlValue,
+    SuspensionSpec, TransactionSpec,
 };
 
 /// What a suspension runs and asks, line by line.
@@ -50,6 +50,30 @@ fn rowed(row: &SqlRowSpec) -> String {
             };
             lines.push(format!("{part} {} = {value}", cell.column));
         }
+    }
+    lines.join("\n    ")
+}
+
+/// What a script asks and does, line by line.
+fn scripted(script: &SqlScriptSpec) -> String {
+    let mut lines = vec![String::new()];
+    lines.push(format!("reads {}", script.reads.join(" ")));
+    lines.push(format!("writes {}", script.writes.join(" ")));
+    let mut said = |what: &str, text: &str| {
+        lines.push(format!("{what} {}", text.replace('\n', "\n        ")));
+    };
+    for table in &script.keeps {
+        said(&format!("keeps {}", table.name), &table.columns);
+    }
+    for given in &script.given {
+        said(&format!("@{} =", given.name), &given.value);
+    }
+    said("wanted", &script.wanted);
+    for statement in &script.statements {
+        said("runs", statement);
+    }
+    if let Some(told) = &script.told {
+        said("tells", told);
     }
     lines.join("\n    ")
 }
@@ -230,6 +254,7 @@ pub(crate) fn listing(planned: &Planned) -> String {
                 format!(" {charset} {collation} {user} by {auth}")
             }
             Spec::SqlRow(row) => rowed(row),
+            Spec::SqlScript(script) => scripted(script),
             Spec::IpAddress(spec) => format!(" {:?} {:?}", spec.interface, spec.addresses),
         };
         let removal = format!("{:?}", resource.on_remove).to_lowercase();

@@ -43,7 +43,7 @@ pub use dns::{
 };
 pub use failover::{
     BrakeView, BreakerView, CandidateView, FailoverBound, FailoverPlan, FailoverSettings,
-    FailoverView, FrozenView, ListedBy, ListingEventView, SearchView, Why,
+    FailoverView, FrozenView, HeldCampaignView, ListedBy, ListingEventView, SearchView, Why,
 };
 pub use fleet::{
     FleetDocument, HostSpec, IpDocument, IpSpec, IpStatus, Phase, Purpose, Rotation, Settings,

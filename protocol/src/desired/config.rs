@@ -338,7 +338,7 @@ fn check_spec(resource: &Resource) -> Result<(), ConfigError> {
             basics::check(resource)?;
             0
         }
-        Spec::Database(_) | Spec::SqlRow(_) => {
+        Spec::Database(_) | Spec::SqlRow(_) | Spec::SqlScript(_) => {
             database::check(resource)?;
             0
         }

@@ -33,7 +33,10 @@ pub use certificate::{
     directory_host, is_web_name,
 };
 pub use config::{ConfigError, Disposition, HostConfig};
-pub use database::{DatabaseAuth, DatabaseSpec, Engine, SqlCell, SqlRowSpec, SqlValue};
+pub use database::{
+    DatabaseAuth, DatabaseSpec, Engine, KeptTable, SqlCell, SqlGiven, SqlRowSpec, SqlScriptSpec,
+    SqlValue,
+};
 pub use drain::{CountSpec, DrainSpec, NAME};
 pub use firewall::{
     AddressSet, Direction, Fate, FirewallRule, FirewallSpec, Packet, PortRange, Protocol,

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ArchiveSpec, ArtifactRef, CertificateSpec, DatabaseSpec, FirewallSpec, GroupSpec,
-    HealthCheckSpec, HostPath, IpAddressSpec, PackageRepositorySpec, SqlRowSpec, SuspensionSpec,
-    SymlinkSpec, SysctlSpec, TransactionSpec, UserSpec, VendorPackageSpec,
+    HealthCheckSpec, HostPath, IpAddressSpec, PackageRepositorySpec, SqlRowSpec, SqlScriptSpec,
+    SuspensionSpec, SymlinkSpec, SysctlSpec, TransactionSpec, UserSpec, VendorPackageSpec,
 };
 use crate::bytes::ContentHash;
 use crate::id::ResourceId;
@@ -81,6 +81,9 @@ pub enum Spec {
     /// A source of packages.
     #[serde(rename = "package_repository")]
     PackageRepository(PackageRepositorySpec),
+    /// Statements that are run together while they are needed.
+    #[serde(rename = "sql_script")]
+    SqlScript(SqlScriptSpec),
 }
 
 /// The kind of a [`Spec`], for ids, tables and metrics.
@@ -134,6 +137,9 @@ pub enum ResourceKind {
     PackageRepository,
     /// No resource: a webhook of [`AccountingPost`](super::AccountingPost) that takes no posts is reported so.
     Webhook,
+    /// See [`SqlScriptSpec`].
+    #[serde(rename = "sql_script")]
+    SqlScript,
 }
 
 impl Spec {
@@ -161,6 +167,7 @@ impl Spec {
             Self::Certificate(_) => ResourceKind::Certificate,
             Self::HealthCheck(_) => ResourceKind::HealthCheck,
             Self::PackageRepository(_) => ResourceKind::PackageRepository,
+            Self::SqlScript(_) => ResourceKind::SqlScript,
         }
     }
 
@@ -182,6 +189,7 @@ impl Spec {
             | Self::PackageRepository(_)
             | Self::Service(_)
             | Self::SqlRow(_)
+            | Self::SqlScript(_)
             | Self::Step(_)
             | Self::Suspension(_)
             | Self::Sysctl(_)

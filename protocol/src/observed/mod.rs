@@ -13,6 +13,7 @@ mod reply;
 mod report;
 mod statistics;
 mod status;
+mod told;
 
 pub use bounce::{BounceCategory, Categories};
 pub use claim::{CLAIM_CHARS, Claim, NoClaim};
@@ -27,3 +28,4 @@ pub use statistics::{
     StatisticsBatch, Stretch, TAIL_BYTES,
 };
 pub use status::{Observed, ResourceState, ResourceStatus};
+pub use told::Told;

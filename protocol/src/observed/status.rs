@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Told;
 use crate::desired::ResourceKind;
 use crate::id::ResourceId;
 use crate::time::Timestamp;
@@ -64,4 +65,14 @@ pub enum ResourceState {
     Simulated,
     /// Cannot be known here: why.
     Unknown(String),
+    /// Found right, and asked for what it tells. What tells nothing is [`Converged`](Self::Converged).
+    Told(Told),
+}
+
+impl ResourceState {
+    /// Whether it is as it shall be, as far as this host can show it.
+    #[must_use]
+    pub const fn is_right(&self) -> bool {
+        matches!(self, Self::Converged | Self::Simulated | Self::Told(_))
+    }
 }

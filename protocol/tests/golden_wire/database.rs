@@ -1,9 +1,9 @@
-//! Databases of the host, and a row: one of each kind.
+//! Databases of the host, a row and a script: one of each kind.
 
 use email_engine_protocol::bytes::Commitment;
 use email_engine_protocol::desired::{
-    DatabaseAuth, DatabaseSpec, Engine, OnRemove, Policy, Resource, Spec, SqlCell, SqlRowSpec,
-    SqlValue,
+    DatabaseAuth, DatabaseSpec, Engine, KeptTable, OnRemove, Policy, Resource, Spec, SqlCell,
+    SqlGiven, SqlRowSpec, SqlScriptSpec, SqlValue,
 };
 use email_engine_protocol::id::SecretId;
 use email_engine_protocol::secret::SecretRef;
@@ -51,4 +51,30 @@ pub(crate) fn all() -> Vec<Resource> {
         database(Engine::Postgresql, "www_data", DatabaseAuth::Peer),
         resource(id, row, OnRemove::Disable, Policy::Enforce),
     ]
+}
+
+pub(crate) fn script() -> Resource {
+    let spec = SqlScriptSpec {
+        engine: Engine::Mysql,
+        database: "shop".to_owned(),
+        reads: vec!["price".to_owned()],
+        writes: vec!["offer".to_owned()],
+        keeps: vec![KeptTable {
+            name: "seen".to_owned(),
+            columns: "id INT PRIMARY KEY".to_owned(),
+        }],
+        given: vec![SqlGiven {
+            name: "out".to_owned(),
+            value: "[7]".to_owned(),
+        }],
+        wanted: "SELECT id FROM offer".to_owned(),
+        statements: vec!["DELETE FROM offer".to_owned()],
+        told: Some("SELECT id FROM seen".to_owned()),
+    };
+    resource(
+        "sql_script:shop/offers",
+        Spec::SqlScript(spec),
+        OnRemove::Leave,
+        Policy::Enforce,
+    )
 }

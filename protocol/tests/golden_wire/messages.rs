@@ -97,6 +97,7 @@ fn states() -> Vec<&'static str> {
             Spec::Transaction(_) => "transaction",
             Spec::Suspension(_) => "suspension",
             Spec::Database(_) | Spec::SqlRow(_) => "database",
+            Spec::SqlScript(_) => "scripts",
             Spec::Group(_) | Spec::IpAddress(_) | Spec::Symlink(_) | Spec::Sysctl(_)
                 | Spec::User(_) => "basics",
             Spec::Firewall(_) => "firewall",

@@ -9,7 +9,7 @@ use email_engine_protocol::desired::{
 };
 use email_engine_protocol::id::{HostId, Role};
 use email_engine_protocol::join::Admission;
-use email_engine_protocol::observed::{Convergence, Mode, Observed, ResourceState, Stage};
+use email_engine_protocol::observed::{Convergence, Mode, Observed, ResourceState, Stage, Told};
 
 use super::Golden;
 use super::health::{check, question};
@@ -71,6 +71,7 @@ fn desired(golden: &mut Golden) {
         ResourceKind::HealthCheck => ResourceKind::HealthCheck,
         ResourceKind::PackageRepository => ResourceKind::PackageRepository,
         ResourceKind::Webhook => ResourceKind::Webhook,
+        ResourceKind::SqlScript => ResourceKind::SqlScript,
     ]);
     databases(golden);
     variants!(golden, "probe", Probe, [
@@ -166,6 +167,7 @@ fn observed(golden: &mut Golden) {
         ResourceState::Failed(text()) => ResourceState::Failed(_),
         ResourceState::Simulated => ResourceState::Simulated,
         ResourceState::Unknown(text()) => ResourceState::Unknown(_),
+        ResourceState::Told(Told::new([vec![text()]])) => ResourceState::Told(_),
     ]);
     variants!(golden, "observed", Observed<u8>, [
         Observed::Known { value: 7, at: AT } => Observed::Known { .. },

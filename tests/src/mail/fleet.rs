@@ -213,6 +213,9 @@ impl MailFleet {
     /// Takes an identity out and waits as long.
     pub async fn take_out(&self, address: &str) {
         self.fleet.take_out(address).await;
+        self.fleet
+            .host_caught_up(HOST, "an identity was taken out")
+            .await;
         self.fleet.converged("an identity was taken out").await;
         self.catch_up().await;
     }
@@ -220,6 +223,9 @@ impl MailFleet {
     /// Takes it up again and waits as long.
     pub async fn take_up(&self, address: &str) {
         self.fleet.take_up(address).await;
+        self.fleet
+            .host_caught_up(HOST, "an identity was taken up again")
+            .await;
         self.fleet.converged("an identity was taken up again").await;
         self.catch_up().await;
     }

@@ -5,7 +5,7 @@
 //! - [`counting`]: what was sent is counted, once.
 //! - [`dns`]: records are published, and seen as servers show them.
 //! - [`lab`]: real hosts with systemd, from nothing to mail.
-//! - [`lists`]: who is on a list of bad senders is seen, and only that.
+//! - [`lists`]: who is on a list of bad senders is seen, taken out and replaced, and nobody else.
 //! - [`loss`]: what an agent lost is told, and made again.
 //! - [`access`]: who may do what, and where secrets are.
 //! - [`artifacts`]: files of an operator are uploaded once and on the hosts that name them.

@@ -211,6 +211,9 @@ fn the_built_in_list_allows_the_roles_that_come_with_the_project() {
             let name = format!("{}/{}.{}", of("engine"), of("database"), of("table"));
             assert!(list.tables.listed.contains(&name), "{name}");
         }
+        for script in tables("sql_script") {
+            script_is_listed(&script, &list);
+        }
         all.extend(tables("package").iter().map(package));
         all.extend(tables("group").iter().map(group_of));
         all.extend(tables("service").iter().map(service));
@@ -219,4 +222,19 @@ fn the_built_in_list_allows_the_roles_that_come_with_the_project() {
         assert_eq!(list.judge(&state(all)), Ok(()), "{}", path.display());
     }
     assert!(judged > 10, "only {judged} resources were judged");
+}
+
+/// Whether all tables of a script are.
+fn script_is_listed(script: &toml::Table, list: &AllowList) {
+    let of = |key| text(script, key);
+    let begins = format!("{}/{}", of("engine"), of("database"));
+    let listed = ["reads", "writes"].into_iter().flat_map(|key| {
+        let names = script[key].as_array().unwrap().iter();
+        names.map(|name| name.as_str().unwrap())
+    });
+    let kept = script["keeps"].as_table().unwrap().keys();
+    for table in listed.chain(kept.map(String::as_str)) {
+        let name = format!("{begins}.{table}");
+        assert!(list.tables.listed.contains(&name), "{name}");
+    }
 }

@@ -17,7 +17,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use email_engine_protocol::desired::{DatabaseSpec, Engine, SqlCell, SqlRowSpec};
+use email_engine_protocol::desired::{DatabaseSpec, Engine, SqlCell, SqlRowSpec, SqlScriptSpec};
+use email_engine_protocol::observed::Told;
 use serde::{Deserialize, Serialize};
 
 /// How long one answer may take.
@@ -71,6 +72,15 @@ impl fmt::Display for RowPlace {
 
 /// What is in a column, as the server writes it; nothing is null.
 pub type SeenCell = Option<Vec<u8>>;
+
+/// What a script's questions were answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// What is to be done; nothing when all is right.
+    pub wanted: Option<String>,
+    /// What is told to the coordinator.
+    pub told: Told,
+}
 
 /// Why a server did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -152,6 +162,18 @@ pub trait Databases: Send + fmt::Debug {
     /// # Errors
     /// When the server does not let it.
     fn delete(&mut self, place: &RowPlace) -> Result<(), SqlError>;
+
+    /// Asks what a script would do, and what it tells. Nothing is changed.
+    ///
+    /// # Errors
+    /// When that cannot be told, or a table is not there.
+    fn ask(&mut self, script: &SqlScriptSpec) -> Result<Answer, SqlError>;
+
+    /// Runs a script's statements, all or none.
+    ///
+    /// # Errors
+    /// When the server does not let it, or something would be left to do.
+    fn run(&mut self, script: &SqlScriptSpec) -> Result<(), SqlError>;
 }
 
 /// One connection.
@@ -182,15 +204,7 @@ macro_rules! by {
             Connection::Mysql($connection) => $done,
             Connection::Postgresql($connection) => $done,
         };
-        // After an end in between nobody knows what the next answer belongs to.
-        match &done {
-            Err(error @ SqlError::Down { .. }) => {
-                $servers
-                    .down
-                    .insert(engine, (error.clone(), Instant::now()));
-            }
-            _ => $servers.keep(engine, database, held),
-        }
+        $servers.settle(engine, database, held, &done);
         done
     }};
 }
@@ -231,6 +245,41 @@ impl Servers {
             None => mysql::Seed::made()?,
         };
         Ok(self.seed.insert(seed).clone())
+    }
+
+    /// After an end in between nobody knows what the next answer belongs to.
+    fn settle<T>(
+        &mut self,
+        engine: Engine,
+        database: &str,
+        held: Connection,
+        done: &Result<T, SqlError>,
+    ) {
+        match done {
+            Err(error @ SqlError::Down { .. }) => {
+                self.down.insert(engine, (error.clone(), Instant::now()));
+            }
+            _ => self.keep(engine, database, held),
+        }
+    }
+
+    /// Does something for a script.
+    fn scripted<T>(
+        &mut self,
+        script: &SqlScriptSpec,
+        done: impl FnOnce(&mut mysql::Mysql) -> Result<T, SqlError>,
+    ) -> Result<T, SqlError> {
+        let engine = script.engine;
+        let mut held = self.take(engine, "")?;
+        let done = match &mut held {
+            Connection::Mysql(one) => done(one),
+            // Refused where states are checked.
+            Connection::Postgresql(_) => Err(SqlError::Refused(format!(
+                "scripts are run in mysql alone, not in {engine}"
+            ))),
+        };
+        self.settle(engine, "", held, &done);
+        done
     }
 
     fn keep(&mut self, engine: Engine, database: &str, held: Connection) {
@@ -319,6 +368,14 @@ impl Databases for Servers {
     fn delete(&mut self, place: &RowPlace) -> Result<(), SqlError> {
         by!(self, place.engine, scope(place), |one| one.delete(place))
     }
+
+    fn ask(&mut self, script: &SqlScriptSpec) -> Result<Answer, SqlError> {
+        self.scripted(script, |one| one.ask(script))
+    }
+
+    fn run(&mut self, script: &SqlScriptSpec) -> Result<(), SqlError> {
+        self.scripted(script, |one| one.run_script(script))
+    }
 }
 
 /// A connection of MySQL reaches every database, one of PostgreSQL its own alone.
@@ -392,6 +449,14 @@ pub(crate) mod tests {
 
         fn delete(&mut self, place: &RowPlace) -> Result<(), SqlError> {
             Err(down(place.engine))
+        }
+
+        fn ask(&mut self, script: &SqlScriptSpec) -> Result<Answer, SqlError> {
+            Err(down(script.engine))
+        }
+
+        fn run(&mut self, script: &SqlScriptSpec) -> Result<(), SqlError> {
+            Err(down(script.engine))
         }
     }
 

@@ -70,6 +70,10 @@ fn admit(post: &Post) -> Result<(), String> {
 fn client() -> Result<Client, String> {
     let mut roots = RootCertStore::empty();
     add_systems_list(&mut roots);
+    believing(roots)
+}
+
+fn believing(roots: RootCertStore) -> Result<Client, String> {
     builder(roots)?.build().map_err(|error| unusable(&error))
 }
 
@@ -84,7 +88,74 @@ async fn send(client: &Client, post: Post) -> Result<u16, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+    use std::net::TcpListener;
+    use std::sync::Arc;
+    use std::thread::JoinHandle;
+
+    use rcgen::{CertificateParams, KeyPair};
+    use rustls::{ServerConfig, ServerConnection, Stream};
+    use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
     use super::*;
+
+    /// A server whose certificate says that it has this name, the certificate, and what one caller sent it under
+    /// TLS.
+    fn server(name: &str) -> (u16, CertificateDer<'static>, JoinHandle<Vec<u8>>) {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let certificate = params.self_signed(&key).unwrap().der().clone();
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.clone()], key)
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let heard = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut tls = ServerConnection::new(Arc::new(config)).unwrap();
+            let mut heard = vec![0; 4096];
+            let length = Stream::new(&mut tls, &mut stream).read(&mut heard);
+            heard.truncate(length.unwrap_or(0));
+            heard
+        });
+        (port, certificate, heard)
+    }
+
+    async fn post_to(client: &Client, port: u16) -> Result<u16, String> {
+        let post = Post {
+            url: format!("https://localhost:{port}/dswh/pmta"),
+            body: b"[]".to_vec(),
+        };
+        send(client, post).await
+    }
+
+    #[tokio::test]
+    async fn nothing_is_posted_to_whoever_is_not_who_the_address_says() {
+        // Signed by nobody that the machine believes.
+        let (port, _, heard) = server("localhost");
+        let reason = post_to(&client().unwrap(), port).await.unwrap_err();
+        assert!(reason.contains("UnknownIssuer"), "{reason}");
+        assert_eq!(heard.join().unwrap(), b"");
+        // Believed, and somebody else's.
+        let (port, certificate, heard) = server("app.example.com");
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate).unwrap();
+        let reason = post_to(&believing(roots).unwrap(), port).await.unwrap_err();
+        assert!(reason.contains("not valid for name"), "{reason}");
+        assert_eq!(heard.join().unwrap(), b"");
+        // The same where all is right: it hangs up, but it was told.
+        let (port, certificate, heard) = server("localhost");
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate).unwrap();
+        let answer = post_to(&believing(roots).unwrap(), port).await;
+        assert!(answer.is_err(), "{answer:?}");
+        assert!(heard.join().unwrap().starts_with(b"POST /dswh/pmta"));
+    }
 
     #[tokio::test]
     async fn only_services_are_posted_to_and_no_more_than_a_post_may_have() {

@@ -1,10 +1,12 @@
-//! Databases and rows. Looking asks the server and changes nothing; a row whose server, database or
-//! table is not there waits for it without being wrong, because those may be an installer's to bring.
+//! Databases, rows and scripts. Looking asks the server and changes nothing; a row or script whose server,
+//! database or table is not there waits for it without being wrong, because those may be an installer's to
+//! bring.
 
 mod stand_in;
 
 use email_engine_protocol::desired::{
-    DatabaseAuth, DatabaseSpec, OnRemove, Resource, Spec, SqlCell, SqlRowSpec, SqlValue,
+    DatabaseAuth, DatabaseSpec, OnRemove, Resource, Spec, SqlCell, SqlRowSpec, SqlScriptSpec,
+    SqlValue,
 };
 use email_engine_protocol::observed::Claim;
 use zeroize::Zeroizing;
@@ -25,7 +27,8 @@ pub(super) fn observe(
     match &resource.spec {
         Spec::Database(spec) => observe_database(machine, contents, spec),
         Spec::SqlRow(spec) => observe_row(machine, spec),
-        _ => Finding::Unknown("neither a database nor a row".to_owned()),
+        Spec::SqlScript(spec) => observe_script(machine, spec),
+        _ => Finding::Unknown("neither a database nor a row or a script".to_owned()),
     }
 }
 
@@ -49,6 +52,7 @@ pub(super) fn apply(
             let place = RowPlace::of(spec);
             Ok(machine.databases.write(&place, &kept(spec), initial)?)
         }
+        Spec::SqlScript(spec) => Ok(machine.databases.run(spec)?),
         _ => Ok(()),
     }
 }
@@ -110,6 +114,20 @@ fn observe_row(machine: &mut Machine, spec: &SqlRowSpec) -> Finding {
             let columns: Vec<&str> = wrong.iter().map(|cell| cell.column.as_str()).collect();
             Finding::Differs(format!("{} differ", columns.join(", ")))
         }
+        Err(error @ (SqlError::Absent(_) | SqlError::Down { .. })) => {
+            Finding::Waits(format!("waits: {error}"))
+        }
+        Err(error) => Finding::Unknown(error.to_string()),
+    }
+}
+
+fn observe_script(machine: &mut Machine, spec: &SqlScriptSpec) -> Finding {
+    match machine.databases.ask(spec) {
+        Ok(answer) => match answer.wanted {
+            Some(wanted) => Finding::Differs(wanted),
+            None if answer.told.rows.is_empty() => Finding::Right,
+            None => Finding::Tells(answer.told),
+        },
         Err(error @ (SqlError::Absent(_) | SqlError::Down { .. })) => {
             Finding::Waits(format!("waits: {error}"))
         }

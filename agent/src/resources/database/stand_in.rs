@@ -2,7 +2,7 @@
 
 use email_engine_protocol::desired::{DatabaseAuth, OnRemove, Resource, Spec};
 
-use super::super::{ApplyError, Finding};
+use super::super::{ApplyError, Finding, spec_hash};
 use super::words;
 use crate::host::Machine;
 use crate::inventory::{Item, Thing};
@@ -50,6 +50,7 @@ fn key(thing: &Thing) -> String {
     match thing {
         Thing::Database { engine, name, .. } => format!("{engine} database {name}"),
         Thing::SqlRow { place, .. } => format!("{} row {place}", place.engine),
+        Thing::SqlScript(id) => format!("script {id}"),
         other => format!("{other:?}"),
     }
 }
@@ -65,6 +66,7 @@ fn value(spec: &Spec) -> String {
             format!("{charset} {collation}, user {user} by {auth}")
         }
         Spec::SqlRow(row) => words(&row.values),
+        Spec::SqlScript(script) => format!("{} of {}", spec_hash(spec), script.database),
         other => format!("{other:?}"),
     }
 }

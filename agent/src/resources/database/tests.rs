@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex};
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::desired::{Engine, Policy, SqlValue};
 use email_engine_protocol::id::ResourceId;
+use email_engine_protocol::observed::Told;
 use email_engine_protocol::secret::{SecretBytes, SecretRef};
 
 use super::*;
-use crate::host::{Databases, SeenCell};
+use crate::host::{Answer, Databases, SeenCell};
 use crate::inventory::Inventory;
 use crate::reconciler::plan::tests::config;
 use crate::resources::{ContentError, ensure};
@@ -45,6 +46,24 @@ pub(crate) fn row(name: &str, quota: i64) -> Resource {
     )
 }
 
+pub(crate) fn script(name: &str) -> Resource {
+    resource(
+        &format!("sql_script:{name}"),
+        OnRemove::Leave,
+        Spec::SqlScript(SqlScriptSpec {
+            engine: Engine::Mysql,
+            database: "shop".to_owned(),
+            reads: Vec::new(),
+            writes: vec!["server".to_owned()],
+            keeps: Vec::new(),
+            given: Vec::new(),
+            wanted: "SELECT name FROM server".to_owned(),
+            statements: vec!["DELETE FROM server".to_owned()],
+            told: None,
+        }),
+    )
+}
+
 fn resource(id: &str, on_remove: OnRemove, spec: Spec) -> Resource {
     Resource {
         id: ResourceId::new(id).unwrap(),
@@ -72,6 +91,10 @@ struct Memory {
     lacks: Option<&'static str>,
     rows: BTreeMap<String, BTreeMap<String, String>>,
     writes: usize,
+    /// What a script has to do, and whether it cannot.
+    wanted: Option<&'static str>,
+    refuses: bool,
+    told: Vec<&'static str>,
 }
 
 /// A server whose other end the test holds.
@@ -168,6 +191,25 @@ impl Databases for Shared {
         self.table(|memory| {
             memory.rows.remove(&place.keys[0].value.to_string());
         })
+    }
+
+    fn ask(&mut self, _: &SqlScriptSpec) -> Result<Answer, SqlError> {
+        self.table(|memory| Answer {
+            wanted: memory.wanted.map(str::to_owned),
+            told: Told::new(memory.told.iter().map(|one| vec![(*one).to_owned()])),
+        })
+    }
+
+    fn run(&mut self, _: &SqlScriptSpec) -> Result<(), SqlError> {
+        self.table(|memory| {
+            memory.writes += 1;
+            if memory.refuses {
+                let text = "nothing is changed, because this would be left: a campaign";
+                return Err(SqlError::Refused(text.to_owned()));
+            }
+            memory.wanted = None;
+            Ok(())
+        })?
     }
 }
 
@@ -279,6 +321,39 @@ fn what_somebody_else_set_is_told_and_left_while_the_rest_is_kept_right() {
     // An application that has no such column yet.
     server.with(|memory| memory.lacks = Some("warmup_plan_id"));
     assert_eq!(observe(&mut machine, &Nothing, &shared(5)), Finding::Right);
+}
+
+#[test]
+fn a_script_waits_for_its_tables_runs_while_it_is_needed_and_tells_what_it_was_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut machine, server) = machine(dir.path());
+    let script = script("one");
+    server.with(|memory| memory.wanted = Some("campaign 7 is to be paused"));
+    let ensured = ensure(&mut machine, &Nothing, &script).unwrap();
+    assert!(!ensured.changed && ensured.finding.waits());
+    server.with(|memory| memory.has_table = true);
+    let wanted = "campaign 7 is to be paused".to_owned();
+    let finding = observe(&mut machine, &Nothing, &script);
+    assert_eq!(finding, Finding::Differs(wanted));
+    server.with(|memory| memory.refuses = true);
+    let error = ensure(&mut machine, &Nothing, &script).unwrap_err();
+    assert!(error.to_string().contains("nothing is changed"), "{error}");
+    server.with(|memory| (memory.refuses, memory.told) = (false, vec!["campaign\n7"]));
+    let ensured = ensure(&mut machine, &Nothing, &script).unwrap();
+    let told = Told::new([vec!["campaign 7".to_owned()]]);
+    assert_eq!(
+        (ensured.changed, ensured.finding),
+        (true, Finding::Tells(told))
+    );
+    assert!(!ensure(&mut machine, &Nothing, &script).unwrap().changed);
+    assert_eq!(server.with(|memory| memory.writes), 2);
+    server.with(|memory| memory.told.clear());
+    assert_eq!(observe(&mut machine, &Nothing, &script), Finding::Right);
+    // What it did stays when it is not wanted any more.
+    for (thing, item) in owned(&[script], true) {
+        remove(&mut machine, &thing, &item).unwrap();
+    }
+    assert_eq!(server.with(|memory| memory.writes), 2);
 }
 
 #[test]

@@ -71,6 +71,13 @@ impl Alerts {
         last.is_some_and(|row| row.is_open())
     }
 
+    /// Whether it was raised within a day, for what goes on without an end that anybody sees.
+    #[must_use]
+    pub fn was_raised(&self, key: &AlertKey, now: Timestamp) -> bool {
+        let last = self.last.get(key).and_then(|id| self.rows.get(id));
+        last.is_some_and(|row| now.since(row.raised_at) < REMIND_MILLIS)
+    }
+
     fn course(&self, key: &AlertKey, tenant: Option<&TenantId>, now: Timestamp) -> Course {
         let last = self.last.get(key);
         let Some((id, row)) = last.and_then(|id| Some((*id, self.rows.get(id)?))) else {

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use email_engine_protocol::id::{ChannelName, HostId, NodeId, TenantId, TokenId};
+use email_engine_protocol::mail::DomainName;
 
 use super::Line;
 use crate::state::FleetState;
@@ -29,6 +30,8 @@ pub enum AlertSubject {
     Tenant(TenantId),
     /// A join token.
     Token(TokenId),
+    /// A DNS zone.
+    Zone(DomainName),
 }
 
 impl AlertSubject {
@@ -43,7 +46,7 @@ impl AlertSubject {
             Self::Host(host) => state.hosts.get(host)?.spec.tenant.clone(),
             Self::Tenant(tenant) => Some(tenant.clone()),
             Self::Channel(channel) => state.alerts.channels.get(channel)?.tenant.clone(),
-            Self::Cluster | Self::List(_) | Self::Node(_) | Self::Token(_) => None,
+            Self::Cluster | Self::List(_) | Self::Node(_) | Self::Token(_) | Self::Zone(_) => None,
         }
     }
 }
@@ -59,6 +62,7 @@ impl fmt::Display for AlertSubject {
             Self::Node(node) => write!(f, "node {node}"),
             Self::Tenant(tenant) => write!(f, "tenant {tenant}"),
             Self::Token(token) => write!(f, "token {token}"),
+            Self::Zone(zone) => write!(f, "zone {zone}"),
         }
     }
 }

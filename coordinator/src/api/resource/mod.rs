@@ -11,6 +11,7 @@ pub(super) mod failover;
 pub(super) mod hosts;
 pub(super) mod ips;
 pub(super) mod keys;
+mod page;
 pub(super) mod releases;
 pub(super) mod statistics;
 pub(super) mod status;

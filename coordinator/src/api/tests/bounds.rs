@@ -58,6 +58,15 @@ async fn bad_json_is_placed_by_line_column_and_field() {
 }
 
 #[tokio::test]
+async fn a_body_as_large_as_is_promised_is_read() {
+    let testbed = Testbed::new();
+    let mut body = vec![b' '; limits::REQUEST_BYTES - 2];
+    body.extend_from_slice(b"{}");
+    let ask = testbed.ask("operator", "POST", "/api/v1/fleet").text(body);
+    ask.send().await.gives(200);
+}
+
+#[tokio::test]
 async fn a_body_over_the_limit_is_refused() {
     let testbed = Testbed::new();
     let body = vec![b' '; limits::REQUEST_BYTES + 1];

@@ -1,6 +1,6 @@
 //! Two tenants cannot see each other.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use email_engine_protocol::id::HostId;
 use email_engine_protocol::observed::ListReplies;
@@ -104,9 +104,53 @@ async fn what_is_another_tenants_is_not_there() {
 }
 
 #[tokio::test]
+async fn a_bound_key_takes_no_name_in_what_another_tenant_has() {
+    let testbed = two_fleets().await;
+    let brand = json!({"tenants": [{"id": "blue", "name": "Blue", "brand_domains": ["blue.example.org"]}],
+        "ips": [{"address": "198.51.100.9", "domain": "mail9.blue.example.net", "tenant": "blue",
+                 "zone": "blue.example.net"}]});
+    let apply = testbed.ask("operator", "POST", "/api/v1/fleet").json(brand);
+    apply.send().await.gives(200);
+    let add = |who: &str, names: Value| {
+        let mut ip = json!({"address": "198.51.100.7", "tenant": "red"});
+        ip.as_object_mut()
+            .unwrap()
+            .extend(names.as_object().unwrap().clone());
+        testbed.ask(who, "POST", "/api/v1/ips").json(ip).send()
+    };
+    for (names, field) in [
+        (json!({"domain": "www.blue.example.org"}), "domain"),
+        (json!({"domain": "a.mail1.blue.example.com"}), "domain"),
+        (json!({"domain": "blue.example.com"}), "domain"),
+        (
+            json!({"domain": "m.red.example.com", "hostname": "b.mail1.blue.example.com"}),
+            "hostname",
+        ),
+        (
+            json!({"domain": "www.blue.example.net", "zone": "blue.example.net"}),
+            "zone",
+        ),
+    ] {
+        let refused = add("red-operator", names.clone()).await;
+        let refused = refused.refuses(422, "foreign-tenant");
+        assert_eq!(refused.body["field"], field, "{names}");
+    }
+    assert_eq!(testbed.fleet.state().identities.len(), 3);
+    // Whoever runs the fleet may share a zone between tenants, and then it is shared.
+    let shared = json!({"domain": "www.blue.example.net", "zone": "blue.example.net"});
+    add("operator", shared).await.gives(201);
+    let next = json!({"address": "198.51.100.8", "domain": "www2.blue.example.net", "tenant": "red",
+                      "zone": "blue.example.net"});
+    let next = testbed
+        .ask("red-operator", "POST", "/api/v1/ips")
+        .json(next);
+    next.send().await.gives(201);
+}
+
+#[tokio::test]
 async fn a_bound_key_does_not_come_to_hosts_by_a_document() {
     let testbed = two_fleets().await;
-    let apply = |target: &str, document: serde_json::Value| {
+    let apply = |target: &str, document: Value| {
         let path = format!("/api/v1/fleet{target}");
         testbed
             .ask("red-operator", "POST", &path)
@@ -325,16 +369,28 @@ async fn identities_come_in_pages_that_name_the_next() {
         ("red-operator", "/api/v1/ips?limit=4", &[1, 2, 4, 5]),
         ("viewer", "/api/v1/ips?after=198.51.100.3", &[4, 5]),
         ("viewer", "/api/v1/ips", &[1, 2, 3, 4, 5]),
+        ("viewer", "/api/v1/dkim?limit=2", &[1, 2, 3, 4, 5]),
+        ("red-operator", "/api/v1/dkim?limit=3", &[1, 2, 4, 5]),
+        ("viewer", "/api/v1/warmup?limit=2", &[1, 2, 3, 4, 5]),
+        ("viewer", "/api/v1/warmup?limit=1&tenant=blue", &[3]),
+        ("viewer", "/api/v1/domains?limit=2", &[1, 2, 3, 4, 5]),
+        ("red-operator", "/api/v1/domains?limit=1", &[1, 2, 4, 5]),
+        (
+            "viewer",
+            "/api/v1/domains?tenant=red&after=mail2.red.example.com",
+            &[4, 5],
+        ),
     ] {
         let (mut next, mut found) = (Some(path.to_owned()), Vec::new());
         while let Some(path) = next {
             let page = testbed.ask(key, "GET", &path).send().await.gives(200);
             let rows = page.body.as_array().unwrap();
             assert!(!rows.is_empty() && rows.len() <= 5, "{path}: an empty page");
-            found.extend(
-                rows.iter()
-                    .map(|row| row["address"].as_str().unwrap().to_owned()),
-            );
+            let address = |row: &Value| {
+                let own = row.get("address").unwrap_or_else(|| &row["ip"]["address"]);
+                own.as_str().unwrap().to_owned()
+            };
+            found.extend(rows.iter().map(address));
             next = page.headers.get("link").map(|link| {
                 let link = link.to_str().unwrap();
                 let path = link.strip_suffix(">; rel=\"next\"").unwrap();
@@ -348,6 +404,8 @@ async fn identities_come_in_pages_that_name_the_next() {
         ("/api/v1/ips?limit=0", "limit"),
         ("/api/v1/ips?limit=10001", "limit"),
         ("/api/v1/ips?after=mail1", "after"),
+        ("/api/v1/domains?after=_", "after"),
+        ("/api/v1/dkim?limit=0", "limit"),
     ] {
         let refused = testbed.ask("viewer", "GET", path).send().await;
         assert_eq!(refused.refuses(422, "invalid").body["field"], field);

@@ -135,11 +135,16 @@ impl Verb for EndPublish {
             Some(_) => before.map_or(0, |last| last.failures).saturating_add(1),
             None => 0,
         };
+        let stuck_since = self.stuck.as_ref().map(|_| {
+            let before = zone.last.as_ref().and_then(|last| last.stuck_since);
+            before.unwrap_or_else(|| turn.now())
+        });
         let last = SeenTo {
             at: turn.now(),
             wanted: self.wanted,
             serial: self.serial,
             stuck: self.stuck.as_ref().map(|why| cut(why, WHY_CHARS)),
+            stuck_since,
             failures,
         };
         let row = DnsZone {

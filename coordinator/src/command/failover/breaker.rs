@@ -8,11 +8,11 @@ use email_engine_protocol::api::{IpStatus, Purpose};
 use email_engine_protocol::id::TenantId;
 use email_engine_protocol::time::Timestamp;
 
-use super::settle;
+use super::{is_said, settle};
 use crate::alerts::rules::{Event, Line, OfTenant, TenantEvent};
 use crate::command::Rejection;
 use crate::command::RejectionCode::WrongState;
-use crate::command::refuse::{not_found, refuse, text};
+use crate::command::refuse::{not_found, refuse};
 use crate::command::verb::{Change, Turn, Verb};
 use crate::fleet::failover::breaker::Cause;
 use crate::fleet::failover::{Complaints, opens};
@@ -96,10 +96,7 @@ impl Verb for ReleaseBreaker {
     }
 
     fn apply(&self, state: &mut FleetState, turn: &mut Turn<'_>) -> Result<Change, Rejection> {
-        text("reason", &self.reason)?;
-        if !state.tenants.contains_key(&self.tenant) {
-            return Err(not_found("tenant", &self.tenant, "tenant"));
-        }
+        is_said(state, &self.tenant, &self.reason)?;
         let Some(open) = state.failover.open_breaker(&self.tenant).cloned() else {
             let accepted = "a tenant whose breaker is open";
             return Err(refuse(WrongState, "tenant", &self.tenant, accepted));

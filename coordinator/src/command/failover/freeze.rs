@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use email_engine_protocol::id::TenantId;
 
+use super::is_said;
 use crate::command::Rejection;
-use crate::command::refuse::{not_found, text};
 use crate::command::verb::{Change, Turn, Verb};
 use crate::state::{FleetState, Frozen};
 
@@ -29,10 +29,7 @@ impl Verb for FreezeFailover {
 
     /// Who is frozen already stays so, by the first word.
     fn apply(&self, state: &mut FleetState, turn: &mut Turn<'_>) -> Result<Change, Rejection> {
-        text("reason", &self.reason)?;
-        if !state.tenants.contains_key(&self.tenant) {
-            return Err(not_found("tenant", &self.tenant, "tenant"));
-        }
+        is_said(state, &self.tenant, &self.reason)?;
         if state.failover.frozen.contains_key(&self.tenant) {
             return Ok(Change::NONE);
         }
@@ -65,10 +62,7 @@ impl Verb for ThawFailover {
     }
 
     fn apply(&self, state: &mut FleetState, _: &mut Turn<'_>) -> Result<Change, Rejection> {
-        text("reason", &self.reason)?;
-        if !state.tenants.contains_key(&self.tenant) {
-            return Err(not_found("tenant", &self.tenant, "tenant"));
-        }
+        is_said(state, &self.tenant, &self.reason)?;
         match state.failover.frozen.remove(&self.tenant) {
             Some(_) => Ok(Change::DONE),
             None => Ok(Change::NONE),

@@ -6,6 +6,7 @@ mod brake;
 mod breaker;
 mod freeze;
 mod promote;
+mod record_held;
 mod restrain;
 mod search;
 mod take_out;
@@ -21,17 +22,32 @@ pub use brake::{PullBrake, ReleaseBrake};
 pub use breaker::{OpenBreaker, ReleaseBreaker};
 pub use freeze::{FreezeFailover, ThawFailover};
 pub use promote::{Asked, PromoteIdentity};
+pub use record_held::{RecordHeldCampaigns, ToldCampaign};
 pub use restrain::RestrainIdentities;
 pub use search::NoteSearch;
+pub(crate) use search::is_to_be_said;
 pub use take_out::TakeOut;
 
 use crate::alerts::rules::{Event, IdentityEvent, Line, ListHit, Listing, OfIdentity, Remedy};
+use crate::command::Rejection;
+use crate::command::refuse::{not_found, text};
 use crate::state::{FleetState, ListingEvent};
 
 /// Most identities of one command.
 pub(crate) const TOGETHER: usize = 1_000;
 /// Most lists of one look.
 const LISTS: usize = 64;
+/// Campaigns that an alert of a listing names; one of their own names more.
+const CAMPAIGNS: usize = 10;
+
+/// Whether somebody said why, of a tenant that is there.
+fn is_said(state: &FleetState, tenant: &TenantId, reason: &str) -> Result<(), Rejection> {
+    text("reason", reason)?;
+    match state.tenants.contains_key(tenant) {
+        true => Ok(()),
+        false => Err(not_found("tenant", tenant, "tenant")),
+    }
+}
 
 /// People are told that lists have an identity, and what becomes of its mail.
 fn tell_listed(state: &mut FleetState, event: &ListingEvent, remedy: Remedy, now: Timestamp) {
@@ -45,11 +61,14 @@ fn tell_listed(state: &mut FleetState, event: &ListingEvent, remedy: Remedy, now
         codes: hit.codes.iter().map(Line::said).collect(),
         meaning: Line::new(&hit.meaning),
     });
+    let listed = state.identities.get(&event.address);
+    let held = listed.into_iter().flat_map(|one| state.held_with(one));
+    let campaigns = held.take(CAMPAIGNS).map(|(_, one)| one.label()).collect();
     let listing = Listing {
         lists: lists.collect(),
         remedy,
         until,
-        campaigns: Vec::new(),
+        campaigns,
     };
     tell(state, event.address, OfIdentity::Listed(listing), now);
 }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,13 +13,13 @@ use super::{LISTS, tell};
 use crate::alerts::rules::OfIdentity;
 use crate::command::Rejection;
 use crate::command::RejectionCode::{Invalid, WrongState};
-use crate::command::identity::walk;
+use crate::command::identity::{replace, walk};
 use crate::command::refuse::{at_most, not_found, refuse, text};
 use crate::command::verb::{Change, Turn, Verb};
 use crate::dnsbl::query::Subject;
 use crate::fleet::failover::budget::WEEK;
 use crate::fleet::failover::candidate::{Runner, Seen, restores};
-use crate::fleet::failover::{obstacle, runners};
+use crate::fleet::failover::{Brakes, obstacle, runners};
 use crate::fleet::lifecycle::Event;
 use crate::fleet::listing::{preflight, rows};
 use crate::state::{FleetState, Identity, ListWeight, ListingEvent, Promotion, Search};
@@ -96,7 +95,7 @@ impl Verb for PromoteIdentity {
             let accepted = "one whose listed identity is in quarantine";
             return Err(refuse(WrongState, "event", &self.event, accepted));
         }
-        if let Some(obstacle) = obstacle(state, &event, now) {
+        if let Some(obstacle) = obstacle(state, &event, &Brakes::of(state, now), now) {
             let accepted = format!("one that nothing stands in the way of: {obstacle}");
             return Err(refuse(WrongState, "event", &self.event, accepted));
         }
@@ -120,7 +119,7 @@ impl Verb for PromoteIdentity {
             restores_percent,
             phase: promoted.spec.phase,
         };
-        state.identities.insert(self.address, Arc::new(promoted));
+        replace(state, promoted);
         let failover = &mut state.failover;
         failover.insert(self.event, done);
         failover.promotions.retain(|one| now.since(one.at) < WEEK);

@@ -13,7 +13,7 @@ use crate::command::Rejection;
 use crate::command::refuse::{at_most, not_found};
 use crate::command::verb::{Change, Turn, Verb};
 use crate::fleet::failover::breaker::Cause;
-use crate::fleet::failover::{Obstacle, SEARCH_MILLIS, obstacle, pauses_now};
+use crate::fleet::failover::{Brakes, Obstacle, SEARCH_MILLIS, obstacle, pauses_now};
 use crate::state::{Ending, FleetState, ListingEvent, Search};
 
 /// See [`Command::NoteSearch`](crate::command::Command::NoteSearch).
@@ -51,8 +51,8 @@ impl Verb for NoteSearch {
             true => None,
         };
         let unfit = (!self.unfit.is_empty()).then(|| Obstacle::Unfit(self.unfit.clone()));
-        let seen = obstacle(state, &event, now).or(unfit);
-        if ending.is_none() && (seen.is_none() || seen == *told) {
+        let seen = obstacle(state, &event, &Brakes::of(state, now), now).or(unfit);
+        if ending.is_none() && !is_to_be_said(told.as_ref(), seen.as_ref()) {
             return Ok(Change::NONE);
         }
         let is_news = seen
@@ -76,6 +76,15 @@ impl Verb for NoteSearch {
             self.trip(state, &event, &seen, turn);
         }
         Ok(Change::DONE)
+    }
+}
+
+/// Whether what stands in the way of a search now is something else than was said. That those who were looked at
+/// do not fit is true until they are looked at again.
+pub(crate) fn is_to_be_said(told: Option<&Obstacle>, seen: Option<&Obstacle>) -> bool {
+    match (told, seen) {
+        (Some(Obstacle::Unfit(_)), None) => false,
+        (told, seen) => told != seen,
     }
 }
 

@@ -70,7 +70,8 @@ impl Verb for TakeOut {
         };
         let lists: BTreeSet<String> = event.lists.keys().map(ToString::to_string).collect();
         let step = Event::Quarantine { lists };
-        let preflight = Preflight::of(&identity.life.checks, now);
+        // Whoever is taken out is asked for nothing.
+        let preflight = Preflight::default();
         let way = (&step, &preflight, Cause::Quarantined);
         let Some(mut out) = walk(state, (*identity).clone(), way, turn)? else {
             return Ok(Change::NONE);

@@ -16,6 +16,7 @@ pub(in crate::command) use check::has_mailbox;
 pub(crate) use life::refused as life_refused;
 pub(in crate::command) use life::walk;
 pub use life::{RecordSending, StateChecks, SteerIdentity};
+pub(in crate::command) use roster::replace;
 pub(crate) use roster::{forget_leaving, is_on_its_host};
 pub(crate) use rotation::{PER_COMMAND as ROTATIONS, facts as rotation_facts};
 pub use rotation::{RotateKeys, StateNextKey, TurnRotations};

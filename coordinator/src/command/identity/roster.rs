@@ -78,6 +78,16 @@ pub(super) fn enter(state: &mut FleetState, mut identity: Identity) {
     state.identities.insert(spec.address, Arc::new(identity));
 }
 
+/// Puts an identity in the place of what it was, and whom it is found by with it.
+pub(in crate::command) fn replace(state: &mut FleetState, identity: Identity) {
+    if let Some(before) = state.identities.get(&identity.spec.address) {
+        state.lookup.remove_identity(&before.spec);
+    }
+    state.lookup.add_identity(&identity.spec);
+    let address = identity.spec.address;
+    state.identities.insert(address, Arc::new(identity));
+}
+
 /// Holds an address that goes to what its identity is held to.
 pub(super) fn hold(state: &mut FleetState, identity: &Identity, now: Timestamp) {
     if let Some(held) = Held::of(identity, now) {
@@ -162,20 +172,21 @@ pub(super) fn drained_key(state: &FleetState, address: IpAddr, key: &SecretId) -
 
 /// Removes the keys of an identity that neither an identity nor what drains has. Their records stay for a
 /// while: what was signed last is still on its way, and what receivers quote is judged again. The queue was
-/// empty or given up by now, so that nothing is signed with them later.
+/// empty or given up by now, so that nothing is signed with them later. Of one that never sent nothing stays but
+/// what the fleet published itself: such a record is withdrawn at once, and goes when it has said so for its days.
 pub(super) fn drop_key(state: &mut FleetState, identity: &Identity, now: Timestamp) {
     let (key, address) = (&identity.dkim_key, identity.spec.address);
     let sent_ever = identity.life.sent_ever;
     if state.is_needless(key, address) {
         state.secrets.remove(key);
         make_room(state, now);
-        if sent_ever {
+        if sent_ever || is_published(state, &identity.spec) {
             let key = OtherKey {
                 secret: key.clone(),
                 selector: identity.spec.selector.clone(),
                 public: identity.dkim_public.clone(),
             };
-            let stays = RECORD_MILLIS;
+            let stays = if sent_ever { RECORD_MILLIS } else { 0 };
             depart(state, &identity.spec, LeftBehind { key, stays }, now);
         }
     }
@@ -191,6 +202,15 @@ pub(super) fn drop_key(state: &mut FleetState, identity: &Identity, now: Timesta
     if let Some(left) = left_behind(rotation, sent_ever) {
         depart(state, &identity.spec, left, now);
     }
+}
+
+/// Whether the fleet itself published the record of the key of an identity, or was about to.
+fn is_published(state: &FleetState, spec: &IpSpec) -> bool {
+    let name = format!("{}._domainkey.{}", spec.selector, spec.domain);
+    state
+        .dns_zones
+        .made
+        .contains_key(&(spec.zone.clone(), name))
 }
 
 /// Whether the identity of an address, or what drains of it, remembers a rotation still.

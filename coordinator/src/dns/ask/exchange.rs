@@ -109,7 +109,9 @@ pub async fn exchange_signed(
     // A server that does not know the key says so without a signature.
     let Some(mut verifier) = verifier.filter(|_| is_signed(&told)) else {
         let code = meta.response_code;
-        return Err(unreadable(format!("{code}, without a signature")));
+        return Err(unreadable(format!(
+            "{code}, without a signature, as one does that does not know the TSIG key or has another"
+        )));
     };
     verifier
         .verify(&answer)

@@ -53,6 +53,8 @@ pub struct ZonePlan {
     pub there: Marks,
     /// What is gone then.
     pub gone: Marks,
+    /// What of it is gone already, whether or not anything is changed: intentions that came to nothing.
+    pub vanished: Marks,
     digest: ContentHash,
 }
 
@@ -358,10 +360,12 @@ impl<'a> Work<'a> {
             extend(&mut there, &name, marks);
         }
         // A zone that lost much may get it back.
+        let mut vanished = Marks::new();
         if !matches!(guard, Some(Guard::Missing { .. })) {
-            for (name, marks) in self.vanished.into_iter().take(PUBLISH_NAMES / 2) {
-                extend(&mut gone, &name, marks);
-            }
+            vanished.extend(self.vanished.into_iter().take(PUBLISH_NAMES / 2));
+        }
+        for (name, marks) in &vanished {
+            extend(&mut gone, name, marks.iter().copied());
         }
         let mut text = format!(
             "{} {}\n{}\n",
@@ -385,6 +389,7 @@ impl<'a> Work<'a> {
             begin,
             there,
             gone,
+            vanished,
             digest: ContentHash::of(text.as_bytes()),
         }
     }

@@ -38,7 +38,7 @@ pub enum NotConfigured {
     Key,
     /// It answers only resolvers that are known to it, and nobody said that ours are.
     #[error(
-        "this list answers only resolvers that are registered with it; once they are, say so in the settings"
+        "this list answers only resolvers that are registered with it; once they are, say so in each node's file: `[dnsbl] registered`"
     )]
     Registration,
 }

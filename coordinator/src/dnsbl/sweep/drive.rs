@@ -1,5 +1,6 @@
 //! The IO around the [`engine`](super::engine): sockets, clock, randomness, streams.
 
+use std::future::pending;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -22,8 +23,6 @@ const PACKET: usize = 4_096;
 const AT_ONCE: usize = 64;
 /// Questions that go out before it is looked what came in.
 const BURST: usize = 64;
-/// Streams at the same time.
-const STREAMS: usize = 16;
 /// Random bytes that are drawn at once.
 const DRAWN: usize = 4_096;
 
@@ -64,6 +63,7 @@ pub async fn drive(
         resolver,
         patience: manner.longest_wait,
         streams: JoinSet::new(),
+        held: None,
         random: Random::new()?,
     };
     driver.run().await?;
@@ -93,6 +93,8 @@ struct Driver<'a> {
     resolver: SocketAddr,
     patience: Duration,
     streams: JoinSet<(Place, Option<Vec<u8>>)>,
+    /// A packet that its socket would not take yet.
+    held: Option<Output>,
     random: Random,
 }
 
@@ -120,25 +122,31 @@ impl Driver<'_> {
     /// Sends what may go now; false when nothing may.
     fn send(&mut self) -> Result<bool, DriveError> {
         self.random.fill()?;
+        let now = self.now();
+        while let Some(Output { place, bytes }) = self.engine.next_stream(now) {
+            let (resolver, patience) = (self.resolver, self.patience);
+            self.streams.spawn(async move {
+                let answer = timeout(patience, stream(resolver, &bytes)).await;
+                (place, answer.ok().and_then(Result::ok))
+            });
+        }
         for at in 0..BURST {
-            if self.streams.len() >= STREAMS {
-                return Ok(at > 0);
-            }
             let now = self.now();
             let random = &mut self.random;
-            match self.engine.next(now, &mut || random.byte()) {
-                Some(Output::Datagram { socket, bytes }) => {
-                    // A full buffer or a refused port: the question is lost, and asked again in its time.
-                    drop(self.sockets[usize::from(socket)].try_send(&bytes));
+            let next = self.held.take();
+            let next = next.or_else(|| self.engine.next(now, &mut || random.byte()));
+            let Some(output) = next else {
+                return Ok(at > 0);
+            };
+            let socket = &self.sockets[usize::from(output.place.0)];
+            match socket.try_send(&output.bytes) {
+                // So says also a socket that was not looked at yet: what it did not take is not lost.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.held = Some(output);
+                    return Ok(at > 0);
                 }
-                Some(Output::Stream { place, bytes }) => {
-                    let (resolver, patience) = (self.resolver, self.patience);
-                    self.streams.spawn(async move {
-                        let answer = timeout(patience, stream(resolver, &bytes)).await;
-                        (place, answer.ok().and_then(Result::ok))
-                    });
-                }
-                None => return Ok(at > 0),
+                // A refused port is silence: it is asked again in its time.
+                Err(_) | Ok(_) => {}
             }
         }
         Ok(true)
@@ -183,8 +191,17 @@ impl Driver<'_> {
             .sockets
             .iter()
             .map(|socket| Box::pin(socket.readable()));
+        let held = self.held.as_ref();
+        let full = held.map(|held| &self.sockets[usize::from(held.place.0)]);
+        let has_room = async {
+            match full {
+                Some(socket) => drop(socket.writable().await),
+                None => pending().await,
+            }
+        };
         tokio::select! {
             _ = select_all(readable) => {}
+            () = has_room => {}
             Some(done) = self.streams.join_next() => {
                 if let Ok((place, answer)) = done {
                     let now = micros(self.began.elapsed());

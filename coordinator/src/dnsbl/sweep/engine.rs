@@ -1,69 +1,50 @@
 //! Decides what goes out and what comes of what comes in. Without clock, sockets or randomness of its own.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
-use super::course::{Course, Item};
+use super::course::Course;
+use super::flights::{Flight, Flights, Way};
 use super::pace::{Micros, micros};
-use super::packet::{Asked, Record, Reply, ask, id_of};
+use super::packet::ask;
+use super::room::{Window, level};
 use super::{Errand, Findings, Manner};
 use crate::dnsbl::registry::Registry;
 use crate::dnsbl::verdict::Answer;
 
-/// Where a question waits for its answer: a socket, and an id on it.
-pub type Place = (u16, u16);
+pub use super::flights::Place;
 
-/// What is to be sent.
+/// Streams of one list at the same time.
+const STREAMS: usize = 4;
+
+/// A packet that is to be sent, or a question whose answer did not fit into one.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Output {
-    /// A packet from a socket.
-    Datagram {
-        /// Which socket.
-        socket: u16,
-        /// What.
-        bytes: Vec<u8>,
-    },
-    /// A question whose answer did not fit into a packet.
-    Stream {
-        /// Which.
-        place: Place,
-        /// What.
-        bytes: Vec<u8>,
-    },
+pub struct Output {
+    /// Which socket it goes from; for a stream, where its answer is waited for.
+    pub place: Place,
+    /// What.
+    pub bytes: Vec<u8>,
 }
 
 /// Never prints what it sends: a key may be in it.
 impl std::fmt::Debug for Output {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (name, bytes) = match self {
-            Self::Datagram { bytes, .. } => ("Datagram", bytes),
-            Self::Stream { bytes, .. } => ("Stream", bytes),
-        };
-        write!(f, "{name}({} bytes)", bytes.len())
+        write!(f, "Output({} bytes)", self.bytes.len())
     }
-}
-
-/// A question on its way.
-struct Flight {
-    course: usize,
-    item: Item,
-    attempt: u32,
-    asked: Asked,
-    bytes: Vec<u8>,
-    sent_at: Micros,
-    deadline: Micros,
-    by_stream: bool,
 }
 
 /// One run over all lists.
 pub struct Engine<'a> {
-    registry: &'a Registry,
-    manner: Manner,
-    courses: Vec<Course<'a>>,
-    flights: BTreeMap<Place, Flight>,
-    deadlines: BTreeSet<(Micros, Place)>,
-    streams: VecDeque<Place>,
+    pub(super) registry: &'a Registry,
+    pub(super) manner: Manner,
+    pub(super) courses: Vec<Course<'a>>,
+    pub(super) flights: Flights,
+    pub(super) streams: VecDeque<Place>,
+    pub(super) window: Window,
+    /// What each list may have on the way, and of how many lists and what window that was told.
+    level: usize,
+    shared: (usize, usize),
     turn: usize,
-    foreign: u64,
+    pub(super) foreign: u64,
 }
 
 impl std::fmt::Debug for Engine<'_> {
@@ -82,16 +63,20 @@ impl<'a> Engine<'a> {
         let courses = errands
             .into_iter()
             .map(|errand| Course::new(errand, &manner));
-        Self {
+        let mut engine = Self {
             registry,
             manner,
             courses: courses.collect(),
-            flights: BTreeMap::new(),
-            deadlines: BTreeSet::new(),
+            flights: Flights::default(),
             streams: VecDeque::new(),
+            window: Window::new(manner.in_flight),
+            level: 1,
+            shared: (0, 0),
             turn: 0,
             foreign: 0,
-        }
+        };
+        engine.share();
+        engine
     }
 
     /// Whether all lists are through.
@@ -106,18 +91,10 @@ impl<'a> Engine<'a> {
         self.foreign
     }
 
-    /// The next thing that goes out now. Lists take turns.
+    /// The next packet that goes out now. Lists take turns.
     pub fn next(&mut self, now: Micros, random: &mut dyn FnMut() -> u8) -> Option<Output> {
-        if let Some(place) = self.streams.pop_front()
-            && let Some(flight) = self.flights.get(&place)
-        {
-            let bytes = flight.bytes.clone();
-            return Some(Output::Stream { place, bytes });
-        }
+        self.share();
         for _ in 0..self.courses.len() {
-            if self.flights.len() >= self.manner.in_flight {
-                return None;
-            }
             let course = self.turn;
             self.turn = (self.turn + 1) % self.courses.len();
             if let Some(output) = self.next_of(course, now, random) {
@@ -125,6 +102,34 @@ impl<'a> Engine<'a> {
             }
         }
         None
+    }
+
+    /// The next question that is asked over a stream. Whoever takes it says what became of it.
+    pub fn next_stream(&mut self, now: Micros) -> Option<Output> {
+        let queued = |place: &Place| self.flights.at(*place).filter(|one| one.way == Way::Queued);
+        self.streams.retain(|place| queued(place).is_some());
+        let at = self.streams.iter().position(|place| {
+            queued(place).is_some_and(|flight| self.courses[flight.course].streams < STREAMS)
+        })?;
+        let place = self.streams.remove(at)?;
+        let flight = self.flights.at(place)?;
+        let bytes = flight.asked.bytes(place.1)?;
+        self.courses[flight.course].streams += 1;
+        // Whoever carries it gives it up first.
+        let deadline = now + 2 * micros(self.manner.longest_wait);
+        self.flights.reroute(place, Way::Stream, deadline);
+        Some(Output { place, bytes })
+    }
+
+    /// Shares the window out anew, when it is another one or a list is through.
+    fn share(&mut self) {
+        let running = self.courses.iter().filter(|course| !course.is_done());
+        let now = (running.clone().count(), self.window.size());
+        if self.shared != now {
+            let mut bounds: Vec<usize> = running.map(Course::bound).collect();
+            self.level = level(&mut bounds, self.window.size());
+            self.shared = now;
+        }
     }
 
     fn next_of(
@@ -135,145 +140,88 @@ impl<'a> Engine<'a> {
     ) -> Option<Output> {
         let one = &mut self.courses[course];
         one.advance(self.registry, now);
-        let (item, attempt) = one.next(now)?;
-        let place = self.free(random);
-        let one = &mut self.courses[course];
-        let name = one.name(item);
-        let packet = name.and_then(|name| ask(&name, item.record(), place.1, random));
+        let turn = one.next(now, self.level)?;
+        let place = self.flights.free(self.manner.sockets, turn.from, random);
+        let name = one.name(turn.item);
+        let packet = name.and_then(|name| ask(&name, turn.item.record(), place.1, random));
         let Some((asked, bytes)) = packet else {
-            one.answered(item, Ok(Answer::Garbled), 0);
+            one.left();
+            one.answered(turn.item, Ok(Answer::Garbled));
             return None;
         };
-        let deadline = now + one.patience.wait(attempt);
         let flight = Flight {
             course,
-            item,
-            attempt,
+            turn,
             asked,
-            bytes: bytes.clone(),
             sent_at: now,
-            deadline,
-            by_stream: false,
+            number: self.window.went(),
+            way: Way::Datagram,
+            deadline: now + one.wait(turn.attempt),
         };
-        self.deadlines.insert((deadline, place));
-        self.flights.insert(place, flight);
-        let socket = place.0;
-        Some(Output::Datagram { socket, bytes })
+        self.flights.take_off(place, flight);
+        Some(Output { place, bytes })
     }
 
-    /// A place where nothing waits. There are many times more of them than questions on the way.
-    fn free(&self, random: &mut dyn FnMut() -> u8) -> Place {
-        loop {
-            let [a, b, c, d] = [random(), random(), random(), random()];
-            let socket = u16::from_be_bytes([a, b]) % self.manner.sockets.max(1);
-            let place = (socket, u16::from_be_bytes([c, d]));
-            if !self.flights.contains_key(&place) {
-                return place;
-            }
-        }
-    }
-
-    /// A packet came to a socket, from the address that was asked.
-    pub fn received(&mut self, socket: u16, packet: &[u8], now: Micros) {
-        let place = id_of(packet).map(|id| (socket, id));
-        let waiting = place.and_then(|place| Some((place, self.flights.get(&place)?)));
-        let Some((place, flight)) = waiting.filter(|(_, flight)| !flight.by_stream) else {
-            self.foreign += 1;
+    pub(super) fn lost(&mut self, place: Place, why: Answer, now: Micros) {
+        let Some(flight) = self.flights.at(place) else {
             return;
         };
-        let reply = flight.asked.read(packet);
-        self.take(place, reply, now);
-    }
-
-    /// What came over a stream; nothing when that failed.
-    pub fn streamed(&mut self, place: Place, packet: Option<&[u8]>, now: Micros) {
-        let Some(flight) = self.flights.get(&place).filter(|flight| flight.by_stream) else {
-            return;
+        let (way, turn, course) = (flight.way, flight.turn, flight.course);
+        let one = &mut self.courses[course];
+        let is_silence = why == Answer::Silence;
+        let due = if is_silence {
+            now
+        } else {
+            now + one.pause(turn.attempt)
         };
-        match packet.map(|packet| flight.asked.read(packet)) {
-            Some(Reply::Truncated | Reply::Foreign) => {
-                self.take(place, Reply::Answer(Answer::Garbled), now);
+        if is_silence && way == Way::Datagram {
+            if one.heard_since(flight.sent_at) {
+                self.window.lost(flight.number, now);
             }
-            Some(reply) => self.take(place, reply, now),
-            None => self.lost(place, Answer::Silence, now),
+            one.left();
+            // About as long as the question is open.
+            let deadline = now + 2 * micros(self.manner.longest_wait);
+            self.flights.reroute(place, Way::Late, deadline);
+        } else {
+            self.land(place);
         }
+        let one = &mut self.courses[course];
+        one.failed(turn.after(place.0), why, due);
+        one.advance(self.registry, now);
     }
 
-    fn take(&mut self, place: Place, reply: Reply, now: Micros) {
-        let reply = match reply {
-            Reply::Foreign => {
-                // The right one may still come: whoever guesses must not end the wait for it.
-                self.foreign += 1;
-                return;
-            }
-            Reply::Truncated => return self.reroute(place, now),
-            Reply::Answer(Answer::ServerFailure) => {
-                return self.lost(place, Answer::ServerFailure, now);
-            }
-            Reply::Answer(answer) => Ok(answer),
-            Reply::Words(words) => Err(words),
-        };
-        if let Some(flight) = self.land(place) {
-            let course = &mut self.courses[flight.course];
-            course.answered(flight.item, reply, now.saturating_sub(flight.sent_at));
-            course.advance(self.registry, now);
+    pub(super) fn land(&mut self, place: Place) -> Option<Flight> {
+        let flight = self.flights.land(place)?;
+        let course = &mut self.courses[flight.course];
+        course.left();
+        if flight.way == Way::Stream {
+            course.streams -= 1;
         }
-    }
-
-    fn reroute(&mut self, place: Place, now: Micros) {
-        let wait = micros(self.manner.longest_wait);
-        if let Some(flight) = self.flights.get_mut(&place) {
-            self.deadlines.remove(&(flight.deadline, place));
-            flight.by_stream = true;
-            flight.deadline = now + wait;
-            self.deadlines.insert((flight.deadline, place));
-            self.streams.push_back(place);
-        }
-    }
-
-    fn lost(&mut self, place: Place, why: Answer, now: Micros) {
-        if let Some(flight) = self.land(place) {
-            let course = &mut self.courses[flight.course];
-            let due = match why {
-                // It answered at once: asked again at once it would say the same.
-                Answer::ServerFailure => now + course.patience.wait(flight.attempt),
-                _ => now,
-            };
-            course.failed((flight.item, flight.attempt), why, due);
-            course.advance(self.registry, now);
-        }
-    }
-
-    fn land(&mut self, place: Place) -> Option<Flight> {
-        let flight = self.flights.remove(&place)?;
-        self.deadlines.remove(&(flight.deadline, place));
         Some(flight)
     }
 
     /// Time went by: what was waited for long enough is lost.
     pub fn tick(&mut self, now: Micros) {
-        while let Some((deadline, place)) = self.deadlines.first().copied() {
-            if deadline > now {
-                break;
+        while let Some(place) = self.flights.overdue(now) {
+            let flight = self.flights.at(place);
+            if flight.is_some_and(|flight| flight.way == Way::Late) {
+                self.flights.land(place);
+            } else {
+                self.lost(place, Answer::Silence, now);
             }
-            self.lost(place, Answer::Silence, now);
         }
         for course in &mut self.courses {
             course.advance(self.registry, now);
         }
+        self.share();
     }
 
     /// When time alone changes something.
     #[must_use]
     pub fn wakes_at(&self) -> Option<Micros> {
-        let deadline = self.deadlines.first().map(|(deadline, _)| *deadline);
-        let room = self.flights.len() < self.manner.in_flight;
-        let courses = self
-            .courses
-            .iter()
-            .filter(|_| room)
-            .filter_map(Course::wakes_at);
-        courses.chain(deadline).min()
+        let courses = self.courses.iter();
+        let courses = courses.filter_map(|course| course.wakes_at(self.level));
+        courses.chain(self.flights.first_deadline()).min()
     }
 
     /// What came of it, in the order of the errands.
@@ -282,15 +230,5 @@ impl<'a> Engine<'a> {
         let registry = self.registry;
         let courses = self.courses.into_iter();
         courses.map(|course| course.findings(registry)).collect()
-    }
-}
-
-impl Item {
-    /// What is asked for.
-    pub(super) const fn record(self) -> Record {
-        match self {
-            Self::Point(_) | Self::Subject(_) => Record::Address,
-            Self::Words(_) => Record::Text,
-        }
     }
 }

@@ -3,17 +3,21 @@
 //! [`engine`] decides: which question goes out now, what an answer belongs to, what is asked again, when a
 //! list is given up. It takes packets, time and random bytes, and gives packets; so every misfortune is a
 //! test without a network. `course` is one list's way through its run, `pace` how fast questions may go and
-//! how long an answer may take, `packet` the form of both. [`mod@drive`] is the IO around it: sockets of our
-//! own with ports of the kernel's choice, and TCP where an answer did not fit.
+//! how long an answer may take, `room` how many may be on the way, `flights` those that are, `heard` what comes
+//! of answers, `packet` the form of both. [`mod@drive`] is the IO around it: sockets of our own with ports of
+//! the kernel's choice, and TCP where an answer did not fit.
 //!
-//! Each list has its own pace, its own time-outs and its own bound of questions on the way, so that one that
-//! is slow, capped or gone delays nobody but itself.
+//! Each list has its own pace, its own time-outs, its own part of the room and streams of its own, so that one
+//! that is slow, capped or gone delays nobody but itself.
 
 mod course;
 pub mod drive;
 pub mod engine;
+mod flights;
+mod heard;
 mod pace;
 mod packet;
+mod room;
 #[cfg(test)]
 mod tests;
 
@@ -76,8 +80,8 @@ impl Default for Manner {
         Self {
             in_flight: 512,
             attempts: 5,
-            first_wait: Duration::from_millis(1_500),
-            least_wait: Duration::from_millis(400),
+            first_wait: Duration::from_millis(800),
+            least_wait: Duration::from_millis(200),
             longest_wait: Duration::from_secs(4),
             give_up: 32,
             sockets: 8,

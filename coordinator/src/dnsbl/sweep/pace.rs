@@ -14,12 +14,34 @@ pub(super) fn micros(duration: Duration) -> Micros {
 pub(super) struct Spacing {
     apart: Micros,
     next_at: Micros,
+    slack: Micros,
 }
 
 impl Spacing {
+    /// By what a list allows.
     pub(super) fn new(per_second: Option<u32>) -> Self {
         let apart = per_second.map_or(0, |rate| 1_000_000_u64.div_ceil(u64::from(rate.max(1))));
-        Self { apart, next_at: 0 }
+        Self {
+            apart,
+            next_at: 0,
+            slack: 20_000,
+        }
+    }
+
+    /// By what answers take. Questions that go as answers come would go in heaps for ever, once they were one:
+    /// a heap is more than a small buffer holds.
+    pub(super) const fn of_answers() -> Self {
+        Self {
+            apart: 0,
+            next_at: 0,
+            slack: 3_000,
+        }
+    }
+
+    /// So many are on the way for so long: they go within half of that.
+    pub(super) fn spread(&mut self, over: Micros, room: usize) {
+        let room = u64::try_from(room).unwrap_or(u64::MAX);
+        self.apart = over / room.saturating_mul(2).max(1);
     }
 
     /// When the next question may go.
@@ -30,8 +52,7 @@ impl Spacing {
     /// One went. A little lateness is caught up, or timers would make every rate slower than it says; a
     /// pause is not.
     pub(super) fn went(&mut self, now: Micros) {
-        const SLACK: Micros = 20_000;
-        let due = self.next_at.max(now.saturating_sub(SLACK));
+        let due = self.next_at.max(now.saturating_sub(self.slack));
         self.next_at = due + self.apart;
     }
 }
@@ -71,14 +92,32 @@ impl Patience {
         }
     }
 
-    /// How long the answer to an attempt is waited for, counted from 0.
-    pub(super) fn wait(&self, attempt: u32) -> Micros {
+    /// What an answer takes; nothing before the first.
+    pub(super) fn smoothed(&self) -> Micros {
+        self.smoothed.unwrap_or(0)
+    }
+
+    /// How long the answer to an attempt is waited for, counted from 0. What was lost once was most often
+    /// lost by chance: only from then on more time is given each time, and the last one gets all there is.
+    pub(super) fn wait(&self, attempt: u32, is_last: bool) -> Micros {
         let base = match self.smoothed {
             None => self.first,
             Some(smoothed) => (smoothed + 4 * self.varies).max(self.least),
         };
-        let doubled = base.saturating_mul(1 << attempt.min(10));
-        doubled.min(self.longest)
+        if is_last {
+            return self.longest;
+        }
+        self.doubled(base, attempt.saturating_sub(1))
+    }
+
+    /// How long after a failure of the resolver it is asked again. Resolvers keep failures for some seconds,
+    /// whatever their answers take.
+    pub(super) fn pause(&self, attempt: u32) -> Micros {
+        self.doubled(self.first, attempt)
+    }
+
+    fn doubled(&self, base: Micros, times: u32) -> Micros {
+        base.saturating_mul(1 << times.min(10)).min(self.longest)
     }
 }
 
@@ -109,24 +148,27 @@ mod tests {
     }
 
     #[test]
-    fn patience_follows_what_answers_take_and_doubles_with_each_attempt() {
+    fn patience_follows_what_answers_take_and_grows_from_the_second_loss_on() {
         let [first, least, longest] = [1_500, 400, 4_000].map(Duration::from_millis);
         let mut patience = Patience::new(first, least, longest);
-        assert_eq!(
-            [0, 1, 2, 40].map(|at| patience.wait(at)),
-            [1_500_000, 3_000_000, 4_000_000, 4_000_000]
-        );
+        let waits = [0, 1, 2, 40].map(|at| patience.wait(at, false));
+        assert_eq!(waits, [1_500_000, 1_500_000, 3_000_000, 4_000_000]);
         for _ in 0..50 {
             patience.took(2_000);
         }
-        assert_eq!(patience.wait(0), 400_000);
+        let waits = [0, 1, 2, 3].map(|at| patience.wait(at, false));
+        assert_eq!(waits, [400_000, 400_000, 800_000, 1_600_000]);
+        assert_eq!(patience.wait(3, true), 4_000_000);
+        // A failure is none of the list's time.
+        assert_eq!(patience.pause(0), 1_500_000);
+
         for _ in 0..50 {
             patience.took(900_000);
         }
         assert!(
-            (900_000..2_000_000).contains(&patience.wait(0)),
+            (900_000..2_000_000).contains(&patience.wait(0, false)),
             "{}",
-            patience.wait(0)
+            patience.wait(0, false)
         );
     }
 }

@@ -69,13 +69,7 @@ pub(super) fn ask(
         wire = wire.append_label(&label[..]).ok()?;
     }
     let asked = Asked { name: wire, record };
-    let mut message = Message::new(id, MessageType::Query, OpCode::Query);
-    message.metadata.recursion_desired = true;
-    message.add_query(Query::query(asked.name.clone(), asked.record_type()));
-    let mut edns = Edns::new();
-    edns.set_max_payload(PAYLOAD);
-    message.set_edns(edns);
-    let bytes = message.to_vec().ok()?;
+    let bytes = asked.bytes(id)?;
     Some((asked, bytes))
 }
 
@@ -85,6 +79,17 @@ pub(super) fn id_of(packet: &[u8]) -> Option<u16> {
 }
 
 impl Asked {
+    /// The packet, with every letter as it was drawn.
+    pub(super) fn bytes(&self, id: u16) -> Option<Vec<u8>> {
+        let mut message = Message::new(id, MessageType::Query, OpCode::Query);
+        message.metadata.recursion_desired = true;
+        message.add_query(Query::query(self.name.clone(), self.record_type()));
+        let mut edns = Edns::new();
+        edns.set_max_payload(PAYLOAD);
+        message.set_edns(edns);
+        message.to_vec().ok()
+    }
+
     const fn record_type(&self) -> RecordType {
         match self.record {
             Record::Address => RecordType::A,

@@ -14,7 +14,7 @@ use super::candidate::{Lost, Runner, Seen, order};
 use super::{Brakes, Obstacle};
 use crate::alerts::rules::Line;
 use crate::dnsbl::query::Subject;
-use crate::dnsbl::registry::{Kind, Registry};
+
 use crate::fleet::listing::{self, Standing, confirmed, replies_naming};
 use crate::state::{FleetState, Identity, ListWeight, Listing, ListingEvent, Restraint, Slowed};
 
@@ -124,7 +124,7 @@ pub type Complaints = BTreeMap<Purpose, (u64, u64)>;
 
 /// What is known of a tenant, by what is sent; without those whose quarantine an operator accepted.
 #[must_use]
-pub fn parts(state: &FleetState, tenant: &TenantId, complaints: &Complaints) -> Parts {
+pub(super) fn parts(state: &FleetState, tenant: &TenantId, complaints: &Complaints) -> Parts {
     let breaker = state.failover.breakers.get(tenant);
     let released = breaker.and_then(|breaker| breaker.released.as_ref());
     let mut parts = Parts::new();
@@ -172,7 +172,12 @@ pub fn pauses_now(
 
 /// What stands in the way of a promotion whoever might be promoted, as it is looked at in order.
 #[must_use]
-pub fn obstacle(state: &FleetState, event: &ListingEvent, now: Timestamp) -> Option<Obstacle> {
+pub fn obstacle(
+    state: &FleetState,
+    event: &ListingEvent,
+    brakes: &Brakes,
+    now: Timestamp,
+) -> Option<Obstacle> {
     let failover = &state.failover;
     let tenant = &event.tenant;
     if failover.frozen.contains_key(tenant) {
@@ -181,7 +186,6 @@ pub fn obstacle(state: &FleetState, event: &ListingEvent, now: Timestamp) -> Opt
     if failover.open_breaker(tenant).is_some() {
         return Some(Obstacle::Breaker);
     }
-    let brakes = Brakes::of(state, now);
     if let Some(list) = event.lists.keys().find(|list| brakes.holds(list)) {
         return Some(Obstacle::Braked(list.clone()));
     }
@@ -206,17 +210,11 @@ pub fn obstacle(state: &FleetState, event: &ListingEvent, now: Timestamp) -> Opt
 /// A domain that a tenant sends from or links to, and a domain list that names it. One that is seen and not
 /// confirmed yet is enough: another address would carry the name on.
 fn listed_domain(state: &FleetState, tenant: &TenantId) -> Option<(String, ListId)> {
-    let registry = Registry::built_in();
-    let is_of_names = |list: &ListId| {
-        registry
-            .zone(list)
-            .is_some_and(|zone| zone.kind != Kind::Ip)
-    };
     names_of(state, tenant).into_iter().find_map(|name| {
         let rows = listing::rows(state, &Subject::Name(name.clone()));
-        let mut named = rows.filter(|(list, row)| {
+        let mut named = rows.filter(|(_, row)| {
             let weighs = matches!(row.class, ListingClass::A | ListingClass::B);
-            row.is_open() && weighs && is_of_names(list)
+            row.is_open() && weighs
         });
         named.next().map(|(list, _)| (name, list.clone()))
     })
@@ -230,15 +228,6 @@ fn names_of(state: &FleetState, tenant: &TenantId) -> BTreeSet<String> {
     let links = links.into_iter().flat_map(|own| &own.link_domains);
     let names = own.chain(links).map(|name| name.as_str().to_owned());
     names.collect()
-}
-
-/// What an event lost.
-#[must_use]
-pub const fn lost(event: &ListingEvent) -> Lost {
-    Lost {
-        address: event.address,
-        purpose: event.purpose,
-    }
 }
 
 /// Those who are free to take the place, the best first; of those that were asked about just now with what
@@ -256,7 +245,11 @@ pub fn runners(
         let seen = seen.unwrap_or_else(|| swept(state, identity));
         Runner::of(&identity.spec, identity.warmup.reached, seen)
     });
-    order(lost(event), own)
+    let lost = Lost {
+        address: event.address,
+        purpose: event.purpose,
+    };
+    order(lost, own)
 }
 
 /// What the last sweep said of somebody.

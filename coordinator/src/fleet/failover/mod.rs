@@ -26,8 +26,8 @@ mod preview;
 
 pub use brake::Brakes;
 pub use facts::{
-    Complaints, SEARCH_MILLIS, lost, obstacle, opens, parts, pauses_now, restraint_of, runners,
-    settings_of, taken_out_by, took_it_back,
+    Complaints, SEARCH_MILLIS, obstacle, opens, pauses_now, restraint_of, runners, settings_of,
+    taken_out_by, took_it_back,
 };
 pub use law::failover_follows;
 pub use obstacle::Obstacle;

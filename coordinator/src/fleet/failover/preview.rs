@@ -8,7 +8,7 @@ use email_engine_protocol::time::Timestamp;
 
 use super::candidate::{Unfit, restores};
 use super::facts::{self, Complaints};
-use super::{breaker, settings_of};
+use super::{Brakes, breaker, settings_of};
 use crate::fleet::lifecycle::{Event, Standing, next};
 use crate::fleet::listing::preflight;
 use crate::state::{FleetState, Identity, ListingEvent, Search};
@@ -32,7 +32,8 @@ pub fn preview(state: &FleetState, address: IpAddr, now: Timestamp) -> Option<Fa
     };
     let is_taken_out = sends || spec.status == IpStatus::Standby;
     let trips = is_taken_out.then(|| trips(state, identity)).flatten();
-    let obstacle = facts::obstacle(state, &event, now).map(|obstacle| obstacle.to_string());
+    let obstacle = facts::obstacle(state, &event, &Brakes::of(state, now), now)
+        .map(|obstacle| obstacle.to_string());
     let obstacle = obstacle.or_else(|| trips.clone());
     let runners = facts::runners(state, &event, &BTreeMap::new());
     let candidates = runners.into_iter().map(|runner| {

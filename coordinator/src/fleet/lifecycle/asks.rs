@@ -11,11 +11,18 @@ use super::table::{Edge, Step, When, edges_from};
 use super::{Event, Preflight, Standing, allowed_from, sends};
 use crate::state::{Declared, Quarantine};
 
+fn or_nothing(allowed: &[String]) -> String {
+    match allowed {
+        [] => "nothing else: it goes when its queue is empty".to_owned(),
+        some => some.join(", "),
+    }
+}
+
 /// Why an identity stays as it is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// No such edge.
-    #[error("there is no way from {} to {to}: from {} an identity may become {}", from.as_str(), from.as_str(), allowed.join(", "))]
+    #[error("there is no way from {} to {to}: from {} an identity may become {}", from.as_str(), from.as_str(), or_nothing(allowed))]
     NoEdge {
         /// Where it is.
         from: IpStatus,

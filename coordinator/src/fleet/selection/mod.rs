@@ -110,7 +110,7 @@ fn nobody(state: &FleetState, tenant: &TenantId, purpose: Purpose) -> NobodyLeft
     let stopped = of_purpose(state, tenant, purpose).filter(sends).count();
     let stopped = match stopped {
         0 => String::new(),
-        count => format!("; {count} are stopped (`email-engine warmup status` says why)"),
+        count => format!("; {count} are stopped (`email-engine explain ip ADDRESS` says why)"),
     };
     NobodyLeft::Purpose {
         tenant: tenant.clone(),

@@ -44,6 +44,11 @@ pub fn affected(before: &FleetState, after: &FleetState) -> Affected {
     changed(was, is, Arc::ptr_eq, |_, identity| touched.by(identity));
     let (was, is) = (&before.leaving, &after.leaving);
     changed(was, is, Arc::ptr_eq, |_, one| touched.by(&one.identity));
+    // Who takes whose place.
+    let (was, is) = (&before.failover.events, &after.failover.events);
+    changed(was, is, Arc::ptr_eq, |_, event| {
+        touched.tenants.insert(event.tenant.clone());
+    });
     let mut is_elsewhere = false;
     let (was, is) = (&before.secrets, &after.secrets);
     changed(was, is, Arc::ptr_eq, |id, _| match dkim_domain(id) {
@@ -165,6 +170,7 @@ fn is_same_for_all(before: &FleetState, after: &FleetState) -> bool {
         attempts: _,
         restart_allowed: _,
         submission_certificates: _,
+        failover: _,
         // Follows from the rest.
         lookup: _,
         // Read by no plan.
@@ -198,8 +204,8 @@ fn is_same_for_all(before: &FleetState, after: &FleetState) -> bool {
         dns_looks: _,
         listings: _,
         alerts: _,
-        failover: _,
         dns_zones: _,
+        held_campaigns: _,
     } = before;
     *cluster == after.cluster
         && *tenants == after.tenants

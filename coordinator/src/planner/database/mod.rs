@@ -1,4 +1,4 @@
-//! Databases and rows, in a role file.
+//! Databases and rows, in a role file; scripts stand beside ([`script`]).
 //!
 //! ```toml
 //! [[database]]
@@ -40,6 +40,7 @@
 //! Each also takes `after` and `notify`.
 
 mod php;
+mod script;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -55,6 +56,8 @@ use super::error::BundleFault;
 use super::role::{Each, RoleFile};
 use super::values::Item;
 use crate::state::ACCOUNT;
+
+pub(super) use script::{SqlScriptEntry, script_texts};
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -190,6 +193,9 @@ pub(super) fn made<'a>(
                 }
             }
         }
+    }
+    for entry in &role.sql_scripts {
+        made.push(script::script(build, entry)?);
     }
     Ok(made)
 }

@@ -12,6 +12,7 @@ mod compare;
 mod identities;
 mod last;
 mod lives;
+mod names;
 mod order;
 mod owners;
 mod prune;
@@ -89,6 +90,9 @@ pub fn changes(
     check::hosts(state, &wanted, document)?;
     let identities = identities::resolve(state, document, &wanted)?;
     owners::check(state, &identities, &wanted, prune.then_some(scope))?;
+    if let Some(tenant) = scope {
+        names::check(state, &identities, tenant)?;
+    }
     let mut plan = DocumentPlan::default();
     check::warn(&mut plan, &wanted, document, &identities);
     settings(&mut plan, state, document);

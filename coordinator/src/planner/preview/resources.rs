@@ -7,7 +7,7 @@ use email_engine_protocol::api::{ChangeAction, ResourceChange, TextDiff};
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::desired::{
     CertificateSource, CommandLine, DatabaseAuth, FileContent, Guard, PackageRepositorySpec, Probe,
-    Resource, Spec, SqlCell, VendorPackageSpec,
+    Resource, Spec, SqlCell, SqlScriptSpec, VendorPackageSpec,
 };
 use email_engine_protocol::id::ResourceId;
 
@@ -194,6 +194,19 @@ fn repository(facts: &mut BTreeMap<&'static str, String>, spec: &PackageReposito
     }
 }
 
+/// What a script is given, each that is long by its hash: another one is another line.
+fn given(script: &SqlScriptSpec) -> String {
+    const SHOWN: usize = 2_000;
+    let given = script.given.iter().map(|given| {
+        let value = &given.value;
+        match value.len() > SHOWN {
+            true => format!("{}={}", given.name, ContentHash::of(value.as_bytes())),
+            false => format!("{}={value}", given.name),
+        }
+    });
+    given.collect::<Vec<_>>().join("; ")
+}
+
 /// The same of what services stand on and keep.
 fn basics(facts: &mut BTreeMap<&'static str, String>, resource: &Resource) {
     match &resource.spec {
@@ -234,6 +247,14 @@ fn basics(facts: &mut BTreeMap<&'static str, String>, resource: &Resource) {
             for (field, cells) in [("keys", &row.keys), ("values", &row.values)] {
                 facts.insert(field, columns(cells));
             }
+        }
+        Spec::SqlScript(script) => {
+            facts.insert("given", given(script));
+            let told = script.told.iter();
+            let all = script.statements.iter().chain([&script.wanted]).chain(told);
+            let all: Vec<&str> = all.map(String::as_str).collect();
+            let statements = ContentHash::of(all.join("\0").as_bytes());
+            facts.insert("statements", statements.to_string());
         }
         Spec::User(user) => {
             facts.insert("groups", user.all_groups().collect::<Vec<_>>().join(" "));

@@ -197,6 +197,7 @@ fn egress(identity: &Identity) -> Result<Egress, PlanError> {
         purpose: spec.purpose,
         status,
         daily_quota,
+        is_answered: identity.life.sent_from(&spec.host),
     })
 }
 

@@ -1,5 +1,7 @@
 //! What labels say of how a host serves: `web-names`, `php-version`, `mailwizz-wizard` and `monitors`.
 
+mod servers;
+
 use std::collections::BTreeSet;
 
 use email_engine_protocol::id::TenantId;
@@ -7,6 +9,7 @@ use email_engine_protocol::mail::DomainName;
 use ipnet::IpNet;
 use serde::Serialize;
 
+use self::servers::ServerValues;
 use super::error::PlanError;
 use crate::state::{FleetState, Host, MONITORS_FLEET, MONITORS_LABEL, MONITORS_OWN, account};
 
@@ -33,6 +36,8 @@ pub(super) struct MailwizzValues {
     wizard_closed: bool,
     /// Networks beside the host itself.
     wizard_from: Vec<String>,
+    /// Its tenant's.
+    servers: ServerValues,
 }
 
 /// An API host as templates see it.
@@ -69,7 +74,11 @@ impl ApiValues {
 }
 
 impl MailwizzValues {
-    pub(super) fn of(host: &Host) -> Result<Self, PlanError> {
+    pub(super) fn of(
+        state: &FleetState,
+        host: &Host,
+        tenant: &TenantId,
+    ) -> Result<Self, PlanError> {
         let label = |name: &str| host.spec.labels.get(name).map_or("", String::as_str);
         let wizard = label(WIZARD_LABEL);
         Ok(Self {
@@ -77,6 +86,7 @@ impl MailwizzValues {
             web_names: names(label(NAMES_LABEL))?,
             wizard_closed: wizard == CLOSED,
             wizard_from: networks(wizard)?,
+            servers: ServerValues::of(state, tenant),
         })
     }
 }

@@ -51,6 +51,7 @@ fn egress() -> impl Strategy<Value = Egress> {
                 purpose: Purpose::Newsletter,
                 status,
                 daily_quota,
+                is_answered: six,
             }
         },
     )

@@ -65,9 +65,10 @@ fn troubled(status: &ResourceStatus) -> Option<ResourceStatus> {
         ResourceState::Blocked(reason) => ResourceState::Blocked(cut(reason)),
         ResourceState::Drifted(reason) => ResourceState::Drifted(cut(reason)),
         ResourceState::Failed(reason) => ResourceState::Failed(cut(reason)),
-        ResourceState::Converged | ResourceState::Simulated | ResourceState::Unknown(_) => {
-            return None;
-        }
+        ResourceState::Converged
+        | ResourceState::Simulated
+        | ResourceState::Told(_)
+        | ResourceState::Unknown(_) => return None,
     };
     Some(ResourceStatus {
         state,

@@ -39,7 +39,9 @@ impl Foreign {
         let mut foreign = Self {
             // The worst come first: one that is right at the end says that all others are.
             is_whole: statuses.len() as u64 >= u64::from(total)
-                || statuses.last().is_some_and(is_right),
+                || statuses
+                    .last()
+                    .is_some_and(|status| status.state.is_right()),
             ..Self::default()
         };
         for status in statuses {
@@ -58,7 +60,7 @@ impl Foreign {
                 | ResourceState::Unknown(_) => {
                     foreign.unseen.insert(vmta);
                 }
-                ResourceState::Converged | ResourceState::Simulated => {}
+                ResourceState::Converged | ResourceState::Simulated | ResourceState::Told(_) => {}
             }
         }
         (total > 0).then_some(foreign)
@@ -81,13 +83,6 @@ impl Foreign {
         }
         (plans != known).then_some(plans)
     }
-}
-
-fn is_right(status: &ResourceStatus) -> bool {
-    matches!(
-        status.state,
-        ResourceState::Converged | ResourceState::Simulated
-    )
 }
 
 /// Rows of delivery servers are called after the virtual MTA that they submit to.

@@ -122,6 +122,7 @@ impl<F: Fleet> Session<F> {
             .offer(intake::outcome(report), recorded.as_ref());
         self.note_drains(report);
         self.note_foreign(report);
+        self.note_held(report);
         if retiring && !self.cutting {
             self.cutting = true;
             self.cut_off();

@@ -8,6 +8,7 @@ mod drains;
 mod foreign;
 mod greet;
 mod hear;
+mod held;
 mod reports;
 mod seen;
 mod statistics;
@@ -99,9 +100,8 @@ pub(super) async fn run<F: Fleet>(
     }
     reader.set_cap(limits::FRAME_BYTES);
     let credential = Arc::new(credential);
-    let place = push
-        .registry
-        .enter(&host, &connection, &credential, greeted.target);
+    let (registry, target) = (&push.registry, greeted.target);
+    let place = registry.enter(&host, &connection, &credential, target);
     tracing::info!(%host, %remote, "session begins");
     let mut session = Session {
         content: Arc::new(Content::new(push.fleet.clone(), host.clone())),
@@ -129,6 +129,7 @@ pub(super) async fn run<F: Fleet>(
         emptied: None,
         ending: false,
         foreign: Telling::default(),
+        held: held::Telling::default(),
     };
     let end = session.serve().await;
     if let Some(refusal) = &end {
@@ -202,6 +203,8 @@ struct Session<F: Fleet> {
     ending: bool,
     /// MailWizz's own plans.
     foreign: Telling,
+    /// Campaigns that stand still.
+    held: held::Telling,
 }
 
 enum Event {
@@ -297,6 +300,7 @@ impl<F: Fleet> Session<F> {
                 self.pings += 1;
                 self.end_drains();
                 self.tell_foreign();
+                self.tell_held();
                 let number = self.pings;
                 self.say(CoordinatorMessage::Ping { number }).await
             }

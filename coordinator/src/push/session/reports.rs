@@ -4,9 +4,9 @@ use email_engine_protocol::bytes::{Nonce, VerifyingKey};
 use email_engine_protocol::crypto::{Signed, VerifyError};
 use email_engine_protocol::desired::Disposition;
 use email_engine_protocol::generation::Generation;
-use email_engine_protocol::id::{ClusterId, HostId};
+use email_engine_protocol::id::{ClusterId, HostId, ResourceId};
 use email_engine_protocol::limits;
-use email_engine_protocol::observed::{Convergence, HostReport};
+use email_engine_protocol::observed::{Convergence, HostReport, ResourceState};
 
 use crate::push::{Frozen, now};
 use crate::state::{FleetState, HostLifecycle};
@@ -42,6 +42,8 @@ pub(super) enum ReportError {
     Sequence { got: u64, after: u64 },
     #[error("the report tells of {0} names that drain, at most {limit} are accepted", limit = limits::DRAINS_PER_REPORT)]
     TooManyDrains(usize),
+    #[error("resource {0} tells more than is accepted: at most {rows} rows of at most {columns} texts of at most {chars} characters in one line", rows = limits::TOLD_ROWS, columns = limits::TOLD_COLUMNS, chars = limits::TOLD_CHARS)]
+    Talkative(ResourceId),
     #[error("the report has {0} statuses, at most {limit} are accepted", limit = limits::STATUSES_PER_REPORT)]
     TooLarge(usize),
 }
@@ -75,6 +77,13 @@ pub(super) fn judge(
     }
     if report.statuses.len() > limits::STATUSES_PER_REPORT {
         return Err(ReportError::TooLarge(report.statuses.len()));
+    }
+    let talkative = report
+        .statuses
+        .iter()
+        .find(|status| matches!(&status.state, ResourceState::Told(told) if !told.is_bounded()));
+    if let Some(status) = talkative {
+        return Err(ReportError::Talkative(status.id.clone()));
     }
     if report.drains.len() > limits::DRAINS_PER_REPORT {
         return Err(ReportError::TooManyDrains(report.drains.len()));

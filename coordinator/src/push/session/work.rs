@@ -16,9 +16,11 @@ use email_engine_protocol::secret::SecretRef;
 use email_engine_protocol::wire::RefusalCode;
 use email_engine_protocol::wire::v1::CoordinatorMessage;
 
+use super::held::Standing;
 use super::{End, Session, refusal};
 use crate::command::{
-    Command, CutOffHost, EndDrain, HostBatch, RecordForeignPlans, RecordOutcome, RenewCertificate,
+    Command, CutOffHost, EndDrain, HostBatch, RecordForeignPlans, RecordHeldCampaigns,
+    RecordOutcome, RenewCertificate,
 };
 use crate::pki::issue::Request;
 use crate::pki::{Authority, Credential, Term};
@@ -34,6 +36,8 @@ pub(super) enum Work {
     Drained,
     /// The fleet knows of MailWizz's own plans, or not.
     Foreign,
+    /// The fleet knows of campaigns that stand still, or not.
+    Held,
     /// The retired host is cut off, or not.
     CutOff(bool),
     /// A certificate, as it is sent and as it is judged.
@@ -142,6 +146,23 @@ impl<F: Fleet> Session<F> {
         });
     }
 
+    pub(super) fn record_held(&mut self, standing: Standing) {
+        let (push, host) = (self.push.clone(), self.host.clone());
+        self.work.spawn(async move {
+            let Standing { campaigns, more } = standing;
+            let command = Command::RecordHeldCampaigns(RecordHeldCampaigns {
+                host: host.clone(),
+                campaigns,
+                more,
+            });
+            let reason = "as its MailWizz has them";
+            if let Err(reason) = commit(&push, &host, reason, command).await {
+                tracing::info!(%host, reason, "campaigns that stand still not recorded");
+            }
+            Work::Held
+        });
+    }
+
     pub(super) fn count(&mut self, batch: HostBatch) {
         let (push, host) = (self.push.clone(), self.host.clone());
         let end = batch.stretch.as_ref();
@@ -202,6 +223,10 @@ impl<F: Fleet> Session<F> {
             }
             Work::Foreign => {
                 self.foreign.underway = false;
+                Ok(())
+            }
+            Work::Held => {
+                self.held.underway = false;
                 Ok(())
             }
             Work::Counted(counted) => {

@@ -52,6 +52,8 @@ pub struct SeenTo {
     pub serial: Option<u32>,
     /// Why not all that is wanted is in it, if so.
     pub stuck: Option<String>,
+    /// Since when it is so, whatever was wanted.
+    pub stuck_since: Option<Timestamp>,
     /// How often it was so in a row, for the same wishes.
     pub failures: u32,
 }

@@ -5,12 +5,13 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
-use email_engine_protocol::api::{ListingClass, Purpose};
+use email_engine_protocol::api::{IpStatus, ListingClass, Purpose};
 use email_engine_protocol::id::{ListId, TenantId};
 use email_engine_protocol::mail::DomainName;
 use email_engine_protocol::time::Timestamp;
 
 use crate::fleet::failover::Obstacle;
+use crate::state::Identity;
 
 /// An identity was taken out because lists have it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +34,21 @@ pub struct ListingEvent {
     pub lost: u32,
     /// Whether another is sought, and what came of it.
     pub search: Search,
+}
+
+impl ListingEvent {
+    /// Whether it is why an identity is out now: since then it was neither let go and taken out anew, nor is it
+    /// another one at the same address.
+    #[must_use]
+    pub fn is_behind(&self, identity: &Identity) -> bool {
+        use IpStatus::{Active, Quarantine, Warming};
+        let turns = identity.life.history.iter().rev();
+        let mut turns = turns.filter(|turn| matches!(turn.to, Quarantine | Active | Warming));
+        let is_last = turns
+            .next()
+            .is_none_or(|turn| turn.to == Quarantine && turn.at == self.at);
+        self.address == identity.spec.address && self.at >= identity.added_at && is_last
+    }
 }
 
 /// What one list said when it was acted on.

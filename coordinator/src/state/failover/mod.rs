@@ -1,6 +1,7 @@
 //! What was done about listings: who was taken out, who took whose place, and what keeps the fleet from doing
 //! more of it by itself.
 
+mod campaigns;
 mod event;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +17,7 @@ use super::{Keys, Queue, Table};
 use crate::alerts::rules::Line;
 use crate::fleet::failover::breaker::Cause;
 
+pub use campaigns::{HeldCampaign, HeldCampaigns};
 pub use event::{Ending, ListingEvent, ListingHit, Search};
 
 /// All that was done about listings, and what stands against more.

@@ -62,11 +62,25 @@ impl Life {
         if let Some(verdict) = said {
             let statement = Statement {
                 verdict: verdict.clone(),
-                by: format!("host {host}"),
+                by: Self::by(host),
                 at,
             };
             self.checks.insert(Check::Address, statement);
         }
+    }
+
+    /// Whether it has sent, and its host was the last that said to have its address.
+    #[must_use]
+    pub fn sent_from(&self, host: &HostId) -> bool {
+        let said = self.checks.get(&Check::Address);
+        let on_host =
+            said.is_some_and(|said| said.verdict == Verdict::Valid && said.by == Self::by(host));
+        self.sent_ever && on_host
+    }
+
+    /// Who says what a host says.
+    fn by(host: &HostId) -> String {
+        format!("host {host}")
     }
 
     /// Keeps a turn, and lets the oldest go when there are too many.

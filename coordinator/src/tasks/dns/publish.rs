@@ -3,11 +3,14 @@
 //!
 //! It goes by the state and by what the zone shows, and may be stopped anywhere: what is about to be made is
 //! written down before, and a change whose end nobody heard of is found by its marks. Two leaders at once do no
-//! harm: the server refuses the change of whoever read the zone before the other one changed it.
+//! harm: the server refuses the change of whoever read the zone before the other one changed it. Several zones are
+//! seen to at the same time, each by a task of its own.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use email_engine_protocol::api::ZoneMode;
@@ -27,6 +30,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 const PER_IDENTITY: Duration = Duration::from_micros(100);
 /// A search without a change: time makes things due.
 const IDLE: Duration = Duration::from_secs(10);
+/// Zones at the same time: a server that does not answer takes seconds, and delays nobody else's zone.
+const AT_ONCE: usize = 8;
 /// Changes of one zone in a row, where they do not fit into one, or others change it meanwhile.
 const ROUNDS: usize = 256;
 /// Times that others may be faster, one after the other.
@@ -37,6 +42,7 @@ pub(crate) async fn run<F: Fleet>(fleet: F, vault: Arc<Vault>) {
     let (reader, writer) = (Reader::default(), Writer::new(vault));
     let mut applied = fleet.applied();
     let mut leadership = fleet.leadership();
+    let (mut running, mut jobs) = (BTreeMap::new(), JoinSet::new());
     while leads(&mut leadership).await {
         applied.mark_unchanged();
         let (is_any, searched) = fleet.view(|state| {
@@ -46,15 +52,38 @@ pub(crate) async fn run<F: Fleet>(fleet: F, vault: Arc<Vault>) {
         });
         if is_any {
             for zone in due(&fleet).await {
-                see_to(&fleet, &reader, &writer, &zone).await;
+                begin(&fleet, (reader, &writer), zone, &mut running, &mut jobs);
             }
             sleep(PER_IDENTITY * u32::try_from(searched).unwrap_or(u32::MAX)).await;
         }
         sleep(AGAIN).await;
-        if let Ok(Err(_)) = timeout(IDLE, applied.changed()).await {
-            return;
+        tokio::select! {
+            changed = timeout(IDLE, applied.changed()) => {
+                if let Ok(Err(_)) = changed {
+                    return;
+                }
+            }
+            Some(_) = jobs.join_next() => {}
         }
+        while jobs.try_join_next().is_some() {}
+        running.retain(|_, job| !job.is_finished());
     }
+}
+
+/// Sees to a zone by a task of its own, unless it is seen to or there are enough: then it is due later.
+fn begin<F: Fleet>(
+    fleet: &F,
+    (reader, writer): (Reader, &Writer),
+    zone: DomainName,
+    running: &mut BTreeMap<DomainName, AbortHandle>,
+    jobs: &mut JoinSet<()>,
+) {
+    if running.len() >= AT_ONCE || running.contains_key(&zone) {
+        return;
+    }
+    let (fleet, writer, of) = (fleet.clone(), writer.clone(), zone.clone());
+    let job = jobs.spawn(async move { see_to(&fleet, &reader, &writer, &of).await });
+    running.insert(zone, job);
 }
 
 /// Zones that are to be seen to. Thought out beside the runtime, on a copy: it goes through the whole fleet.
@@ -137,12 +166,12 @@ async fn round<F: Fleet>(
         return Round::Over;
     }
     if plan.ops.is_empty() {
-        end(fleet, draft, Some(&plan), plan.stuck()).await;
+        end(fleet, draft, Some((&plan, true)), plan.stuck()).await;
         return Round::Over;
     }
     match change(fleet, writer, draft, &plan).await {
         Changed::Done => {
-            end(fleet, draft, Some(&plan), plan.stuck()).await;
+            end(fleet, draft, Some((&plan, true)), plan.stuck()).await;
             ask(fleet, draft, &plan).await;
             match plan.later {
                 0 => Round::Over,
@@ -153,7 +182,7 @@ async fn round<F: Fleet>(
         Changed::Not(UpdateError::Changed) if !is_last => Round::Overtaken,
         Changed::Not(error) => {
             let why = chain(&error);
-            end(fleet, draft, None, Some(why)).await;
+            end(fleet, draft, Some((&plan, false)), Some(why)).await;
             Round::Over
         }
     }
@@ -196,15 +225,26 @@ async fn change<F: Fleet>(fleet: &F, writer: &Writer, draft: &Draft, plan: &Zone
     }
 }
 
-/// Writes down what became of a zone. What is not written now is found again by the next look.
-async fn end<F: Fleet>(fleet: &F, draft: &Draft, plan: Option<&ZonePlan>, stuck: Option<String>) {
-    let marks = |of: fn(&ZonePlan) -> &Marks| plan.map(|plan| of(plan).clone());
+/// Writes down what became of a zone, by the plan and whether it was carried out. What is not written now is found
+/// again by the next look. Of a plan that came to nothing only what was seen is written: or each key that was
+/// wanted while a server refuses would be an intention for ever.
+async fn end<F: Fleet>(
+    fleet: &F,
+    draft: &Draft,
+    plan: Option<(&ZonePlan, bool)>,
+    stuck: Option<String>,
+) {
+    let (there, gone) = match plan {
+        Some((plan, true)) => (plan.there.clone(), plan.gone.clone()),
+        Some((plan, false)) => (Marks::new(), plan.vanished.clone()),
+        None => (Marks::new(), Marks::new()),
+    };
     let command = EndPublish {
         zone: draft.zone.clone(),
         wanted: draft.digest(),
-        serial: plan.map(|plan| plan.serial),
-        there: marks(|plan| &plan.there).unwrap_or_default(),
-        gone: marks(|plan| &plan.gone).unwrap_or_default(),
+        serial: plan.map(|(plan, _)| plan.serial),
+        there,
+        gone,
         stuck,
     };
     let command = Command::EndPublish(Box::new(command));

@@ -1,18 +1,23 @@
 //! Says what a list said, in as many commands as it takes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use tokio::time::sleep;
 
 use super::OFFERED;
-use crate::command::{Command, LISTING_SUBJECTS, RecordListings, RunEnd, Sighting};
+use crate::alerts::rules::{Event, Line, ListEvent, OfList};
+use crate::command::{
+    ALERTS_TOGETHER, Command, LISTING_SUBJECTS, RaiseAlerts, RecordListings, RunEnd, Sighting,
+};
 use crate::dnsbl::query::Subject;
 use crate::dnsbl::sweep::Findings;
 use crate::dnsbl::verdict::{Verdict, Why};
 use crate::fleet::listing::{rows, wait_for_answer, watched};
-use crate::push::{Fleet, proposal};
+use crate::push::{Fleet, now, proposal};
 use crate::state::{FleetState, Observer};
+use crate::tasks::say;
 
 /// Between two offers.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -25,10 +30,7 @@ pub(in crate::tasks) async fn report<F: Fleet>(
     findings: &Findings,
 ) {
     let parts = fleet.view(|state| parts(state, observer, sweep, findings));
-    let strange = strange(findings);
-    if !strange.is_empty() {
-        tracing::warn!(list = %findings.list, codes = strange.join(", "), "a list answers with codes that are not known");
-    }
+    tell_strange(fleet, findings).await;
     tracing::info!(
         list = %findings.list, health = findings.health().words(), asked = findings.asked,
         repeated = findings.repeated, took = ?findings.took, "a list was asked"
@@ -63,18 +65,47 @@ pub(in crate::tasks) async fn report<F: Fleet>(
     }
 }
 
-/// Codes that no table has.
-fn strange(findings: &Findings) -> Vec<String> {
-    let codes = findings
-        .found
-        .iter()
-        .flat_map(|found| match &found.verdict {
+/// Answers that no table has, each with one for whom it was given.
+fn strange(findings: &Findings) -> BTreeMap<Ipv4Addr, &Subject> {
+    let found = findings.found.iter();
+    let codes = found.flat_map(|found| {
+        let codes = match &found.verdict {
             Verdict::Listed(listed) => listed.strange.iter().copied().collect(),
             Verdict::Unknown(Why::NewCode(code)) => vec![*code],
             _ => Vec::new(),
-        });
-    let codes: BTreeSet<_> = codes.collect();
-    codes.iter().map(ToString::to_string).collect()
+        };
+        codes.into_iter().map(|code| (code, &found.subject))
+    });
+    codes.collect()
+}
+
+/// Tells people of them, once a day each.
+async fn tell_strange<F: Fleet>(fleet: &F, findings: &Findings) {
+    let strange = strange(findings);
+    if strange.is_empty() {
+        return;
+    }
+    let codes: Vec<_> = strange.keys().map(ToString::to_string).collect();
+    tracing::warn!(list = %findings.list, codes = codes.join(", "), "a list answers with codes that are not known");
+    let events = strange.into_iter().map(|(code, subject)| {
+        Event::List(ListEvent {
+            list: Line::said(&findings.list),
+            what: OfList::NewCode {
+                code: Line::said(code),
+                about: Line::said(subject),
+            },
+        })
+    });
+    let raised: Vec<Event> = fleet.view(|state| {
+        let at = now().max(state.now);
+        let is_news = |event: &Event| !state.alerts.was_raised(&event.key(), at);
+        events.filter(is_news).take(ALERTS_TOGETHER).collect()
+    });
+    if !raised.is_empty() {
+        let resolved = Vec::new();
+        let command = Command::RaiseAlerts(RaiseAlerts { raised, resolved });
+        say(fleet, "a list answers strangely", command).await;
+    }
 }
 
 /// What is to be written down, the last part with the end. Of those that are clean only whom it matters of.

@@ -35,10 +35,11 @@ pub(super) struct Looking<F> {
 impl<F: Fleet> Looking<F> {
     /// Promotes the best that fits, or says why nobody does.
     pub(super) async fn look(&self, event: u64) {
-        let runners = self.fleet.view(|state| {
-            let event = state.failover.events.get(&event);
-            event.map_or_else(Vec::new, |event| runners(state, event, &BTreeMap::new()))
-        });
+        // Whoever could take the place is sought in a copy, so that nobody waits for it.
+        let state = self.fleet.view(FleetState::clone);
+        let event_row = state.failover.events.get(&event);
+        let runners = event_row.map_or_else(Vec::new, |row| runners(&state, row, &BTreeMap::new()));
+        drop(state);
         let heard = (self.sessions)().await;
         let mut why: BTreeMap<IpAddr, Line> = BTreeMap::new();
         for runner in runners.into_iter().take(MOST) {

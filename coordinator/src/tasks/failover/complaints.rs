@@ -1,8 +1,11 @@
-//! Who is complained about too often within 24 hours.
+//! Whose breaker opens by what was counted of 24 hours, or by who is in quarantine for whatever reason.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
 
 use email_engine_protocol::api::Purpose;
 use email_engine_protocol::id::{ReceiverGroup, TenantId};
@@ -13,7 +16,10 @@ use crate::fleet::failover::{Complaints, opens};
 use crate::fleet::warmup::Evidence;
 use crate::push::{Fleet, now};
 use crate::state::FleetState;
+use crate::tasks::{leads, say};
 
+/// Between two looks.
+const AGAIN: Duration = Duration::from_secs(300);
 /// Hours that are looked at together.
 const HOURS: u64 = 24;
 
@@ -26,23 +32,30 @@ struct Subject {
     hours: (u32, u32),
 }
 
+/// Looks while this node leads.
+pub(in crate::tasks) async fn run<F: Fleet>(fleet: F, evidence: Arc<dyn Evidence>) {
+    let mut leadership = fleet.leadership();
+    while leads(&mut leadership).await {
+        for command in look(&fleet, &evidence).await {
+            say(&fleet, "too many complain, or are in quarantine", command).await;
+        }
+        sleep(AGAIN).await;
+    }
+}
+
 /// Breakers that open.
-pub(super) async fn look<F: Fleet>(fleet: &F, evidence: &Arc<dyn Evidence>) -> Vec<Command> {
-    let subjects = fleet.view(|state| subjects(state, now().max(state.now)));
+async fn look<F: Fleet>(fleet: &F, evidence: &Arc<dyn Evidence>) -> Vec<Command> {
+    let state = fleet.view(FleetState::clone);
     let evidence = Arc::clone(evidence);
     // What is counted may lie on a disk.
     let read = tokio::task::spawn_blocking(move || {
-        let read = subjects.iter();
-        let read = read.filter_map(|one| Some((one.tenant.clone(), complaints(one, &*evidence)?)));
-        read.collect::<Vec<_>>()
-    });
-    let read = read.await.unwrap_or_default();
-    fleet.view(|state| {
-        let over = read.into_iter();
-        let over = over.filter(|(tenant, complaints)| opens(state, tenant, complaints).is_some());
-        over.map(|(tenant, complaints)| Command::OpenBreaker(OpenBreaker { tenant, complaints }))
+        let subjects = subjects(&state, now().max(state.now)).into_iter();
+        let read = subjects.filter_map(|one| Some((complaints(&one, &*evidence)?, one.tenant)));
+        let over = read.filter(|(complaints, tenant)| opens(&state, tenant, complaints).is_some());
+        over.map(|(complaints, tenant)| Command::OpenBreaker(OpenBreaker { tenant, complaints }))
             .collect()
-    })
+    });
+    read.await.unwrap_or_default()
 }
 
 /// Only what was counted after an operator's last word is held against a tenant.
@@ -70,6 +83,9 @@ fn subjects(state: &FleetState, at: Timestamp) -> Vec<Subject> {
 fn complaints(subject: &Subject, evidence: &dyn Evidence) -> Option<Complaints> {
     let mut all: Complaints = BTreeMap::new();
     let (first, last) = subject.hours;
+    if subject.loops.is_empty() {
+        return Some(all);
+    }
     for (address, purpose) in &subject.identities {
         let hours = match evidence.hours(*address, first, last) {
             Ok(hours) => hours,

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use email_engine_protocol::api::IpStatus;
-
 use email_engine_protocol::time::Timestamp;
 
+use crate::alerts::rules::Line;
 use crate::command::{
     Command, NoteSearch, PullBrake, RESTRAINED_TOGETHER, ReleaseBrake, RestrainIdentities, TakeOut,
+    is_to_be_said,
 };
 use crate::dnsbl::query::Subject;
 use crate::fleet::failover::{
@@ -17,8 +18,17 @@ use crate::fleet::failover::{
 use crate::fleet::listing::watched;
 use crate::state::{FleetState, ListingEvent, Search};
 
-/// Commands that are due, and why: brakes first, because they keep the others from it.
-pub(super) fn due(state: &FleetState, now: Timestamp) -> Vec<(&'static str, Command)> {
+/// What a look found.
+#[derive(Debug, Default)]
+pub(super) struct Due {
+    /// Commands that are due, and why: brakes first, because they keep the others from it.
+    pub(super) commands: Vec<(&'static str, Command)>,
+    /// Events for which somebody may be promoted now, as far as that is known without asking.
+    pub(super) wanted: BTreeSet<u64>,
+}
+
+/// What is due.
+pub(super) fn due(state: &FleetState, now: Timestamp) -> Due {
     let mut due = Vec::new();
     let brakes = Brakes::of(state, now);
     for list in brakes.due().keys().cloned() {
@@ -53,21 +63,25 @@ pub(super) fn due(state: &FleetState, now: Timestamp) -> Vec<(&'static str, Comm
         let command = Command::RestrainIdentities(RestrainIdentities { addresses });
         due.push(("lists slow them, or not any more", command));
     }
-    for event in state.failover.searching.iter() {
-        if state
-            .failover
-            .events
-            .get(event)
-            .is_some_and(|row| is_to_be_noted(state, row, now))
-        {
-            let command = Command::NoteSearch(NoteSearch {
-                event: *event,
-                unfit: BTreeMap::new(),
-            });
-            due.push(("a search", command));
+    let mut wanted = BTreeSet::new();
+    for event in state.failover.searching.iter().copied() {
+        let row = state.failover.events.get(&event);
+        let Some(Search::Open { obstacle: told }) = row.map(|row| &row.search) else {
+            continue;
+        };
+        let in_way = row.and_then(|row| obstacle(state, row, &brakes, now));
+        let ends = row.is_none_or(|row| !is_out(state, row) || now.since(row.at) >= SEARCH_MILLIS);
+        if ends || is_to_be_said(told.as_ref(), in_way.as_ref()) {
+            due.push(("a search", unfit(event, BTreeMap::new())));
+        }
+        if !ends && in_way.is_none() {
+            wanted.insert(event);
         }
     }
-    due
+    Due {
+        commands: due,
+        wanted,
+    }
 }
 
 /// Whether nothing changed that a look goes by, but for the time.
@@ -94,35 +108,13 @@ const fn address_of(subject: &Subject) -> Option<IpAddr> {
     }
 }
 
-/// Whether a search ends, or something else stands in its way than was said.
-fn is_to_be_noted(state: &FleetState, event: &ListingEvent, now: Timestamp) -> bool {
-    let Search::Open { obstacle: told } = &event.search else {
-        return false;
-    };
-    if !is_out(state, event) || now.since(event.at) >= SEARCH_MILLIS {
-        return true;
-    }
-    let seen = obstacle(state, event, now);
-    seen.is_some() && seen != *told
-}
-
 fn is_out(state: &FleetState, event: &ListingEvent) -> bool {
     let listed = state.identities.get(&event.address);
     listed.is_some_and(|listed| listed.spec.status == IpStatus::Quarantine)
 }
 
-/// Events for which somebody may be promoted now, as far as that is known without asking.
-pub(super) fn wanted(state: &FleetState, now: Timestamp) -> BTreeSet<u64> {
-    let open = state.failover.searching.iter().copied();
-    open.filter(|id| {
-        let event = state.failover.events.get(id);
-        event.is_some_and(|event| is_out(state, event) && obstacle(state, event, now).is_none())
-    })
-    .collect()
-}
-
-/// What is said of those who do not fit, as many as are named.
-pub(super) fn unfit(event: u64, why: BTreeMap<IpAddr, crate::alerts::rules::Line>) -> Command {
+/// What is said of a search: those who do not fit, as many as are named.
+pub(super) fn unfit(event: u64, why: BTreeMap<IpAddr, Line>) -> Command {
     let unfit = why.into_iter().take(Obstacle::NAMED).collect();
     Command::NoteSearch(NoteSearch { event, unfit })
 }
@@ -136,6 +128,7 @@ mod tests {
     fn names(fleet: &Fleet) -> Vec<&'static str> {
         let due = due(&fleet.state, fleet.state.now);
         let names = due
+            .commands
             .iter()
             .map(|(_, command)| command.verb().unwrap().name());
         names.collect()
@@ -145,10 +138,10 @@ mod tests {
     fn follow(fleet: &mut Fleet) {
         for _ in 0..10 {
             let due = due(&fleet.state, fleet.state.now);
-            if due.is_empty() {
+            if due.commands.is_empty() {
                 return;
             }
-            for (_, command) in due {
+            for (_, command) in due.commands {
                 fleet.accept(command);
             }
         }
@@ -169,7 +162,7 @@ mod tests {
             IpStatus::Quarantine
         );
         assert!(
-            wanted(&fleet.state, fleet.state.now).is_empty(),
+            due(&fleet.state, fleet.state.now).wanted.is_empty(),
             "nobody is there"
         );
         listed(&mut fleet, SLOWING, &[1, 2]);

@@ -4,28 +4,25 @@
 //! What is due is read from the applied state at once with each change, so that a listed identity is out within
 //! a moment of its confirmation; whether it is right is judged again when the command is applied. Candidates are
 //! looked at beside that, because lists answer when they like: whoever ends in between has promoted nobody, and
-//! the next leader looks again.
+//! the next leader looks again. `complaints` are read beside it as well, because a disk takes its time.
 
 mod candidate;
-mod complaints;
+pub(super) mod complaints;
 mod due;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::command::Command;
 use crate::dnsbl::desk::Desk;
-use crate::fleet::warmup::Evidence;
 use crate::push::{Fleet, now};
 use crate::state::FleetState;
 use crate::tasks::{SessionsFn, leads, say};
 
 use candidate::Looking;
-use due::{due, is_same, wanted};
+use due::{Due, due, is_same};
 
 /// At least between two looks.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -33,16 +30,9 @@ const AGAIN: Duration = Duration::from_millis(100);
 const IDLE: Duration = Duration::from_secs(5);
 /// Between two looks at candidates for one event, when those of before did not fit.
 const SEARCH: Duration = Duration::from_secs(60);
-/// Between two looks at complaints, which are read from a disk.
-const COUNTED: Duration = Duration::from_secs(300);
 
 /// Acts while this node leads.
-pub(super) async fn run<F: Fleet>(
-    fleet: F,
-    desk: Desk,
-    sessions: SessionsFn,
-    evidence: Arc<dyn Evidence>,
-) {
+pub(super) async fn run<F: Fleet>(fleet: F, desk: Desk, sessions: SessionsFn) {
     let mut applied = fleet.applied();
     let mut leadership = fleet.leadership();
     let looking = Looking {
@@ -50,7 +40,6 @@ pub(super) async fn run<F: Fleet>(
         desk,
         sessions,
     };
-    let mut counted: Option<Instant> = None;
     while leads(&mut leadership).await {
         // Searches of before may have been another leader's meanwhile.
         let mut searches: JoinSet<u64> = JoinSet::new();
@@ -64,7 +53,7 @@ pub(super) async fn run<F: Fleet>(
                 .as_ref()
                 .is_some_and(|(at, before)| at.elapsed() < IDLE && is_same(before, &state));
             if !is_idle {
-                let (commands, wanted) = look(state.clone()).await;
+                let Due { commands, wanted } = look(state.clone()).await;
                 for (reason, command) in commands {
                     say(&fleet, reason, command).await;
                 }
@@ -86,12 +75,6 @@ pub(super) async fn run<F: Fleet>(
                     });
                 }
             }
-            if counted.is_none_or(|last| last.elapsed() >= COUNTED) {
-                counted = Some(Instant::now());
-                for command in complaints::look(&fleet, &evidence).await {
-                    say(&fleet, "too many complain", command).await;
-                }
-            }
             sleep(AGAIN).await;
             tokio::select! {
                 changed = timeout(IDLE, applied.changed()) => {
@@ -100,8 +83,12 @@ pub(super) async fn run<F: Fleet>(
                     }
                 }
                 Some(done) = searches.join_next() => {
-                    if let Ok(event) = done {
-                        tried.insert(event, Some(Instant::now()));
+                    match done {
+                        Ok(event) => {
+                            tried.insert(event, Some(Instant::now()));
+                        }
+                        // Which one it was is not known: those that are under way are begun once more.
+                        Err(_) => tried.retain(|_, last| last.is_some()),
                     }
                 }
                 changed = leadership.changed() => {
@@ -114,11 +101,8 @@ pub(super) async fn run<F: Fleet>(
     }
 }
 
-/// What a copy of the state asks for, and events for which somebody may be promoted, while others are served.
-async fn look(state: FleetState) -> (Vec<(&'static str, Command)>, BTreeSet<u64>) {
-    let looked = tokio::task::spawn_blocking(move || {
-        let at = now().max(state.now);
-        (due(&state, at), wanted(&state, at))
-    });
+/// What a copy of the state asks for, while others are served.
+async fn look(state: FleetState) -> Due {
+    let looked = tokio::task::spawn_blocking(move || due(&state, now().max(state.now)));
     looked.await.unwrap_or_default()
 }

@@ -1,5 +1,7 @@
 //! A MailWizz host, before and after the cluster was given the product's archive.
 
+mod campaigns;
+
 use std::sync::Arc;
 
 use email_engine_coordinator::fleet::warmup::follow;

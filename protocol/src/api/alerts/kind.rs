@@ -152,6 +152,10 @@ kinds! {
     ChannelDead, "channel-dead", Critical, true;
     /// Somebody tries whether alerts arrive.
     Test, "test", Info, false;
+    /// Campaigns stand still because none of their servers takes mail.
+    CampaignsHeld, "campaigns-held", Critical, true;
+    /// A zone that the fleet changes is not as it has to be for more than an hour.
+    DnsZoneStuck, "dns-zone-stuck", Warning, true;
 }
 
 /// A word that is no kind of alert.

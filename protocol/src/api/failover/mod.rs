@@ -5,8 +5,8 @@ mod view;
 use serde::{Deserialize, Serialize};
 
 pub use view::{
-    BrakeView, BreakerView, CandidateView, FailoverPlan, FailoverView, FrozenView, ListedBy,
-    ListingEventView, SearchView, Why,
+    BrakeView, BreakerView, CandidateView, FailoverPlan, FailoverView, FrozenView,
+    HeldCampaignView, ListedBy, ListingEventView, SearchView, Why,
 };
 
 /// How much is done by itself when identities are listed.

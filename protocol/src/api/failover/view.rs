@@ -29,6 +29,29 @@ pub struct FailoverView {
     pub brakes: Vec<BrakeView>,
     /// Identities that were taken out, the last first.
     pub events: Vec<ListingEventView>,
+    /// Campaigns that stand still, because none of their servers takes mail.
+    #[serde(default)]
+    pub held_campaigns: Vec<HeldCampaignView>,
+    /// How many more there are on hosts that name so many.
+    #[serde(default)]
+    pub held_campaigns_more: u32,
+}
+
+/// A campaign of a tenant's MailWizz that stands still. It goes on when one of its servers takes mail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldCampaignView {
+    /// Whose.
+    pub tenant: TenantId,
+    /// The host that it is on.
+    pub host: HostId,
+    /// What MailWizz knows it by.
+    pub uid: String,
+    /// What people do.
+    pub name: String,
+    /// The virtual MTAs that its servers are called after.
+    pub servers: Vec<String>,
+    /// Since when the fleet knows of it.
+    pub since: Timestamp,
 }
 
 /// Promotions of a tenant are frozen.

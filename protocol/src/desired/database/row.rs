@@ -211,7 +211,7 @@ fn check_cell(
     }
 }
 
-fn is_identifier(name: &str) -> bool {
+pub(super) fn is_identifier(name: &str) -> bool {
     let begins = |b: u8| b.is_ascii_alphabetic() || b == b'_';
     name.len() <= 63
         && name.bytes().next().is_some_and(begins)

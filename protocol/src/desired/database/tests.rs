@@ -69,6 +69,86 @@ fn row(change: impl FnOnce(&mut SqlRowSpec)) -> Result<(), String> {
     checked(vec![made])
 }
 
+fn script(change: impl FnOnce(&mut SqlScriptSpec)) -> Result<(), String> {
+    let mut spec = SqlScriptSpec {
+        engine: Engine::Mysql,
+        database: "shop".to_owned(),
+        reads: vec!["price".to_owned()],
+        writes: vec!["offer".to_owned()],
+        keeps: vec![KeptTable {
+            name: "seen".to_owned(),
+            columns: "id INT PRIMARY KEY".to_owned(),
+        }],
+        given: vec![SqlGiven {
+            name: "out".to_owned(),
+            value: "[]".to_owned(),
+        }],
+        wanted: "SELECT 1 FROM offer".to_owned(),
+        statements: vec!["DELETE FROM offer".to_owned()],
+        told: None,
+    };
+    change(&mut spec);
+    checked(vec![resource("sql_script:one", Spec::SqlScript(spec))])
+}
+
+#[test]
+fn scripts_are_bounded_and_change_rows_alone() {
+    assert_eq!(script(|_| ()), Ok(()));
+    type Change = fn(&mut SqlScriptSpec);
+    let changes: [(&str, Change); 14] = [
+        ("engine is", |script| script.engine = Engine::Postgresql),
+        ("database is", |script| script.database = "mysql".to_owned()),
+        ("tables is", |script| script.reads = vec!["a`b".to_owned()]),
+        ("tables is", |script| {
+            script.reads = vec!["offer".to_owned()]
+        }),
+        ("tables is", |script| {
+            script.writes = vec!["b".to_owned(), "a".to_owned()];
+        }),
+        ("keeps is", |script| script.keeps[0].columns.clear()),
+        ("given is", |script| script.given[0].name = "a b".to_owned()),
+        ("at most 4194304", |script| {
+            script.given[0].value = "x".repeat(limits::SQL_GIVEN_BYTES + 1);
+        }),
+        ("wanted is", |script| {
+            script.wanted = "DELETE FROM offer".to_owned()
+        }),
+        ("told is", |script| {
+            script.told = Some("SHOW TABLES".to_owned())
+        }),
+        ("statements is", |script| script.statements.clear()),
+        // It would end the transaction.
+        ("statements is", |script| {
+            script.statements = vec!["DROP TABLE offer".to_owned()];
+        }),
+        ("statements is", |script| {
+            script.statements = vec!["DELETE FROM offer;".to_owned()];
+        }),
+        ("statements is", |script| {
+            script.statements = vec![format!("DELETE FROM {}", "x".repeat(16 * 1024))];
+        }),
+    ];
+    for (said, change) in changes {
+        let error = script(change).unwrap_err();
+        assert!(error.contains(said), "{said}: {error}");
+    }
+    let made = |at: u32| {
+        let mut one = None;
+        script(|spec| {
+            spec.told = Some("SELECT 1".to_owned());
+            one = Some(spec.clone());
+        })
+        .unwrap();
+        resource(&format!("sql_script:{at}"), Spec::SqlScript(one.unwrap()))
+    };
+    assert_eq!(checked((0..2).map(made).collect()), Ok(()));
+    let error = checked((0..3).map(made).collect()).unwrap_err();
+    assert!(error.contains("scripts that tell"), "{error}");
+    let mut gone = made(0);
+    gone.on_remove = OnRemove::Delete;
+    assert!(checked(vec![gone]).unwrap_err().contains("not taken back"));
+}
+
 #[test]
 fn databases_and_users_are_ones_own_and_never_the_servers() {
     let good = "utf8mb4_unicode_ci";

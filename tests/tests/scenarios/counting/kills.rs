@@ -33,7 +33,7 @@ async fn is_counted(fleet: &Fleet, files: &Files, why: &str) {
     .await;
 }
 
-async fn senders(fleet: &Fleet) -> Vec<Sender> {
+pub(super) async fn senders(fleet: &Fleet) -> Vec<Sender> {
     let list = fleet.api().get("/ips").await.ok();
     let of = |row: &Value, field: &str| row[field].as_str().unwrap().to_owned();
     let rows = list.as_array().unwrap();

@@ -2,5 +2,6 @@
 
 mod files;
 mod kills;
+mod midnight;
 mod sent;
 mod webhook;

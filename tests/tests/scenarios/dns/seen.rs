@@ -1,5 +1,6 @@
 //! Records are exported into a zone, its servers are asked, and their answers let identities send or not.
 
+use super::{TOP, zone};
 use email_engine_tests::zones::{ZoneServer, free_port};
 use email_engine_tests::{Fleet, Operator, samples, wait_for};
 use serde_json::Value;
@@ -8,20 +9,6 @@ const FIRST: &str = "127.0.0.2";
 const SECOND: &str = "127.0.0.3";
 const DOMAIN: &str = "mail1.example.net";
 const ADDRESS: &str = "198.51.100.1";
-/// Where names are registered, which has no policy.
-const TOP: &str = "\
-@ 60 IN SOA ns1.example.net. hostmaster.example.net. 1 3600 600 86400 60
-@ 60 IN NS ns1.example.net.
-example 60 IN NS ns1.example.net.
-";
-
-/// A zone that two servers have.
-fn zone(records: &str) -> String {
-    format!(
-        "@ 60 IN SOA ns1.example.net. hostmaster.example.net. 1 3600 600 86400 60\n@ 60 IN NS ns1.example.net.\n\
-         @ 60 IN NS ns2.example.net.\n{records}"
-    )
-}
 
 /// The zone of the domain, whose owner has records of their own.
 fn own_zone(records: &str) -> String {

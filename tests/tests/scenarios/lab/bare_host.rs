@@ -136,7 +136,7 @@ async fn is_kept_in_quarantine(fleet: &Fleet, guest: &Guest) {
     let other = "443";
     assert!(connects("192.0.2.3", "25"));
     fleet.take_out("192.0.2.3").await;
-    fleet.host_converged("pmta1", "one is in quarantine").await;
+    fleet.host_caught_up("pmta1", "one is in quarantine").await;
     for (address, port, expected) in [
         ("192.0.2.3", "25", false),
         ("192.0.2.3", other, true),
@@ -149,7 +149,7 @@ async fn is_kept_in_quarantine(fleet: &Fleet, guest: &Guest) {
     assert!(connects("192.0.2.4", "25"));
 
     fleet.take_up("192.0.2.3").await;
-    fleet.host_converged("pmta1", "it was taken up again").await;
+    fleet.host_caught_up("pmta1", "it was taken up again").await;
     assert!(connects("192.0.2.3", "25"));
     let tables = guest.run(&["nft", "list", "tables"]);
     assert_eq!(tables, "table inet email_engine\n", "its firewall is left");

@@ -5,7 +5,9 @@ mod failover;
 mod liar;
 mod policy;
 mod replies;
-mod server;
+mod resolver;
+pub(crate) mod server;
+mod trouble;
 mod unclear;
 
 use std::fs;
@@ -22,7 +24,7 @@ const ONE: &str = "198.51.100.1";
 const TWO: &str = "198.51.100.2";
 
 /// Sweeps every two seconds, confirmed after one.
-const QUICK: [(&str, &str); 3] = [
+pub(crate) const QUICK: [(&str, &str); 3] = [
     ("DNSBL_SWEEP_SECONDS", "2"),
     ("DNSBL_CONFIRM_SECONDS", "1"),
     ("DNSBL_TAKEOVER_SECONDS", "2"),
@@ -68,7 +70,7 @@ fn zone(operator: &Operator, list: &str) -> Value {
     all.find(|row| row["id"] == list).unwrap().clone()
 }
 
-async fn is_healthy(operator: &Operator, list: &str) {
+pub(crate) async fn is_healthy(operator: &Operator, list: &str) {
     wait_until(&format!("{list} answers as it must"), async || {
         let zone = zone(operator, list);
         zone["healthy_at"].is_string() && zone["trouble"].is_null()

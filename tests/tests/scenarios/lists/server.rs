@@ -32,7 +32,7 @@ const NAMES: [(&str, &str, &str); 3] = [
     ("multi.uribl.com", "test.uribl.com", "127.0.0.14"),
 ];
 
-pub(super) struct Lists {
+pub(crate) struct Lists {
     folder: TempDir,
     port: u16,
     child: Child,
@@ -46,7 +46,7 @@ impl Drop for Lists {
 
 impl Lists {
     /// Starts one that lists nobody but test points; none where the program is not there.
-    pub(super) async fn serve() -> Option<Self> {
+    pub(crate) async fn serve() -> Option<Self> {
         let folder = TempDir::new().unwrap();
         // The program gives its rights up before it reads.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -93,12 +93,18 @@ impl Lists {
         Some(lists)
     }
 
-    pub(super) fn address(&self) -> String {
+    /// Zones that it serves.
+    pub(super) fn origins() -> impl Iterator<Item = &'static str> {
+        let names = NAMES.iter().map(|(origin, ..)| *origin);
+        LISTS.iter().map(|(_, origin)| *origin).chain(names)
+    }
+
+    pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
     /// From now on a list names these, and nobody else.
-    pub(super) fn name(&self, list: &str, addresses: &[&str]) {
+    pub(crate) fn name(&self, list: &str, addresses: &[&str]) {
         write(&self.folder, list, addresses);
     }
 

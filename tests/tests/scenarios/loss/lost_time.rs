@@ -2,59 +2,16 @@
 //! the key that it has, and loses nothing.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use email_engine_protocol::time::Timestamp;
-use email_engine_tests::{AgentProcess, Fleet, samples, wait_for, wait_until};
+use email_engine_tests::{AgentProcess, Clock, Fleet, samples, wait_for, wait_until};
 
 const HOST: &str = "pmta1";
-const RIGHT: &str = "+0";
 /// More than any year has: the year is another one whenever it is.
 const AHEAD: &str = "+400d";
 const BEHIND: &str = "-400d";
-
-/// The library that shows a process another time, where it is installed.
-fn library() -> Option<PathBuf> {
-    let folders = fs::read_dir("/usr/lib").unwrap();
-    let folders = folders.map(|entry| entry.unwrap().path());
-    let mut places = folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1"));
-    let found = places.find(|path| path.exists());
-    if found.is_none() {
-        // There a scenario that nobody runs would not be noticed.
-        let on_forge = std::env::var("CI").is_ok_and(|value| value == "true");
-        assert!(
-            !on_forge,
-            "libfaketime (package libfaketime) is not installed"
-        );
-        eprintln!("SKIPPED: libfaketime is not installed: no agent was shown a wrong time");
-    }
-    found
-}
-
-/// The clock of one agent's machine: what it shows can be changed while the agent runs. Its pace, by which
-/// pauses and deadlines are measured, is the machine's own, as it is when somebody sets a clock.
-struct Clock(PathBuf);
-
-impl Clock {
-    fn of(agent: &mut AgentProcess, library: &Path, folder: &Path) -> Self {
-        let clock = Self(folder.join("clock"));
-        clock.show(RIGHT);
-        agent.set("LD_PRELOAD", library.to_str().unwrap());
-        agent.set("FAKETIME_TIMESTAMP_FILE", clock.0.to_str().unwrap());
-        agent.set("FAKETIME_NO_CACHE", "1");
-        agent.set("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-        agent.set("NO_FAKE_STAT", "1");
-        clock
-    }
-
-    fn show(&self, shift: &str) {
-        // Whole at once: it is read at every look at the time.
-        let fresh = self.0.with_extension("new");
-        fs::write(&fresh, format!("{shift}\n")).unwrap();
-        fs::rename(fresh, &self.0).unwrap();
-    }
-}
 
 fn count(path: &Path, needle: &str) -> usize {
     let text = fs::read_to_string(path).unwrap_or_default();
@@ -110,17 +67,16 @@ fn now() -> Timestamp {
 
 /// Gives how often the node renewed a certificate that was over by the agent's clock; nothing when it was skipped.
 async fn a_year_off(shift: &str) -> Option<usize> {
-    let library = library()?;
     let mut fleet = Fleet::single().await;
     fleet.apply(&samples::fleet(1)).await;
-    let mut clock = None;
-    let folder = fleet.host_dir(HOST);
+    let clock = Clock::new(fleet.dir())?;
     fleet
         .start_prepared_agents(&[HOST], |_, agent| {
-            clock = Some(Clock::of(agent, &library, &folder));
+            for (key, value) in clock.environment() {
+                agent.set(key, value);
+            }
         })
         .await;
-    let clock = clock.unwrap();
     fleet.converged("its first document was applied").await;
     let keys = fleet.agents[HOST].data_dir().join("executor/keys");
     let before = (fleet.host(HOST).await, fs::read(&keys).unwrap());
@@ -154,7 +110,7 @@ async fn a_year_off(shift: &str) -> Option<usize> {
     takes(&fleet, 2, "what its cluster signs now").await;
 
     // Nobody does more than set the clock.
-    clock.show(RIGHT);
+    clock.set_right();
     is_kept(&fleet.agents[HOST], "its clock is right again").await;
     takes(&fleet, 3, "what its cluster signs afterwards").await;
     fleet.host_converged(HOST, "its clock is right again").await;

@@ -1,4 +1,4 @@
-//! Accounts of the agent's own, one for each table in which it keeps rows.
+//! Accounts of the agent's own, one for each table in which it keeps rows, and one for the tables of a script.
 //!
 //! The owner of an application's database decides what is in it: a trigger on a table, or a view in its
 //! place. What a trigger or a view of theirs does runs with the rights of whoever defined it, which are
@@ -9,6 +9,10 @@
 //! Its password is known to this process alone, and another in its next life. It opens the socket of this
 //! machine, and that table.
 
+use std::collections::BTreeSet;
+
+use email_engine_protocol::desired::SqlScriptSpec;
+use mysql::Conn;
 use mysql::prelude::Queryable;
 use ring::digest;
 use ring::rand::SecureRandom;
@@ -16,7 +20,7 @@ use zeroize::Zeroizing;
 
 use super::super::text::quoted;
 use super::super::{RowPlace, SqlError};
-use super::{Mysql, Rows, account, enter, quiet, told};
+use super::{Mysql, Rows, Script, account, enter, quiet, told};
 
 /// How these accounts are called, before what tells one from another.
 const NAME: &str = "email_engine_";
@@ -24,6 +28,9 @@ const NAME: &str = "email_engine_";
 const LETTERS: usize = 16;
 /// What they may do in their table.
 const RIGHTS: &str = "SELECT, INSERT, UPDATE, DELETE";
+/// What those of scripts may do in tables that they only read, and in those that they make themselves.
+const READS: &str = "SELECT";
+const KEEPS: &str = "SELECT, INSERT, UPDATE, DELETE, CREATE";
 
 /// What passwords are made of, once in the life of a process.
 #[derive(Clone)]
@@ -56,61 +63,98 @@ impl Seed {
 
 /// The account for a table: the same each time, another for each table.
 fn named(place: &RowPlace) -> String {
+    name_of(&[&place.database, &place.table])
+}
+
+/// The account for a script: another for each set of rights.
+fn named_for(script: &SqlScriptSpec) -> String {
+    let rights = rights(script);
+    let mut words = vec!["script"];
+    words.extend(rights.iter().map(String::as_str));
+    name_of(&words)
+}
+
+fn name_of(words: &[&str]) -> String {
     let mut context = digest::Context::new(&digest::SHA256);
-    context.update(place.database.as_bytes());
-    // No name holds it.
-    context.update(b"\0");
-    context.update(place.table.as_bytes());
+    for (at, word) in words.iter().enumerate() {
+        if at > 0 {
+            // No name holds it.
+            context.update(b"\0");
+        }
+        context.update(word.as_bytes());
+    }
     let hex = data_encoding::HEXLOWER.encode(context.finish().as_ref());
     format!("{NAME}{}", &hex[..LETTERS])
+}
+
+/// What a script needs, a line for each table, as the server lists it.
+fn rights(script: &SqlScriptSpec) -> Vec<String> {
+    let on = |rights: &str, table: &str| {
+        let (database, table) = (quoted(&script.database, '`'), quoted(table, '`'));
+        format!("GRANT {rights} ON {database}.{table}")
+    };
+    let reads = script.reads.iter().map(|table| on(READS, table));
+    let writes = script.writes.iter().map(|table| on(RIGHTS, table));
+    let keeps = script.keeps.iter().map(|table| on(KEEPS, &table.name));
+    reads.chain(writes).chain(keeps).collect()
 }
 
 impl Mysql {
     /// The way to the rows of a table, kept as long as this connection is.
     pub(super) fn rows_of(&mut self, place: &RowPlace) -> Result<&mut Rows, SqlError> {
         // Each time: connections are kept for as long as they are used.
-        self.must_be_table(place)?;
+        self.must_be_table(&place.database, &place.table)?;
         let key = (place.database.clone(), place.table.clone());
         let rows = match self.rows.remove(&key) {
             Some(rows) => rows,
-            None => self.enter_for(place)?,
+            None => {
+                let (database, table) = (quoted(&place.database, '`'), quoted(&place.table, '`'));
+                let wanted = format!("GRANT {RIGHTS} ON {database}.{table}");
+                Rows::of(self.enter_as(&named(place), &[wanted])?)?
+            }
         };
         Ok(self.rows.entry(key).or_insert(rows))
     }
 
-    fn enter_for(&mut self, place: &RowPlace) -> Result<Rows, SqlError> {
-        let name = named(place);
-        let password = self.seed.password(&name);
-        let entered = enter(&name, Some(&password))?;
+    /// The way to the tables of a script, likewise. Whoever asks has seen that they are tables.
+    pub(super) fn script_of(&mut self, script: &SqlScriptSpec) -> Result<&mut Script, SqlError> {
+        let name = named_for(script);
+        let open = match self.scripts.remove(&name) {
+            Some(open) => open,
+            None => Script::of(self.enter_as(&name, &rights(script))?, &script.database)?,
+        };
+        Ok(self.scripts.entry(name).or_insert(open))
+    }
+
+    fn enter_as(&mut self, name: &str, wanted: &[String]) -> Result<Conn, SqlError> {
+        let password = self.seed.password(name);
+        let entered = enter(name, Some(&password))?;
         let conn = match entered {
             Some(conn) => conn,
             None => {
                 let auth = self.by_password(&password);
-                let verb = if self.has_user(&name)? {
+                let verb = if self.has_user(name)? {
                     "ALTER"
                 } else {
                     "CREATE"
                 };
-                self.run_quietly(&format!("{verb} USER {} {auth}", account(&name)))?;
-                let entered = enter(&name, Some(&password))?;
+                self.run_quietly(&format!("{verb} USER {} {auth}", account(name)))?;
+                let entered = enter(name, Some(&password))?;
                 entered.ok_or_else(|| {
                     let text = format!("the server does not let in {name}, which was just made");
                     SqlError::Refused(text)
                 })?
             }
         };
-        self.limit(place, &name)?;
-        Rows::of(conn)
+        self.limit(name, wanted)?;
+        Ok(conn)
     }
 
     /// A view would have its owner say what is read and written.
-    fn must_be_table(&mut self, place: &RowPlace) -> Result<(), SqlError> {
+    pub(super) fn must_be_table(&mut self, database: &str, table: &str) -> Result<(), SqlError> {
         const KIND: &str = "SELECT TABLE_TYPE FROM information_schema.TABLES \
                             WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?";
-        let RowPlace {
-            database, table, ..
-        } = place;
-        let names = (database.as_str(), table.as_str());
+        let names = (database, table);
         let kind: Option<String> = self.conn.exec_first(KIND, names).map_err(told)?;
         match kind.as_deref() {
             Some("BASE TABLE" | "SYSTEM VERSIONED") => Ok(()),
@@ -127,41 +171,42 @@ impl Mysql {
         }
     }
 
-    /// Gives the account what it needs, and takes what it has beyond that.
-    fn limit(&mut self, place: &RowPlace, name: &str) -> Result<(), SqlError> {
+    /// Gives an account what it needs, and takes what it has beyond that.
+    fn limit(&mut self, name: &str, wanted: &[String]) -> Result<(), SqlError> {
         let account = account(name);
         let asked = format!("SHOW GRANTS FOR {account}");
         let lines: Vec<String> = self.conn.query(asked).map_err(quiet)?;
-        let (database, table) = (quoted(&place.database, '`'), quoted(&place.table, '`'));
-        let wanted = format!("GRANT {RIGHTS} ON {database}.{table}");
-        if is_limited(&lines, &wanted) {
+        if is_limited(&lines, wanted) {
             return Ok(());
         }
         let revoke = format!("REVOKE ALL PRIVILEGES, GRANT OPTION FROM {account}");
         self.run(&revoke)?;
-        self.run(&format!("{wanted} TO {account}"))
+        for right in wanted {
+            self.run(&format!("{right} TO {account}"))?;
+        }
+        Ok(())
     }
 }
 
-/// Whether these lines of `SHOW GRANTS` are this one and what every account has. What follows the account
+/// Whether these lines of `SHOW GRANTS` are those that are wanted and what every account has. What follows the account
 /// may be a hash and is not looked at, but for what hands rights on.
-fn is_limited(lines: &[String], wanted: &str) -> bool {
+fn is_limited(lines: &[String], wanted: &[String]) -> bool {
     let heads = lines.iter().map(|line| {
         let head = line.split(" TO ").next().unwrap_or_default();
         (head, line.contains("WITH GRANT OPTION"))
     });
-    let mut has = false;
+    let mut has = BTreeSet::new();
     for (head, hands_on) in heads {
         if hands_on {
             return false;
         }
-        if head == wanted {
-            has = true;
+        if wanted.iter().any(|right| right == head) {
+            has.insert(head);
         } else if head != "GRANT USAGE ON *.*" {
             return false;
         }
     }
-    has
+    has.len() == wanted.len()
 }
 
 #[cfg(test)]
@@ -181,7 +226,7 @@ mod tests {
 
     #[test]
     fn every_table_has_an_account_of_its_own_with_a_name_that_fits() {
-        let names: std::collections::BTreeSet<String> = [
+        let names: BTreeSet<String> = [
             place("a", "b"),
             place("ab", ""),
             place("b", "a"),
@@ -207,9 +252,10 @@ mod tests {
 
     #[test]
     fn what_an_account_has_beyond_its_table_is_seen() {
-        let wanted = "GRANT SELECT, INSERT, UPDATE, DELETE ON `shop`.`t`";
+        let right = "GRANT SELECT, INSERT, UPDATE, DELETE ON `shop`.`t`";
+        let wanted = &[right.to_owned()][..];
         let usage = "GRANT USAGE ON *.* TO `x`@`localhost` IDENTIFIED BY PASSWORD '*AB'".to_owned();
-        let own = format!("{wanted} TO `x`@`localhost`");
+        let own = format!("{right} TO `x`@`localhost`");
         assert!(is_limited(&[usage.clone(), own.clone()], wanted));
         for more in [
             "GRANT SELECT ON *.* TO `x`@`localhost`".to_owned(),
@@ -219,6 +265,11 @@ mod tests {
         ] {
             assert!(!is_limited(&[usage.clone(), own.clone(), more], wanted));
         }
-        assert!(!is_limited(&[usage], wanted));
+        assert!(!is_limited(std::slice::from_ref(&usage), wanted));
+        let read = "GRANT SELECT ON `shop`.`u`".to_owned();
+        let both = [right.to_owned(), read.clone()];
+        let reads = format!("{read} TO `x`@`localhost`");
+        assert!(!is_limited(&[usage.clone(), own.clone()], &both));
+        assert!(is_limited(&[usage, own, reads], &both));
     }
 }

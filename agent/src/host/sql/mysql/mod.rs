@@ -3,6 +3,7 @@
 
 mod account;
 mod rows;
+mod script;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,14 +15,18 @@ use mysql::{Conn, Error, OptsBuilder};
 
 pub(super) use self::account::Seed;
 use self::rows::Rows;
+use self::script::Script;
 use super::text::{grants, native_hash, pattern, quoted};
 use super::{ANSWER, RowPlace, SeenCell, SqlError, cut};
 
 /// Where distributions have it: Debian and Ubuntu, then the RHEL family.
 const SOCKETS: [&str; 2] = ["/run/mysqld/mysqld.sock", "/var/lib/mysql/mysql.sock"];
-/// Set for each connection: what waits for somebody else's lock, of a row or of a whole table, gives up
-/// before the answer is late.
-const SESSION: &str = "SET SESSION innodb_lock_wait_timeout = 5, SESSION lock_wait_timeout = 5";
+/// Set for each connection: what waits for somebody else's lock, of a row or of a whole table, and what takes long
+/// for other reasons, gives up before the answer is late, which would look as if the server were away. MariaDB's limit
+/// is in seconds and for every statement, MySQL's in milliseconds and for questions alone; each reads the comment that
+/// is for it (MariaDB takes those of MySQL 5.7 for none of its own).
+const SESSION: &str = "SET SESSION innodb_lock_wait_timeout = 5, SESSION lock_wait_timeout = 5 \
+                       /*M! , SESSION max_statement_time = 8 */ /*!50708 , SESSION max_execution_time = 8000 */";
 
 const ACCESS_DENIED: u16 = 1045;
 /// The account is known by its process, and no password opens it.
@@ -34,6 +39,8 @@ pub(super) struct Mysql {
     seed: Seed,
     /// By database and table, as the account for its rows.
     rows: BTreeMap<(String, String), Rows>,
+    /// By account, as which a script is run.
+    scripts: BTreeMap<String, Script>,
 }
 
 impl fmt::Debug for Mysql {
@@ -52,6 +59,7 @@ impl Mysql {
             is_mariadb: version.is_some_and(|version| version.contains("MariaDB")),
             seed,
             rows: BTreeMap::new(),
+            scripts: BTreeMap::new(),
         })
     }
 

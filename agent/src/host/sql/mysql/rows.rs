@@ -181,7 +181,7 @@ fn bound<'a>(cells: impl Iterator<Item = &'a SqlCell>) -> Params {
     }
 }
 
-fn seen(value: Value) -> SeenCell {
+pub(super) fn seen(value: Value) -> SeenCell {
     let text = match value {
         Value::NULL => return None,
         Value::Bytes(bytes) => return Some(bytes),

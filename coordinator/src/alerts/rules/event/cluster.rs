@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use email_engine_protocol::api::AlertKind;
 use email_engine_protocol::id::{ChannelName, NodeId, RequestId, TokenId};
+use email_engine_protocol::mail::DomainName;
 use email_engine_protocol::time::Timestamp;
 
 use crate::alerts::rules::{AlertSubject, Line, Words};
@@ -52,6 +53,15 @@ pub enum OfCluster {
         /// By which request: two of them are two.
         request: RequestId,
     },
+    /// A zone that the fleet changes is not as it has to be.
+    ZoneStuck {
+        /// Which zone.
+        zone: DomainName,
+        /// Since when.
+        since: Timestamp,
+        /// Why, the last time.
+        why: Line,
+    },
 }
 
 impl OfCluster {
@@ -62,6 +72,7 @@ impl OfCluster {
             Self::NodeCertificateEnding { .. } => AlertKind::CertificateEnding,
             Self::NoQuorum { .. } => AlertKind::NoQuorum,
             Self::Test { .. } => AlertKind::Test,
+            Self::ZoneStuck { .. } => AlertKind::DnsZoneStuck,
         }
     }
 
@@ -73,6 +84,7 @@ impl OfCluster {
                 AlertSubject::Node(*node)
             }
             Self::Test { .. } => AlertSubject::Cluster,
+            Self::ZoneStuck { zone, .. } => AlertSubject::Zone(zone.clone()),
         }
     }
 
@@ -82,7 +94,8 @@ impl OfCluster {
             Self::Test { request, .. } => request.as_str().into(),
             Self::ChannelDead { .. }
             | Self::NodeCertificateEnding { .. }
-            | Self::NoQuorum { .. } => Line::default(),
+            | Self::NoQuorum { .. }
+            | Self::ZoneStuck { .. } => Line::default(),
         }
     }
 
@@ -113,6 +126,13 @@ impl OfCluster {
             }
             Self::Test { by, .. } => Words::new("A test: alerts of this cluster arrive here")
                 .line(format!("Sent by {by}.")),
+            Self::ZoneStuck { zone, since, why } => {
+                Words::new(format!("Zone {zone} is not published as it has to be since {since}"))
+                    .line(why.to_string())
+                    .line(format!(
+                        "It is tried again every hour. `email-engine dns plan {zone}` shows what is missing, `email-engine dns zones list` what was seen last."
+                    ))
+            }
         }
     }
 }

@@ -1,7 +1,5 @@
 //! What is told of a list that names addresses.
 
-use std::net::IpAddr;
-
 use serde::{Deserialize, Serialize};
 
 use email_engine_protocol::api::AlertKind;
@@ -39,8 +37,8 @@ pub enum OfList {
     NewCode {
         /// The answer.
         code: Line,
-        /// For which address.
-        address: IpAddr,
+        /// For whom: an address or a name.
+        about: Line,
     },
 }
 
@@ -75,9 +73,9 @@ impl ListEvent {
                     .line(why.to_string())
                     .line("Nothing counts as clean on it meanwhile, and nothing as listed.")
             }
-            OfList::NewCode { code, address } => {
+            OfList::NewCode { code, about } => {
                 Words::new(format!("{list}: gives an answer that is not known, {code}"))
-                    .line(format!("Asked for {address}. It counts as unknown until its meaning is entered."))
+                    .line(format!("Asked for {about}. It counts as unknown until its meaning is entered."))
             }
         }
     }

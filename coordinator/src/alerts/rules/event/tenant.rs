@@ -6,11 +6,13 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use email_engine_protocol::api::{AlertKind, Phase, Purpose};
-use email_engine_protocol::id::TenantId;
+use email_engine_protocol::id::{HostId, TenantId};
+use email_engine_protocol::time::Timestamp;
 
 use crate::alerts::rules::words::phase_word;
 use crate::alerts::rules::{Line, Words};
 use crate::fleet::selection::purpose_word;
+use crate::state::{HeldCampaign, HeldCampaigns};
 
 /// Identities that are named; the others are counted.
 const NAMED: usize = 20;
@@ -43,6 +45,19 @@ pub enum OfTenant {
         /// Mail for these purposes is paused.
         paused: Vec<Purpose>,
     },
+    /// Campaigns stand still.
+    CampaignsHeld {
+        /// On which host.
+        host: HostId,
+        /// Since when.
+        since: Timestamp,
+        /// The first of them, each with the servers that it has.
+        named: Vec<Line>,
+        /// How many more.
+        more: u32,
+        /// Who comes in the place of their servers.
+        outlook: Vec<Line>,
+    },
 }
 
 impl OfTenant {
@@ -54,8 +69,30 @@ impl OfTenant {
         Self::Advanced { day, count, named }
     }
 
+    /// Campaigns began to stand still.
+    #[must_use]
+    pub fn held(
+        host: &HostId,
+        since: Timestamp,
+        campaigns: &[&HeldCampaign],
+        more: u32,
+        outlook: Vec<Line>,
+    ) -> Self {
+        let named = campaigns.iter().take(NAMED);
+        let named = named.map(|one| Line::new(format!("{} has {}", one.label(), one.servers)));
+        let left = campaigns.len().saturating_sub(NAMED);
+        Self::CampaignsHeld {
+            host: host.clone(),
+            since,
+            named: named.collect(),
+            more: more.saturating_add(u32::try_from(left).unwrap_or(u32::MAX)),
+            outlook,
+        }
+    }
+
     pub(super) const fn kind(&self) -> AlertKind {
         match self {
+            Self::CampaignsHeld { .. } => AlertKind::CampaignsHeld,
             Self::Advanced { .. } => AlertKind::WarmupAdvanced,
             Self::BreakerOpen { .. } => AlertKind::BreakerOpen,
         }
@@ -65,6 +102,7 @@ impl OfTenant {
         match self {
             Self::Advanced { day, .. } => day.to_string().into(),
             Self::BreakerOpen { .. } => Line::default(),
+            Self::CampaignsHeld { host, since, .. } => HeldCampaigns::cause(host, *since),
         }
     }
 
@@ -103,6 +141,29 @@ impl TenantEvent {
                 Words::new(title)
                     .each(named.iter().map(one))
                     .maybe((more > 0).then(|| format!("and {more} more")))
+            }
+            OfTenant::CampaignsHeld {
+                host,
+                named,
+                more,
+                outlook,
+                ..
+            } => {
+                let all = named.len() + *more as usize;
+                let title = match all {
+                    1 => format!("{tenant}: 1 campaign stands still on {host}"),
+                    _ => format!("{tenant}: {all} campaigns stand still on {host}"),
+                };
+                let shown = !named.is_empty();
+                Words::new(title)
+                    .each(named.iter().map(ToString::to_string))
+                    .maybe((shown && *more > 0).then(|| format!("and {more} more")))
+                    .maybe((!shown).then(|| "beside those that were told of before".to_owned()))
+                    .each(outlook.iter().map(ToString::to_string))
+                    .line(
+                        "They go on by themselves when one of their servers takes mail again, or another \
+                         that is given to them in MailWizz.",
+                    )
             }
             OfTenant::BreakerOpen { reason, paused } => {
                 let paused: Vec<_> = paused

@@ -2,7 +2,10 @@
 
 mod samples;
 
-use email_engine_protocol::api::{AlertKind, DeliveryState, IpStatus, Occasion};
+use email_engine_protocol::api::{
+    AlertKind, DeliveryState, DnsPart, DnsVerdict, IpStatus, Occasion,
+};
+use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::id::Role;
 use email_engine_protocol::time::Timestamp;
 
@@ -12,7 +15,8 @@ use crate::command::fixture::alerts::{
 };
 use crate::command::fixture::{Fleet, SECOND, address, host_id};
 use crate::command::{Command, PauseWarmup, ResumeWarmup};
-use crate::state::{Alerts, Channel, Delivery, HostKeys, HostLifecycle};
+use crate::dns::due::subject;
+use crate::state::{Alerts, Channel, Delivery, DnsLook, HostKeys, HostLifecycle};
 
 fn routed() -> Fleet {
     let mut fleet = Fleet::with_identities(2);
@@ -374,4 +378,85 @@ fn an_end_is_due_after_its_beginning() {
     fleet.accept(over(&away("pmta1")));
     let occasions: Vec<_> = due(&fleet)[0].items.iter().map(|(_, one)| *one).collect();
     assert_eq!(occasions, [Occasion::Raised, Occasion::Resolved]);
+}
+
+/// A look at the records of the first identity, as it has to be now or at something else.
+fn seen_in_dns(fleet: &mut Fleet, verdict: DnsVerdict, is_of_now: bool) {
+    let identity = fleet.state.identities[&address(0)].clone();
+    let (_, wanted) = subject(&fleet.state, &identity).unwrap();
+    let look = DnsLook {
+        at: fleet.now(),
+        by: "node 1".to_owned(),
+        since: fleet.now(),
+        domain: identity.spec.domain.clone(),
+        wanted: if is_of_now {
+            wanted
+        } else {
+            ContentHash([9; 32])
+        },
+        found: [(DnsPart::Spf, verdict)].into(),
+    };
+    let looks = &mut fleet.state.dns_looks.last;
+    looks.insert(address(0), std::sync::Arc::new(look));
+}
+
+#[test]
+fn a_record_that_is_not_wanted_any_more_is_not_wrong() {
+    let mut fleet = enrolled();
+    let invalid = DnsVerdict::Invalid {
+        seen: "no record".to_owned(),
+        replace: None,
+    };
+    seen_in_dns(&mut fleet, invalid, true);
+    let looked = look(&fleet.state, &Seen::default(), fleet.now());
+    fleet.accept(raise(looked.raised));
+    let last = &mut fleet.state.dns_looks.last;
+    last.change_each(|_, look| std::sync::Arc::make_mut(look).found.clear());
+    let looked = look(&fleet.state, &Seen::default(), fleet.now());
+    assert_eq!((looked.raised.len(), looked.resolved.len()), (0, 1));
+}
+
+#[test]
+fn a_record_that_is_wrong_is_told_of_those_that_send_with_the_line_to_publish() {
+    let mut fleet = enrolled();
+    let invalid = || DnsVerdict::Invalid {
+        seen: "ns1 shows v=spf1 -all".to_owned(),
+        replace: None,
+    };
+    seen_in_dns(&mut fleet, invalid(), false);
+    let looked = look(&fleet.state, &Seen::default(), fleet.now());
+    assert_eq!(kinds(&looked), [], "another wish was looked at");
+    seen_in_dns(&mut fleet, invalid(), true);
+    let looked = look(&fleet.state, &Seen::default(), fleet.now());
+    assert_eq!(kinds(&looked), [AlertKind::DnsInvalid]);
+    let words = format!("{:?}", looked.raised[0]);
+    assert!(words.contains("ip4:") && words.contains("-all"), "{words}");
+    fleet.accept(raise(looked.raised));
+    let looked = look(&fleet.state, &Seen::default(), fleet.now());
+    assert_eq!(looked, Looked::default(), "it is told, and not over");
+    // That nothing could be seen, or something else was looked at, ends nothing.
+    let why = "ns1 is silent".to_owned();
+    seen_in_dns(&mut fleet, DnsVerdict::Unknown { why }, true);
+    let looked = look(&fleet.state, &Seen::default(), fleet.now());
+    assert_eq!(looked, Looked::default());
+    let warnings = Vec::new();
+    seen_in_dns(
+        &mut fleet,
+        DnsVerdict::Valid {
+            warnings: Vec::new(),
+        },
+        false,
+    );
+    let looked = look(&fleet.state, &Seen::default(), fleet.now());
+    assert_eq!(looked, Looked::default());
+    seen_in_dns(&mut fleet, DnsVerdict::Valid { warnings }, true);
+    let looked = look(&fleet.state, &Seen::default(), fleet.now());
+    assert_eq!(looked.resolved.len(), 1);
+    // Who does not send yet is told by preflight.
+    seen_in_dns(&mut fleet, invalid(), true);
+    fleet.state.identities.change_each(|_, identity| {
+        std::sync::Arc::make_mut(identity).spec.status = IpStatus::Standby;
+    });
+    let looked = look(&fleet.state, &Seen::default(), fleet.now());
+    assert_eq!(kinds(&looked), []);
 }

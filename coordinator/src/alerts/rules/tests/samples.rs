@@ -200,6 +200,11 @@ fn cluster_samples() -> Vec<Event> {
             channel: None,
             request: RequestId::new("r1").unwrap(),
         },
+        OfCluster::ZoneStuck {
+            zone: domain("example.com"),
+            since: AT,
+            why: "no answer from 192.0.2.53:53".into(),
+        },
     ];
     all.into_iter().map(Event::Cluster).collect()
 }
@@ -219,6 +224,16 @@ fn tenant_and_list_samples() -> Vec<Event> {
             reason: "3 of 10 identities are in quarantine".into(),
             paused: vec![Purpose::Marketing],
         }),
+        tenant(OfTenant::CampaignsHeld {
+            host: host_id("mailwizz1"),
+            since: AT,
+            named: vec!["Spring (ab12) has vmta-mail1".into()],
+            more: 2,
+            outlook: vec![
+                "vmta-mail1 (192.0.2.1) takes no mail (status quarantine): another is sought"
+                    .into(),
+            ],
+        }),
         list(OfList::MassBrake {
             addresses: 21,
             hours: 4,
@@ -229,7 +244,7 @@ fn tenant_and_list_samples() -> Vec<Event> {
         }),
         list(OfList::NewCode {
             code: "127.0.0.99".into(),
-            address: address(0),
+            about: Line::said(address(0)),
         }),
     ]
 }

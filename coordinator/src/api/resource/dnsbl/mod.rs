@@ -141,9 +141,10 @@ pub(in crate::api) async fn sweep(
     State(api): State<Arc<Api>>,
 ) -> Result<Json<SweepView>, ApiError> {
     let sweep = api.view(|state| state.listings.sweep.as_ref().map(sweep_view));
-    sweep
-        .map(Json)
-        .ok_or_else(|| ApiError::not_found("sweep", "the last one"))
+    sweep.map(Json).ok_or_else(|| {
+        let none = "no sweep was begun yet; `POST /api/v1/dnsbl/sweep` begins one";
+        ApiError::new(StatusCode::NOT_FOUND, "not-found", none)
+    })
 }
 
 fn sweep_view(sweep: &Sweep) -> SweepView {

@@ -65,7 +65,7 @@ pub(in crate::api) async fn plan(
     Query(Listed { listed }): Query<Listed>,
 ) -> Result<Json<FailoverPlan>, ApiError> {
     let now = api.now();
-    let plan = api.view(|state| preview(state, listed, now));
+    let plan = preview(&api.copy_of_state(), listed, now);
     let plan = plan.filter(|plan| caller.sees(Some(&plan.tenant)));
     let plan = plan.ok_or_else(|| ApiError::not_found("ip", &listed.to_string()))?;
     Ok(Json(plan))

@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use email_engine_protocol::api::{
-    BrakeView, BreakerView, ExplainedFact, FailoverView, FrozenView, ListedBy, ListingEventView,
-    SearchView,
+    BrakeView, BreakerView, ExplainedFact, FailoverView, FrozenView, HeldCampaignView, ListedBy,
+    ListingEventView, SearchView,
 };
 
-use email_engine_protocol::id::ListId;
+use email_engine_protocol::id::{HostId, ListId, TenantId};
 
 use crate::api::auth::Caller;
 use crate::fleet::failover::SEARCH_MILLIS;
-use crate::state::{Ending, FleetState, ListingEvent, Search};
+use crate::state::{Ending, FleetState, HeldCampaigns, ListingEvent, Search};
 
 /// What a caller may see of it.
 pub(super) fn all(state: &FleetState, caller: &Caller, limit: usize) -> FailoverView {
@@ -23,6 +23,7 @@ pub(super) fn all(state: &FleetState, caller: &Caller, limit: usize) -> Failover
     let breakers = breakers.filter(|(tenant, _)| caller.sees(Some(tenant)));
     let events = failover.events.iter().rev();
     let events = events.filter(|(_, event)| caller.sees(Some(&event.tenant)));
+    let held = held(state, caller);
     FailoverView {
         frozen: frozen
             .map(|(tenant, frozen)| FrozenView {
@@ -66,7 +67,34 @@ pub(super) fn all(state: &FleetState, caller: &Caller, limit: usize) -> Failover
             .take(limit)
             .map(|(id, event)| listed(*id, event))
             .collect(),
+        held_campaigns: held
+            .iter()
+            .flat_map(|(tenant, host, held)| {
+                let campaigns = held.campaigns.iter();
+                campaigns.map(|one| HeldCampaignView {
+                    tenant: (*tenant).clone(),
+                    host: (*host).clone(),
+                    uid: one.uid.to_string(),
+                    name: one.name.to_string(),
+                    servers: one.vmtas().map(str::to_owned).collect(),
+                    since: one.since,
+                })
+            })
+            .collect(),
+        held_campaigns_more: held.iter().map(|(_, _, held)| held.more).sum(),
     }
+}
+
+/// What stands still on hosts of tenants that a caller sees.
+fn held<'a>(
+    state: &'a FleetState,
+    caller: &Caller,
+) -> Vec<(&'a TenantId, &'a HostId, &'a HeldCampaigns)> {
+    let all = state.held_campaigns.iter().filter_map(|(host, held)| {
+        let tenant = state.hosts.get(host)?.spec.tenant.as_ref()?;
+        caller.sees(Some(tenant)).then_some((tenant, host, held))
+    });
+    all.collect()
 }
 
 fn listed(id: u64, event: &ListingEvent) -> ListingEventView {
@@ -167,6 +195,13 @@ pub(in crate::api) fn explained(
         rules.push(format!(
             "it takes no new mail: receivers refuse its mail because of {}, which names too many at once",
             joined(&identity.restraint.held)
+        ));
+    }
+    for (host, held) in state.held_with(identity).take(10) {
+        rules.push(format!(
+            "campaign {} on {host} stands still since {}: none of its servers takes mail",
+            held.label(),
+            held.since
         ));
     }
     (facts.collect(), rules)

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Query, State};
+use axum::response::Response;
 use axum::{Extension, Json};
 
 use email_engine_protocol::api::{
@@ -16,11 +17,12 @@ use email_engine_protocol::mail::DomainName;
 use email_engine_protocol::time::Timestamp;
 
 use super::domains::kept;
-use super::{found, seen};
+use super::{found, paged};
 use crate::api::Api;
 use crate::api::auth::Caller;
 use crate::api::problem::ApiError;
 use crate::api::request::{JsonOrNothing, Named, WriteRequest};
+use crate::api::resource::page::Page;
 use crate::api::routes::Asker;
 use crate::command::{Command, RotateKeys, rotation_facts};
 use crate::dns::wanted::{dkim_record, dkim_records};
@@ -35,15 +37,18 @@ const PRICE: &str = "as soon as its host signs with the new key, the record of t
      not good any more: mail that was signed before and is not delivered yet, in queues for up to a day and \
      longer, or that receivers judge once more, cannot be verified from then on";
 
-/// All identities that the caller sees.
+/// Identities that the caller sees, by address, in pages.
 pub(in crate::api) async fn dkims(
     State(api): State<Arc<Api>>,
     Extension(caller): Asker,
-) -> Json<Vec<DkimView>> {
+    Query(page): Query<Page<IpAddr>>,
+) -> Result<Response, ApiError> {
+    page.check(&api, &caller)?;
     let (state, now) = (api.copy_of_state(), api.now());
     let mut kept = kept(&state, &caller, now, None);
     let view = |identity: &Arc<Identity>| view(&state, identity, &mut kept, now);
-    Json(seen(&state, &caller).map(view).collect())
+    let views: Vec<_> = paged(&state, &caller, &page).map(view).collect();
+    Ok(page.answer("dkim", views, |last| last.address))
 }
 
 /// One identity.

@@ -1,9 +1,11 @@
 //! `/domains`: the records that sending domains need, and those that stay of identities that are gone.
 
 use std::collections::BTreeMap;
+use std::ops::RangeBounds as _;
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Query, State};
+use axum::response::Response;
 use axum::{Extension, Json};
 
 use email_engine_protocol::api::{
@@ -13,57 +15,78 @@ use email_engine_protocol::id::TenantId;
 use email_engine_protocol::mail::DomainName;
 use email_engine_protocol::time::Timestamp;
 
-use super::seen;
 use crate::api::Api;
 use crate::api::auth::Caller;
 use crate::api::problem::ApiError;
 use crate::api::request::Named;
 use crate::api::resource::dns::checked;
+use crate::api::resource::page::Page;
 use crate::api::routes::Asker;
 use crate::dns::wanted::{self, Wanted, gone};
 use crate::fleet::warmup;
 use crate::state::{FleetState, Identity};
 
-/// Identities whose records must be published: those that drain as well, for what they send is judged
-/// by them. Of one that lives on, what it is now counts.
-fn living_and_draining<'a>(
-    state: &'a FleetState,
-    caller: &'a Caller,
-) -> impl Iterator<Item = &'a Identity> {
-    let gone = state.leaving.values().map(|leaving| &leaving.identity);
-    let gone = gone.filter(|identity| {
-        let living = state.lookup.domains.contains_key(&identity.spec.domain);
-        caller.sees(Some(&identity.spec.tenant)) && !living
-    });
-    seen(state, caller).map(|identity| &**identity).chain(gone)
+/// Records that stay of what is gone, by domain.
+pub(super) type Kept = BTreeMap<DomainName, Vec<DomainRecord>>;
+
+/// Who publishes records for a domain: who lives there, or drains and is still judged by them, or only was there
+/// and left records that stay.
+enum Owner<'a> {
+    Is(&'a Identity),
+    Was(&'a IpSpec),
 }
 
-/// All sending domains that the caller sees, with the records that they need.
+/// All that have or had a domain and are not in the tables of those who live. Of several that had it one after the
+/// other the last is who it was.
+fn others<'a>(
+    state: &'a FleetState,
+    sees: &'a dyn Fn(&TenantId) -> bool,
+    kept: &Kept,
+    now: Timestamp,
+    domain: Option<&'a DomainName>,
+) -> BTreeMap<&'a DomainName, Owner<'a>> {
+    let gone =
+        gone(state, sees, now, domain).filter(|(_, one)| kept.contains_key(&one.spec.domain));
+    let gone = gone.map(|(_, departed)| (&departed.spec.domain, Owner::Was(&departed.spec)));
+    let drained = state.leaving.values().map(|leaving| &leaving.identity);
+    let drained = drained.filter(|identity| sees(&identity.spec.tenant));
+    let drained = drained.map(|identity| (&identity.spec.domain, Owner::Is(identity)));
+    gone.chain(drained)
+        .filter(|(name, _)| domain.is_none_or(|domain| domain == *name))
+        // Of one that lives on, what it is now counts, for whoever may see it.
+        .filter(|(name, _)| living(state, name).is_none_or(|now| !sees(&now.spec.tenant)))
+        .collect()
+}
+
+/// Who lives at a domain.
+fn living<'a>(state: &'a FleetState, domain: &DomainName) -> Option<&'a Identity> {
+    let address = state.lookup.domains.get(domain)?;
+    state.identities.get(address).map(|identity| &**identity)
+}
+
+/// Sending domains that the caller sees, with the records that they need, by name, in pages.
 pub(in crate::api) async fn domains(
     State(api): State<Arc<Api>>,
     Extension(caller): Asker,
-) -> Json<Vec<DomainView>> {
+    Query(page): Query<Page<DomainName>>,
+) -> Result<Response, ApiError> {
+    page.check(&api, &caller)?;
     let (state, now) = (api.copy_of_state(), api.now());
     let mut kept = kept(&state, &caller, now, None);
-    let view = |identity| {
-        let mut view = domain_view(&api, &state, identity);
-        view.records
-            .extend(kept.remove(&view.domain).into_iter().flatten());
-        view
-    };
-    let mut views: Vec<DomainView> = living_and_draining(&state, &caller).map(view).collect();
-    let sees = |tenant: &TenantId| caller.sees(Some(tenant));
-    let gone = gone(&state, &sees, now, None);
-    let gone = gone.filter(|(_, departed)| kept.contains_key(&departed.spec.domain));
-    // Of several that had the domain one after the other the last is who it was.
-    let last: BTreeMap<_, _> = gone
-        .map(|(_, departed)| (&departed.spec.domain, &departed.spec))
-        .collect();
-    views.extend(
-        last.into_iter()
-            .map(|(domain, spec)| only_kept(spec, &kept[domain])),
-    );
-    Json(views)
+    let sees = |tenant: &TenantId| page.has(&caller, tenant);
+    let here = state.lookup.domains.range::<DomainName>(page.behind());
+    let here = here.filter_map(|(domain, _)| Some((domain, Owner::Is(living(&state, domain)?))));
+    let here = here.filter(|(_, owner)| sees(&owner.spec().tenant));
+    let mut owners = others(&state, &sees, &kept, now, None);
+    owners.retain(|domain, _| page.behind().contains(*domain));
+    owners.extend(here.take(page.looked_at()));
+    let owners = owners.into_iter().take(page.looked_at());
+    let views = owners.map(|(domain, owner)| {
+        let kept = kept.remove(domain).unwrap_or_default();
+        owner.view(&api, &state, kept)
+    });
+    let views: Vec<DomainView> = views.collect();
+    Ok(page.answer("domains", views, |last| last.domain.clone()))
 }
 
 /// One sending domain.
@@ -74,20 +97,37 @@ pub(in crate::api) async fn domain(
 ) -> Result<Json<DomainView>, ApiError> {
     let now = api.now();
     api.view(|state| {
-        let found =
-            living_and_draining(state, &caller).find(|identity| identity.spec.domain == domain);
-        let kept = kept(state, &caller, now, Some(&domain)).remove(&domain);
-        let kept = kept.unwrap_or_default();
-        if let Some(identity) = found {
-            let mut view = domain_view(&api, state, identity);
-            view.records.extend(kept);
-            return Ok(Json(view));
-        }
         let sees = |tenant: &TenantId| caller.sees(Some(tenant));
-        let was = gone(state, &sees, now, Some(&domain)).last();
-        was.map(|(_, departed)| Json(only_kept(&departed.spec, &kept)))
+        let mut kept = kept(state, &caller, now, Some(&domain));
+        let here = living(state, &domain).filter(|identity| sees(&identity.spec.tenant));
+        let owner = here.map(Owner::Is);
+        let owner =
+            owner.or_else(|| others(state, &sees, &kept, now, Some(&domain)).remove(&domain));
+        let kept = kept.remove(&domain).unwrap_or_default();
+        owner
+            .map(|owner| Json(owner.view(&api, state, kept)))
             .ok_or_else(|| ApiError::not_found("domain", domain.as_str()))
     })
+}
+
+impl Owner<'_> {
+    const fn spec(&self) -> &IpSpec {
+        match self {
+            Self::Is(identity) => &identity.spec,
+            Self::Was(spec) => spec,
+        }
+    }
+
+    fn view(&self, api: &Api, state: &FleetState, kept: Vec<DomainRecord>) -> DomainView {
+        match self {
+            Self::Is(identity) => {
+                let mut view = domain_view(api, state, identity);
+                view.records.extend(kept);
+                view
+            }
+            Self::Was(spec) => only_kept(spec, kept),
+        }
+    }
 }
 
 pub(super) fn domain_view(api: &Api, state: &FleetState, identity: &Identity) -> DomainView {
@@ -100,11 +140,11 @@ pub(super) fn domain_view(api: &Api, state: &FleetState, identity: &Identity) ->
     }
 }
 
-fn only_kept(spec: &IpSpec, kept: &[DomainRecord]) -> DomainView {
+fn only_kept(spec: &IpSpec, kept: Vec<DomainRecord>) -> DomainView {
     DomainView {
         ip: spec.clone(),
         domain: spec.domain.clone(),
-        records: kept.to_vec(),
+        records: kept,
         checked: DomainCheck::default(),
         warmup: Vec::new(),
     }
@@ -137,7 +177,7 @@ pub(super) fn kept(
     caller: &Caller,
     now: Timestamp,
     domain: Option<&DomainName>,
-) -> BTreeMap<DomainName, Vec<DomainRecord>> {
+) -> Kept {
     let kept = wanted::kept(state, &|tenant| caller.sees(Some(tenant)), now, domain);
     let shown = |records: Vec<Wanted>| records.iter().map(Wanted::record).collect();
     kept.into_iter()

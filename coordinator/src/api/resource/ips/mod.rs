@@ -7,11 +7,10 @@ mod life;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::ops::Bound;
 use std::sync::Arc;
 
 use axum::extract::{Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use serde::Deserialize;
@@ -20,10 +19,10 @@ use email_engine_protocol::api::{
     ApplyAnswer, Change, ChangeAction, DomainView, FleetDocument, GivenUpView, IpDocument,
     IpEntries, IpEntry, IpSpec, IpView, LeavingView,
 };
-use email_engine_protocol::id::TenantId;
 
 use super::apply::{self, carry_out, cautions, dry_run_of};
 use super::hosts;
+use super::page::Page;
 use crate::api::app::Committed;
 use crate::api::auth::Caller;
 use crate::api::problem::ApiError;
@@ -46,76 +45,34 @@ pub(in crate::api) use life::{
 
 /// Most identities of one request.
 const PER_REQUEST: usize = 1_000;
-/// Most identities of one answer.
-const PER_PAGE: usize = 10_000;
-
-/// Which identities.
-#[derive(Clone, Debug, Deserialize)]
-pub(in crate::api) struct Page {
-    /// Only those behind this address.
-    after: Option<IpAddr>,
-    #[serde(default = "page")]
-    limit: usize,
-    tenant: Option<TenantId>,
-}
-
-const fn page() -> usize {
-    1_000
-}
-
 /// Identities that the caller sees, by address. Where there are more, the header `link` names the next
 /// page (RFC 8288).
 pub(in crate::api) async fn list(
     State(api): State<Arc<Api>>,
     Extension(caller): Asker,
-    Query(page): Query<Page>,
+    Query(page): Query<Page<IpAddr>>,
 ) -> Result<Response, ApiError> {
-    if !(1..=PER_PAGE).contains(&page.limit) {
-        let got = page.limit.to_string();
-        return Err(ApiError::invalid("limit", &got, "1 to 10000"));
-    }
+    page.check(&api, &caller)?;
     let now = api.now();
-    let mut views: Vec<IpView> = api.view(|state| {
-        let from = page.after.map_or(Bound::Unbounded, Bound::Excluded);
-        let behind = state.identities.range((from, Bound::Unbounded));
-        let wanted = behind.map(|(_, identity)| identity).filter(|identity| {
-            let tenant = &identity.spec.tenant;
-            caller.sees(Some(tenant)) && page.tenant.as_ref().is_none_or(|own| own == tenant)
-        });
-        // One more tells whether there is another page.
-        let wanted = wanted.take(page.limit + 1);
+    let views: Vec<IpView> = api.view(|state| {
+        let wanted = paged(state, &caller, &page);
         wanted
             .map(|identity| life::view(state, identity, now))
             .collect()
     });
-    let next = if views.len() > page.limit {
-        views.truncate(page.limit);
-        views.last().map(|last| page.behind(last.spec.address))
-    } else {
-        None
-    };
-    let mut answer = Json(views).into_response();
-    if let Some(next) = next.and_then(|next| next.parse().ok()) {
-        answer.headers_mut().insert(header::LINK, next);
-    }
-    Ok(answer)
+    Ok(page.answer("ips", views, |last| last.spec.address))
 }
 
-impl Page {
-    fn behind(&self, last: IpAddr) -> String {
-        let tenant = self.tenant.as_ref();
-        let tenant = tenant.map_or_else(String::new, |tenant| format!("&tenant={tenant}"));
-        let limit = self.limit;
-        format!("</api/v1/ips?after={last}&limit={limit}{tenant}>; rel=\"next\"")
-    }
-}
-
-pub(super) fn seen<'a>(
+/// Identities of one page, and one more if there is one.
+pub(super) fn paged<'a>(
     state: &'a FleetState,
     caller: &'a Caller,
+    page: &'a Page<IpAddr>,
 ) -> impl Iterator<Item = &'a Arc<Identity>> {
-    let identities = state.identities.values();
-    identities.filter(|identity| caller.sees(Some(&identity.spec.tenant)))
+    let behind = state.identities.range::<IpAddr>(page.behind());
+    let wanted = behind.map(|(_, identity)| identity);
+    let wanted = wanted.filter(|identity| page.has(caller, &identity.spec.tenant));
+    wanted.take(page.looked_at())
 }
 
 /// One identity.

@@ -7,14 +7,16 @@ pub(in crate::api) mod simulate;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
+use axum::response::Response;
 use axum::{Extension, Json};
 
 use email_engine_protocol::api::{PauseRequest, ResumeRequest, WarmupReason, WarmupView};
 use email_engine_protocol::observed::DayCounts;
 
-use super::ips::{found, seen};
+use super::ips::{found, paged};
+use super::page::Page;
 use crate::api::Api;
 use crate::api::auth::Caller;
 use crate::api::problem::ApiError;
@@ -27,16 +29,19 @@ use crate::state::{FleetState, Identity};
 
 pub(in crate::api) use select::Rotations;
 
-/// All identities that the caller sees.
+/// Identities that the caller sees, by address, in pages.
 pub(in crate::api) async fn list(
     State(api): State<Arc<Api>>,
     Extension(caller): Asker,
-) -> Json<Vec<WarmupView>> {
-    Json(api.view(|state| {
-        seen(state, &caller)
+    Query(page): Query<Page<IpAddr>>,
+) -> Result<Response, ApiError> {
+    page.check(&api, &caller)?;
+    let views: Vec<WarmupView> = api.view(|state| {
+        paged(state, &caller, &page)
             .map(|identity| view_of(state, identity))
             .collect()
-    }))
+    });
+    Ok(page.answer("warmup", views, |last| last.address))
 }
 
 /// One identity.

@@ -225,6 +225,30 @@ async fn of_two_that_work_on_one_request_at_once_one_has_it_made() {
 }
 
 #[tokio::test]
+async fn whoever_asks_again_while_mailwizz_thinks_is_told_so_and_the_campaign_is_found_later() {
+    let (testbed, application) = ready(ALL).await;
+    application.will_fall_silent_after_making();
+    let first = ask(&testbed, "one", json!({}));
+    let again = async {
+        while made(&application) == 0 {
+            tokio::task::yield_now().await;
+        }
+        ask(&testbed, "one", json!({})).await
+    };
+    let (first, again) = tokio::join!(first, again);
+    let told = again.refuses(409, "campaign-under-way");
+    assert!(
+        told.text.contains("same Idempotency-Key in a moment"),
+        "{}",
+        told.text
+    );
+    first.refuses(504, "campaign-unclear");
+    let found = ask(&testbed, "one", json!({})).await.gives(201);
+    assert_eq!(found.body["state"]["uid"], "uid1");
+    assert_eq!(made(&application), 1);
+}
+
+#[tokio::test]
 async fn named_identities_have_the_purpose_and_what_is_left_of_their_day() {
     let (testbed, application) = ready(ALL).await;
     // 100 a day in the second week.

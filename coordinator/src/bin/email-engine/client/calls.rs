@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use email_engine_protocol::api::{
@@ -40,7 +41,7 @@ pub(crate) struct AuditLine {
 }
 
 /// As many as a node gives at once.
-const IPS_PER_PAGE: usize = 10_000;
+const PER_PAGE: usize = 10_000;
 
 impl Client {
     pub(crate) async fn apply(
@@ -122,17 +123,28 @@ impl Client {
     /// All identities, or one tenant's, by address. They come in pages: an identity that is added meanwhile
     /// may be missing, none comes twice.
     pub(crate) async fn ips(&self, tenant: Option<&TenantId>) -> Result<Vec<IpView>, ClientError> {
-        let mut all: Vec<IpView> = Vec::new();
+        self.pages("ips", tenant, |last: &IpView| last.spec.address.to_string())
+            .await
+    }
+
+    /// All rows of a list that comes in pages.
+    pub(super) async fn pages<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        tenant: Option<&TenantId>,
+        key: impl Fn(&T) -> String,
+    ) -> Result<Vec<T>, ClientError> {
+        let mut all: Vec<T> = Vec::new();
         loop {
-            let mut call = Call::get(&["ips"]).query("limit", &IPS_PER_PAGE);
+            let mut call = Call::get(&[path]).query("limit", &PER_PAGE);
             if let Some(last) = all.last() {
-                call = call.query("after", &last.spec.address);
+                call = call.query("after", &key(last));
             }
             if let Some(tenant) = tenant {
                 call = call.query("tenant", tenant);
             }
-            let page: Vec<IpView> = self.ask(call).await?;
-            let is_last = page.len() < IPS_PER_PAGE;
+            let page: Vec<T> = self.ask(call).await?;
+            let is_last = page.len() < PER_PAGE;
             all.extend(page);
             if is_last {
                 return Ok(all);
@@ -200,7 +212,8 @@ impl Client {
     }
 
     pub(crate) async fn domains(&self) -> Result<Vec<DomainView>, ClientError> {
-        self.ask(Call::get(&["domains"])).await
+        self.pages("domains", None, |last: &DomainView| last.domain.to_string())
+            .await
     }
 
     pub(crate) async fn domain(&self, domain: &str) -> Result<DomainView, ClientError> {

@@ -12,7 +12,8 @@ use super::{Client, ClientError};
 
 impl Client {
     pub(crate) async fn dkims(&self) -> Result<Vec<DkimView>, ClientError> {
-        self.ask(Call::get(&["dkim"])).await
+        self.pages("dkim", None, |last: &DkimView| last.address.to_string())
+            .await
     }
 
     pub(crate) async fn dkim(&self, address: IpAddr) -> Result<DkimView, ClientError> {

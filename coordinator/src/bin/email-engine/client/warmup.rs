@@ -12,7 +12,8 @@ use super::{Client, ClientError};
 
 impl Client {
     pub(crate) async fn warmups(&self) -> Result<Vec<WarmupView>, ClientError> {
-        self.ask(Call::get(&["warmup"])).await
+        self.pages("warmup", None, |last: &WarmupView| last.address.to_string())
+            .await
     }
 
     pub(crate) async fn warmup(&self, address: &str) -> Result<WarmupView, ClientError> {

@@ -215,6 +215,7 @@ fn details(resource: &Resource) -> String {
         }
         Spec::Database(spec) => format!("{} of user {}", spec.charset, spec.user),
         Spec::SqlRow(row) => format!("{} columns are kept", row.values.len()),
+        Spec::SqlScript(script) => format!("{} statements", script.statements.len()),
         Spec::HealthCheck(spec) => checked(spec),
         Spec::Suspension(spec) => halted(spec),
         Spec::Transaction(spec) => {

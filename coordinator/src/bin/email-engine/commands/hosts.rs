@@ -361,7 +361,9 @@ fn trouble(status: &ResourceStatus) -> String {
         ResourceState::Drifted(reason) => ("differs", reason.as_str()),
         ResourceState::Failed(reason) => ("failed", reason.as_str()),
         ResourceState::Unknown(reason) => ("is unknown", reason.as_str()),
-        ResourceState::Converged | ResourceState::Simulated => ("is right", ""),
+        ResourceState::Converged | ResourceState::Simulated | ResourceState::Told(_) => {
+            ("is right", "")
+        }
     };
     format!("{} {word}: {reason}", status.id)
 }

@@ -1,7 +1,9 @@
-use email_engine_protocol::api::ZoneMode;
+use email_engine_protocol::api::{AlertKind, ZoneMode};
 use email_engine_protocol::bytes::ContentHash;
 
 use super::super::{BeginPublish, EndPublish, Marks, RemoveDnsZone, SetDnsZone};
+use crate::alerts::rules::{Seen, look};
+use crate::command::fixture::alerts::raise;
 use crate::command::fixture::dns::{ended, marks, zone};
 use crate::command::fixture::{Fleet, SECOND, domain};
 use crate::command::{Command, RejectionCode};
@@ -162,6 +164,58 @@ fn failures_are_counted_for_the_same_wishes_and_forgotten_when_somebody_declares
         ..zone(ZONE, ZoneMode::Manage)
     })));
     assert_eq!(row(&fleet).last, None);
+}
+
+/// Told once after an hour, whatever was wanted meanwhile, and over when it is right.
+#[test]
+fn a_zone_that_is_stuck_for_an_hour_is_told_of_until_it_is_published() {
+    const MINUTE: u64 = 60 * SECOND;
+    let mut fleet = declared(ZoneMode::Manage);
+    let try_it = |fleet: &mut Fleet, wanted: u8, stuck: Option<&str>| {
+        let end = EndPublish {
+            wanted: ContentHash([wanted; 32]),
+            stuck: stuck.map(str::to_owned),
+            ..ended(ZONE, Marks::new(), Marks::new())
+        };
+        fleet.accept(Command::EndPublish(Box::new(end)));
+    };
+    let looked = |fleet: &Fleet| look(&fleet.state, &Seen::default(), fleet.now());
+    let stuck = |fleet: &Fleet| -> Vec<String> {
+        let found = looked(fleet).raised.into_iter();
+        let ours = found.filter(|event| event.kind() == AlertKind::DnsZoneStuck);
+        ours.map(|event| {
+            let words = event.words();
+            format!("{} {}", words.title, words.lines.join(" "))
+        })
+        .collect()
+    };
+    try_it(&mut fleet, 1, Some("192.0.2.53:53 does not answer"));
+    let since = fleet.now();
+    fleet.wait(59 * MINUTE);
+    try_it(&mut fleet, 2, Some("192.0.2.53:53 refuses the key"));
+    assert_eq!(stuck(&fleet), Vec::<String>::new());
+    fleet.wait(MINUTE);
+    let told = stuck(&fleet);
+    let [told] = &told[..] else {
+        panic!("once: {told:?}");
+    };
+    for words in [
+        format!("Zone {ZONE} is not published as it has to be since {since}"),
+        "192.0.2.53:53 refuses the key".to_owned(),
+        format!("`email-engine dns plan {ZONE}`"),
+    ] {
+        assert!(told.contains(&words), "{told}");
+    }
+    fleet.accept(raise(looked(&fleet).raised));
+    assert_eq!(stuck(&fleet), Vec::<String>::new(), "not told again");
+    assert!(looked(&fleet).resolved.is_empty());
+    try_it(&mut fleet, 2, None);
+    let over = looked(&fleet).resolved;
+    assert_eq!(over.len(), 1, "{over:?}");
+    assert_eq!(over[0].kind, AlertKind::DnsZoneStuck);
+    // And then an hour begins anew.
+    try_it(&mut fleet, 2, Some("again"));
+    assert_eq!(row(&fleet).last.unwrap().stuck_since, Some(fleet.now()));
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! What is done about listings is done once, by the rules, and by whomever it is proposed.
 
+mod held;
 mod slowed;
+
+use std::net::IpAddr;
 
 use email_engine_protocol::api::{AlertKind, IpStatus, Phase, Purpose};
 use email_engine_protocol::time::Timestamp;
@@ -17,6 +20,7 @@ use crate::command::{
 use crate::dnsbl::query::Subject;
 use crate::fleet::failover::Obstacle;
 use crate::fleet::failover::breaker::Cause;
+use crate::fleet::selection::of_purpose;
 use crate::state::{Ending, Search};
 
 /// One that sends five hundred a day, fit for service, and two more on the bench.
@@ -111,6 +115,29 @@ fn one_that_waits_is_taken_out_and_nobody_is_sought_for_it() {
     assert_eq!(status(&fleet, 1), IpStatus::Quarantine);
     assert_eq!(search(&fleet, 0), &Search::NothingLost);
     assert!(fleet.state.failover.searching.is_empty());
+}
+
+#[test]
+fn who_is_promoted_is_chosen_for_what_was_lost_and_for_nothing_else() {
+    let mut fleet = fleet(5, 1);
+    let mut spec = fleet.state.identities[&address(5)].spec.clone();
+    spec.purpose = Purpose::Notification;
+    fleet.accept(Command::ChangeIdentity(ChangeIdentity::of(spec)));
+    fit(&mut fleet, 5);
+    out(&mut fleet, 0);
+    let promotion = promotes(&fleet, 0, 5);
+    assert_eq!(fleet.accept(promotion).effect, Effect::Done);
+    let tenant = tenant_id();
+    let chosen = |purpose| -> Vec<IpAddr> {
+        let all = of_purpose(&fleet.state, &tenant, purpose);
+        all.map(|one| one.spec.address).collect()
+    };
+    assert!(chosen(Purpose::Marketing).contains(&address(5)));
+    assert!(chosen(Purpose::Notification).is_empty());
+    // It leaves nothing behind when it goes.
+    fleet.accept(Command::RetireIdentity(RetireIdentity {
+        address: address(5),
+    }));
 }
 
 #[test]
@@ -376,6 +403,11 @@ fn nobody_is_promoted_while_it_is_frozen() {
             .accepted
             .contains("frozen")
     );
+    fleet.accept(note(0));
+    let frozen = Search::Open {
+        obstacle: Some(Obstacle::Frozen),
+    };
+    assert_eq!(search(&fleet, 0), &frozen);
     // A listed one is out all the same.
     out(&mut fleet, 1);
     let thaw = Command::ThawFailover(ThawFailover {
@@ -389,6 +421,9 @@ fn nobody_is_promoted_while_it_is_frozen() {
         tenant: tenant_id(),
         reason: reason(),
     }));
+    // What is not in the way any more is not said any more.
+    fleet.accept(note(0));
+    assert_eq!(search(&fleet, 0), &Search::Open { obstacle: None });
     assert_eq!(fleet.accept(promotes(&fleet, 0, 6)).effect, Effect::Done);
 }
 

@@ -70,6 +70,27 @@ fn what_somebody_else_made_so_is_right_and_not_ours_until_it_is_adopted() {
     assert!(zone.records.is_empty());
 }
 
+/// Each wish is written down before it is tried: what came to nothing and is not wanted any more is forgotten.
+#[test]
+fn intentions_do_not_pile_up_while_a_server_refuses() {
+    let (zone, mut made) = (Zone::default(), Inventory::new());
+    for at in 1..=9 {
+        let wanted = [policy_of(NAME, &format!("192.0.2.{at}"))];
+        let draft = draft(&wanted, &made);
+        let plan = plan(&draft, &zone.seen(&questions(&wanted, &made)), false);
+        assert_eq!(plan.ops.len(), 2);
+        begun(&mut made, &plan.begin);
+        // It is refused, and what was seen is all that is written down.
+        for (name, gone) in &plan.vanished {
+            let marks = made.get_mut(name).unwrap();
+            marks.retain(|mark, _| !gone.contains(mark));
+        }
+        let own = Stands::of(&wanted[0].data).mark();
+        assert!(made[NAME].contains_key(&own), "it may still come");
+        assert!(made[NAME].len() <= 2, "{:?}", made[NAME]);
+    }
+}
+
 #[test]
 fn names_of_another_cluster_are_left_to_it_also_by_who_adopts() {
     let wanted = [policy_of(NAME, "192.0.2.1")];

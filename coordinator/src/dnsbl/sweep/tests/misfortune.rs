@@ -2,8 +2,8 @@
 
 use hickory_proto::op::{Message, ResponseCode};
 
-use super::world::{Question, Replies, fastrand, run};
-use super::{addresses, errands, is_listed, lists, manner};
+use super::world::{Question, Replies, fastrand, sweep};
+use super::{addresses, is_listed, lists};
 use crate::dnsbl::sweep::{Findings, Found};
 use crate::dnsbl::verdict::{Verdict, Why};
 
@@ -41,12 +41,7 @@ fn unknowns(findings: &Findings) -> usize {
 fn lists_that_work_are_read_right_with_their_words() {
     let registry = lists(&[("one", 64, None), ("two", 8, None), ("three", 1, None)]);
     let subjects = addresses(1_000);
-    let run = run(
-        &registry,
-        errands(&registry, &subjects),
-        manner(),
-        &mut right,
-    );
+    let run = sweep(&registry, &subjects, &mut right);
     assert_eq!(run.findings.len(), 3);
     for findings in &run.findings {
         assert_right(findings);
@@ -70,12 +65,7 @@ fn packets_that_are_lost_or_doubled_change_nothing() {
         ],
         _ => vec![(9 * MILLI, question.right())],
     };
-    let run = run(
-        &registry,
-        errands(&registry, &subjects),
-        manner(),
-        &mut lossy,
-    );
+    let run = sweep(&registry, &subjects, &mut lossy);
     assert_right(&run.findings[0]);
     assert!(
         run.findings[0].repeated > 50,
@@ -87,6 +77,65 @@ fn packets_that_are_lost_or_doubled_change_nothing() {
         "doubles are nobody's answers: {}",
         run.foreign
     );
+}
+
+#[test]
+fn a_question_that_was_lost_goes_by_another_port() {
+    let registry = lists(&[("one", 64, None)]);
+    let subjects = addresses(300);
+    let mut seen = std::collections::BTreeMap::new();
+    let mut world = |question: &Question| {
+        let name = (question.name().to_lowercase(), question.is_text);
+        match seen.insert(name, question.socket) {
+            // Test points are asked twice.
+            None => vec![],
+            Some(before) if question.address.is_some_and(|one| one.octets()[0] != 127) => {
+                assert_ne!(before, question.socket);
+                right(question)
+            }
+            Some(_) => right(question),
+        }
+    };
+    let run = sweep(&registry, &subjects, &mut world);
+    assert_right(&run.findings[0]);
+    assert_eq!(run.findings[0].repeated, 2 + 300 + 6);
+}
+
+/// Longer than any answer is waited for: what comes of the first question counts as long as it is open.
+#[test]
+fn answers_after_their_time_are_read() {
+    let registry = lists(&[("one", 64, None)]);
+    let subjects = addresses(300);
+    let mut world = |question: &Question| {
+        let is_point = question.address.is_some_and(|one| one.octets()[0] == 127);
+        let delay = if is_point { 5 } else { 5_000 };
+        vec![(delay * MILLI, question.right())]
+    };
+    let run = sweep(&registry, &subjects, &mut world);
+    assert_right(&run.findings[0]);
+}
+
+/// The same name is asked at both ends: what was said at the first is nothing at the last.
+#[test]
+fn a_late_answer_of_the_first_test_is_none_of_the_last() {
+    let registry = lists(&[("one", 64, None)]);
+    let subjects = addresses(60);
+    let mut points = 0;
+    let mut world = |question: &Question| {
+        let is_point = question.address.is_some_and(|one| one.octets()[0] == 127);
+        points += u32::from(is_point);
+        match points {
+            _ if !is_point => right(question),
+            // The first two come late, those that are asked again at once; the last ones never.
+            1 | 2 => vec![(2_000 * MILLI, question.right())],
+            3 | 4 => right(question),
+            _ => vec![],
+        }
+    };
+    let run = sweep(&registry, &subjects, &mut world);
+    let findings = &run.findings[0];
+    assert!(findings.before.is_healthy() && !findings.after.is_healthy());
+    assert_eq!(unknowns(findings), 60);
 }
 
 /// Every way in which a whole list may be wrong: each makes every verdict unknown.
@@ -128,12 +177,7 @@ fn a_list_that_is_wrong_says_nothing_of_anybody() {
     let registry = lists(&[("one", 64, None)]);
     let subjects = addresses(100);
     for (what, mut server) in worlds {
-        let run = run(
-            &registry,
-            errands(&registry, &subjects),
-            manner(),
-            &mut server,
-        );
+        let run = sweep(&registry, &subjects, &mut server);
         let findings = &run.findings[0];
         assert!(!findings.health().is_healthy(), "{what}");
         assert_eq!(unknowns(findings), 100, "{what}: {:?}", findings.found[0]);
@@ -152,12 +196,7 @@ fn a_list_that_goes_wrong_on_the_way_is_believed_nothing_it_said_before() {
         let listed = question.addresses(&[[127, 0, 0, 2]]);
         vec![(MILLI, if seen > 300 { listed } else { question.right() })]
     };
-    let run = run(
-        &registry,
-        errands(&registry, &subjects),
-        manner(),
-        &mut world,
-    );
+    let run = sweep(&registry, &subjects, &mut world);
     let findings = &run.findings[0];
     assert!(findings.before.is_healthy() && !findings.after.is_healthy());
     assert_eq!(unknowns(findings), 500);
@@ -177,12 +216,7 @@ fn a_list_that_falls_silent_is_given_up_and_not_asked_for_hours() {
         seen += 1;
         if seen > 100 { vec![] } else { right(question) }
     };
-    let run = run(
-        &registry,
-        errands(&registry, &subjects),
-        manner(),
-        &mut world,
-    );
+    let run = sweep(&registry, &subjects, &mut world);
     let findings = &run.findings[0];
     assert_eq!(unknowns(findings), 10_000);
     assert!(findings.asked < 700, "{}", findings.asked);
@@ -234,12 +268,7 @@ fn who_guesses_is_not_believed() {
     for (what, forge) in forged {
         let mut first =
             |question: &Question| vec![(MILLI, forge(question)), (2 * MILLI, question.right())];
-        let ran = run(
-            &registry,
-            errands(&registry, &subjects),
-            manner(),
-            &mut first,
-        );
+        let ran = sweep(&registry, &subjects, &mut first);
         assert_right(&ran.findings[0]);
         // Ids are drawn at random: one that waits for something else is hit once in a while.
         assert!(ran.foreign >= 60, "{what}: {}", ran.foreign);
@@ -254,12 +283,7 @@ fn who_guesses_is_not_believed() {
                 },
             )]
         };
-        let ran = run(
-            &registry,
-            errands(&registry, &subjects),
-            manner(),
-            &mut only,
-        );
+        let ran = sweep(&registry, &subjects, &mut only);
         assert_eq!(unknowns(&ran.findings[0]), 60, "{what}");
     }
 }
@@ -283,12 +307,7 @@ fn an_answer_that_did_not_fit_is_asked_for_over_a_stream() {
             },
         )]
     };
-    let run = run(
-        &registry,
-        errands(&registry, &subjects),
-        manner(),
-        &mut world,
-    );
+    let run = sweep(&registry, &subjects, &mut world);
     assert_right(&run.findings[0]);
 }
 
@@ -305,12 +324,7 @@ fn a_single_unclear_answer_is_unknown_for_that_address_alone() {
         };
         vec![(MILLI, answer)]
     };
-    let run = run(
-        &registry,
-        errands(&registry, &subjects),
-        manner(),
-        &mut world,
-    );
+    let run = sweep(&registry, &subjects, &mut world);
     let verdict = |at: usize| &run.findings[0].found[at].verdict;
     assert!(matches!(verdict(3), Verdict::Unknown(Why::NewCode(_))));
     assert_eq!(*verdict(4), Verdict::Unknown(Why::Refused));

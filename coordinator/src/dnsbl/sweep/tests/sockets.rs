@@ -67,6 +67,10 @@ impl Drop for Ends {
 async fn answers_from_the_resolver_are_read() {
     let registry = lists(&[("one", 64, None)]);
     let (resolver, _ends) = packets(Question::right).await;
+    let findings = ask(&registry, resolver, 30).await;
+    assert!(is_right(&findings), "{findings:?}");
+    // Not the first packet of a socket either.
+    assert_eq!(findings.repeated, 0);
     let findings = ask(&registry, resolver, 500).await;
     assert!(is_right(&findings), "{findings:?}");
 }

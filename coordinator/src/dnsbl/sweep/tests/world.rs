@@ -8,9 +8,10 @@ use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::rdata::{A, TXT};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
-use super::super::engine::{Engine, Output};
+use super::super::engine::Engine;
 use super::super::pace::Micros;
 use super::super::{Errand, Findings, Manner};
+use crate::dnsbl::query::Subject;
 use crate::dnsbl::registry::Registry;
 
 /// What was asked, as a server sees it.
@@ -21,6 +22,8 @@ pub(super) struct Question {
     /// The address that it is about, when it is one of IPv4.
     pub(super) address: Option<Ipv4Addr>,
     pub(super) is_text: bool,
+    /// Which socket it came from; none when it came over a stream.
+    pub(super) socket: Option<u16>,
     pub(super) now: Micros,
 }
 
@@ -43,6 +46,7 @@ impl Question {
             address,
             is_text: message.queries[0].query_type == RecordType::TXT,
             message,
+            socket: None,
             now,
         }
     }
@@ -89,7 +93,7 @@ impl Question {
         self.address.is_some_and(|address| {
             address == Ipv4Addr::new(127, 0, 0, 2)
                 || (address.octets()[0] != 127
-                    && super::is_listed(&crate::dnsbl::query::Subject::Address(address.into())))
+                    && super::is_listed(&Subject::Address(address.into())))
         })
     }
 
@@ -115,6 +119,20 @@ pub(super) struct Run {
     pub(super) asked: BTreeMap<String, Vec<Micros>>,
 }
 
+/// Asks all lists of a registry about these, on that network.
+pub(super) fn sweep(
+    registry: &Registry,
+    subjects: &[Subject],
+    server: &mut dyn FnMut(&Question) -> Replies,
+) -> Run {
+    run(
+        registry,
+        super::errands(registry, subjects),
+        super::manner(),
+        server,
+    )
+}
+
 /// Runs errands on that network. Streams are answered by the same server.
 pub(super) fn run(
     registry: &Registry,
@@ -129,12 +147,20 @@ pub(super) fn run(
     let (mut now, mut sequence) = (0, 0);
     let mut asked: BTreeMap<String, Vec<Micros>> = BTreeMap::new();
     while !engine.is_done() {
-        while let Some(output) = engine.next(now, &mut byte) {
-            let (bytes, target) = match output {
-                Output::Datagram { socket, bytes } => (bytes, Target::Socket(socket)),
-                Output::Stream { place, bytes } => (bytes, Target::Stream(place)),
+        loop {
+            let (output, target) = if let Some(output) = engine.next_stream(now) {
+                let target = Target::Stream(output.place);
+                (output, target)
+            } else if let Some(output) = engine.next(now, &mut byte) {
+                let target = Target::Socket(output.place.0);
+                (output, target)
+            } else {
+                break;
             };
-            let question = Question::read(&bytes, now);
+            let mut question = Question::read(&output.bytes, now);
+            if let Target::Socket(socket) = target {
+                question.socket = Some(socket);
+            }
             asked.entry(question.list.clone()).or_default().push(now);
             for (delay, bytes) in server(&question) {
                 sequence += 1;

@@ -1,85 +1,16 @@
 //! The quota of an identity's delivery server in a real database, in the application's documented table: it is
 //! what the warm-up says, comes back when somebody changes it, and is not set by two plans.
 
-use std::fs;
-
 use email_engine_tests::lab::{Guest, databases};
 use email_engine_tests::mail::alone;
 use email_engine_tests::{Fleet, Operator, samples, wait_for};
 use serde_json::{Value, json};
 
 use super::super::agent;
+use super::application::{COORDINATOR, HOST, allowed, ask, make_tables, role};
 
-const COORDINATOR: &str = "203.0.113.1";
-const HOST: &str = "mailwizz1";
 const IDENTITY: &str = "198.51.100.1";
-const TABLES: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/stand-ins/mailwizz/tree/apps/common/data/install-sql/schema.sql"
-);
-const SHIPPED: &str = include_str!("../../../../../deploy/roles/mailwizz/application.toml");
-
-/// The only things that this host may be given.
-const ALLOWED: &str = r#"
-packages = ["mariadb-server"]
-services = ["mariadb.service"]
-databases = ["mysql/mailwizz"]
-database_users = ["mysql/mailwizz"]
-tables = ["mysql/mailwizz.mw_delivery_server"]
-"#;
-
-/// A database server without all that serves pages; the row is the shipped role's own.
-const ROLE: &str = r#"
-[values]
-max_connection_messages = "50"
-
-[[package]]
-name = "mariadb-server"
-on_remove = "leave"
-
-[[service]]
-unit = "mariadb.service"
-on_notify = "restart"
-on_remove = "leave"
-
-[[database]]
-engine = "mysql"
-name = "mailwizz"
-charset = "utf8mb4"
-collation = "utf8mb4_unicode_ci"
-login = "password"
-"#;
-
-fn role() -> String {
-    let (_, row) = SHIPPED.split_once("[[sql_row]]").unwrap();
-    assert!(!row.contains("\n[["), "the row is the last of the file");
-    format!("{ROLE}\n[[sql_row]]{row}")
-}
-
-fn ask(guest: &Guest, text: &str) -> Result<String, String> {
-    let words = [
-        "mariadb",
-        "--batch",
-        "--skip-column-names",
-        "mailwizz",
-        "-e",
-        text,
-    ];
-    let output = guest.try_run(&words)?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
-    }
-    Err(String::from_utf8_lossy(&output.stderr).into_owned())
-}
-
-/// What the wizard would make: the table as it is documented, under the prefix that is usual.
-fn make_table(guest: &Guest) {
-    let schema = fs::read_to_string(TABLES).unwrap();
-    let begin = schema.find("CREATE TABLE `delivery_server` (").unwrap();
-    let end = begin + schema[begin..].find(';').unwrap();
-    let table = schema[begin..end].replacen("`delivery_server`", "`mw_delivery_server`", 1);
-    ask(guest, &table).unwrap();
-}
+const NAMES: [&str; 1] = ["delivery_server"];
 
 async fn quota_is(guest: &Guest, wanted: &str, why: &str) {
     let name = "name = 'vmta-mail1-example-net (Email-Engine)'";
@@ -113,18 +44,18 @@ fn a_delivery_servers_quota_is_the_warm_ups_and_is_read_back_and_put_back() {
         let fleet = agent::fleet_at(COORDINATOR).await;
         declare(&fleet, "week_2").await;
         fleet
-            .give_files(HOST, &[("mailwizz/role.toml", &role())])
+            .give_files(HOST, &[("mailwizz/role.toml", &role("[[sql_row]]"))])
             .await;
         let guest = Guest::boot(HOST, &base, &["192.0.2.10"], COORDINATOR).await;
         agent::put(
             &guest,
             "/etc/email-engine/allow.toml",
-            ALLOWED.as_bytes(),
+            allowed(&NAMES).as_bytes(),
             0o644,
         );
         agent::install(&guest, &fleet.host_token(HOST, "mailwizz").await);
         fleet.host_converged(HOST, "its agent was let in").await;
-        make_table(&guest);
+        make_tables(&guest, &NAMES);
         quota_is(&guest, "100", "it is in its second week").await;
         fleet.host_converged(HOST, "the row was read back").await;
 

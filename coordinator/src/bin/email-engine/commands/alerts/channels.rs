@@ -30,9 +30,9 @@ Examples:
   email-engine alerts channels set ops telegram --chat -1001234567890 --secret-file token.txt
   email-engine alerts channels set pager webhook --url https://alerts.example.com/in --secret-file key.txt
   email-engine alerts channels set mail smtp --server mx.example.com --from a@example.com --to b@example.com
-  email-engine alerts channels set log log")]
+  email-engine alerts channels set journal log")]
     Set {
-        /// Its name
+        /// Its name; here it cannot be that of a kind, which is read as the kind
         name: ChannelName,
         #[command(subcommand)]
         kind: Kind,

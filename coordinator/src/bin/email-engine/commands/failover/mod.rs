@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use clap::{Args, Subcommand};
 
 use email_engine_protocol::api::{
-    BreakerView, FailoverPlan, FailoverView, ListingEventView, SearchView, Why,
+    BreakerView, FailoverPlan, FailoverView, HeldCampaignView, ListingEventView, SearchView, Why,
 };
 use email_engine_protocol::id::{ListId, TenantId};
 
@@ -154,8 +154,30 @@ fn status(output: &Output, view: &FailoverView) -> String {
     if view.breakers.iter().any(|one| one.open_since.is_some()) {
         parts.push(breakers_of(output, &view.breakers));
     }
+    parts.extend(held(view));
     parts.push(events_of(output, &view.events));
     parts.join("\n")
+}
+
+/// Campaigns that stand still, each with what it waits for.
+fn held(view: &FailoverView) -> Vec<String> {
+    let line = |one: &HeldCampaignView| {
+        format!(
+            "{}: campaign {} ({}) stands still on {} since {}: none of its servers takes mail ({})",
+            one.tenant,
+            one.name,
+            one.uid,
+            one.host,
+            one.since,
+            one.servers.join(", ")
+        )
+    };
+    let mut lines: Vec<_> = view.held_campaigns.iter().map(line).collect();
+    let more = view.held_campaigns_more;
+    if more > 0 {
+        lines.push(format!("and {more} more campaigns stand still"));
+    }
+    lines
 }
 
 fn events_of(output: &Output, events: &[ListingEventView]) -> String {

@@ -15,7 +15,7 @@ use crate::command::{
     RetireIdentity,
 };
 use crate::fleet::lifecycle::Event;
-use crate::state::{Identity, Life};
+use crate::state::{Identity, Life, Made, Mark, RecordKind};
 
 fn steer(event: Event) -> Command {
     Command::SteerIdentity(SteerIdentity {
@@ -242,6 +242,19 @@ fn the_record_of_one_that_sent_stays_for_two_weeks_and_of_one_that_did_not_none_
     let mut fleet = on_the_bench();
     fleet.accept(retire.clone());
     assert!(fleet.state.departed.is_empty(), "it never sent");
+    // What the fleet published is withdrawn before it goes, whoever sent or not.
+    let mut fleet = on_the_bench();
+    let spec = first(&fleet).spec.clone();
+    let name = format!("{}._domainkey.{}", spec.selector, spec.domain);
+    let mark = Mark {
+        kind: RecordKind::Txt,
+        digest: 7,
+    };
+    let made = fleet.state.dns_zones.made.or_default(&(spec.zone, name));
+    made.insert(mark, Made::There);
+    fleet.accept(retire.clone());
+    let ((until, _), _) = fleet.state.departed.first_key_value().unwrap();
+    assert_eq!(*until, fleet.state.now, "nothing was signed with it");
     let mut fleet = Fleet::with_identities(3);
     let target = fleet.target(&[b"one"]);
     fleet.accept(target);

@@ -57,3 +57,30 @@ CREATE TABLE `country` (
   `code` CHAR(2) NOT NULL,
   PRIMARY KEY (`country_id`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+CREATE TABLE `campaign` (
+  `campaign_id` INT NOT NULL AUTO_INCREMENT,
+  `campaign_uid` CHAR(13) NOT NULL,
+  `customer_id` INT NOT NULL,
+  `list_id` INT DEFAULT NULL,
+  `type` CHAR(15) NOT NULL DEFAULT 'regular',
+  `name` VARCHAR(255) NOT NULL,
+  `from_name` VARCHAR(255) NOT NULL DEFAULT '',
+  `from_email` VARCHAR(100) NOT NULL DEFAULT '',
+  `reply_to` VARCHAR(100) NOT NULL DEFAULT '',
+  `subject` VARCHAR(1000) NOT NULL DEFAULT '',
+  `send_at` DATETIME DEFAULT NULL,
+  `started_at` DATETIME DEFAULT NULL,
+  `finished_at` DATETIME DEFAULT NULL,
+  `status` CHAR(15) NOT NULL DEFAULT 'draft',
+  `date_added` DATETIME NOT NULL,
+  `last_updated` DATETIME NOT NULL,
+  PRIMARY KEY (`campaign_id`),
+  UNIQUE KEY (`campaign_uid`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+CREATE TABLE `campaign_to_delivery_server` (
+  `campaign_id` INT NOT NULL,
+  `server_id` INT NOT NULL,
+  PRIMARY KEY (`campaign_id`, `server_id`),
+  FOREIGN KEY (`campaign_id`) REFERENCES `campaign` (`campaign_id`) ON DELETE CASCADE,
+  FOREIGN KEY (`server_id`) REFERENCES `delivery_server` (`server_id`) ON DELETE CASCADE
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;

@@ -2,6 +2,9 @@
 //! command brings about is raised by that command; here the same is found again, so that it is told again
 //! after a day, and found to be over.
 
+mod records;
+mod zones;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -85,10 +88,12 @@ pub fn look(state: &FleetState, seen: &Seen, now: Timestamp) -> Looked {
         found.extend(of_host(state, id, host, seen, now));
     }
     found.extend(certificates(state, now));
+    found.extend(records::silent(state, now));
+    found.extend(zones::stuck(state, now));
     let holds: BTreeSet<AlertKey> = found.iter().map(Event::key).collect();
     let open = state.alerts.last.keys();
     let over = open.filter(|key| {
-        state.alerts.is_open(key) && !holds.contains(key) && is_looked_for(key, seen)
+        state.alerts.is_open(key) && !holds.contains(key) && is_looked_for(state, key, seen)
     });
     let resolved = over.cloned().collect();
     found.retain(|event| state.is_news(&event.key(), now));
@@ -99,14 +104,18 @@ pub fn look(state: &FleetState, seen: &Seen, now: Timestamp) -> Looked {
 }
 
 /// Whether it would have been found: others see to the ends of what they raise.
-fn is_looked_for(key: &AlertKey, seen: &Seen) -> bool {
+fn is_looked_for(state: &FleetState, key: &AlertKey, seen: &Seen) -> bool {
     use AlertKind::{
-        AccountingGap, CertificateEnding, DiskLow, DriftContested, HostAway, HostRefused,
-        Quarantined, RotationWaits, StateFromFuture, WarmupHeld, WarmupPaused, WarmupStopped,
+        AccountingGap, CertificateEnding, DiskLow, DnsInvalid, DnsZoneStuck, DriftContested,
+        HostAway, HostRefused, Quarantined, RotationWaits, StateFromFuture, WarmupHeld,
+        WarmupPaused, WarmupStopped, ZoneUnknown,
     };
     match (key.kind, &key.subject) {
         (WarmupHeld | WarmupPaused | WarmupStopped | Quarantined | RotationWaits, _)
-        | (CertificateEnding | HostRefused, _) => true,
+        | (CertificateEnding | DnsZoneStuck | HostRefused | ZoneUnknown, _) => true,
+        (DnsInvalid, AlertSubject::Identity(address)) => {
+            records::is_right(state, *address, key.cause.as_str())
+        }
         // What only its agent can tell is not over because the agent is silent.
         (DiskLow | DriftContested, AlertSubject::Host(host)) => {
             let known = seen.hosts.get(host);
@@ -147,6 +156,7 @@ fn of_identity(state: &FleetState, identity: &Arc<Identity>, now: Timestamp) -> 
         }
     }
     found.extend(quarantined(identity));
+    found.extend(records::invalid(state, identity));
     if let Some(why) = stuck(identity, now) {
         found.push(OfIdentity::RotationWaits { why: why.into() });
     }

@@ -1,25 +1,16 @@
 //! One list's way through a run: its test points, whom it is asked about, its test points again.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
+mod findings;
 
+use std::collections::{BTreeMap, VecDeque};
+
+use super::flights::{Item, Try};
 use super::pace::{Micros, Patience, Spacing};
-use super::{Errand, Findings, Found, Manner};
+use super::{Errand, Manner};
 use crate::dnsbl::health::{Health, judge_points, points};
 use crate::dnsbl::query::{QueryName, Subject};
 use crate::dnsbl::registry::Registry;
-use crate::dnsbl::verdict::{Answer, Verdict, Why, judge};
-
-/// One question of a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Item {
-    /// A test point, first or last.
-    Point(usize),
-    /// Whether a subject is listed.
-    Subject(usize),
-    /// Why it is.
-    Words(usize),
-}
+use crate::dnsbl::verdict::Answer;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
@@ -29,25 +20,23 @@ enum Stage {
     Done,
 }
 
-/// A question that is asked again.
-#[derive(Clone, Copy, Debug)]
-struct Again {
-    due: Micros,
-    item: Item,
-    attempt: u32,
-}
-
 /// Where a list stands.
 pub(super) struct Course<'a> {
     errand: Errand<'a>,
     stage: Stage,
     /// Next question of the stage.
     next: usize,
-    again: VecDeque<Again>,
+    /// What is asked again, by when and in order.
+    again: BTreeMap<(Micros, u64), Try>,
+    failures: u64,
     words: VecDeque<usize>,
     on_the_way: usize,
-    pub(super) spacing: Spacing,
-    pub(super) patience: Patience,
+    /// Streams that are open.
+    pub(super) streams: usize,
+    spacing: Spacing,
+    evenly: Spacing,
+    patience: Patience,
+    heard_at: Option<Micros>,
     lost_in_row: u32,
     attempts: u32,
     give_up: u32,
@@ -59,7 +48,8 @@ pub(super) struct Course<'a> {
     reasons: BTreeMap<usize, String>,
     asked: u64,
     repeated: u64,
-    ended_at: Micros,
+    /// When this stage began; of the last one, when all was over.
+    stage_at: Micros,
 }
 
 impl<'a> Course<'a> {
@@ -69,11 +59,15 @@ impl<'a> Course<'a> {
         Self {
             stage: Stage::Before,
             next: 0,
-            again: VecDeque::new(),
+            again: BTreeMap::new(),
+            failures: 0,
             words: VecDeque::new(),
             on_the_way: 0,
+            streams: 0,
             spacing: Spacing::new(zone.per_second),
+            evenly: Spacing::of_answers(),
             patience: Patience::new(manner.first_wait, manner.least_wait, manner.longest_wait),
+            heard_at: None,
             lost_in_row: 0,
             attempts: manner.attempts.max(1),
             give_up: manner.give_up.max(1),
@@ -85,7 +79,7 @@ impl<'a> Course<'a> {
             reasons: BTreeMap::new(),
             asked: 0,
             repeated: 0,
-            ended_at: 0,
+            stage_at: 0,
             errand,
         }
     }
@@ -94,35 +88,47 @@ impl<'a> Course<'a> {
         self.stage == Stage::Done
     }
 
-    /// The next question that may go now, and how often it went before.
-    pub(super) fn next(&mut self, now: Micros) -> Option<(Item, u32)> {
-        if !self.has_room() || self.spacing.next_at() > now {
+    /// Most questions on the way that it allows.
+    pub(super) const fn bound(&self) -> usize {
+        self.errand.door.zone.in_flight as usize
+    }
+
+    pub(super) const fn on_the_way(&self) -> usize {
+        self.on_the_way
+    }
+
+    /// The next question that may go now, when so many may be on the way.
+    pub(super) fn next(&mut self, now: Micros, room: usize) -> Option<Try> {
+        if !self.has_room(room) || self.may_go_at() > now {
             return None;
         }
-        let due = self.again.iter().position(|again| again.due <= now);
-        let (item, attempt) = if let Some(again) = due.and_then(|at| self.again.remove(at)) {
+        let again = self.again.first_entry();
+        let turn = if let Some(due) = again.filter(|again| again.key().0 <= now) {
             self.repeated += 1;
-            (again.item, again.attempt)
+            due.remove()
         } else if let Some(subject) = self.words.pop_front() {
-            (Item::Words(subject), 0)
+            Try::first(Item::Words(subject))
         } else {
-            (self.fresh()?, 0)
+            Try::first(self.fresh()?)
         };
         self.spacing.went(now);
+        let room = self.bound().min(room);
+        self.evenly.spread(self.patience.smoothed(), room);
+        self.evenly.went(now);
         self.on_the_way += 1;
         self.asked += 1;
-        Some((item, attempt))
+        Some(turn)
     }
 
     /// When there may be something to ask; none while only answers are waited for.
-    pub(super) fn wakes_at(&self) -> Option<Micros> {
-        if self.is_done() || !self.has_room() {
+    pub(super) fn wakes_at(&self, room: usize) -> Option<Micros> {
+        if self.is_done() || !self.has_room(room) {
             return None;
         }
         let is_fresh = !self.words.is_empty() || self.has_fresh();
-        let due = self.again.iter().map(|again| again.due).min();
+        let due = self.again.first_key_value().map(|((due, _), _)| *due);
         let due = if is_fresh { Some(0) } else { due };
-        due.map(|due| due.max(self.spacing.next_at()))
+        due.map(|due| due.max(self.may_go_at()))
     }
 
     pub(super) fn name(&self, item: Item) -> Option<QueryName> {
@@ -133,16 +139,49 @@ impl<'a> Course<'a> {
         self.errand.door.name(subject)
     }
 
-    /// A question was answered, `took` after it went.
-    pub(super) fn answered(
-        &mut self,
-        item: Item,
-        reply: Result<Answer, Option<String>>,
-        took: Micros,
-    ) {
-        self.patience.took(took);
-        self.lost_in_row = 0;
+    /// How long an answer is waited for.
+    pub(super) fn wait(&self, attempt: u32) -> Micros {
+        self.patience.wait(attempt, attempt + 1 >= self.attempts)
+    }
+
+    /// When what the resolver failed at is asked again: at once it would say the same.
+    pub(super) fn pause(&self, attempt: u32) -> Micros {
+        self.patience.pause(attempt)
+    }
+
+    /// A question is not on the way any more.
+    pub(super) const fn left(&mut self) {
         self.on_the_way = self.on_the_way.saturating_sub(1);
+    }
+
+    /// Something came of a question that went then.
+    pub(super) fn heard(&mut self, sent_at: Micros, now: Micros) {
+        self.patience.took(now.saturating_sub(sent_at));
+        self.heard_at = Some(now);
+    }
+
+    /// Whether anything came since: the list is there, and what is missing was lost.
+    pub(super) fn heard_since(&self, then: Micros) -> bool {
+        self.heard_at.is_some_and(|at| at > then)
+    }
+
+    /// Whether a question went in the stage that the list is in: test points are the same at both ends.
+    pub(super) const fn is_of_this_stage(&self, sent_at: Micros) -> bool {
+        sent_at >= self.stage_at
+    }
+
+    /// Whether a question was to be asked again, and is not any more.
+    pub(super) fn forget(&mut self, item: Item) -> bool {
+        let mut again = self.again.iter();
+        let found = again.find(|(_, again)| again.item == item);
+        let key = found.map(|(key, _)| *key);
+        key.and_then(|key| self.again.remove(&key)).is_some()
+    }
+
+    /// A question was answered while it was open. What comes of those that were closed shows that the list is
+    /// there, and not that asking it is of use.
+    pub(super) fn answered(&mut self, item: Item, reply: Result<Answer, Option<String>>) {
+        self.lost_in_row = 0;
         match (item, reply) {
             (Item::Words(at), Err(Some(words))) => {
                 let words = self.errand.door.redact(&words);
@@ -155,15 +194,14 @@ impl<'a> Course<'a> {
 
     /// A question went unanswered, or the resolver failed at it, which is what it says while a list does not
     /// answer it: it is asked again, in its own time, as often as may be.
-    pub(super) fn failed(&mut self, (item, attempt): (Item, u32), why: Answer, due: Micros) {
-        self.on_the_way = self.on_the_way.saturating_sub(1);
-        if attempt + 1 < self.attempts && !self.is_given_up() {
-            let attempt = attempt + 1;
-            self.again.push_back(Again { due, item, attempt });
+    pub(super) fn failed(&mut self, again: Try, why: Answer, due: Micros) {
+        if again.attempt < self.attempts && !self.is_given_up() {
+            self.failures += 1;
+            self.again.insert((due, self.failures), again);
             return;
         }
         self.lost_in_row += 1;
-        self.settle(item, why);
+        self.settle(again.item, why);
         if self.is_given_up() && self.stage == Stage::Asking {
             self.next = self.errand.subjects.len();
             self.again.clear();
@@ -200,43 +238,7 @@ impl<'a> Course<'a> {
                 }
             };
             self.next = 0;
-            self.ended_at = now;
-        }
-    }
-
-    /// What came of it.
-    pub(super) fn findings(mut self, registry: &Registry) -> Findings {
-        let zone = self.errand.door.zone;
-        if !self.before.is_healthy() {
-            self.after = self.before.clone();
-        }
-        let trouble = [&self.before, &self.after]
-            .into_iter()
-            .find(|health| !health.is_healthy());
-        let trouble = trouble.map(|health| Why::Unhealthy(health.words().to_owned()));
-        let answers = self.answers.iter().zip(self.errand.subjects);
-        let found = answers.enumerate().map(|(at, (answer, subject))| {
-            let verdict = match (answer, &trouble) {
-                (None, None) => Verdict::Unknown(Why::GivenUp),
-                (_, Some(why)) => Verdict::Unknown(why.clone()),
-                (Some(answer), None) => judge(registry, zone, answer),
-            };
-            let is_listed = matches!(verdict, Verdict::Listed(_));
-            let reason = self.reasons.remove(&at).filter(|_| is_listed);
-            Found {
-                subject,
-                verdict,
-                reason,
-            }
-        });
-        Findings {
-            list: zone.id.clone(),
-            found: found.collect(),
-            before: self.before,
-            after: self.after,
-            asked: self.asked,
-            repeated: self.repeated,
-            took: Duration::from_micros(self.ended_at),
+            self.stage_at = now;
         }
     }
 
@@ -260,8 +262,12 @@ impl<'a> Course<'a> {
         self.lost_in_row >= self.give_up
     }
 
-    fn has_room(&self) -> bool {
-        self.on_the_way < self.errand.door.zone.in_flight as usize
+    fn may_go_at(&self) -> Micros {
+        self.spacing.next_at().max(self.evenly.next_at())
+    }
+
+    fn has_room(&self, room: usize) -> bool {
+        self.on_the_way < self.bound().min(room)
     }
 
     fn has_fresh(&self) -> bool {
