@@ -104,8 +104,8 @@ async fn add(fleet: &Fleet, first: u32) -> Vec<f64> {
     let mut taken = Vec::new();
     for number in first..first + ADDED {
         wait_for("a key is made", async || {
-            let waiting = fleet.api().get("/status").await.ok()["prepared_keys"].as_u64();
-            if waiting == Some(0) { Err(()) } else { Ok(()) }
+            let ready = fleet.api().metric("email_engine_prepared_keys").await;
+            if ready == 0.0 { Err(()) } else { Ok(()) }
         })
         .await;
         let address = format!("192.0.2.{number}");

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{AgentProcess, Api, NodeProcess, wait_for, wait_until};
+use crate::{AgentProcess, Api, DKIM_STOCK, NodeProcess, wait_for, wait_until};
 
 /// A cluster of real nodes and the agents of its hosts, in a folder that goes with it.
 #[derive(Debug)]
@@ -349,6 +349,15 @@ impl Fleet {
         for host in self.agents.keys() {
             self.host_converged(host, why).await;
         }
+    }
+
+    /// Waits until as many DKIM keys are made ahead as its nodes keep.
+    pub async fn stock_is_full(&self) {
+        wait_for("the stock of DKIM keys is full", async || {
+            let held = self.api().metric("email_engine_prepared_keys").await;
+            (held >= DKIM_STOCK as f64).then_some(()).ok_or(held)
+        })
+        .await;
     }
 
     /// Waits until those who submit are to trust the authority for submission: the last that the cluster

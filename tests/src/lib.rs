@@ -38,7 +38,7 @@ pub use api::{Answer, Api};
 pub use clock::Clock;
 pub use fleet::{Fleet, has_converged};
 pub use haystack::{Haystack, every_file};
-pub use node::{Endpoints, NodeProcess};
+pub use node::{DKIM_STOCK, Endpoints, NodeProcess};
 pub use operator::Operator;
 pub use process::{Daemon, binary};
 pub use wait::{DEADLINE, wait_for, wait_until};

@@ -8,6 +8,9 @@ use serde::Deserialize;
 use crate::process::under_umask;
 use crate::{Clock, Daemon, binary, wait_for};
 
+/// DKIM keys that a node keeps ahead of need.
+pub const DKIM_STOCK: u64 = 8;
+
 /// Where a node is reached, as it writes it down when all its listeners are up.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Endpoints {
@@ -105,7 +108,7 @@ impl NodeProcess {
             ("API_LISTEN", listen(|all| &all.api)),
             ("MODE", "sandbox".to_owned()),
             ("MIN_FREE_BYTES", "1048576".to_owned()),
-            ("DKIM_STOCK", "8".to_owned()),
+            ("DKIM_STOCK", DKIM_STOCK.to_string()),
             // No list is asked but by those scenarios that have one of their own.
             ("DNSBL_SWEEP_SECONDS", "0".to_owned()),
             ("LOG_LEVEL", "info".to_owned()),

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use data_encoding::BASE64;
@@ -53,6 +54,8 @@ pub struct Stock<F> {
     vault: Arc<Vault>,
     /// Held while filling, so that two who ask do not make twice as many.
     filling: Arc<Mutex<()>>,
+    /// How many keys those need together who wait here.
+    asked: Arc<AtomicUsize>,
 }
 
 impl<F> fmt::Debug for Stock<F> {
@@ -69,16 +72,19 @@ impl<F: Fleet> Stock<F> {
             fleet,
             vault,
             filling: Arc::default(),
+            asked: Arc::default(),
         }
     }
 
     /// Makes sure that at least so many keys are prepared, with all processors: for whoever is about
-    /// to add many identities. Any node may.
+    /// to add many identities. Any node may. Of many who ask at once for one each, the first has as many
+    /// made as there are processors, and the others find theirs.
     ///
     /// # Errors
     /// When a key cannot be made or stored.
     pub async fn ensure(&self, keys: usize) -> Result<(), StockError> {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let _asked = Asked::new(&self.asked, keys);
         self.fill(keys, processors).await
     }
 
@@ -118,11 +124,12 @@ impl<F: Fleet> Stock<F> {
             let (founded, held) = self
                 .fleet
                 .view(|state| (state.cluster.is_some(), state.prepared_keys.len()));
-            // What is made is stored at once: whoever gives up waiting and asks again finds it.
-            let missing = wanted.saturating_sub(held).min(at_once).min(PER_COMMAND);
-            if missing == 0 || !founded {
+            if held >= wanted || !founded {
                 return Ok(());
             }
+            let all = wanted.max(self.asked.load(Ordering::Relaxed));
+            // What is made is stored at once: whoever gives up waiting and asks again finds it.
+            let missing = (all - held).min(at_once).min(PER_COMMAND);
             let keys = self.make(missing, at_once).await?;
             let actor = format!("node {}", self.fleet.node());
             let command = Command::StockKeys(StockKeys { keys });
@@ -149,6 +156,25 @@ impl<F: Fleet> Stock<F> {
             }
         }
         Ok(keys)
+    }
+}
+
+/// Somebody who waits for keys.
+struct Asked<'a> {
+    all: &'a AtomicUsize,
+    keys: usize,
+}
+
+impl<'a> Asked<'a> {
+    fn new(all: &'a AtomicUsize, keys: usize) -> Self {
+        all.fetch_add(keys, Ordering::Relaxed);
+        Self { all, keys }
+    }
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.keys, Ordering::Relaxed);
     }
 }
 

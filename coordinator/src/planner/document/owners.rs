@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use email_engine_protocol::api::IpSpec;
+use email_engine_protocol::api::{HostSpec, IpSpec};
 use email_engine_protocol::id::{HostId, PoolName, TenantId};
 
 use super::{Wanted, reject};
-use crate::command::{Rejection, RejectionCode};
+use crate::command::Rejection;
+use crate::command::RejectionCode::{BrandDomain, Duplicate, PoolMismatch};
 use crate::state::FleetState;
 
-/// Checks identities of the file against each other, and against those that stay beside them.
+/// Checks identities of the file against each other, and against those that stay beside them: these are
+/// looked up, because a file of one identity must not cost a walk through the fleet.
 /// `prune` is the scope within which what the file omits would go.
 pub(super) fn check(
     state: &FleetState,
@@ -18,40 +20,93 @@ pub(super) fn check(
     wanted: &Wanted<'_>,
     prune: Option<Option<&TenantId>>,
 ) -> Result<(), Rejection> {
-    let named: BTreeSet<IpAddr> = identities.iter().map(|ip| ip.address).collect();
-    let goes =
-        |ip: &IpSpec| prune.is_some_and(|scope| scope.is_none_or(|tenant| *tenant == ip.tenant));
+    let fleet = Beside::new(state, identities, prune);
     let mut owners = Owners::default();
-    for identity in state.identities.values() {
-        let ip = &identity.spec;
-        if !named.contains(&ip.address) && !goes(ip) {
-            owners.take("the fleet", ip, false)?;
+    let mut machines: BTreeMap<IpAddr, Vec<&HostSpec>> = BTreeMap::new();
+    for host in wanted.hosts.values() {
+        for address in &host.addresses {
+            machines.entry(*address).or_default().push(host);
         }
     }
     for (index, ip) in identities.iter().enumerate() {
         let place = format!("ips[{index}]");
-        owners.take(&place, ip, true)?;
+        owners.take(&place, ip, &fleet)?;
         brand(&place, ip, wanted)?;
-        for host in wanted.hosts.values() {
-            if host.addresses.contains(&ip.address) && host.id != ip.host {
-                return Err(reject(
-                    RejectionCode::Duplicate,
-                    format!("{place}.address"),
-                    &ip.address,
-                    "it is the address of a host",
-                ));
-            }
-            if host.id == ip.host && host.addresses.first() == Some(&ip.address) {
-                return Err(reject(
-                    RejectionCode::Duplicate,
-                    format!("{place}.address"),
-                    &ip.address,
-                    format!("it is the admin address of host {}", host.id),
-                ));
-            }
+        for host in machines.get(&ip.address).into_iter().flatten() {
+            let accepted = match () {
+                () if host.id != ip.host => "it is the address of a host".to_owned(),
+                () if host.addresses.first() == Some(&ip.address) => {
+                    format!("it is the admin address of host {}", host.id)
+                }
+                () => continue,
+            };
+            let field = format!("{place}.address");
+            return Err(reject(Duplicate, field, &ip.address, accepted));
         }
     }
     Ok(())
+}
+
+/// The identities that stay beside those of the file.
+struct Beside<'a> {
+    state: &'a FleetState,
+    named: BTreeSet<IpAddr>,
+    prune: Option<Option<&'a TenantId>>,
+    /// How many of each pool do not stay where they are.
+    moved: BTreeMap<&'a PoolName, u32>,
+}
+
+impl<'a> Beside<'a> {
+    fn new(
+        state: &'a FleetState,
+        identities: &[IpSpec],
+        prune: Option<Option<&'a TenantId>>,
+    ) -> Self {
+        let mut fleet = Self {
+            state,
+            named: identities.iter().map(|ip| ip.address).collect(),
+            prune,
+            moved: BTreeMap::new(),
+        };
+        let named = fleet.named.iter().filter_map(|at| state.identities.get(at));
+        let mut moved: Vec<_> = named.collect();
+        if prune.is_some() {
+            let all = state.identities.values();
+            moved.extend(all.filter(|one| fleet.goes(&one.spec)));
+        }
+        for identity in moved {
+            *fleet.moved.entry(&identity.spec.pool).or_default() += 1;
+        }
+        fleet
+    }
+
+    /// Whether the file removes it.
+    fn goes(&self, ip: &IpSpec) -> bool {
+        let within = |scope: Option<&TenantId>| scope.is_none_or(|tenant| *tenant == ip.tenant);
+        !self.named.contains(&ip.address) && self.prune.is_some_and(within)
+    }
+
+    /// Whether one that stays has what this identity asks for. A sender is of its domain.
+    fn has(&self, field: &str, ip: &IpSpec) -> bool {
+        let lookup = &self.state.lookup;
+        let holder = match field {
+            "domain" => lookup.domains.get(&ip.domain),
+            "hostname" => lookup.hostnames.get(&ip.hostname),
+            "vmta" => lookup.vmtas.get(&ip.vmta),
+            _ => None,
+        };
+        let holder = holder.and_then(|holder| self.state.identities.get(holder));
+        holder.is_some_and(|one| !self.named.contains(&one.spec.address) && !self.goes(&one.spec))
+    }
+
+    /// Whose a pool is, and where, while any of it stays.
+    fn pool(&self, name: &PoolName) -> Option<(TenantId, HostId)> {
+        let members = self.state.lookup.members.get(name).copied();
+        let moved = self.moved.get(name).copied();
+        let stays = members.unwrap_or_default() > moved.unwrap_or_default();
+        let pool = self.state.pools.get(name).filter(|_| stays)?;
+        Some((pool.tenant.clone(), pool.host.clone()))
+    }
 }
 
 /// A brand domain, or what is above one, never sends.
@@ -60,7 +115,7 @@ fn brand(place: &str, ip: &IpSpec, wanted: &Wanted<'_>) -> Result<(), Rejection>
         for brand in &tenant.brand_domains {
             if brand.is_within(&ip.domain) {
                 return Err(reject(
-                    RejectionCode::BrandDomain,
+                    BrandDomain,
                     format!("{place}.domain"),
                     &ip.domain,
                     "it is a brand domain or above one, and never sends; one below may",
@@ -71,7 +126,7 @@ fn brand(place: &str, ip: &IpSpec, wanted: &Wanted<'_>) -> Result<(), Rejection>
     Ok(())
 }
 
-/// Who has what, by kind and value.
+/// Who of the file has what, by kind and value.
 #[derive(Default)]
 struct Owners {
     singles: BTreeMap<(&'static str, String), String>,
@@ -79,7 +134,7 @@ struct Owners {
 }
 
 impl Owners {
-    fn take(&mut self, place: &str, ip: &IpSpec, strict: bool) -> Result<(), Rejection> {
+    fn take(&mut self, place: &str, ip: &IpSpec, fleet: &Beside<'_>) -> Result<(), Rejection> {
         let singles = [
             ("address", ip.address.to_string()),
             // Before the host name, which is the domain where a file says none.
@@ -92,9 +147,10 @@ impl Owners {
             let owner = self
                 .singles
                 .insert((field, value.clone()), place.to_owned());
-            if let Some(owner) = owner.filter(|_| strict) {
+            let owner = owner.or_else(|| fleet.has(field, ip).then(|| "the fleet".to_owned()));
+            if let Some(owner) = owner {
                 return Err(reject(
-                    RejectionCode::Duplicate,
+                    Duplicate,
                     format!("{place}.{field}"),
                     &value,
                     format!("{owner} has it already; it belongs to one identity"),
@@ -105,10 +161,10 @@ impl Owners {
         let pool = self
             .pools
             .entry(ip.pool.clone())
-            .or_insert_with(|| mine.clone());
-        if strict && *pool != mine {
+            .or_insert_with(|| fleet.pool(&ip.pool).unwrap_or_else(|| mine.clone()));
+        if *pool != mine {
             return Err(reject(
-                RejectionCode::PoolMismatch,
+                PoolMismatch,
                 format!("{place}.pool"),
                 &ip.pool,
                 format!(
