@@ -130,6 +130,8 @@ pub const ENDPOINTS: usize = 16;
 pub const REQUEST_BYTES: usize = 16 * 1024 * 1024;
 /// Most rows of one batch of statistics: identities by hours and groups of receivers.
 pub const STATISTICS_ROWS: usize = 2048;
+/// Most DKIM keys that are held ahead of need.
+pub const PREPARED_KEYS: usize = 10_000;
 /// Most rows of replies that name a list in one batch of statistics: identities by lists.
 pub const REPLY_ROWS: usize = 256;
 /// Longest sample of a reply, in characters.

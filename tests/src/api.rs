@@ -1,9 +1,13 @@
 //! A plain HTTP client of the cluster.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::{Client, Method};
 use serde_json::Value;
+
+use email_engine_protocol::api::KEYS_UNDER_WAY;
+
+use crate::DEADLINE;
 
 /// An answer of the API: status and JSON body.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +77,23 @@ impl Api {
     pub async fn send(
         &self,
         method: Method,
+        path: &str,
+        body: Option<&Value>,
+        headers: &[(&str, &str)],
+    ) -> Result<Answer, String> {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let answer = self.once(&method, path, body, headers).await?;
+            // Nothing is changed yet, and a machine with much to do makes keys slowly.
+            if answer.body["code"] != KEYS_UNDER_WAY || Instant::now() > deadline {
+                return Ok(answer);
+            }
+        }
+    }
+
+    async fn once(
+        &self,
+        method: &Method,
         path: &str,
         body: Option<&Value>,
         headers: &[(&str, &str)],

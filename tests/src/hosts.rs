@@ -6,9 +6,18 @@ use crate::{Fleet, has_converged, wait_for};
 
 impl Fleet {
     /// Waits until one host runs its newest target, by the word of the agent that runs now, and gives
-    /// what the cluster says of it.
+    /// what the cluster says of it. Plans are made a moment after a change is committed: until then a host has
+    /// converged to the target of before.
     pub async fn host_converged(&self, host: &str, why: &str) -> Value {
         let agent = self.agents.get(host);
+        wait_for(&format!("all is planned, because {why}"), async || {
+            let answer = self.api().try_get("/status").await?;
+            match (answer.status, &answer.body["unplanned"]) {
+                (200, Value::Null | Value::Bool(false)) => Ok(()),
+                _ => Err(format!("{answer:?}")),
+            }
+        })
+        .await;
         wait_for(
             &format!("{host} has converged, because {why}"),
             async || {
@@ -27,8 +36,7 @@ impl Fleet {
         .await
     }
 
-    /// The same, of a target that knows of all that was changed until now. Plans are made a moment after a change
-    /// is committed: until then a host has converged to the target of before.
+    /// The same, of a target that is all that would be planned now: also where it is held back for a while.
     pub async fn host_caught_up(&self, host: &str, why: &str) -> Value {
         wait_for(
             &format!("{host} has a target of what is wanted now, because {why}"),

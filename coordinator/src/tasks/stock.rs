@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use email_engine_protocol::crypto::Entropy;
+use email_engine_protocol::limits;
 use email_engine_protocol::secret::SecretBytes;
 
 use super::leads;
@@ -127,7 +128,8 @@ impl<F: Fleet> Stock<F> {
             if held >= wanted || !founded {
                 return Ok(());
             }
-            let all = wanted.max(self.asked.load(Ordering::Relaxed));
+            let asked = self.asked.load(Ordering::Relaxed);
+            let all = wanted.max(asked.min(limits::PREPARED_KEYS));
             // What is made is stored at once: whoever gives up waiting and asks again finds it.
             let missing = (all - held).min(at_once).min(PER_COMMAND);
             let keys = self.make(missing, at_once).await?;

@@ -65,7 +65,7 @@ pub use listing::{
     ListingView, SweepView, SweptView,
 };
 pub use preview::{HostChange, ResourceChange, RestartRequest, RestartView, TextDiff};
-pub use problem::Problem;
+pub use problem::{KEYS_UNDER_WAY, Problem};
 pub use release::{
     BundleCreated, BundleRequest, BundleView, ReleaseRequest, ReleaseView, ReleasesView,
 };

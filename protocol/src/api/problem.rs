@@ -2,6 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Code of a refusal for now: DKIM keys that a change takes are being made, and nothing is changed yet. Whoever
+/// asks again finds those that were made.
+pub const KEYS_UNDER_WAY: &str = "keys-under-way";
+
 /// `application/problem+json`. `code` is stable and made for programs; `detail` is for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {

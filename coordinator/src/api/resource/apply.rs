@@ -1,7 +1,7 @@
 //! `POST /fleet`: makes the fleet as a document says.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
@@ -9,7 +9,7 @@ use axum::{Extension, Json};
 use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
 
-use email_engine_protocol::api::{AccessRole, ApplyAnswer, Change, FleetDocument};
+use email_engine_protocol::api::{AccessRole, ApplyAnswer, Change, FleetDocument, KEYS_UNDER_WAY};
 
 use crate::api::Api;
 use crate::api::Draft;
@@ -167,6 +167,25 @@ pub(super) async fn beside<R: Send + 'static>(
     .await
 }
 
+/// Has DKIM keys made until so many are ready. Hundreds take longer than an answer may: then nothing is
+/// changed yet, and who asks again finds those that were made.
+pub(super) async fn have_keys(api: &Api, needed: usize, began: Instant) -> Result<(), ApiError> {
+    // Before the request as a whole is out of time, which tells less.
+    let time = (api.request_time * 2 / 3).saturating_sub(began.elapsed());
+    if let Ok(made) = tokio::time::timeout(time, api.planning.ensure_stock(needed)).await {
+        return Ok(made?);
+    }
+    let ready = api.view(|state| state.prepared_keys.len());
+    Err(ApiError::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        KEYS_UNDER_WAY,
+        format!(
+            "{ready} of {needed} DKIM keys that this takes are made; nothing is changed yet: ask again, \
+             what is made is kept"
+        ),
+    ))
+}
+
 /// Thinks beside the threads that serve.
 async fn threaded<R: Send + 'static>(
     think: impl FnOnce() -> R + Send + 'static,
@@ -243,13 +262,13 @@ pub(super) async fn carry_out(
     if let Some(first) = &write.replayed {
         return Ok((Draft::default(), Some(Committed::here(first.clone()?))));
     }
-    let mut attempt = 0;
+    let (began, mut attempt) = (Instant::now(), 0);
     loop {
         let (mut draft, mut revision) = fresh_draft(api, write, document, prune)?;
         if api.view(|state| state.prepared_keys.len()) < draft.new_identities {
             // Preparing keys takes a while and moves the revision: what was drafted is thought over on
             // what is then, which may be that somebody else was faster.
-            api.planning.ensure_stock(draft.new_identities).await?;
+            have_keys(api, draft.new_identities, began).await?;
             (draft, revision) = fresh_draft(api, write, document, prune)?;
         }
         if draft.commands.is_empty() {

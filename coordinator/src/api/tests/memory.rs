@@ -56,6 +56,8 @@ pub(super) struct MemoryFleet {
     pub(super) ahead: Mutex<Vec<Command>>,
     /// Commands that somebody else gets in while keys are made.
     pub(super) ahead_of_keys: Mutex<Vec<Command>>,
+    /// Keys are made one by one, and no second one in time.
+    pub(super) makes_keys_slowly: AtomicBool,
     /// Somebody else's backup is under way.
     pub(super) backs_up: AtomicBool,
     /// Nodes that do not tell whom they have.
@@ -89,6 +91,7 @@ impl MemoryFleet {
             races: AtomicUsize::new(0),
             ahead: Mutex::new(Vec::new()),
             ahead_of_keys: Mutex::new(Vec::new()),
+            makes_keys_slowly: AtomicBool::new(false),
             backs_up: AtomicBool::new(false),
             unheard: Mutex::default(),
             unplanned: Mutex::new(PlanErrors::new()),
@@ -376,10 +379,15 @@ impl Planning for Planner {
         }
         let held = self.0.state().prepared_keys.len();
         let missing = needed.saturating_sub(held);
-        if missing > 0 {
-            self.0.apply(MemoryFleet::stocked(missing)).unwrap();
+        let slow = missing > 1 && self.0.makes_keys_slowly.load(Ordering::SeqCst);
+        let made = if slow { 1 } else { missing };
+        if made > 0 {
+            self.0.apply(MemoryFleet::stocked(made)).unwrap();
         }
-        async { Ok(()) }.boxed()
+        match slow {
+            true => std::future::pending().boxed(),
+            false => async { Ok(()) }.boxed(),
+        }
     }
 }
 

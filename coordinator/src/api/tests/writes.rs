@@ -1,8 +1,11 @@
 //! Changes: once, in somebody's name, and not at all when nothing changes.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::time::Duration;
 
 use serde_json::json;
+
+use email_engine_protocol::api::KEYS_UNDER_WAY;
 
 use super::memory::MemoryFleet;
 use super::testbed::Testbed;
@@ -183,6 +186,24 @@ async fn who_is_beaten_while_keys_are_made_writes_no_log_entry() {
     assert_eq!(answered.body["applied"], false);
     assert_eq!(answered.body["changes"], json!([]));
     assert_eq!(testbed.fleet.log_length(), 0);
+    assert_eq!(testbed.fleet.state().identities.len(), 2);
+}
+
+#[tokio::test]
+async fn keys_that_take_longer_than_an_answer_are_kept_for_who_asks_again() {
+    let testbed = Testbed::new().answering_within(Duration::from_millis(300));
+    testbed.fleet.makes_keys_slowly.store(true, SeqCst);
+    let apply = || {
+        let ask = testbed.ask("operator", "POST", "/api/v1/fleet");
+        ask.header("idempotency-key", "k").json(additions()).send()
+    };
+    let refused = apply().await.refuses(503, KEYS_UNDER_WAY);
+    let told = refused.body["detail"].as_str().unwrap();
+    assert!(told.starts_with("1 of 2 DKIM keys"), "{told}");
+    assert!(testbed.fleet.state().identities.is_empty());
+    // The other one is made by the time that it is asked for again.
+    let answered = apply().await.gives(200);
+    assert_eq!(answered.body["applied"], true);
     assert_eq!(testbed.fleet.state().identities.len(), 2);
 }
 

@@ -93,8 +93,8 @@ pub(crate) struct Global {
     /// Say nothing beside answers and errors
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
-    /// Seconds to wait for a node's answer [default: 35], and for a cluster that is electing a leader
-    /// [default: 15]
+    /// Seconds to wait for a node's answer [default: 35], for a cluster that is electing a leader
+    /// [default: 15], and for DKIM keys that a change takes [default: 3600]
     #[arg(long = "request-timeout", global = true, value_name = "SECONDS",
           value_parser = clap::value_parser!(u64).range(1..=600))]
     pub(crate) request_timeout: Option<u64>,

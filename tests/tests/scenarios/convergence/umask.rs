@@ -56,6 +56,16 @@ async fn modes_under(umask: &'static str) {
     node.start().await;
     fleet.leader().await;
 
+    let mut wanted = BTreeMap::new();
+    for host in fleet.agents.keys() {
+        let config = fleet.api().get(&format!("/hosts/{host}/config")).await.ok();
+        wanted.insert(host.clone(), config);
+    }
+    // What is written while it is looked at may be gone when it is read.
+    fleet.nodes.get_mut(&1).unwrap().stop();
+    for agent in fleet.agents.values_mut() {
+        agent.kill();
+    }
     let data = fleet.nodes[&1].data_dir();
     assert_private(&data);
     let written = every_file(&data);
@@ -67,8 +77,7 @@ async fn modes_under(umask: &'static str) {
     }
     for (host, agent) in &fleet.agents {
         assert_private(&agent.data_dir());
-        let config = fleet.api().get(&format!("/hosts/{host}/config")).await.ok();
-        assert_as_wanted(agent, &config["resources"]);
+        assert_as_wanted(agent, &wanted[host]["resources"]);
     }
 }
 

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use email_engine_tests::lab::{Guest, web};
 use email_engine_tests::mail::alone;
-use email_engine_tests::{Fleet, Operator, samples, wait_for};
+use email_engine_tests::{Fleet, Operator, samples, wait_for, wait_until};
 
 use super::agent;
 
@@ -203,7 +203,7 @@ async fn an_ill_page_is_told_healed_and_well_again(
         "nginx.service was restarted for it",
     ];
     operator.is_shown(HOST, &words).await;
-    assert_eq!(starts(guest), before + 1);
+    wait_until("the journal has its start", async || starts(guest) > before).await;
     guest.run(&["mv", &away, INDEX]);
     serves("the application is whole again").await;
     fleet.host_converged(HOST, "its page is well again").await;
@@ -243,6 +243,7 @@ async fn is_noted(guest: &Guest, note: &str, why: &str) {
 /// what no check is about, and holds on to that through a reboot until its cluster has something to say.
 async fn alone_it_goes_back_to_what_was_well(fleet: &Fleet, operator: &Operator, guest: &Guest) {
     give(operator, "well", "200-399");
+    is_noted(guest, "well", "it is given").await;
     fleet.host_converged(HOST, "its state is well").await;
     give(operator, "ill", "500-599");
     let words = ["health_check:page", "accepted is 500 to 599"];

@@ -4,6 +4,7 @@
 use std::fs;
 use std::net::UdpSocket;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -47,20 +48,51 @@ impl Drop for Lists {
 impl Lists {
     /// Starts one that lists nobody but test points; none where the program is not there.
     pub(crate) async fn serve() -> Option<Self> {
+        // Somebody else may take the port between its choice and its use.
+        for _ in 0..5 {
+            let Some(mut lists) = Self::begin() else {
+                eprintln!("rbldnsd is not there: nothing was tried");
+                return None;
+            };
+            let mut ended = false;
+            wait_until("the server of lists answers, or has ended", async || {
+                ended = lists.child.try_wait().unwrap().is_some();
+                ended || lists.answers()
+            })
+            .await;
+            if !ended {
+                return Some(lists);
+            }
+        }
+        panic!("rbldnsd ends at once");
+    }
+
+    fn begin() -> Option<Self> {
         let folder = TempDir::new().unwrap();
         // The program gives its rights up before it reads.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let port = UdpSocket::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
         for (list, _) in LISTS {
             write(&folder, list, &[]);
         }
+        for (origin, point, answer) in NAMES {
+            let text = format!(":{answer}:test\n{point}\n");
+            fs::write(folder.path().join(origin), text).unwrap();
+        }
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let port = socket.local_addr().unwrap().port();
+        drop(socket);
+        let child = Self::command(folder.path(), port).spawn().ok()?;
+        Some(Self {
+            folder,
+            port,
+            child,
+        })
+    }
+
+    fn command(folder: &Path, port: u16) -> Command {
         let mut command = Command::new("rbldnsd");
         command.args(["-n", "-q", "-c", "1", "-b", &format!("127.0.0.1/{port}")]);
-        command.arg("-r").arg(folder.path());
+        command.arg("-r").arg(folder);
         if rustix::process::geteuid().is_root() {
             command.args(["-u", "nobody:nogroup"]);
         }
@@ -71,26 +103,11 @@ impl Lists {
                 command.arg(format!("{KEY}.zen.dq.spamhaus.net:ip4set:{list}"));
             }
         }
-        for (origin, point, answer) in NAMES {
-            fs::write(
-                folder.path().join(origin),
-                format!(":{answer}:test\n{point}\n"),
-            )
-            .unwrap();
+        for (origin, ..) in NAMES {
             command.arg(format!("{origin}:dnset:{origin}"));
         }
-        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        let Ok(child) = child else {
-            eprintln!("rbldnsd is not there: nothing was tried");
-            return None;
-        };
-        let lists = Self {
-            folder,
-            port,
-            child,
-        };
-        wait_until("the server of lists answers", async || lists.answers()).await;
-        Some(lists)
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command
     }
 
     /// Zones that it serves.

@@ -10,7 +10,9 @@ use email_engine_tests::{Clock, Fleet, Operator, wait_for, wait_until};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::failover::{LISTED, STANDBY, alerts, events, is_replaced, status, with_standby};
+use super::failover::{
+    LISTED, STANDBY, alerts, confirmed, events, is_replaced, status, with_standby,
+};
 use super::server::Lists;
 use super::{QUICK, is_healthy, is_troubled, listing};
 
@@ -144,7 +146,7 @@ async fn of_two_that_lead_by_their_own_word_one_acts() {
         let own = Operator::at(&fleet, node);
         let events = events(&own);
         assert_eq!(events.len(), 1, "{events:?}");
-        assert_eq!(alerts(&own, "listing-confirmed").len(), 1);
+        assert_eq!(confirmed(&own).len(), 1);
         assert_eq!(alerts(&own, "promoted").len(), 1);
         assert_eq!(status(&own, STANDBY), "warming");
     }

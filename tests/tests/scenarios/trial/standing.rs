@@ -18,7 +18,7 @@ async fn one_command_gives_three_nodes_whose_leader_the_hosts_do_not_miss() {
     let mut trial = Running::start(&dir, &[]).await;
     let context = fs::metadata(dir.join("admin.toml")).unwrap();
     assert_eq!(context.permissions().mode() & 0o7777, 0o600);
-    let status = trial.converged().unwrap();
+    let status = wait_for("all of it has converged", async || trial.converged()).await;
     assert_eq!(status["ips"], 5, "{status}");
     let nodes = status["cluster"]["nodes"].as_array().unwrap();
     assert!(nodes.iter().all(|node| node["role"] == "voter"));

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::extract::{Query, State};
 use axum::response::Response;
@@ -22,6 +23,7 @@ use crate::api::Api;
 use crate::api::auth::Caller;
 use crate::api::problem::ApiError;
 use crate::api::request::{JsonOrNothing, Named, WriteRequest};
+use crate::api::resource::apply::have_keys;
 use crate::api::resource::page::Page;
 use crate::api::routes::Asker;
 use crate::command::{Command, RotateKeys, rotation_facts};
@@ -85,7 +87,7 @@ pub(in crate::api) async fn rotate(
 ) -> Result<Json<DkimView>, ApiError> {
     if write.replayed.is_none() {
         api.view(|state| found(state, &write.caller, address).map(|_| ()))?;
-        api.planning.ensure_stock(1).await?;
+        have_keys(&api, 1, Instant::now()).await?;
     }
     let command = begin([address].into(), cause(request));
     api.commit_here(&write, command).await?;
@@ -112,7 +114,7 @@ pub(in crate::api) async fn rotate_tenant(
     let addresses: BTreeSet<IpAddr> = ready.into_iter().collect();
     if !addresses.is_empty() || write.replayed.is_some() {
         if write.replayed.is_none() {
-            api.planning.ensure_stock(addresses.len()).await?;
+            have_keys(&api, addresses.len(), Instant::now()).await?;
         }
         api.commit_here(&write, begin(addresses.clone(), cause))
             .await?;

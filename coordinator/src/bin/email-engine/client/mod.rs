@@ -22,6 +22,7 @@ pub(crate) mod testbed;
 #[cfg(test)]
 mod tests;
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
@@ -31,6 +32,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use email_engine_protocol::id::ApiKeyId;
 
 use crate::context::Context;
+use crate::output::Output;
 
 pub(crate) use alerts::AlertFilter;
 pub(crate) use error::{BuildError, ClientError};
@@ -46,14 +48,17 @@ pub(crate) struct Patience {
     pub(crate) request: Duration,
     /// A cluster that answers without being able to serve, as while it elects a leader.
     pub(crate) unavailable: Duration,
+    /// DKIM keys that a change takes: two cores make ten thousand in some twenty minutes.
+    pub(crate) keys: Duration,
 }
 
 impl Patience {
-    /// A node gives up on a request after 30 seconds, as when many keys have to be made, and says so:
-    /// whoever hung up before would not hear it.
+    /// A node gives up on a request after 30 seconds and says so: whoever hung up before would not hear
+    /// it.
     pub(crate) const USUAL: Self = Self {
         request: Duration::from_secs(35),
         unavailable: Duration::from_secs(15),
+        keys: Duration::from_mins(60),
     };
 
     /// The leader's word on how things stand is not waited for longer than this: a state that is a
@@ -61,6 +66,7 @@ impl Patience {
     pub(crate) const LEADER: Self = Self {
         request: Duration::from_secs(4),
         unavailable: Duration::from_secs(3),
+        keys: Duration::ZERO,
     };
 
     /// Of a call as a whole, as `--request-timeout` gives it.
@@ -68,6 +74,7 @@ impl Patience {
         Self {
             request: timeout,
             unavailable: timeout,
+            keys: timeout,
         }
     }
 }
@@ -86,6 +93,8 @@ pub(crate) struct Client {
     key: String,
     /// The file that the key is from.
     key_file: Option<PathBuf>,
+    /// Where is told what is waited for, on a terminal.
+    voice: Option<Output>,
 }
 
 impl Client {
@@ -132,12 +141,19 @@ impl Client {
             reason: None,
             key: context.key_name().to_owned(),
             key_file: None,
+            voice: None,
         })
     }
 
     /// Says which file the key is from, for errors.
     pub(crate) fn with_key_file(mut self, file: PathBuf) -> Self {
         self.key_file = Some(file);
+        self
+    }
+
+    /// Tells what is waited for, when somebody is there to see it.
+    pub(crate) fn with_voice(mut self, output: Output) -> Self {
+        self.voice = std::io::stderr().is_terminal().then_some(output);
         self
     }
 

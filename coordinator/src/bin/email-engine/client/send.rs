@@ -13,7 +13,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use email_engine_protocol::api::Problem;
+use email_engine_protocol::api::{KEYS_UNDER_WAY, Problem};
 use email_engine_protocol::limits::REQUEST_BYTES;
 
 use super::error::{Tried, why};
@@ -129,7 +129,8 @@ impl Client {
             return Err(ClientError::TooLarge { got });
         }
         let patience = call.patience.unwrap_or(self.patience);
-        let deadline = Instant::now() + patience.unavailable;
+        let began = Instant::now();
+        let mut deadline = began + patience.unavailable;
         let mut pause = PAUSE;
         loop {
             let (unavailable, tried) = match self.round(call, patience).await? {
@@ -140,7 +141,13 @@ impl Client {
             let Some(problem) = unavailable else {
                 return Err(ClientError::Unreachable { tried });
             };
-            if Instant::now() + pause >= deadline {
+            if problem.code == KEYS_UNDER_WAY && began.elapsed() < patience.keys {
+                if let Some(voice) = &self.voice {
+                    voice.note(&problem.detail);
+                }
+                // It serves, and gets on.
+                (deadline, pause) = (Instant::now() + patience.unavailable, PAUSE);
+            } else if Instant::now() + pause >= deadline {
                 return Err(ClientError::Unavailable { problem, tried });
             }
             tokio::time::sleep(pause).await;

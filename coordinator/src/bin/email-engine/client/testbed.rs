@@ -20,6 +20,9 @@ use crate::commands::Desk;
 use crate::context::{Context, ContextEndpoint};
 use crate::output::PLAIN;
 
+/// Longer than a test takes.
+pub(crate) const LONG: Duration = Duration::from_secs(30);
+
 /// A cluster's CA.
 pub(crate) struct Authority {
     cluster: ClusterId,
@@ -131,6 +134,7 @@ impl Authority {
         let patience = Patience {
             request: Duration::from_secs(10),
             unavailable,
+            keys: LONG,
         };
         Client::new(&context, patience).unwrap()
     }

@@ -1,17 +1,18 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 
-use email_engine_protocol::api::{FleetDocument, TenantSpec};
+use email_engine_protocol::api::{FleetDocument, KEYS_UNDER_WAY, TenantSpec};
 use email_engine_protocol::id::HostId;
 use email_engine_protocol::limits;
 
 use super::ClientError;
-use super::testbed::{Authority, nobody, problem};
+use super::testbed::{Authority, LONG, nobody, problem};
 
 const ANSWER: &str = r#"{"applied":true,"revision":7,"changes":[],"warnings":[]}"#;
-const LONG: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 async fn a_call_goes_to_the_first_node_that_can_serve_it_under_one_idempotency_key() {
@@ -76,6 +77,24 @@ async fn a_cluster_without_a_leader_is_waited_for_and_then_named_as_such() {
         "{shown}"
     );
     assert!(node.asked().len() >= 2, "{:?}", node.asked());
+}
+
+#[tokio::test]
+async fn keys_that_are_being_made_are_waited_for_under_the_same_idempotency_key() {
+    let authority = Authority::new(1);
+    let asked = Arc::new(AtomicUsize::new(0));
+    let node = authority.node(move |_| match asked.fetch_add(1, Ordering::Relaxed) {
+        0..3 => problem(503, KEYS_UNDER_WAY),
+        _ => ANSWER.into_response(),
+    });
+    // Whoever gets on is not one who cannot serve.
+    let client = authority.client(&[&node.url], Duration::ZERO);
+    let answer = client.apply(&FleetDocument::default(), false, false).await;
+    assert_eq!(answer.unwrap().revision, 7);
+    let asked = node.asked();
+    assert_eq!(asked.len(), 4);
+    let key = &asked[0].idempotency_key;
+    assert!(key.is_some() && asked.iter().all(|one| one.idempotency_key == *key));
 }
 
 #[tokio::test]

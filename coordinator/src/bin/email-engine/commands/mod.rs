@@ -46,11 +46,13 @@ impl Desk {
         let context = Context::read(&file)?;
         let told = global.request_timeout.map(Duration::from_secs);
         let patience = told.map_or(Patience::USUAL, Patience::of);
+        let output = Output::new(global.output, global.quiet);
         Ok(Self {
             client: Client::new(&context, patience)?
                 .with_reason(global.reason.as_deref())?
-                .with_key_file(file),
-            output: Output::new(global.output, global.quiet),
+                .with_key_file(file)
+                .with_voice(output),
+            output,
         })
     }
 }

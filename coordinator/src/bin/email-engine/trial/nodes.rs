@@ -24,6 +24,7 @@ const LOOK: Duration = Duration::from_millis(150);
 pub(super) const PATIENCE: Patience = Patience {
     request: Duration::from_secs(30),
     unavailable: Duration::from_secs(20),
+    keys: Duration::from_mins(5),
 };
 
 /// Nodes of a first start that names no number.

@@ -47,6 +47,10 @@ fn a_bare_host_serves_the_api_of_the_operators_bundle_and_goes_on_serving_it() {
         upload(&fleet, "1");
         is_served(&guest, "1", "the bundle was uploaded").await;
         secrets_are_where_they_belong(&fleet, &guest).await;
+        // With the one that has its secrets last.
+        fleet
+            .host_converged(HOST, "its services have their secrets")
+            .await;
         does_jobs(&guest).await;
         nothing_is_open(&guest);
         fleet.host_converged(HOST, "it has all that it needs").await;

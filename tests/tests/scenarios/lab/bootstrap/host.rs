@@ -48,7 +48,7 @@ fn a_bare_machine_becomes_a_host_by_one_run_that_may_be_cut_off_repeated_and_tak
             TOKEN,
             "--json",
             "--wait-seconds",
-            "90",
+            "240",
         ];
         let ran = bootstrap(&guest, &run);
         assert_eq!(ran.status.code(), Some(0), "{}", said(&ran));
@@ -122,7 +122,7 @@ async fn a_refused_token_has_its_own_exit_code(guest: &Guest, fleet: &Fleet) {
     give(guest, &token);
     let id = token.parse::<JoinToken>().unwrap().id;
     fleet.api().delete(&format!("/tokens/{id}")).await.ok();
-    let run = ["agent", "--join-file", TOKEN, "--wait-seconds", "60"];
+    let run = ["agent", "--join-file", TOKEN, "--wait-seconds", "240"];
     let refused = bootstrap(guest, &run);
     assert_eq!(refused.status.code(), Some(3), "{}", said(&refused));
 }
