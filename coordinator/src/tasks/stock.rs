@@ -84,9 +84,8 @@ impl<F: Fleet> Stock<F> {
     /// # Errors
     /// When a key cannot be made or stored.
     pub async fn ensure(&self, keys: usize) -> Result<(), StockError> {
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let _asked = Asked::new(&self.asked, keys);
-        self.fill(keys, processors).await
+        self.fill(keys).await
     }
 
     /// Keeps so many keys while this node leads, made one at a time.
@@ -115,47 +114,69 @@ impl<F: Fleet> Stock<F> {
             if held >= wanted || !founded {
                 return Ok(());
             }
-            self.fill(held + 1, 1).await?;
+            self.fill(held + 1).await?;
         }
     }
 
-    async fn fill(&self, wanted: usize, at_once: usize) -> Result<(), StockError> {
-        let _alone = self.filling.lock().await;
+    async fn fill(&self, wanted: usize) -> Result<(), StockError> {
         loop {
-            let (founded, held) = self
-                .fleet
-                .view(|state| (state.cluster.is_some(), state.prepared_keys.len()));
-            if held >= wanted || !founded {
+            if self.missing(wanted) == 0 {
                 return Ok(());
             }
-            let asked = self.asked.load(Ordering::Relaxed);
-            let all = wanted.max(asked.min(limits::PREPARED_KEYS));
-            // What is made is stored at once: whoever gives up waiting and asks again finds it.
-            let missing = (all - held).min(at_once).min(PER_COMMAND);
-            let keys = self.make(missing, at_once).await?;
-            let actor = format!("node {}", self.fleet.node());
-            let command = Command::StockKeys(StockKeys { keys });
-            let proposal = proposal(&self.fleet, actor, "keys ahead of need", command);
-            self.fleet
-                .propose(proposal)
-                .await?
-                .map_err(StockError::Rejected)?;
+            let turn = Arc::clone(&self.filling).lock_owned().await;
+            let stock = self.clone();
+            // A lot under way is finished whoever gives up waiting: who asks again finds it.
+            let lot = tokio::spawn(async move {
+                let _turn = turn;
+                stock.lot(wanted).await
+            });
+            lot.await
+                .map_err(|error| StockError::Make(error.to_string()))??;
         }
     }
 
-    async fn make(&self, count: usize, at_once: usize) -> Result<Vec<PreparedKey>, StockError> {
-        let mut keys = Vec::with_capacity(count);
+    /// How many keys are to be made before so many are there.
+    fn missing(&self, wanted: usize) -> usize {
+        self.fleet.view(|state| match state.cluster {
+            Some(_) => wanted.saturating_sub(state.prepared_keys.len()),
+            None => 0,
+        })
+    }
+
+    /// Makes and stores some of the keys that are missing: one while nobody waits for it, else as many
+    /// as there are processors.
+    async fn lot(&self, wanted: usize) -> Result<(), StockError> {
+        let asked = self.asked.load(Ordering::Relaxed);
+        let at_once = match asked {
+            0 => 1,
+            _ => std::thread::available_parallelism().map_or(1, usize::from),
+        };
+        let missing = self.missing(wanted.max(asked.min(limits::PREPARED_KEYS)));
+        if missing == 0 || self.missing(wanted) == 0 {
+            // Others made them while the turn was waited for.
+            return Ok(());
+        }
+        let keys = self.make(missing.min(at_once).min(PER_COMMAND)).await?;
+        let actor = format!("node {}", self.fleet.node());
+        let command = Command::StockKeys(StockKeys { keys });
+        let proposal = proposal(&self.fleet, actor, "keys ahead of need", command);
+        self.fleet
+            .propose(proposal)
+            .await?
+            .map_err(StockError::Rejected)?;
+        Ok(())
+    }
+
+    /// Makes so many, each on a thread of its own.
+    async fn make(&self, count: usize) -> Result<Vec<PreparedKey>, StockError> {
         let mut making = JoinSet::new();
-        while keys.len() < count {
-            while making.len() < at_once && keys.len() + making.len() < count {
-                let vault = self.vault.clone();
-                making.spawn_blocking(move || prepare(&vault));
-            }
-            match making.join_next().await {
-                Some(Ok(made)) => keys.push(made?),
-                Some(Err(error)) => return Err(StockError::Make(error.to_string())),
-                None => break,
-            }
+        for _ in 0..count {
+            let vault = self.vault.clone();
+            making.spawn_blocking(move || prepare(&vault));
+        }
+        let mut keys = Vec::with_capacity(count);
+        while let Some(made) = making.join_next().await {
+            keys.push(made.map_err(|error| StockError::Make(error.to_string()))??);
         }
         Ok(keys)
     }

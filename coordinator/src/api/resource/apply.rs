@@ -10,12 +10,14 @@ use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
 
 use email_engine_protocol::api::{AccessRole, ApplyAnswer, Change, FleetDocument, KEYS_UNDER_WAY};
+use email_engine_protocol::limits;
 
 use crate::api::Api;
 use crate::api::Draft;
 use crate::api::app::Committed;
 use crate::api::problem::ApiError;
 use crate::api::request::{ATTEMPTS, JsonBody, WriteRequest, is_passing};
+use crate::command::refuse::at_most;
 use crate::command::{Batch, Command, Rejection};
 use crate::planner::document::{Scope, place};
 use crate::planner::preview::Preview;
@@ -176,6 +178,9 @@ pub(super) async fn have_keys(api: &Api, needed: usize, began: Instant) -> Resul
         return Ok(made?);
     }
     let ready = api.view(|state| state.prepared_keys.len());
+    if ready >= needed {
+        return Ok(());
+    }
     Err(ApiError::new(
         StatusCode::SERVICE_UNAVAILABLE,
         KEYS_UNDER_WAY,
@@ -236,7 +241,10 @@ fn draft(
         None => Scope::Admin,
     };
     let drafted = api.planning.changes(state, document, prune, scope);
-    drafted.map_err(|rejection| as_written(rejection.into(), document))
+    let drafted = drafted.map_err(|rejection| as_written(rejection.into(), document))?;
+    // Each takes a DKIM key, and no more are ever held: they would be waited for in vain.
+    at_most("identities", drafted.new_identities, limits::PREPARED_KEYS)?;
+    Ok(drafted)
 }
 
 /// A draft on the fleet as it is now, with the revision that it is made on.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use email_engine_protocol::api::KEYS_UNDER_WAY;
+use email_engine_protocol::limits;
 
 use super::memory::MemoryFleet;
 use super::testbed::Testbed;
@@ -205,6 +206,28 @@ async fn keys_that_take_longer_than_an_answer_are_kept_for_who_asks_again() {
     let answered = apply().await.gives(200);
     assert_eq!(answered.body["applied"], true);
     assert_eq!(testbed.fleet.state().identities.len(), 2);
+}
+
+#[tokio::test]
+async fn more_identities_than_keys_are_ever_held_for_are_refused_at_once() {
+    let testbed = Testbed::new();
+    let mut document = additions();
+    document["ips"] = (0..=limits::PREPARED_KEYS)
+        .map(|at| {
+            let domain = format!("mail{at}.example.com");
+            json!({"address": format!("2001:db8::{at:x}"), "domain": domain, "tenant": "red"})
+        })
+        .collect();
+    for target in ["/api/v1/fleet", "/api/v1/fleet?dry_run=true"] {
+        let ask = testbed.ask("operator", "POST", target);
+        let refused = ask
+            .json(document.clone())
+            .send()
+            .await
+            .refuses(422, "limit");
+        assert_eq!(refused.body["value"], "10001");
+        assert_eq!(refused.body["accepted"], "at most 10000");
+    }
 }
 
 #[tokio::test]

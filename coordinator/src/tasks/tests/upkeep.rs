@@ -1,6 +1,7 @@
 //! Keys ahead of need, hosts past their deadline, the node's own certificate.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rsa::pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePublicKey};
 use rsa::traits::PublicKeyParts;
@@ -24,6 +25,22 @@ use crate::tasks::{Stock, expire, renew};
 pub(super) fn vault(pki: &TestPki) -> Arc<Vault> {
     let key = zeroize::Zeroizing::new(*pki.vault.key());
     Arc::new(Vault::new(pki.vault.version(), key))
+}
+
+#[tokio::test]
+async fn keys_that_are_being_made_are_kept_when_nobody_waits_for_them_any_more() {
+    let pki = TestPki::new();
+    let fleet = FakeFleet::new(founded(&pki));
+    let stock = Stock::new(fleet.clone(), vault(&pki));
+    let gone = tokio::time::timeout(Duration::ZERO, stock.ensure(1)).await;
+    assert!(gone.is_err(), "no key is made in no time");
+    let mut applied = fleet.applied();
+    let made = async {
+        while fleet.view(|state| state.prepared_keys.is_empty()) {
+            applied.changed().await.unwrap();
+        }
+    };
+    wait_for(made, "the lot that was under way is stored").await;
 }
 
 #[tokio::test]

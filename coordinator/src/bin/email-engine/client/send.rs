@@ -130,7 +130,7 @@ impl Client {
         }
         let patience = call.patience.unwrap_or(self.patience);
         let began = Instant::now();
-        let mut deadline = began + patience.unavailable;
+        let mut deadline = Some(began + patience.unavailable);
         let mut pause = PAUSE;
         loop {
             let (unavailable, tried) = match self.round(call, patience).await? {
@@ -141,14 +141,21 @@ impl Client {
             let Some(problem) = unavailable else {
                 return Err(ClientError::Unreachable { tried });
             };
-            if problem.code == KEYS_UNDER_WAY && began.elapsed() < patience.keys {
-                if let Some(voice) = &self.voice {
-                    voice.note(&problem.detail);
-                }
-                // It serves, and gets on.
-                (deadline, pause) = (Instant::now() + patience.unavailable, PAUSE);
-            } else if Instant::now() + pause >= deadline {
+            let is_over = if problem.code == KEYS_UNDER_WAY {
+                // It serves, and gets on: what is asked of it next takes as long again.
+                (deadline, pause) = (None, PAUSE);
+                began.elapsed() >= patience.keys
+            } else {
+                let now = Instant::now();
+                now + pause >= *deadline.get_or_insert(now + patience.unavailable)
+            };
+            if is_over {
                 return Err(ClientError::Unavailable { problem, tried });
+            }
+            if problem.code == KEYS_UNDER_WAY
+                && let Some(voice) = &self.voice
+            {
+                voice.note(&problem.detail);
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -194,7 +201,13 @@ impl Client {
                 url: shown(base),
                 why: format!("{} ({})", problem.title, problem.code),
             });
+            let is_at_work = problem.code == KEYS_UNDER_WAY;
             unavailable = Some(problem);
+            if is_at_work {
+                // Another node would make the same keys.
+                self.preferred.store(index, Ordering::Relaxed);
+                break;
+            }
         }
         Ok(Round::Nobody { unavailable, tried })
     }

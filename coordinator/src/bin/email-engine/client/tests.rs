@@ -98,6 +98,25 @@ async fn keys_that_are_being_made_are_waited_for_under_the_same_idempotency_key(
 }
 
 #[tokio::test]
+async fn keys_are_waited_for_no_longer_than_was_said_and_asked_of_one_node_only() {
+    let authority = Authority::new(1);
+    let at_work = authority.node(|_| problem(503, KEYS_UNDER_WAY));
+    let leaderless = authority.node(|_| problem(503, "no-leader"));
+    let mut client = authority.client(&[&at_work.url, &leaderless.url], LONG);
+    client.patience.keys = Duration::ZERO;
+    let error = client
+        .apply(&FleetDocument::default(), false, false)
+        .await
+        .unwrap_err();
+    let ClientError::Unavailable { problem, .. } = error else {
+        panic!("{error}");
+    };
+    assert_eq!(problem.code, KEYS_UNDER_WAY);
+    assert_eq!(at_work.asked().len(), 1);
+    assert!(leaderless.asked().is_empty(), "it would make the same keys");
+}
+
+#[tokio::test]
 async fn a_node_of_another_cluster_is_named_as_such() {
     let ours = Authority::new(1);
     let theirs = Authority::new(2);

@@ -17,7 +17,7 @@ use crate::private_file;
 
 /// Between two looks at the hosts of a running trial.
 const LOOK: Duration = Duration::from_secs(2);
-/// For applying the fleet file.
+/// For a cluster that cannot take the fleet file yet; keys that are made for it have their own time.
 const APPLY: Duration = Duration::from_secs(90);
 /// The same, while the trial's key is not accepted.
 const KEY_LOOK: Duration = Duration::from_secs(10);

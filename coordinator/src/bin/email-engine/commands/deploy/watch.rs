@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use email_engine_protocol::api::{Consistency, HostSpec, RenderedConfig, StatusView};
+use email_engine_protocol::api::{
+    Consistency, HostSpec, KEYS_UNDER_WAY, RenderedConfig, StatusView,
+};
 use email_engine_protocol::id::HostId;
 use futures::StreamExt as _;
 use futures::future::join;
@@ -82,7 +84,15 @@ impl Run<'_> {
     async fn hand_out(&self, entrance: &Entrance, always: bool) -> Result<(), Failure> {
         let host = self.spec(entrance);
         let patience = self.arguments.wait_hosts();
-        let (path, is_new) = token::file(&self.desk.client, host, patience, self.voice).await?;
+        let made = token::file(&self.desk.client, host, patience, self.voice).await;
+        let (path, is_new) = match made {
+            Ok(made) => made,
+            Err(failure) => match self.status().await {
+                // For a host that has come in since it was looked at no token is made.
+                Ok(status) if steps::is_let_in(&status, &host.id) => return Ok(()),
+                _ => return Err(failure),
+            },
+        };
         if is_new || always {
             self.voice.insist(&format!(
                 "{} ({}) waits for its machine: bring email-engine-bootstrap and email-engine-agent there, \
@@ -118,11 +128,11 @@ impl Run<'_> {
                 }
                 // The cluster asks for the same again then, with its own words.
                 Err(ClientError::Unavailable { problem, .. })
-                    if problem.status == 504 && tries < TRIES =>
+                    if tries < TRIES
+                        && (problem.code == KEYS_UNDER_WAY || problem.status == 504) =>
                 {
                     tries += 1;
-                    self.voice
-                        .record("the keys of new identities are being made");
+                    self.voice.record(&problem.detail);
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -161,13 +171,7 @@ impl Run<'_> {
         let hands: Vec<HostId> = by_hand.iter().map(|one| one.host.clone()).collect();
         for entrance in &by_hand {
             // The steps before may have taken most of its time.
-            if let Err(failure) = self.hand_out(entrance, false).await {
-                // For a host that has come in since it was looked at no token is made.
-                let status = self.status().await?;
-                if !steps::is_let_in(&status, &entrance.host) {
-                    return Err(failure);
-                }
-            }
+            self.hand_out(entrance, false).await?;
         }
         let patience = self.arguments.wait_hosts();
         let begun = Instant::now();
