@@ -206,6 +206,11 @@ async fn what_a_service_answers_is_bounded_and_leads_nowhere() {
         "an operator may mend it"
     );
     assert!(matches!(answers[5], Failure::Refused { .. }));
+    let talkative = "I compare with 0123456789abcdef and MDEyMzQ1Njc4OWFiY2RlZg==";
+    stand_in.next([Mood::Says(401, "", talkative)]);
+    let told = tell(&channels(), &spec, KEY).await.unwrap_err();
+    let expected = "it answers 401: I compare with (key) and (key)";
+    assert_eq!(told.to_string(), expected);
     stand_in.next([Mood::SaysNothing]);
     let slow = tell(&impatient(), &spec, KEY).await.unwrap_err();
     assert!(slow.to_string().contains("no answer in time"), "{slow}");

@@ -39,5 +39,5 @@ pub use line::Line;
 pub use look::{AWAY_MILLIS, DiskSeen, HostSeen, Looked, Seen, look, refused};
 pub use outcome::{DEAD_MILLIS, DeliveryOutcome, DeliveryResult, GIVE_UP_MILLIS, channel_dead};
 pub use parcel::{PARCEL, Parcel, parcels};
-pub use subject::AlertSubject;
+pub use subject::{AlertSubject, UnknownSubject};
 pub use words::Words;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +35,39 @@ pub enum AlertSubject {
     Zone(DomainName),
 }
 
+/// No alert is about this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{ACCEPTED}")]
+pub struct UnknownSubject;
+
+/// How what an alert is about is said.
+const ACCEPTED: &str = "cluster, or channel, host, ip, list, node, tenant, token or zone and its name, as \
+                            alerts say it: 'host pmta1'";
+
+impl FromStr for AlertSubject {
+    type Err = UnknownSubject;
+
+    /// Reads what [`Display`](fmt::Display) writes.
+    fn from_str(text: &str) -> Result<Self, UnknownSubject> {
+        if text == "cluster" {
+            return Ok(Self::Cluster);
+        }
+        let (noun, name) = text.split_once(' ').ok_or(UnknownSubject)?;
+        let read = match noun {
+            "channel" => name.parse().map(Self::Channel).ok(),
+            "host" => name.parse().map(Self::Host).ok(),
+            "ip" => name.parse().map(Self::Identity).ok(),
+            "list" => (!name.trim().is_empty()).then(|| Self::List(Line::new(name))),
+            "node" => name.parse().map(NodeId).map(Self::Node).ok(),
+            "tenant" => name.parse().map(Self::Tenant).ok(),
+            "token" => name.parse().map(Self::Token).ok(),
+            "zone" => name.parse().map(Self::Zone).ok(),
+            _ => None,
+        };
+        read.ok_or(UnknownSubject)
+    }
+}
+
 impl AlertSubject {
     /// Whose it is; none: the fleet's.
     #[must_use]
@@ -63,6 +97,47 @@ impl fmt::Display for AlertSubject {
             Self::Tenant(tenant) => write!(f, "tenant {tenant}"),
             Self::Token(token) => write!(f, "token {token}"),
             Self::Zone(zone) => write!(f, "zone {zone}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_of_a_subject_is_read_as_it() {
+        let said = [
+            "channel ops",
+            "cluster",
+            "host pmta1",
+            "ip 192.0.2.1",
+            "ip 2001:db8::1",
+            "list zen.example.org",
+            "node 3",
+            "tenant client-1",
+            "token t-1",
+            "zone example.com",
+        ];
+        for text in said {
+            let subject: AlertSubject = text.parse().unwrap();
+            assert_eq!(subject.to_string(), text);
+        }
+        let long: AlertSubject = "ip 2001:DB8:0::1".parse().unwrap();
+        assert_eq!(long.to_string(), "ip 2001:db8::1");
+        let nothing = [
+            "",
+            "pmta1",
+            "192.0.2.1",
+            "host",
+            "host ",
+            "list ",
+            "ip pmta1",
+            "node one",
+            "Host pmta1",
+        ];
+        for text in nothing {
+            assert_eq!(text.parse::<AlertSubject>(), Err(UnknownSubject), "{text}");
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What time does to an identity: rest takes from what it reached, quarantine ends in it.
 
+use std::fmt::Write as _;
+
 use email_engine_protocol::api::{IpStatus, Phase, Verdict};
 use email_engine_protocol::time::Timestamp;
 
@@ -75,8 +77,12 @@ pub(super) fn unclean(quarantine: &Quarantine, now: Timestamp) -> Vec<String> {
     let mut missing = Vec::new();
     let until = earliest_release(quarantine);
     if now < until {
+        let mut lists = String::new();
+        for list in &quarantine.lists {
+            let _ = write!(lists, " on {}", list.escape_debug());
+        }
         missing.push(format!(
-            "seen last at {}, and 7 days after that are over at {until}",
+            "seen last{lists} at {}, and 7 days after that are over at {until}",
             quarantine.last_sighting
         ));
     }

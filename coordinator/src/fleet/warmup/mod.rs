@@ -31,6 +31,6 @@ pub use plan::{
     at_phase, begin, carry_over, fleet_settings, follow, half, is_warming, pause, quota_now,
     resume, settings_of, stay_stopped, stop, weight,
 };
-pub use simulate::{Event, LARGEST_POOL, LONGEST, Scenario, simulate};
+pub use simulate::{Event, LARGEST_POOL, LONGEST, Scenario, looked_at, simulate};
 
 pub use email_engine_protocol::api::{WarmupPlan, WarmupSettings, WarmupStep, WarmupVerdict};

@@ -31,19 +31,15 @@ pub struct Event {
 
 impl Event {
     /// How one is written.
-    pub const FORM: &str = "a number of identities and a day, such as 3@14";
+    pub const FORM: &str =
+        "a number of identities and one of the days that are looked at, such as 3@14";
 
-    /// Reads `K@DAY`: so many come, or go, on that day.
+    /// Reads `K@DAY`: so many come, or go, on that one of the days that are looked at.
     #[must_use]
-    pub fn read(text: &str, comes: bool) -> Option<Self> {
+    pub fn read(text: &str, comes: bool, days: u32) -> Option<Self> {
         let (count, day) = text.split_once('@')?;
-        Self::of(count.parse().ok()?, day.parse().ok()?, comes)
-    }
-
-    /// So many come, or go, on a day.
-    #[must_use]
-    pub fn of(count: u32, day: u32, comes: bool) -> Option<Self> {
-        let is_good = (1..=LARGEST_POOL).contains(&count) && (1..=LONGEST).contains(&day);
+        let (count, day) = (count.parse().ok()?, day.parse().ok()?);
+        let is_good = (1..=LARGEST_POOL).contains(&count) && (1..=days).contains(&day);
         let (add, lose) = if comes { (count, 0) } else { (0, count) };
         is_good.then_some(Self { day, add, lose })
     }
@@ -74,6 +70,15 @@ struct Cohort {
     sent: Vec<DayCounts>,
 }
 
+/// How many days are looked at to tell so many: what is sent in all some day is sought for long.
+#[must_use]
+pub const fn looked_at(days: u32, target: Option<u64>) -> u32 {
+    match target {
+        Some(_) if days < LONGEST => LONGEST,
+        _ => days,
+    }
+}
+
 /// Day by day.
 #[must_use]
 pub fn simulate(scenario: &Scenario) -> Simulation {
@@ -95,11 +100,7 @@ pub fn simulate(scenario: &Scenario) -> Simulation {
     };
     let (mut cumulative, mut most, mut reached) = (0_u64, 0_u64, None);
     let asked = scenario.target.unwrap_or_default();
-    let last = match scenario.target {
-        Some(_) => scenario.days.max(LONGEST),
-        None => scenario.days,
-    };
-    for day in 1..=last {
+    for day in 1..=looked_at(scenario.days, scenario.target) {
         pass(&mut cohorts, scenario, day);
         let row = row(&cohorts, day, &mut cumulative);
         most = most.max(row.quota);

@@ -8,6 +8,7 @@ use axum::{Extension, Json};
 
 use email_engine_protocol::api::{SilenceRequest, SilenceView};
 
+use crate::alerts::rules::AlertSubject;
 use crate::api::Api;
 use crate::api::problem::ApiError;
 use crate::api::request::{JsonBody, Named, WriteRequest};
@@ -55,9 +56,17 @@ pub(in crate::api) async fn create(
         }
         (_, asked) => asked,
     };
+    // What no alert can be about would silence nothing, and its author would learn of it at night.
+    let subject = match &request.subject {
+        None => None,
+        Some(text) => Some(
+            text.parse::<AlertSubject>()
+                .map_err(|error| ApiError::invalid("subject", text, &error.to_string()))?,
+        ),
+    };
     let command = Command::SilenceAlerts(SilenceAlerts {
         kind: request.kind,
-        subject: request.subject,
+        subject: subject.map(|subject| subject.to_string()),
         tenant,
         minutes: request.minutes,
         reason: request.reason,

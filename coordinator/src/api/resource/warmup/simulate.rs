@@ -14,7 +14,7 @@ use crate::api::problem::ApiError;
 use crate::api::routes::Asker;
 use crate::fleet::warmup::{
     Event, LARGEST_POOL, LONGEST, Scenario, at_phase, day_begins, day_of, fleet_settings,
-    settings_of, simulate,
+    looked_at, settings_of, simulate,
 };
 
 /// Parameters of the question.
@@ -56,7 +56,7 @@ pub(in crate::api) async fn show(
     let mut events = Vec::new();
     for (name, text) in [("lose", &question.lose), ("add", &question.add)] {
         if let Some(text) = text {
-            let event = Event::read(text, name == "add");
+            let event = Event::read(text, name == "add", looked_at(days, question.target));
             events.push(event.ok_or_else(|| ApiError::invalid(name, text, Event::FORM))?);
         }
     }

@@ -127,6 +127,13 @@ async fn a_test_is_listed_with_where_it_goes_and_a_silence_with_who_asked() {
         "the other is the fleet's"
     );
 
+    let quiet = json!({"subject": "pmta1", "minutes": 5, "reason": "its disk is replaced"});
+    let refused = ask(&testbed, "operator", "POST", "/silences", quiet).await;
+    let refused = refused.refuses(422, "invalid");
+    assert_eq!(
+        (&refused.body["field"], &refused.body["value"]),
+        (&json!("subject"), &json!("pmta1"))
+    );
     let quiet = json!({"kind": "warmup-paused", "minutes": 5, "reason": "holidays"});
     let made = ask(&testbed, "red-operator", "POST", "/silences", quiet).await;
     let made = made.gives(201).body;

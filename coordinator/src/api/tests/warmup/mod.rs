@@ -229,6 +229,7 @@ async fn a_pool_is_simulated_as_it_stands_and_with_what_may_come() {
     assert_eq!(own["target"]["mails"], 1_000);
     for (parameters, field) in [
         ("lose=1", "lose"),
+        ("days=9&add=1@10", "add"),
         ("days=0", "days"),
         ("each=50001", "each"),
     ] {

@@ -3,7 +3,8 @@
 use clap::Args;
 
 use email_engine_coordinator::fleet::warmup::{
-    Event, LARGEST_POOL, LONGEST, Scenario, WarmupSettings, at_phase, day_begins, simulate,
+    Event, LARGEST_POOL, LONGEST, Scenario, WarmupSettings, at_phase, day_begins, looked_at,
+    simulate,
 };
 use email_engine_protocol::api::{Phase, Simulation};
 use email_engine_protocol::id::TenantId;
@@ -66,6 +67,7 @@ impl Simulate {
     }
 
     fn events(&self) -> Result<Vec<Event>, Failure> {
+        let days = looked_at(self.days, self.target);
         let said = [("lose", &self.lose), ("add", &self.add)];
         let said = said
             .into_iter()
@@ -75,7 +77,7 @@ impl Simulate {
                 (false, Some(day)) => format!("{text}@{day}"),
                 _ => text.clone(),
             };
-            Event::read(&whole, name == "add").ok_or_else(|| {
+            Event::read(&whole, name == "add", days).ok_or_else(|| {
                 let form = Event::FORM;
                 wrong(format!(
                     "--{name} {text}: {form}, or a number with --on DAY"
@@ -218,6 +220,9 @@ mod tests {
         let identities: Vec<_> = told.days.iter().map(|day| day.identities).collect();
         assert_eq!(identities, [4, 4, 3, 3, 5]);
         assert!(asked(&["--lose", "1"]).is_err(), "on which day?");
+        let late = ["--days", "5", "--lose", "1@6"];
+        assert!(asked(&late).is_err(), "nobody would see it");
+        assert!(asked(&[&late[..], &["--target", "50"]].concat()).is_ok());
         let told = asked(&["--target", "50000", "--each", "50000"]).unwrap();
         assert_eq!(told.target.unwrap().day, Some(42 + 18));
         assert!(asked(&["--each", "50001"]).is_err());

@@ -330,7 +330,10 @@ fn what_was_an_operators_word_alone_an_admin_takes_back_and_a_lists_nobody() {
             assert_eq!(first(&fleet).spec.status, IpStatus::Resting);
             assert_eq!(first(&fleet).life.quarantine, None);
         } else {
-            assert_eq!(fleet.refuse(release(true)).code, RejectionCode::NotYet);
+            let refused = fleet.refuse(release(true));
+            assert_eq!(refused.code, RejectionCode::NotYet);
+            let told = refused.to_string();
+            assert!(told.contains("seen last on zen at "), "{told}");
         }
     }
 }
