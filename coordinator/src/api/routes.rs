@@ -110,7 +110,7 @@ fn of_the_fleet() -> Vec<(Rule, Handler)> {
     const PUT: Method = Method::PUT;
     const DELETE: Method = Method::DELETE;
     vec![
-        (whole(rule(POST, "/api/v1/fleet", Operator, Tenant, &["dry_run", "prune"])), post(apply::apply)),
+        (whole(rule(POST, "/api/v1/fleet", Operator, Tenant, &["dry_run", "prune", "removing"])), post(apply::apply)),
         (rule(GET, "/api/v1/tenants", Viewer, Tenant, &[]), get(tenants::list)),
         (rule(POST, "/api/v1/tenants", Operator, Fleet, &[]), post(tenants::create)),
         (rule(GET, "/api/v1/tenants/{tenant}", Viewer, Tenant, &[]), get(tenants::show)),

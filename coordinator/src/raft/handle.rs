@@ -215,6 +215,9 @@ impl Cluster {
     /// # Errors
     /// When the store fails or the bytes do not have their hash.
     pub fn body(&self, hash: &ContentHash) -> Result<Option<Bytes>, StoreError> {
+        if let Some(body) = self.core.replica.coming(hash) {
+            return Ok(Some(body));
+        }
         let doing = "reading a body";
         let store = self
             .core

@@ -65,14 +65,14 @@ pub use listing::{
     ListingView, SweepView, SweptView,
 };
 pub use preview::{HostChange, ResourceChange, RestartRequest, RestartView, TextDiff};
-pub use problem::{KEYS_UNDER_WAY, Problem};
+pub use problem::{KEYS_UNDER_WAY, Problem, REMOVALS_MOVED};
 pub use release::{
     BundleCreated, BundleRequest, BundleView, ReleaseRequest, ReleaseView, ReleasesView,
 };
 pub use secret::{TenantSecret, TenantSecretError, TenantSecretRequest, TenantSecretView};
 pub use view::{
     ApplyAnswer, Change, ChangeAction, DomainRecord, DomainView, FleetState, HostView, MailDay,
-    MailView, PlannedPhase, RenderedConfig, RenderedFile, StatusView, TurnedAway,
+    MailView, PlannedPhase, RenderedConfig, RenderedFile, StatusView, TurnedAway, removals,
 };
 pub use warmup::{
     CoverView, PAUSE_DAYS, PartView, PauseRequest, Rate, ResumeRequest, SelectRequest,

@@ -6,6 +6,10 @@ use serde::{Deserialize, Serialize};
 /// asks again finds those that were made.
 pub const KEYS_UNDER_WAY: &str = "keys-under-way";
 
+/// Code of a refusal: what a document would remove is not what its author agreed to, because the fleet has
+/// changed since.
+pub const REMOVALS_MOVED: &str = "removals-moved";
+
 /// `application/problem+json`. `code` is stable and made for programs; `detail` is for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {

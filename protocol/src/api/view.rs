@@ -221,6 +221,19 @@ pub struct ApplyAnswer {
     pub more_hosts: u64,
 }
 
+/// Names what changes remove, whatever else they do: the hash of a line `KIND NAME` for each removal, sorted. Who
+/// agrees to removals sends it along, so that nothing else is removed.
+#[must_use]
+pub fn removals(changes: &[Change]) -> ContentHash {
+    let removals = changes.iter();
+    let removals = removals.filter(|change| change.action == ChangeAction::Remove);
+    let mut lines: Vec<String> = removals
+        .map(|change| format!("{} {}\n", change.kind, change.name))
+        .collect();
+    lines.sort();
+    ContentHash::of(lines.concat().as_bytes())
+}
+
 /// A sending domain with the records that it needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DomainView {

@@ -9,7 +9,10 @@ use axum::{Extension, Json};
 use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
 
-use email_engine_protocol::api::{AccessRole, ApplyAnswer, Change, FleetDocument, KEYS_UNDER_WAY};
+use email_engine_protocol::api::{
+    AccessRole, ApplyAnswer, Change, FleetDocument, KEYS_UNDER_WAY, REMOVALS_MOVED, removals,
+};
+use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::limits;
 
 use crate::api::Api;
@@ -35,6 +38,9 @@ pub(in crate::api) struct Manner {
     /// Also removes what the document omits.
     #[serde(default)]
     prune: bool,
+    /// Refused unless exactly this is removed ([`removals`]): what its author was shown and agreed to.
+    #[serde(default)]
+    removing: Option<ContentHash>,
 }
 
 /// Makes the fleet as a document says, or says what that would change.
@@ -49,7 +55,7 @@ pub(in crate::api) async fn apply(
             .await
             .map(Json);
     }
-    let (draft, committed) = carry_out(&api, &write, &document, manner.prune).await?;
+    let (draft, committed) = carry_out(&api, &write, &document, manner).await?;
     let answer = match committed {
         Some(committed) => answer(draft, true, committed.outcome().revision),
         None => {
@@ -252,10 +258,22 @@ fn fresh_draft(
     api: &Api,
     write: &WriteRequest,
     document: &FleetDocument,
-    prune: bool,
+    manner: Manner,
 ) -> Result<(Draft, u64), ApiError> {
     let state = api.copy_of_state();
-    Ok((draft(api, &state, write, document, prune)?, state.revision))
+    let draft = draft(api, &state, write, document, manner.prune)?;
+    let moved = |agreed: &ContentHash| *agreed != removals(&draft.changes);
+    if let Some(agreed) = manner.removing.filter(moved) {
+        let accepted = "the hash of what is removed now, as a dry run tells it";
+        return Err(ApiError::new(
+            StatusCode::CONFLICT,
+            REMOVALS_MOVED,
+            "the fleet has changed, and with it what would be removed: nothing was changed; look at it \
+             again",
+        )
+        .about("removing", &agreed.to_string(), accepted));
+    }
+    Ok((draft, state.revision))
 }
 
 /// Commits what a document changes, all or nothing. No outcome when there was nothing to do: then
@@ -265,19 +283,19 @@ pub(super) async fn carry_out(
     api: &Api,
     write: &WriteRequest,
     document: &FleetDocument,
-    prune: bool,
+    manner: Manner,
 ) -> Result<(Draft, Option<Committed>), ApiError> {
     if let Some(first) = &write.replayed {
         return Ok((Draft::default(), Some(Committed::here(first.clone()?))));
     }
     let (began, mut attempt) = (Instant::now(), 0);
     loop {
-        let (mut draft, mut revision) = fresh_draft(api, write, document, prune)?;
+        let (mut draft, mut revision) = fresh_draft(api, write, document, manner)?;
         if api.view(|state| state.prepared_keys.len()) < draft.new_identities {
             // Preparing keys takes a while and moves the revision: what was drafted is thought over on
             // what is then, which may be that somebody else was faster.
             have_keys(api, draft.new_identities, began).await?;
-            (draft, revision) = fresh_draft(api, write, document, prune)?;
+            (draft, revision) = fresh_draft(api, write, document, manner)?;
         }
         if draft.commands.is_empty() {
             return Ok((draft, None));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use email_engine_protocol::api::KEYS_UNDER_WAY;
+use email_engine_protocol::api::{ApplyAnswer, KEYS_UNDER_WAY, REMOVALS_MOVED, removals};
 use email_engine_protocol::limits;
 
 use super::memory::MemoryFleet;
@@ -206,6 +206,75 @@ async fn keys_that_take_longer_than_an_answer_are_kept_for_who_asks_again() {
     let answered = apply().await.gives(200);
     assert_eq!(answered.body["applied"], true);
     assert_eq!(testbed.fleet.state().identities.len(), 2);
+}
+
+#[tokio::test]
+async fn a_prune_removes_what_was_agreed_to_and_nobody_who_came_meanwhile() {
+    let testbed = Testbed::new();
+    let apply = |document: serde_json::Value| {
+        let ask = testbed.ask("operator", "POST", "/api/v1/fleet");
+        ask.json(document).send()
+    };
+    apply(additions()).await.gives(200);
+    let mut kept = additions();
+    kept.as_object_mut().unwrap().remove("hosts");
+    kept["ips"].as_array_mut().unwrap().pop();
+    let prune = |parameters: &str| {
+        let target = format!("/api/v1/fleet?prune=true&{parameters}");
+        let ask = testbed.ask("red-operator", "POST", &target);
+        ask.json(kept.clone()).send()
+    };
+    let agree = async || {
+        let shown = prune("dry_run=true").await.gives(200);
+        let shown: ApplyAnswer = serde_json::from_value(shown.body).unwrap();
+        (shown.changes.len(), removals(&shown.changes))
+    };
+    let (changes, agreed) = agree().await;
+    assert_eq!(changes, 1);
+    let mut third = additions();
+    third["ips"][0] =
+        json!({"address": "198.51.100.3", "domain": "mail3.example.com", "tenant": "red"});
+    apply(third).await.gives(200);
+    let refused = prune(&format!("removing={agreed}")).await;
+    let refused = refused.refuses(409, REMOVALS_MOVED);
+    assert_eq!(refused.body["field"], "removing");
+    assert_eq!(testbed.fleet.state().identities.len(), 3);
+    let (changes, agreed) = agree().await;
+    assert_eq!(changes, 2);
+    let pruned = prune(&format!("removing={agreed}")).await.gives(200);
+    assert_eq!(pruned.body["applied"], true);
+    assert_eq!(testbed.fleet.state().identities.len(), 1);
+}
+
+#[tokio::test]
+async fn what_a_file_leaves_out_of_a_host_or_the_settings_is_set_back_with_a_warning() {
+    let testbed = Testbed::new();
+    let apply = async |document: serde_json::Value| {
+        let ask = testbed.ask("admin", "POST", "/api/v1/fleet");
+        let answer = ask.json(document).send().await.gives(200);
+        answer.body["warnings"].to_string()
+    };
+    let mut document = json!({
+        "settings": {"postmaster": "postmaster@example.com", "management_port": 1999},
+        "hosts": [{"id": "pmta1", "role": "powermta", "addresses": ["192.0.2.1"],
+                   "labels": {"host-name": "mx.example.com"}}]
+    });
+    let warned = apply(document.clone()).await;
+    assert!(!warned.contains("where nothing is said"), "{warned}");
+    document["settings"] = json!({"management_port": 1998});
+    document["hosts"][0]
+        .as_object_mut()
+        .unwrap()
+        .remove("labels");
+    let warned = apply(document).await;
+    assert!(
+        warned.contains("the settings have postmaster as where nothing is said"),
+        "{warned}"
+    );
+    assert!(
+        warned.contains("host pmta1 has labels as where nothing is said"),
+        "{warned}"
+    );
 }
 
 #[tokio::test]

@@ -116,7 +116,7 @@ pub(crate) enum Command {
     Ips(ips::Ips),
     /// Show where identities stand in their warm-up, pause or resume one, simulate a pool
     Warmup(warmup::Warmup),
-    /// Show which identity sends next, or which ones a campaign
+    /// Choose which identity sends next, or which ones a campaign
     Select(warmup::select::Select),
     /// Show how something came to be as it is: facts, rules and decisions with times and actors
     Explain(ips::Explain),

@@ -245,6 +245,25 @@ mod tests {
     }
 
     #[test]
+    fn a_fault_of_a_range_is_shown_at_its_own_entry() {
+        let shown = fault(
+            "[[ips]]\naddress = \"192.0.2.1\"\ndomain = \"a.example\"\ntenant = \"one\"\n\n\
+             [[ips]]\naddress = \"192.0.2.2-9\"\ndomain = \"b.example\"\ntenant = \"one\"\n",
+        );
+        assert!(
+            shown.starts_with("fleet.toml:6:1: domain \"b.example\" of the range 192.0.2.2"),
+            "{shown}"
+        );
+        let shown = fault("[[ips]]\ndomain = \"a.example\"\ntenant = \"one\"\n");
+        assert!(
+            shown.starts_with("fleet.toml:1:1: missing field `address`"),
+            "{shown}"
+        );
+        let shown = fault("[[ips]]\naddress = 7\n");
+        assert!(shown.contains("expected IP address, or a range"), "{shown}");
+    }
+
+    #[test]
     fn a_bad_address_and_a_bad_name_say_what_would_be_accepted() {
         let shown = fault("[[ips]]\naddress = \"192.0.2.300\"\ndomain = \"a.example\"\n");
         assert!(

@@ -186,6 +186,7 @@ fn settings(plan: &mut DocumentPlan, state: &FleetState, document: &FleetDocumen
     let old = newest.map(|old| &old.settings);
     if plan.compare("settings", "settings", old, wanted) {
         plan.commands.push(command);
+        plan.warn_of_reset("the settings have", old, wanted, Some(&Settings::default()));
     }
 }
 
@@ -202,6 +203,12 @@ fn tenants(plan: &mut DocumentPlan, state: &FleetState, document: &FleetDocument
         };
         if plan.compare("tenant", tenant.id.as_str(), old, tenant) {
             plan.commands.push(command);
+            // Its name is always said.
+            let name = old.map(|old| &old.name);
+            let bare = serde_json::json!({"id": tenant.id, "name": name});
+            let bare = serde_json::from_value(bare).ok();
+            let whose = format!("tenant {} has", tenant.id);
+            plan.warn_of_reset(&whose, old, tenant, bare.as_ref());
         }
     }
 }
@@ -241,6 +248,7 @@ fn hosts(
         let old = old.map(|old| &old.spec);
         if plan.compare("host", host.id.as_str(), old, host) {
             plan.commands.push(command);
+            plan.warn_of_reset(&format!("host {} has", host.id), old, host, None);
         }
     }
     Ok(())
@@ -268,6 +276,24 @@ impl DocumentPlan {
             details: compare::details(old, new),
         });
         true
+    }
+
+    /// Warns of fields that a file sets back by leaving them out.
+    fn warn_of_reset<T: Serialize>(
+        &mut self,
+        whose: &str,
+        old: Option<&T>,
+        new: &T,
+        default: Option<&T>,
+    ) {
+        let reset = old.map(|old| compare::reset(old, new, default));
+        let reset = reset.unwrap_or_default();
+        if !reset.is_empty() {
+            self.warnings.push(format!(
+                "{whose} {} as where nothing is said: what a file leaves out there does not stay as it was",
+                reset.join(", ")
+            ));
+        }
     }
 
     /// Adds to what is told of the last change.

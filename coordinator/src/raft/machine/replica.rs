@@ -1,13 +1,17 @@
 //! Applying committed entries, and reading what they led to.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend};
 use tokio::sync::watch;
+
+use email_engine_protocol::bytes::ContentHash;
 
 use super::apply::Apply;
 use super::files::{SnapshotFile, SnapshotFiles};
@@ -61,6 +65,8 @@ pub(crate) struct Replica {
     image: RwLock<Image>,
     /// What Raft's own traffic needs of it, without waiting for it.
     head: RwLock<Head>,
+    /// Bodies of the last entry while they are being stored: who reads the state finds what it names.
+    coming: RwLock<BTreeMap<ContentHash, Bytes>>,
     /// Held for reading while bodies of an older state are read.
     bodies: RwLock<()>,
     applied: watch::Sender<Applied>,
@@ -77,6 +83,7 @@ impl Replica {
         Self {
             image: RwLock::new(image),
             head: RwLock::new(head),
+            coming: RwLock::default(),
             bodies: RwLock::new(()),
             applied,
             fresh: AtomicU64::new(0),
@@ -145,8 +152,44 @@ impl Replica {
         changed
     }
 
+    /// Applies an entry. From then on its bodies can be read, stored or not.
+    fn enter(&self, apply: Apply, entry: &Entry) -> (Reply, Vec<BodyChange>) {
+        self.change(|image| {
+            image.last_applied = Some(entry.log_id);
+            match &entry.payload {
+                EntryPayload::Blank => (Reply::Nothing, Vec::new()),
+                EntryPayload::Normal(LogCommand::V1(proposal)) => {
+                    let (answer, changes) = apply(&mut image.fleet, proposal);
+                    let puts = changes.iter().filter_map(|change| match change {
+                        BodyChange::Put(hash, bytes) => {
+                            Some((*hash, Bytes::copy_from_slice(bytes)))
+                        }
+                        BodyChange::Drop(_) | BodyChange::Series(_) => None,
+                    });
+                    let mut coming = self.coming.write().unwrap_or_else(PoisonError::into_inner);
+                    coming.extend(puts);
+                    (Reply::Applied(answer), changes)
+                }
+                EntryPayload::Membership(membership) => {
+                    image.membership =
+                        StoredMembership::new(Some(entry.log_id), membership.clone());
+                    (Reply::Nothing, Vec::new())
+                }
+            }
+        })
+    }
+
+    /// A body that is in the state and not yet in the store.
+    pub(crate) fn coming(&self, hash: &ContentHash) -> Option<Bytes> {
+        let coming = self.coming.read().unwrap_or_else(PoisonError::into_inner);
+        coming.get(hash).cloned()
+    }
+
     /// Tells the watchers, after everything that belongs to an entry is done.
     fn announce(&self) {
+        let mut coming = self.coming.write().unwrap_or_else(PoisonError::into_inner);
+        coming.clear();
+        drop(coming);
         let applied = self.view(Image::applied);
         self.applied.send_replace(applied);
     }
@@ -203,30 +246,12 @@ impl Machine {
     /// A large entry is applied where no other task waits for this thread: what was woken on it last
     /// would wait until the end, and a heartbeat may be among it.
     fn enter_apart(&self, entry: &Entry) -> (Reply, Vec<BodyChange>) {
+        let enter = || self.replica.enter(self.apply, entry);
         if is_large(entry) {
-            tokio::task::block_in_place(|| self.enter(entry))
+            tokio::task::block_in_place(enter)
         } else {
-            self.enter(entry)
+            enter()
         }
-    }
-
-    fn enter(&self, entry: &Entry) -> (Reply, Vec<BodyChange>) {
-        let apply = self.apply;
-        self.replica.change(|image| {
-            image.last_applied = Some(entry.log_id);
-            match &entry.payload {
-                EntryPayload::Blank => (Reply::Nothing, Vec::new()),
-                EntryPayload::Normal(LogCommand::V1(proposal)) => {
-                    let (answer, bodies) = apply(&mut image.fleet, proposal);
-                    (Reply::Applied(answer), bodies)
-                }
-                EntryPayload::Membership(membership) => {
-                    image.membership =
-                        StoredMembership::new(Some(entry.log_id), membership.clone());
-                    (Reply::Nothing, Vec::new())
-                }
-            }
-        })
     }
 
     /// Stores what the entry brought. What it no longer needs stays until a snapshot without it is
@@ -335,6 +360,8 @@ mod tests {
     use futures::FutureExt as _;
 
     use super::*;
+    use crate::raft::machine::apply::fleet_rules;
+    use crate::raft::tests::entry;
 
     #[test]
     fn bytes_that_came_call_for_one_snapshot() {
@@ -344,6 +371,23 @@ mod tests {
         replica.note_fresh(2);
         assert!(replica.has_grown_by(100));
         assert!(!replica.has_grown_by(100), "it begins anew");
+    }
+
+    #[test]
+    fn a_body_can_be_read_from_the_moment_that_the_state_names_it() {
+        let hash = ContentHash::of(b"body");
+        let apply: Apply = |state, proposal| {
+            let (answer, _) = fleet_rules()(state, proposal);
+            let hash = ContentHash::of(b"body");
+            (answer, vec![BodyChange::Put(hash, b"body".to_vec())])
+        };
+        let replica = Replica::new(Image::default());
+        let (_, changes) = replica.enter(apply, &entry(1, 1, "a-body"));
+        assert_eq!(changes.len(), 1);
+        // Nothing is stored yet.
+        assert_eq!(replica.coming(&hash), Some(Bytes::from_static(b"body")));
+        replica.announce();
+        assert_eq!(replica.coming(&hash), None, "it is in the store by then");
     }
 
     #[tokio::test]

@@ -56,7 +56,8 @@ impl Identity {
     }
 
     /// Whether it takes no new mail although its status says that it sends.
-    fn is_paused(&self) -> bool {
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
         let Restraint { breaker, held, .. } = &self.restraint;
         self.warmup.stopped.is_some() || *breaker || !held.is_empty()
     }

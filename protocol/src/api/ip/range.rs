@@ -6,7 +6,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::api::IpDocument;
@@ -115,10 +116,21 @@ impl fmt::Display for Addresses {
 
 impl<'de> Deserialize<'de> for Addresses {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer).map_err(|_| {
-            D::Error::custom("expected IP address, or a range of them such as \"198.51.100.10-59\"")
-        })?;
-        Self::parse(&text).map_err(D::Error::custom)
+        deserializer.deserialize_str(AddressesText)
+    }
+}
+
+struct AddressesText;
+
+impl Visitor<'_> for AddressesText {
+    type Value = Addresses;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("IP address, or a range of them such as \"198.51.100.10-59\"")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Addresses, E> {
+        Addresses::parse(text).map_err(E::custom)
     }
 }
 
@@ -228,8 +240,23 @@ fn expand(entry: &IpDocument<Addresses, NamePattern>) -> Result<Vec<IpDocument>,
 
 impl<'de> Deserialize<'de> for IpEntry {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let entry = IpDocument::deserialize(deserializer)?;
-        expand(&entry).map(Self).map_err(D::Error::custom)
+        deserializer.deserialize_map(EntryTable)
+    }
+}
+
+struct EntryTable;
+
+impl<'de> Visitor<'de> for EntryTable {
+    type Value = IpEntry;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a sending identity, or a range of them")
+    }
+
+    /// Written out while it is read, so that a fault is one of this entry's place in the text.
+    fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<IpEntry, A::Error> {
+        let entry = IpDocument::deserialize(MapAccessDeserializer::new(table))?;
+        expand(&entry).map(IpEntry).map_err(A::Error::custom)
     }
 }
 

@@ -21,7 +21,7 @@ use crate::api::routes::Asker;
 use crate::command::{Command, FreezeFailover, ReleaseBrake, ReleaseBreaker, ThawFailover};
 use crate::fleet::failover::preview;
 
-pub(in crate::api) use view::explained;
+pub(in crate::api) use view::{explained, restraints};
 
 /// Most events of one answer.
 const LONGEST: usize = 1_000;

@@ -12,7 +12,7 @@ use email_engine_protocol::id::{HostId, ListId, TenantId};
 
 use crate::api::auth::Caller;
 use crate::fleet::failover::SEARCH_MILLIS;
-use crate::state::{Ending, FleetState, HeldCampaigns, ListingEvent, Search};
+use crate::state::{Ending, FleetState, HeldCampaigns, Identity, ListingEvent, Search};
 
 /// What a caller may see of it.
 pub(super) fn all(state: &FleetState, caller: &Caller, limit: usize) -> FailoverView {
@@ -164,37 +164,11 @@ pub(in crate::api) fn explained(
         return (facts.collect(), rules);
     };
     let tenant = &identity.spec.tenant;
-    if let Some(open) = state.failover.open_breaker(tenant) {
-        let held = if identity.restraint.breaker {
-            "it takes no new mail"
-        } else {
-            "what it sends goes on"
-        };
-        rules.push(format!(
-            "the breaker of {tenant} is open since {}: {}; {held}",
-            open.at, open.cause
-        ));
-    }
+    rules.extend(restraints(state, identity));
     if let Some(frozen) = state.failover.frozen.get(tenant) {
         rules.push(format!(
             "nobody is promoted for {tenant} since {}: {} ({})",
             frozen.at, frozen.reason, frozen.by
-        ));
-    }
-    let joined = |lists: &BTreeSet<ListId>| {
-        let lists: Vec<_> = lists.iter().map(ToString::to_string).collect();
-        lists.join(", ")
-    };
-    if let Some(slowed) = &identity.restraint.slowed {
-        rules.push(format!(
-            "it sends half of its quota because of {}, until it was on none in two sweeps",
-            joined(&slowed.lists)
-        ));
-    }
-    if !identity.restraint.held.is_empty() {
-        rules.push(format!(
-            "it takes no new mail: receivers refuse its mail because of {}, which names too many at once",
-            joined(&identity.restraint.held)
         ));
     }
     for (host, held) in state.held_with(identity).take(10) {
@@ -205,6 +179,39 @@ pub(in crate::api) fn explained(
         ));
     }
     (facts.collect(), rules)
+}
+
+/// What holds an identity back beside its warm-up, and an open breaker also where it does not.
+pub(in crate::api) fn restraints(state: &FleetState, identity: &Identity) -> Vec<String> {
+    let (tenant, mut told) = (&identity.spec.tenant, Vec::new());
+    let joined = |lists: &BTreeSet<ListId>| {
+        let lists: Vec<_> = lists.iter().map(ToString::to_string).collect();
+        lists.join(", ")
+    };
+    if let Some(open) = state.failover.open_breaker(tenant) {
+        let held = if identity.restraint.breaker {
+            "it takes no new mail"
+        } else {
+            "what it sends goes on"
+        };
+        told.push(format!(
+            "the breaker of {tenant} is open since {}: {}; {held}",
+            open.at, open.cause
+        ));
+    }
+    if !identity.restraint.held.is_empty() {
+        told.push(format!(
+            "it takes no new mail: receivers refuse its mail because of {}, which names too many at once",
+            joined(&identity.restraint.held)
+        ));
+    }
+    if let Some(slowed) = &identity.restraint.slowed {
+        told.push(format!(
+            "it sends half of its quota because of {}, until it was on none in two sweeps",
+            joined(&slowed.lists)
+        ));
+    }
+    told
 }
 
 fn facts_of(id: u64, event: &ListingEvent, address: IpAddr) -> Vec<ExplainedFact> {

@@ -23,7 +23,7 @@ use crate::fleet::lifecycle::{Standing, allowed_from, earliest_release, idle_mil
 use crate::fleet::listing::{checks, preflight};
 use crate::fleet::rotation::{Pace, due_at, pace_of, stuck, waits_for};
 use crate::planner::word;
-use crate::state::{AuditEntry, FleetState, Identity};
+use crate::state::{AuditEntry, FleetState, Identity, Quarantine};
 
 /// The facts, rules and decisions about an identity, in their order; of one that drains as well.
 pub(in crate::api) async fn explain(
@@ -162,11 +162,15 @@ fn rules(state: &FleetState, identity: &Identity, now: Timestamp) -> Vec<String>
     let standing = Standing::of(identity);
     let (status, phase) = (spec.status.as_str(), word(&spec.phase));
     let reserve = if spec.reserve { " in reserve" } else { "" };
-    let mut rules = vec![format!(
-        "weight {} and {} mails a day follow from {status}{reserve} and phase {phase}",
-        identity.weight(),
-        identity.daily_quota()
-    )];
+    let from = format!("{status}{reserve} and phase {phase}");
+    let mut rules = vec![match identity.is_paused() {
+        true => format!("weight 0 and 0 mails a day, whatever {from} would give: it is held back"),
+        false => format!(
+            "weight {} and {} mails a day follow from {from}",
+            identity.weight(),
+            identity.daily_quota()
+        ),
+    }];
     if !state.identities.contains_key(&spec.address) {
         rules.push("it is removed and drains: it goes when its queue is empty".to_owned());
         return rules;
@@ -193,13 +197,7 @@ fn rules(state: &FleetState, identity: &Identity, now: Timestamp) -> Vec<String>
                 .to_owned(),
         );
     }
-    if let Some(out) = &life.quarantine {
-        rules.push(format!(
-            "it leaves quarantine from {} on, and after {} of 2 clean sweeps more",
-            earliest_release(out),
-            2_u8.saturating_sub(out.clean_sweeps)
-        ));
-    }
+    rules.extend(life.quarantine.iter().flat_map(kept_out));
     let signing = &identity.signing;
     rules.push(format!(
         "it signs with selector {} since {}; its key is changed by itself by {}, sooner when it sends more \
@@ -222,6 +220,25 @@ fn rules(state: &FleetState, identity: &Identity, now: Timestamp) -> Vec<String>
         ));
     }
     rules
+}
+
+/// What keeps an identity in quarantine.
+fn kept_out(out: &Quarantine) -> Vec<String> {
+    let mut told = Vec::new();
+    if !out.lists.is_empty() {
+        let lists = out.lists.iter().map(|list| list.escape_debug().to_string());
+        let lists: Vec<_> = lists.collect();
+        told.push(format!(
+            "it is in quarantine because of {}",
+            lists.join(", ")
+        ));
+    }
+    told.push(format!(
+        "it leaves quarantine from {} on, and after {} of 2 clean sweeps more",
+        earliest_release(out),
+        2_u8.saturating_sub(out.clean_sweeps)
+    ));
+    told
 }
 
 /// What was seen of the record of a key that comes.

@@ -284,9 +284,10 @@ pub(in crate::api) async fn relocate(
             ..FleetDocument::default()
         };
         let own = |field: &str| field.rsplit('.').next().unwrap_or(field).to_owned();
-        let (draft, committed) = apply::carry_out(&api, &write, &document, false)
-            .await
-            .map_err(|error| error.with_field(own))?;
+        let (draft, committed) =
+            apply::carry_out(&api, &write, &document, apply::Manner::default())
+                .await
+                .map_err(|error| error.with_field(own))?;
         warnings = draft.warnings;
         if let Some(committed) = committed {
             committed.read_here()?;

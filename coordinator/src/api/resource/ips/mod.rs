@@ -134,7 +134,7 @@ pub(in crate::api) async fn add(
         ips,
         ..FleetDocument::default()
     };
-    let (_, committed) = carry_out(&api, &write, &document, false)
+    let (_, committed) = carry_out(&api, &write, &document, apply::Manner::default())
         .await
         .map_err(|error| error.with_field(|field| own_field(field, &label)))?;
     if let Some(committed) = committed {

@@ -15,6 +15,7 @@ use axum::{Extension, Json};
 use email_engine_protocol::api::{PauseRequest, ResumeRequest, WarmupReason, WarmupView};
 use email_engine_protocol::observed::DayCounts;
 
+use super::failover::restraints;
 use super::ips::{found, paged};
 use super::page::Page;
 use crate::api::Api;
@@ -70,6 +71,10 @@ fn view_of(state: &FleetState, identity: &Identity) -> WarmupView {
         && !reasons.contains(&foreign)
     {
         reasons.insert(0, foreign);
+    }
+    let restraint = &identity.restraint;
+    if identity.is_paused() || restraint.slowed.is_some() {
+        reasons.splice(0..0, restraints(state, identity));
     }
     WarmupView {
         address: spec.address,

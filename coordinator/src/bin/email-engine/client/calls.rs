@@ -57,6 +57,22 @@ impl Client {
         self.ask(call).await
     }
 
+    /// Removes what a document omits, when that is what was agreed to ([`removals`]).
+    ///
+    /// [`removals`]: email_engine_protocol::api::removals
+    pub(crate) async fn prune(
+        &self,
+        document: &FleetDocument,
+        agreed: &ContentHash,
+    ) -> Result<ApplyAnswer, ClientError> {
+        let call = Call::write(Method::POST, &["fleet"])
+            .query("dry_run", &false)
+            .query("prune", &true)
+            .query("removing", agreed)
+            .json(document);
+        self.ask(call).await
+    }
+
     pub(crate) async fn status(
         &self,
         consistency: Consistency,

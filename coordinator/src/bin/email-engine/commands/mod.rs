@@ -30,7 +30,7 @@ use crate::args::{Arguments, Command, Global};
 use crate::client::{Client, Patience};
 use crate::context::Context;
 use crate::exit::{self, Exit, Failure};
-use crate::output::Output;
+use crate::output::{Format, Output};
 use crate::trial;
 
 /// What a command works with.
@@ -60,6 +60,13 @@ impl Desk {
 /// Runs what was asked for.
 pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
     let Arguments { global, command } = arguments;
+    if global.output == Format::Csv && !matches!(command, Command::Stats(_)) {
+        // Before anything is asked: an answer that cannot be written may be of a change, or a secret.
+        return Err(Failure::new(
+            Exit::Usage,
+            "--output csv: only `stats` has rows for it; json and yaml are for programs",
+        ));
+    }
     let output = Output::new(global.output, global.quiet);
     let desk = || Desk::new(&global);
     match command {

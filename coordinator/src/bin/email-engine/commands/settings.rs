@@ -1,6 +1,7 @@
 //! `settings`: what rendering depends on, fleet-wide.
 
 use clap::{Args, Subcommand};
+use serde_json::Value;
 
 use email_engine_protocol::api::Settings;
 use email_engine_protocol::mail::MailAddress;
@@ -14,7 +15,10 @@ use crate::output::or_dash;
 #[command(after_help = "\
 Examples:
   email-engine settings
-  email-engine settings set --dkim-selector mail --management-port 1983")]
+  email-engine settings set --dkim-selector mail --management-port 1983
+
+Those of the warm-up and of failover are set in a fleet file, under [settings.warmup] and
+[settings.failover]; say the other settings there as well.")]
 pub(crate) struct SettingsCommand {
     #[command(subcommand)]
     command: Option<Verb>,
@@ -75,12 +79,57 @@ fn merge(settings: &mut Settings, set: Set) {
 }
 
 fn lines(settings: &Settings) -> String {
-    format!(
-        "dkim-selector        {}\npostmaster           {}\n\
-         accounting-max-size  {}\nmanagement-port      {}",
-        settings.dkim_selector,
-        or_dash(settings.postmaster.as_ref()),
-        settings.accounting_max_size,
-        settings.management_port
-    )
+    let mut lines = vec![
+        ("dkim-selector".to_owned(), settings.dkim_selector.clone()),
+        (
+            "postmaster".to_owned(),
+            or_dash(settings.postmaster.as_ref()),
+        ),
+        (
+            "accounting-max-size".to_owned(),
+            settings.accounting_max_size.clone(),
+        ),
+        (
+            "management-port".to_owned(),
+            settings.management_port.to_string(),
+        ),
+    ];
+    let parts = [
+        ("warmup", serde_json::to_value(&settings.warmup)),
+        ("failover", serde_json::to_value(&settings.failover)),
+    ];
+    for (part, fields) in parts {
+        // Plain data: it is JSON, and an object.
+        if let Ok(Value::Object(fields)) = fields {
+            let fields = fields.into_iter();
+            lines.extend(fields.map(|(name, value)| (format!("{part}.{name}"), value.to_string())));
+        }
+    }
+    let width = lines.iter().map(|(name, _)| name.len()).max();
+    let width = width.unwrap_or_default();
+    let lines = lines.iter();
+    lines
+        .map(|(name, value)| format!("{name:<width$}  {value}"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_settings_are_shown_those_of_fleet_files_too() {
+        let shown = lines(&Settings::default());
+        let all = serde_json::to_value(Settings::default()).unwrap();
+        for part in ["warmup", "failover"] {
+            for name in all[part].as_object().unwrap().keys() {
+                assert!(
+                    shown.contains(&format!("\n{part}.{name} ")),
+                    "{name}: {shown}"
+                );
+            }
+        }
+        assert!(shown.starts_with("dkim-selector "), "{shown}");
+    }
 }

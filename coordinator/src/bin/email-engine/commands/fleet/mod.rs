@@ -7,7 +7,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use email_engine_protocol::api::{ApplyAnswer, Change, ChangeAction, FleetDocument};
+use email_engine_protocol::api::{
+    self, ApplyAnswer, Change, ChangeAction, FleetDocument, REMOVALS_MOVED,
+};
+use email_engine_protocol::bytes::ContentHash;
 
 use self::preview::preview;
 use super::Desk;
@@ -17,11 +20,18 @@ use crate::fleet_file::FleetFile;
 use crate::output::{Mood, Output, text};
 use crate::prompt::{self, Reply};
 
+/// Looks at what would be removed, when the fleet changes between them.
+const LOOKS: usize = 5;
+
 /// Arguments of `apply`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Nothing is removed that the file merely omits: say --prune for that. Each removal is listed, and
-asked about unless --yes. The same file applied again changes nothing.
+No tenant, host or identity is removed that the file merely omits: say --prune for that. Each removal
+is listed, and asked about unless --yes; what came meanwhile is listed again, not removed. The same
+file applied again changes nothing.
+
+What is left out of an identity's entry stays as it is. A tenant, a host and the settings are as their
+entry says, whole: what is left out there goes back to its default, and is warned of.
 
 Examples:
   email-engine apply -f fleet.toml
@@ -77,10 +87,10 @@ pub(crate) async fn apply(
     if arguments.prune {
         refuse_nothing(&file.document)?;
     }
-    if arguments.prune && !arguments.dry_run {
-        permit_removals(desk, arguments, file).await?;
-    }
-    let mut answer = send(desk, file, arguments.dry_run, arguments.prune).await?;
+    let mut answer = match (arguments.prune, arguments.dry_run) {
+        (true, false) => prune(desk, arguments, file).await?,
+        (prune, dry_run) => send(desk, file, dry_run, prune).await?,
+    };
     leave_out(&mut answer, arguments.no_diff);
     warn(&desk.output, &answer);
     desk.output
@@ -108,7 +118,11 @@ pub(crate) async fn send(
     prune: bool,
 ) -> Result<ApplyAnswer, Failure> {
     let sent = desk.client.apply(&file.document, dry_run, prune).await;
-    sent.map_err(|error| match &error {
+    sent.map_err(|error| pointed(file, error))
+}
+
+fn pointed(file: &FleetFile, error: ClientError) -> Failure {
+    match &error {
         ClientError::Refused { problem } => match &problem.field {
             Some(field) => {
                 let said = file.point_at(field, &error.to_string());
@@ -117,7 +131,25 @@ pub(crate) async fn send(
             None => error.into(),
         },
         _ => error.into(),
-    })
+    }
+}
+
+/// Applies a file and removes what it omits: what was listed, and nothing that came in the meantime.
+async fn prune(desk: &Desk, arguments: &Apply, file: &FleetFile) -> Result<ApplyAnswer, Failure> {
+    let mut looks = 0;
+    loop {
+        looks += 1;
+        let agreed = permit_removals(desk, arguments, file).await?;
+        match desk.client.prune(&file.document, &agreed).await {
+            Err(ClientError::Refused { problem })
+                if problem.code == REMOVALS_MOVED && looks < LOOKS =>
+            {
+                desk.output
+                    .note("The fleet has changed meanwhile, and with it what would be removed:");
+            }
+            sent => return sent.map_err(|error| pointed(file, error)),
+        }
+    }
 }
 
 /// A generator that failed writes nothing, and pruning to nothing would end a fleet.
@@ -147,12 +179,17 @@ fn verdict(answer: &ApplyAnswer) -> Exit {
     }
 }
 
-/// Lists what would go and asks; refuses where nobody can be asked.
-async fn permit_removals(desk: &Desk, arguments: &Apply, file: &FleetFile) -> Result<(), Failure> {
+/// Lists what would go and asks; refuses where nobody can be asked. Gives what was agreed to.
+async fn permit_removals(
+    desk: &Desk,
+    arguments: &Apply,
+    file: &FleetFile,
+) -> Result<ContentHash, Failure> {
     let answer = send(desk, file, true, true).await?;
+    let agreed = api::removals(&answer.changes);
     let removals: Vec<&Change> = removals(&answer).collect();
     if removals.is_empty() {
-        return Ok(());
+        return Ok(agreed);
     }
     for change in &removals {
         desk.output
@@ -161,7 +198,7 @@ async fn permit_removals(desk: &Desk, arguments: &Apply, file: &FleetFile) -> Re
     let question = format!("Remove {}?", count(removals.len(), "object"));
     // Where the file came from standard input, nobody is left there to answer.
     match prompt::confirm(&question, arguments.yes) {
-        Reply::Yes => Ok(()),
+        Reply::Yes => Ok(agreed),
         Reply::No => Err(Failure::new(
             Exit::Failure,
             "not confirmed: nothing was changed",
@@ -398,7 +435,9 @@ mod tests {
             .await
             .unwrap();
         let last = node.asked().pop().unwrap();
-        assert_eq!(last.target, "/api/v1/fleet?dry_run=false&prune=true");
+        let agreed = ContentHash::of(b"ip 192.0.2.3\n");
+        let expected = format!("/api/v1/fleet?dry_run=false&prune=true&removing={agreed}");
+        assert_eq!(last.target, expected);
         // Nothing at all is not what anybody wants to prune to, whatever is said.
         let asked = node.asked().len();
         let nothing = FleetDocument::default();

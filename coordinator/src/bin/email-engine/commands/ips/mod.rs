@@ -31,7 +31,7 @@ Examples:
   email-engine ips add 192.0.2.7 --domain mail7.example.com --tenant client-1
   email-engine ips state-dns 192.0.2.7 --valid all --reason 'looked with dig'
   email-engine ips activate 192.0.2.7               warms up, once what must be seen was seen
-  email-engine ips quarantine 192.0.2.7 --list zen.example.org
+  email-engine ips quarantine 192.0.2.7 --list spamhaus-zen
   email-engine ips release 192.0.2.7                from quarantine to rest, from rest to the bench
   email-engine ips remove 192.0.2.7
   email-engine ips remove 192.0.2.7 --last          although nobody else serves its purpose

@@ -29,7 +29,8 @@ pub(super) enum Turn {
     Quarantine {
         /// Its address
         address: IpAddr,
-        /// A list that has it; may be said several times
+        /// A list that has it, by its name (`dnsbl zones`) or as a receiver calls it; may be said several
+        /// times. Then it stays out for 7 days and two clean sweeps at least, whoever says otherwise
         #[arg(long = "list", value_name = "NAME")]
         lists: Vec<String>,
     },
@@ -222,6 +223,10 @@ fn told(turned: &TurnView) -> String {
         ip.daily_quota
     );
     if let Some(out) = &ip.quarantine {
+        if !out.lists.is_empty() {
+            let lists: Vec<&str> = out.lists.iter().map(String::as_str).collect();
+            told.push_str(&format!("\nIt is out because of {}.", lists.join(", ")));
+        }
         told.push_str(&format!(
             "\nIt stays out until {} at least, and until two sweeps found it on no list: {} so far.",
             out.until, out.clean_sweeps

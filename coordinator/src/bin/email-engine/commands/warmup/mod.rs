@@ -142,6 +142,9 @@ fn state(view: &WarmupView) -> (String, Mood) {
     if view.plan.stopped.is_some() {
         return (format!("stopped: {first}"), Mood::Bad);
     }
+    if view.weight == 0 {
+        return (format!("held back: {first}"), Mood::Bad);
+    }
     if view.plan.paused_until.is_some() {
         return (format!("paused: {first}"), Mood::Underway);
     }
