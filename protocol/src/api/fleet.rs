@@ -16,7 +16,7 @@ use crate::url::ServiceUrl;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FleetDocument {
-    /// Fleet-wide settings; what is absent stays as it is.
+    /// Fleet-wide settings, whole; none: they stay as they are.
     #[serde(default)]
     pub settings: Option<Settings>,
     /// Tenants.

@@ -72,7 +72,7 @@ pub use release::{
 pub use secret::{TenantSecret, TenantSecretError, TenantSecretRequest, TenantSecretView};
 pub use view::{
     ApplyAnswer, Change, ChangeAction, DomainRecord, DomainView, FleetState, HostView, MailDay,
-    MailView, PlannedPhase, RenderedConfig, RenderedFile, StatusView, TurnedAway, removals,
+    MailView, PlannedPhase, RenderedConfig, RenderedFile, StatusView, TurnedAway, pruned, removals,
 };
 pub use warmup::{
     CoverView, PAUSE_DAYS, PartView, PauseRequest, Rate, ResumeRequest, SelectRequest,

@@ -1,9 +1,13 @@
 //! Views of the fleet, as answered.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::preview::{is_false, is_zero};
-use super::{ClusterView, DomainCheck, HostChange, HostSpec, IpSpec, Phase, UncountedView};
+use super::{
+    ClusterView, DomainCheck, FleetDocument, HostChange, HostSpec, IpSpec, Phase, UncountedView,
+};
 use crate::bytes::ContentHash;
 use crate::desired::Resource;
 use crate::generation::Generation;
@@ -221,14 +225,38 @@ pub struct ApplyAnswer {
     pub more_hosts: u64,
 }
 
-/// Names what changes remove, whatever else they do: the hash of a line `KIND NAME` for each removal, sorted. Who
-/// agrees to removals sends it along, so that nothing else is removed.
+/// What pruning to a document does to what it omits: it is removed, or an identity laid to rest that is the last
+/// of its kind.
 #[must_use]
-pub fn removals(changes: &[Change]) -> ContentHash {
-    let removals = changes.iter();
-    let removals = removals.filter(|change| change.action == ChangeAction::Remove);
-    let mut lines: Vec<String> = removals
-        .map(|change| format!("{} {}\n", change.kind, change.name))
+pub fn pruned<'a>(document: &FleetDocument, changes: &'a [Change]) -> Vec<&'a Change> {
+    let named: BTreeSet<String> = document
+        .ips
+        .iter()
+        .map(|ip| ip.address.to_string())
+        .collect();
+    let changes = changes.iter();
+    changes
+        .filter(|change| match change.action {
+            ChangeAction::Create => false,
+            ChangeAction::Update => change.kind == "ip" && !named.contains(&change.name),
+            ChangeAction::Remove => true,
+        })
+        .collect()
+}
+
+/// Names what pruning does: the hash of a line `ACTION KIND NAME` for each of [`pruned`], sorted. Who agrees to it
+/// sends this along, so that nothing else is pruned.
+#[must_use]
+pub fn removals(document: &FleetDocument, changes: &[Change]) -> ContentHash {
+    let mut lines: Vec<String> = pruned(document, changes)
+        .into_iter()
+        .map(|change| {
+            let action = match change.action {
+                ChangeAction::Remove => "remove",
+                ChangeAction::Create | ChangeAction::Update => "rest",
+            };
+            format!("{action} {} {}\n", change.kind, change.name)
+        })
         .collect();
     lines.sort();
     ContentHash::of(lines.concat().as_bytes())

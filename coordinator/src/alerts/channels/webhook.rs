@@ -8,7 +8,7 @@
 
 use std::fmt::Write as _;
 
-use data_encoding::{BASE64, HEXLOWER, HEXUPPER};
+use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL_NOPAD, HEXLOWER, HEXUPPER};
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{StatusCode, Url};
 use ring::hmac;
@@ -74,6 +74,8 @@ fn judge(answer: &Answer, key: &Secret) -> Result<(), Failure> {
         Zeroizing::new(HEXLOWER.encode(key)),
         Zeroizing::new(HEXUPPER.encode(key)),
         Zeroizing::new(BASE64.encode(key)),
+        Zeroizing::new(BASE64_NOPAD.encode(key)),
+        Zeroizing::new(BASE64URL_NOPAD.encode(key)),
     ];
     for form in hidden.iter().filter(|form| !form.is_empty()) {
         words = words.replace(form.as_str(), "(key)");

@@ -69,6 +69,15 @@ impl FromStr for AlertSubject {
 }
 
 impl AlertSubject {
+    /// Whether no tenant ever has it.
+    #[must_use]
+    pub const fn is_the_fleets(&self) -> bool {
+        match self {
+            Self::Channel(_) | Self::Host(_) | Self::Identity(_) | Self::Tenant(_) => false,
+            Self::Cluster | Self::List(_) | Self::Node(_) | Self::Token(_) | Self::Zone(_) => true,
+        }
+    }
+
     /// Whose it is; none: the fleet's.
     #[must_use]
     pub fn tenant(&self, state: &FleetState) -> Option<TenantId> {

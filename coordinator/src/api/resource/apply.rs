@@ -20,7 +20,6 @@ use crate::api::Draft;
 use crate::api::app::Committed;
 use crate::api::problem::ApiError;
 use crate::api::request::{ATTEMPTS, JsonBody, WriteRequest, is_passing};
-use crate::command::refuse::at_most;
 use crate::command::{Batch, Command, Rejection};
 use crate::planner::document::{Scope, place};
 use crate::planner::preview::Preview;
@@ -248,9 +247,18 @@ fn draft(
     };
     let drafted = api.planning.changes(state, document, prune, scope);
     let drafted = drafted.map_err(|rejection| as_written(rejection.into(), document))?;
+    let (new, most) = (drafted.new_identities, limits::PREPARED_KEYS);
+    if new <= most {
+        return Ok(drafted);
+    }
     // Each takes a DKIM key, and no more are ever held: they would be waited for in vain.
-    at_most("identities", drafted.new_identities, limits::PREPARED_KEYS)?;
-    Ok(drafted)
+    let accepted = format!("at most {most} new ones in one request: apply the file in parts");
+    Err(ApiError::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "limit",
+        format!("it adds {new} identities: {accepted}"),
+    )
+    .about("ips", &new.to_string(), &accepted))
 }
 
 /// A draft on the fleet as it is now, with the revision that it is made on.
@@ -262,14 +270,13 @@ fn fresh_draft(
 ) -> Result<(Draft, u64), ApiError> {
     let state = api.copy_of_state();
     let draft = draft(api, &state, write, document, manner.prune)?;
-    let moved = |agreed: &ContentHash| *agreed != removals(&draft.changes);
+    let moved = |agreed: &ContentHash| *agreed != removals(document, &draft.changes);
     if let Some(agreed) = manner.removing.filter(moved) {
         let accepted = "the hash of what is removed now, as a dry run tells it";
         return Err(ApiError::new(
             StatusCode::CONFLICT,
             REMOVALS_MOVED,
-            "the fleet has changed, and with it what would be removed: nothing was changed; look at it \
-             again",
+            "the fleet has changed, and with it what would be removed: look at it again",
         )
         .about("removing", &agreed.to_string(), accepted));
     }

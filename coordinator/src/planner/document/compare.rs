@@ -19,20 +19,39 @@ pub(super) fn details<T: Serialize>(old: Option<&T>, new: &T) -> Vec<String> {
         .collect()
 }
 
-/// Fields that change to what they are where nothing is said: empty, or as in `default`.
+/// Fields that are gone, or change to what they are where nothing is said: empty, or as in `default`. Those of
+/// parts are named with them, such as `labels.host-name`.
 pub(super) fn reset<T: Serialize>(old: &T, new: &T, default: Option<&T>) -> Vec<String> {
-    let (before, default) = (fields(old), default.map(fields).unwrap_or_default());
-    let is_reset = |(name, value): &(String, Value)| {
-        before.get(name) != Some(value) && (is_empty(value) || default.get(name) == Some(value))
-    };
-    let after = fields(new).into_iter();
-    after.filter(is_reset).map(|(name, _)| name).collect()
+    let default = default.map(fields).unwrap_or_default();
+    let mut names = Vec::new();
+    reset_in("", (&fields(old), &fields(new)), &default, &mut names);
+    names
 }
 
-fn fields<T: Serialize>(value: &T) -> serde_json::Map<String, Value> {
+type Fields = serde_json::Map<String, Value>;
+
+fn reset_in(part: &str, (old, new): (&Fields, &Fields), default: &Fields, names: &mut Vec<String>) {
+    for (name, was) in old {
+        let (is, usual) = (new.get(name).unwrap_or(&Value::Null), default.get(name));
+        if is == was {
+            continue;
+        }
+        match (was, is) {
+            (Value::Object(was), Value::Object(is)) if !is.is_empty() => {
+                let part = format!("{part}{name}.");
+                let usual = usual.and_then(Value::as_object).cloned();
+                reset_in(&part, (was, is), &usual.unwrap_or_default(), names);
+            }
+            _ if is_empty(is) || usual == Some(is) => names.push(format!("{part}{name}")),
+            _ => {}
+        }
+    }
+}
+
+fn fields<T: Serialize>(value: &T) -> Fields {
     match serde_json::to_value(value) {
         Ok(Value::Object(fields)) => fields,
-        _ => serde_json::Map::new(),
+        _ => Fields::new(),
     }
 }
 

@@ -1,8 +1,8 @@
 //! A fleet file against the state: which commands would make the fleet so.
 //!
 //! A file creates and changes, and removes nothing that it omits unless it is told to prune. What it
-//! leaves open about something that exists already stays as it is: a file that does not mention the
-//! status of an identity does not send it back to the bench.
+//! leaves open about an identity that exists already stays as it is: a file that does not mention its
+//! status does not send it back to the bench. Tenants, hosts and the settings are as it says, whole.
 //!
 //! Everything is checked here once more than the commands do, because only here the place in the file
 //! is known: a rejection names `ips[56].domain` and not a command.
@@ -290,7 +290,7 @@ impl DocumentPlan {
         let reset = reset.unwrap_or_default();
         if !reset.is_empty() {
             self.warnings.push(format!(
-                "{whose} {} as where nothing is said: what a file leaves out there does not stay as it was",
+                "{whose} {} as where nothing is said: left out there, or said so",
                 reset.join(", ")
             ));
         }

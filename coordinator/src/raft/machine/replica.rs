@@ -166,8 +166,10 @@ impl Replica {
                         }
                         BodyChange::Drop(_) | BodyChange::Series(_) => None,
                     });
+                    let puts: Vec<_> = puts.collect();
                     let mut coming = self.coming.write().unwrap_or_else(PoisonError::into_inner);
                     coming.extend(puts);
+                    drop(coming);
                     (Reply::Applied(answer), changes)
                 }
                 EntryPayload::Membership(membership) => {

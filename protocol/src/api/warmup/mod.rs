@@ -39,7 +39,7 @@ pub struct WarmupView {
     pub attempts_cap: u32,
     /// Share of new mail, 0 to 100.
     pub weight: u8,
-    /// Why it was judged as it was, in words.
+    /// Why it was judged as it was, and what holds it back beside that, in words.
     pub reasons: Vec<String>,
     /// The plan.
     pub plan: WarmupPlan,

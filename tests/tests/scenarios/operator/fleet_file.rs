@@ -139,7 +139,7 @@ async fn what_a_file_omits_goes_only_when_told_to_and_each_removal_is_listed() {
     for removal in removals {
         assert!(asked.contains(&format!("will {removal}\n")), "{asked}");
     }
-    let refused = "--prune would remove 3 objects and there is no terminal to ask on: nothing was \
+    let refused = "--prune would take out 3 objects and there is no terminal to ask on: nothing was \
                    changed; say --yes to allow it";
     assert!(asked.contains(refused), "{asked}");
     assert_eq!(declared(), (3, 3), "nobody said yes");

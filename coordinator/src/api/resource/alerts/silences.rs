@@ -64,6 +64,14 @@ pub(in crate::api) async fn create(
                 .map_err(|error| ApiError::invalid("subject", text, &error.to_string()))?,
         ),
     };
+    // Of these no alert is a tenant's.
+    if let (Some(of), Some(subject), Some(_)) = (&subject, &request.subject, &tenant)
+        && of.is_the_fleets()
+    {
+        let accepted =
+            "what is a tenant's: ip, host, tenant or channel and its name; or no tenant beside it";
+        return Err(ApiError::invalid("subject", subject, accepted));
+    }
     let command = Command::SilenceAlerts(SilenceAlerts {
         kind: request.kind,
         subject: subject.map(|subject| subject.to_string()),

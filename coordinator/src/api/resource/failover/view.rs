@@ -165,6 +165,13 @@ pub(in crate::api) fn explained(
     };
     let tenant = &identity.spec.tenant;
     rules.extend(restraints(state, identity));
+    let open = state.failover.open_breaker(tenant);
+    if let Some(open) = open.filter(|_| !identity.restraint.breaker) {
+        rules.push(format!(
+            "the breaker of {tenant} is open since {}: {}; what it sends goes on",
+            open.at, open.cause
+        ));
+    }
     if let Some(frozen) = state.failover.frozen.get(tenant) {
         rules.push(format!(
             "nobody is promoted for {tenant} since {}: {} ({})",
@@ -181,21 +188,17 @@ pub(in crate::api) fn explained(
     (facts.collect(), rules)
 }
 
-/// What holds an identity back beside its warm-up, and an open breaker also where it does not.
+/// What holds an identity back beside its warm-up, in words.
 pub(in crate::api) fn restraints(state: &FleetState, identity: &Identity) -> Vec<String> {
     let (tenant, mut told) = (&identity.spec.tenant, Vec::new());
     let joined = |lists: &BTreeSet<ListId>| {
         let lists: Vec<_> = lists.iter().map(ToString::to_string).collect();
         lists.join(", ")
     };
-    if let Some(open) = state.failover.open_breaker(tenant) {
-        let held = if identity.restraint.breaker {
-            "it takes no new mail"
-        } else {
-            "what it sends goes on"
-        };
+    let open = state.failover.open_breaker(tenant);
+    if let Some(open) = open.filter(|_| identity.restraint.breaker) {
         told.push(format!(
-            "the breaker of {tenant} is open since {}: {}; {held}",
+            "the breaker of {tenant} is open since {}: {}; it takes no new mail",
             open.at, open.cause
         ));
     }

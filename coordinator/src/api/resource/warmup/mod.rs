@@ -72,9 +72,12 @@ fn view_of(state: &FleetState, identity: &Identity) -> WarmupView {
     {
         reasons.insert(0, foreign);
     }
+    // What the state is called by stands first.
     let restraint = &identity.restraint;
-    if identity.is_paused() || restraint.slowed.is_some() {
+    if plan.stopped.is_none() && (restraint.breaker || !restraint.held.is_empty()) {
         reasons.splice(0..0, restraints(state, identity));
+    } else if restraint.slowed.is_some() {
+        reasons.extend(restraints(state, identity));
     }
     WarmupView {
         address: spec.address,

@@ -134,6 +134,9 @@ async fn a_test_is_listed_with_where_it_goes_and_a_silence_with_who_asked() {
         (&refused.body["field"], &refused.body["value"]),
         (&json!("subject"), &json!("pmta1"))
     );
+    let quiet = json!({"subject": "node 1", "minutes": 5, "reason": "not ours"});
+    let refused = ask(&testbed, "red-operator", "POST", "/silences", quiet).await;
+    assert_eq!(refused.refuses(422, "invalid").body["field"], "subject");
     let quiet = json!({"kind": "warmup-paused", "minutes": 5, "reason": "holidays"});
     let made = ask(&testbed, "red-operator", "POST", "/silences", quiet).await;
     let made = made.gives(201).body;

@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use email_engine_protocol::api::{
-    Consistency, HostSpec, KEYS_UNDER_WAY, RenderedConfig, StatusView,
-};
+use email_engine_protocol::api::{Consistency, HostSpec, RenderedConfig, StatusView};
 use email_engine_protocol::id::HostId;
 use futures::StreamExt as _;
 use futures::future::join;
@@ -25,7 +23,7 @@ use crate::exit::{Exit, Failure};
 
 /// From the word of a machine that it is let in to that of the cluster.
 const WORD: Duration = Duration::from_secs(60);
-/// Tries of a change whose keys take longer than a request may.
+/// Tries of a change that takes longer than a request may.
 const TRIES: usize = 20;
 
 /// Why a host did not get through.
@@ -114,7 +112,7 @@ impl Run<'_> {
         self.checked.hosts.iter().find(|host| host.id == *id)
     }
 
-    /// Keys of new identities may take longer than a request: the same again goes on.
+    /// A large change may take longer than a request: the same again goes on. For its keys the client waits.
     async fn apply(&self) -> Result<u64, Failure> {
         let mut tries = 0;
         loop {
@@ -128,8 +126,7 @@ impl Run<'_> {
                 }
                 // The cluster asks for the same again then, with its own words.
                 Err(ClientError::Unavailable { problem, .. })
-                    if tries < TRIES
-                        && (problem.code == KEYS_UNDER_WAY || problem.status == 504) =>
+                    if problem.status == 504 && tries < TRIES =>
                 {
                     tries += 1;
                     self.voice.record(&problem.detail);

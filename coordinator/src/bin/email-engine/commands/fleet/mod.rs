@@ -26,9 +26,9 @@ const LOOKS: usize = 5;
 /// Arguments of `apply`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-No tenant, host or identity is removed that the file merely omits: say --prune for that. Each removal
-is listed, and asked about unless --yes; what came meanwhile is listed again, not removed. The same
-file applied again changes nothing.
+No tenant, host or identity is removed that the file merely omits: say --prune for that. What it takes
+out is listed, and asked about unless --yes; what came meanwhile is listed again first. The same file
+applied again changes nothing.
 
 What is left out of an identity's entry stays as it is. A tenant, a host and the settings are as their
 entry says, whole: what is left out there goes back to its default, and is warned of.
@@ -134,7 +134,7 @@ fn pointed(file: &FleetFile, error: ClientError) -> Failure {
     }
 }
 
-/// Applies a file and removes what it omits: what was listed, and nothing that came in the meantime.
+/// Applies a file and takes out what it omits: what was listed, and nothing that came in the meantime.
 async fn prune(desk: &Desk, arguments: &Apply, file: &FleetFile) -> Result<ApplyAnswer, Failure> {
     let mut looks = 0;
     loop {
@@ -186,16 +186,23 @@ async fn permit_removals(
     file: &FleetFile,
 ) -> Result<ContentHash, Failure> {
     let answer = send(desk, file, true, true).await?;
-    let agreed = api::removals(&answer.changes);
-    let removals: Vec<&Change> = removals(&answer).collect();
-    if removals.is_empty() {
+    let agreed = api::removals(&file.document, &answer.changes);
+    let pruned = api::pruned(&file.document, &answer.changes);
+    if pruned.is_empty() {
         return Ok(agreed);
     }
-    for change in &removals {
-        desk.output
-            .note(&format!("will remove {} {}", change.kind, change.name));
+    for Change {
+        kind, name, action, ..
+    } in &pruned
+    {
+        desk.output.note(&match action {
+            ChangeAction::Remove => format!("will remove {kind} {name}"),
+            ChangeAction::Create | ChangeAction::Update => {
+                format!("will lay {kind} {name} to rest: it is the last of its purpose")
+            }
+        });
     }
-    let question = format!("Remove {}?", count(removals.len(), "object"));
+    let question = format!("Prune {}?", count(pruned.len(), "object"));
     // Where the file came from standard input, nobody is left there to answer.
     match prompt::confirm(&question, arguments.yes) {
         Reply::Yes => Ok(agreed),
@@ -206,19 +213,12 @@ async fn permit_removals(
         Reply::Nobody => Err(Failure::new(
             Exit::Failure,
             format!(
-                "--prune would remove {} and there is no terminal to ask on: nothing was changed; \
+                "--prune would take out {} and there is no terminal to ask on: nothing was changed; \
                  say --yes to allow it",
-                count(removals.len(), "object")
+                count(pruned.len(), "object")
             ),
         )),
     }
-}
-
-fn removals(answer: &ApplyAnswer) -> impl Iterator<Item = &Change> {
-    answer
-        .changes
-        .iter()
-        .filter(|change| change.action == ChangeAction::Remove)
 }
 
 /// Says what a change does that whoever asks may not have in mind, and what of it nobody checked.
@@ -370,15 +370,31 @@ mod tests {
     }
 
     #[test]
-    fn removals_are_picked_out_of_a_plan() {
-        let answer = answer(vec![
+    fn what_is_pruned_is_picked_out_of_a_plan() {
+        let changes = [
             change(ChangeAction::Create, "192.0.2.1", &[]),
+            change(
+                ChangeAction::Update,
+                "192.0.2.2",
+                &["planned_daily: 1 -> 2"],
+            ),
             change(ChangeAction::Remove, "192.0.2.3", &[]),
-        ]);
-        let names: Vec<_> = removals(&answer)
+            change(
+                ChangeAction::Update,
+                "192.0.2.4",
+                &["status: active -> resting"],
+            ),
+        ];
+        let text =
+            "[[ips]]\naddress = \"192.0.2.2\"\ndomain = \"a.example.com\"\ntenant = \"one\"\n";
+        let document: FleetDocument = toml::from_str(text).unwrap();
+        let names: Vec<_> = api::pruned(&document, &changes)
+            .into_iter()
             .map(|change| change.name.as_str())
             .collect();
-        assert_eq!(names, ["192.0.2.3"]);
+        assert_eq!(names, ["192.0.2.3", "192.0.2.4"]);
+        let agreed = ContentHash::of(b"remove ip 192.0.2.3\nrest ip 192.0.2.4\n");
+        assert_eq!(api::removals(&document, &changes), agreed);
     }
 
     const PLANNED: &str = r#"{"applied":false,"revision":7,"warnings":[],"changes":[
@@ -435,7 +451,7 @@ mod tests {
             .await
             .unwrap();
         let last = node.asked().pop().unwrap();
-        let agreed = ContentHash::of(b"ip 192.0.2.3\n");
+        let agreed = ContentHash::of(b"remove ip 192.0.2.3\n");
         let expected = format!("/api/v1/fleet?dry_run=false&prune=true&removing={agreed}");
         assert_eq!(last.target, expected);
         // Nothing at all is not what anybody wants to prune to, whatever is said.

@@ -13,8 +13,8 @@ use crate::output::{Output, row, text};
 /// Arguments of `select`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Who is shown is chosen: each answer counts as one mail of it towards its quota of today, by which the next
-choice goes, on the node that was asked.
+Without --volume who is shown is chosen: each answer counts as one mail of it towards its quota of today, by
+which the next choice goes, on the node that was asked. With --volume nothing is counted.
 
 Examples:
   email-engine select --tenant client-1 --purpose transactional
