@@ -279,7 +279,7 @@ impl Bench {
         };
         let found = began.elapsed();
         let began = Instant::now();
-        check_before_planning(&after)?;
+        check_before_planning(Some(&before), &after)?;
         let checked = began.elapsed();
         let began = Instant::now();
         for host in &hosts {

@@ -1,7 +1,7 @@
 //! All or nothing.
 
 use super::apply::step;
-use super::host::AddressOwners;
+use super::host::shares_no_address;
 use super::refuse::{at_most, refuse};
 use super::verb::Turn;
 use super::{AddHost, Batch, ChangeHost, Command, Effect, Rejection, RejectionCode};
@@ -52,13 +52,8 @@ fn hosts_share_no_address(state: &FleetState, commands: &[Command]) -> Result<()
         };
         Some((at, host))
     });
-    let mut declared = declared.peekable();
-    if declared.peek().is_none() {
-        return Ok(());
-    }
-    let owners = AddressOwners::of(state);
     for (at, host) in declared {
-        owners.check(host).map_err(|rejection| Rejection {
+        shares_no_address(state, host).map_err(|rejection| Rejection {
             field: format!("commands[{at}].{}", rejection.field),
             ..rejection
         })?;

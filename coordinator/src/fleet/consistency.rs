@@ -83,14 +83,17 @@ pub fn every_reference_leads_somewhere(state: &FleetState) -> Result<(), Violati
         if !state.tenants.contains_key(&identity.spec.tenant) {
             return broken(format!("tenant of ip {}", identity.spec.address));
         }
-    }
-    for identity in state.identities.values() {
         if identity.spec.phase != identity.warmup.phase {
             return broken(format!(
                 "phase of ip {}, which is not its plan's",
                 identity.spec.address
             ));
         }
+    }
+    let looks = &state.dns_looks;
+    let mut seen = looks.last.keys().chain(looks.asked.keys());
+    if let Some(gone) = seen.find(|address| !state.identities.contains_key(*address)) {
+        return broken(format!("ip {gone}, whose records in DNS are looked at"));
     }
     for ((host, vmta), leaving) in &state.leaving {
         if !state.tenants.contains_key(&leaving.spec().tenant) || state.live_host(host).is_none() {

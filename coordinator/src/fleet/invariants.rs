@@ -3,12 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use email_engine_protocol::api::{IpSpec, IpStatus};
-use email_engine_protocol::bytes::Commitment;
-use email_engine_protocol::id::{HostId, Role, SecretId, TenantId};
+use email_engine_protocol::id::Role;
 use email_engine_protocol::mail::DomainName;
 
 use super::Violation;
-use crate::dnsbl::registry::Registry;
 use crate::state::{DecodeError, FleetState, Identity, TABLES_VERSION, decode, encode};
 
 fn broken(invariant: &'static str, what: impl Into<String>) -> Violation {
@@ -195,116 +193,6 @@ fn weighs_what_it_may(
     Ok(())
 }
 
-/// 6. Every DKIM key is exactly one identity's, and every other secret exactly one PowerMTA host's
-///    certificate for submission, each under its own name. That it leaves only for that host is the
-///    push room's part; that it is unreadable here follows from its type.
-///
-/// # Errors
-/// Names the secret, never its bytes.
-pub fn every_key_is_one_identitys(state: &FleetState) -> Result<(), Violation> {
-    const NAME: &str = "every_key_is_one_identitys";
-    let mut publics = Vec::with_capacity(state.identities.len());
-    let mut used = Vec::with_capacity(state.identities.len());
-    let drained = state.leaving.values().map(|leaving| &leaving.identity);
-    for identity in state.identities.values().map(|i| &**i).chain(drained) {
-        let (spec, own) = (&identity.spec, &identity.dkim_public);
-        let second = identity.second_key();
-        let second = second.map(|key| (&key.secret, &key.selector, &key.public));
-        let first = (&identity.dkim_key, &spec.selector, own);
-        for (id, selector, public) in std::iter::once(first).chain(second) {
-            let Some(secret) = state.secrets.get(id) else {
-                return Err(broken(NAME, format!("{} has no key", spec.address)));
-            };
-            if secret.id != *id || !is_dkim_name(id, &spec.domain, selector) {
-                let name = format!("dkim/{}/{selector}", spec.domain);
-                return Err(broken(NAME, format!("{name} is filed as {}", secret.id)));
-            }
-            publics.push((public, id, spec.address));
-            used.push((id, secret.commitment));
-        }
-        let rotation = identity.signing.rotation.as_ref();
-        if rotation.is_some_and(|one| one.other.selector == spec.selector) {
-            let what = format!("{} signs with the key that it changes", spec.address);
-            return Err(broken(NAME, what));
-        }
-    }
-    // One that moved, and drains where it was, has one key at both places.
-    publics.sort_unstable();
-    publics.dedup();
-    if let Some(pair) = publics.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-        let what = format!("{} is another identity's key too", pair[0].1);
-        return Err(broken(NAME, what));
-    }
-    used.sort_unstable();
-    used.dedup();
-    let mut commitments: BTreeSet<_> = used.iter().map(|(_, commitment)| *commitment).collect();
-    if commitments.len() != used.len() {
-        return Err(broken(NAME, "two DKIM keys are the same"));
-    }
-    for (host, row) in &state.submission_certificates {
-        let name = FleetState::submission_secret(host);
-        let secret = state.secrets.get(&name).filter(|_| row.secret == name);
-        if !secret.is_some_and(|secret| commitments.insert(secret.commitment)) {
-            return Err(broken(NAME, format!("{name} is lost, misfiled or shared")));
-        }
-        let role = state.live_host(host).map(|host| host.spec.role);
-        if role != Some(Role::Powermta) {
-            return Err(broken(NAME, format!("{name} is of no PowerMTA host")));
-        }
-    }
-    let passwords = passwords(state, &mut commitments).map_err(|why| broken(NAME, why))?;
-    if state.secrets.len() != used.len() + state.submission_certificates.len() + passwords {
-        return Err(broken(NAME, "a secret belongs to nobody"));
-    }
-    match state.prepared_keys.values().find(|key| {
-        publics
-            .binary_search_by_key(&&key.public, |one| one.0)
-            .is_ok()
-    }) {
-        Some(_) => Err(broken(NAME, "a prepared key is in use")),
-        None => Ok(()),
-    }
-}
-
-/// Whether a secret is called after this key: `dkim/DOMAIN/SELECTOR`.
-fn is_dkim_name(id: &SecretId, domain: &DomainName, selector: &str) -> bool {
-    let name = id.as_str().strip_prefix("dkim/");
-    let name = name.and_then(|name| name.strip_prefix(domain.as_str()));
-    name.and_then(|name| name.strip_prefix('/')) == Some(selector)
-}
-
-/// How many passwords of databases and other secrets there are: each of a live host or of a tenant, and none
-/// of them twice.
-fn passwords(state: &FleetState, commitments: &mut BTreeSet<Commitment>) -> Result<usize, String> {
-    let mut count = 0;
-    for (id, secret) in &state.secrets {
-        let mut parts = id.as_str().split('/');
-        let (kind, owner) = (parts.next(), parts.next().unwrap_or_default());
-        let is_there = match kind {
-            Some("database" | "host") => {
-                let host = HostId::new(owner).ok();
-                host.is_some_and(|host| state.live_host(&host).is_some())
-            }
-            Some("tenant") => {
-                let tenant = TenantId::new(owner).ok();
-                tenant.is_some_and(|tenant| state.tenants.contains_key(&tenant))
-            }
-            Some("dnsbl") => Registry::built_in()
-                .zones()
-                .any(|zone| zone.id.as_str() == owner),
-            _ => continue,
-        };
-        if !is_there {
-            return Err(format!("{id} is of no host, no tenant and no list"));
-        }
-        if secret.id != *id || !commitments.insert(secret.commitment) {
-            return Err(format!("{id} is misfiled or shared"));
-        }
-        count += 1;
-    }
-    Ok(count)
-}
-
 /// 7. Every change has its audit entry and revision: both grow by one, together.
 ///
 /// # Errors
@@ -362,14 +250,19 @@ mod tests {
 
     use super::*;
     use crate::command::fixture::{Fleet, address, domain, host_id, submission, tenant};
-    use crate::fleet::check;
     use crate::fleet::warmup::{at_phase, weight};
+    use crate::fleet::{check, check_before_planning};
+    use crate::state::{Keys, Lookup};
 
     /// The invariant that a good fleet of two identities breaks after this change.
     fn broken_by(change: impl FnOnce(&mut FleetState)) -> &'static str {
         let mut state = Fleet::with_identities(2).state;
         assert_eq!(check(&state), Ok(()));
+        let held = state.clone();
         change(&mut state);
+        // What held before hides nothing.
+        let since = check_before_planning(Some(&held), &state);
+        assert_eq!(since, check_before_planning(None, &state));
         check(&state).unwrap_err().invariant
     }
 
@@ -527,8 +420,21 @@ mod tests {
 
     #[test]
     fn tables_that_do_not_fit_each_other_are_seen() {
-        let lookup = broken_by(|state| state.lookup.vmtas.clear());
-        assert_eq!(lookup, "the_lookup_matches_the_tables");
+        let forgetful: [fn(&mut Lookup); 4] = [
+            |lookup| lookup.vmtas.clear(),
+            |lookup| lookup.addresses.clear(),
+            |lookup| lookup.keys = Keys::default(),
+            |lookup| lookup.commitments = Keys::default(),
+        ];
+        for forget in forgetful {
+            let lookup = broken_by(|state| forget(&mut state.lookup));
+            assert_eq!(lookup, "the_lookup_matches_the_tables");
+        }
+        let looked_at = broken_by(|state| {
+            let now = state.now;
+            state.dns_looks.asked.insert(address(9), now);
+        });
+        assert_eq!(looked_at, "every_reference_leads_somewhere");
         let release = broken_by(|state| state.settings.clear());
         assert_eq!(release, "every_reference_leads_somewhere");
         let mut fleet = Fleet::with_identities(0);

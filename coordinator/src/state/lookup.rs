@@ -4,11 +4,12 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use email_engine_protocol::api::{IpSpec, Purpose, TenantSpec};
-use email_engine_protocol::id::{HostId, PoolName, TenantId, VmtaName};
+use email_engine_protocol::api::{HostSpec, IpSpec, Purpose, TenantSpec};
+use email_engine_protocol::bytes::{Commitment, ContentHash};
+use email_engine_protocol::id::{HostId, PoolName, SecretId, TenantId, VmtaName};
 use email_engine_protocol::mail::DomainName;
 
-use super::{FleetState, Keys, Leaving, Place, Table};
+use super::{FleetState, Identity, Keys, Leaving, Place, Table};
 
 /// Follows from the tables and is kept in step with them by the commands. It is part of the state, not
 /// rebuilt when a snapshot is read, so that no way of reading one can forget it.
@@ -25,6 +26,20 @@ pub struct Lookup {
     /// Brand domains and their ancestors, which may not send, with the number of brand domains that
     /// each stands for.
     pub protected: Table<DomainName, u32>,
+    /// Hosts that were not cut off, by each address of theirs.
+    pub addresses: Table<IpAddr, Keys<HostId>>,
+    /// Who has a brand domain.
+    pub brands: Table<DomainName, TenantId>,
+    /// Who has a domain of links.
+    pub links: Table<DomainName, TenantId>,
+    /// Number of tenants with their inbound mailbox in a domain.
+    pub mailboxes: Table<DomainName, u32>,
+    /// DKIM keys that are prepared, or whose private half is kept, by the hash of their public half.
+    pub keys: Keys<ContentHash>,
+    /// What the secrets in use commit to.
+    pub commitments: Keys<Commitment>,
+    /// Names of keys whose records stay published, with the number of records.
+    pub departed: Table<SecretId, u32>,
     /// Where what has a name drains, by what is claimed and its name.
     pub leaving: Table<Claim, Keys<Place>>,
     /// Identities by the host that they are placed on.
@@ -78,6 +93,11 @@ pub(super) fn address_claim(address: IpAddr) -> Claim {
     (ClaimKind::Address, address.to_string())
 }
 
+/// What a public half, in base64, is known by among all keys.
+pub(crate) fn public_key_hash(public: &str) -> ContentHash {
+    ContentHash::of(public.as_bytes())
+}
+
 impl Lookup {
     /// The lookup of these tables.
     #[must_use]
@@ -86,13 +106,42 @@ impl Lookup {
         for tenant in state.tenants.values() {
             lookup.add_tenant(tenant);
         }
+        for (_, host) in state.live_hosts() {
+            lookup.add_host(&host.spec);
+        }
         for identity in state.identities.values() {
             lookup.add_identity(&identity.spec);
+            lookup.add_keys(identity);
         }
         for leaving in state.leaving.values() {
             lookup.add_leaving(leaving);
+            lookup.add_keys(&leaving.identity);
+        }
+        for key in state.prepared_keys.values() {
+            lookup.keys.insert(public_key_hash(&key.public));
+        }
+        let commitments = state.secrets.values().map(|secret| secret.commitment);
+        lookup.commitments.extend(commitments);
+        for (_, key) in state.departed.keys() {
+            lookup.add_departed(key);
         }
         lookup
+    }
+
+    /// Keys come into the fleet prepared, and go with their private half: between, whose they are changes
+    /// nothing here.
+    fn add_keys(&mut self, identity: &Identity) {
+        for public in identity.publics() {
+            self.keys.insert(public_key_hash(public));
+        }
+    }
+
+    pub(crate) fn add_departed(&mut self, key: &SecretId) {
+        *self.departed.or_default(key) += 1;
+    }
+
+    pub(crate) fn remove_departed(&mut self, key: &SecretId) {
+        decrement(&mut self.departed, key);
     }
 
     pub(crate) fn add_identity(&mut self, spec: &IpSpec) {
@@ -139,15 +188,42 @@ impl Lookup {
         }
     }
 
+    pub(crate) fn add_host(&mut self, host: &HostSpec) {
+        for address in &host.addresses {
+            self.addresses.or_default(address).insert(host.id.clone());
+        }
+    }
+
+    pub(crate) fn remove_host(&mut self, host: &HostSpec) {
+        for address in &host.addresses {
+            withdraw(&mut self.addresses, address, &host.id);
+        }
+    }
+
     pub(crate) fn add_tenant(&mut self, tenant: &TenantSpec) {
         for name in tenant.brand_domains.iter().flat_map(with_ancestors) {
             *self.protected.or_default(&name) += 1;
+        }
+        let owned = |name: &DomainName| (name.clone(), tenant.id.clone());
+        self.brands.extend(tenant.brand_domains.iter().map(owned));
+        self.links.extend(tenant.link_domains.iter().map(owned));
+        if let Some(mailbox) = &tenant.inbound_mailbox {
+            *self.mailboxes.or_default(&mailbox.domain) += 1;
         }
     }
 
     pub(crate) fn remove_tenant(&mut self, tenant: &TenantSpec) {
         for name in tenant.brand_domains.iter().flat_map(with_ancestors) {
             decrement(&mut self.protected, &name);
+        }
+        for name in &tenant.brand_domains {
+            self.brands.remove(name);
+        }
+        for name in &tenant.link_domains {
+            self.links.remove(name);
+        }
+        if let Some(mailbox) = &tenant.inbound_mailbox {
+            decrement(&mut self.mailboxes, &mailbox.domain);
         }
     }
 }

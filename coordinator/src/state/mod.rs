@@ -71,7 +71,7 @@ pub use listing::{
     SweptList,
 };
 pub use lookup::{Claim, ClaimKind, Lookup};
-pub(crate) use lookup::{claims, with_ancestors};
+pub(crate) use lookup::{claims, public_key_hash, with_ancestors};
 pub use restored::{Restored, Return, ShownCertificate};
 pub use secret::{
     ACCOUNT, HostSecret, MONITORS_FLEET, MONITORS_LABEL, MONITORS_OWN, PreparedKey, SealedAtRest,

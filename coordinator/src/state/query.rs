@@ -109,6 +109,13 @@ impl FleetState {
         self.hosts.iter().filter(|(_, host)| !host.is_retired())
     }
 
+    /// Hosts that have an address, but for those that were cut off.
+    pub fn hosts_at(&self, address: IpAddr) -> impl Iterator<Item = &Host> {
+        let hosts = self.lookup.addresses.get(&address);
+        let hosts = hosts.into_iter().flat_map(Keys::iter);
+        hosts.filter_map(|host| self.live_host(host))
+    }
+
     /// API keys that may do everything and were not revoked.
     pub fn admin_keys(&self) -> impl Iterator<Item = &ApiKey> {
         self.api_keys

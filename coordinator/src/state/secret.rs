@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +11,7 @@ use email_engine_protocol::bytes::{Commitment, ContentHash};
 use email_engine_protocol::id::{ApiKeyId, HostId, ListId, Role, SecretId, TenantId};
 use email_engine_protocol::secret::SecretRef;
 
-use super::{FleetState, Host};
+use super::{FleetState, Host, public_key_hash};
 
 /// Bytes under envelope encryption: a data key of their own, wrapped with the key-encryption key.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -164,6 +165,41 @@ pub(super) fn watches_fleet(host: &email_engine_protocol::api::HostSpec, tenants
 }
 
 impl FleetState {
+    /// Puts a key behind those that were made before it.
+    pub(crate) fn stock_key(&mut self, key: PreparedKey) {
+        self.lookup.keys.insert(public_key_hash(&key.public));
+        let number = self.next_prepared_key;
+        self.prepared_keys.insert(number, Arc::new(key));
+        self.next_prepared_key += 1;
+    }
+
+    /// Keeps a secret under its name, in place of the one before it.
+    pub(crate) fn put_secret(&mut self, secret: StoredSecret) {
+        self.drop_secret(&secret.id);
+        self.lookup.commitments.insert(secret.commitment);
+        self.secrets.insert(secret.id.clone(), Arc::new(secret));
+    }
+
+    /// Destroys a secret, if there is one of this name.
+    pub(crate) fn drop_secret(&mut self, id: &SecretId) {
+        if let Some(gone) = self.secrets.remove(id) {
+            self.lookup.commitments.remove(&gone.commitment);
+        }
+    }
+
+    /// Destroys all secrets whose names begin so.
+    fn drop_secrets(&mut self, beginning: &str) {
+        let from = SecretId::new(beginning).into_iter();
+        let found = from.flat_map(|from| {
+            let behind = self.secrets.range(from..).map(|(id, _)| id);
+            let its = behind.take_while(|id| id.as_str().starts_with(beginning));
+            its.cloned().collect::<Vec<_>>()
+        });
+        for id in found.collect::<Vec<_>>() {
+            self.drop_secret(&id);
+        }
+    }
+
     /// The tenants that a host serves: on an API host its own or, where it has none, all that have no API
     /// host of theirs; on a host of an operator's own role its own or all.
     #[must_use]
@@ -225,9 +261,7 @@ impl FleetState {
 
     /// Takes back what a tenant had.
     pub(crate) fn forget_tenant_secrets(&mut self, tenant: &TenantId) {
-        let beginning = format!("tenant/{tenant}/");
-        self.secrets
-            .retain(|id, _| !id.as_str().starts_with(&beginning));
+        self.drop_secrets(&format!("tenant/{tenant}/"));
     }
 
     /// Takes back what a metrics key was written into, once it is revoked: another one is made.
@@ -238,8 +272,7 @@ impl FleetState {
         };
         let host = self.hosts.keys().find(is_its).cloned();
         if let Some(host) = host {
-            self.secrets
-                .remove(&SecretOf::Host(host, HostSecret::MetricsKey).id());
+            self.drop_secret(&SecretOf::Host(host, HostSecret::MetricsKey).id());
         }
     }
 
@@ -282,8 +315,7 @@ impl FleetState {
 
     /// Takes back what a host had.
     pub(crate) fn forget_passwords(&mut self, host: &HostId) {
-        let beginnings = [format!("database/{host}/"), format!("host/{host}/")];
-        let is_its = |id: &SecretId| beginnings.iter().any(|text| id.as_str().starts_with(text));
-        self.secrets.retain(|id, _| !is_its(id));
+        self.drop_secrets(&format!("database/{host}/"));
+        self.drop_secrets(&format!("host/{host}/"));
     }
 }

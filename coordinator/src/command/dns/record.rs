@@ -111,19 +111,15 @@ impl Verb for RecordDns {
             state.dns_looks.last.insert(*address, Arc::new(look));
             changed = true;
         }
-        let FleetState {
-            dns_looks,
-            identities,
-            ..
-        } = state;
-        dns_looks.asked.retain(|address, asked_at| {
-            let seen = self.seen.get(address);
-            let is_answered = seen.is_some_and(|seen| seen.begun_at >= *asked_at);
-            identities.contains_key(address) && !is_answered
-        });
-        dns_looks
-            .last
-            .retain(|address, _| identities.contains_key(address));
+        for (address, seen) in &self.seen {
+            let asked = &mut state.dns_looks.asked;
+            if asked
+                .get(address)
+                .is_some_and(|asked_at| seen.begun_at >= *asked_at)
+            {
+                asked.remove(address);
+            }
+        }
         Ok(match changed {
             true => Change::DONE,
             false => Change::NONE,

@@ -63,6 +63,7 @@ impl Verb for AddHost {
             release,
             large_removal: false,
         };
+        state.lookup.add_host(spec);
         state.hosts.insert(spec.id.clone(), host);
         if state.hosts.len() > RETIRED {
             forget_retired(state, RETIRED);
@@ -106,6 +107,7 @@ mod tests {
             row.spec.id = id.clone();
             fleet.state.hosts.insert(id, row.clone());
         }
+        fleet.state.reindex();
         fleet.accept(add(host("new", Role::Powermta, 2)));
         super::forget_retired(&mut fleet.state, 3);
         let kept: Vec<_> = fleet.state.hosts.keys().map(HostId::as_str).collect();

@@ -40,6 +40,8 @@ impl Verb for ChangeHost {
         }
         let mut has_submission = false;
         if let Some(host) = state.hosts.get_mut(&spec.id) {
+            state.lookup.remove_host(&host.spec);
+            state.lookup.add_host(spec);
             host.spec = spec.clone();
             has_submission = host.submission_names().is_some();
         }

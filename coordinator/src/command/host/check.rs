@@ -1,7 +1,6 @@
 //! What a machine's declaration must be, whether it is new or changed.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::collections::BTreeSet;
 
 use email_engine_protocol::api::HostSpec;
 use email_engine_protocol::bytes::ContentHash;
@@ -47,7 +46,7 @@ pub(super) fn check(state: &FleetState, spec: &HostSpec, turn: &Turn<'_>) -> Res
         .map_err(|accepted| refuse(Invalid, "role", &spec.role, accepted))?;
     addresses(state, spec)?;
     if !turn.in_batch {
-        AddressOwners::of(state).check(spec)?;
+        shares_no_address(state, spec)?;
     }
     labels(spec)?;
     name(state, spec)
@@ -96,43 +95,29 @@ fn addresses(state: &FleetState, spec: &HostSpec) -> Result<(), Rejection> {
             return Err(refuse(Duplicate, field, address, "each address once"));
         }
     }
-    let mut others = state.live_hosts().filter(|(id, _)| **id != spec.id);
-    if others.any(|(_, other)| other.spec.addresses.first() == Some(admin)) {
+    let mut others = state.hosts_at(*admin).map(|other| &other.spec);
+    if others.any(|other| other.id != spec.id && other.addresses.first() == Some(admin)) {
         let accepted = "an admin address that no other host has";
         return Err(refuse(Duplicate, "addresses[0]", admin, accepted));
     }
     Ok(())
 }
 
-/// Who has which address. Hosts of one tenant may share one, such as a machine with two roles; between
-/// tenants it would tell nobody whose mail it is that comes from there.
-#[derive(Debug)]
-pub(in crate::command) struct AddressOwners<'a>(BTreeMap<IpAddr, Vec<&'a HostSpec>>);
-
-impl<'a> AddressOwners<'a> {
-    /// Of all hosts that take part.
-    pub(in crate::command) fn of(state: &'a FleetState) -> Self {
-        let mut owners: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for (_, host) in state.live_hosts().filter(|(_, host)| host.takes_work()) {
-            for address in &host.spec.addresses {
-                owners.entry(*address).or_default().push(&host.spec);
-            }
+/// Whether this host has no address that another tenant's has. Hosts of one tenant may share one, such as a
+/// machine with two roles; between tenants it would tell nobody whose mail it is that comes from there.
+pub(in crate::command) fn shares_no_address(
+    state: &FleetState,
+    spec: &HostSpec,
+) -> Result<(), Rejection> {
+    for (at, address) in spec.addresses.iter().enumerate() {
+        let mut others = state.hosts_at(*address).filter(|other| other.takes_work());
+        if others.any(|other| other.spec.id != spec.id && other.spec.tenant != spec.tenant) {
+            let accepted = "an address that no host of another tenant, or of all, has";
+            let field = format!("addresses[{at}]");
+            return Err(refuse(Duplicate, field, address, accepted));
         }
-        Self(owners)
     }
-
-    /// Whether this host has no address that another tenant's has.
-    pub(in crate::command) fn check(&self, spec: &HostSpec) -> Result<(), Rejection> {
-        for (at, address) in spec.addresses.iter().enumerate() {
-            let mut others = self.0.get(address).into_iter().flatten();
-            if others.any(|other| other.id != spec.id && other.tenant != spec.tenant) {
-                let accepted = "an address that no host of another tenant, or of all, has";
-                let field = format!("addresses[{at}]");
-                return Err(refuse(Duplicate, field, address, accepted));
-            }
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 fn labels(spec: &HostSpec) -> Result<(), Rejection> {

@@ -72,6 +72,7 @@ pub(super) fn cut_off(state: &mut FleetState, host: &HostId, turn: &mut Turn<'_>
     state.forget_held_campaigns(host, turn.now());
     forget_leaving(state, host, turn.now());
     if let Some(row) = state.hosts.get_mut(host) {
+        state.lookup.remove_host(&row.spec);
         row.lifecycle = HostLifecycle::Retired;
         row.keys = None;
         row.large_removal = false;

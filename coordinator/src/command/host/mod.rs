@@ -12,5 +12,5 @@ mod retire;
 mod retry_change;
 mod set_database_password;
 
-pub(in crate::command) use check::AddressOwners;
+pub(in crate::command) use check::shares_no_address;
 pub use set_database_password::SetDatabasePassword;

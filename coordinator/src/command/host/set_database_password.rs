@@ -1,7 +1,5 @@
 //! `set-database-password`.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 
 use email_engine_protocol::bytes::Commitment;
@@ -55,8 +53,7 @@ impl Verb for SetDatabasePassword {
         }
         let sealed = self.sealed.ciphertext.len() + self.sealed.wrapped_key.len();
         at_most("sealed", sealed, limits::SECRET_BYTES)?;
-        let is_same = |secret: &Arc<StoredSecret>| secret.commitment == self.commitment;
-        if state.secrets.values().any(is_same) {
+        if state.lookup.commitments.contains(&self.commitment) {
             let accepted = "a password that is nobody's yet";
             return Err(refuse(Duplicate, "commitment", &self.host, accepted));
         }
@@ -64,12 +61,12 @@ impl Verb for SetDatabasePassword {
         let version = u32::try_from(state.revision + 1)
             .map_err(|_| refuse(Invalid, "version", &state.revision, "fewer changes"))?;
         let secret = StoredSecret {
-            id: id.clone(),
+            id,
             version,
             commitment: self.commitment,
             sealed: self.sealed.clone(),
         };
-        state.secrets.insert(id, Arc::new(secret));
+        state.put_secret(secret);
         Ok(Change::DONE)
     }
 }

@@ -176,6 +176,7 @@ mod tests {
     fn without_a_prepared_key_there_is_no_identity() {
         let mut fleet = Fleet::with_identities(0);
         fleet.state.prepared_keys.clear();
+        fleet.state.reindex();
         let rejection = fleet.refuse(add(identity(0)));
         assert_eq!(rejection.code, RejectionCode::NoPreparedKey);
     }

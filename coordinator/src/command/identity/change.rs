@@ -49,11 +49,8 @@ impl Verb for ChangeIdentity {
         }
         let spec = &spec;
         let dkim_key = secret_id(spec)?;
-        let kept = if dkim_key == current.dkim_key {
-            Some(current.dkim_public.clone())
-        } else {
-            drained_key(state, spec.address, &dkim_key)
-        };
+        let own = current.public_of(&dkim_key).cloned();
+        let kept = own.or_else(|| drained_key(state, spec.address, &dkim_key));
         if kept.is_none() {
             has_prepared_key(state, spec)?;
         }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use email_engine_protocol::api::IpSpec;
 use email_engine_protocol::id::Role;
+use email_engine_protocol::mail::DomainName;
 
 use crate::command::Rejection;
 use crate::command::RejectionCode::{
@@ -107,11 +108,8 @@ fn nobodys_mailbox(state: &FleetState, spec: &IpSpec) -> Result<(), Rejection> {
 
 /// Whether what answers the fleet's senders is forwarded to this domain.
 pub(in crate::command) fn has_mailbox(state: &FleetState, domain: &str) -> bool {
-    let mut mailboxes = state
-        .tenants
-        .values()
-        .filter_map(|tenant| tenant.inbound_mailbox.as_ref());
-    mailboxes.any(|mailbox| mailbox.domain.as_str().eq_ignore_ascii_case(domain))
+    let domain = DomainName::new(domain).ok();
+    domain.is_some_and(|domain| state.lookup.mailboxes.contains_key(&domain))
 }
 
 /// Invariant 1. A sender is unique because it lies in the identity's own domain. Names are folded to

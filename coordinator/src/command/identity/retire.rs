@@ -25,6 +25,7 @@ impl Verb for RetireIdentity {
             hold(state, &identity, turn.now());
             drain(state, &identity, turn);
             drop_key(state, &identity, turn.now());
+            state.dns_looks.forget(self.address);
         }
         Ok(Change::DONE)
     }

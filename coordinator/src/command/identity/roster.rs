@@ -15,6 +15,7 @@ use crate::command::verb::Turn;
 use crate::fleet::rotation::{LeftBehind, RECORD_MILLIS, WITHDRAWN_MILLIS, left_behind};
 use crate::state::{
     Departed, FleetState, Held, Identity, Leaving, OtherKey, Place, Pool, Rotation, StoredSecret,
+    public_key_hash,
 };
 
 /// Most records of those that are gone.
@@ -52,7 +53,7 @@ pub(super) fn take_key(state: &mut FleetState, id: &SecretId) -> String {
         commitment: key.commitment,
         sealed: key.sealed.clone(),
     };
-    state.secrets.insert(id.clone(), Arc::new(secret));
+    state.put_secret(secret);
     key.public.clone()
 }
 
@@ -166,8 +167,7 @@ pub(crate) fn forget_leaving(state: &mut FleetState, host: &HostId, now: Timesta
 /// that a key which is published stays the one that signs.
 pub(super) fn drained_key(state: &FleetState, address: IpAddr, key: &SecretId) -> Option<String> {
     let mut leaving = state.leaving_from(address);
-    let found = leaving.find(|leaving| leaving.identity.dkim_key == *key)?;
-    Some(found.identity.dkim_public.clone())
+    leaving.find_map(|leaving| leaving.identity.public_of(key).cloned())
 }
 
 /// Removes the keys of an identity that neither an identity nor what drains has. Their records stay for a
@@ -178,7 +178,7 @@ pub(super) fn drop_key(state: &mut FleetState, identity: &Identity, now: Timesta
     let (key, address) = (&identity.dkim_key, identity.spec.address);
     let sent_ever = identity.life.sent_ever;
     if state.is_needless(key, address) {
-        state.secrets.remove(key);
+        state.drop_secret(key);
         make_room(state, now);
         if sent_ever || is_published(state, &identity.spec) {
             let key = OtherKey {
@@ -190,17 +190,36 @@ pub(super) fn drop_key(state: &mut FleetState, identity: &Identity, now: Timesta
             depart(state, &identity.spec, LeftBehind { key, stays }, now);
         }
     }
+    forget_publics(state, identity);
     let Some(rotation) = &identity.signing.rotation else {
         return;
     };
-    if goes_on(state, address, rotation) {
+    let other = &rotation.other.secret;
+    if goes_on(state, address, rotation) || !state.is_needless(other, address) {
         return;
     }
-    if state.is_needless(&rotation.other.secret, address) {
-        state.secrets.remove(&rotation.other.secret);
-    }
+    state.drop_secret(other);
     if let Some(left) = left_behind(rotation, sent_ever) {
         depart(state, &identity.spec, left, now);
+    }
+}
+
+/// The public halves of an identity that is no more, or is another, are nobody's, but for those that are kept
+/// at its address.
+pub(super) fn forget_publics(state: &mut FleetState, gone: &Identity) {
+    let address = gone.spec.address;
+    for public in gone.publics() {
+        let living = state.identities.get(&address).map(|living| &**living);
+        let leaving = state.leaving_from(address).map(|one| &one.identity);
+        let mut publics = living
+            .into_iter()
+            .chain(leaving)
+            .flat_map(Identity::publics);
+        let is_kept = publics.any(|its| its == public);
+        drop(publics);
+        if !is_kept {
+            state.lookup.keys.remove(&public_key_hash(public));
+        }
     }
 }
 
@@ -233,7 +252,9 @@ fn make_room(state: &mut FleetState, now: Timestamp) {
         if until.plus(WITHDRAWN_MILLIS) > now && state.departed.len() < DEPARTED {
             break;
         }
-        state.departed.pop_first();
+        if let Some(((_, key), _)) = state.departed.pop_first() {
+            state.lookup.remove_departed(&key);
+        }
     }
 }
 
@@ -248,8 +269,9 @@ pub(super) fn depart(state: &mut FleetState, spec: &IpSpec, left: LeftBehind, no
         },
         dkim_public: key.public,
     };
-    let until = now.plus(stays);
-    state
-        .departed
-        .insert((until, key.secret), Arc::new(departed));
+    let departure = (now.plus(stays), key.secret);
+    if !state.departed.contains_key(&departure) {
+        state.lookup.add_departed(&departure.1);
+    }
+    state.departed.insert(departure, Arc::new(departed));
 }

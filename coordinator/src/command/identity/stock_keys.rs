@@ -1,7 +1,6 @@
 //! `stock-keys`.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use email_engine_protocol::limits;
 
@@ -9,7 +8,7 @@ use crate::command::RejectionCode::{Duplicate, Invalid};
 use crate::command::refuse::{at_most, refuse};
 use crate::command::verb::{Change, Turn, Verb};
 use crate::command::{Rejection, StockKeys};
-use crate::state::{FleetState, PreparedKey};
+use crate::state::{FleetState, PreparedKey, public_key_hash};
 
 /// Longest public half: RSA-4096 has 736 characters.
 const PUBLIC_CHARS: usize = 1_024;
@@ -37,9 +36,7 @@ impl Verb for StockKeys {
         }
         unknown(state, &self.keys)?;
         for key in &self.keys {
-            let number = state.next_prepared_key;
-            state.prepared_keys.insert(number, Arc::new(key.clone()));
-            state.next_prepared_key += 1;
+            state.stock_key(key.clone());
         }
         Ok(Change::DONE)
     }
@@ -64,20 +61,11 @@ fn form(at: usize, key: &PreparedKey) -> Result<(), Rejection> {
 /// Invariant 2: a key that is stocked twice would become two identities' key.
 fn unknown(state: &FleetState, keys: &[PreparedKey]) -> Result<(), Rejection> {
     let mut fresh = BTreeSet::new();
-    let twice = keys.iter().any(|key| !fresh.insert(key.public.as_str()));
-    let held = state.prepared_keys.values().map(|key| &key.public);
-    let drained = state.leaving.values().map(|leaving| &leaving.identity);
-    let identities = state.identities.values().map(|identity| &**identity);
-    let used = identities.chain(drained).flat_map(|identity| {
-        let rotation = identity.signing.rotation.as_ref();
-        let other = rotation.map(|rotation| &rotation.other.public);
-        std::iter::once(&identity.dkim_public).chain(other)
-    });
-    if twice
-        || held
-            .chain(used)
-            .any(|public| fresh.contains(public.as_str()))
-    {
+    let is_known = |key: &PreparedKey| {
+        let hash = public_key_hash(&key.public);
+        state.lookup.keys.contains(&hash) || !fresh.insert(hash)
+    };
+    if keys.iter().any(is_known) {
         let accepted = "keys that were never stocked before";
         return Err(refuse(Duplicate, "keys", &keys.len(), accepted));
     }
@@ -86,8 +74,8 @@ fn unknown(state: &FleetState, keys: &[PreparedKey]) -> Result<(), Rejection> {
 
 #[cfg(test)]
 mod tests {
-    use crate::command::fixture::{Fleet, prepared_key};
-    use crate::command::{Command, Effect, RejectionCode, StockKeys};
+    use crate::command::fixture::{Fleet, address, prepared_key};
+    use crate::command::{Command, Effect, RejectionCode, RetireIdentity, StockKeys};
 
     fn stock(numbers: impl IntoIterator<Item = u32>) -> Command {
         let keys = numbers.into_iter().map(prepared_key).collect();
@@ -99,6 +87,7 @@ mod tests {
         let mut fleet = Fleet::founded();
         fleet.accept(stock([1, 2]));
         fleet.state.prepared_keys.clear();
+        fleet.state.reindex();
         fleet.accept(stock([3]));
         assert_eq!(fleet.state.prepared_keys.keys().collect::<Vec<_>>(), [&2]);
         assert_eq!(fleet.accept(stock([])).effect, Effect::Unchanged);
@@ -117,6 +106,16 @@ mod tests {
             fleet.refuse(stock([900, 900])).code,
             RejectionCode::Duplicate
         );
+    }
+
+    #[test]
+    fn a_key_is_known_until_its_private_half_is_destroyed() {
+        let mut fleet = Fleet::with_identities(1);
+        let address = address(0);
+        fleet.accept(Command::RetireIdentity(RetireIdentity { address }));
+        assert!(fleet.state.secrets.is_empty());
+        fleet.accept(stock([0]));
+        assert_eq!(fleet.refuse(stock([0])).code, RejectionCode::Duplicate);
     }
 
     #[test]

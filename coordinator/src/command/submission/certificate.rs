@@ -43,7 +43,7 @@ impl Verb for SetSubmissionCertificate {
         if let Some(record) = &mut state.submission_authority {
             Arc::make_mut(record).issued = version;
         }
-        state.secrets.insert(id.clone(), Arc::new(secret));
+        state.put_secret(secret);
         let row = SubmissionCertificate {
             secret: id,
             names: self.names.clone(),
@@ -83,8 +83,7 @@ impl SetSubmissionCertificate {
             let accepted = format!("a time after {}", turn.now());
             return Err(refuse(Invalid, "not_after", &self.not_after, accepted));
         }
-        let mut secrets = state.secrets.values();
-        if secrets.any(|secret| secret.commitment == self.commitment) {
+        if state.lookup.commitments.contains(&self.commitment) {
             let accepted = "a key that is nobody's yet";
             return Err(refuse(Duplicate, "commitment", &self.host, accepted));
         }

@@ -1,6 +1,9 @@
 //! What a tenant's declaration must be, whether it is new or changed.
 
+use std::collections::BTreeSet;
+
 use email_engine_protocol::api::TenantSpec;
+use email_engine_protocol::id::TenantId;
 use email_engine_protocol::mail::{DomainName, MailAddress};
 
 use crate::command::Rejection;
@@ -8,7 +11,7 @@ use crate::command::RejectionCode::{BrandDomain, Duplicate, Invalid};
 use crate::command::refuse::{at_most, refuse, text};
 use crate::fleet::rotation::Pace;
 use crate::fleet::warmup;
-use crate::state::{ClaimKind, FleetState, HOST_NAME_LABEL, Host, with_ancestors};
+use crate::state::{ClaimKind, FleetState, HOST_NAME_LABEL, Host, Table, with_ancestors};
 
 /// Most brand or link domains of one tenant.
 const DOMAINS: usize = 1_000;
@@ -27,17 +30,9 @@ pub(super) fn check(state: &FleetState, spec: &TenantSpec) -> Result<(), Rejecti
     if let Some(mailbox) = &spec.inbound_mailbox {
         mailbox_is_elsewhere(state, mailbox)?;
     }
-    for other in state.tenants.values().filter(|other| other.id != spec.id) {
-        shares_nothing(
-            "brand_domains",
-            spec.brand_domains.intersection(&other.brand_domains),
-        )?;
-        shares_nothing(
-            "link_domains",
-            spec.link_domains.intersection(&other.link_domains),
-        )?;
-    }
-    Ok(())
+    let (brands, links) = (&state.lookup.brands, &state.lookup.links);
+    is_nobody_elses("brand_domains", (&spec.brand_domains, brands), &spec.id)?;
+    is_nobody_elses("link_domains", (&spec.link_domains, links), &spec.id)
 }
 
 /// A tenant's warm-up is at least as tight as the fleet's. Settings that are there already stay good when the
@@ -114,11 +109,13 @@ fn brand_does_not_send(state: &FleetState, brand: &DomainName) -> Result<(), Rej
 }
 
 /// Invariant 2; who has the domain is not told.
-fn shares_nothing<'a>(
+fn is_nobody_elses(
     field: &str,
-    mut shared: impl Iterator<Item = &'a DomainName>,
+    (domains, owners): (&BTreeSet<DomainName>, &Table<DomainName, TenantId>),
+    tenant: &TenantId,
 ) -> Result<(), Rejection> {
-    shared.next().map_or(Ok(()), |domain| {
+    let is_anothers = |domain: &&DomainName| owners.get(*domain).is_some_and(|it| it != tenant);
+    domains.iter().find(is_anothers).map_or(Ok(()), |domain| {
         let accepted = "a domain that no other tenant has";
         Err(refuse(Duplicate, field, domain, accepted))
     })

@@ -1,7 +1,5 @@
 //! `set-secret`.
 
-use std::sync::Arc;
-
 use email_engine_protocol::api::AccessRole;
 use email_engine_protocol::bytes::{Commitment, SecretHash};
 use email_engine_protocol::id::ApiKeyId;
@@ -58,8 +56,7 @@ impl Verb for SetSecret {
         }
         let sealed = self.sealed.ciphertext.len() + self.sealed.wrapped_key.len();
         at_most("sealed", sealed, limits::SECRET_BYTES)?;
-        let is_same = |secret: &Arc<StoredSecret>| secret.commitment == self.commitment;
-        if state.secrets.values().any(is_same) {
+        if state.lookup.commitments.contains(&self.commitment) {
             let accepted = "a secret that is nobody's yet";
             return Err(refuse(Duplicate, "commitment", &self.of, accepted));
         }
@@ -68,12 +65,12 @@ impl Verb for SetSecret {
         let version = u32::try_from(state.revision + 1)
             .map_err(|_| refuse(Invalid, "version", &state.revision, "fewer changes"))?;
         let secret = StoredSecret {
-            id: id.clone(),
+            id,
             version,
             commitment: self.commitment,
             sealed: self.sealed.clone(),
         };
-        state.secrets.insert(id, Arc::new(secret));
+        state.put_secret(secret);
         state.api_keys.extend(key.map(|key| (key.id.clone(), key)));
         Ok(Change::DONE)
     }

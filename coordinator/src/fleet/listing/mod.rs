@@ -14,7 +14,7 @@ use email_engine_protocol::time::Timestamp;
 
 use crate::dnsbl::query::Subject;
 use crate::dnsbl::registry::{Kind, Registry};
-use crate::state::{FleetState, Identity, Listing, Observer, Restraint, Sweep};
+use crate::state::{FleetState, Identity, Listing, Observer, Restraint, Sweep, with_ancestors};
 
 pub(crate) use close::{close, note_sighting};
 pub use preflight::{checks, preflight};
@@ -122,8 +122,8 @@ pub fn subjects(state: &FleetState, kind: Kind) -> BTreeSet<Subject> {
                 .values()
                 .flat_map(|tenant| &tenant.link_domains);
             let links = links.map(|link| {
-                let zone = zones.iter().find(|zone| link.is_within(zone));
-                zone.map_or(link, |zone| *zone)
+                let above = with_ancestors(link).filter_map(|name| zones.get(&name));
+                above.last().map_or(link, |zone| *zone)
             });
             zones.iter().copied().chain(links).map(name).collect()
         }

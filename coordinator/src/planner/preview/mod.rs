@@ -9,7 +9,6 @@ mod resources;
 mod text;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use email_engine_protocol::api::HostChange;
 use email_engine_protocol::bytes::Commitment;
@@ -52,11 +51,8 @@ pub fn carried_out(
 ) -> Result<FleetState, Rejection> {
     let mut after = state.clone();
     for _ in after.prepared_keys.len()..new_keys {
-        let number = after.next_prepared_key;
-        after
-            .prepared_keys
-            .insert(number, Arc::new(stand_in(number)));
-        after.next_prepared_key += 1;
+        let key = stand_in(after.next_prepared_key);
+        after.stock_key(key);
     }
     let proposal = Proposal {
         actor: "preview".to_owned(),

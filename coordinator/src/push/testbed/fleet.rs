@@ -317,12 +317,12 @@ fn apply(
         Command::SetDatabasePassword(set) => {
             let id = FleetState::database_secret(&set.host, &set.database).unwrap();
             let stored = StoredSecret {
-                id: id.clone(),
+                id,
                 version: 1,
                 commitment: set.commitment,
                 sealed: set.sealed,
             };
-            state.secrets.insert(id, Arc::new(stored));
+            state.put_secret(stored);
             Ok(Effect::Done)
         }
         Command::SetTargets(set) => set_targets(state, set, bodies),
@@ -380,7 +380,7 @@ fn certify(state: &mut FleetState, set: SetSubmissionCertificate) {
         commitment: set.commitment,
         sealed: set.sealed,
     };
-    state.secrets.insert(secret.clone(), Arc::new(stored));
+    state.put_secret(stored);
     let row = SubmissionCertificate {
         secret,
         names: set.names,

@@ -223,14 +223,13 @@ impl TestNode {
             bytes: bytes.to_vec(),
         };
         let stored = StoredSecret {
-            id: id.clone(),
+            id,
             version: 1,
             commitment: bytes.commitment(),
             sealed: self.pki.vault.seal_secret(&bytes, &self.pki.entropy()),
         };
         let reference = stored.reference();
-        self.fleet
-            .change(|state| state.secrets.insert(id, Arc::new(stored)));
+        self.fleet.change(|state| state.put_secret(stored));
         reference
     }
 }

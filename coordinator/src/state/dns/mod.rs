@@ -42,3 +42,11 @@ pub struct DnsLooks {
     /// Those that somebody wants anew, and since when.
     pub asked: Table<IpAddr, Timestamp>,
 }
+
+impl DnsLooks {
+    /// An address is no identity's any more.
+    pub(crate) fn forget(&mut self, address: IpAddr) {
+        self.last.remove(&address);
+        self.asked.remove(&address);
+    }
+}

@@ -184,8 +184,11 @@ pub struct GivenUp {
 impl FleetState {
     /// What drains on a host, in order of virtual MTA.
     pub fn leaving_on<'a>(&'a self, host: &'a HostId) -> impl Iterator<Item = &'a Arc<Leaving>> {
-        let all = self.leaving.values();
-        all.filter(move |leaving| leaving.spec().host == *host)
+        // The least of all names.
+        let first = VmtaName::new("a").into_iter();
+        let behind = first.flat_map(|first| self.leaving.range((host.clone(), first)..));
+        let its = behind.take_while(move |((at, _), _)| at == host);
+        its.map(|(_, leaving)| leaving)
     }
 
     /// Where an address drains.

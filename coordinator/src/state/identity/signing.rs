@@ -115,9 +115,25 @@ impl Identity {
         rotation.map(|rotation| &rotation.other)
     }
 
+    /// The public halves of the keys whose private halves it has.
+    pub fn publics(&self) -> impl Iterator<Item = &String> {
+        let second = self.second_key().map(|other| &other.public);
+        std::iter::once(&self.dkim_public).chain(second)
+    }
+
+    /// The public half of a key whose private half it has.
+    #[must_use]
+    pub fn public_of(&self, key: &SecretId) -> Option<&String> {
+        if self.dkim_key == *key {
+            return Some(&self.dkim_public);
+        }
+        let second = self.second_key().filter(|other| other.secret == *key);
+        second.map(|other| &other.public)
+    }
+
     /// Whether it has the private half of a key.
     #[must_use]
     pub fn has_key(&self, key: &SecretId) -> bool {
-        self.dkim_key == *key || self.second_key().is_some_and(|other| other.secret == *key)
+        self.public_of(key).is_some()
     }
 }

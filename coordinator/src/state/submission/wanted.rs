@@ -115,7 +115,7 @@ impl FleetState {
     /// Takes back what a host had, if anything.
     pub(crate) fn forget_submission(&mut self, host: &HostId) {
         if let Some(row) = self.submission_certificates.remove(host) {
-            self.secrets.remove(&row.secret);
+            self.drop_secret(&row.secret);
         }
     }
 }

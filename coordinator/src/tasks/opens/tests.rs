@@ -43,12 +43,12 @@ async fn world(campaigns: usize) -> World {
     };
     let id = SecretOf::Tenant(tenant.clone(), TenantSecret::MailwizzApiKey).id();
     let secret = StoredSecret {
-        id: id.clone(),
+        id,
         version: 1,
         commitment: bytes.commitment(),
         sealed: vault.seal_secret(&bytes, &Entropy(&SystemRandom::new())),
     };
-    state.secrets.insert(id, Arc::new(secret));
+    state.put_secret(secret);
     for at in 0..campaigns {
         let uid = format!("uid{at}");
         let campaign = Campaign {

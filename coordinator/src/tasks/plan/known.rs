@@ -13,6 +13,7 @@ use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::id::HostId;
 
 use super::AffectedFn;
+use crate::fleet::{Violation, check_before_planning};
 use crate::state::FleetState;
 
 /// How long it is trusted.
@@ -21,6 +22,8 @@ const TRUSTED: Duration = Duration::from_secs(600);
 /// Digests of the plans that were made last, and the state that they are still right for.
 pub(super) struct Known {
     seen: FleetState,
+    /// The last state in which the invariants held.
+    held: Option<FleetState>,
     digests: BTreeMap<HostId, ContentHash>,
     since: Instant,
 }
@@ -30,6 +33,7 @@ impl Known {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             seen: FleetState::default(),
+            held: None,
             digests: BTreeMap::new(),
             since: now,
         }
@@ -53,6 +57,18 @@ impl Known {
         target.is_some_and(|target| {
             planned == Some(&target.digest) && target.generation.epoch == epoch
         })
+    }
+
+    /// What must hold of the fleet before anybody is planned. What held before and is the same is not judged
+    /// again, until everybody is planned anew.
+    ///
+    /// # Errors
+    /// The first invariant that does not hold.
+    pub(super) fn check(&mut self, state: &FleetState) -> Result<(), Violation> {
+        let held = self.held.take();
+        check_before_planning(held.as_ref(), state)?;
+        self.held = Some(state.clone());
+        Ok(())
     }
 
     /// This is what a host was planned to be.

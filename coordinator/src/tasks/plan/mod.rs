@@ -23,7 +23,6 @@ use email_engine_protocol::limits;
 use super::leads;
 use super::refused::Refused;
 use crate::command::{Command, NewTarget, RejectionCode, SetTargets};
-use crate::fleet;
 use crate::planner::Affected;
 use crate::push::{Fleet, Frozen, Registry, metric_names, proposal};
 use crate::raft::{PlanErrors, Planned, ProposeError};
@@ -241,7 +240,7 @@ fn draft_due(
     if due.is_empty() {
         return drafted;
     }
-    if let Err(violation) = fleet::check_before_planning(state) {
+    if let Err(violation) = known.check(state) {
         tracing::error!(%violation, "nobody is planned");
         let every = due.iter();
         let every = every.map(|(id, _)| ((*id).clone(), violation.to_string()));

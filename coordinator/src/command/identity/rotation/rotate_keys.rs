@@ -97,7 +97,6 @@ impl Start {
 impl RotateKeys {
     /// All of them, or the first that cannot.
     fn asked(&self, state: &FleetState, now: Timestamp) -> Result<Vec<(IpAddr, Start)>, Rejection> {
-        let taken = taken(state);
         let mut starts = Vec::new();
         for address in &self.addresses {
             let Some(identity) = state.identities.get(address) else {
@@ -110,7 +109,7 @@ impl RotateKeys {
             let is_fresh = rotation.is_none_or(|one| !one.has_two_keys());
             let start = match to {
                 Some(RotationStage::Publish) if is_fresh => {
-                    Start::New(named(state, identity, &taken, now)?)
+                    Start::New(named(state, identity, now)?)
                 }
                 _ if rotation.is_some_and(|one| one.cause == self.cause) => continue,
                 _ => Start::Hurry,
@@ -122,7 +121,6 @@ impl RotateKeys {
 
     /// Those that are due, as many as may begin on one day.
     fn due(&self, state: &FleetState, now: Timestamp) -> Result<Vec<(IpAddr, Start)>, Rejection> {
-        let taken = taken(state);
         let room = per_day(state.identities.len()).saturating_sub(scheduled_on(state, now));
         let due = self.addresses.iter().filter_map(|address| {
             let identity = state.identities.get(address)?;
@@ -131,7 +129,7 @@ impl RotateKeys {
         });
         let mut starts = Vec::new();
         for (address, identity) in due.take(room) {
-            starts.push((address, Start::New(named(state, identity, &taken, now)?)));
+            starts.push((address, Start::New(named(state, identity, now)?)));
         }
         Ok(starts)
     }
@@ -175,18 +173,8 @@ impl RotateKeys {
     }
 }
 
-/// Names of keys whose records are or were published lately.
-fn taken(state: &FleetState) -> BTreeSet<&SecretId> {
-    state.departed.keys().map(|(_, key)| key).collect()
-}
-
 /// A selector that no key of this domain has or had.
-fn named(
-    state: &FleetState,
-    identity: &Identity,
-    taken: &BTreeSet<&SecretId>,
-    now: Timestamp,
-) -> Result<Named, Rejection> {
+fn named(state: &FleetState, identity: &Identity, now: Timestamp) -> Result<Named, Rejection> {
     let domain = &identity.spec.domain;
     let mut last = identity.signing.last_given;
     loop {
@@ -197,7 +185,8 @@ fn named(
             let accepted = "an identity whose DKIM record has a name of at most 253 characters";
             return Err(refuse(Invalid, "selector", &record, accepted));
         }
-        if !state.secrets.contains_key(&secret) && !taken.contains(&secret) {
+        let was_there = state.lookup.departed.contains_key(&secret);
+        if !was_there && !state.secrets.contains_key(&secret) {
             return Ok(Named {
                 selector,
                 given,

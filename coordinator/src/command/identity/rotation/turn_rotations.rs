@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{PER_COMMAND, facts, object};
 use crate::command::Rejection;
+use crate::command::identity::roster::forget_publics;
 use crate::command::refuse::at_most;
 use crate::command::verb::{Change, Turn, Verb};
 use crate::fleet::rotation::{Event, count, next, turn as turn_to};
@@ -60,16 +61,14 @@ impl Verb for TurnRotations {
 /// host said that it signs with the other one.
 fn settle(state: &mut FleetState, changed: Identity) {
     let address = changed.spec.address;
-    let before = state.identities.insert(address, Arc::new(changed));
-    let keys = before.iter().flat_map(|before| {
-        let second = before.second_key().map(|other| other.secret.clone());
-        [Some(before.dkim_key.clone()), second]
-    });
-    let needless: Vec<_> = keys
-        .flatten()
-        .filter(|key| state.is_needless(key, address))
-        .collect();
-    for key in needless {
-        state.secrets.remove(&key);
+    let Some(before) = state.identities.insert(address, Arc::new(changed)) else {
+        return;
+    };
+    let second = before.second_key().map(|other| &other.secret);
+    for key in std::iter::once(&before.dkim_key).chain(second) {
+        if state.is_needless(key, address) {
+            state.drop_secret(key);
+        }
     }
+    forget_publics(state, &before);
 }

@@ -5,7 +5,7 @@ mod histories;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use email_engine_protocol::api::{IpSpec, IpStatus, RotationCause, RotationStage, Verdict};
+use email_engine_protocol::api::{IpSpec, IpStatus, Phase, RotationCause, RotationStage, Verdict};
 use email_engine_protocol::id::Role;
 use email_engine_protocol::time::Timestamp;
 
@@ -235,6 +235,37 @@ fn an_emergency_after_a_switch_begins_another_one_and_withdraws_the_key_before()
 }
 
 #[test]
+fn one_that_never_sent_may_declare_the_selector_of_the_key_that_comes() {
+    let mut fleet = fleet(2);
+    let mut ip = IpSpec {
+        status: IpStatus::Standby,
+        phase: Phase::Week1,
+        ..identity(2)
+    };
+    fleet.accept(Command::AddIdentity(AddIdentity::of(ip.clone())));
+    fleet.accept(Command::RotateKeys(RotateKeys {
+        addresses: [ip.address].into(),
+        cause: RotationCause::Asked,
+        busy: BTreeSet::new(),
+    }));
+    let address = ip.address;
+    let row = |fleet: &Fleet| Identity::clone(&fleet.state.identities[&address]);
+    let coming = row(&fleet).signing.rotation.unwrap().other;
+    let kept = fleet.state.prepared_keys.len();
+    ip.selector = coming.selector;
+    fleet.accept(Command::ChangeIdentity(ChangeIdentity::of(ip.clone())));
+    // It has that key, and no other is made under its name.
+    let now = row(&fleet);
+    assert_eq!(
+        (now.spec.selector, now.dkim_public),
+        (ip.selector, coming.public)
+    );
+    assert_eq!(now.signing.rotation, None);
+    let left = (fleet.state.prepared_keys.len(), fleet.state.secrets.len());
+    assert_eq!((left, fleet.state.departed.len()), ((kept, 3), 0));
+}
+
+#[test]
 fn without_a_key_none_begins_and_of_several_all_or_none() {
     let mut fleet = fleet(2);
     let both = Command::RotateKeys(RotateKeys {
@@ -245,6 +276,7 @@ fn without_a_key_none_begins_and_of_several_all_or_none() {
     while fleet.state.prepared_keys.len() > 1 {
         fleet.state.prepared_keys.pop_first();
     }
+    fleet.state.reindex();
     assert_eq!(
         fleet.refuse(both.clone()).code,
         RejectionCode::NoPreparedKey
