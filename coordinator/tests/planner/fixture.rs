@@ -312,7 +312,7 @@ impl Fleet {
         let leaving = Leaving {
             identity,
             since: Timestamp(1),
-            revision: 1,
+            revision: 1 + self.state.leaving.len() as u64,
         };
         self.state
             .leaving

@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use email_engine_coordinator::planner::{Affected, PlanError, Planned, affected, plan};
-use email_engine_coordinator::state::{FleetState, GivenUp, RestartAllowed};
+use email_engine_coordinator::state::{FleetState, GivenUp, HostLifecycle, RestartAllowed};
 use email_engine_protocol::api::{IpSpec, IpStatus, Phase, Purpose};
 use email_engine_protocol::bytes::ContentHash;
-use email_engine_protocol::id::{HostId, SecretId};
+use email_engine_protocol::id::{HostId, SecretId, TenantId};
 use email_engine_protocol::mail::{DomainName, LocalPart};
 use email_engine_protocol::time::Timestamp;
 use proptest::prelude::*;
 
-use crate::fixture::Fleet;
+use crate::fixture::{Fleet, texts};
 
 const RELAYS: [&str; 2] = ["pmta1", "pmta2"];
 
@@ -63,6 +63,11 @@ enum Step {
     Restart(usize),
     Label(usize),
     Tenant(usize),
+    NewTenant(u8),
+    Enrol(usize),
+    Certify(usize),
+    Authority(u8),
+    Secret(usize, usize),
     Noise(u64),
 }
 
@@ -82,6 +87,11 @@ fn step() -> impl Strategy<Value = Step> {
         (0..7usize).prop_map(Step::Restart),
         (0..7usize).prop_map(Step::Label),
         (0..3usize).prop_map(Step::Tenant),
+        (0..3u8).prop_map(Step::NewTenant),
+        (0..7usize).prop_map(Step::Enrol),
+        (0..7usize).prop_map(Step::Certify),
+        (0..3u8).prop_map(Step::Authority),
+        (0..5usize, 0..7usize).prop_map(|(kind, at)| Step::Secret(kind, at)),
         any::<u64>().prop_map(Step::Noise),
     ]
 }
@@ -158,6 +168,62 @@ fn take(fleet: &mut Fleet, step: &Step) {
             fleet.state.outcomes.clear();
             fleet.state.next_node = number;
         }
+        _ => come(fleet, step),
+    }
+}
+
+/// What comes by itself for a host or a tenant.
+fn come(fleet: &mut Fleet, step: &Step) {
+    let host = |fleet: &Fleet, at: usize| fleet.state.hosts.keys().nth(at).unwrap().clone();
+    match *step {
+        Step::NewTenant(number) => {
+            let id = TenantId::new(format!("new{number}")).unwrap();
+            let mut tenant = fleet.state.tenants.values().next().unwrap().clone();
+            tenant.id = id.clone();
+            fleet.state.tenants.insert(id, tenant);
+        }
+        Step::Enrol(at) => {
+            let host = host(fleet, at);
+            let row = fleet.state.hosts.get_mut(&host).unwrap();
+            row.lifecycle = HostLifecycle::Enrolled;
+            row.large_removal = true;
+        }
+        Step::Certify(at) => {
+            let host = host(fleet, at);
+            if let Some(names) = fleet.state.hosts[&host].submission_names() {
+                fleet.certify(&host, names);
+            }
+        }
+        Step::Authority(number) => {
+            let mut other = fleet.clone().certified().state.submission_authority;
+            let record = Arc::make_mut(other.as_mut().unwrap());
+            record.issued = number.into();
+            record.authority.certificate = vec![number / 2; 8];
+            fleet.state.submission_authority = other;
+        }
+        Step::Secret(kind, at) => put(fleet, kind, at),
+        _ => unreachable!("what is done to a fleet was done"),
+    }
+}
+
+/// A secret that is nobody's DKIM key.
+fn put(fleet: &mut Fleet, kind: usize, at: usize) {
+    let host = fleet.state.hosts.keys().nth(at).unwrap();
+    let tenant = fleet.state.tenants.keys().nth(at % 3).unwrap();
+    let name = match kind {
+        0 => format!("tenant/{tenant}/api-key"),
+        1 => format!("database/{host}/mysql/mailwizz"),
+        2 => format!("host/{host}/metrics-key"),
+        3 => format!("host/{host}/grafana-admin"),
+        _ => "dnsbl/spamhaus-zen".to_owned(),
+    };
+    let id = SecretId::new(name).unwrap();
+    let any = fleet.state.secrets.values().next().cloned();
+    if let Some(mut secret) = any {
+        let version = fleet.state.secrets.get(&id).map_or(0, |one| one.version);
+        let change = Arc::make_mut(&mut secret);
+        (change.id, change.version) = (id.clone(), version + 1);
+        fleet.state.secrets.insert(id, secret);
     }
 }
 
@@ -238,7 +304,27 @@ fn an_identity_touches_its_relay_and_who_submits_or_shows_for_its_tenant() {
 }
 
 #[test]
-fn a_new_key_touches_the_hosts_of_its_identity_and_another_secret_everybody() {
+fn whoever_drains_an_address_learns_what_becomes_of_it_elsewhere() {
+    let address = "192.0.2.0";
+    let mut fleet = fleet(6);
+    // It moved, and drains where it was.
+    fleet.leave(address, true);
+    fleet.edit(address, |ip| ip.host = HostId::new("pmta2").unwrap());
+    fleet.state.reindex();
+    let before = fleet.state.clone();
+    fleet.leave(address, false);
+    let gone = affected(&before, &fleet.state);
+    assert_eq!(gone, exactly(&["api1", "mw0", "pmta1", "pmta2"]));
+    let listens = |host: &str| {
+        let text = texts(&fleet.plan(host))["/etc/pmta/config"].clone();
+        text.contains(&format!("smtp-listener {address}:25"))
+    };
+    // It took its address along.
+    assert_eq!((listens("pmta1"), listens("pmta2")), (false, true));
+}
+
+#[test]
+fn a_secret_touches_those_who_are_given_it_and_an_unknown_one_everybody() {
     let change = |fleet: &mut Fleet, id: &str| {
         let id = SecretId::new(id).unwrap();
         let secret = fleet.state.secrets.get_mut(&id).unwrap();
@@ -250,31 +336,47 @@ fn a_new_key_touches_the_hosts_of_its_identity_and_another_secret_everybody() {
     };
     let touched_by_key = touched(|fleet| change(fleet, &name(fleet)));
     assert_eq!(touched_by_key, exactly(&["api1", "mw0", "pmta1"]));
-    let other = touched(|fleet| {
-        let id = fleet
-            .state
-            .identities
-            .values()
-            .next()
-            .unwrap()
-            .dkim_key
-            .clone();
-        let secret = fleet.state.secrets[&id].clone();
-        let id = SecretId::new("tenant/t0/api-key").unwrap();
-        fleet.state.secrets.insert(id, secret);
+    // In order of name: api1, api2, mw0.
+    let kinds: [&[&str]; 4] = [&["api1", "mw2"], &["mw0"], &["mw0"], &["mw0"]];
+    for (kind, those) in kinds.into_iter().enumerate() {
+        assert_eq!(
+            touched(|fleet| put(fleet, kind, 2)),
+            exactly(those),
+            "{kind}"
+        );
+    }
+    assert_eq!(touched(|fleet| put(fleet, 4, 0)), Affected::Everybody);
+}
+
+/// Each of a hundred hosts enrols and gets its certificate, and each of a hundred tenants comes: what is
+/// planned for it must not be a hundred hosts each time.
+#[test]
+fn what_comes_for_each_host_or_tenant_touches_few() {
+    let api1 = Step::Enrol(0);
+    assert_eq!(touched(|fleet| take(fleet, &api1)), exactly(&["api1"]));
+    // Who submits to a relay learns that it offers TLS.
+    let certified = touched(|fleet| take(fleet, &Step::Certify(5)));
+    let submitters = ["api1", "api2", "mw0", "mw1", "mw2", "pmta1"];
+    assert_eq!(certified, exactly(&submitters));
+    let issued = touched(|fleet| {
+        *fleet = fleet.clone().certified();
     });
-    assert_eq!(other, Affected::Everybody);
+    assert_eq!(
+        issued,
+        Affected::Everybody,
+        "another authority is everybody's"
+    );
+    let new = touched(|fleet| take(fleet, &Step::NewTenant(0)));
+    assert_eq!(new, exactly(&["api1"]));
+    let changed = touched(|fleet| take(fleet, &Step::Tenant(1)));
+    assert_eq!(changed, exactly(&["api1", "api2", "mw1", "pmta1", "pmta2"]));
 }
 
 #[test]
-fn what_no_plan_reads_touches_nobody_and_a_host_touches_everybody() {
+fn what_no_plan_reads_touches_nobody_and_another_declaration_of_a_host_everybody() {
     assert_eq!(touched(|fleet| take(fleet, &Step::Noise(99))), exactly(&[]));
     assert_eq!(
         touched(|fleet| take(fleet, &Step::Label(0))),
-        Affected::Everybody
-    );
-    assert_eq!(
-        touched(|fleet| take(fleet, &Step::Tenant(0))),
         Affected::Everybody
     );
     assert_eq!(
