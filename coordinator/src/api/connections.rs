@@ -64,6 +64,10 @@ impl Places {
     }
 
     fn take(&self, stream: TcpStream) -> Placed {
+        // An answer whose body follows its head is not to wait for the client's acknowledgement of the head,
+        // which comes after 40 ms as a rule (RFC 1122 section 4.2.3.2). A socket that refuses is at its end,
+        // and the first read tells.
+        let _ = stream.set_nodelay(true);
         let from = stream.peer_addr().map_or(UNKNOWN, |peer| group(peer.ip()));
         let (taken, is_taken) = oneshot::channel();
         let spoke = Arc::new(AtomicU64::new(self.0.now()));
@@ -299,6 +303,13 @@ mod tests {
         assert!(futures::poll!(std::pin::pin!(quiet.read_u8())).is_pending());
         drop(greedy);
         assert_eq!(bed.places.0.open().places.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn an_answer_in_two_parts_does_not_wait_between_them() {
+        let bed = Bed::new(3, Duration::from_secs(600)).await;
+        let (_client, placed) = bed.connect(2).await;
+        assert!(placed.stream.nodelay().unwrap());
     }
 
     #[tokio::test]
