@@ -312,7 +312,8 @@ impl Fleet {
         let leaving = Leaving {
             identity,
             since: Timestamp(1),
-            revision: 1 + self.state.leaving.len() as u64,
+            revision: 1,
+            took_address: moves,
         };
         self.state
             .leaving

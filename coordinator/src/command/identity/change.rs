@@ -64,7 +64,7 @@ impl Verb for ChangeIdentity {
         leave(state, spec.address);
         let mut back = None;
         if goes_elsewhere {
-            drain(state, &current, turn);
+            drain(state, &current, Some(&spec.host), turn);
             // Where it was before and still drains it is as if it had never left.
             back = end_leaving(state, &place);
             let before = back.as_ref().map(|back| back.identity.placed_at);
@@ -148,10 +148,14 @@ mod tests {
     use email_engine_protocol::api::{IpSpec, IpStatus, Phase};
     use email_engine_protocol::id::{Role, VmtaName};
 
-    use crate::command::fixture::{Fleet, domain, host, host_id, identity, tenant};
+    use std::sync::Arc;
+
+    use crate::command::fixture::{Fleet, address, domain, host, host_id, identity, tenant};
     use crate::command::{
-        AddHost, AddIdentity, ChangeIdentity, Command, CreateTenant, Effect, RejectionCode,
+        AddHost, AddIdentity, ChangeIdentity, Command, CreateTenant, Effect, EndDrain,
+        RejectionCode, RetireIdentity,
     };
+    use crate::fleet::rotation::RECORD_MILLIS;
 
     fn change(ip: IpSpec) -> Command {
         Command::ChangeIdentity(ChangeIdentity::of(ip))
@@ -276,6 +280,40 @@ mod tests {
         fleet.accept(change(spec));
         assert!(fleet.state.leaving.is_empty());
         assert_eq!(fleet.state.secrets.len(), 1);
+    }
+
+    #[test]
+    fn a_key_that_signed_at_the_second_place_leaves_its_record_when_the_first_ends_last() {
+        let mut fleet = with_second_host(1);
+        let sent = |fleet: &mut Fleet, ever: bool| {
+            let row = fleet.state.identities.get_mut(&address(0)).unwrap();
+            Arc::make_mut(row).life.sent_ever = ever;
+        };
+        sent(&mut fleet, false);
+        fleet.accept(fleet.target(&[b"it"]));
+        fleet.accept(change(IpSpec {
+            host: host_id("pmta2"),
+            ..identity(0)
+        }));
+        sent(&mut fleet, true);
+        let retire = RetireIdentity {
+            address: address(0),
+        };
+        fleet.accept(Command::RetireIdentity(retire));
+        assert_eq!(
+            (fleet.state.leaving.len(), fleet.state.departed.len()),
+            (1, 0)
+        );
+        fleet.accept(fleet.target(&[b"without"]));
+        let end = EndDrain {
+            host: host_id("pmta1"),
+            generation: fleet.state.targets[&host_id("pmta1")].generation,
+            vmtas: [identity(0).vmta].into(),
+        };
+        fleet.accept(Command::EndDrain(end));
+        assert!(fleet.state.secrets.is_empty());
+        let ((until, _), _) = fleet.state.departed.first_key_value().unwrap();
+        assert_eq!(*until, fleet.state.now.plus(RECORD_MILLIS));
     }
 
     #[test]

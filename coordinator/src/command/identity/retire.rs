@@ -23,7 +23,7 @@ impl Verb for RetireIdentity {
         has_room(state)?;
         if let Some(identity) = leave(state, self.address) {
             hold(state, &identity, turn.now());
-            drain(state, &identity, turn);
+            drain(state, &identity, None, turn);
             drop_key(state, &identity, turn.now());
             state.dns_looks.forget(self.address);
         }

@@ -106,8 +106,13 @@ pub(super) fn leave(state: &mut FleetState, address: IpAddr) -> Option<Arc<Ident
     Some(identity)
 }
 
-/// What a host has of an identity that left it stays there until its queue is empty.
-pub(super) fn drain(state: &mut FleetState, identity: &Identity, turn: &Turn<'_>) {
+/// What a host has of an identity that left it, for this host if for any, stays there until its queue is empty.
+pub(super) fn drain(
+    state: &mut FleetState,
+    identity: &Identity,
+    goes_to: Option<&HostId>,
+    turn: &Turn<'_>,
+) {
     if is_on_its_host(state, identity) {
         let mut identity = identity.clone();
         // Which of two keys signs there is not known while it is told to change them; else one does.
@@ -115,9 +120,10 @@ pub(super) fn drain(state: &mut FleetState, identity: &Identity, turn: &Turn<'_>
         identity.signing.rotation =
             rotation.filter(|rotation| rotation.stage == RotationStage::Switching);
         let leaving = Leaving {
-            identity,
             since: turn.now(),
             revision: state.revision + 1,
+            took_address: goes_to.is_some_and(|to| *to != identity.spec.host),
+            identity,
         };
         state.lookup.add_leaving(&leaving);
         state.leaving.insert(leaving.place(), Arc::new(leaving));
@@ -189,6 +195,8 @@ pub(super) fn drop_key(state: &mut FleetState, identity: &Identity, now: Timesta
             let stays = if sent_ever { RECORD_MILLIS } else { 0 };
             depart(state, &identity.spec, LeftBehind { key, stays }, now);
         }
+    } else if sent_ever {
+        note_sent(state, key, address);
     }
     forget_publics(state, identity);
     let Some(rotation) = &identity.signing.rotation else {
@@ -201,6 +209,20 @@ pub(super) fn drop_key(state: &mut FleetState, identity: &Identity, now: Timesta
     state.drop_secret(other);
     if let Some(left) = left_behind(rotation, sent_ever) {
         depart(state, &identity.spec, left, now);
+    }
+}
+
+/// Mail was signed with this key: whoever has it last leaves its record for as long as that asks for. What drains
+/// was there before that mail, it may be, and does not know.
+fn note_sent(state: &mut FleetState, key: &SecretId, address: IpAddr) {
+    let unaware = state.leaving_from(address).filter(|leaving| {
+        let identity = &leaving.identity;
+        identity.has_key(key) && !identity.life.sent_ever
+    });
+    for place in unaware.map(|one| one.place()).collect::<Vec<_>>() {
+        if let Some(leaving) = state.leaving.get_mut(&place) {
+            Arc::make_mut(leaving).identity.life.sent_ever = true;
+        }
     }
 }
 

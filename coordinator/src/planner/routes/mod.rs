@@ -15,8 +15,7 @@ use super::error::PlanError;
 use crate::powermta::schema::Version;
 use crate::powermta::{self, Configuration, Egress, Leaver, TenantRoute};
 use crate::state::{
-    FleetState, HOST_NAME_LABEL, Host, HostLifecycle, Identity, Leaving, OWN_CERTIFICATE_LABEL,
-    StoredSecret,
+    FleetState, HOST_NAME_LABEL, Host, HostLifecycle, Identity, OWN_CERTIFICATE_LABEL, StoredSecret,
 };
 
 pub(super) use verdict::judge;
@@ -147,11 +146,9 @@ fn leaving(state: &FleetState, host: &Host) -> Result<BTreeMap<VmtaName, Leaver>
         if egress.takes_mail() {
             egress.status = IpStatus::Retiring;
         }
-        // One that moved may have taken its address along, and a listener without one fails. Of several
-        // places where it drains, the one that it left last has it.
-        let later = |other: &Arc<Leaving>| other.revision > leaving.revision;
-        let has_address = !state.identities.contains_key(&egress.address)
-            && !state.leaving_from(egress.address).any(later);
+        // One that moved took its address along, and a listener without one fails.
+        let is_taken = state.identities.contains_key(&egress.address);
+        let has_address = !is_taken && !leaving.took_address;
         let leaver = Leaver {
             egress,
             has_address,

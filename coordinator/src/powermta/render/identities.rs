@@ -4,7 +4,7 @@
 //! place and put together at the end would be fetched from memory once less, but the text is larger than
 //! the identities: writing it twice costs more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::net::IpAddr;
 
@@ -19,8 +19,12 @@ use super::text::escape_into;
 
 /// Those that mail from outside is taken for.
 pub(super) fn receiving(configuration: &Configuration) -> impl Iterator<Item = &Egress> {
-    let leaving = configuration.leaving.values();
-    let leaving = leaving.filter(|leaver| leaver.has_address);
+    // One that had several virtual MTAs here, one after the other, may drain in each.
+    let mut seen = BTreeSet::new();
+    let leaving = configuration.leaving.values().filter(move |leaver| {
+        let egress = &leaver.egress;
+        leaver.has_address && seen.insert((egress.address, &egress.domain))
+    });
     let identities = configuration.identities.values();
     identities
         .chain(leaving.map(|leaver| &leaver.egress))
@@ -28,7 +32,8 @@ pub(super) fn receiving(configuration: &Configuration) -> impl Iterator<Item = &
 }
 
 pub(super) fn listeners(out: &mut String, configuration: &Configuration) {
-    for egress in receiving(configuration) {
+    let mut seen = BTreeSet::new();
+    for egress in receiving(configuration).filter(|egress| seen.insert(egress.address)) {
         out.push_str("smtp-listener ");
         put_address(out, egress.address);
         out.push_str(":25\n");

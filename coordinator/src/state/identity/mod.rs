@@ -153,6 +153,8 @@ pub struct Leaving {
     pub since: Timestamp,
     /// Fleet revision at which it left: a target that was planned from it, or later, knows of it.
     pub revision: u64,
+    /// It took its address along, to another host.
+    pub took_address: bool,
 }
 
 impl Leaving {

@@ -315,12 +315,24 @@ fn whoever_drains_an_address_learns_what_becomes_of_it_elsewhere() {
     fleet.leave(address, false);
     let gone = affected(&before, &fleet.state);
     assert_eq!(gone, exactly(&["api1", "mw0", "pmta1", "pmta2"]));
-    let listens = |host: &str| {
+    let listens = |fleet: &Fleet, host: &str| {
         let text = texts(&fleet.plan(host))["/etc/pmta/config"].clone();
         text.contains(&format!("smtp-listener {address}:25"))
     };
-    // It took its address along.
-    assert_eq!((listens("pmta1"), listens("pmta2")), (false, true));
+    // It took its address along, also when it is gone from where it went.
+    assert_eq!(
+        (listens(&fleet, "pmta1"), listens(&fleet, "pmta2")),
+        (false, true)
+    );
+    fleet
+        .state
+        .leaving
+        .retain(|(host, _), _| host.as_str() == "pmta1");
+    fleet.state.reindex();
+    assert_eq!(
+        (listens(&fleet, "pmta1"), listens(&fleet, "pmta2")),
+        (false, false)
+    );
 }
 
 #[test]
