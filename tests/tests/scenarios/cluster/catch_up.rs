@@ -25,14 +25,9 @@ async fn snapshot_and_restart_and_a_lagging_node_catch_up() {
     for round in 0..120 {
         rename(&fleet, leader, round).await;
     }
-    for node in fleet.nodes.values_mut() {
-        node.kill();
-    }
+    // A leader keeps what it is sending until the silent node's answer is overdue. One that ends before that
+    // purges at its next snapshot, which nothing here would bring.
     let others: Vec<u64> = fleet.nodes.keys().copied().collect();
-    for node in others.iter().filter(|node| **node != lagging) {
-        fleet.nodes.get_mut(node).unwrap().start().await;
-    }
-    fleet.leader().await;
     for node in others.iter().filter(|node| **node != lagging) {
         let api = fleet.api_of(*node);
         wait_until("nobody has what the lagging node lacks", async || {
@@ -40,6 +35,13 @@ async fn snapshot_and_restart_and_a_lagging_node_catch_up() {
         })
         .await;
     }
+    for node in fleet.nodes.values_mut() {
+        node.kill();
+    }
+    for node in others.iter().filter(|node| **node != lagging) {
+        fleet.nodes.get_mut(node).unwrap().start().await;
+    }
+    fleet.leader().await;
 
     fleet.nodes.get_mut(&lagging).unwrap().start().await;
     let api = fleet.api_of(lagging);
