@@ -1,7 +1,7 @@
 //! What a large fleet costs whoever works with it, over real processes: reading all its addresses, and one
 //! address more, from the call to the host that has it, beside the same in a small fleet.
 //!
-//! `cargo run --release --example large_fleet -- FILL [IDENTITIES]`, `FILL` being the program of the coordinator's
+//! `cargo run --release --example large_fleet -- FILL [IDENTITIES [OF_EACH_HOST]]`, `FILL` being the program of the coordinator's
 //! example `scale`: making 100,000 real DKIM keys would take hours, so those of the large part are of the right
 //! size and no keys. The host that is measured has real ones.
 
@@ -23,6 +23,7 @@ async fn main() {
     let mut arguments = std::env::args().skip(1);
     let fill = arguments.next().expect("the program that fills");
     let count = arguments.next().unwrap_or_else(|| "100000".to_owned());
+    let group = arguments.next().unwrap_or_else(|| "1000".to_owned());
     let mut fleet = Fleet::converged_with(1, 5).await;
     let (mut small, mut answered) = add(&fleet, 100).await;
     println!(
@@ -36,7 +37,7 @@ async fn main() {
     let began = Instant::now();
     let filled = Command::new(fill)
         .arg("fill")
-        .args([node.data_dir().into_os_string(), count.into()])
+        .args([node.data_dir().into_os_string(), count.into(), group.into()])
         .status();
     assert!(
         filled.is_ok_and(|status| status.success()),
@@ -93,18 +94,14 @@ async fn planned(fleet: &Fleet) {
 async fn quiet(fleet: &Fleet) {
     fleet.stock_is_full().await;
     let mut last = (0, Instant::now());
-    wait_for("nothing was changed for a while", async || {
+    while last.1.elapsed() < QUIET {
         let newest = fleet.api().get("/audit?limit=1").await.ok();
         let number = newest[0]["sequence"].as_u64().expect("a number");
         if number != last.0 {
             last = (number, Instant::now());
         }
-        match last.1.elapsed() > QUIET {
-            true => Ok(()),
-            false => Err(number),
-        }
-    })
-    .await;
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 async fn list(fleet: &Fleet) {

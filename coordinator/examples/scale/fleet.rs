@@ -22,7 +22,7 @@ use email_engine_protocol::observed::{
 };
 use email_engine_protocol::time::Timestamp;
 
-use super::{CLUSTER, GROUP, Outcome, SENT, now};
+use super::{CLUSTER, Outcome, SENT, now};
 
 pub(super) fn sealed(bytes: usize) -> SealedAtRest {
     SealedAtRest {
@@ -94,8 +94,7 @@ pub(super) fn address(at: u32) -> IpAddr {
     IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, high, low])
 }
 
-pub(super) fn identity(at: u32) -> Outcome<IpSpec> {
-    let group = at / GROUP;
+pub(super) fn identity(at: u32, group: u32) -> Outcome<IpSpec> {
     let domain = DomainName::new(format!("mail{at}.tenant{group}.example.com"))?;
     Ok(IpSpec {
         address: address(at),

@@ -2,7 +2,7 @@
 //! and a copy of everything.
 //!
 //! `cargo run --release --example scale [IDENTITIES] [FOLDER]`
-//! `cargo run --release --example scale fill DATA_FOLDER [IDENTITIES]`
+//! `cargo run --release --example scale fill DATA_FOLDER [IDENTITIES [OF_EACH_HOST]]`
 //!
 //! The second adds such a fleet to a founded cluster of one node that is stopped, for `large_fleet` of the
 //! tests' examples.
@@ -43,8 +43,10 @@ use tokio::sync::watch;
 use fleet::{address, counted, found, host, identity, key, tenant};
 
 const CLUSTER: ClusterId = ClusterId([1; 16]);
-/// Identities of one host, and of one tenant.
+/// Identities of one host, and of one tenant, unless it is said.
 const GROUP: u32 = 1_000;
+/// Steps that an operator is told of, in one command: as the task that judges has it.
+const NEWS: usize = 12;
 /// Mails of an identity, day and group.
 const SENT: u64 = 80;
 /// Days that are counted.
@@ -64,7 +66,8 @@ async fn main() -> Outcome<()> {
     if arguments.next_if(|word| word == "fill").is_some() {
         let folder = arguments.next().ok_or("the node's data folder")?;
         let count = arguments.next().map_or(Ok(100_000), |text| text.parse())?;
-        return fill(Path::new(&folder), count).await;
+        let group = arguments.next().map_or(Ok(GROUP), |text| text.parse())?;
+        return fill(Path::new(&folder), count, group).await;
     }
     let count: u32 = arguments.next().map_or(Ok(100_000), |text| text.parse())?;
     let folder = match arguments.next() {
@@ -76,7 +79,7 @@ async fn main() -> Outcome<()> {
     println!("a node of an empty cluster: {empty} MiB");
     let mut bench = Bench { node, requests: 0 };
     bench.found().await?;
-    bench.add(count).await?;
+    bench.add(count, GROUP).await?;
     println!("with {count} identities: {} MiB", resident()?);
     BEFORE.store(0, Ordering::Relaxed);
     bench.count(count).await?;
@@ -127,15 +130,15 @@ impl Bench {
         Ok(())
     }
 
-    async fn add(&mut self, count: u32) -> Outcome<()> {
+    async fn add(&mut self, count: u32, size: u32) -> Outcome<()> {
         let mut taken = Vec::new();
-        for group in 0..count.div_ceil(GROUP) {
+        for group in 0..count.div_ceil(size) {
             let tenant = tenant(group)?;
             self.propose(Command::CreateTenant(CreateTenant { tenant }))
                 .await?;
             let host = host(group)?;
             self.propose(Command::AddHost(AddHost { host })).await?;
-            let own = (group * GROUP)..count.min((group + 1) * GROUP);
+            let own = (group * size)..count.min((group + 1) * size);
             // None is left behind: what a running fleet adds later has real ones.
             let had = self.node.view(|state| state.prepared_keys.len());
             let lacking: Vec<_> = own.clone().skip(had).map(key).collect();
@@ -143,7 +146,7 @@ impl Bench {
                 let keys = keys.to_vec();
                 self.propose(Command::StockKeys(StockKeys { keys })).await?;
             }
-            let add = |at| Ok(Command::AddIdentity(AddIdentity::of(identity(at)?)));
+            let add = |at| Ok(Command::AddIdentity(AddIdentity::of(identity(at, group)?)));
             let batch = Batch {
                 base_revision: None,
                 commands: own.map(add).collect::<Outcome<_>>()?,
@@ -153,7 +156,7 @@ impl Bench {
         let millis = |taken: Duration| taken.as_secs_f64() * 1e3;
         let (first, last) = (taken[0], taken[taken.len() - 1]);
         println!(
-            "a thousand identities more, committed and applied: first {:.1} ms, last {:.1} ms, median {:.1} ms",
+            "{size} identities more, committed and applied: first {:.1} ms, last {:.1} ms, median {:.1} ms",
             millis(first),
             millis(last),
             millis(median(&mut taken))
@@ -199,13 +202,22 @@ impl Bench {
         let verdicts = self.verdicts(day)?;
         let judged = began.elapsed();
         let count = verdicts.len();
-        for verdicts in verdicts.chunks(1_000) {
-            let verdicts = verdicts.to_vec();
-            self.propose(Command::TickWarmup(TickWarmup { day, verdicts }))
-                .await?;
+        let told = verdicts.iter().filter(|verdict| verdict.is_news()).count();
+        let (mut commands, mut news) = (0, 0);
+        let mut together = Vec::new();
+        for (at, verdict) in verdicts.into_iter().enumerate() {
+            news += usize::from(verdict.is_news());
+            together.push(verdict);
+            if news == NEWS || together.len() == 1_000 || at + 1 == count {
+                let verdicts = std::mem::take(&mut together);
+                self.propose(Command::TickWarmup(TickWarmup { day, verdicts }))
+                    .await?;
+                (commands, news) = (commands + 1, 0);
+            }
         }
         println!(
-            "a day's judgement of {count} identities: {:.2} s, of which reading and judging {:.2} s",
+            "a day's judgement of {count} identities, {told} of them with news, in {commands} commands: \
+             {:.2} s, of which reading and judging {:.2} s",
             began.elapsed().as_secs_f64(),
             judged.as_secs_f64()
         );
@@ -337,7 +349,7 @@ fn size_of(folder: &Path) -> Outcome<u64> {
 }
 
 /// Adds identities, their hosts and tenants to what a stopped node has.
-async fn fill(folder: &Path, count: u32) -> Outcome<()> {
+async fn fill(folder: &Path, count: u32, group: u32) -> Outcome<()> {
     let place = Place::open(folder)?;
     let identity = place.identity().load()?;
     let (node, cluster) = (identity.node, identity.cluster);
@@ -352,7 +364,7 @@ async fn fill(folder: &Path, count: u32) -> Outcome<()> {
     leads.await??;
     BEFORE.store(0, Ordering::Relaxed);
     let mut bench = Bench { node, requests: 0 };
-    bench.add(count).await?;
+    bench.add(count, group).await?;
     bench.node.shutdown().await;
     Ok(())
 }

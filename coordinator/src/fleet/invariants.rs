@@ -1,4 +1,4 @@
-//! The eight invariants of the fleet, in their order.
+//! The eight invariants of the fleet, in their order; the sixth, of keys, is in `keys`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -420,9 +420,10 @@ mod tests {
 
     #[test]
     fn tables_that_do_not_fit_each_other_are_seen() {
-        let forgetful: [fn(&mut Lookup); 4] = [
+        let forgetful: [fn(&mut Lookup); 5] = [
             |lookup| lookup.vmtas.clear(),
             |lookup| lookup.addresses.clear(),
+            |lookup| lookup.roles.clear(),
             |lookup| lookup.keys = Keys::default(),
             |lookup| lookup.commitments = Keys::default(),
         ];

@@ -166,7 +166,7 @@ fn made(
     let mut flags = part::join(&mut role, &view.files, &|part| part.is_for(state, host))?;
     let artifacts = artifacts::resolve(state, host, &role)?;
     let mut accounting = None;
-    let values = match host.spec.role {
+    let mut values = match host.spec.role {
         Role::Api => values::of_api(state, host)?,
         Role::Mailwizz => values::of_mailwizz(state, host)?,
         Role::Own(_) => values::of_own(state, host)?,
@@ -182,6 +182,9 @@ fn made(
             values::of_powermta(state, host, &configuration, text)?
         }
     };
+    if let Some(firewall) = &role.firewall {
+        values.firewall = firewall::Known::of(state, host, &firewall.named());
+    }
     Ok(Made {
         built: build::build(&view.files, &role, &values, &artifacts)?,
         accounting,

@@ -1,4 +1,5 @@
-//! What the rules look up with every identity, so that a fleet of 100,000 is not searched each time.
+//! What the rules look up with every identity, tenant, host and secret, so that a fleet of 100,000 is not searched
+//! each time.
 
 use std::net::IpAddr;
 
@@ -6,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use email_engine_protocol::api::{HostSpec, IpSpec, Purpose, TenantSpec};
 use email_engine_protocol::bytes::{Commitment, ContentHash};
-use email_engine_protocol::id::{HostId, PoolName, SecretId, TenantId, VmtaName};
+use email_engine_protocol::id::{HostId, PoolName, Role, SecretId, TenantId, VmtaName};
 use email_engine_protocol::mail::DomainName;
 
 use super::{FleetState, Identity, Keys, Leaving, Place, Table};
@@ -28,6 +29,8 @@ pub struct Lookup {
     pub protected: Table<DomainName, u32>,
     /// Hosts that were not cut off, by each address of theirs.
     pub addresses: Table<IpAddr, Keys<HostId>>,
+    /// The same by what they are for: each relay asks for the few that submit.
+    pub roles: Table<Role, Keys<HostId>>,
     /// Who has a brand domain.
     pub brands: Table<DomainName, TenantId>,
     /// Who has a domain of links.
@@ -192,12 +195,14 @@ impl Lookup {
         for address in &host.addresses {
             self.addresses.or_default(address).insert(host.id.clone());
         }
+        self.roles.or_default(&host.role).insert(host.id.clone());
     }
 
     pub(crate) fn remove_host(&mut self, host: &HostSpec) {
         for address in &host.addresses {
             withdraw(&mut self.addresses, address, &host.id);
         }
+        withdraw(&mut self.roles, &host.role, &host.id);
     }
 
     pub(crate) fn add_tenant(&mut self, tenant: &TenantSpec) {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use email_engine_protocol::api::{AccessRole, MemberRole, Settings};
-use email_engine_protocol::id::{HostId, TenantId};
+use email_engine_protocol::id::{HostId, Role, TenantId};
 use email_engine_protocol::join::Endpoint;
 
 use super::{
@@ -112,6 +112,13 @@ impl FleetState {
     /// Hosts that have an address, but for those that were cut off.
     pub fn hosts_at(&self, address: IpAddr) -> impl Iterator<Item = &Host> {
         let hosts = self.lookup.addresses.get(&address);
+        let hosts = hosts.into_iter().flat_map(Keys::iter);
+        hosts.filter_map(|host| self.live_host(host))
+    }
+
+    /// Hosts of a role, but for those that were cut off.
+    pub fn hosts_of(&self, role: Role) -> impl Iterator<Item = &Host> {
+        let hosts = self.lookup.roles.get(&role);
         let hosts = hosts.into_iter().flat_map(Keys::iter);
         hosts.filter_map(|host| self.live_host(host))
     }

@@ -259,6 +259,19 @@ impl FleetState {
         wanted.filter(|wanted| !self.secrets.contains_key(&wanted.id()))
     }
 
+    /// Whether a host that is there wants a secret. Only those are asked that can.
+    #[must_use]
+    pub fn wants_secret(&self, of: &SecretOf) -> bool {
+        let wants = |host: &Host| self.secrets_wanted(host).contains(of);
+        match of {
+            SecretOf::Host(host, _) => self.live_host(host).is_some_and(wants),
+            SecretOf::Tenant(tenant, _) => self
+                .live_hosts()
+                .any(|(_, host)| self.tenants_served(host).contains(tenant) && wants(host)),
+            SecretOf::List(_) => false,
+        }
+    }
+
     /// Takes back what a tenant had.
     pub(crate) fn forget_tenant_secrets(&mut self, tenant: &TenantId) {
         self.drop_secrets(&format!("tenant/{tenant}/"));

@@ -1,6 +1,7 @@
 //! Passwords of databases, and other secrets that hosts' roles want: each made once, and kept sealed. What they
 //! open is on the host alone, but for keys that read metrics.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ use crate::state::{FleetState, HostSecret, SecretOf, metrics_key_prefix};
 const IDLE: Duration = Duration::from_secs(60);
 /// After a failure.
 const AGAIN: Duration = Duration::from_secs(5);
+/// Made after one look, which goes through all hosts.
+const AT_ONCE: usize = 100;
 /// Letters and digits: no server and no application takes them for anything else. Of 62 signs, 32 are
 /// 190 bits.
 const SIGNS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
@@ -47,10 +50,13 @@ enum Missing {
 }
 
 impl Missing {
-    fn first(state: &FleetState) -> Option<Self> {
-        let password = state.passwords_missing().next();
-        let password = password.map(|(host, name)| Self::Password(host.clone(), name));
-        password.or_else(|| state.secrets_missing().next().map(Self::Secret))
+    fn some(state: &FleetState) -> Vec<Self> {
+        let passwords = state.passwords_missing();
+        let passwords = passwords.map(|(host, name)| Self::Password(host.clone(), name));
+        // A tenant's is missed by each host that serves it.
+        let secrets: BTreeSet<_> = state.secrets_missing().collect();
+        let secrets = secrets.into_iter().map(Self::Secret);
+        passwords.chain(secrets).take(AT_ONCE).collect()
     }
 }
 
@@ -60,15 +66,18 @@ pub(super) async fn run<F: Fleet>(fleet: F, vault: Arc<Vault>) {
     let mut leadership = fleet.leadership();
     while leads(&mut leadership).await {
         applied.mark_unchanged();
-        let Some(missing) = fleet.view(Missing::first) else {
-            if let Ok(Err(_)) = timeout(IDLE, applied.changed()).await {
-                return;
+        let missing = fleet.view(Missing::some);
+        if missing.is_empty()
+            && let Ok(Err(_)) = timeout(IDLE, applied.changed()).await
+        {
+            return;
+        }
+        for one in missing {
+            if let Err(error) = make(&fleet, &vault, one).await {
+                tracing::warn!(%error, "a secret of a host's role is not made");
+                sleep(AGAIN).await;
+                break;
             }
-            continue;
-        };
-        if let Err(error) = make(&fleet, &vault, missing).await {
-            tracing::warn!(%error, "a secret of a host's role is not made");
-            sleep(AGAIN).await;
         }
     }
 }
@@ -164,7 +173,21 @@ fn word(entropy: &Entropy<'_>) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use email_engine_protocol::id::Role;
+
     use super::*;
+    use crate::command::fixture::{Fleet, submission};
+
+    #[test]
+    fn what_two_hosts_want_is_made_once() {
+        let mut fleet = Fleet::with_identities(0);
+        submission::with_secrets(&mut fleet.state);
+        fleet.declare("api1", Role::Api, 2);
+        fleet.declare("api2", Role::Api, 3);
+        assert_eq!(fleet.state.secrets_missing().count(), 6);
+        // The key of the tenant that both serve, and two of each host's own.
+        assert_eq!(Missing::some(&fleet.state).len(), 5);
+    }
 
     #[test]
     fn a_metrics_key_can_be_used_as_it_is_kept() {

@@ -191,6 +191,7 @@ fn what_cannot_be_written_down_is_refused_by_name() {
         other.spec.id = HostId::new("other").unwrap();
         other.spec.tenant = Some(tenant("other"));
         fleet.state.hosts.insert(other.spec.id.clone(), other);
+        fleet.state.reindex();
     });
     assert!(
         shared.contains("tenants sos-holidays and other"),

@@ -62,6 +62,15 @@ pub(super) struct FirewallEntry {
     pub(super) notify: Vec<String>,
 }
 
+impl FirewallEntry {
+    /// The sets, and networks, that its rules name.
+    pub(super) fn named(&self) -> BTreeSet<&str> {
+        let rules = self.rules.iter();
+        let all = rules.flat_map(|rule| rule.from.iter().chain(&rule.to));
+        all.map(String::as_str).collect()
+    }
+}
+
 const fn rollback_seconds() -> u16 {
     60
 }

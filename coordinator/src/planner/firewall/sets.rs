@@ -43,17 +43,23 @@ pub(in super::super) struct Known {
 }
 
 impl Known {
-    pub(in super::super) fn of(state: &FleetState, host: &Host) -> Self {
-        let working = || state.hosts.values().filter(|other| routes::works(other));
-        let of_roles = |roles: &[Role]| -> BTreeSet<IpNet> {
-            let hosts = working().filter(|other| roles.contains(&other.spec.role));
+    /// For rules that name these sets: of others no host is looked at, because there may be as many as relays.
+    pub(in super::super) fn of(state: &FleetState, host: &Host, named: &BTreeSet<&str>) -> Self {
+        let working = |set: &str, roles: &'static [Role]| {
+            let roles = roles.iter().filter(|_| named.contains(set));
+            let hosts = roles.flat_map(|role| state.hosts_of(*role));
+            let hosts: Vec<_> = hosts.filter(|other| routes::works(other)).collect();
+            hosts
+        };
+        let of_roles = |set: &str, roles| -> BTreeSet<IpNet> {
+            let hosts = working(set, roles).into_iter();
             let addresses = hosts.flat_map(|other| &other.spec.addresses);
             addresses.map(alone).collect()
         };
         let id = &host.spec.id;
         let placed = state.identities_on(id).map(|one| one.spec.address);
         let leaving = state.leaving_on(id).map(|one| one.spec().address);
-        let relays = working().filter(|other| other.spec.role == Role::Powermta);
+        let relays = working("relays", &[Role::Powermta]).into_iter();
         let relays = relays.filter_map(|other| routes::admin_address(other).ok());
         let nodes = Nodes::of(state);
         let ssh = host
@@ -67,7 +73,7 @@ impl Known {
         let own = host.spec.addresses.iter().take(1).copied();
         let own = own.chain(submission);
         let sets = [
-            ("apis", of_roles(&[Role::Api])),
+            ("apis", of_roles("apis", &[Role::Api])),
             ("node", nodes.on(host)),
             ("peers", nodes.peers()),
             ("coordinators", nodes.addresses),
@@ -77,7 +83,10 @@ impl Known {
             ),
             ("relays", relays.map(|one| alone(&one.into())).collect()),
             ("self", own.map(|one| alone(&one)).collect()),
-            ("submitters", of_roles(&[Role::Api, Role::Mailwizz])),
+            (
+                "submitters",
+                of_roles("submitters", &[Role::Api, Role::Mailwizz]),
+            ),
         ];
         let mut ports = nodes.ports;
         ports.insert("ssh", BTreeSet::from([ssh]));

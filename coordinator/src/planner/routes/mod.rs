@@ -326,11 +326,14 @@ fn tenants(
         _ => None,
     };
     let mut owners: BTreeMap<IpAddr, TenantId> = BTreeMap::new();
-    for host in state.hosts.values().filter(|host| works(host)) {
+    let submitting = state
+        .hosts_of(Role::Api)
+        .chain(state.hosts_of(Role::Mailwizz));
+    for host in submitting.filter(|host| works(host)) {
+        let own = host.spec.tenant.clone();
         let owner = match host.spec.role {
-            Role::Powermta | Role::Own(_) => continue,
-            Role::Api => host.spec.tenant.clone().or_else(|| only.clone()),
-            Role::Mailwizz => host.spec.tenant.clone(),
+            Role::Api => own.or_else(|| only.clone()),
+            _ => own,
         };
         let Some(owner) = owner else { continue };
         for address in &host.spec.addresses {

@@ -1,4 +1,5 @@
-//! What the last passes found, so that a host whose plan cannot differ is not planned again.
+//! What the last passes found, so that a host whose plan cannot differ is not planned again, and an invariant that
+//! cannot be broken is not judged again.
 //!
 //! A plan is a function of the state. So a host needs none while its target is what was planned last and
 //! nothing that its plan may read is another. Every so often all of this is forgotten, and everybody is planned:

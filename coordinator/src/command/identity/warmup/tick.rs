@@ -52,7 +52,8 @@ pub struct Ticked {
 
 impl Ticked {
     /// Whether an operator would want to know.
-    pub(crate) const fn is_news(&self) -> bool {
+    #[must_use]
+    pub const fn is_news(&self) -> bool {
         !matches!(
             self.verdict.step,
             WarmupStep::Hold | WarmupStep::StayPaused | WarmupStep::Grow
