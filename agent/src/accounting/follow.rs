@@ -128,11 +128,11 @@ pub(super) fn first_time(head: &[u8], now: Timestamp) -> Option<Timestamp> {
         return None;
     };
     let (header, first) = head.split_at(length);
-    let Ok(Line::Header(columns)) = record::read(header, None, now) else {
+    let Ok(Line::Header(columns)) = record::read(header, None) else {
         return None;
     };
-    match record::read(first, Some(&columns), now) {
-        Ok(Line::Record(record)) => Some(record.at),
+    match record::read(first, Some(&columns)) {
+        Ok(Line::Record(record)) => record.is_by(now).then_some(record.at),
         _ => None,
     }
 }

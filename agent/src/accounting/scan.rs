@@ -191,7 +191,7 @@ impl Scan {
     }
 
     fn line(&mut self, line: &[u8], judge: &mut Judge<'_>) -> bool {
-        match record::read(line, self.columns.as_ref(), judge.now) {
+        match record::read(line, self.columns.as_ref()) {
             Ok(Line::Header(columns)) => self.columns = Some(columns),
             Ok(Line::Record(record)) => return self.record(&record, judge),
             Ok(Line::Passed) => {}
@@ -201,7 +201,9 @@ impl Scan {
     }
 
     fn record(&mut self, record: &Record, judge: &mut Judge<'_>) -> bool {
+        let is_by_now = record.is_by(judge.now);
         if let Aim::Seek { after, given_up } = self.aim
+            && is_by_now
             && record.at > after
         {
             self.count_from_here(Some(given_up));
@@ -209,12 +211,15 @@ impl Scan {
         if judge.counted.contains(&record.kind) && !self.count(record, judge) {
             return false;
         }
-        self.last = self.last.max(record.at);
+        if is_by_now {
+            self.last = self.last.max(record.at);
+        }
         true
     }
 
     fn count(&mut self, record: &Record, judge: &mut Judge<'_>) -> bool {
         let is_deferral = record.kind == RecordKind::Deferred;
+        let at = record.believed(judge.now);
         if !self.is_counting() {
             if is_deferral {
                 self.deferrals.is_first(record.message);
@@ -234,13 +239,13 @@ impl Scan {
                     return false;
                 }
                 if let Some(named) = named {
-                    self.replies.count(address, &named, record.at);
+                    self.replies.count(address, &named, at);
                 }
             }
             Whose::UnknownSender(domain) => {
-                self.note(|all| &mut all.unknown_senders, record.at, &domain, judge);
+                self.note(|all| &mut all.unknown_senders, at, &domain, judge);
             }
-            Whose::Nobody(name) => self.note(|all| &mut all.unmatched, record.at, &name, judge),
+            Whose::Nobody(name) => self.note(|all| &mut all.unmatched, at, &name, judge),
         }
         if is_deferral {
             self.deferrals.is_first(record.message);

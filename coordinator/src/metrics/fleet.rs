@@ -1,6 +1,6 @@
 //! What stands in the state, and what agents that are connected here told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use metrics::gauge;
 
@@ -227,6 +227,10 @@ fn observe_certificates(state: &FleetState, now: Timestamp) {
 }
 
 fn observe_identities(state: &FleetState) {
+    // One that was retired is no identity any more; its address drains.
+    let retired = state.leaving.values().map(|one| one.spec().address);
+    let retired = retired.filter(|address| !state.identities.contains_key(address));
+    let retired = retired.collect::<BTreeSet<_>>().len() as u64;
     for (name, wanted) in [
         ("active", IpStatus::Active),
         ("quarantine", IpStatus::Quarantine),
@@ -239,7 +243,12 @@ fn observe_identities(state: &FleetState) {
             .identities
             .values()
             .filter(|ip| ip.spec.status == wanted);
-        gauge!(IPS, "status" => name).set(figure(of.count() as u64));
+        let drain = if wanted == IpStatus::Retiring {
+            retired
+        } else {
+            0
+        };
+        gauge!(IPS, "status" => name).set(figure(of.count() as u64 + drain));
     }
     for identity in state.identities.values().take(IDENTITY_SERIES) {
         let quota = f64::from(identity.daily_quota());
@@ -264,7 +273,29 @@ pub const fn lifecycle(lifecycle: HostLifecycle) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command::fixture::{Fleet, address};
+    use crate::command::{Command, RetireIdentity};
     use crate::raft::{Hearing, Leadership, PeerContact};
+
+    #[test]
+    fn identities_are_told_by_status_with_those_that_drain_and_each_with_its_quota() {
+        let mut fleet = Fleet::with_identities(3);
+        fleet.accept(fleet.target(&[b"all three"]));
+        fleet.accept(Command::RetireIdentity(RetireIdentity {
+            address: address(2),
+        }));
+        let told = crate::metrics::look(|| observe_identities(&fleet.state));
+        let one = &fleet.state.identities[&address(1)];
+        let (ip, domain, quota) = (one.spec.address, &one.spec.domain, one.daily_quota());
+        for line in [
+            "email_engine_ips_total{status=\"warming\"} 2".to_owned(),
+            "email_engine_ips_total{status=\"retiring\"} 1".to_owned(),
+            "email_engine_ips_total{status=\"active\"} 0".to_owned(),
+            format!("email_engine_ip_warmup_quota{{ip=\"{ip}\",domain=\"{domain}\"}} {quota}"),
+        ] {
+            assert!(told.lines().any(|one| one == line), "{line} in {told}");
+        }
+    }
 
     #[test]
     fn only_a_leader_tells_for_how_long_a_peer_is_silent() {

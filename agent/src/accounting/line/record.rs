@@ -50,6 +50,21 @@ pub struct Record {
     pub message: u64,
 }
 
+impl Record {
+    /// Whether it can have been written by now. What is dated further ahead is counted as it stands, because the
+    /// fleet has a better clock, and puts nothing in order: neither what is read next nor what is missing.
+    #[must_use]
+    pub fn is_by(&self, now: Timestamp) -> bool {
+        self.at <= now.plus(AHEAD)
+    }
+
+    /// When it was written, as far as that can be by this clock: for people.
+    #[must_use]
+    pub fn believed(&self, now: Timestamp) -> Timestamp {
+        if self.is_by(now) { self.at } else { now }
+    }
+}
+
 /// Why a line is no record.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LineError {
@@ -64,7 +79,7 @@ pub enum LineError {
         /// How many there should be.
         wanted: u16,
     },
-    /// Not one of the forms of time, or a time that has not come yet.
+    /// Not one of the forms of time.
     #[error("time {0:?}")]
     Time(String),
     /// A type that nobody documented.
@@ -75,8 +90,8 @@ pub enum LineError {
     TooLong,
 }
 
-/// A clock of the machine that was set back leaves times that have not come yet; more than this is
-/// nonsense.
+/// A clock of the machine that was set back leaves times that have not come yet: so much further than its clock
+/// they put records in order.
 const AHEAD: u64 = Timestamp::DAY;
 /// Longest piece of a receiver's reply that is looked at.
 const SAID: usize = 1_024;
@@ -87,7 +102,7 @@ const QUOTED: usize = 40;
 ///
 /// # Errors
 /// When it is neither a header nor a record.
-pub fn read(line: &[u8], columns: Option<&Columns>, now: Timestamp) -> Result<Line, LineError> {
+pub fn read(line: &[u8], columns: Option<&Columns>) -> Result<Line, LineError> {
     let Some(fields) = fields(line) else {
         return Ok(Line::Passed);
     };
@@ -101,7 +116,7 @@ pub fn read(line: &[u8], columns: Option<&Columns>, now: Timestamp) -> Result<Li
             wanted: columns.count,
         });
     }
-    record(&Fields { fields, columns }, now)
+    record(&Fields { fields, columns })
 }
 
 thread_local! {
@@ -165,7 +180,7 @@ impl Fields<'_> {
     }
 }
 
-fn record(fields: &Fields<'_>, now: Timestamp) -> Result<Line, LineError> {
+fn record(fields: &Fields<'_>) -> Result<Line, LineError> {
     let columns = fields.columns;
     let kind = match fields.bytes(Some(columns.kind)) {
         b"b" => RecordKind::Bounced,
@@ -177,8 +192,7 @@ fn record(fields: &Fields<'_>, now: Timestamp) -> Result<Line, LineError> {
         _ => return Err(LineError::Kind(fields.quoted(columns.kind))),
     };
     let time = String::from_utf8_lossy(fields.bytes(Some(columns.time)));
-    let at = moment::read(&time).filter(|at| *at <= now.plus(AHEAD));
-    let at = at.ok_or_else(|| LineError::Time(fields.quoted(columns.time)))?;
+    let at = moment::read(&time).ok_or_else(|| LineError::Time(fields.quoted(columns.time)))?;
     let source = std::str::from_utf8(fields.bytes(columns.source)).unwrap_or_default();
     Ok(Line::Record(Record {
         kind,
@@ -243,17 +257,15 @@ mod tests {
 
     use super::*;
 
-    const NOW: Timestamp = Timestamp(1_795_240_800_000);
-
     fn columns(header: &str) -> Columns {
-        match read(header.as_bytes(), None, NOW) {
+        match read(header.as_bytes(), None) {
             Ok(Line::Header(columns)) => columns,
             other => panic!("{other:?}"),
         }
     }
 
     fn record(header: &str, line: &str) -> Record {
-        match read(line.as_bytes(), Some(&columns(header)), NOW) {
+        match read(line.as_bytes(), Some(&columns(header))) {
             Ok(Line::Record(record)) => record,
             other => panic!("{other:?}"),
         }
@@ -312,7 +324,7 @@ mod tests {
             "d,timeLogged,orig,rcpt,vmta,type,header_Message-Id\n",
             "t,type,timeLogged\n",
         ] {
-            let read = read(line.as_bytes(), Some(&columns), NOW);
+            let read = read(line.as_bytes(), Some(&columns));
             assert!(!matches!(read, Ok(Line::Header(_))), "{line}: {read:?}");
         }
         // Nor does a file begin with it.
@@ -324,7 +336,7 @@ mod tests {
             "type,orig\n",
             "type,timeLogged,\n",
         ] {
-            let read = read(line.as_bytes(), None, NOW);
+            let read = read(line.as_bytes(), None);
             assert_eq!(read, Err(LineError::Headless), "{line}");
         }
         for header in [
@@ -332,33 +344,45 @@ mod tests {
             "header_X-Job,timeLogged,TYPE\n",
             "type,timeLogged,newField\n",
         ] {
-            let read = read(header.as_bytes(), Some(&columns), NOW);
+            let read = read(header.as_bytes(), Some(&columns));
             assert!(matches!(read, Ok(Line::Header(_))), "{header}: {read:?}");
         }
     }
 
     #[test]
+    fn a_time_that_has_not_come_is_a_time_and_orders_nothing_after_a_day() {
+        let columns = columns("type,timeLogged,orig\n");
+        let Ok(Line::Record(record)) = read(b"d,1895240800,\n", Some(&columns)) else {
+            panic!("it was written by a machine whose clock stands elsewhere");
+        };
+        assert_eq!(record.at, Timestamp(1_895_240_800_000));
+        let now = Timestamp(1_795_240_800_000);
+        assert!(!record.is_by(now) && record.is_by(Timestamp(record.at.0 - Timestamp::DAY)));
+        assert_eq!(record.believed(now), now);
+        assert_eq!(record.believed(record.at), record.at);
+    }
+
+    #[test]
     fn what_is_no_record_says_why() {
         let columns = columns("type,timeLogged,orig\n");
-        let refused = |line: &str| match read(line.as_bytes(), Some(&columns), NOW) {
+        let refused = |line: &str| match read(line.as_bytes(), Some(&columns)) {
             Err(error) => error.to_string(),
             other => panic!("{other:?}"),
         };
         assert_eq!(refused("d,1795240800\n"), "2 fields, its header has 3");
         assert_eq!(refused("d,soon,\n"), "time \"soon\"");
-        assert_eq!(refused("d,1895240800,\n"), "time \"1895240800\"");
         assert_eq!(refused("x,1795240800,\n"), "type \"x\"");
-        let headless = read(b"d,1795240800,\n", None, NOW);
+        let headless = read(b"d,1795240800,\n", None);
         assert_eq!(headless, Err(LineError::Headless));
-        let passed = read(b"tq,1795240800,\n", Some(&columns), NOW);
+        let passed = read(b"tq,1795240800,\n", Some(&columns));
         assert_eq!(passed, Ok(Line::Passed));
-        assert_eq!(read(b"\r\n", Some(&columns), NOW), Ok(Line::Passed));
+        assert_eq!(read(b"\r\n", Some(&columns)), Ok(Line::Passed));
     }
 
     proptest! {
         #[test]
         fn no_line_is_too_strange(line in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = read(&line, Some(&columns("type,timeLogged,orig\n")), NOW);
+            let _ = read(&line, Some(&columns("type,timeLogged,orig\n")));
         }
     }
 }

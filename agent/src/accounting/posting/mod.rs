@@ -139,7 +139,6 @@ impl Posting {
             path: &post.path,
             names,
             addresses: &addresses,
-            now,
         };
         let batch = match Batch::read(files, &wanted, places) {
             Ok(batch) => batch,

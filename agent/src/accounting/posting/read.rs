@@ -7,7 +7,6 @@ use csv::ByteRecord;
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::desired::{HostPath, RecordKind};
 use email_engine_protocol::observed::AccountingFileId;
-use email_engine_protocol::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -54,7 +53,6 @@ pub(super) struct Wanted<'a> {
     pub(super) path: &'a HostPath,
     pub(super) names: &'a Names,
     pub(super) addresses: &'a BTreeSet<IpAddr>,
-    pub(super) now: Timestamp,
 }
 
 /// Records, and up to where files are taken when these are.
@@ -203,7 +201,7 @@ impl Header {
     /// A record as JSON, when the tenant's application can do something about it: a bounce or a complaint that
     /// is of its identities, and of a message that it knows by its id.
     fn said(&self, line: &[u8], wanted: &Wanted<'_>) -> Option<String> {
-        let Ok(Line::Record(read)) = record::read(line, Some(&self.columns), wanted.now) else {
+        let Ok(Line::Record(read)) = record::read(line, Some(&self.columns)) else {
             return None;
         };
         let is_wanted = matches!(

@@ -1,5 +1,6 @@
 //! Where reading begins when files or agents are not what they were.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use email_engine_protocol::observed::Gap;
@@ -73,6 +74,59 @@ fn a_rolled_back_file_that_is_still_shorter_goes_on_from_its_end() {
     bed.append(FIRST, &later(1));
     bed.read(&mut books);
     assert_eq!(bed.cluster.delivered(), 4);
+}
+
+#[test]
+fn a_clock_that_is_set_back_by_days_and_right_again_loses_no_record() {
+    let mut bed = Bed::new();
+    let mut books = bed.life();
+    bed.append(FIRST, &(HEADER.to_owned() + &delivered(1)));
+    bed.read(&mut books);
+    // What was written by the old clock is read by the new one, and what comes next is dated before it.
+    bed.now = Timestamp(NOW.0 - 3 * Timestamp::DAY);
+    let back = row_at(bed.now, "d", "b@mail1.example.com", "vmta-1");
+    bed.append(FIRST, &(later(5) + &back));
+    bed.read(&mut books);
+    assert_eq!(bed.cluster.delivered(), 3);
+    let mut books = bed.life();
+    bed.append(FIRST, &(later(6) + &back));
+    bed.read(&mut books);
+    bed.now = NOW.plus(10 * MINUTE);
+    bed.append(FIRST, &later(7));
+    bed.read(&mut books);
+    assert_eq!(bed.cluster.delivered(), 6);
+    let hours: BTreeSet<_> = bed.cluster.rows.keys().map(|row| row.1).collect();
+    let dated = [bed.now, Timestamp(NOW.0 - 3 * Timestamp::DAY)];
+    let dated = dated.map(|at| u32::try_from(at.0 / (60 * MINUTE)).unwrap());
+    assert_eq!(hours, BTreeSet::from(dated), "each where it is dated");
+    assert!(bed.cluster.gaps.is_empty(), "{:?}", bed.cluster.gaps);
+}
+
+#[test]
+fn a_record_that_is_dated_ahead_is_counted_once_and_orders_nothing() {
+    let mut bed = Bed::new();
+    let mut books = bed.life();
+    let then = HEADER.to_owned() + &delivered(1) + &later(2 * 24 * 60) + &later(1);
+    bed.append(FIRST, &(then.clone() + &later(2)));
+    bed.read(&mut books);
+    assert_eq!(bed.cluster.delivered(), 4);
+    // Rolled back by a record: what stands before it was counted, the one from the future too.
+    bed.cut(FIRST, then.len());
+    bed.append(FIRST, &(later(10) + &later(11)));
+    let mut books = bed.life();
+    bed.read(&mut books);
+    assert_eq!(bed.cluster.delivered(), 6);
+    // And a file that goes unread leaves a gap that begins with what was read, not in the future.
+    fs::remove_file(bed.path(FIRST)).unwrap();
+    bed.now = NOW.plus(10 * Timestamp::DAY);
+    bed.append(SECOND, &(HEADER.to_owned() + &later(10 * 24 * 60)));
+    let mut books = bed.life();
+    bed.read(&mut books);
+    let gap = Gap {
+        from: NOW.plus(11 * MINUTE),
+        to: bed.now,
+    };
+    assert_eq!(bed.cluster.gaps, [gap]);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! `/ips/{address}/stats` and `/tenants/{tenant}/stats`: what was counted of mail.
 
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -11,7 +13,7 @@ use serde::Deserialize;
 
 use email_engine_protocol::api::{GapView, OpensRow, StatisticsBy, StatisticsRow, StatisticsView};
 use email_engine_protocol::id::{HostId, ReceiverGroup, TenantId};
-use email_engine_protocol::observed::BounceCategory;
+use email_engine_protocol::observed::{BounceCategory, Gap};
 use email_engine_protocol::time::Timestamp;
 
 use crate::api::Api;
@@ -19,11 +21,13 @@ use crate::api::auth::Caller;
 use crate::api::problem::ApiError;
 use crate::api::request::Named;
 use crate::api::routes::Asker;
-use crate::fleet::warmup::opens_by_day;
-use crate::state::{DAYS_KEPT, FleetState, HOURS_KEPT_DAYS, Span, Subject};
+use crate::fleet::warmup::{accounting_hosts, opens_by_day};
+use crate::state::{DAYS_KEPT, FleetState, HOURS_KEPT_DAYS, HostAccounting, Span, Subject};
 
 /// Rows of one answer, about; a day or hour is never cut in two.
 const ROWS: usize = 10_000;
+/// Gaps that are told beside a table, the newest: a client takes a hundred headers, and not every one as many.
+const GAPS: usize = 32;
 /// Days that are shown unless others are asked for, today included.
 const DAYS: u32 = 7;
 
@@ -49,15 +53,16 @@ pub(in crate::api) async fn of_ip(
     let found = api.view(|state| {
         let identity = state.identities.get(&address)?;
         let tenant = &identity.spec.tenant;
-        caller
-            .sees(Some(tenant))
-            .then(|| (tenant.clone(), identity.spec.host.clone()))
+        caller.sees(Some(tenant)).then(|| About {
+            subject: Subject::Identity(tenant.clone(), address),
+            hosts: accounting_hosts(state, identity),
+            counted: hosts_that_counted(state, |host| {
+                let owners = host.owners.get(&address);
+                owners.is_some_and(|owners| owners.iter().any(|owner| owner.tenant == *tenant))
+            }),
+        })
     });
-    let (tenant, host) = found.ok_or_else(|| ApiError::not_found("ip", &address.to_string()))?;
-    let about = About {
-        subject: Subject::Identity(tenant, address),
-        hosts: vec![host],
-    };
+    let about = found.ok_or_else(|| ApiError::not_found("ip", &address.to_string()))?;
     answer(&api, about, &wanted, &headers).await
 }
 
@@ -69,31 +74,48 @@ pub(in crate::api) async fn of_tenant(
     Query(wanted): Query<Wanted>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let hosts = api.view(|state| hosts_of(state, &caller, &tenant));
-    let hosts = hosts.ok_or_else(|| ApiError::not_found("tenant", tenant.as_str()))?;
-    let about = About {
-        subject: Subject::Tenant(tenant),
-        hosts,
-    };
+    let about = about_tenant(&api.copy_of_state(), &caller, &tenant);
+    let about = about.ok_or_else(|| ApiError::not_found("tenant", tenant.as_str()))?;
     answer(&api, about, &wanted, &headers).await
 }
 
-fn hosts_of(state: &FleetState, caller: &Caller, tenant: &TenantId) -> Option<Vec<HostId>> {
+fn about_tenant(state: &FleetState, caller: &Caller, tenant: &TenantId) -> Option<About> {
     if !state.tenants.contains_key(tenant) || !caller.sees(Some(tenant)) {
         return None;
     }
-    let own = state.identities.values();
-    let own = own.filter(|identity| identity.spec.tenant == *tenant);
-    let mut hosts: Vec<_> = own.map(|identity| identity.spec.host.clone()).collect();
-    hosts.sort();
-    hosts.dedup();
-    Some(hosts)
+    let living = state.identities_of(tenant).map(|identity| &identity.spec);
+    let leaving = state.leaving.values().map(|one| one.spec());
+    let leaving = leaving.filter(|spec| spec.tenant == *tenant);
+    Some(About {
+        subject: Subject::Tenant(tenant.clone()),
+        hosts: living
+            .chain(leaving)
+            .map(|spec| spec.host.clone())
+            .collect(),
+        counted: hosts_that_counted(state, |host| {
+            let mut owners = host.owners.values().flatten();
+            owners.any(|owner| owner.tenant == *tenant)
+        }),
+    })
+}
+
+/// Hosts at which there were owners like that, as long as bounces and complaints may still come of it.
+fn hosts_that_counted(
+    state: &FleetState,
+    had: impl Fn(&HostAccounting) -> bool,
+) -> BTreeSet<HostId> {
+    let hosts = state.accounting.hosts.iter();
+    let hosts = hosts.filter(|(_, host)| had(host));
+    hosts.map(|(id, _)| id.clone()).collect()
 }
 
 /// Whose counts, and whose files they are from.
 struct About {
     subject: Subject,
-    hosts: Vec<HostId>,
+    /// Where it sends, or drains.
+    hosts: BTreeSet<HostId>,
+    /// Where it did of late, those included or not.
+    counted: BTreeSet<HostId>,
 }
 
 async fn answer(
@@ -114,7 +136,7 @@ async fn answer(
     let now = api.now();
     let mut view = api.view(|state| StatisticsView {
         opens: opens(state, &about.subject, &spans, now),
-        ..of_hosts(state, &about.hosts)
+        ..of_hosts(state, &about, &spans)
     });
     let (reading, subject) = (Arc::clone(api), about.subject);
     let found = tokio::task::spawn_blocking(move || reading.series(&subject, &spans)).await;
@@ -138,22 +160,44 @@ async fn answer(
         let text = statistics_csv(&view);
         let mut answer =
             ([(header::CONTENT_TYPE, "text/csv; charset=utf-8")], text).into_response();
-        if let Some(next) = view.next
-            && let Ok(next) = next.to_string().parse()
-        {
-            answer.headers_mut().insert("x-next-from", next);
-        }
+        say_beside(&view, answer.headers_mut());
         return Ok(answer);
     }
     Ok(Json(view).into_response())
 }
 
-/// What is known of the reading.
-fn of_hosts(state: &FleetState, hosts: &[HostId]) -> StatisticsView {
+/// What a table has no rows for: where it goes on, what may be missing in it, and up to when it is whole.
+fn say_beside(view: &StatisticsView, headers: &mut HeaderMap) {
+    let times = [
+        ("x-next-from", view.next),
+        ("x-read-until", view.read_until),
+    ];
+    let times = times.map(|(name, at)| (name, at.map(|at| at.to_string())));
+    let mut newest: Vec<_> = view.gaps.iter().collect();
+    newest.sort_by_key(|gap| Reverse(gap.to));
+    let gaps = newest.into_iter().take(GAPS).map(|gap| {
+        let told = format!("{} {} {}", gap.host, gap.from, gap.to);
+        ("x-gap", Some(told))
+    });
+    let all = view.gaps.len().to_string();
+    let all = [("x-gaps", (!view.gaps.is_empty()).then_some(all))];
+    for (name, told) in times.into_iter().chain(all).chain(gaps) {
+        if let Some(Ok(told)) = told.map(|told| told.parse()) {
+            headers.append(name, told);
+        }
+    }
+}
+
+/// What is known of the reading, in the time that is asked for.
+fn of_hosts(state: &FleetState, about: &About, spans: &[Span]) -> StatisticsView {
     let known = |host: &HostId| state.accounting.hosts.get(host);
-    let gaps = hosts.iter().flat_map(|host| {
+    let (hosts, counted) = (&about.hosts, &about.counted);
+    let begin = spans.first().map(|span| span.begins());
+    let end = spans.last().map(|span| span.ends());
+    let is_in = |gap: &&Gap| Some(gap.to) > begin && end.is_some_and(|end| gap.from < end);
+    let gaps = hosts.union(counted).flat_map(|host| {
         let gaps = known(host).into_iter().flat_map(|known| &known.gaps);
-        gaps.map(|gap| GapView {
+        gaps.filter(is_in).map(|gap| GapView {
             host: host.clone(),
             from: gap.from,
             to: gap.to,

@@ -12,8 +12,8 @@ use zeroize::Zeroizing;
 
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::crypto::Entropy;
-use email_engine_protocol::id::{NodeId, RequestId};
-use email_engine_protocol::observed::{Counts, Mode};
+use email_engine_protocol::id::{HostId, NodeId, RequestId};
+use email_engine_protocol::observed::{Counts, Gap, Mode};
 use email_engine_protocol::secret::SecretBytes;
 use email_engine_protocol::time::Timestamp;
 
@@ -137,6 +137,15 @@ impl MemoryFleet {
         state.identities.change_each(|_, identity| {
             Arc::make_mut(identity).added_at = Timestamp(NOW.0 - millis);
         });
+    }
+
+    /// What `pmta1` counted was once counted at this host as well, with gaps.
+    pub(super) fn sent_before_from(&self, host: &str, gaps: impl IntoIterator<Item = Gap>) {
+        let mut state = self.state.lock().unwrap();
+        let hosts = &mut state.accounting.hosts;
+        let mut counted = hosts[&HostId::new("pmta1").unwrap()].clone();
+        Arc::make_mut(&mut counted).gaps.extend(gaps);
+        hosts.insert(HostId::new(host).unwrap(), counted);
     }
 
     /// Carries a command out in the system's own name, behind the API's back.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use email_engine_protocol::id::HostId;
-use email_engine_protocol::observed::ListReplies;
+use email_engine_protocol::observed::{Gap, ListReplies};
 use email_engine_protocol::time::Timestamp;
 
 use super::memory::NOW;
@@ -345,6 +345,42 @@ async fn counts_of_mail_are_shown_to_their_tenant_by_day_and_hour_as_json_and_cs
     let host = testbed.ask("operator", "GET", "/api/v1/hosts/pmta1");
     let host = host.send().await.gives(200);
     assert_eq!(host.body["mail"]["days"][0]["sent"], 3);
+}
+
+#[tokio::test]
+async fn what_may_be_missing_in_counts_is_told_with_them_wherever_it_was_sent() {
+    let testbed = two_fleets().await;
+    count(&testbed);
+    let at = |day: &str| format!("{day}T06:00:00.000Z").parse::<Timestamp>().unwrap();
+    let gap = |from: &str, to: &str| Gap {
+        from: at(from),
+        to: at(to),
+    };
+    let gaps = [
+        gap("2026-11-19", "2026-11-20"),
+        gap("2026-10-01", "2026-10-02"),
+    ];
+    testbed.fleet.sent_before_from("pmta9", gaps);
+    for path in [
+        "/api/v1/ips/198.51.100.1/stats",
+        "/api/v1/tenants/red/stats",
+    ] {
+        let answered = testbed.ask("red-operator", "GET", path).send();
+        let answered = answered.await.gives(200);
+        let told = json!([{"host": "pmta9", "from": at("2026-11-19"), "to": at("2026-11-20")}]);
+        assert_eq!(
+            answered.body["gaps"], told,
+            "{path}: of the week that is asked for"
+        );
+        let csv = testbed.ask("red-operator", "GET", &format!("{path}?format=csv"));
+        let csv = csv.send().await.gives(200);
+        let told = csv.headers["x-gap"].to_str().unwrap();
+        assert_eq!(
+            told,
+            "pmta9 2026-11-19T06:00:00.000Z 2026-11-20T06:00:00.000Z"
+        );
+        assert_eq!(csv.headers["x-gaps"], "1");
+    }
 }
 
 #[tokio::test]

@@ -85,6 +85,16 @@ impl Span {
         }
     }
 
+    /// Its end, which is not of it.
+    #[must_use]
+    pub fn ends(self) -> Timestamp {
+        match self {
+            Self::Day(day) => Self::Day(day.saturating_add(1)).begins(),
+            Self::Hour(hour) => Self::Hour(hour.saturating_add(1)).begins(),
+            Self::Whole => Timestamp(u64::MAX),
+        }
+    }
+
     /// Its bytes, which sort as spans do.
     #[must_use]
     pub fn bytes(self) -> Vec<u8> {
