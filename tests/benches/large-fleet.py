@@ -5,10 +5,12 @@
 
 writes FOLDER/fleet-001.toml and so on, ten thousand identities each, to be applied one after the other:
 
-    for file in FOLDER/fleet-*.toml; do email-engine apply "$file"; done
+    for file in FOLDER/fleet-*.toml; do email-engine apply -f "$file"; done
 
+Most identities are declared active or warming, which the key of an admin of the whole fleet alone may say.
 The cluster makes a DKIM key for each identity, some ten a second and core: a fleet of 10,000 takes ten minutes.
-Addresses are those of documentation (2001:db8::/32).
+Addresses are those of documentation: hosts have one of IPv4 each, of which there are 762, identities are below
+2001:db8::/32.
 """
 
 import sys
@@ -25,6 +27,10 @@ STATES = (
 )
 
 
+# A host is called at its address of IPv4.
+HOSTS = [f"{net}.{last}" for net in ("192.0.2", "198.51.100", "203.0.113") for last in range(1, 255)]
+
+
 def identity(number):
     group = number // GROUP
     high, low = divmod(number, 65_536)
@@ -38,11 +44,11 @@ def identity(number):
 def groups(first, last):
     for group in range(first // GROUP, -(-last // GROUP)):
         yield "[[tenants]]", f'id = "client-{group}"', f'name = "Client {group}"', ""
-        yield "[[hosts]]", f'id = "pmta{group}"', 'role = "powermta"', f'addresses = ["2001:db8:ffff::{group + 1:x}"]', ""
+        yield "[[hosts]]", f'id = "pmta{group}"', 'role = "powermta"', f'addresses = ["{HOSTS[group]}"]', ""
 
 
 def main():
-    if len(sys.argv) != 3 or not sys.argv[1].isdigit() or not 1 <= int(sys.argv[1]) <= 1_000_000:
+    if len(sys.argv) != 3 or not sys.argv[1].isdigit() or not 1 <= int(sys.argv[1]) <= GROUP * len(HOSTS):
         sys.exit(__doc__)
     count, folder = int(sys.argv[1]), Path(sys.argv[2])
     folder.mkdir(parents=True, exist_ok=True)

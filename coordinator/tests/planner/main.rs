@@ -19,6 +19,7 @@ mod going_live;
 mod golden;
 mod health;
 mod import;
+mod large_fleet;
 mod laws;
 mod layers;
 mod leaving;

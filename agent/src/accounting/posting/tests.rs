@@ -196,6 +196,47 @@ fn what_came_back_is_posted_once_with_what_the_webhook_reads_and_nothing_else() 
 }
 
 #[test]
+fn a_complaint_is_posted_to_whom_it_is_about_and_one_of_no_known_message_to_nobody() {
+    let mut world = world(2);
+    let header = "type,timeLogged,repSourceIp,feedbackType,orig,rcpt,dlvSourceIp,reportedDomain,\
+                  header_Message-Id\r\n";
+    let (own, loop_of_it) = ("bounce@mail1.example.com", "fbl@elsewhere.example");
+    world.write(FIRST, header);
+    for (to, from, about, id) in [
+        (own, "", "", "<one@x>"),
+        (loop_of_it, "", "mail2.example.com", "<two@x>"),
+        (loop_of_it, "192.0.2.2", "", "<three@x>"),
+        (own, "", "", ""),
+        (loop_of_it, "", "", "<nobody@x>"),
+    ] {
+        let line =
+            format!("f,1795240800,203.0.113.25,abuse,{to},r@rcpt.example,{from},{about},{id}\r\n");
+        world.write(FIRST, &line);
+    }
+    let posts = world.step();
+    let urls: Vec<_> = posts.iter().map(|(_, url, _)| url.as_str()).collect();
+    assert_eq!(
+        urls,
+        [
+            "https://app1.example.com/dswh/pmta",
+            "https://app2.example.com/dswh/pmta"
+        ]
+    );
+    let wanted = serde_json::json!({
+        "type": "f", "timeLogged": "1795240800", "orig": own, "rcpt": "r@rcpt.example",
+        "feedbackType": "abuse", "header_Message-Id": "<one@x>",
+    });
+    assert_eq!(posts[0].2, [wanted]);
+    let told = |one: &Value| {
+        let text = |name: &str| one[name].as_str().unwrap().to_owned();
+        (text("type"), text("header_Message-Id"))
+    };
+    let of_second: Vec<_> = posts[1].2.iter().map(told).collect();
+    let ids = ["<two@x>", "<three@x>"];
+    assert_eq!(of_second, ids.map(|id| ("f".to_owned(), id.to_owned())));
+}
+
+#[test]
 fn whoever_does_not_answer_is_left_alone_for_longer_is_reported_and_loses_nothing() {
     let mut world = world(1);
     world.write(FIRST, &(HEADER.to_owned() + &bounce(1, "<one@x>")));

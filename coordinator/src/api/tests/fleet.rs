@@ -1,5 +1,7 @@
 //! Applying documents, adding identities, and how the cluster itself stands.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use email_engine_protocol::id::NodeId;
@@ -121,6 +123,50 @@ async fn one_bad_identity_of_a_hundred_and_none_is_added() {
     let field = refused.body["field"].as_str().unwrap();
     assert!(field.starts_with("[56]."), "{field}");
     assert_eq!(testbed.fleet.state().identities.len(), 1);
+}
+
+/// So many new identities.
+fn many(count: u32) -> Value {
+    let one = |n: u32| {
+        json!({
+            "address": format!("2001:db8::{n:x}"),
+            "domain": format!("m{n}.red.example.com"),
+            "tenant": "red"
+        })
+    };
+    (1..=count).map(one).collect()
+}
+
+#[tokio::test]
+async fn a_thousand_identities_come_in_one_call_and_one_more_is_refused() {
+    let testbed = Testbed::new();
+    testbed
+        .ask("operator", "POST", "/api/v1/fleet")
+        .json(document())
+        .send()
+        .await
+        .gives(200);
+    let before = testbed.fleet.log_length();
+    let add = |count: u32| {
+        let ask = testbed.ask("operator", "POST", "/api/v1/ips");
+        ask.json(many(count)).send()
+    };
+    let refused = add(1_001).await.refuses(422, "invalid").body;
+    assert_eq!(refused["field"], "body");
+    assert_eq!(refused["value"], "1001");
+    assert_eq!(refused["accepted"], "1 to 1000 identities");
+    assert_eq!(testbed.fleet.log_length(), before);
+    assert_eq!(testbed.fleet.state().identities.len(), 1);
+
+    let added = add(1_000).await.gives(201).body;
+    assert_eq!(added.as_array().unwrap().len(), 1_000);
+    assert_eq!(added[999]["domain"], "m1000.red.example.com");
+    let state = testbed.fleet.state();
+    assert_eq!(state.identities.len(), 1_001);
+    assert_eq!(testbed.fleet.log_length(), before + 1, "all or none");
+    let rows = state.identities.values();
+    let keys: BTreeSet<String> = rows.map(|row| row.dkim_public.clone()).collect();
+    assert_eq!(keys.len(), 1_001, "each has a key of its own");
 }
 
 #[tokio::test]

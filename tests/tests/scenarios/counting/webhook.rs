@@ -1,4 +1,5 @@
-//! Bounces reach a tenant's MailWizz, whatever happens to it or to the agent: none is lost, some come twice.
+//! Bounces and complaints reach a tenant's MailWizz, whatever happens to it or to the agent: none is lost, some
+//! come twice.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -119,6 +120,28 @@ async fn while_it_talks(mut stream: TcpStream, told: &Mutex<Told>) -> Option<()>
     }
 }
 
+/// Of what came back some are complaints, by their number, and the others bounces.
+const fn kind(id: usize) -> &'static str {
+    if id % 25 == 24 { "f" } else { "b" }
+}
+
+/// One that came back. A complaint says of no virtual MTA and no queue.
+fn record(id: usize, now: u64) -> String {
+    let (kind, number) = (kind(id), id % 2 + 1);
+    let (category, vmta, queue) = match kind {
+        "f" => ("", String::new(), ""),
+        _ => (
+            "bad-mailbox",
+            format!("vmta-mail{number}-example-net"),
+            "rcpt.example/x",
+        ),
+    };
+    format!(
+        "{kind},{now},{now},bounce@mail{number}.example.net,r@rcpt.example,{category},\
+         198.51.100.{number},{vmta},{queue},<{id}@app.example>\n"
+    )
+}
+
 /// The files of what came back, as PowerMTA writes them.
 struct Feedback {
     folder: PathBuf,
@@ -127,7 +150,7 @@ struct Feedback {
 }
 
 impl Feedback {
-    /// So many bounces more, in a new file or at the end of the last one.
+    /// So many more that came back, in a new file or at the end of the last one.
     fn write(&mut self, count: usize, is_new: bool) {
         self.file += u32::from(is_new);
         let mut text = String::new();
@@ -136,18 +159,17 @@ impl Feedback {
         }
         let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
         for _ in 0..count {
-            let (id, number) = (self.written, self.written % 2 + 1);
-            writeln!(
-                text,
-                "b,{now},{now},bounce@mail{number}.example.net,r@rcpt.example,bad-mailbox,\
-                 198.51.100.{number},vmta-mail{number}-example-net,rcpt.example/x,<{id}@app.example>"
-            )
-            .unwrap();
+            text += &record(self.written, now);
             self.written += 1;
         }
-        // No bounce, and one that no message is known of.
+        // Neither, and one of each that no message is known of.
         writeln!(text, "d,{now},{now},bounce@mail1.example.net,r@rcpt.example,,198.51.100.1,vmta-mail1-example-net,x/x,<d@x>").unwrap();
         writeln!(text, "b,{now},{now},bounce@mail1.example.net,r@rcpt.example,bad-mailbox,198.51.100.1,vmta-mail1-example-net,x/x,").unwrap();
+        writeln!(
+            text,
+            "f,{now},{now},bounce@mail1.example.net,r@rcpt.example,,198.51.100.1,,,"
+        )
+        .unwrap();
         std::fs::create_dir_all(&self.folder).unwrap();
         let name = format!("feedback-2026-11-22-{:04}.csv", self.file);
         let mut options = OpenOptions::new();
@@ -159,15 +181,16 @@ impl Feedback {
         file.write_all(text.as_bytes()).unwrap();
     }
 
-    /// Waits until each of them came.
+    /// Waits until each of them came, as what it is.
     async fn is_told(&self, told: &Mutex<Told>, why: &str) {
         let wanted: BTreeSet<_> = (0..self.written)
-            .map(|id| format!("<{id}@app.example>"))
+            .map(|id| (kind(id).to_owned(), format!("<{id}@app.example>")))
             .collect();
         wait_for(why, async || {
             let told = told.lock().unwrap();
-            let id = |one: &Value| one["header_Message-Id"].as_str().unwrap().to_owned();
-            let came: BTreeSet<_> = told.records.iter().map(id).collect();
+            let text = |one: &Value, name: &str| one[name].as_str().unwrap().to_owned();
+            let said = |one: &Value| (text(one, "type"), text(one, "header_Message-Id"));
+            let came: BTreeSet<_> = told.records.iter().map(said).collect();
             if came == wanted {
                 Ok(())
             } else {
@@ -190,7 +213,7 @@ fn restart(fleet: &mut Fleet) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bounces_reach_mailwizz_whatever_happens_to_it_or_to_the_agent() {
+async fn bounces_and_complaints_reach_mailwizz_whatever_happens_to_it_or_to_the_agent() {
     let told = Arc::new(Mutex::new(Told {
         mood: Mood::Takes,
         posts: 0,
