@@ -73,7 +73,8 @@ async fn plan_error(fleet: &Fleet, words: &str) {
     .await;
 }
 
-/// Bodies in an agent's ledger of the size of a piece, with when they were written.
+/// Bodies in an agent's ledger of the size of a piece, with when they were written. One that is still being written
+/// has a name of its own, which says nothing of what came.
 fn pieces(agent: &Path) -> BTreeMap<String, SystemTime> {
     let Ok(bodies) = fs::read_dir(agent.join("executor/ledger/bodies")) else {
         return BTreeMap::new();
@@ -81,7 +82,8 @@ fn pieces(agent: &Path) -> BTreeMap<String, SystemTime> {
     let piece = |entry: fs::DirEntry| {
         let meta = entry.metadata().ok()?;
         let name = entry.file_name().into_string().ok()?;
-        (meta.len() == PIECE as u64).then(|| (name, meta.modified().unwrap()))
+        (meta.len() == PIECE as u64 && !name.starts_with('.'))
+            .then(|| (name, meta.modified().unwrap()))
     };
     bodies.filter_map(|entry| piece(entry.ok()?)).collect()
 }
