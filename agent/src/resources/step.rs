@@ -50,7 +50,7 @@ fn stands(machine: &Machine, path: &HostPath) -> Result<bool, String> {
         .map_err(|error| error.to_string())
 }
 
-/// The code of a command that only asks: it has the rights of this process and no more.
+/// The code of a command that only asks. It is run as the step is, and sees what that one sees.
 fn asked(machine: &mut Machine, id: &ResourceId, command: &CommandLine) -> Result<u8, String> {
     let ended = machine.system.run(id, command, QUESTION);
     ended

@@ -16,6 +16,7 @@ mod fleet;
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::net::{IpAddr, UdpSocket};
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -66,7 +67,9 @@ async fn main() -> Outcome<()> {
     if arguments.next_if(|word| word == "fill").is_some() {
         let folder = arguments.next().ok_or("the node's data folder")?;
         let count = arguments.next().map_or(Ok(100_000), |text| text.parse())?;
-        let group = arguments.next().map_or(Ok(GROUP), |text| text.parse())?;
+        let group = arguments.next().map_or(Ok(GROUP), |text| {
+            text.parse::<NonZeroU32>().map(NonZeroU32::get)
+        })?;
         return fill(Path::new(&folder), count, group).await;
     }
     let count: u32 = arguments.next().map_or(Ok(100_000), |text| text.parse())?;
@@ -236,7 +239,7 @@ impl Bench {
                 is_read: true,
                 loops: &BTreeSet::new(),
                 opens: None,
-                foreign: None,
+                obstacle: None,
             };
             let (verdict, rates) = judge(&identity.warmup, &counts, &settings, &facts, day);
             verdicts.push(Ticked {
@@ -254,6 +257,14 @@ impl Bench {
     fn select(&self) -> Outcome<()> {
         let tenant = tenant(0)?.id;
         let now = now();
+        let (began, today) = (Instant::now(), day_of(now));
+        for at in 0..GROUP {
+            self.node.day_counts(&tenant, address(at), today..=today)?;
+        }
+        println!(
+            "reading what {GROUP} sent today, beside it: {:.1} ms",
+            began.elapsed().as_secs_f64() * 1e3
+        );
         for mode in [Mode::RoundRobin, Mode::WeightedRandom, Mode::LeastUsed] {
             let mut rotation = Rotation::default();
             let mut taken = Vec::new();

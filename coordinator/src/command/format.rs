@@ -384,15 +384,20 @@ fn reading_commands() -> Vec<Command> {
 }
 
 fn held_commands() -> Vec<Command> {
-    vec![Command::RecordHeldCampaigns(RecordHeldCampaigns {
-        host: host_id("h1"),
-        campaigns: vec![ToldCampaign {
-            uid: "ab12".into(),
-            name: "Spring".into(),
-            servers: "vmta-mail0".into(),
-        }],
-        more: 3,
-    })]
+    let (host, kept) = (host_id("h1"), true);
+    let campaigns = vec![ToldCampaign {
+        uid: "ab12".into(),
+        name: "Spring".into(),
+        servers: "vmta-mail0".into(),
+    }];
+    vec![
+        Command::RecordHeldCampaigns(RecordHeldCampaigns {
+            host: host.clone(),
+            campaigns,
+            more: 3,
+        }),
+        Command::RecordQuotas(RecordQuotas { host, kept }),
+    ]
 }
 
 fn dns_commands() -> Vec<Command> {
@@ -470,7 +475,7 @@ fn the_bytes_of_every_command_are_those_of_the_log() {
 #[test]
 fn every_kind_is_sampled_in_its_order_and_reads_back() {
     let samples = samples();
-    assert_eq!(samples.len(), 89);
+    assert_eq!(samples.len(), 90);
     for (at, command) in samples.iter().enumerate() {
         let bytes = postcard::to_stdvec(command).unwrap();
         assert_eq!(usize::from(bytes[0]), at, "{}", name(command));

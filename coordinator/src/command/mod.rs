@@ -70,8 +70,8 @@ pub use failover::{
 pub(crate) use failover::{TOGETHER as RESTRAINED_TOGETHER, is_to_be_said};
 pub use host::SetDatabasePassword;
 pub use identity::{
-    PauseWarmup, RecordForeignPlans, RecordSending, ResumeWarmup, RotateKeys, StateChecks,
-    StateNextKey, SteerIdentity, StopWarmup, TickWarmup, Ticked, TurnRotations,
+    PauseWarmup, RecordForeignPlans, RecordQuotas, RecordSending, ResumeWarmup, RotateKeys,
+    StateChecks, StateNextKey, SteerIdentity, StopWarmup, TickWarmup, Ticked, TurnRotations,
 };
 pub(crate) use identity::{ROTATIONS, is_on_its_host, life_refused, rotation_facts};
 pub(crate) use listing::SUBJECTS as LISTING_SUBJECTS;
@@ -282,4 +282,6 @@ pub enum Command {
     EndPublish(Box<EndPublish>),
     /// Campaigns that stand still in a tenant's MailWizz.
     RecordHeldCampaigns(RecordHeldCampaigns),
+    /// Whether a tenant's MailWizz keeps the quotas of its servers.
+    RecordQuotas(RecordQuotas),
 }

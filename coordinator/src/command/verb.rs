@@ -159,6 +159,7 @@ impl Command {
             Self::BeginPublish(verb) => verb,
             Self::EndPublish(verb) => &**verb,
             Self::RecordHeldCampaigns(verb) => verb,
+            Self::RecordQuotas(verb) => verb,
             _ => return None,
         })
     }

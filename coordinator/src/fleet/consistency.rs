@@ -121,6 +121,10 @@ pub fn every_reference_leads_somewhere(state: &FleetState) -> Result<(), Violati
             return broken(format!("outcome of host {id}"));
         }
     }
+    let mut beside = state.foreign_plans.keys().chain(state.unlimited.keys());
+    if let Some(id) = beside.find(|id| state.live_host(id).is_none()) {
+        return broken(format!("what MailWizz does by itself on host {id}"));
+    }
     for (revision, names) in &state.artifact_names {
         let whole = |sha256| {
             let found = state.artifacts.get(sha256);

@@ -9,7 +9,7 @@
 //! which warm-up plans of its own it has, what was seen in DNS, what lists of bad senders said, and alerts;
 //! version 6 says what was done about listings, what holds identities back, and zones that the fleet changes;
 //! version 7 adds campaigns that stand still, and since when a zone is stuck; version 8 finds keys, names of
-//! tenants and addresses of hosts without a walk through all.
+//! tenants and addresses of hosts without a walk through all, and knows who keeps no quotas.
 
 use super::FleetState;
 

@@ -193,4 +193,6 @@ pub struct FleetState {
     pub dns_zones: DnsZones,
     /// Campaigns that stand still, by the MailWizz host that they are on.
     pub held_campaigns: Table<HostId, HeldCampaigns>,
+    /// MailWizz hosts whose application keeps no quotas, since that is known.
+    pub unlimited: Table<HostId, Timestamp>,
 }

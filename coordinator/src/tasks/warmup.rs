@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-use email_engine_protocol::api::{WarmupPlan, WarmupSettings};
+use email_engine_protocol::api::{WarmupPlan, WarmupReason, WarmupSettings};
 use email_engine_protocol::id::{HostId, ReceiverGroup, TenantId};
 use email_engine_protocol::time::Timestamp;
 
@@ -85,8 +85,8 @@ struct Subject {
     rules: Arc<Rules>,
     /// Opens of the days before, where the application tells them.
     opens: Option<Opens>,
-    /// A MailWizz's own plan for it.
-    foreign: Option<(HostId, String)>,
+    /// What a MailWizz does that it may not go on beside.
+    obstacle: Option<WarmupReason>,
 }
 
 /// What a tenant's identities are judged by.
@@ -122,9 +122,7 @@ fn subjects(state: &FleetState, from: Bound<IpAddr>, day: u32) -> (Vec<Subject>,
                 hosts: accounting_hosts(state, identity),
                 rules: Arc::clone(rules),
                 opens: opens.get(address).copied(),
-                foreign: state
-                    .foreign_plan(identity)
-                    .map(|(host, foreign)| (host.clone(), foreign.plan.clone())),
+                obstacle: state.warmup_obstacle(identity).map(|(_, why)| why),
             });
         }
     }
@@ -167,7 +165,7 @@ fn commands(subjects: &[Subject], evidence: &dyn Evidence, day: u32) -> Vec<Comm
             is_read: true,
             loops,
             opens: subject.opens.filter(|opens| opens.delivered <= left),
-            foreign: subject.foreign.as_ref(),
+            obstacle: subject.obstacle.as_ref(),
         };
         let counts = whole_days(evidence, &subject.hosts, counts);
         let (verdict, rates) = judge(&subject.plan, &counts, settings, &facts, day);
@@ -194,13 +192,13 @@ fn commands(subjects: &[Subject], evidence: &dyn Evidence, day: u32) -> Vec<Comm
 
 #[cfg(test)]
 mod tests {
-    use email_engine_protocol::api::{IpStatus, Phase, WarmupReason, WarmupStep};
+    use email_engine_protocol::api::{IpStatus, Phase, WarmupStep};
     use email_engine_protocol::id::Role;
     use email_engine_protocol::observed::{BounceCategory, Counts, DayCounts, Gap};
 
     use super::*;
     use crate::command::fixture::{Fleet, address, host, host_id, identity};
-    use crate::command::{AddHost, RecordForeignPlans};
+    use crate::command::{AddHost, CutOffHost, RecordForeignPlans, RecordQuotas, RetireHost};
     use crate::fleet::warmup::Unread;
     use crate::state::{Campaign, CampaignEnd, Figures, Reading, Readings};
 
@@ -436,8 +434,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn one_with_a_plan_of_mailwizzs_own_is_held_until_that_is_gone_and_pauses_all_the_same() {
+    /// Two identities that may go on by these counts, and their tenant's MailWizz.
+    fn beside_mailwizz() -> (Fleet, Counted) {
         let mut fleet = Fleet::with_identities(2);
         days(&mut fleet, 8);
         let mut machine = host("mailwizz1", Role::Mailwizz, 40);
@@ -448,6 +446,69 @@ mod tests {
             read: u32::MAX,
             ..Counted::default()
         };
+        (fleet, well)
+    }
+
+    /// How each goes on, and why.
+    fn verdicts(fleet: &Fleet, evidence: &Counted) -> Vec<(WarmupStep, String)> {
+        let commands = commands_of(fleet, evidence).into_iter();
+        let ticked = commands.flat_map(|command| match command {
+            Command::TickWarmup(tick) => tick.verdicts,
+            other => panic!("{other:?}"),
+        });
+        ticked
+            .map(|one| (one.verdict.step, one.verdict.reasons[0].to_string()))
+            .collect()
+    }
+
+    fn phases(fleet: &Fleet) -> (Phase, Phase) {
+        let phase = |at| fleet.state.identities[&address(at)].warmup.phase;
+        (phase(0), phase(1))
+    }
+
+    #[test]
+    fn nobody_goes_further_while_mailwizz_keeps_no_quotas() {
+        let (mut fleet, well) = beside_mailwizz();
+        let before = commands_of(&fleet, &well);
+        let keeps = |kept| {
+            let host = host_id("mailwizz1");
+            Command::RecordQuotas(RecordQuotas { host, kept })
+        };
+        fleet.accept(keeps(false));
+        // What was judged before anybody knew of it moves nobody.
+        for command in before {
+            fleet.accept(command);
+        }
+        for (step, why) in verdicts(&fleet, &well) {
+            assert_eq!(step, WarmupStep::Hold);
+            assert!(why.contains("mailwizz1 keeps no quotas"), "{why}");
+        }
+        assert_eq!(phases(&fleet), (Phase::Week2, Phase::Week2));
+        let again = fleet.accept(keeps(false)).effect;
+        assert_eq!(again, crate::command::Effect::Unchanged);
+        fleet.accept(keeps(true));
+        for command in commands_of(&fleet, &well) {
+            fleet.accept(command);
+        }
+        assert_eq!(phases(&fleet), (Phase::Week3, Phase::Week3));
+        // It goes with its host, and another tenant's machine says nothing.
+        fleet.accept(keeps(false));
+        let host = host_id("mailwizz1");
+        let confirmed = false;
+        let grace_millis = 0;
+        fleet.accept(Command::RetireHost(RetireHost {
+            host: host.clone(),
+            grace_millis,
+        }));
+        fleet.wait(1);
+        fleet.accept(Command::CutOffHost(CutOffHost { host, confirmed }));
+        assert!(fleet.state.unlimited.is_empty());
+        fleet.refuse(keeps(true));
+    }
+
+    #[test]
+    fn one_with_a_plan_of_mailwizzs_own_is_held_until_that_is_gone_and_pauses_all_the_same() {
+        let (mut fleet, well) = beside_mailwizz();
         let before = commands_of(&fleet, &well);
         let has = |plan: Option<&str>| {
             let plans = plan.map(|plan| (identity(0).vmta, plan.to_owned()));
@@ -457,20 +518,11 @@ mod tests {
             })
         };
         fleet.accept(has(Some("3")));
-        let since = fleet
-            .state
-            .foreign_plan(&fleet.state.identities[&address(0)]);
-        let since = since.unwrap().1.since;
-        let verdicts = |fleet: &Fleet, evidence: &Counted| -> Vec<_> {
-            let commands = commands_of(fleet, evidence).into_iter();
-            let ticked = commands.flat_map(|command| match command {
-                Command::TickWarmup(tick) => tick.verdicts,
-                other => panic!("{other:?}"),
-            });
-            ticked
-                .map(|one| (one.verdict.step, one.verdict.reasons[0].to_string()))
-                .collect()
+        let known = |fleet: &Fleet| {
+            let identity = &fleet.state.identities[&address(0)];
+            fleet.state.warmup_obstacle(identity).unwrap().0
         };
+        let since = known(&fleet);
         let judged = verdicts(&fleet, &well);
         assert_eq!(
             (judged[0].0, judged[1].0),
@@ -491,10 +543,6 @@ mod tests {
         for command in before {
             fleet.accept(command);
         }
-        let phases = |fleet: &Fleet| {
-            let phase = |at| fleet.state.identities[&address(at)].warmup.phase;
-            (phase(0), phase(1))
-        };
         assert_eq!(phases(&fleet), (Phase::Week2, Phase::Week3));
         // Told again it keeps its time, and once it is gone the warm-up goes on.
         fleet.wait(1_000);
@@ -502,10 +550,7 @@ mod tests {
             fleet.accept(has(Some("3"))).effect,
             crate::command::Effect::Unchanged
         );
-        let known = fleet
-            .state
-            .foreign_plan(&fleet.state.identities[&address(0)]);
-        assert_eq!(known.unwrap().1.since, since);
+        assert_eq!(known(&fleet), since);
         fleet.accept(has(None));
         for command in commands_of(&fleet, &well) {
             fleet.accept(command);

@@ -69,6 +69,7 @@ pub(super) fn cut_off(state: &mut FleetState, host: &HostId, turn: &mut Turn<'_>
     state.attempts.remove(host);
     state.given_up.remove(host);
     state.foreign_plans.remove(host);
+    state.unlimited.remove(host);
     state.forget_held_campaigns(host, turn.now());
     forget_leaving(state, host, turn.now());
     if let Some(row) = state.hosts.get_mut(host) {

@@ -20,4 +20,6 @@ pub(in crate::command) use roster::replace;
 pub(crate) use roster::{forget_leaving, is_on_its_host};
 pub(crate) use rotation::{PER_COMMAND as ROTATIONS, facts as rotation_facts};
 pub use rotation::{RotateKeys, StateNextKey, TurnRotations};
-pub use warmup::{PauseWarmup, RecordForeignPlans, ResumeWarmup, StopWarmup, TickWarmup, Ticked};
+pub use warmup::{
+    PauseWarmup, RecordForeignPlans, RecordQuotas, ResumeWarmup, StopWarmup, TickWarmup, Ticked,
+};

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use email_engine_protocol::api::{
     Phase, Rate, WarmupPlan, WarmupRates, WarmupReason, WarmupSettings, WarmupStep, WarmupVerdict,
 };
-use email_engine_protocol::id::{HostId, ReceiverGroup};
+use email_engine_protocol::id::ReceiverGroup;
 use email_engine_protocol::observed::DayCounts;
 use email_engine_protocol::time::Timestamp;
 
@@ -29,8 +29,8 @@ pub struct Facts<'a> {
     pub loops: &'a BTreeSet<ReceiverGroup>,
     /// Opens of the last seven days, where they are reported.
     pub opens: Option<Opens>,
-    /// A MailWizz of the tenant, by its host, has a plan of its own for it.
-    pub foreign: Option<&'a (HostId, String)>,
+    /// What a MailWizz of the tenant does that it may not go on beside.
+    pub obstacle: Option<&'a WarmupReason>,
 }
 
 /// How a plan goes on from the beginning of a day, by the seven days before it, and the rates of those.
@@ -103,9 +103,8 @@ fn go_on(
     now: Timestamp,
 ) -> (WarmupStep, Vec<WarmupReason>) {
     let hold = |reason| (WarmupStep::Hold, vec![reason]);
-    if let Some((host, plan)) = facts.foreign {
-        let (host, plan) = (host.clone(), plan.clone());
-        return hold(WarmupReason::ForeignPlan { host, plan });
+    if let Some(obstacle) = facts.obstacle {
+        return hold(obstacle.clone());
     }
     let is_through = plan.phase == Phase::Active;
     if is_through && plan.reached >= settings.target {

@@ -127,7 +127,7 @@ fn pass(cohorts: &mut Vec<Cohort>, scenario: &Scenario, day: u32) {
         is_read: true,
         loops: &loops,
         opens: None,
-        foreign: None,
+        obstacle: None,
     };
     for cohort in cohorts.iter_mut().filter(|_| day > 1) {
         let settings = &scenario.settings;

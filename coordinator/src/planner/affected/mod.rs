@@ -281,6 +281,7 @@ fn is_same_for_all(before: &FleetState, after: &FleetState) -> bool {
         alerts: _,
         dns_zones: _,
         held_campaigns: _,
+        unlimited: _,
     } = before;
     let vouches = |state: &FleetState| {
         let record = state.submission_authority.clone();

@@ -1,20 +1,25 @@
-//! What a report says of warm-up plans that a tenant's MailWizz runs by itself on servers of ours: when it is
-//! another word than the fleet's, the fleet is told.
+//! What a report says of what a tenant's MailWizz does by itself with servers of ours, warm-up plans of its own and
+//! quotas that it does not keep: when it is another word than the fleet's, the fleet is told.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use email_engine_protocol::desired::ResourceKind;
-use email_engine_protocol::id::{HostId, VmtaName};
+use email_engine_protocol::id::{HostId, Role, VmtaName};
 use email_engine_protocol::observed::{
     Claim, Convergence, HostReport, ResourceState, ResourceStatus,
 };
 
 use super::Session;
+use crate::command::{Command, RecordForeignPlans, RecordQuotas};
 use crate::push::Fleet;
 use crate::state::FleetState;
 
 /// Where MailWizz says which plan a delivery server follows.
 const COLUMN: &str = "warmup_plan_id";
+/// What looks whether it keeps quotas, in the role of MailWizz.
+const STEP: &str = "step:quotas-kept";
+/// What it says when it does not. Whatever else it fails with is no word on quotas.
+const NOT_KEPT: &str = "no quota of a delivery server is kept";
 
 /// What the last report said, and whether the fleet is being told of it.
 #[derive(Debug, Default)]
@@ -31,6 +36,8 @@ struct Foreign {
     unseen: BTreeSet<VmtaName>,
     /// Those that the report does not name are right.
     is_whole: bool,
+    /// Whether quotas are kept, when that can be said.
+    quotas: Option<bool>,
 }
 
 impl Foreign {
@@ -63,7 +70,34 @@ impl Foreign {
                 ResourceState::Converged | ResourceState::Simulated | ResourceState::Told(_) => {}
             }
         }
+        let mut all = statuses.iter();
+        let step = all
+            .find(|status| status.kind == ResourceKind::Step && status.id.as_str() == STEP)
+            .map(|status| &status.state);
+        foreign.quotas = match step {
+            Some(ResourceState::Failed(why)) if why.contains(NOT_KEPT) => Some(false),
+            Some(state) => state.is_right().then_some(true),
+            // A host may have no such step.
+            None => foreign.is_whole.then_some(true),
+        };
         (total > 0).then_some(foreign)
+    }
+
+    /// What the fleet is to be told, if anything: one thing, and the other when that is known.
+    fn command(&self, state: &FleetState, host: &HostId) -> Option<Command> {
+        let spec = &state.hosts.get(host)?.spec;
+        let own = spec.role == Role::Mailwizz && spec.tenant.is_some();
+        let were_kept = !state.unlimited.contains_key(host);
+        let quotas = self.quotas.filter(|kept| own && *kept != were_kept);
+        let quotas = quotas.map(|kept| {
+            let host = host.clone();
+            Command::RecordQuotas(RecordQuotas { host, kept })
+        });
+        quotas.or_else(|| {
+            let (host, plans) = (host.clone(), self.news(state, host)?);
+            let command = RecordForeignPlans { host, plans };
+            Some(Command::RecordForeignPlans(command))
+        })
     }
 
     /// All that there are now, when that is not what the fleet knows. What could not be seen is as it was.
@@ -114,20 +148,21 @@ impl<F: Fleet> Session<F> {
             return;
         };
         let host = &self.host;
-        if let Some(plans) = self.push.fleet.view(|state| foreign.news(state, host)) {
+        let command = self.push.fleet.view(|state| foreign.command(state, host));
+        if let Some(command) = command {
             self.foreign.underway = true;
-            self.record_foreign(plans);
+            self.record_foreign(command);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use email_engine_protocol::id::{ResourceId, Role};
+    use email_engine_protocol::id::ResourceId;
 
     use super::*;
+    use crate::command::AddHost;
     use crate::command::fixture::{Fleet, host, host_id, identity};
-    use crate::command::{AddHost, Command, RecordForeignPlans};
 
     fn status(at: u32, state: ResourceState) -> ResourceStatus {
         let id = format!("sql_row:mailwizz.mw_delivery_server/{}", identity(at).vmta);
@@ -189,6 +224,64 @@ mod tests {
         assert_eq!(news(&fleet, &host, &gone, 2), Some(plans(&[])));
         // The row went with its identity.
         assert_eq!(news(&fleet, &host, &[right()], 1), Some(plans(&[])));
+    }
+
+    #[test]
+    fn quotas_that_are_not_kept_are_told_before_plans_and_once() {
+        let (mut fleet, host) = fleet();
+        let step = |state| ResourceStatus {
+            id: ResourceId::new(STEP).unwrap(),
+            kind: ResourceKind::Step,
+            state,
+        };
+        let words = "/usr/bin/setpriv ended with code 3: x.php sets Y: no quota of a delivery server is kept";
+        let failed = || step(ResourceState::Failed(words.to_owned()));
+        let shipped = include_str!("../../../../deploy/roles/mailwizz/quotas-kept.j2");
+        assert!(shipped.contains(NOT_KEPT));
+        let command = |fleet: &Fleet, statuses: &[ResourceStatus], total| {
+            Foreign::of(statuses, total)?.command(&fleet.state, &host)
+        };
+        let record = |kept| {
+            let host = host.clone();
+            Some(Command::RecordQuotas(RecordQuotas { host, kept }))
+        };
+        let right = || status(1, ResourceState::Converged);
+        assert_eq!(
+            command(&fleet, &[step(ResourceState::Converged), right()], 2),
+            None
+        );
+        let both = [failed(), drifted(0, "3"), right()];
+        assert_eq!(command(&fleet, &both, 3), record(false));
+        fleet.accept(record(false).unwrap());
+        let plan = command(&fleet, &both, 3);
+        assert!(
+            matches!(plan, Some(Command::RecordForeignPlans(_))),
+            "{plan:?}"
+        );
+        fleet.accept(plan.unwrap());
+        assert_eq!(command(&fleet, &both, 3), None);
+        // It could not be asked, nobody looked at it, the list was cut before it.
+        for state in [
+            ResourceState::Blocked("x".to_owned()),
+            ResourceState::Unknown("x".to_owned()),
+            ResourceState::Drifted("x".to_owned()),
+            ResourceState::Failed("cannot be told: it took longer than 5 s".to_owned()),
+            ResourceState::Failed("code 4: x.php ends before it is read".to_owned()),
+        ] {
+            let seen = [step(state), drifted(0, "3"), right()];
+            assert_eq!(command(&fleet, &seen, 3), None, "{seen:?}");
+        }
+        assert_eq!(command(&fleet, &[], 0), None);
+        assert_eq!(command(&fleet, &[drifted(0, "3")], 700), None);
+        // It is right, or has no such step any more.
+        let kept = [drifted(0, "3"), step(ResourceState::Converged)];
+        assert_eq!(command(&fleet, &kept, 2), record(true));
+        assert_eq!(
+            command(&fleet, &[drifted(0, "3"), right()], 2),
+            record(true)
+        );
+        fleet.accept(record(true).unwrap());
+        assert_eq!(command(&fleet, &kept, 2), None);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a session has done beside its own task: commits, sealing, issuing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ring::rand::SystemRandom;
@@ -19,8 +19,7 @@ use email_engine_protocol::wire::v1::CoordinatorMessage;
 use super::held::Standing;
 use super::{End, Session, refusal};
 use crate::command::{
-    Command, CutOffHost, EndDrain, HostBatch, RecordForeignPlans, RecordHeldCampaigns,
-    RecordOutcome, RenewCertificate,
+    Command, CutOffHost, EndDrain, HostBatch, RecordHeldCampaigns, RecordOutcome, RenewCertificate,
 };
 use crate::pki::issue::Request;
 use crate::pki::{Authority, Credential, Term};
@@ -34,7 +33,7 @@ pub(super) enum Work {
     Recorded,
     /// The fleet knows of empty queues, or not.
     Drained,
-    /// The fleet knows of MailWizz's own plans, or not.
+    /// The fleet knows what MailWizz does by itself, or not.
     Foreign,
     /// The fleet knows of campaigns that stand still, or not.
     Held,
@@ -131,16 +130,12 @@ impl<F: Fleet> Session<F> {
         });
     }
 
-    pub(super) fn record_foreign(&mut self, plans: BTreeMap<VmtaName, String>) {
+    pub(super) fn record_foreign(&mut self, command: Command) {
         let (push, host) = (self.push.clone(), self.host.clone());
         self.work.spawn(async move {
-            let command = Command::RecordForeignPlans(RecordForeignPlans {
-                host: host.clone(),
-                plans,
-            });
             let reason = "as its MailWizz has them";
             if let Err(reason) = commit(&push, &host, reason, command).await {
-                tracing::info!(%host, reason, "plans of MailWizz's own not recorded");
+                tracing::info!(%host, reason, "what MailWizz does by itself is not recorded");
             }
             Work::Foreign
         });

@@ -165,12 +165,17 @@ pub enum WarmupReason {
         /// Days that are wanted.
         least: u32,
     },
-    /// The application runs a plan of its own for it: two plans are none. (Last, as the log numbers them.)
+    /// The application runs a plan of its own for it: two plans are none. (Here and below, as the log numbers them.)
     ForeignPlan {
         /// The host that the application is on.
         host: HostId,
         /// The plan's number there.
         plan: String,
+    },
+    /// The application counts nothing, or does not stop at quotas.
+    NoQuotas {
+        /// The host that it is on.
+        host: HostId,
     },
 }
 
@@ -207,6 +212,10 @@ impl fmt::Display for WarmupReason {
             Self::ForeignPlan { host, plan } => write!(
                 f,
                 "MailWizz on {host} runs its own warm-up plan {plan} on this server: take it out there"
+            ),
+            Self::NoQuotas { host } => write!(
+                f,
+                "MailWizz on {host} keeps no quotas: see MW_PERF_LVL in its performance-levels-custom.php"
             ),
             Self::Judged => f.write_str("this day was judged already"),
             Self::LeastDays { passed, least } => {

@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::{Extension, Json};
 
 use email_engine_protocol::api::{
-    Check, ExplainedFact, Explanation, Statement, Transition, Verdict,
+    Check, ExplainedFact, Explanation, Statement, Transition, Verdict, WarmupReason,
 };
 use email_engine_protocol::time::Timestamp;
 
@@ -62,21 +62,8 @@ fn explained(
     chain.extend(rotated(identity));
     let (done, held) = failover::explained(state, address);
     chain.extend(done);
-    chain.extend(
-        state
-            .foreign_plan(identity)
-            .map(|(host, foreign)| ExplainedFact {
-                at: foreign.since,
-                revision: None,
-                actor: format!("host {host}"),
-                kind: "fact".to_owned(),
-                what: format!(
-                    "MailWizz runs its own warm-up plan {} on its server",
-                    foreign.plan
-                ),
-                reason: String::new(),
-            }),
-    );
+    let obstacle = state.warmup_obstacle(identity);
+    chain.extend(obstacle.map(|(since, why)| obstructed(since, &why)));
     chain.extend(identity.life.last_sent.map(|at| ExplainedFact {
         at,
         revision: None,
@@ -140,6 +127,23 @@ fn change(entry: &AuditEntry) -> ExplainedFact {
     }
 }
 
+fn obstructed(since: Timestamp, why: &WarmupReason) -> ExplainedFact {
+    let actor = match why {
+        WarmupReason::ForeignPlan { host, .. } | WarmupReason::NoQuotas { host } => {
+            format!("host {host}")
+        }
+        _ => "warm-up".to_owned(),
+    };
+    ExplainedFact {
+        at: since,
+        revision: None,
+        actor,
+        kind: "fact".to_owned(),
+        what: why.to_string(),
+        reason: String::new(),
+    }
+}
+
 fn seen((check, said): (&Check, &Statement)) -> ExplainedFact {
     let what = match &said.verdict {
         Verdict::Valid => format!("{check}: valid"),
@@ -190,13 +194,19 @@ fn rules(state: &FleetState, identity: &Identity, now: Timestamp) -> Vec<String>
             word(&resumes_at(&standing, now))
         ));
     }
-    if state.foreign_plan(identity).is_some() {
-        rules.push(
+    let rule = match state.warmup_obstacle(identity) {
+        Some((_, WarmupReason::NoQuotas { .. })) => Some(
+            "its warm-up goes no further while MailWizz keeps no quotas: what it sends is capped by PowerMTA alone; \
+             take MW_PERF_LVL_DISABLE_DS_LOG_USAGE and MW_PERF_LVL_DISABLE_DS_QUOTA_CHECK out of \
+             apps/common/config/performance-levels-custom.php",
+        ),
+        Some(_) => Some(
             "its warm-up goes no further while MailWizz runs a plan of its own on its server: two plans are \
-             none; take that one out in MailWizz"
-                .to_owned(),
-        );
-    }
+             none; take that one out in MailWizz",
+        ),
+        None => None,
+    };
+    rules.extend(rule.map(str::to_owned));
     rules.extend(life.quarantine.iter().flat_map(kept_out));
     let signing = &identity.signing;
     rules.push(format!(

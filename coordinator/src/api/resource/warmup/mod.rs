@@ -12,7 +12,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::{Extension, Json};
 
-use email_engine_protocol::api::{PauseRequest, ResumeRequest, WarmupReason, WarmupView};
+use email_engine_protocol::api::{PauseRequest, ResumeRequest, WarmupView};
 use email_engine_protocol::observed::DayCounts;
 
 use super::failover::restraints;
@@ -67,10 +67,10 @@ fn view_of(state: &FleetState, identity: &Identity) -> WarmupView {
     };
     let mut reasons: Vec<_> = told.iter().map(ToString::to_string).collect();
     // It holds from now on, and not only since the last day that was judged.
-    if let Some(foreign) = foreign(state, identity)
-        && !reasons.contains(&foreign)
-    {
-        reasons.insert(0, foreign);
+    let obstacle = state.warmup_obstacle(identity);
+    let obstacle = obstacle.map(|(_, why)| why.to_string());
+    if let Some(obstacle) = obstacle.filter(|obstacle| !reasons.contains(obstacle)) {
+        reasons.insert(0, obstacle);
     }
     // What the state is called by stands first.
     let restraint = &identity.restraint;
@@ -93,13 +93,6 @@ fn view_of(state: &FleetState, identity: &Identity) -> WarmupView {
         reasons,
         plan: plan.clone(),
     }
-}
-
-/// That a MailWizz has a plan of its own for an identity, in words.
-pub(in crate::api) fn foreign(state: &FleetState, identity: &Identity) -> Option<String> {
-    let (host, foreign) = state.foreign_plan(identity)?;
-    let (host, plan) = (host.clone(), foreign.plan.clone());
-    Some(WarmupReason::ForeignPlan { host, plan }.to_string())
 }
 
 /// Half the quota for some days.

@@ -10,7 +10,7 @@ use email_engine_protocol::time::Timestamp;
 
 use super::memory::NOW;
 use super::testbed::{Answered, Testbed};
-use crate::command::{Command, RecordForeignPlans};
+use crate::command::{Command, RecordForeignPlans, RecordQuotas};
 use crate::fleet::warmup::{Evidence, Unread};
 
 /// Two identities of `red` that warm up, one of them for transactional mail, and a standby.
@@ -335,13 +335,25 @@ async fn a_plan_of_mailwizzs_own_is_shown_where_the_warm_up_is_asked_for_and_exp
     assert_eq!(told, ["198.51.100.2"]);
     let explained = get(&testbed, "/api/v1/ips/198.51.100.2/explain").await;
     let explained = explained.gives(200);
-    for words in [
-        "MailWizz runs its own warm-up plan 12",
-        "goes no further",
-        "host mw1",
-    ] {
+    for words in [words, "goes no further", "host mw1"] {
         assert!(explained.text.contains(words), "{}", explained.text);
     }
     let other = get(&testbed, "/api/v1/ips/198.51.100.1/explain").await;
     assert!(!other.gives(200).text.contains("plan of its own"));
+
+    // Quotas that it does not keep concern all of its tenant's, and nobody else's.
+    let host = HostId::new("mw1").unwrap();
+    let quotas = RecordQuotas { host, kept: false };
+    testbed.fleet.apply(Command::RecordQuotas(quotas)).unwrap();
+    let shown = get(&testbed, "/api/v1/warmup").await.gives(200).body;
+    let unlimited = |one: &Value| one["reasons"].to_string().contains("mw1 keeps no quotas");
+    for one in shown.as_array().unwrap() {
+        assert_eq!(unlimited(one), one["tenant"] == "red", "{one}");
+    }
+    let explained = get(&testbed, "/api/v1/ips/198.51.100.1/explain").await;
+    let explained = explained.gives(200).text;
+    assert!(
+        explained.contains("capped by PowerMTA alone"),
+        "{explained}"
+    );
 }

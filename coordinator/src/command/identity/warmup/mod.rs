@@ -2,6 +2,7 @@
 
 mod pause;
 mod record_foreign;
+mod record_quotas;
 mod resume;
 mod stop;
 mod tick;
@@ -14,6 +15,7 @@ use email_engine_protocol::time::Timestamp;
 
 pub use pause::PauseWarmup;
 pub use record_foreign::RecordForeignPlans;
+pub use record_quotas::RecordQuotas;
 pub use resume::ResumeWarmup;
 pub use stop::StopWarmup;
 pub use tick::{TickWarmup, Ticked};

@@ -115,8 +115,8 @@ impl Verb for TickWarmup {
                 continue;
             };
             let goes_on = matches!(one.verdict.step, WarmupStep::Advance | WarmupStep::Grow);
-            // Judged before the other plan was known.
-            if goes_on && state.foreign_plan(identity).is_some() {
+            // Judged before that was known.
+            if goes_on && state.warmup_obstacle(identity).is_some() {
                 continue;
             }
             let settings = warmup::settings_of(state, &identity.spec.tenant);

@@ -38,7 +38,7 @@ fn facts(loops: &BTreeSet<ReceiverGroup>) -> Facts<'_> {
         is_read: true,
         loops,
         opens: None,
-        foreign: None,
+        obstacle: None,
     }
 }
 

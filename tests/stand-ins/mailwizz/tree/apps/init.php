@@ -2,6 +2,11 @@
 // Read by every way in. Refuses versions of PHP that the application does not run on.
 define('MW_VERSION', '2.1.13');
 define('MW_ROOT', dirname(__DIR__));
+define('MW_PATH', MW_ROOT);
+require MW_ROOT . '/apps/common/config/performance-levels.php';
+if (is_file(MW_ROOT . '/apps/common/config/performance-levels-custom.php')) {
+    require MW_ROOT . '/apps/common/config/performance-levels-custom.php';
+}
 define('MW_CONFIG', MW_ROOT . '/apps/common/config/main-custom.php');
 if (version_compare(PHP_VERSION, '7.2', '<')) {
     exit('PHP 7.2 or later is needed, this is ' . PHP_VERSION);

@@ -1,6 +1,8 @@
 //! A bare host becomes one that serves the application: from the operator's archive to a page, a row and a
 //! run of cron, and it stays so.
 
+mod quotas;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::process::Command;
@@ -54,6 +56,8 @@ fn a_bare_host_serves_the_application_of_the_operators_archive_and_goes_on_servi
         nothing_is_open(&guest);
         stays_as_it_is(&guest).await;
         drifts(&guest).await;
+        quotas::count_by_utc(&guest).await;
+        quotas::are_kept_or_that_is_said(&fleet, &guest).await;
         is_shut_for_good(&fleet, &guest).await;
 
         guest.reboot().await;
