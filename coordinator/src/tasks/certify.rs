@@ -19,7 +19,7 @@ use email_engine_protocol::crypto::Entropy;
 use email_engine_protocol::id::HostId;
 use email_engine_protocol::time::Timestamp;
 
-use super::leads;
+use super::{leads, look};
 use crate::command::{
     COVERED, Command, Rejection, SetSubmissionAuthority, SetSubmissionCertificate,
 };
@@ -68,8 +68,13 @@ pub(super) async fn run<F: Fleet>(fleet: F, vault: Arc<Vault>, life: Life) {
     let mut leadership = fleet.leadership();
     while leads(&mut leadership).await {
         applied.mark_unchanged();
-        let done = match fleet.view(|state| next(state, now())) {
+        let Some((found, rest)) = look(&fleet, |state| next(state, now())).await else {
+            sleep(AGAIN).await;
+            continue;
+        };
+        let done = match found {
             Next::Nothing(until) => {
+                sleep(rest).await;
                 let wait = until.map_or(IDLE, |until| Duration::from_millis(until.since(now())));
                 // A moment that is over by the clock is looked at again, not waited for.
                 let wait = wait.clamp(Duration::from_millis(50), IDLE);

@@ -38,6 +38,7 @@ mod tests;
 mod warmup;
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -58,6 +59,7 @@ use crate::push::{Fleet, Registry, proposal};
 use crate::raft::Leadership;
 use crate::raft::Planned;
 use crate::seal::Vault;
+use crate::state::FleetState;
 
 /// What the tasks need.
 pub struct TasksConfig<F> {
@@ -201,6 +203,22 @@ async fn say<F: Fleet>(fleet: &F, reason: &str, command: Command) {
         Ok(Err(rejection)) => tracing::info!(command = name, reason, %rejection, "not taken"),
         Err(error) => tracing::info!(command = name, reason, %error, "not said yet"),
     }
+}
+
+/// What a look through the whole fleet finds, in a copy of the state and beside all else, so that nobody waits for it;
+/// and how long to rest before another that may find nothing: nine times what this one took, so that such looks take a
+/// tenth of a processor at most, however many hosts there are and however often they change.
+async fn look<F: Fleet, T: Send + 'static>(
+    fleet: &F,
+    find: impl FnOnce(&FleetState) -> T + Send + 'static,
+) -> Option<(T, Duration)> {
+    let state = fleet.view(FleetState::clone);
+    let looked = tokio::task::spawn_blocking(move || {
+        let began = Instant::now();
+        let found = find(&state);
+        (found, began.elapsed().saturating_mul(9))
+    });
+    looked.await.ok()
 }
 
 /// Waits until this node leads; false when it never will again.

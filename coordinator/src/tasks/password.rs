@@ -14,7 +14,7 @@ use email_engine_protocol::crypto::Entropy;
 use email_engine_protocol::id::{ApiKeyId, HostId};
 use email_engine_protocol::secret::SecretBytes;
 
-use super::leads;
+use super::{leads, look};
 use crate::api::ApiKeyText;
 use crate::command::{Command, Rejection, SetDatabasePassword, SetSecret};
 use crate::push::{Fleet, proposal};
@@ -66,18 +66,34 @@ pub(super) async fn run<F: Fleet>(fleet: F, vault: Arc<Vault>) {
     let mut leadership = fleet.leadership();
     while leads(&mut leadership).await {
         applied.mark_unchanged();
-        let missing = fleet.view(Missing::some);
+        let Some((missing, rest)) = look(&fleet, Missing::some).await else {
+            sleep(AGAIN).await;
+            continue;
+        };
+        sleep(rest).await;
         if missing.is_empty()
             && let Ok(Err(_)) = timeout(IDLE, applied.changed()).await
         {
             return;
         }
+        let mut has_failed = false;
         for one in missing {
-            if let Err(error) = make(&fleet, &vault, one).await {
-                tracing::warn!(%error, "a secret of a host's role is not made");
-                sleep(AGAIN).await;
+            if !leadership.borrow().is_leader {
                 break;
             }
+            let made = make(&fleet, &vault, one).await;
+            // What one was refused is no word on the others.
+            let goes_on = matches!(made, Ok(()) | Err(PasswordError::Rejected(_)));
+            if let Err(error) = made {
+                tracing::warn!(%error, "a secret of a host's role is not made");
+                has_failed = true;
+            }
+            if !goes_on {
+                break;
+            }
+        }
+        if has_failed {
+            sleep(AGAIN).await;
         }
     }
 }
