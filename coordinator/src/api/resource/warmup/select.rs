@@ -37,6 +37,9 @@ const VOLUME: u64 = 1_000_000_000;
 /// sends asks far more often.
 const KNOWN_MILLIS: u64 = 2 * Timestamp::SECOND;
 
+/// How long it will do while it is read again: nobody who asks all the time waits for a disk.
+const AGED_MILLIS: u64 = 5 * Timestamp::SECOND;
+
 /// What this node remembers of whose turn it is.
 #[derive(Default)]
 pub(in crate::api) struct Rotations(Mutex<BTreeMap<(TenantId, Purpose), Kept>>);
@@ -50,6 +53,19 @@ struct Kept {
     /// Those of whom it could not be read: what they may still send is not known.
     unread: BTreeSet<IpAddr>,
     read_at: Timestamp,
+    /// Somebody reads it again.
+    is_reading: bool,
+}
+
+/// What is to be done before one is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    /// Nothing.
+    Known,
+    /// Beside it, to read.
+    Aged,
+    /// To read.
+    Unknown,
 }
 
 /// As `GET` asks.
@@ -69,7 +85,7 @@ pub(in crate::api) async fn from_query(
         mode: parameters.mode,
         volume: parameters.volume,
     };
-    select(&api, &caller, &tenant, request).await
+    select(api, &caller, &tenant, request).await
 }
 
 /// A request as parameters: what is absent is told as every other fault is.
@@ -95,11 +111,11 @@ pub(in crate::api) async fn from_body(
     Named(tenant): Named<TenantId>,
     JsonBody(request): JsonBody<SelectRequest>,
 ) -> Result<Response, ApiError> {
-    select(&api, &write.caller, &tenant, request).await
+    select(api, &write.caller, &tenant, request).await
 }
 
 async fn select(
-    api: &Api,
+    api: Arc<Api>,
     caller: &Caller,
     tenant: &TenantId,
     request: SelectRequest,
@@ -111,10 +127,29 @@ async fn select(
         let accepted = format!("1 to {VOLUME}");
         return Err(ApiError::invalid("volume", &volume.to_string(), &accepted));
     }
-    is_there(api, caller, tenant)?;
+    is_there(&api, caller, tenant)?;
     let now = api.now();
     let purpose = request.purpose;
-    read(api, tenant, purpose, now).await?;
+    let reading = api.view(|state| {
+        let asked = |kept: &mut Kept| kept.reading(now);
+        api.rotations.with(state, tenant, purpose, asked)
+    });
+    match reading {
+        Reading::Known => {}
+        Reading::Aged => {
+            let (api, tenant) = (Arc::clone(&api), tenant.clone());
+            tokio::spawn(async move {
+                if let Err(error) = read(&api, &tenant, purpose, now).await {
+                    tracing::warn!(?error, "what was sent is not read again");
+                }
+                api.view(|state| {
+                    let over = |kept: &mut Kept| kept.is_reading = false;
+                    api.rotations.with(state, &tenant, purpose, over);
+                });
+            });
+        }
+        Reading::Unknown => read(&api, tenant, purpose, now).await?,
+    }
     api.view(|state| {
         api.rotations.with(state, tenant, purpose, |kept| {
             let all = kept.candidates(state, tenant, purpose, now)?;
@@ -160,6 +195,30 @@ pub(in crate::api) async fn covering(
 }
 
 impl Kept {
+    fn is_known(&self, now: Timestamp) -> bool {
+        self.is_younger(KNOWN_MILLIS, now)
+    }
+
+    /// Of this very day: what was sent on another takes nothing from its quotas.
+    fn is_younger(&self, millis: u64, now: Timestamp) -> bool {
+        let next = self.read_at.plus(millis);
+        (self.read_at..next).contains(&now) && day_of(self.read_at) == day_of(now)
+    }
+
+    /// Whoever is told that it aged reads it; the others go on with what there is.
+    fn reading(&mut self, now: Timestamp) -> Reading {
+        if self.is_known(now) {
+            return Reading::Known;
+        }
+        if !self.is_younger(AGED_MILLIS, now) {
+            return Reading::Unknown;
+        }
+        match std::mem::replace(&mut self.is_reading, true) {
+            true => Reading::Known,
+            false => Reading::Aged,
+        }
+    }
+
     /// Those that may be chosen, of whom it is known what they sent.
     fn candidates(
         &self,
@@ -181,7 +240,10 @@ impl Kept {
     fn used_of(&self, state: &FleetState, address: IpAddr, now: Timestamp) -> Used {
         Used {
             taken: state.reserved.of(day_of(now), address),
-            ..self.used.get(&address).copied().unwrap_or_default()
+            ..match day_of(self.read_at) == day_of(now) {
+                true => self.used.get(&address).copied().unwrap_or_default(),
+                false => Used::default(),
+            }
         }
     }
 }
@@ -195,10 +257,8 @@ async fn read(
     now: Timestamp,
 ) -> Result<(), ApiError> {
     let addresses: Vec<IpAddr> = api.view(|state| {
-        let is_known = api.rotations.with(state, tenant, purpose, |kept| {
-            let next = kept.read_at.plus(KNOWN_MILLIS);
-            (kept.read_at..next).contains(&now)
-        });
+        let asked = |kept: &mut Kept| kept.is_known(now);
+        let is_known = api.rotations.with(state, tenant, purpose, asked);
         let all = of_purpose(state, tenant, purpose).filter(|_| !is_known);
         all.map(|identity| identity.spec.address).collect()
     });
@@ -210,9 +270,12 @@ async fn read(
     let (used, missing) = counted.await.map_err(|error| unread(&error))?;
     api.view(|state| {
         api.rotations.with(state, tenant, purpose, |kept| {
-            kept.used.clone_from(&used);
-            kept.unread.clone_from(&missing);
-            kept.read_at = now;
+            // What somebody else read later stays.
+            if kept.read_at <= now || kept.read_at > api.now() {
+                kept.used.clone_from(&used);
+                kept.unread.clone_from(&missing);
+                kept.read_at = now;
+            }
         });
     });
     Ok(())
@@ -319,5 +382,60 @@ impl Rotations {
             rotations.retain(|(tenant, _), _| state.tenants.contains_key(tenant));
         }
         act(rotations.entry(key).or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::fixture::{Fleet, address};
+
+    const NOON: Timestamp = Timestamp(1_795_262_400_000);
+
+    fn read_at(read_at: Timestamp) -> Kept {
+        Kept {
+            read_at,
+            ..Kept::default()
+        }
+    }
+
+    #[test]
+    fn what_is_known_ages_and_one_reads_it_again_while_nobody_waits() {
+        let mut kept = read_at(NOON);
+        assert_eq!(kept.reading(NOON), Reading::Known);
+        assert_eq!(kept.reading(NOON.plus(KNOWN_MILLIS - 1)), Reading::Known);
+        let aged = NOON.plus(KNOWN_MILLIS);
+        assert_eq!(kept.reading(aged), Reading::Aged);
+        assert_eq!(kept.reading(aged), Reading::Known, "it is being read");
+        kept.is_reading = false;
+        assert_eq!(kept.reading(aged), Reading::Aged);
+        assert_eq!(kept.reading(NOON.plus(AGED_MILLIS)), Reading::Unknown);
+    }
+
+    #[test]
+    fn nothing_is_known_at_first_after_midnight_or_when_the_clock_was_set_back() {
+        assert_eq!(Kept::default().reading(NOON), Reading::Unknown);
+        let midnight = NOON.plus(Timestamp::DAY / 2);
+        let mut kept = read_at(Timestamp(midnight.0 - 1));
+        assert_eq!(kept.reading(Timestamp(midnight.0 - 1)), Reading::Known);
+        assert_eq!(kept.reading(midnight), Reading::Unknown);
+        assert_eq!(kept.reading(midnight.plus(KNOWN_MILLIS)), Reading::Unknown);
+        let mut kept = read_at(midnight);
+        assert_eq!(kept.reading(midnight.plus(KNOWN_MILLIS)), Reading::Aged);
+        assert_eq!(kept.reading(NOON), Reading::Unknown);
+    }
+    #[test]
+    fn what_was_sent_yesterday_takes_nothing_from_today() {
+        let fleet = Fleet::with_identities(1);
+        let midnight = NOON.plus(Timestamp::DAY / 2);
+        let mut kept = read_at(Timestamp(midnight.0 - 1));
+        let used = Used {
+            today: 450,
+            ..Used::default()
+        };
+        kept.used.insert(address(0), used);
+        let used = |now| kept.used_of(&fleet.state, address(0), now);
+        assert_eq!(used(Timestamp(midnight.0 - 1)).today, 450);
+        assert_eq!(used(midnight).today, 0);
     }
 }
