@@ -4,10 +4,11 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use email_engine_protocol::url::ServiceUrl;
+use metrics_exporter_prometheus::PrometheusBuilder;
 use zeroize::Zeroizing;
 
 use super::testbed::{Application, Mood, request};
-use super::{CallError, Client, Door, Draft};
+use super::{CallError, Client, Door, Draft, MAILWIZZ_CALLS};
 use crate::command::fixture::identity;
 
 fn draft(list: &str) -> Draft {
@@ -35,6 +36,27 @@ async fn a_campaign_arrives_as_it_was_drafted() {
         .collect();
     wanted.sort();
     assert_eq!(sent, wanted);
+}
+
+#[tokio::test]
+async fn calls_are_counted_by_what_was_asked_and_how_it_was_answered() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _counted = metrics::set_default_local_recorder(&recorder);
+    let (application, client) = (Application::start().await, Client::new().unwrap());
+    let mut door = application.door();
+    client.create(&door, &draft("ab12")).await.unwrap();
+    client.servers(&door).await.unwrap();
+    door.key = Zeroizing::new(b"another".to_vec());
+    client.servers(&door).await.unwrap_err();
+    let told = recorder.handle().render();
+    for line in [
+        "{endpoint=\"campaigns\",status_code=\"201\"} 1",
+        "{endpoint=\"delivery-servers\",status_code=\"200\"} 1",
+        "{endpoint=\"delivery-servers\",status_code=\"403\"} 1",
+    ] {
+        let line = format!("{MAILWIZZ_CALLS}{line}\n");
+        assert!(told.contains(&line), "{told}");
+    }
 }
 
 #[tokio::test]

@@ -106,6 +106,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn requests_are_timed_and_those_that_fail_here_are_errors() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        with_local_recorder(&recorder, || {
+            let took = Duration::from_millis(2);
+            for status in [200, 404, 500, 503] {
+                api_request("/api/v1/ips".to_owned(), "GET", status, took);
+            }
+            error("task", "critical");
+        });
+        let told = recorder.handle().render();
+        for line in [
+            "email_engine_errors_total{type=\"api\",severity=\"error\"} 2",
+            "email_engine_errors_total{type=\"task\",severity=\"critical\"} 1",
+            "email_engine_api_latency_seconds_count{endpoint=\"/api/v1/ips\",method=\"GET\"} 4",
+        ] {
+            assert!(told.contains(line), "{told}");
+        }
+    }
+
+    #[test]
     fn names_are_unique_and_follow_the_conventions() {
         let all: Vec<_> = EVENTS.iter().chain(LOOKS).collect();
         let names: BTreeSet<_> = all.iter().map(|metric| metric.name).collect();

@@ -80,6 +80,24 @@ proptest! {
         prop_assert_eq!(encode(&replayed), encode(&fleet.state));
     }
 
+    /// One that drains somewhere is the one that is there now, or nobody is there.
+    #[test]
+    fn no_path_leads_two_identities_to_one_address(steps in steps()) {
+        let mut fleet = Fleet::with_identities(2);
+        for step in steps {
+            let proposal = command(&fleet, step);
+            let proposal = fleet.proposal(proposal);
+            let _ = fleet.state.apply(&proposal);
+            let mut whose = BTreeMap::new();
+            let drained = fleet.state.leaving.values().map(|leaving| &leaving.identity);
+            for identity in fleet.state.identities.values().map(|i| &**i).chain(drained) {
+                let one = (identity.added_at, identity.spec.tenant.clone());
+                let first = whose.entry(identity.spec.address).or_insert_with(|| one.clone());
+                prop_assert_eq!(&*first, &one);
+            }
+        }
+    }
+
     #[test]
     fn no_two_identities_ever_had_one_key(steps in steps()) {
         let mut fleet = Fleet::with_identities(2);
