@@ -246,6 +246,7 @@ mod tests {
     use std::sync::Arc;
 
     use email_engine_protocol::api::{Phase, WarmupSettings};
+    use email_engine_protocol::id::SecretId;
     use email_engine_protocol::time::Timestamp;
 
     use super::*;
@@ -350,7 +351,26 @@ mod tests {
             let row = state.submission_certificates.pop_first().unwrap().1;
             state.submission_certificates.insert(host_id("pmta9"), row);
         });
-        for name in [shared, lost, left, prepared, bare, strange] {
+        let double = certified(|state| {
+            let name = FleetState::submission_secret(&host_id("pmta1"));
+            let key = state.identities[&address(0)].dkim_key.clone();
+            let commitment = state.secrets[&key].commitment;
+            let secret = state.secrets.get_mut(&name).unwrap();
+            Arc::make_mut(secret).commitment = commitment;
+        });
+        let nobodys = broken_by(|state| {
+            let secret = state.secrets.first_key_value().unwrap().1.clone();
+            let name = SecretId::new("lost/and/found").unwrap();
+            state.secrets.insert(name, secret);
+        });
+        let ahead = broken_by(|state| {
+            let public = state.identities[&address(1)].dkim_public.clone();
+            let key = state.prepared_keys.get_mut(&5).unwrap();
+            Arc::make_mut(key).public = public;
+        });
+        for name in [
+            shared, lost, left, prepared, bare, strange, double, nobodys, ahead,
+        ] {
             assert_eq!(name, "every_key_is_one_identitys");
         }
     }

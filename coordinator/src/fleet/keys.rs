@@ -1,6 +1,7 @@
 //! Whose the secrets are: the sixth invariant.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use email_engine_protocol::bytes::Commitment;
 use email_engine_protocol::id::{HostId, Role, SecretId, TenantId};
@@ -8,7 +9,7 @@ use email_engine_protocol::mail::DomainName;
 
 use super::Violation;
 use crate::dnsbl::registry::Registry;
-use crate::state::FleetState;
+use crate::state::{FleetState, Identity, PreparedKey, StoredSecret};
 
 fn broken(what: impl Into<String>) -> Violation {
     Violation {
@@ -58,14 +59,81 @@ pub fn every_key_is_one_identitys(state: &FleetState) -> Result<(), Violation> {
     }
     used.sort_unstable();
     used.dedup();
-    let mut commitments: BTreeSet<_> = used.iter().map(|(_, commitment)| *commitment).collect();
+    let commitments: BTreeSet<_> = used.iter().map(|(_, commitment)| *commitment).collect();
     if commitments.len() != used.len() {
         return Err(broken("two DKIM keys are the same"));
     }
+    let others = others(state, &commitments)?;
+    if state.secrets.len() != used.len() + others {
+        return Err(broken("a secret belongs to nobody"));
+    }
+    let is_used = |public: &String| publics.binary_search_by_key(&public, |one| one.0).is_ok();
+    match state.prepared_keys.values().any(|key| is_used(&key.public)) {
+        true => Err(broken("a prepared key is in use")),
+        false => Ok(()),
+    }
+}
+
+/// The same of a fleet that has the identities of one in which it held. What came beside their keys is judged, without
+/// all keys being put in order for each certificate that is issued and each key that is made ahead of need.
+///
+/// # Errors
+/// As above.
+pub(super) fn every_other_secret_is_its_owners(
+    held: &FleetState,
+    state: &FleetState,
+) -> Result<(), Violation> {
+    let mut was = held.secrets.iter().filter(is_dkim);
+    let mut is_same = |is: &(_, &Arc<StoredSecret>)| {
+        let was = was.next();
+        was.is_some_and(|was| was.0 == is.0 && Arc::ptr_eq(was.1, is.1))
+    };
+    let mut keys = state.secrets.iter().filter(is_dkim);
+    if !keys.all(|key| is_same(&key)) || was.next().is_some() {
+        return every_key_is_one_identitys(state);
+    }
+    let others_of = state.secrets.iter().filter(|row| !is_dkim(row));
+    let own: BTreeSet<_> = others_of.map(|(_, secret)| secret.commitment).collect();
+    let (mut keys, mut shared) = (0, BTreeSet::new());
+    for (_, secret) in state.secrets.iter().filter(is_dkim) {
+        keys += 1;
+        shared.extend(own.get(&secret.commitment));
+    }
+    let others = others(state, &shared)?;
+    if state.secrets.len() != keys + others {
+        return Err(broken("a secret belongs to nobody"));
+    }
+    let is_new = |(number, key): &(&u64, &Arc<PreparedKey>)| {
+        let was = held.prepared_keys.get(number);
+        was.is_none_or(|was| !Arc::ptr_eq(was, key))
+    };
+    let new = state.prepared_keys.iter().filter(is_new);
+    let new: BTreeSet<&String> = new.map(|(_, key)| &key.public).collect();
+    let drained = state.leaving.values().map(|leaving| &leaving.identity);
+    let mut identities = state.identities.values().map(|i| &**i).chain(drained);
+    let is_used = |identity: &Identity| {
+        let second = identity.second_key();
+        new.contains(&identity.dkim_public) || second.is_some_and(|key| new.contains(&key.public))
+    };
+    match !new.is_empty() && identities.any(is_used) {
+        true => Err(broken("a prepared key is in use")),
+        false => Ok(()),
+    }
+}
+
+fn is_dkim((id, _): &(&SecretId, &Arc<StoredSecret>)) -> bool {
+    id.as_str().starts_with("dkim/")
+}
+
+/// How many certificates, passwords and other secrets there are: each its owner's, and none of them twice or one of
+/// the DKIM keys that commit to these.
+fn others(state: &FleetState, keys: &BTreeSet<Commitment>) -> Result<usize, Violation> {
+    let mut own = BTreeSet::new();
+    let mut is_one = |commitment| !keys.contains(&commitment) && own.insert(commitment);
     for (host, row) in &state.submission_certificates {
         let name = FleetState::submission_secret(host);
         let secret = state.secrets.get(&name).filter(|_| row.secret == name);
-        if !secret.is_some_and(|secret| commitments.insert(secret.commitment)) {
+        if !secret.is_some_and(|secret| is_one(secret.commitment)) {
             return Err(broken(format!("{name} is lost, misfiled or shared")));
         }
         let role = state.live_host(host).map(|host| host.spec.role);
@@ -73,18 +141,8 @@ pub fn every_key_is_one_identitys(state: &FleetState) -> Result<(), Violation> {
             return Err(broken(format!("{name} is of no PowerMTA host")));
         }
     }
-    let passwords = passwords(state, &mut commitments).map_err(broken)?;
-    if state.secrets.len() != used.len() + state.submission_certificates.len() + passwords {
-        return Err(broken("a secret belongs to nobody"));
-    }
-    match state.prepared_keys.values().find(|key| {
-        publics
-            .binary_search_by_key(&&key.public, |one| one.0)
-            .is_ok()
-    }) {
-        Some(_) => Err(broken("a prepared key is in use")),
-        None => Ok(()),
-    }
+    let passwords = passwords(state, is_one).map_err(broken)?;
+    Ok(state.submission_certificates.len() + passwords)
 }
 
 /// Whether a secret is called after this key: `dkim/DOMAIN/SELECTOR`.
@@ -96,9 +154,12 @@ fn is_dkim_name(id: &SecretId, domain: &DomainName, selector: &str) -> bool {
 
 /// How many passwords of databases and other secrets there are: each of a live host or of a tenant, and none
 /// of them twice.
-fn passwords(state: &FleetState, commitments: &mut BTreeSet<Commitment>) -> Result<usize, String> {
+fn passwords(
+    state: &FleetState,
+    mut is_one: impl FnMut(Commitment) -> bool,
+) -> Result<usize, String> {
     let mut count = 0;
-    for (id, secret) in &state.secrets {
+    for (id, secret) in state.secrets.iter().filter(|row| !is_dkim(row)) {
         let mut parts = id.as_str().split('/');
         let (kind, owner) = (parts.next(), parts.next().unwrap_or_default());
         let is_there = match kind {
@@ -118,7 +179,7 @@ fn passwords(state: &FleetState, commitments: &mut BTreeSet<Commitment>) -> Resu
         if !is_there {
             return Err(format!("{id} is of no host, no tenant and no list"));
         }
-        if secret.id != *id || !commitments.insert(secret.commitment) {
+        if secret.id != *id || !is_one(secret.commitment) {
             return Err(format!("{id} is misfiled or shared"));
         }
         count += 1;

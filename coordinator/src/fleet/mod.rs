@@ -28,6 +28,7 @@ pub use invariants::{
 
 use failover::failover_follows;
 pub use keys::every_key_is_one_identitys;
+use keys::every_other_secret_is_its_owners;
 pub use shares::{Share, divide, takes_mail};
 
 use crate::state::FleetState;
@@ -77,7 +78,7 @@ pub fn check_before_planning(
                 .is_copy_of(&is.submission_certificates)
     });
     type Check = fn(&FleetState) -> Result<(), Violation>;
-    let checks: [(bool, Check); 6] = [
+    let checks: [(bool, Check); 5] = [
         (names, every_name_is_one_identitys),
         (names && hosts && tenants, tenants_share_nothing),
         (names && tenants, no_brand_domain_sends),
@@ -86,13 +87,14 @@ pub fn check_before_planning(
             a_pool_has_one_tenant_and_one_host,
         ),
         (identities, only_active_and_warming_take_mail),
-        (
-            names && hosts && tenants && secrets,
-            every_key_is_one_identitys,
-        ),
     ];
     let mut due = checks.iter().filter(|(is_same, _)| !is_same);
-    due.try_for_each(|(_, check)| check(state))
+    due.try_for_each(|(_, check)| check(state))?;
+    match held {
+        Some(_) if names && hosts && tenants && secrets => Ok(()),
+        Some(held) if names => every_other_secret_is_its_owners(held, state),
+        _ => every_key_is_one_identitys(state),
+    }
 }
 
 /// The full sweep.

@@ -36,8 +36,10 @@ proptest! {
             let command = command(&fleet, step);
             let before = tables(&fleet.state);
             let proposal = fleet.proposal(command);
+            let held = fleet.state.clone();
             let (answer, bodies) = fleet.state.apply(&proposal);
             prop_assert_eq!(fleet::check(&fleet.state), Ok(()));
+            prop_assert_eq!(fleet::check_before_planning(Some(&held), &fleet.state), Ok(()));
             if answer.is_err() {
                 prop_assert_eq!(tables(&fleet.state), before);
                 prop_assert!(bodies.is_empty());
