@@ -13,7 +13,7 @@
 
 mod fleet;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::net::{IpAddr, UdpSocket};
 use std::num::NonZeroU32;
@@ -258,8 +258,15 @@ impl Bench {
         let tenant = tenant(0)?.id;
         let now = now();
         let (began, today) = (Instant::now(), day_of(now));
+        let mut read = BTreeMap::new();
         for at in 0..GROUP {
-            self.node.day_counts(&tenant, address(at), today..=today)?;
+            let counts = self.node.day_counts(&tenant, address(at), today..=today)?;
+            let today = counts.iter().map(|day| day.total().sent).sum();
+            let used = Used {
+                today,
+                ..Used::default()
+            };
+            read.insert(address(at), used);
         }
         println!(
             "reading what {GROUP} sent today, beside it: {:.1} ms",
@@ -271,7 +278,10 @@ impl Bench {
             for _ in 0..10_000 {
                 let began = Instant::now();
                 self.node.view(|state| {
-                    let used = |_: IpAddr| Used::default();
+                    let used = |address: IpAddr| Used {
+                        taken: state.reserved.of(today, address),
+                        ..read.get(&address).copied().unwrap_or_default()
+                    };
                     let all = candidates(state, &tenant, Purpose::Marketing, used);
                     all.map(|all| rotation.choose(&all, mode, now))
                 })?;

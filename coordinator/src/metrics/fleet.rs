@@ -291,6 +291,7 @@ mod tests {
             "email_engine_ips_total{status=\"warming\"} 2".to_owned(),
             "email_engine_ips_total{status=\"retiring\"} 1".to_owned(),
             "email_engine_ips_total{status=\"active\"} 0".to_owned(),
+            format!("email_engine_warmup_quota{{ip=\"{ip}\"}} {quota}"),
             format!("email_engine_ip_warmup_quota{{ip=\"{ip}\",domain=\"{domain}\"}} {quota}"),
         ] {
             assert!(told.lines().any(|one| one == line), "{line} in {told}");

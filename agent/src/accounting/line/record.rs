@@ -374,8 +374,10 @@ mod tests {
         assert_eq!(refused("x,1795240800,\n"), "type \"x\"");
         let headless = read(b"d,1795240800,\n", None);
         assert_eq!(headless, Err(LineError::Headless));
-        let passed = read(b"tq,1795240800,\n", Some(&columns));
-        assert_eq!(passed, Ok(Line::Passed));
+        for nothing in ["tq", "r", "rs"] {
+            let line = format!("{nothing},1795240800,\n");
+            assert_eq!(read(line.as_bytes(), Some(&columns)), Ok(Line::Passed));
+        }
         assert_eq!(read(b"\r\n", Some(&columns)), Ok(Line::Passed));
     }
 

@@ -96,6 +96,48 @@ async fn added_identities_answer_with_the_records_to_publish() {
 }
 
 #[tokio::test]
+async fn what_an_identity_is_called_is_defaulted_and_every_name_can_be_given() {
+    let testbed = Testbed::new();
+    let ask = testbed.ask("operator", "POST", "/api/v1/fleet");
+    ask.json(document()).send().await.gives(200);
+    let given = json!({
+        "address": "198.51.100.3", "domain": "mail3.example.com", "tenant": "red", "host": "pmta1",
+        "hostname": "out3.example.net", "sender": "news", "display_name": "Red", "return_path": "back",
+        "selector": "s2026", "purpose": "notification", "pool": "red-alerts", "vmta": "vmta-red-3",
+        "zone": "example.com",
+    });
+    let plain = json!({"address": "198.51.100.2", "domain": "mail2.example.com", "tenant": "red"});
+    let ask = testbed.ask("operator", "POST", "/api/v1/ips");
+    ask.json(json!([plain, given])).send().await.gives(201);
+    let shown = async |address: &str| {
+        let path = format!("/api/v1/ips/{address}");
+        testbed
+            .ask("viewer", "GET", &path)
+            .send()
+            .await
+            .gives(200)
+            .body
+    };
+    let whole = shown("198.51.100.3").await;
+    for (name, value) in given.as_object().unwrap() {
+        assert_eq!(whole[name], *value, "{name}");
+    }
+    let whole = shown("198.51.100.2").await;
+    for (name, value) in [
+        ("hostname", "mail2.example.com"),
+        ("host", "pmta1"),
+        ("sender", "contact"),
+        ("return_path", "bounce"),
+        ("selector", "mail"),
+        ("purpose", "marketing"),
+        ("vmta", "vmta-mail2-example-com"),
+        ("zone", "mail2.example.com"),
+    ] {
+        assert_eq!(whole[name], value, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn one_bad_identity_of_a_hundred_and_none_is_added() {
     let testbed = Testbed::new();
     testbed

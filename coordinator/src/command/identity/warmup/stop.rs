@@ -68,7 +68,7 @@ impl Verb for StopWarmup {
 
 #[cfg(test)]
 mod tests {
-    use email_engine_protocol::api::{IpSpec, Phase, Rate};
+    use email_engine_protocol::api::{AlertKind, IpSpec, Phase, Rate};
     use email_engine_protocol::observed::DayCounts;
 
     use super::*;
@@ -104,6 +104,8 @@ mod tests {
             told.object,
             "ip 192.0.2.1: hard bounces 11.00 % (11 of 100), above 10.00 %"
         );
+        let alert = fleet.state.alerts.last.keys().next().unwrap();
+        assert_eq!(alert.kind, AlertKind::WarmupStopped);
         assert_eq!(fleet.accept(stop.clone()).effect, Effect::Unchanged);
         // Another declaration does not end it.
         let ip = IpSpec {

@@ -174,7 +174,7 @@ fn end_warming(identity: &mut Identity, at: (u64, &Turn<'_>)) {
 
 #[cfg(test)]
 mod tests {
-    use email_engine_protocol::api::{IpSpec, WarmupReason};
+    use email_engine_protocol::api::{AlertKind, IpSpec, WarmupReason};
     use proptest::prelude::*;
 
     use super::*;
@@ -224,6 +224,29 @@ mod tests {
             "{}",
             told.object
         );
+    }
+
+    #[test]
+    fn people_are_told_of_who_goes_further_and_who_pauses_and_not_of_who_waits() {
+        let mut fleet = Fleet::with_identities(1);
+        let kinds = |fleet: &Fleet| -> Vec<AlertKind> {
+            let all = fleet.state.alerts.last.keys();
+            all.map(|key| key.kind).collect()
+        };
+        for (step, mut wanted) in [
+            (WarmupStep::Hold, vec![]),
+            (WarmupStep::Advance, vec![AlertKind::WarmupAdvanced]),
+            (
+                WarmupStep::Pause,
+                vec![AlertKind::WarmupAdvanced, AlertKind::WarmupPaused],
+            ),
+        ] {
+            fleet.accept(tick(&fleet, today(&fleet), step));
+            let mut told = kinds(&fleet);
+            (told.sort(), wanted.sort());
+            assert_eq!(told, wanted, "{step:?}");
+            fleet.wait(Timestamp::DAY - Timestamp::HOUR);
+        }
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! A table of evidence, and what it comes to in words.
 
-use email_engine_protocol::api::{Phase, Rate, WarmupPlan, WarmupSettings, WarmupVerdict};
+use email_engine_protocol::api::{
+    IpStatus, Phase, Rate, WarmupPlan, WarmupSettings, WarmupVerdict,
+};
 use email_engine_protocol::observed::DayCounts;
 
-use super::super::{Opens, day_begins, follow, judge, resume, stop, stop_line};
+use super::super::{Opens, day_begins, follow, judge, resume, stop, stop_line, weight};
 use super::{counts as day_of_mail, *};
 
 fn told(verdict: &WarmupVerdict) -> String {
@@ -390,4 +392,27 @@ fn rates_are_compared_without_rounding() {
     assert!(rate(u64::MAX, u64::MAX).is_above(9_999));
     assert!(rate(1, 3).is_worse_than(&rate(333, 1_000)));
     assert!(!rate(1, 3).is_worse_than(&rate(1, 3)));
+}
+
+/// Shares of new mail, by what stands in the specification (fleet.md, 4).
+#[test]
+fn each_status_and_phase_has_its_weight() {
+    use IpStatus::{Active, Quarantine, Resting, Retiring, Standby, Warming};
+    let phases = [
+        (Phase::Week1, 10),
+        (Phase::Week2, 20),
+        (Phase::Week3, 30),
+        (Phase::Week4, 40),
+        (Phase::Week5, 50),
+        (Phase::Week6, 70),
+        (Phase::Active, 100),
+    ];
+    for (phase, share) in phases {
+        assert_eq!(weight(Warming, phase, false), share, "{phase:?}");
+        assert_eq!(weight(Active, phase, false), 100);
+        assert_eq!(weight(Active, phase, true), 5, "a reserve is kept warm");
+        for status in [Standby, Quarantine, Resting, Retiring] {
+            assert_eq!(weight(status, phase, false), 0, "{status:?}");
+        }
+    }
 }

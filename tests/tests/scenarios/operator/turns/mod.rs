@@ -100,7 +100,8 @@ async fn a_pause_halves_what_the_application_sends_until_it_ends(
     let rows = operator.rows(&["warmup"]);
     let row = rows.iter().find(|row| row[0] == ONE).unwrap();
     assert_eq!(row[6], "50", "{row:?}");
-    assert!(row[8].starts_with("paused: "), "{row:?}");
+    assert_eq!(row[8], "unmeasured", "{row:?}");
+    assert!(row[9].starts_with("paused: "), "{row:?}");
     let shown = operator.prints(0, &["warmup", "status", ONE]);
     assert!(shown.contains("50 of 100 reached"), "{shown}");
     mailwizz_sends(fleet, 50, "it is paused").await;

@@ -75,13 +75,13 @@ pub(crate) async fn run(
             let request = PauseRequest { days };
             let client = desk()?.client;
             let view = client.pause_warmup(&address.to_string(), &request).await?;
-            output.show(&view, |_| details(&view))?;
+            output.show(&view, |output| details(output, &view))?;
         }
         WarmupCommand::Resume { address, why } => {
             let request = ResumeRequest { reason: why };
             let client = desk()?.client;
             let view = client.resume_warmup(&address.to_string(), &request).await?;
-            output.show(&view, |_| details(&view))?;
+            output.show(&view, |output| details(output, &view))?;
         }
         WarmupCommand::Simulate(simulate) => simulate.run(output, desk).await?,
         WarmupCommand::Status {
@@ -89,7 +89,7 @@ pub(crate) async fn run(
             ..
         } => {
             let view = desk()?.client.warmup(&address.to_string()).await?;
-            output.show(&view, |_| details(&view))?;
+            output.show(&view, |output| details(output, &view))?;
         }
         WarmupCommand::Status {
             address: None,
@@ -113,11 +113,13 @@ fn table(output: &Output, views: &[WarmupView]) -> String {
         "SINCE",
         "QUOTA/DAY",
         "CAP/DAY",
+        "COMPLAINTS",
         "STATE",
     ]);
     for view in views {
         let since = view.plan.phase_started_at.to_string();
         let (state, mood) = state(view);
+        let (complaints, measured) = complaints(view);
         table.add_row(vec![
             output.mood(&view.address, Mood::Plain),
             output.mood(&view.tenant, Mood::Plain),
@@ -127,6 +129,7 @@ fn table(output: &Output, views: &[WarmupView]) -> String {
             output.mood(since.split('T').next().unwrap_or_default(), Mood::Plain),
             output.mood(&view.daily_quota, Mood::Plain),
             output.mood(&view.attempts_cap, Mood::Plain),
+            output.mood(&complaints, measured),
             output.mood(&state, mood),
         ]);
     }
@@ -154,12 +157,24 @@ fn state(view: &WarmupView) -> (String, Mood) {
     }
 }
 
-fn details(view: &WarmupView) -> String {
+/// What nobody measures is no good sign.
+fn complaints(view: &WarmupView) -> (String, Mood) {
+    let sends = matches!(view.status, IpStatus::Active | IpStatus::Warming);
+    match &view.plan.rates.complaints {
+        _ if !sends => ("-".to_owned(), Mood::Plain),
+        Some(rate) => (rate.to_string(), Mood::Plain),
+        None => ("unmeasured".to_owned(), Mood::Bad),
+    }
+}
+
+fn details(output: &Output, view: &WarmupView) -> String {
     let plan = &view.plan;
-    let complaints = plan.rates.complaints.map_or_else(
-        || "unmeasured: no feedback loop is enrolled".to_owned(),
-        |rate| rate.to_string(),
-    );
+    let complaints = match complaints(view) {
+        (word, Mood::Bad) => {
+            output.line(&format!("{word}: no feedback loop is enrolled"), Mood::Bad)
+        }
+        (word, _) => word,
+    };
     let blocks = plan.rates.blocks.as_ref().map_or_else(
         || "none".to_owned(),
         |(group, rate)| format!("{rate}, at {group}"),
@@ -207,4 +222,70 @@ fn details(view: &WarmupView) -> String {
         .map(|(name, value)| format!("{name:<14} {value}"))
         .collect::<Vec<_>>()
         .join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use email_engine_protocol::api::{Phase, Purpose, Rate, WarmupPlan, WarmupRates};
+    use email_engine_protocol::time::Timestamp;
+
+    use super::*;
+    use crate::output::Format;
+
+    fn view(complaints: Option<Rate>) -> WarmupView {
+        WarmupView {
+            address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)),
+            tenant: TenantId::new("client-1").unwrap(),
+            purpose: Purpose::Marketing,
+            status: IpStatus::Warming,
+            daily_quota: 100,
+            attempts_cap: 150,
+            weight: 20,
+            reasons: Vec::new(),
+            plan: WarmupPlan {
+                phase: Phase::Week2,
+                phase_started_at: Timestamp(0),
+                reached: 100,
+                daily_quota: 100,
+                paused_until: None,
+                stopped: None,
+                judged_on: None,
+                verdict: None,
+                rates: WarmupRates {
+                    complaints,
+                    ..WarmupRates::default()
+                },
+                forgiven: None,
+            },
+        }
+    }
+
+    #[test]
+    fn complaints_that_nobody_measures_are_shown_red_and_others_as_they_are() {
+        let output = Output {
+            format: Format::Table,
+            quiet: false,
+            colour: true,
+        };
+        let unmeasured = view(None);
+        assert_eq!(complaints(&unmeasured).1, Mood::Bad);
+        let told = details(&output, &unmeasured);
+        let red = "\u{1b}[31munmeasured: no feedback loop is enrolled\u{1b}[0m";
+        assert!(told.contains(red), "{told:?}");
+        let measured = view(Some(Rate {
+            events: 1,
+            of: 100,
+            measured: true,
+        }));
+        let told = details(&output, &measured);
+        assert!(told.contains("1.00 % (1 of 100)"), "{told:?}");
+        assert!(!told.contains("\u{1b}[31m"), "{told:?}");
+        let resting = WarmupView {
+            status: IpStatus::Resting,
+            ..unmeasured
+        };
+        assert_eq!(complaints(&resting), ("-".to_owned(), Mood::Plain));
+    }
 }
