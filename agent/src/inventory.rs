@@ -72,6 +72,8 @@ pub enum Thing {
     PackageRepository(String),
     /// What a script changed is not taken back.
     SqlScript(ResourceId),
+    /// What is thrown away is gone.
+    Discard(ResourceId),
 }
 
 impl Thing {
@@ -87,6 +89,7 @@ impl Thing {
             Spec::Service(spec) => Self::Service(spec.unit.clone()),
             Spec::HealthCheck(_) => Self::HealthCheck(resource.id.clone()),
             Spec::SqlScript(_) => Self::SqlScript(resource.id.clone()),
+            Spec::Discard(_) => Self::Discard(resource.id.clone()),
             Spec::Step(_) => Self::Step(resource.id.clone()),
             Spec::Transaction(_) => Self::Transaction(resource.id.clone()),
             Spec::Suspension(_) => Self::Suspension(resource.id.clone()),
@@ -136,6 +139,7 @@ impl Thing {
             | Self::File(path)
             | Self::Symlink(path) => Some(path),
             Self::Database { .. }
+            | Self::Discard(_)
             | Self::Firewall
             | Self::Group(_)
             | Self::HealthCheck(_)

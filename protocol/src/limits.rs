@@ -64,6 +64,8 @@ pub const BARS: usize = 16;
 pub const BARRED_PORTS: usize = 16;
 /// Largest answer of a command that a probe understands, in bytes.
 pub const ANSWER_BYTES: usize = 4 * 1024 * 1024;
+/// Largest list of what is thrown away that is written down, in bytes: some hundred thousand recipients.
+pub const DISCARDED_BYTES: usize = 64 * 1024 * 1024;
 /// Addresses that one resource puts on an interface.
 pub const ADDRESSES_PER_INTERFACE: usize = 4096;
 /// Columns of one part of a row that a resource keeps.

@@ -232,15 +232,11 @@ impl AllowList {
                 Spec::Service(service) => {
                     self.judge_name(resource, "services", &self.services, &service.unit)
                 }
-                Spec::Step(step) => step
-                    .commands()
-                    .try_for_each(|command| self.judge_command(resource, command)),
-                Spec::Suspension(spec) => spec
-                    .commands()
-                    .try_for_each(|command| self.judge_command(resource, command)),
+                Spec::Step(step) => self.judge_commands(resource, step.commands()),
+                Spec::Discard(spec) => self.judge_commands(resource, spec.commands()),
+                Spec::Suspension(spec) => self.judge_commands(resource, spec.commands()),
                 Spec::Transaction(spec) => {
-                    let mut commands = spec.commands();
-                    commands.try_for_each(|command| self.judge_command(resource, command))?;
+                    self.judge_commands(resource, spec.commands())?;
                     // What is read is told in reports.
                     let mut logs = spec.logs();
                     logs.try_for_each(|log| self.judge_path(resource, log))?;
@@ -287,6 +283,14 @@ impl AllowList {
             }
         })?;
         self.judge_accounting(config)
+    }
+
+    fn judge_commands<'a>(
+        &self,
+        resource: &Resource,
+        mut commands: impl Iterator<Item = &'a CommandLine>,
+    ) -> Result<(), Disallowed> {
+        commands.try_for_each(|command| self.judge_command(resource, command))
     }
 
     fn judge_user(&self, resource: &Resource, user: &UserSpec) -> Result<(), Disallowed> {

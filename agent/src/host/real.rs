@@ -7,7 +7,6 @@ use email_engine_protocol::desired::{
     CommandLine, HttpQuestion, OnNotify, PackageSpec, ServiceSpec,
 };
 use email_engine_protocol::id::ResourceId;
-use email_engine_protocol::limits;
 
 use super::packages::{PackageFiles, Packages};
 use super::reach::Reach;
@@ -233,16 +232,17 @@ impl System for Real {
             .run(command.program.as_str(), &arguments, timeout)
     }
 
-    fn ask(
+    fn ask_up_to(
         &mut self,
         _id: &ResourceId,
         command: &CommandLine,
         timeout: Duration,
+        bytes: usize,
     ) -> Result<String, SystemError> {
         let arguments: Vec<&str> = command.arguments.iter().map(String::as_str).collect();
         let program = command.program.as_str();
         // One more than is understood: an answer without its beginning is none.
-        let most = limits::ANSWER_BYTES + 1;
+        let most = bytes + 1;
         let answer = spawn::query_up_to(program, &arguments, timeout, most)?;
         let failed = |output: String| SystemError::Failed {
             program: format!("{program} {}", arguments.join(" ")),

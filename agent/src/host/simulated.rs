@@ -249,11 +249,12 @@ impl System for Simulated {
         })
     }
 
-    fn ask(
+    fn ask_up_to(
         &mut self,
         id: &ResourceId,
         command: &CommandLine,
         _timeout: Duration,
+        _bytes: usize,
     ) -> Result<String, SystemError> {
         if let Some(answer) = self.answer(id, command) {
             self.check(id)?;

@@ -8,6 +8,7 @@ use email_engine_protocol::desired::{
     CommandLine, HttpQuestion, OnNotify, PackageSpec, ServiceSpec,
 };
 use email_engine_protocol::id::ResourceId;
+use email_engine_protocol::limits;
 use serde::{Deserialize, Serialize};
 
 use super::packages::PackageFiles;
@@ -264,6 +265,20 @@ pub trait System: Send + fmt::Debug {
         id: &ResourceId,
         command: &CommandLine,
         timeout: Duration,
+    ) -> Result<String, SystemError> {
+        self.ask_up_to(id, command, timeout, limits::ANSWER_BYTES)
+    }
+
+    /// The same for an answer of up to so many bytes.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask).
+    fn ask_up_to(
+        &mut self,
+        id: &ResourceId,
+        command: &CommandLine,
+        timeout: Duration,
+        bytes: usize,
     ) -> Result<String, SystemError>;
 
     /// The first line that a server at an address of this machine sends.

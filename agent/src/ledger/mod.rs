@@ -24,6 +24,7 @@ use crate::accounting;
 use crate::certificate;
 use crate::halves::Trust;
 use crate::host::{Cabinet, RecordError};
+use crate::resources;
 use crate::suspension::record as suspensions;
 use crate::transaction::shelf;
 use keys::ExecutorSecrets;
@@ -149,6 +150,7 @@ pub fn forget_all(cabinet: &Cabinet) -> Result<(), RecordError> {
     ExecutorSecrets::wipe(cabinet)?;
     shelf::forget_all(cabinet)?;
     certificate::forget_all(cabinet)?;
+    resources::forget_discarded(cabinet)?;
     // When room was made, and as long as it is known what the host was.
     Tombstone::set(cabinet, &Ledger::page_of(cabinet)?.unwrap_or_default())?;
     let plain = [

@@ -47,9 +47,11 @@ pub fn check_removal(inventory: &Inventory, config: &HostConfig) -> Result<(), R
     }
     // These take nothing off the host: suspensions above all end by themselves, all at once perhaps.
     let counts = |thing: &Thing, item: &Item| match thing {
-        Thing::SqlScript(_) | Thing::Step(_) | Thing::Suspension(_) | Thing::Transaction(_) => {
-            false
-        }
+        Thing::Discard(_)
+        | Thing::SqlScript(_)
+        | Thing::Step(_)
+        | Thing::Suspension(_)
+        | Thing::Transaction(_) => false,
         // A row that is switched off stays.
         Thing::SqlRow { .. } => item.on_remove == OnRemove::Delete,
         _ => true,

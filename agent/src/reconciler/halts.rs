@@ -1,4 +1,5 @@
-//! What stands still within a pass: set first, looked at again after whatever ran, let go last.
+//! What stands still within a pass: set first, looked at again after whatever ran, let go last; and what is
+//! thrown away of it then.
 
 use std::time::Duration;
 
@@ -9,18 +10,23 @@ use super::bind::Turns;
 use super::under_way::UnderWay;
 use super::{Outcome, Reconciler};
 use crate::resources::Finding;
+use crate::transaction::Turn;
 
 /// From one pass to the next over what stands still while the content that says so is not in force; what
 /// the product begins anew is halted sooner.
 const HALT_AGAIN: Duration = Duration::from_secs(5);
 
 impl Outcome {
-    /// Whether nothing is bad but, perhaps, what shall stand still and does not surely, or a firewall that
-    /// waits or was taken back. An older state would be worse for that: the same is halted beside it, but
+    /// Whether nothing is bad but, perhaps, what shall stand still and does not surely or is not thrown away,
+    /// or a firewall that waits or was taken back. An older state would be worse for that: the same is halted beside it, but
     /// its content may let it send; and its rules are those that hold anyway.
     #[must_use]
     pub fn is_good_beside_halts(&self) -> bool {
-        let beside = [ResourceKind::Suspension, ResourceKind::Firewall];
+        let beside = [
+            ResourceKind::Discard,
+            ResourceKind::Suspension,
+            ResourceKind::Firewall,
+        ];
         let is_beside = |status: &ResourceStatus| beside.contains(&status.kind);
         !self.interrupted && self.bad().all(is_beside)
     }
@@ -62,6 +68,35 @@ impl Reconciler {
     fn are_through(&self, turns: &Turns) -> bool {
         let mut ids = turns.keys();
         !self.suspensions.is_fallen_back() && ids.all(|id| self.transactions.is_through(id))
+    }
+
+    /// Throws away what waited for too long. Only where nothing new comes meanwhile: the content that takes
+    /// nothing for it is in force, nothing of it was touched, and it is the newest state's, whatever is fallen
+    /// back on.
+    pub(super) fn throw_away(&mut self, config: &HostConfig, turns: &Turns, under_way: &UnderWay) {
+        let rests = turns.values().all(|turn| *turn == Turn::Rest);
+        let mut halts = config
+            .resources
+            .iter()
+            .filter(|one| one.spec.kind() == ResourceKind::Suspension);
+        let stands_still = halts.all(|one| {
+            let state = self.suspensions.state(&one.id);
+            state.is_some_and(ResourceState::is_right)
+        });
+        let hindrance = if !(rests && self.are_through(turns)) {
+            Some("the content that takes nothing new for it is not in force")
+        } else if !stands_still {
+            Some("not all that shall stand still does so surely")
+        } else {
+            None
+        };
+        let again = self
+            .discards
+            .settle(&mut self.machine, config, hindrance, under_way);
+        if let Some(again) = again {
+            let again = again.saturating_duration_since(self.begin);
+            self.due = Some(self.due.map_or(again, |due| due.min(again)));
+        }
     }
 
     /// Lets go what stands still and shall no more, and looks again soon as long as the product goes

@@ -321,7 +321,7 @@ impl KindRank for Spec {
             // May wait for a connection, and nothing else shall wait with it.
             Self::Firewall(_) => 16,
             // Looked at when all is done.
-            Self::HealthCheck(_) => 17,
+            Self::Discard(_) | Self::HealthCheck(_) => 17,
         }
     }
 }

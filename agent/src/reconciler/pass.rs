@@ -22,7 +22,7 @@ use crate::health::Checks;
 use crate::host::{Cabinet, Machine};
 use crate::inventory::Inventory;
 use crate::resources::{self, Contents, Finding};
-use crate::suspension::Suspensions;
+use crate::suspension::{Discards, Suspensions};
 use crate::transaction::{Transactions, Turn};
 
 /// What a pass looks at.
@@ -55,6 +55,7 @@ pub struct Reconciler {
     pending: Pending,
     pub(super) transactions: Transactions,
     pub(super) suspensions: Suspensions,
+    pub(super) discards: Discards,
     pub(super) health: Checks,
     contest: Contest,
     pub(super) findings: BTreeMap<ResourceId, Finding>,
@@ -82,6 +83,7 @@ impl Reconciler {
             machine,
             transactions: Transactions::open(cabinet.clone()),
             suspensions: Suspensions::open(cabinet.clone()),
+            discards: Discards::default(),
             health: Checks::default(),
             cabinet,
             inventory,
@@ -218,6 +220,7 @@ impl Reconciler {
         walk.changed += self.check_health(config, &mut walk, under_way);
         if *scope == Scope::All && !walk.interrupted {
             left.extend(self.let_go(config, &turns));
+            self.throw_away(config, &turns, under_way);
         }
         if !walk.interrupted && self.is_all_through(&turns) {
             left.extend(self.forget_transactions(config));
@@ -244,7 +247,7 @@ impl Reconciler {
         under_way: &UnderWay,
     ) {
         let is_due = |resource: &&Resource| {
-            let is_asked = matches!(resource.spec, Spec::HealthCheck(_));
+            let is_asked = matches!(resource.spec, Spec::Discard(_) | Spec::HealthCheck(_));
             let is_new = || !self.findings.contains_key(&resource.id);
             !is_asked
                 && self.suspensions.state(&resource.id).is_none()
@@ -438,6 +441,7 @@ impl Reconciler {
             state: self
                 .suspensions
                 .state(&resource.id)
+                .or_else(|| self.discards.state(&resource.id))
                 .cloned()
                 .unwrap_or(state),
         };

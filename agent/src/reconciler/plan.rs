@@ -323,7 +323,8 @@ fn removal_rank(thing: &Thing) -> (u8, std::cmp::Reverse<Option<&HostPath>>) {
         Thing::SqlRow { .. } => 0,
         Thing::Database { .. } => 1,
         Thing::Service(_) => 2,
-        Thing::HealthCheck(_)
+        Thing::Discard(_)
+        | Thing::HealthCheck(_)
         | Thing::SqlScript(_)
         | Thing::Step(_)
         | Thing::Suspension(_)

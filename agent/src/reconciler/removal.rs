@@ -88,6 +88,7 @@ fn status(thing: &Thing, item: &Item, error: &ApplyError) -> ResourceStatus {
         Thing::SqlRow { .. } => ResourceKind::SqlRow,
         Thing::SqlScript(_) => ResourceKind::SqlScript,
         Thing::Directory(_) => ResourceKind::Directory,
+        Thing::Discard(_) => ResourceKind::Discard,
         Thing::File(_) => ResourceKind::File,
         Thing::Package(_) => ResourceKind::Package,
         Thing::Service(_) => ResourceKind::Service,

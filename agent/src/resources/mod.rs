@@ -10,6 +10,7 @@ mod basics;
 mod certificate;
 mod database;
 mod directory;
+mod discard;
 mod file;
 mod firewall;
 mod package;
@@ -20,6 +21,7 @@ mod step;
 pub(crate) use certificate::sweep as sweep_certificate;
 #[cfg(test)]
 pub(crate) use database::tests as database_samples;
+pub(crate) use discard::{forget_all as forget_discarded, settle as settle_discard};
 pub(crate) use file::bytes as file_bytes;
 #[cfg(test)]
 pub(crate) use repository::tests as repository_samples;
@@ -201,7 +203,7 @@ pub fn observe(machine: &mut Machine, contents: &dyn Contents, resource: &Resour
         Spec::VendorPackage(spec) => package::observe_vendor(machine, id, spec),
         Spec::Service(spec) => service::observe(machine, id, spec),
         Spec::Step(spec) => step::observe(machine, id, spec),
-        Spec::HealthCheck(_) | Spec::Suspension(_) => {
+        Spec::Discard(_) | Spec::HealthCheck(_) | Spec::Suspension(_) => {
             Finding::Unknown("not looked at yet".to_owned())
         }
         Spec::Transaction(_) => Finding::Unknown("its members tell".to_owned()),
@@ -249,9 +251,9 @@ pub fn ensure(
         Spec::VendorPackage(spec) => package::apply_vendor(machine, contents, id, spec)?,
         Spec::Service(spec) => machine.system.set_service(id, spec)?,
         Spec::Step(spec) => step::run(machine, id, spec)?,
-        // The reconciler lets transactions take their turn, suspensions come before everything and health
-        // checks after it.
-        Spec::HealthCheck(_) | Spec::Suspension(_) | Spec::Transaction(_) => {}
+        // The reconciler lets transactions take their turn, suspensions come before everything, health checks
+        // after it, and what is thrown away last.
+        Spec::Discard(_) | Spec::HealthCheck(_) | Spec::Suspension(_) | Spec::Transaction(_) => {}
         Spec::Group(_)
         | Spec::IpAddress(_)
         | Spec::Symlink(_)
@@ -292,6 +294,7 @@ pub fn notify(machine: &mut Machine, resource: &Resource) -> Result<(), ApplyErr
         | Spec::Archive(_)
         | Spec::Certificate(_)
         | Spec::Directory(_)
+        | Spec::Discard(_)
         | Spec::File(_)
         | Spec::Firewall(_)
         | Spec::Group(_)
@@ -365,6 +368,7 @@ pub(crate) fn watched(spec: &Spec) -> Vec<HostPath> {
 
 /// Takes back what a former life was trying when it ended; what cannot be is tried again.
 pub(crate) fn recover(machine: &mut Machine) {
+    discard::sweep(machine);
     if let Err(error) = firewall::recover(machine) {
         tracing::error!(%error, "rules that were being tried are not taken back");
     }

@@ -12,9 +12,11 @@
 //! - [`record`] is what we set, on disk before it is set. Only that is ever unset, and nothing that
 //!   somebody else had set before.
 //! - [`Suspensions`] is all of it, as the reconciler uses it.
+//! - [`Discards`] is what waits behind it for too long, and is thrown away.
 
 pub mod answer;
 mod bars;
+mod discards;
 mod keeper;
 mod product;
 pub mod record;
@@ -32,6 +34,7 @@ use crate::host::{Cabinet, Machine};
 use crate::reconciler::UnderWay;
 use answer::Found;
 use bars::Bars;
+pub use discards::Discards;
 use keeper::Keeper;
 use product::{Product, id_of, words};
 use record::{Halted, Record};
@@ -315,11 +318,14 @@ fn named(config: &HostConfig) -> impl Iterator<Item = (&ResourceId, &SuspensionS
 }
 
 /// A state with the suspensions of another one in the place of its own: what shall stand still is
-/// for the newest accepted state to say, whichever content is in force.
+/// for the newest accepted state to say, whichever content is in force. Nothing is thrown away by an
+/// older state's word: what that names may send again.
 #[must_use]
 pub fn carried(mut config: HostConfig, newest: &HostConfig) -> HostConfig {
     let is_one = |spec: &Spec| matches!(spec, Spec::Suspension(_));
-    config.resources.retain(|one| !is_one(&one.spec));
+    config
+        .resources
+        .retain(|one| !is_one(&one.spec) && !matches!(one.spec, Spec::Discard(_)));
     let carried = newest.resources.iter().filter(|one| is_one(&one.spec));
     config.resources.extend(carried.cloned());
     config.resources.sort_by(|one, two| one.id.cmp(&two.id));

@@ -16,9 +16,9 @@ use email_engine_protocol::time::Timestamp;
 
 use super::fixture::listing::{list, run};
 use super::fixture::{
-    address, alert_commands, api_key, bundle, drawn_look, failover::failover_commands, found, host,
-    host_id, host_token, identity, outcome, prepared_key, recovery_key, redeem, spki, statistics,
-    submission, tenant, zone_commands,
+    address, alert_commands, api_key, bundle, drawn_look, expiry_commands,
+    failover::failover_commands, found, host, host_id, host_token, identity, outcome, prepared_key,
+    recovery_key, redeem, spki, statistics, submission, tenant, zone_commands,
 };
 use super::*;
 use crate::fleet::lifecycle::Event;
@@ -448,6 +448,7 @@ pub(super) fn samples() -> Vec<Command> {
         failover_commands(),
         zone_commands(),
         held_commands(),
+        expiry_commands(),
     ];
     shelves.into_iter().flatten().collect()
 }
@@ -475,7 +476,7 @@ fn the_bytes_of_every_command_are_those_of_the_log() {
 #[test]
 fn every_kind_is_sampled_in_its_order_and_reads_back() {
     let samples = samples();
-    assert_eq!(samples.len(), 90);
+    assert_eq!(samples.len(), 92);
     for (at, command) in samples.iter().enumerate() {
         let bytes = postcard::to_stdvec(command).unwrap();
         assert_eq!(usize::from(bytes[0]), at, "{}", name(command));

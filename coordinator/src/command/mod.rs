@@ -70,10 +70,11 @@ pub use failover::{
 pub(crate) use failover::{TOGETHER as RESTRAINED_TOGETHER, is_to_be_said};
 pub use host::SetDatabasePassword;
 pub use identity::{
-    PauseWarmup, RecordForeignPlans, RecordQuotas, RecordSending, ResumeWarmup, RotateKeys,
-    StateChecks, StateNextKey, SteerIdentity, StopWarmup, TickWarmup, Ticked, TurnRotations,
+    ExpireQueues, PauseWarmup, RecordExpired, RecordForeignPlans, RecordQuotas, RecordSending,
+    ResumeWarmup, RotateKeys, StateChecks, StateNextKey, SteerIdentity, StopWarmup, TickWarmup,
+    Ticked, ToldQueue, TurnRotations,
 };
-pub(crate) use identity::{ROTATIONS, is_on_its_host, life_refused, rotation_facts};
+pub(crate) use identity::{QUEUES, ROTATIONS, is_on_its_host, life_refused, rotation_facts};
 pub(crate) use listing::SUBJECTS as LISTING_SUBJECTS;
 pub use listing::{BeginSweep, RecordListings, RunEnd, Sighting};
 pub use outcome::{Answer, BodyChange, Effect, Outcome, Rejection, RejectionCode};
@@ -284,4 +285,8 @@ pub enum Command {
     RecordHeldCampaigns(RecordHeldCampaigns),
     /// Whether a tenant's MailWizz keeps the quotas of its servers.
     RecordQuotas(RecordQuotas),
+    /// Mail that waited too long for identities in quarantine is given up.
+    ExpireQueues(ExpireQueues),
+    /// What of it was deleted, and where its recipients are listed.
+    RecordExpired(RecordExpired),
 }

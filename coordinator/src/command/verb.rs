@@ -160,6 +160,8 @@ impl Command {
             Self::EndPublish(verb) => &**verb,
             Self::RecordHeldCampaigns(verb) => verb,
             Self::RecordQuotas(verb) => verb,
+            Self::ExpireQueues(verb) => verb,
+            Self::RecordExpired(verb) => verb,
             _ => return None,
         })
     }

@@ -12,7 +12,7 @@ use minijinja::value::Serde;
 use minijinja::{Value, context};
 
 use super::artifacts::Artifacts;
-use super::commands::{step, suspension, transaction};
+use super::commands::{discard, step, suspension, transaction};
 use super::error::{BundleFault, PlanError};
 use super::role::{EXTRA, Each, FileEntry, Generated, RoleFile, Secret, ServiceEntry};
 use super::template::Templates;
@@ -81,6 +81,10 @@ pub(super) fn build(
         let id = format!("suspension:{name}");
         build.add(id, Spec::Suspension(spec), OnRemove::Leave)?;
     }
+    for (name, spec) in discard::specs(&build)? {
+        let id = format!("discard:{name}");
+        build.add(id, Spec::Discard(spec), OnRemove::Leave)?;
+    }
     build.edges(&told)?;
     Ok((build.resources.into_values().collect(), build.bodies))
 }
@@ -99,6 +103,7 @@ fn templates<'a>(
     let mut templates = Templates::new();
     let texts = transaction::texts(&role.transactions);
     let texts = texts.chain(suspension::texts(&role.suspensions));
+    let texts = texts.chain(discard::texts(&role.discards));
     for text in texts
         .chain(basics::texts(&role.ip_addresses))
         .chain(database::texts(&role.sql_rows))

@@ -21,6 +21,7 @@ use serde::Deserialize;
 use super::artifacts::ArchiveEntry;
 use super::basics::{GroupEntry, IpAddressEntry, SymlinkEntry, SysctlEntry, UserEntry};
 use super::certificate::CertificateEntry;
+use super::commands::discard::DiscardEntry;
 use super::commands::step::StepEntry;
 use super::cron::CronJobEntry;
 use super::database::{DatabaseEntry, SqlRowEntry, SqlScriptEntry};
@@ -64,6 +65,8 @@ pub(super) struct RoleFile {
     pub(super) transactions: Vec<TransactionEntry>,
     #[serde(default, rename = "suspension")]
     pub(super) suspensions: Vec<SuspensionEntry>,
+    #[serde(default, rename = "discard")]
+    pub(super) discards: Vec<DiscardEntry>,
     #[serde(default, rename = "symlink")]
     pub(super) symlinks: Vec<SymlinkEntry>,
     #[serde(default, rename = "group")]
@@ -412,6 +415,7 @@ impl RoleFile {
             steps,
             transactions,
             suspensions,
+            discards,
             symlinks,
             groups,
             users,
@@ -438,6 +442,7 @@ impl RoleFile {
         self.steps.extend(steps);
         self.transactions.extend(transactions);
         self.suspensions.extend(suspensions);
+        self.discards.extend(discards);
         self.symlinks.extend(symlinks);
         self.groups.extend(groups);
         self.users.extend(users);

@@ -8,6 +8,7 @@ use email_engine_protocol::api::{IpStatus, Purpose, TenantSecret, WarmupSettings
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::id::{HostId, SecretId, TenantId, VmtaName};
 use email_engine_protocol::secret::SecretRef;
+use email_engine_protocol::time::Timestamp;
 use minijinja::Value;
 use minijinja::value::Serde;
 use serde::Serialize;
@@ -21,6 +22,7 @@ use super::routes;
 use super::secret;
 use super::web::{ApiValues, MailwizzValues};
 use crate::fleet::Share;
+use crate::fleet::lifecycle::is_held_with;
 use crate::powermta::{self, Configuration};
 use crate::state::{FleetState, Host, HostSecret, Identity, SecretOf, account};
 
@@ -78,6 +80,8 @@ pub(super) struct Item {
     pub(super) status: Option<IpStatus>,
     /// Fleet revision since which an identity is where it is; 0 of others.
     pub(super) placed_at: u64,
+    /// Since when what waits at an identity is given up.
+    pub(super) expired_at: Option<Timestamp>,
 }
 
 impl Item {
@@ -262,7 +266,13 @@ pub(super) fn of_powermta(
         let leaving = state.leaving_on(&host.spec.id);
         leaving.map(|leaving| &leaving.identity)
     };
-    let leaving = drained().map(|identity| signing(state, identity));
+    let leaving = state.leaving_on(&host.spec.id).map(|leaving| {
+        let item = signing(state, &leaving.identity)?;
+        Ok(Item {
+            expired_at: item.expired_at.filter(|_| is_held_with(state, leaving)),
+            ..item
+        })
+    });
     let placed = state
         .identities_on(&host.spec.id)
         .map(|identity| &**identity);
@@ -277,6 +287,7 @@ pub(super) fn of_powermta(
         secret: Some(secret.reference()),
         status: None,
         placed_at: 0,
+        expired_at: None,
     });
     let smtp_ports = configuration.smtp_ports();
     let smtp_ports: Vec<String> = smtp_ports.iter().map(ToString::to_string).collect();
@@ -289,7 +300,7 @@ pub(super) fn of_powermta(
     Ok(Values {
         shared,
         identities,
-        leaving: leaving.collect::<Result<_, _>>()?,
+        leaving: leaving.collect::<Result<_, PlanError>>()?,
         keys: keys.into_iter().flatten().collect(),
         drain: drain(state, &host.spec.id),
         certificates: certificate.into_iter().collect(),
@@ -386,6 +397,7 @@ fn tenants_of(state: &FleetState, tenants: BTreeSet<&TenantId>) -> Result<Vec<It
             secret: None,
             status: None,
             placed_at: 0,
+            expired_at: None,
         })
     };
     tenants.into_iter().map(one).collect()
@@ -433,6 +445,7 @@ fn authorities(state: &FleetState) -> Vec<Item> {
         secret: None,
         status: None,
         placed_at: 0,
+        expired_at: None,
     });
     item.into_iter().collect()
 }
@@ -449,6 +462,8 @@ fn item(state: &FleetState, identity: &Identity) -> Result<Item, PlanError> {
         .get(&spec.host)
         .ok_or_else(|| PlanError::UnknownHost(spec.host.clone()))?;
     let share = Share::of(identity);
+    let out = identity.life.quarantine.as_ref();
+    let expired = out.and_then(|out| out.expired.as_ref());
     let value = Value::from(Serde(IdentityValues {
         address: spec.address,
         domain: spec.domain.as_str(),
@@ -472,5 +487,6 @@ fn item(state: &FleetState, identity: &Identity) -> Result<Item, PlanError> {
         secret: None,
         status: Some(spec.status),
         placed_at: identity.placed_at,
+        expired_at: expired.map(|expired| expired.at),
     })
 }

@@ -9,12 +9,13 @@
 //! which warm-up plans of its own it has, what was seen in DNS, what lists of bad senders said, and alerts;
 //! version 6 says what was done about listings, what holds identities back, and zones that the fleet changes;
 //! version 7 adds campaigns that stand still, and since when a zone is stuck; version 8 finds keys, names of
-//! tenants and addresses of hosts without a walk through all, and knows who keeps no quotas.
+//! tenants and addresses of hosts without a walk through all, and knows who keeps no quotas; version 9 adds
+//! queues that are given up.
 
 use super::FleetState;
 
 /// Version of the tables that [`encode`] writes.
-pub const TABLES_VERSION: u32 = 8;
+pub const TABLES_VERSION: u32 = 9;
 
 /// Why bytes are not the tables of a state that this software reads.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -96,8 +97,8 @@ mod tests {
     fn newer_cut_and_prolonged_bytes_are_told_apart() {
         let whole = encode(&Fleet::with_identities(1).state);
         assert_eq!(
-            decode(9, &whole),
-            Err(DecodeError::Version { got: 9, newest: 8 })
+            decode(10, &whole),
+            Err(DecodeError::Version { got: 10, newest: 9 })
         );
         let cut = &whole[..whole.len() - 1];
         assert!(matches!(

@@ -63,8 +63,9 @@ pub use host::{
     WEBHOOK_ALL, WEBHOOK_LABEL,
 };
 pub use identity::{
-    Declared, Departed, Departure, ForeignPlan, GivenUp, Held, HeldAddresses, Identity, Leaving,
-    Life, OtherKey, Place, Pool, Quarantine, Restraint, Rotation, Said, Signing, Slowed,
+    Declared, Departed, Departure, ExpiredQueue, ForeignPlan, GivenUp, Held, HeldAddresses,
+    Identity, Leaving, Life, ListedRecipients, OtherKey, Place, Pool, Quarantine, Restraint,
+    Rotation, Said, Signing, Slowed,
 };
 pub use listing::{
     ListHealth, ListRun, ListWeight, Listing, Listings, Observer, Replies, Sweep, SweepRules,

@@ -1,5 +1,5 @@
-//! Says when mail left identities last, as far as it is counted, and lays to rest those that had none for 30
-//! days, and those whose quarantine is over.
+//! Says when mail left identities last, as far as it is counted, lays to rest those that had none for 30 days,
+//! and those whose quarantine is over, and gives up mail that waits in quarantine for too long.
 //!
 //! What is said is the day, once when it begins to have mail and once when it is over: idleness is counted in
 //! days, and the log is spared what changes nothing. Nobody is idle because nobody counted: one is laid to
@@ -17,8 +17,8 @@ use email_engine_protocol::id::HostId;
 use email_engine_protocol::time::Timestamp;
 
 use super::{leads, say};
-use crate::command::{Command, RecordSending, SteerIdentity};
-use crate::fleet::lifecycle::{Event, Standing, due};
+use crate::command::{Command, ExpireQueues, QUEUES, RecordSending, SteerIdentity};
+use crate::fleet::lifecycle::{Event, Standing, drained_mail_expires_at, due, mail_expires_at};
 use crate::fleet::warmup::{Evidence, accounting_hosts, day_begins, day_of, is_read_past};
 use crate::push::{Fleet, now};
 use crate::state::{FleetState, Identity};
@@ -46,6 +46,7 @@ pub(super) async fn run<F: Fleet>(fleet: F, evidence: Arc<dyn Evidence>) {
 }
 
 async fn look<F: Fleet>(fleet: &F, evidence: &Arc<dyn Evidence>) {
+    give_up_queues(fleet).await;
     let (mut found, mut from) = (Found::default(), Bound::Unbounded);
     loop {
         let (at, (subjects, clean, last)) = fleet.view(|state| {
@@ -79,6 +80,27 @@ async fn look<F: Fleet>(fleet: &F, evidence: &Arc<dyn Evidence>) {
             on_host: None,
         };
         say(fleet, why, Command::SteerIdentity(steer)).await;
+    }
+}
+
+/// Those at which mail waits for too long, wherever they are and wherever they still drain.
+fn overdue(state: &FleetState, now: Timestamp) -> BTreeSet<IpAddr> {
+    let is_due = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
+    let living = state.identities.values();
+    let living = living.filter(|one| is_due(mail_expires_at(one)));
+    let drains = state.leaving.values();
+    let drains = drains.filter(|one| is_due(drained_mail_expires_at(state, one)));
+    let living = living.map(|one| one.spec.address);
+    let all = living.chain(drains.map(|one| one.spec().address));
+    all.take(QUEUES).collect()
+}
+
+async fn give_up_queues<F: Fleet>(fleet: &F) {
+    let state = fleet.view(Clone::clone);
+    let addresses = overdue(&state, now().max(state.now));
+    if !addresses.is_empty() {
+        let command = Command::ExpireQueues(ExpireQueues { addresses });
+        say(fleet, "it waited for 12 hours", command).await;
     }
 }
 

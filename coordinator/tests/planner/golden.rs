@@ -5,7 +5,7 @@ use email_engine_coordinator::powermta;
 use email_engine_coordinator::powermta::lint::{Options, Rule, rules};
 use email_engine_coordinator::powermta::schema::Version;
 use email_engine_coordinator::powermta::syntax::Sources;
-use email_engine_coordinator::state::TargetRecord;
+use email_engine_coordinator::state::{ExpiredQueue, Quarantine, TargetRecord};
 use email_engine_protocol::api::IpStatus;
 use email_engine_protocol::bytes::ContentHash;
 use email_engine_protocol::generation::Generation;
@@ -80,6 +80,43 @@ fn an_identity_in_quarantine_stands_still_and_no_other() {
     golden(
         "quarantine.suspensions",
         &with(IpStatus::Quarantine).unwrap(),
+    );
+}
+
+#[test]
+fn what_waited_too_long_in_quarantine_is_thrown_away_and_only_there() {
+    let mut fleet = Fleet::sos_holidays();
+    let address = "192.0.2.3".parse().unwrap();
+    let mut with = |status, expired: Option<ExpiredQueue>| {
+        let identity = fleet.state.identities.get_mut(&address).unwrap();
+        let identity = std::sync::Arc::make_mut(identity);
+        identity.spec.status = status;
+        let mut out = Quarantine::new(Default::default(), Timestamp(1_795_240_800_000));
+        out.expired = expired;
+        identity.life.quarantine = Some(out);
+        let listing = listing(&fleet.plan("pmta1"));
+        let from = listing.find("discard:");
+        from.map(|from| {
+            let rest = &listing[from..];
+            let lines = rest.split_inclusive('\n');
+            let own = lines
+                .enumerate()
+                .take_while(|(at, line)| *at == 0 || line.starts_with(' '));
+            own.map(|(_, line)| line).collect::<String>()
+        })
+    };
+    let expired = || {
+        let listed = None;
+        Some(ExpiredQueue {
+            at: Timestamp(1_795_240_800_000),
+            listed,
+        })
+    };
+    assert_eq!(with(IpStatus::Quarantine, None), None);
+    assert_eq!(with(IpStatus::Resting, expired()), None);
+    golden(
+        "quarantine.discards",
+        &with(IpStatus::Quarantine, expired()).unwrap(),
     );
 }
 

@@ -2,9 +2,9 @@
 
 use email_engine_coordinator::planner::Planned;
 use email_engine_protocol::desired::{
-    CommandCheck, CommandLine, DatabaseAuth, DatabaseSpec, FileContent, HealthCheckSpec,
-    HttpQuestion, Probe, Question, Resource, Spec, SqlRowSpec, SqlScriptSpec, SqlValue,
-    SuspensionSpec, TransactionSpec,
+    CommandCheck, CommandLine, DatabaseAuth, DatabaseSpec, DiscardSpec, FileContent,
+    HealthCheckSpec, HttpQuestion, Listing, Probe, Question, Resource, Spec, SqlRowSpec,
+    SqlScriptSpec, SqlValue, SuspensionSpec, TransactionSpec,
 };
 
 /// What a suspension runs and asks, line by line.
@@ -76,6 +76,22 @@ fn scripted(script: &SqlScriptSpec) -> String {
         said("tells", told);
     }
     lines.join("\n    ")
+}
+
+/// What is asked, and what is run then.
+fn discarded(spec: &DiscardSpec) -> String {
+    let listed = |what: &str, listing: &Listing| {
+        format!(
+            "\n    {what} {} of {}",
+            words(&listing.command),
+            listing.list
+        )
+    };
+    let mut told = format!(" since {}", spec.since);
+    told.push_str(&listed("any", &spec.is_any));
+    told.push_str(&listed("all", &spec.all));
+    told.push_str(&format!("\n    then {}", words(&spec.discard.command)));
+    told
 }
 
 fn words(command: &CommandLine) -> String {
@@ -220,6 +236,7 @@ pub(crate) fn listing(planned: &Planned) -> String {
             }
             Spec::Step(step) => format!(" {} {:?}", step.command.program, step.command.arguments),
             Spec::Suspension(spec) => halted(spec),
+            Spec::Discard(spec) => discarded(spec),
             Spec::Transaction(spec) => told(spec),
             Spec::HealthCheck(spec) => asked(spec),
             Spec::Package(_) | Spec::Service(_) | Spec::Group(_) => String::new(),

@@ -54,10 +54,10 @@ pub use history::{
     UncountedView,
 };
 pub use ip::{
-    Addresses, Cause, Check, ChecksRequest, DkimView, ExplainedFact, Explanation, IpEntries,
-    IpEntry, IpView, MoveRequest, NamePattern, QuarantineRequest, QuarantineView, RotateRequest,
-    RotationCause, RotationStage, RotationView, Statement, TenantRotation, Transition, TurnView,
-    Verdict, Written,
+    Addresses, Cause, Check, ChecksRequest, DkimView, ExpiredMailView, ExplainedFact, Explanation,
+    IpEntries, IpEntry, IpView, MoveRequest, NamePattern, QuarantineRequest, QuarantineView,
+    RotateRequest, RotationCause, RotationStage, RotationView, Statement, TenantRotation,
+    Transition, TurnView, Verdict, Written,
 };
 pub use leaving::{GivenUpView, LeavingView};
 pub use listing::{

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::names::{self, is_unit};
 use super::{
     AccountingSpec, FileContent, HostPath, OnRemove, Resource, Spec, accounting, artifact, basics,
-    certificate, database, firewall, health, repository, suspension, transaction, vendor,
+    certificate, database, discard, firewall, health, repository, suspension, transaction, vendor,
 };
 use crate::bytes::ContentHash;
 use crate::canonical;
@@ -315,6 +315,10 @@ fn check_spec(resource: &Resource) -> Result<(), ConfigError> {
         }
         Spec::Suspension(spec) => {
             suspension::check(resource, spec)?;
+            0
+        }
+        Spec::Discard(spec) => {
+            discard::check(spec)?;
             0
         }
         Spec::Step(_) | Spec::Transaction(_) => 0,

@@ -10,6 +10,7 @@ mod basics;
 mod certificate;
 mod config;
 mod database;
+mod discard;
 mod drain;
 mod firewall;
 mod health;
@@ -37,6 +38,7 @@ pub use database::{
     DatabaseAuth, DatabaseSpec, Engine, KeptTable, SqlCell, SqlGiven, SqlRowSpec, SqlScriptSpec,
     SqlValue,
 };
+pub use discard::{DiscardSpec, Listing};
 pub use drain::{CountSpec, DrainSpec, NAME};
 pub use firewall::{
     AddressSet, Direction, Fate, FirewallRule, FirewallSpec, Packet, PortRange, Protocol,

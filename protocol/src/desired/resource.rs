@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ArchiveSpec, ArtifactRef, CertificateSpec, DatabaseSpec, FirewallSpec, GroupSpec,
+    ArchiveSpec, ArtifactRef, CertificateSpec, DatabaseSpec, DiscardSpec, FirewallSpec, GroupSpec,
     HealthCheckSpec, HostPath, IpAddressSpec, PackageRepositorySpec, SqlRowSpec, SqlScriptSpec,
     SuspensionSpec, SymlinkSpec, SysctlSpec, TransactionSpec, UserSpec, VendorPackageSpec,
 };
@@ -84,6 +84,8 @@ pub enum Spec {
     /// Statements that are run together while they are needed.
     #[serde(rename = "sql_script")]
     SqlScript(SqlScriptSpec),
+    /// What waits and shall never leave.
+    Discard(DiscardSpec),
 }
 
 /// The kind of a [`Spec`], for ids, tables and metrics.
@@ -140,6 +142,8 @@ pub enum ResourceKind {
     /// See [`SqlScriptSpec`].
     #[serde(rename = "sql_script")]
     SqlScript,
+    /// See [`DiscardSpec`].
+    Discard,
 }
 
 impl Spec {
@@ -168,6 +172,7 @@ impl Spec {
             Self::HealthCheck(_) => ResourceKind::HealthCheck,
             Self::PackageRepository(_) => ResourceKind::PackageRepository,
             Self::SqlScript(_) => ResourceKind::SqlScript,
+            Self::Discard(_) => ResourceKind::Discard,
         }
     }
 
@@ -181,6 +186,7 @@ impl Spec {
             Self::Archive(archive) => Some(&archive.path),
             Self::Certificate(certificate) => Some(&certificate.path),
             Self::Database(_)
+            | Self::Discard(_)
             | Self::Firewall(_)
             | Self::Group(_)
             | Self::HealthCheck(_)

@@ -297,6 +297,7 @@ fn no_byte_of_wire_version_1_has_changed() {
     golden.add("health", &health::sample());
     golden.add("repository", &repository::sample());
     golden.add("scripts", &database::script());
+    golden.add("discard", &discard());
     let token = JoinToken {
         id: TokenId::new("t-1").unwrap(),
         cluster: CLUSTER,

@@ -98,6 +98,7 @@ fn states() -> Vec<&'static str> {
             Spec::Suspension(_) => "suspension",
             Spec::Database(_) | Spec::SqlRow(_) => "database",
             Spec::SqlScript(_) => "scripts",
+            Spec::Discard(_) => "discard",
             Spec::Group(_) | Spec::IpAddress(_) | Spec::Symlink(_) | Spec::Sysctl(_)
                 | Spec::User(_) => "basics",
             Spec::Firewall(_) => "firewall",

@@ -5,11 +5,11 @@ use email_engine_protocol::bytes::{
 };
 use email_engine_protocol::crypto::{RecoveryPublic, Sealed, Signed, SigningKey};
 use email_engine_protocol::desired::{
-    BarSpec, CommandCheck, CommandLine, CountSpec, DirectorySpec, Disposition, DrainSpec,
-    EpochGrant, Expectation, FileContent, FileSpec, Guard, HaltSpec, Holds, HostConfig, HostPath,
-    NAME, OnNotify, OnRemove, PackageSpec, PlanKeyGrant, Policy, Probe, Question, Resource,
-    ResourceKind, RestartSpec, ServiceSpec, Sought, Spec, StepSpec, SuspensionSpec,
-    TransactionSpec,
+    BarSpec, CommandCheck, CommandLine, CountSpec, DirectorySpec, DiscardSpec, Disposition,
+    DrainSpec, EpochGrant, Expectation, FileContent, FileSpec, Guard, HaltSpec, Holds, HostConfig,
+    HostPath, Listing, NAME, OnNotify, OnRemove, PackageSpec, PlanKeyGrant, Policy, Probe,
+    Question, Resource, ResourceKind, RestartSpec, ServiceSpec, Sought, Spec, StepSpec,
+    SuspensionSpec, TransactionSpec,
 };
 use email_engine_protocol::enroll::RenewedCertificate;
 use email_engine_protocol::generation::Generation;
@@ -255,6 +255,31 @@ pub(crate) fn suspension() -> Resource {
         Spec::Suspension(SuspensionSpec {
             halts: vec![halt],
             bars: vec![bar],
+        }),
+        OnRemove::Leave,
+        Policy::Enforce,
+    )
+}
+
+pub(crate) fn discard() -> Resource {
+    let listing = |list: &str| Listing {
+        command: command(),
+        seconds: 30,
+        list: list.to_owned(),
+    };
+    resource(
+        "discard:vmta-mail1",
+        Spec::Discard(DiscardSpec {
+            since: AT,
+            is_any: listing("/data/one"),
+            all: listing("/data/rcpt"),
+            most: 500,
+            discard: CommandCheck {
+                command: command(),
+                seconds: 300,
+                refused_by: Vec::new(),
+                must_say: Vec::new(),
+            },
         }),
         OnRemove::Leave,
         Policy::Enforce,

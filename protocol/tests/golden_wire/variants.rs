@@ -72,6 +72,7 @@ fn desired(golden: &mut Golden) {
         ResourceKind::PackageRepository => ResourceKind::PackageRepository,
         ResourceKind::Webhook => ResourceKind::Webhook,
         ResourceKind::SqlScript => ResourceKind::SqlScript,
+        ResourceKind::Discard => ResourceKind::Discard,
     ]);
     databases(golden);
     variants!(golden, "probe", Probe, [

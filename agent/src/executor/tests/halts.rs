@@ -3,10 +3,12 @@
 use std::time::{Duration, Instant};
 
 use email_engine_protocol::desired::{
-    CommandCheck, CommandLine, HaltSpec, HostPath, Question, Resource, Sought, Spec, SuspensionSpec,
+    CommandCheck, CommandLine, DiscardSpec, HaltSpec, HostPath, Listing, Question, Resource,
+    Sought, Spec, SuspensionSpec,
 };
 use email_engine_protocol::id::ResourceId;
 use email_engine_protocol::observed::{Convergence, Stage};
+use email_engine_protocol::time::Timestamp;
 
 use super::life::service;
 use super::rig::{Rig, generation};
@@ -46,6 +48,35 @@ fn suspension(rig: &mut Rig) -> Resource {
         bars: Vec::new(),
     });
     made
+}
+
+/// What waits behind it and is thrown away.
+fn discard(rig: &mut Rig) -> Resource {
+    let listing = || Listing {
+        command: command("list"),
+        seconds: 1,
+        list: "/rcpt".to_owned(),
+    };
+    let mut made = rig.file("/x", "x");
+    made.id = ResourceId::new("discard:one").unwrap();
+    made.spec = Spec::Discard(DiscardSpec {
+        since: Timestamp(7),
+        is_any: listing(),
+        all: listing(),
+        most: 9,
+        discard: CommandCheck {
+            command: command("delete"),
+            seconds: 1,
+            refused_by: Vec::new(),
+            must_say: Vec::new(),
+        },
+    });
+    made
+}
+
+fn has_thrown_away(core: &Core) -> bool {
+    let id = ResourceId::new("discard:one/discard").unwrap();
+    core.reconciler.machine.system.has_run(&id)
 }
 
 fn fail(rig: &Rig, lines: &str) {
@@ -139,4 +170,72 @@ fn what_only_the_older_state_halts_stays_so_while_that_is_fallen_back_on() {
     let unset = ResourceId::new("suspension:one/unset").unwrap();
     assert!(!core.reconciler.machine.system.has_run(&unset));
     assert!(core.reconciler.due().is_some(), "it is looked at again");
+}
+
+#[test]
+fn what_is_not_thrown_away_brings_no_older_state_back() {
+    let mut rig = Rig::new();
+    let good = rig.file("/etc/a", "good");
+    let state = rig.config(vec![good]);
+    rig.converge(&state, 1);
+    let (newer, halted) = (rig.file("/etc/a", "newer"), suspension(&mut rig));
+    let given_up = discard(&mut rig);
+    let state = rig.config(vec![newer, halted, given_up]);
+    fail(&rig, "discard:one/discard\n");
+    let report = rig.offer(&state, 2);
+    assert_eq!(report.convergence, Convergence::Degraded);
+    assert_eq!(report.counts.failed, 1);
+    assert_eq!(report.generations.last_good, Some(generation(2)));
+    let (core, _events) = alone(&mut rig);
+    assert_eq!(enforced(&core), 2);
+    assert!(!has_thrown_away(&core));
+}
+
+#[test]
+fn an_older_state_throws_nothing_away() {
+    let mut rig = Rig::new();
+    let (good, halted) = (rig.file("/etc/a", "good"), suspension(&mut rig));
+    let given_up = discard(&mut rig);
+    let state = rig.config(vec![good, halted, given_up, pair(&["/etc/a"])]);
+    // Its content goes live in this pass; what was on its way may still come.
+    rig.converge(&state, 1);
+    // It may send again, and its content is refused.
+    let newer = rig.file("/etc/a", "newer");
+    let state = rig.config(vec![newer, pair(&["/etc/a"])]);
+    fail(&rig, "transaction:pair/test: Error in line 1\n");
+    rig.offer(&state, 2);
+    let (mut core, _events) = alone(&mut rig);
+    assert_eq!(enforced(&core), 1, "alone with a content that is refused");
+    core.audit();
+    assert!(!has_thrown_away(&core));
+}
+
+#[test]
+fn nothing_is_thrown_away_while_another_content_takes_mail_for_it() {
+    let mut rig = Rig::new();
+    let good = rig.file("/etc/a", "good");
+    let state = rig.config(vec![good, pair(&["/etc/a"])]);
+    rig.converge(&state, 1);
+    let newer = rig.file("/etc/a", "newer");
+    let (halted, given_up) = (suspension(&mut rig), discard(&mut rig));
+    let state = rig.config(vec![newer, halted, given_up, pair(&["/etc/a"])]);
+    fail(&rig, "transaction:pair/test: Error in line 1\n");
+    rig.offer(&state, 2);
+    let (core, _events) = alone(&mut rig);
+    assert!(!has_thrown_away(&core), "the older content is in force");
+}
+
+#[test]
+fn nothing_is_thrown_away_before_it_surely_stands_still() {
+    let mut rig = Rig::new();
+    let (good, halted) = (rig.file("/etc/a", "good"), suspension(&mut rig));
+    let given_up = discard(&mut rig);
+    let state = rig.config(vec![good, halted, given_up, pair(&["/etc/a"])]);
+    fail(&rig, "suspension:one/set\n");
+    rig.offer(&state, 1);
+    let (mut core, _events) = alone(&mut rig);
+    assert!(!has_thrown_away(&core), "it does not surely stand still");
+    fail(&rig, "");
+    core.audit();
+    assert!(has_thrown_away(&core));
 }

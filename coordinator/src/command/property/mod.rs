@@ -167,8 +167,10 @@ fn every_command_is_drawn_and_both_taken_and_refused() {
     assert_eq!(
         never_refused,
         [
+            "expire-queues",
             "pull-brake",
             "put-bundle",
+            "record-expired",
             "record-readings",
             "record-listings",
             "record-sending",

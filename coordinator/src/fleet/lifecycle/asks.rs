@@ -272,7 +272,11 @@ fn moved(standing: &Standing, to: IpStatus, event: &Event, now: Timestamp) -> St
             let seen_before = standing.quarantine.as_ref();
             all.extend(seen_before.iter().flat_map(|out| out.lists.iter().cloned()));
             let before = seen_before.map_or(now, |out| out.last_sighting);
-            Some(Quarantine::new(all, now.max(before)))
+            Some(Quarantine {
+                // What waited is gone, whoever lists it now.
+                expired: seen_before.and_then(|out| out.expired.clone()),
+                ..Quarantine::new(all, now.max(before))
+            })
         }
         _ => None,
     };

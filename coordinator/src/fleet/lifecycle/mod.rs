@@ -22,7 +22,10 @@ mod tests;
 
 pub use asks::{Refusal, Turned, declare, next};
 pub use preflight::{FRESH_MILLIS, Preflight};
-pub use rest::{count_sweep, due, earliest_release, idle_millis, resumes_at, state_listing};
+pub use rest::{
+    count_sweep, drained_mail_expires_at, due, earliest_release, idle_millis, is_held_with,
+    mail_expires_at, resumes_at, state_listing,
+};
 pub use table::{Event, allowed_from};
 
 use email_engine_protocol::api::{IpSpec, IpStatus, Phase};

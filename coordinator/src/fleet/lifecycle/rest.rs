@@ -6,7 +6,7 @@ use email_engine_protocol::api::{IpStatus, Phase, Verdict};
 use email_engine_protocol::time::Timestamp;
 
 use super::{Event, Standing};
-use crate::state::Quarantine;
+use crate::state::{FleetState, Identity, Leaving, Quarantine};
 
 /// Idleness that costs one phase, and that ends sending.
 pub(super) const IDLE_MILLIS: u64 = 30 * Timestamp::DAY;
@@ -14,6 +14,9 @@ pub(super) const IDLE_MILLIS: u64 = 30 * Timestamp::DAY;
 const TAKEN_UP_MILLIS: u64 = 7 * Timestamp::DAY;
 /// Least time since the last sighting before an identity leaves quarantine.
 const QUARANTINE_MILLIS: u64 = 7 * Timestamp::DAY;
+/// How long mail waits at one that is in quarantine: nobody else may send it in its place, and receivers that
+/// see it a day late mistrust it.
+const HOLD_QUEUED_MILLIS: u64 = 12 * Timestamp::HOUR;
 /// Clean sweeps, one after the other, before it does.
 pub(super) const CLEAN_SWEEPS: u8 = 2;
 /// Sweeps are so far apart: what is said twice within that is one sweep.
@@ -70,6 +73,28 @@ pub fn due(standing: &Standing, now: Timestamp) -> Option<Event> {
 #[must_use]
 pub const fn earliest_release(quarantine: &Quarantine) -> Timestamp {
     quarantine.last_sighting.plus(QUARANTINE_MILLIS)
+}
+
+/// When mail that waits at an identity is given up; nothing where it may leave, or is given up already.
+#[must_use]
+pub fn mail_expires_at(identity: &Identity) -> Option<Timestamp> {
+    let out = identity.life.quarantine.as_ref()?;
+    let waits = identity.spec.status == IpStatus::Quarantine && out.expired.is_none();
+    waits.then(|| identity.life.since.plus(HOLD_QUEUED_MILLIS))
+}
+
+/// The same of one that left and drains. Whoever was let go meanwhile may send what it left behind, unless its
+/// address is elsewhere now: then nobody ever will.
+#[must_use]
+pub fn drained_mail_expires_at(state: &FleetState, leaving: &Leaving) -> Option<Timestamp> {
+    is_held_with(state, leaving).then(|| mail_expires_at(&leaving.identity))?
+}
+
+/// Whether what drains is as its identity is where it lives now: out.
+#[must_use]
+pub fn is_held_with(state: &FleetState, leaving: &Leaving) -> bool {
+    let living = state.identities.get(&leaving.spec().address);
+    living.is_none_or(|one| leaving.took_address || one.spec.status == IpStatus::Quarantine)
 }
 
 /// What keeps an identity in quarantine, for people. Nothing: it may go.

@@ -13,6 +13,7 @@ use super::super::error::BundleFault;
 use super::super::role::{
     BarEntry, CheckEntry, HaltEntry, QuestionEntry, SoughtEntry, SuspensionEntry,
 };
+use super::super::values::Item;
 
 /// Templates among the texts of these entries, each once.
 pub(in crate::planner) fn texts(entries: &[SuspensionEntry]) -> impl Iterator<Item = &str> {
@@ -49,10 +50,7 @@ pub(in crate::planner) fn specs(
                 .status
                 .is_some_and(|status| entry.status.contains(&status))
             {
-                let making = Making {
-                    build,
-                    context: build.context(Some(item)),
-                };
+                let making = Making::of(build, item);
                 let halts = entry.halts.iter().map(|halt| making.halt(halt));
                 let halts = halts.collect::<Result<_, _>>()?;
                 let bars = entry.bars.iter().map(|bar| making.bar(bar));
@@ -64,21 +62,32 @@ pub(in crate::planner) fn specs(
     Ok(made)
 }
 
-/// One of them.
-struct Making<'a> {
+/// One of them, or of what else is run for an identity.
+pub(super) struct Making<'a> {
     build: &'a Build<'a>,
     context: Value,
 }
 
-impl Making<'_> {
-    fn text(&self, template: &str) -> Result<String, BundleFault> {
+impl<'a> Making<'a> {
+    pub(super) fn of(build: &'a Build<'a>, item: &Item) -> Self {
+        Self {
+            build,
+            context: build.context(Some(item)),
+        }
+    }
+
+    pub(super) fn text(&self, template: &str) -> Result<String, BundleFault> {
         let build = self.build;
         build
             .templates
             .text(template, &build.role.path, &self.context)
     }
 
-    fn command(&self, program: &str, arguments: &[String]) -> Result<CommandLine, BundleFault> {
+    pub(super) fn command(
+        &self,
+        program: &str,
+        arguments: &[String],
+    ) -> Result<CommandLine, BundleFault> {
         let arguments = arguments.iter().map(|text| self.text(text));
         Ok(CommandLine {
             program: self.build.path(program)?,
@@ -86,7 +95,7 @@ impl Making<'_> {
         })
     }
 
-    fn check(&self, entry: &CheckEntry) -> Result<CommandCheck, BundleFault> {
+    pub(super) fn check(&self, entry: &CheckEntry) -> Result<CommandCheck, BundleFault> {
         Ok(CommandCheck {
             command: self.command(&entry.program, &entry.arguments)?,
             seconds: entry.timeout_seconds,

@@ -272,6 +272,7 @@ fn basics(facts: &mut BTreeMap<&'static str, String>, resource: &Resource) {
             facts.insert("addresses", addresses(&spec.addresses));
         }
         Spec::Directory(_)
+        | Spec::Discard(_)
         | Spec::File(_)
         | Spec::Group(_)
         | Spec::Package(_)

@@ -56,6 +56,7 @@ pub(in crate::planner) fn keys(
             secret: Some(key(state, identity, id)?),
             status: None,
             placed_at: identity.placed_at,
+            expired_at: None,
         })
     })
     .collect()

@@ -57,8 +57,14 @@ impl<F: Fleet> Session<F> {
         let Some(emptied) = self.emptied.as_ref().filter(|_| !self.ending) else {
             return;
         };
-        let host = &self.host;
-        let vmtas = self.push.fleet.view(|state| emptied.news(state, host));
+        let (host, expired) = (&self.host, &self.tellings.expired);
+        let vmtas = self.push.fleet.view(|state| {
+            // What was deleted of it is said first: its row goes with the end.
+            let untold: BTreeSet<_> = expired.news(state, host).map(|one| &one.vmta).collect();
+            let mut vmtas = emptied.news(state, host);
+            vmtas.retain(|vmta| !untold.contains(vmta));
+            vmtas
+        });
         if !vmtas.is_empty() {
             self.ending = true;
             let generation = emptied.generation;

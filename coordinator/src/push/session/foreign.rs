@@ -137,20 +137,20 @@ impl<F: Fleet> Session<F> {
             // A pass that was interrupted saw some rows only.
             return;
         }
-        self.foreign.seen = Foreign::of(&report.statuses, report.counts.total());
+        self.tellings.foreign.seen = Foreign::of(&report.statuses, report.counts.total());
         self.tell_foreign();
     }
 
     /// As with what drains: one command at a time, and again by the clock when nobody could write it down.
     pub(super) fn tell_foreign(&mut self) {
-        let Telling { seen, underway } = &self.foreign;
+        let Telling { seen, underway } = &self.tellings.foreign;
         let Some(foreign) = seen.as_ref().filter(|_| !underway) else {
             return;
         };
         let host = &self.host;
         let command = self.push.fleet.view(|state| foreign.command(state, host));
         if let Some(command) = command {
-            self.foreign.underway = true;
+            self.tellings.foreign.underway = true;
             self.record_foreign(command);
         }
     }

@@ -120,9 +120,10 @@ impl<F: Fleet> Session<F> {
         self.place.note_told(Told::of(report));
         self.intake()
             .offer(intake::outcome(report), recorded.as_ref());
-        self.note_drains(report);
         self.note_foreign(report);
         self.note_held(report);
+        self.note_expired(report);
+        self.note_drains(report);
         if retiring && !self.cutting {
             self.cutting = true;
             self.cut_off();

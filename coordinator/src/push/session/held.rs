@@ -98,20 +98,20 @@ impl<F: Fleet> Session<F> {
             return;
         }
         if let Some(seen) = Standing::of(&report.statuses, report.counts.total()) {
-            self.held.seen = Some(seen);
+            self.tellings.held.seen = Some(seen);
         }
         self.tell_held();
     }
 
     /// As with MailWizz's own plans: one command at a time, and again by the clock when nobody could write it down.
     pub(super) fn tell_held(&mut self) {
-        let Telling { seen, underway } = &self.held;
+        let Telling { seen, underway } = &self.tellings.held;
         let Some(seen) = seen.as_ref().filter(|_| !underway) else {
             return;
         };
         let host = &self.host;
         if let Some(news) = self.push.fleet.view(|state| seen.news(state, host)) {
-            self.held.underway = true;
+            self.tellings.held.underway = true;
             self.record_held(news);
         }
     }

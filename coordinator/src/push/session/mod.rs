@@ -5,6 +5,7 @@
 
 mod content;
 mod drains;
+mod expired;
 mod foreign;
 mod greet;
 mod hear;
@@ -93,15 +94,15 @@ pub(super) async fn run<F: Fleet>(
         }
     };
     let (cluster, nonce, grants) = (greeted.cluster, greeted.welcome.nonce, greeted.grants);
-    let message = CoordinatorMessage::Welcome(Box::new(greeted.welcome));
-    if let Err(error) = frames::say(&mut send, &message).await {
+    let welcome = CoordinatorMessage::Welcome(Box::new(greeted.welcome));
+    if let Err(error) = frames::say(&mut send, &welcome).await {
         tracing::info!(%host, %remote, %error, "session lost");
         return;
     }
     reader.set_cap(limits::FRAME_BYTES);
     let credential = Arc::new(credential);
-    let (registry, target) = (&push.registry, greeted.target);
-    let place = registry.enter(&host, &connection, &credential, target);
+    let registry = &push.registry;
+    let place = registry.enter(&host, &connection, &credential, greeted.target);
     tracing::info!(%host, %remote, "session begins");
     let mut session = Session {
         content: Arc::new(Content::new(push.fleet.clone(), host.clone())),
@@ -128,8 +129,7 @@ pub(super) async fn run<F: Fleet>(
         cutting: false,
         emptied: None,
         ending: false,
-        foreign: Telling::default(),
-        held: held::Telling::default(),
+        tellings: Tellings::default(),
     };
     let end = session.serve().await;
     if let Some(refusal) = &end {
@@ -201,10 +201,8 @@ struct Session<F: Fleet> {
     emptied: Option<Emptied>,
     /// The fleet is being told of it.
     ending: bool,
-    /// MailWizz's own plans.
-    foreign: Telling,
-    /// Campaigns that stand still.
-    held: held::Telling,
+    /// What hosts say of which the fleet is told.
+    tellings: Tellings,
 }
 
 enum Event {
@@ -217,6 +215,17 @@ enum Event {
     RecordDue,
     Ping,
     Nothing,
+}
+
+/// What a host says of which the fleet is told.
+#[derive(Debug, Default)]
+struct Tellings {
+    /// MailWizz's own plans.
+    foreign: Telling,
+    /// Campaigns that stand still.
+    held: held::Telling,
+    /// Mail that was deleted, as it was said last.
+    expired: expired::Telling,
 }
 
 impl<F: Fleet> Session<F> {
@@ -301,6 +310,7 @@ impl<F: Fleet> Session<F> {
                 self.end_drains();
                 self.tell_foreign();
                 self.tell_held();
+                self.tell_expired();
                 let number = self.pings;
                 self.say(CoordinatorMessage::Ping { number }).await
             }

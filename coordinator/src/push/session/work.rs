@@ -19,7 +19,8 @@ use email_engine_protocol::wire::v1::CoordinatorMessage;
 use super::held::Standing;
 use super::{End, Session, refusal};
 use crate::command::{
-    Command, CutOffHost, EndDrain, HostBatch, RecordHeldCampaigns, RecordOutcome, RenewCertificate,
+    Command, CutOffHost, EndDrain, HostBatch, RecordExpired, RecordHeldCampaigns, RecordOutcome,
+    RenewCertificate, ToldQueue,
 };
 use crate::pki::issue::Request;
 use crate::pki::{Authority, Credential, Term};
@@ -37,6 +38,8 @@ pub(super) enum Work {
     Foreign,
     /// The fleet knows of campaigns that stand still, or not.
     Held,
+    /// The fleet knows of mail that was deleted, or not.
+    Expired,
     /// The retired host is cut off, or not.
     CutOff(bool),
     /// A certificate, as it is sent and as it is judged.
@@ -158,6 +161,21 @@ impl<F: Fleet> Session<F> {
         });
     }
 
+    pub(super) fn record_expired(&mut self, queues: Vec<ToldQueue>) {
+        let (push, host) = (self.push.clone(), self.host.clone());
+        self.work.spawn(async move {
+            let command = Command::RecordExpired(RecordExpired {
+                host: host.clone(),
+                queues,
+            });
+            let reason = "it waited for too long";
+            if let Err(reason) = commit(&push, &host, reason, command).await {
+                tracing::info!(%host, reason, "mail that was deleted is not recorded");
+            }
+            Work::Expired
+        });
+    }
+
     pub(super) fn count(&mut self, batch: HostBatch) {
         let (push, host) = (self.push.clone(), self.host.clone());
         let end = batch.stretch.as_ref();
@@ -217,11 +235,16 @@ impl<F: Fleet> Session<F> {
                 Ok(())
             }
             Work::Foreign => {
-                self.foreign.underway = false;
+                self.tellings.foreign.underway = false;
                 Ok(())
             }
             Work::Held => {
-                self.held.underway = false;
+                self.tellings.held.underway = false;
+                Ok(())
+            }
+            Work::Expired => {
+                self.tellings.expired.underway = false;
+                self.end_drains();
                 Ok(())
             }
             Work::Counted(counted) => {

@@ -42,7 +42,7 @@ impl ListingEvent {
     #[must_use]
     pub fn is_behind(&self, identity: &Identity) -> bool {
         use IpStatus::{Active, Quarantine, Warming};
-        let turns = identity.life.history.iter().rev();
+        let turns = identity.life.turns();
         let mut turns = turns.filter(|turn| matches!(turn.to, Quarantine | Active | Warming));
         let is_last = turns
             .next()

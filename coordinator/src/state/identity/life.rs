@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use email_engine_protocol::api::{
-    Check, IpDocument, IpSpec, IpStatus, Phase, Statement, Transition, Verdict,
+    Cause, Check, IpDocument, IpSpec, IpStatus, Phase, Statement, Transition, Verdict,
 };
 use email_engine_protocol::id::HostId;
 use email_engine_protocol::time::Timestamp;
@@ -83,6 +83,12 @@ impl Life {
         format!("host {host}")
     }
 
+    /// The turns that it took, newest first: that mail of it expired is in its history, and none of them.
+    pub fn turns(&self) -> impl Iterator<Item = &Transition> {
+        let history = self.history.iter().rev();
+        history.filter(|turn| turn.cause != Cause::Expired)
+    }
+
     /// Keeps a turn, and lets the oldest go when there are too many.
     pub fn remember(&mut self, turn: Transition) {
         self.history.push_back(turn);
@@ -104,6 +110,28 @@ pub struct Quarantine {
     pub clean_sweeps: u8,
     /// When the last of them was.
     pub last_sweep: Option<Timestamp>,
+    /// What waited in its queue is given up.
+    pub expired: Option<ExpiredQueue>,
+}
+
+/// Mail that waited too long at an identity in quarantine: it never leaves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExpiredQueue {
+    /// Since when.
+    pub at: Timestamp,
+    /// What its host says of it, where anything waited.
+    pub listed: Option<ListedRecipients>,
+}
+
+/// Recipients to whom mail was deleted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListedRecipients {
+    /// How many there are.
+    pub recipients: u64,
+    /// The host on which they are listed.
+    pub host: HostId,
+    /// The file there.
+    pub file: String,
 }
 
 impl Quarantine {
@@ -115,6 +143,7 @@ impl Quarantine {
             last_sighting: now,
             clean_sweeps: 0,
             last_sweep: None,
+            expired: None,
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::fleet::warmup;
 
 pub use foreign::ForeignPlan;
 pub use held::{Held, HeldAddresses};
-pub use life::{Declared, Life, Quarantine, Said};
+pub use life::{Declared, ExpiredQueue, Life, ListedRecipients, Quarantine, Said};
 pub use signing::{OtherKey, Rotation, Signing};
 
 /// A sending identity.

@@ -156,6 +156,8 @@ kinds! {
     CampaignsHeld, "campaigns-held", Critical, true;
     /// A zone that the fleet changes is not as it has to be for more than an hour.
     DnsZoneStuck, "dns-zone-stuck", Warning, true;
+    /// Mail that waited for an identity in quarantine was deleted: its recipients are listed.
+    QueueExpired, "queue-expired", Warning, false;
 }
 
 /// A word that is no kind of alert.

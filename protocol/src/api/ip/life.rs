@@ -157,6 +157,8 @@ pub enum Cause {
     Returned,
     /// It took the place of one that lists have.
     Promoted,
+    /// It stays where it is; mail that waited for it was deleted.
+    Expired,
 }
 
 /// One turn of an identity's life.
@@ -195,6 +197,21 @@ pub struct QuarantineView {
     pub until: Timestamp,
     /// Healthy sweeps since then that found it on no list, one after the other.
     pub clean_sweeps: u8,
+    /// When mail that waits in its queue is given up, or was.
+    pub mail_expires_at: Timestamp,
+    /// What was deleted then; nothing where nothing waited, or the host has not said so yet.
+    pub expired_mail: Option<ExpiredMailView>,
+}
+
+/// Mail that waited too long at an identity in quarantine and was deleted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExpiredMailView {
+    /// How many recipients it was for.
+    pub recipients: u64,
+    /// The host on which they are listed, for a re-send.
+    pub host: HostId,
+    /// The file there: one recipient a line, in JSON.
+    pub file: String,
 }
 
 /// A sending identity as it stands.

@@ -5,7 +5,7 @@ mod range;
 mod rotation;
 
 pub use life::{
-    Cause, Check, ChecksRequest, ExplainedFact, Explanation, IpView, MoveRequest,
+    Cause, Check, ChecksRequest, ExpiredMailView, ExplainedFact, Explanation, IpView, MoveRequest,
     QuarantineRequest, QuarantineView, Statement, Transition, TurnView, Verdict,
 };
 pub(super) use range::entries;

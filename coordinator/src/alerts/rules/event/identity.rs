@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use email_engine_protocol::api::{AlertKind, Phase};
+use email_engine_protocol::id::HostId;
 use email_engine_protocol::mail::DomainName;
 use email_engine_protocol::time::Timestamp;
 
@@ -80,6 +81,15 @@ pub enum OfIdentity {
         /// The exact line to publish, where there is one.
         publish: Option<Line>,
     },
+    /// Mail that waited for it in quarantine was deleted.
+    QueueExpired {
+        /// How many recipients it was for.
+        recipients: u64,
+        /// The host on which they are listed.
+        host: HostId,
+        /// The file there.
+        file: Line,
+    },
 }
 
 /// A confirmed listing, and what was done.
@@ -140,6 +150,7 @@ impl OfIdentity {
             Self::Listed(_) => AlertKind::ListingConfirmed,
             Self::Promoted { .. } => AlertKind::Promoted,
             Self::DnsInvalid { .. } => AlertKind::DnsInvalid,
+            Self::QueueExpired { .. } => AlertKind::QueueExpired,
         }
     }
 
@@ -157,6 +168,8 @@ impl OfIdentity {
             }
             Self::Promoted { replaces, .. } => replaces.to_string().into(),
             Self::DnsInvalid { record, .. } => record.clone(),
+            // More of it in the same file is no news.
+            Self::QueueExpired { host, file, .. } => format!("{host} {file}").into(),
             _ => Line::default(),
         }
     }
@@ -216,6 +229,17 @@ impl IdentityEvent {
             } => Words::new(format!("{who}: its {record} record is not valid"))
                 .line(what.to_string())
                 .maybe(publish.as_ref().map(|line| format!("Publish: {line}"))),
+            OfIdentity::QueueExpired {
+                recipients,
+                host,
+                file,
+            } => Words::new(format!(
+                "{who}: mail for {recipients} recipients expired in quarantine"
+            ))
+            .line("It waited for 12 hours, was deleted, and counts as expired, not as bounced.")
+            .line(format!(
+                "Action required where they shall have it: send it again to those in {file} on host {host}."
+            )),
         }
     }
 }

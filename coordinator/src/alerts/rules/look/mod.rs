@@ -176,8 +176,8 @@ fn quarantined(identity: &Identity) -> Option<OfIdentity> {
     if identity.spec.status != IpStatus::Quarantine {
         return None;
     }
-    let history = identity.life.history.iter().rev();
-    let mut turns = history.filter(|turn| turn.to == IpStatus::Quarantine);
+    let turns = identity.life.turns();
+    let mut turns = turns.filter(|turn| turn.to == IpStatus::Quarantine);
     let turn = turns.next().filter(|turn| turn.actor.starts_with("key "))?;
     let lists = identity.life.quarantine.iter().flat_map(|out| &out.lists);
     Some(OfIdentity::Quarantined {

@@ -115,6 +115,11 @@ fn identity_samples() -> Vec<Event> {
             what: "it does not allow 192.0.2.1".into(),
             publish: Some("mail1.example.com. TXT \"v=spf1 ip4:192.0.2.1 -all\"".into()),
         }),
+        identity(OfIdentity::QueueExpired {
+            recipients: 41,
+            host: host_id("pmta1"),
+            file: "/var/lib/list.jsonl".into(),
+        }),
     ]
 }
 

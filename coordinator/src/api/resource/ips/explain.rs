@@ -19,7 +19,9 @@ use crate::api::problem::ApiError;
 use crate::api::request::Named;
 use crate::api::resource::failover;
 use crate::api::routes::Asker;
-use crate::fleet::lifecycle::{Standing, allowed_from, earliest_release, idle_millis, resumes_at};
+use crate::fleet::lifecycle::{
+    Standing, allowed_from, earliest_release, idle_millis, mail_expires_at, resumes_at,
+};
 use crate::fleet::listing::{checks, preflight};
 use crate::fleet::rotation::{Pace, due_at, pace_of, stuck, waits_for};
 use crate::planner::word;
@@ -177,6 +179,7 @@ fn rules(state: &FleetState, identity: &Identity, now: Timestamp) -> Vec<String>
     }];
     if !state.identities.contains_key(&spec.address) {
         rules.push("it is removed and drains: it goes when its queue is empty".to_owned());
+        rules.extend(waiting_mail(identity));
         return rules;
     }
     let missing = preflight(state, identity, &life.checks, now).missing();
@@ -208,6 +211,8 @@ fn rules(state: &FleetState, identity: &Identity, now: Timestamp) -> Vec<String>
     };
     rules.extend(rule.map(str::to_owned));
     rules.extend(life.quarantine.iter().flat_map(kept_out));
+    let drains = state.leaving_from(spec.address).map(|one| &one.identity);
+    rules.extend(drains.chain([identity]).filter_map(waiting_mail));
     let signing = &identity.signing;
     rules.push(format!(
         "it signs with selector {} since {}; its key is changed by itself by {}, sooner when it sends more \
@@ -249,6 +254,28 @@ fn kept_out(out: &Quarantine) -> Vec<String> {
         2_u8.saturating_sub(out.clean_sweeps)
     ));
     told
+}
+
+/// What becomes, or became, of mail that waits at one in quarantine.
+fn waiting_mail(identity: &Identity) -> Option<String> {
+    if let Some(at) = mail_expires_at(identity) {
+        return Some(format!(
+            "mail that waits in its queue on host {} goes through no other identity; it is deleted from {at} on, \
+             and its recipients are listed",
+            identity.spec.host
+        ));
+    }
+    let expired = identity.life.quarantine.as_ref()?.expired.as_ref()?;
+    Some(match &expired.listed {
+        Some(listed) => format!(
+            "mail that waited in its queue is given up since {}: {} recipients are listed in {} on host {}",
+            expired.at, listed.recipients, listed.file, listed.host
+        ),
+        None => format!(
+            "mail that waited in its queue is given up since {}; host {} has not said that there was any",
+            expired.at, identity.spec.host
+        ),
+    })
 }
 
 /// What was seen of the record of a key that comes.

@@ -9,8 +9,8 @@ use axum::{Extension, Json};
 use serde::Deserialize;
 
 use email_engine_protocol::api::{
-    AccessRole, Check, ChecksRequest, FleetDocument, IpDocument, IpView, MoveRequest,
-    QuarantineRequest, QuarantineView, TurnView,
+    AccessRole, Check, ChecksRequest, ExpiredMailView, FleetDocument, IpDocument, IpView,
+    MoveRequest, QuarantineRequest, QuarantineView, TurnView,
 };
 use email_engine_protocol::time::Timestamp;
 
@@ -20,9 +20,9 @@ use crate::api::problem::ApiError;
 use crate::api::request::{JsonBody, JsonOrNothing, Named, WriteRequest};
 use crate::api::{Api, Draft};
 use crate::command::{Batch, Command, StateChecks, StateNextKey, SteerIdentity};
-use crate::fleet::lifecycle::{Event, Standing, earliest_release, resumes_at};
+use crate::fleet::lifecycle::{Event, Standing, earliest_release, mail_expires_at, resumes_at};
 use crate::fleet::listing::checks;
-use crate::state::{FleetState, Identity};
+use crate::state::{ExpiredQueue, FleetState, Identity};
 
 /// An identity as answered.
 pub(super) fn view(state: &FleetState, identity: &Identity, now: Timestamp) -> IpView {
@@ -40,9 +40,22 @@ pub(super) fn view(state: &FleetState, identity: &Identity, now: Timestamp) -> I
             last_sighting: out.last_sighting,
             until: earliest_release(out),
             clean_sweeps: out.clean_sweeps,
+            mail_expires_at: mail_expires_at(identity)
+                .or_else(|| out.expired.as_ref().map(|expired| expired.at))
+                .unwrap_or(life.since),
+            expired_mail: out.expired.as_ref().and_then(listed),
         }),
         checks: checks(state, identity, &life.checks).into_owned(),
     }
+}
+
+/// What was deleted, and where its recipients are.
+fn listed(expired: &ExpiredQueue) -> Option<ExpiredMailView> {
+    expired.listed.as_ref().map(|listed| ExpiredMailView {
+        recipients: listed.recipients,
+        host: listed.host.clone(),
+        file: listed.file.clone(),
+    })
 }
 
 /// How it is taken up.

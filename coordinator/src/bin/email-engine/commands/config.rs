@@ -217,6 +217,7 @@ fn details(resource: &Resource) -> String {
         Spec::SqlRow(row) => format!("{} columns are kept", row.values.len()),
         Spec::SqlScript(script) => format!("{} statements", script.statements.len()),
         Spec::HealthCheck(spec) => checked(spec),
+        Spec::Discard(_) => "what waits is written down, then thrown away".to_owned(),
         Spec::Suspension(spec) => halted(spec),
         Spec::Transaction(spec) => {
             let members = spec.members.len();

@@ -2,6 +2,8 @@
 //! by [`crate::fleet::lifecycle`]; here it is asked, done and remembered.
 
 mod begin;
+mod expire_queues;
+mod record_expired;
 mod record_sending;
 mod state_checks;
 mod steer;
@@ -21,6 +23,9 @@ use crate::fleet::warmup;
 use crate::state::{FleetState, Identity, Life};
 
 pub(super) use begin::{begin, redeclare, resume};
+pub use expire_queues::ExpireQueues;
+pub(crate) use expire_queues::QUEUES;
+pub use record_expired::{RecordExpired, ToldQueue};
 pub use record_sending::RecordSending;
 pub use state_checks::StateChecks;
 pub use steer::SteerIdentity;

@@ -243,7 +243,8 @@ mod tests {
         ] {
             fleet.accept(tick(&fleet, today(&fleet), step));
             let mut told = kinds(&fleet);
-            (told.sort(), wanted.sort());
+            told.sort();
+            wanted.sort();
             assert_eq!(told, wanted, "{step:?}");
             fleet.wait(Timestamp::DAY - Timestamp::HOUR);
         }

@@ -1,11 +1,13 @@
 //! An identity in quarantine sends nothing more from the moment its agent hears of it, its queue waits,
-//! and goes from its own address once it is released.
+//! and goes from its own address once it is released; or is deleted after twelve hours, and its recipients
+//! listed.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::time::Duration;
 
 use email_engine_tests::mail::{Letter, MailFleet, RECIPIENT, Verdict, addresses, alone};
-use email_engine_tests::wait_until;
+use email_engine_tests::{Clock, wait_until};
 use serde_json::{Value, json};
 
 const DOMAIN: &str = "mail3.sos-holidays.com";
@@ -156,4 +158,83 @@ async fn within_a_second(mail: &MailFleet) {
         mail.take_up(ADDRESS).await;
     }
     panic!("the queue was never paused within {AT_ONCE:?}");
+}
+
+/// What waits there while its identity stands still.
+async fn waiting(mail: &MailFleet) -> u64 {
+    mail.readers.open();
+    wait_until("nothing of it is on the wire", async || {
+        let words = ["show", "queues", &format!("*/{VMTA}")];
+        let queues = mail.powermta.json(&words);
+        let queues = queues["queue"].as_array().unwrap();
+        queues.iter().all(|queue| queue["conn"] == 0)
+    })
+    .await;
+    mail.powermta.queued(VMTA)
+}
+
+#[test]
+fn mail_that_waited_for_twelve_hours_in_quarantine_is_deleted_listed_and_no_bounce() {
+    alone(addresses(), async {
+        let mut mail = MailFleet::on_a_machine(&document()).await;
+        let Some(clock) = Clock::new(mail.fleet.dir()) else {
+            return;
+        };
+        mail.readers.close();
+        for n in 0..WAITING {
+            send(&mail, VMTA, &format!("waiting-{n}")).await;
+        }
+        mail.readers.somebody_waits().await;
+        mail.take_out(ADDRESS).await;
+        let waited = waiting(&mail).await;
+        assert!(waited > 0, "all {WAITING} were on the wire");
+        let path = format!("/ips/{ADDRESS}");
+        let shown = mail.fleet.api().get(&path).await.ok();
+        assert!(
+            shown["quarantine"]["mail_expires_at"].is_string(),
+            "{shown}"
+        );
+        assert!(shown["quarantine"]["expired_mail"].is_null(), "{shown}");
+        let arrived_before = arrived(&mail);
+
+        // Twelve hours later; whoever begins to lead looks at what is due.
+        clock.show("+12h");
+        let node = mail.fleet.nodes.get_mut(&1).unwrap();
+        node.go_by(&clock);
+        node.kill();
+        node.start().await;
+        let told = wait_for_json(&mail, &path).await;
+        let expired = &told["quarantine"]["expired_mail"];
+        assert_eq!(expired["recipients"], waited, "{told}");
+        assert_eq!(expired["host"], "pmta1");
+        assert_eq!(mail.powermta.queued(VMTA), 0);
+        let list = fs::read_to_string(expired["file"].as_str().unwrap()).unwrap();
+        let rows: Vec<Value> = list
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(rows.len() as u64, waited);
+        assert!(rows.iter().all(|row| row["rcpt"] == RECIPIENT), "{list}");
+        assert_eq!(arrived(&mail), arrived_before, "none of it left");
+        assert_eq!(mail.powermta.rows("acct", "b").len(), 0, "none bounced");
+        let alerts = mail.fleet.api().get("/alerts").await.ok().to_string();
+        assert!(alerts.contains("queue-expired"), "{alerts}");
+
+        // Taken up again it sends what is new, and nothing old.
+        mail.take_up(ADDRESS).await;
+        send(&mail, VMTA, "afterwards").await;
+        mail.readers.mails_when(arrived_before + 1).await;
+        assert_eq!(arrived(&mail), arrived_before + 1);
+    });
+}
+
+/// The identity, once its host said what it deleted.
+async fn wait_for_json(mail: &MailFleet, path: &str) -> Value {
+    let mut shown = Value::Null;
+    wait_until("what expired is told", async || {
+        shown = mail.fleet.api().get(path).await.ok();
+        shown["quarantine"]["expired_mail"].is_object()
+    })
+    .await;
+    shown
 }

@@ -231,6 +231,16 @@ fn told(turned: &TurnView) -> String {
             "\nIt stays out until {} at least, and until two sweeps found it on no list: {} so far.",
             out.until, out.clean_sweeps
         ));
+        match &out.expired_mail {
+            Some(mail) => told.push_str(&format!(
+                "\nMail for {} recipients expired in its queue; they are listed in {} on {}.",
+                mail.recipients, mail.file, mail.host
+            )),
+            None => told.push_str(&format!(
+                "\nMail that waits in its queue is deleted from {} on, and its recipients listed.",
+                out.mail_expires_at
+            )),
+        }
     }
     told
 }

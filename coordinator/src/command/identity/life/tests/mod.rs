@@ -1,5 +1,6 @@
 //! Lives of identities as the log leads them.
 
+mod expired;
 mod held;
 mod laws;
 
