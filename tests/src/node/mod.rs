@@ -1,9 +1,13 @@
 //! One coordinator node as a process.
 
+mod ports;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde::Deserialize;
+
+use ports::Port;
 
 use crate::process::under_umask;
 use crate::{Clock, Daemon, binary, wait_for};
@@ -32,6 +36,8 @@ pub struct NodeProcess {
     data: Option<PathBuf>,
     daemon: Option<Daemon>,
     endpoints: Option<Endpoints>,
+    /// For agents, Raft and the API, until it is told to take over another's.
+    ports: [Port; 3],
     extra: Vec<(String, String)>,
     /// Of its clock, where it has one of its own.
     clock: Vec<(&'static str, String)>,
@@ -47,6 +53,7 @@ impl NodeProcess {
             data: None,
             daemon: None,
             endpoints: None,
+            ports: [Port::claim(), Port::claim(), Port::claim()],
             extra: Vec::new(),
             clock: Vec::new(),
             umask: None,
@@ -90,22 +97,20 @@ impl NodeProcess {
             .collect();
     }
 
-    /// The command for one of its subcommands. Ports are kept once they are known.
+    /// The command for one of its subcommands. Its ports are its own, also while it is down.
     #[must_use]
     pub fn command(&self, subcommand: &str) -> Command {
         let mut command = Command::new(binary("email-engine-coordinator"));
         command.arg(subcommand);
-        let known = self.endpoints.clone();
-        let listen = |pick: fn(&Endpoints) -> &String| {
-            known
-                .as_ref()
-                .map_or_else(|| "127.0.0.1:0".to_owned(), |all| pick(all).clone())
+        let known = self.endpoints.as_ref();
+        let listen = |port: usize, pick: fn(&Endpoints) -> &String| {
+            known.map_or_else(|| self.ports[port].endpoint(), |all| pick(all).clone())
         };
         let settings = [
             ("DATA_DIR", self.data_dir().display().to_string()),
-            ("AGENT_LISTEN", listen(|all| &all.agent)),
-            ("RAFT_LISTEN", listen(|all| &all.raft)),
-            ("API_LISTEN", listen(|all| &all.api)),
+            ("AGENT_LISTEN", listen(0, |all| &all.agent)),
+            ("RAFT_LISTEN", listen(1, |all| &all.raft)),
+            ("API_LISTEN", listen(2, |all| &all.api)),
             ("MODE", "sandbox".to_owned()),
             ("MIN_FREE_BYTES", "1048576".to_owned()),
             ("DKIM_STOCK", DKIM_STOCK.to_string()),
